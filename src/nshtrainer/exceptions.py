@@ -1,0 +1,69 @@
+"""Every error that this package raises on purpose.
+
+    NshtrainerError(Exception)
+    ├── ConfigError(ValueError)         a file, an override or a command line that does not describe a config
+    ├── RegistryError(ValueError)       a class that cannot be registered
+    ├── OptimizerError(ValueError)      an optimizer that cannot be built from these parameters or this torch
+    ├── ScheduleError(ValueError)       a schedule that makes no sense for this run
+    │   └── RunLengthError              … because nobody knows how long the run is
+    ├── MetricError(ValueError)         a metric that is not named, or never logged
+    └── CheckpointError(ValueError)     a checkpoint whose hyperparameters cannot be used
+
+    NshtrainerWarning(UserWarning)      something that goes on, but that you should know
+
+The constructor of a config and `model_validate` raise pydantic's own `ValidationError`.
+`Config.from_*`, overrides and the command line turn it into a `ConfigError` with the place.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "MetricError",
+    "NshtrainerError",
+    "NshtrainerWarning",
+    "OptimizerError",
+    "RegistryError",
+    "RunLengthError",
+    "ScheduleError",
+]
+
+
+class NshtrainerError(Exception):
+    """The base of every error of this package."""
+
+
+class ConfigError(NshtrainerError, ValueError):
+    """A file, a string, an override or a command line does not describe a valid config.
+
+    Each line of the message is `place: path.to.key: what is wrong; what to do`.
+    """
+
+
+class RegistryError(NshtrainerError, ValueError):
+    """A class cannot be registered: a name taken twice, no `Literal` name, abstract methods left."""
+
+
+class OptimizerError(NshtrainerError, ValueError):
+    """An optimizer cannot be built from these parameters, or with the installed torch."""
+
+
+class ScheduleError(NshtrainerError, ValueError):
+    """A schedule makes no sense for this run, as a warm-up that is longer than the whole."""
+
+
+class RunLengthError(ScheduleError):
+    """A schedule needs the length of the run, or of an epoch, and nobody knows it."""
+
+
+class MetricError(NshtrainerError, ValueError):
+    """A schedule looks at a metric that is not named anywhere, or that is never logged."""
+
+
+class CheckpointError(NshtrainerError, ValueError):
+    """The hyperparameters of a checkpoint cannot be read."""
+
+
+class NshtrainerWarning(UserWarning):
+    """Something goes on that you should know of."""
