@@ -1,0 +1,36 @@
+"""Numbers with a range, as types, so that the range is checked and appears in the JSON Schema.
+
+None of them takes nan or infinity, and none takes a boolean or a string.
+
+>>> from nshtrainer.config import Config
+>>> class Noise(Config):
+...     scale: NonNegative = 0.1
+>>> Noise(scale=0)
+Noise(scale=0.0)
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+__all__ = ["Beta", "Fraction", "NonNegative", "NonNegativeInt", "Positive", "PositiveInt"]
+
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+"""A finite number >= 0."""
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+"""A finite number > 0."""
+
+Beta = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False, strict=True)]
+"""The decay of a running average, in [0, 1)."""
+
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
+"""A share of a whole, in [0, 1]."""
+
+NonNegativeInt = Annotated[int, Field(ge=0, strict=True)]
+"""A whole number >= 0."""
+
+PositiveInt = Annotated[int, Field(gt=0, strict=True)]
+"""A whole number > 0."""
