@@ -1,0 +1,66 @@
+# Every target makes the environment that it needs in .venv, once, and again when pyproject.toml
+# or constraints.txt has changed.
+
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
+# Byte-code is written when a module is first imported: torch has thousands that never are.
+INSTALL := $(PIP) install --no-compile -c constraints.txt
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-all check format bench docs clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: $(VENV)/.run ## Train a classifier on handwritten digits
+	$(BIN)/nshtrainer fit examples/digits.py --config examples/digits.yaml
+
+test: $(VENV)/.dev ## Run the tests, but for the slow ones, with coverage
+	$(PYTEST) -m "not slow" --cov --cov-report=term
+
+test-all: $(VENV)/.dev ## Run all tests, with more examples of each property
+	HYPOTHESIS_PROFILE=thorough $(PYTEST)
+
+check: $(VENV)/.dev ## Lint, formatting, types, and which module may import which
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.dev ## Format the code and repair what can be repaired
+	$(BIN)/ruff check --fix-only --show-fixes
+	$(BIN)/ruff format
+
+bench: $(VENV)/.dev ## Measure every claim about speed
+	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+docs: $(VENV)/.docs ## Build the pages into site/
+	$(BIN)/mkdocs build --strict --quiet
+
+clean: ## Remove the environment and everything that was built
+	rm -rf $(VENV) build dist site .coverage .hypothesis .import_linter_cache .mypy_cache \
+		.pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# torch by itself first: asked for by another package it may come as another, much larger build.
+$(VENV)/.run: pyproject.toml constraints.txt
+	@echo "Installing into $(VENV), once: this takes a few minutes"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(INSTALL) --upgrade pip
+	@$(INSTALL) torch
+	@$(INSTALL) -e '.[completion,examples,tensorboard]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@$(INSTALL) --group test --group lint
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.run
+	@$(INSTALL) --group docs
+	@touch $@

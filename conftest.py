@@ -1,0 +1,69 @@
+"""Runs the examples of the documents: README.md, docs/ and every docstring in src/.
+
+Python blocks of a page and `>>>` lines of a docstring run in order, in one namespace a file and in
+an empty folder. A YAML or TOML block of a page whose first line is a comment with a file's name,
+such as `# run.yaml`, is written to that file, so that the Python below can read it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from doctest import ELLIPSIS, NORMALIZE_WHITESPACE
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sybil import Sybil
+from sybil.document import PythonDocStringDocument
+from sybil.example import Example
+from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
+from sybil.parsers.rest import DocTestParser
+
+# On a busy machine several threads make tiny models slower, by a factor of 100 at worst. It has to
+# be said before torch is imported; torch itself is left to the tests that need it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def write_named_file(example: Example) -> None:
+    """Write a block that begins with `# name.suffix` to that file."""
+    name = re.match(r"# ([\w.-]+\.\w+)\n", example.parsed)
+    if name:
+        Path(name[1]).write_text(example.parsed, encoding="utf-8")
+
+
+def enter_empty_folder(namespace: dict[str, Any]) -> None:
+    """Let the examples of one file write where they like."""
+    namespace["__folder__"] = Path.cwd(), TemporaryDirectory()
+    os.chdir(namespace["__folder__"][1].name)
+
+
+def leave_empty_folder(namespace: dict[str, Any]) -> None:
+    """Go back, and remove what the examples wrote."""
+    home, folder = namespace["__folder__"]
+    os.chdir(home)
+    folder.cleanup()
+
+
+FLAGS = ELLIPSIS | NORMALIZE_WHITESPACE
+
+pages = Sybil(
+    parsers=[
+        CodeBlockParser("yaml", write_named_file),
+        CodeBlockParser("toml", write_named_file),
+        PythonCodeBlockParser(doctest_optionflags=FLAGS),
+        SkipParser(),
+    ],
+    patterns=["README.md", "docs/*.md", "docs/**/*.md"],
+    setup=enter_empty_folder,
+    teardown=leave_empty_folder,
+)
+docstrings = Sybil(
+    parsers=[DocTestParser(FLAGS)],
+    patterns=["src/**/*.py"],
+    document_types={".py": PythonDocStringDocument},
+    setup=enter_empty_folder,
+    teardown=leave_empty_folder,
+)
+
+pytest_collect_file = (pages + docstrings).pytest()

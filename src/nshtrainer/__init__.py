@@ -1,0 +1,60 @@
+"""Optimizers, parameter groups and schedules for PyTorch as typed, readable data.
+
+Nothing is imported until it is used: `import nshtrainer` costs next to nothing, and a program that
+only reads configs never imports torch.
+
+>>> import nshtrainer
+>>> nshtrainer.RunLength(total_steps=1000).total_steps
+1000
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nshtrainer import configs, exceptions, lr_scheduler, optimizer
+    from nshtrainer.config import Config
+    from nshtrainer.lightning_.module import LightningModuleBase
+    from nshtrainer.lightning_.trainer import Trainer
+    from nshtrainer.lr_scheduler.run_length import RunLength
+    from nshtrainer.trainer_config import TrainerConfig
+
+__version__ = "2.0.0.dev0"
+
+__all__ = [
+    "Config",
+    "LightningModuleBase",
+    "RunLength",
+    "Trainer",
+    "TrainerConfig",
+    "__version__",
+    "configs",
+    "exceptions",
+    "lr_scheduler",
+    "optimizer",
+]
+
+_HOMES = {
+    "Config": "nshtrainer.config",
+    "LightningModuleBase": "nshtrainer.lightning_.module",
+    "RunLength": "nshtrainer.lr_scheduler.run_length",
+    "Trainer": "nshtrainer.lightning_.trainer",
+    "TrainerConfig": "nshtrainer.trainer_config",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first asked for (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOMES.get(name)
+    # Importing a submodule makes it an attribute by itself; a name in one does not.
+    value = getattr(import_module(home), name) if home else import_module(f"{__name__}.{name}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

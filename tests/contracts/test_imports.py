@@ -1,0 +1,82 @@
+"""What is imported when, as far as import-linter cannot say it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "src" / "nshtrainer"
+HEAVY = {"lightning", "numpy", "pandas", "pytorch_lightning", "torch", "torchmetrics"}
+ON_USE = {"rich", "ruamel", "shtab", "tensorboard", "tomli_w"}
+
+# They hold classes of torch's and are themselves imported on use.
+TORCH_MODULES = {"lr_scheduler/driver.py", "optimizer/routed.py"}
+UPPER_FLOORS = ("lightning_/", "cli/")
+
+
+def modules_after(code: str) -> set[str]:
+    program = f"{code}\nimport sys, json; print(json.dumps(sorted(sys.modules)))"
+    run = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    return {name.partition(".")[0] for name in json.loads(run.stdout)}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import nshtrainer",
+        "import nshtrainer.configs",
+        "from nshtrainer.configs import AdamWConfig; AdamWConfig(lr=1e-3)",
+        "from nshtrainer.configs import ReduceLROnPlateauConfig; ReduceLROnPlateauConfig()",
+        "from nshtrainer import Config, RunLength, TrainerConfig; TrainerConfig()",
+        "from nshtrainer.exceptions import ConfigError",
+    ],
+)
+def test_a_config_needs_neither_torch_nor_a_parser(code: str) -> None:
+    assert not modules_after(code) & (HEAVY | ON_USE)
+
+
+def test_reading_a_file_needs_no_torch() -> None:
+    code = (
+        "import nshtrainer\n"
+        "class MyConfig(nshtrainer.Config):\n"
+        "    rate: float\n"
+        "MyConfig.from_yaml('rate: 1.0')"
+    )
+    assert not modules_after(code) & HEAVY
+
+
+def imported_at_once(tree: ast.AST) -> Iterator[str]:
+    """Packages that a module imports at once: neither in a function nor for type checkers."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield (node.module or "").partition(".")[0]
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from imported_at_once(node)
+
+
+def lower_floors() -> list[str]:
+    paths = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+    return [path for path in paths if not path.startswith(UPPER_FLOORS)]
+
+
+@pytest.mark.parametrize("path", [p for p in lower_floors() if p not in TORCH_MODULES])
+def test_below_the_trainers_torch_is_imported_on_use(path: str) -> None:
+    tree = ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
+    assert not set(imported_at_once(tree)) & HEAVY
+
+
+def test_curves_need_the_standard_library_alone() -> None:
+    tree = ast.parse((PACKAGE / "lr_scheduler" / "curves.py").read_text(encoding="utf-8"))
+    assert set(imported_at_once(tree)) <= sys.stdlib_module_names
