@@ -1,0 +1,52 @@
+"""Every config class and every field type, in one flat namespace.
+
+A name is found by importing the modules below, in this order, until one has it; nothing is
+imported before a name is asked for, and neither torch nor Lightning ever is.
+
+>>> from nshtrainer.configs import AdamWConfig, StepsConfig
+>>> AdamWConfig(lr=3e-4).lr
+0.0003
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    # A type checker sees what `__getattr__` finds.
+    from nshtrainer.config import *
+    from nshtrainer.duration import *
+    from nshtrainer.lr_scheduler.base import *
+    from nshtrainer.lr_scheduler.plateau import *
+    from nshtrainer.lr_scheduler.schedules import *
+    from nshtrainer.metric import *
+    from nshtrainer.optimizer.base import *
+    from nshtrainer.optimizer.native import *
+    from nshtrainer.trainer_config import *
+
+_MODULES = (
+    "nshtrainer.config",
+    "nshtrainer.metric",
+    "nshtrainer.duration",
+    "nshtrainer.optimizer.base",
+    "nshtrainer.optimizer.native",
+    "nshtrainer.lr_scheduler.base",
+    "nshtrainer.lr_scheduler.schedules",
+    "nshtrainer.lr_scheduler.plateau",
+    "nshtrainer.trainer_config",
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Find a public name of the modules above (PEP 562)."""
+    if not name.startswith("_"):
+        for module in map(import_module, _MODULES):
+            if name in module.__all__:
+                value = globals()[name] = getattr(module, name)
+                return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({name for module in map(import_module, _MODULES) for name in module.__all__})

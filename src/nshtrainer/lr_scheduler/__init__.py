@@ -1,0 +1,24 @@
+"""Learning-rate schedules: configs that resolve to curves, and the one torch scheduler that drives them."""
+
+from __future__ import annotations
+
+from nshtrainer.lr_scheduler.base import (
+    Curve,
+    CurveScheduleConfigBase,
+    LRSchedulerConfig,
+    LRSchedulerConfigBase,
+    LRSchedulerMetadata,
+    lr_scheduler_registry,
+)
+from nshtrainer.lr_scheduler.run_length import RunLength, run_length_of
+
+__all__ = [
+    "Curve",
+    "CurveScheduleConfigBase",
+    "LRSchedulerConfig",
+    "LRSchedulerConfigBase",
+    "LRSchedulerMetadata",
+    "RunLength",
+    "lr_scheduler_registry",
+    "run_length_of",
+]

@@ -1,0 +1,180 @@
+"""What every learning-rate schedule is, and the two bases that a schedule of your own derives from."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from typing_extensions import TypeAlias, TypedDict, final
+
+from nshtrainer.lr_scheduler.run_length import RunLength, run_length_of
+from nshtrainer.registry import Component, Registry
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule
+    from lightning.pytorch.utilities.types import LRSchedulerConfigType
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+__all__ = [
+    "Curve",
+    "CurveScheduleConfigBase",
+    "LRSchedulerConfig",
+    "LRSchedulerConfigBase",
+    "LRSchedulerMetadata",
+    "lr_scheduler_registry",
+]
+
+Curve: TypeAlias = Callable[[int], float]
+"""A pure function: index of the optimizer update, from 0 -> factor on the base value."""
+
+
+class LRSchedulerMetadata(TypedDict, total=False):
+    """What Lightning has to know of a scheduler beside the scheduler itself."""
+
+    interval: Literal["step", "epoch"]
+    """When it moves: with each optimizer update, or with each epoch. Left out: `epoch`."""
+
+    frequency: int
+    """After how many of these it moves. Left out: 1."""
+
+    monitor: str | None
+    """The metric that it looks at. Left out: none."""
+
+    reduce_on_plateau: bool
+    """Whether it takes the metric's value in `step`. Left out: no."""
+
+    strict: bool
+    """Whether a metric that is missing is an error."""
+
+    name: str | None
+    """The name under which `LearningRateMonitor` logs it."""
+
+
+class LRSchedulerConfigBase(Component):
+    """The base of every scheduler config: derive from it to wrap a torch scheduler of your own.
+
+    Write `metadata` and `create_scheduler_impl`, and register the class. To write a schedule as a
+    function of the step instead, derive from `CurveScheduleConfigBase`.
+
+    >>> from typing import Literal
+    >>> from torch.optim.lr_scheduler import StepLR
+    >>> with lr_scheduler_registry.scoped():
+    ...     @lr_scheduler_registry.register
+    ...     class HalvingConfig(LRSchedulerConfigBase):
+    ...         name: Literal["halving"] = "halving"
+    ...         epochs: int = 10
+    ...         def metadata(self):
+    ...             return {"interval": "epoch"}
+    ...         def create_scheduler_impl(self, optimizer, lightning_module):
+    ...             return StepLR(optimizer, self.epochs, gamma=0.5)
+    >>> HalvingConfig(epochs=5).metadata()
+    {'interval': 'epoch'}
+    """
+
+    @abstractmethod
+    def metadata(self) -> LRSchedulerMetadata:
+        """When the scheduler moves and what it looks at; keys may be left out. It never raises."""
+
+    @abstractmethod
+    def create_scheduler_impl(
+        self, optimizer: Optimizer, lightning_module: LightningModule, /
+    ) -> LRScheduler | ReduceLROnPlateau | LRSchedulerConfigType:
+        """Build the torch scheduler, or a dict with it under `scheduler` and keys of its own.
+
+        Args:
+            optimizer: The optimizer to drive.
+            lightning_module: The module being trained, or the `RunLength` that was given instead.
+        """
+
+    def create_scheduler(
+        self, optimizer: Optimizer, lightning_module: LightningModule | RunLength
+    ) -> LRSchedulerConfigType:
+        """What Lightning takes under `"lr_scheduler"`; the scheduler itself is under `"scheduler"`.
+
+        Args:
+            optimizer: The optimizer to drive.
+            lightning_module: The module being trained; in a plain loop a `RunLength`.
+
+        Raises:
+            ScheduleError: The schedule makes no sense for this run, or its length is unknown.
+        """
+        made = self.create_scheduler_impl(optimizer, lightning_module)  # type: ignore[arg-type]
+        given = dict(made) if isinstance(made, Mapping) else {"scheduler": made}
+        defaults = {
+            "interval": "epoch",
+            "frequency": 1,
+            "monitor": None,
+            "reduce_on_plateau": False,
+        }
+        return {**defaults, **self.metadata(), **given}  # type: ignore[return-value]
+
+    def curve(self, run: RunLength) -> Curve:
+        """The schedule as a pure function of the step, where it is one.
+
+        Raises:
+            NotImplementedError: This schedule is a torch scheduler, or it looks at a metric.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} has no curve; only schedules that derive from "
+            "CurveScheduleConfigBase can be computed without a run"
+        )
+
+
+lr_scheduler_registry: Registry[LRSchedulerConfigBase] = Registry(
+    LRSchedulerConfigBase,
+    kind="lr_scheduler",
+    entry_point_group="nshtrainer.lr_schedulers",
+    modules=("nshtrainer.lr_scheduler.schedules", "nshtrainer.lr_scheduler.plateau"),
+)
+"""Every learning-rate scheduler config, by name."""
+
+LRSchedulerConfig: TypeAlias = Annotated[LRSchedulerConfigBase, lr_scheduler_registry]
+"""The type of a field that holds any registered scheduler config."""
+
+
+class CurveScheduleConfigBase(LRSchedulerConfigBase):
+    """A schedule that is a curve: write `curve`, and the one driver does the rest.
+
+    The factor multiplies the rate of every parameter group, with each update of the optimizer.
+
+    >>> from typing import Literal
+    >>> with lr_scheduler_registry.scoped():
+    ...     @lr_scheduler_registry.register
+    ...     class SawtoothConfig(CurveScheduleConfigBase):
+    ...         name: Literal["sawtooth"] = "sawtooth"
+    ...         period: int = 4
+    ...         def curve(self, run):
+    ...             return lambda step: 1 - step % self.period / self.period
+    >>> curve = SawtoothConfig().curve(RunLength())
+    >>> [curve(step) for step in range(6)]
+    [1.0, 0.75, 0.5, 0.25, 1.0, 0.75]
+    """
+
+    @abstractmethod
+    def curve(self, run: RunLength) -> Curve:
+        """The factor on the base rate as a function of the step, for a run of this length.
+
+        Args:
+            run: The length of the run; ask of it only what the schedule needs.
+
+        Raises:
+            ScheduleError: The schedule makes no sense for this run, or its length is unknown.
+        """
+
+    def metadata(self) -> LRSchedulerMetadata:
+        """A curve moves with every update of the optimizer, and looks at no metric."""
+        return {"interval": "step", "frequency": 1, "monitor": None, "reduce_on_plateau": False}
+
+    @final
+    def create_scheduler_impl(self, optimizer: Optimizer, lightning_module: Any, /) -> LRScheduler:
+        """Resolve the curve for this run and give it to the driver."""
+        from nshtrainer.lr_scheduler.driver import CurveScheduler
+
+        curve = self.curve(run_length_of(lightning_module))
+        return CurveScheduler(optimizer, curve, label=self._label(curve))
+
+    def _label(self, curve: Curve) -> str:
+        """The name of a resolved curve in checkpoints: its own repr, or that of the config."""
+        return repr(curve) if hasattr(curve, "__dataclass_fields__") else repr(self)

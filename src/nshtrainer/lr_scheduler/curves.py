@@ -1,0 +1,51 @@
+"""The maths of schedules: the index of an update -> the factor on the base value.
+
+A curve is a frozen dataclass that is called with a step: pure, in closed form, defined for every
+step >= 0. `t` is the index, from 0, of the optimizer update that uses the value. Phases are
+half-open `[start, end)`: at its first update a phase has its start value, and from the end of the
+last phase on the value is the end value, exactly. A phase of length 0 is absent.
+
+Two curves are the same when they compare equal; `repr` is the name under which a checkpoint
+remembers one. This module imports nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import cos, pi
+
+__all__ = ["LinearWarmupCosine"]
+
+
+@dataclass(frozen=True)
+class LinearWarmupCosine:
+    """A linear rise to 1, then a cosine down to `end`, which may restart.
+
+    With W `warmup` steps, M `total` steps, start factor s and end factor m:
+
+    - t < W: s + (1 - s) t / W
+    - W <= t < M: m + (1 - m) (1 + cos(pi (t - W) / (M - W))) / 2
+    - t >= M: m; with `restarts`, the cosine begins anew every M - W steps instead
+
+    >>> curve = LinearWarmupCosine(warmup=2, total=6)
+    >>> [round(curve(t), 3) for t in range(8)]
+    [0.0, 0.5, 1.0, 0.854, 0.5, 0.146, 0.0, 0.0]
+    """
+
+    warmup: int
+    total: int
+    start: float = 0.0
+    end: float = 0.0
+    restarts: bool = False
+
+    def __call__(self, step: int) -> float:
+        warmup = self.warmup
+        if step < warmup:
+            return self.start + (1.0 - self.start) * step / warmup
+        position, length = step - warmup, self.total - warmup
+        if position >= length:
+            if not (self.restarts and length):
+                return self.end
+            position %= length
+        end = self.end
+        return end + (1.0 - end) * (1.0 + cos(pi * position / length)) / 2.0

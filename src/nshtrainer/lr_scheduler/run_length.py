@@ -1,0 +1,112 @@
+"""What a schedule has to know of a run, and who can tell."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from decimal import Decimal
+from importlib import import_module
+from types import UnionType
+from typing import TYPE_CHECKING, Any
+
+from nshtrainer.exceptions import ScheduleError
+
+if TYPE_CHECKING:
+    from nshtrainer.metric import MetricConfig
+
+__all__ = ["RunLength", "run_length_of"]
+
+ADAPTERS: dict[str, str] = {
+    "lightning": "nshtrainer.lightning_.run_length:run_length_of",
+    "pytorch_lightning": "nshtrainer.lightning_.run_length:run_length_of",
+}
+"""Package that defines the class of a trainer or a module -> what reads its run length."""
+
+
+@dataclass(frozen=True)
+class RunLength:
+    """The length of a training run, as far as it is known.
+
+    A plain loop writes it down; under a trainer it is read from the trainer, and only as far as a
+    schedule asks: a schedule in steps never touches the data loader.
+
+    Args:
+        total_steps: Updates of the optimizer in the whole run, 1 or more. `None`: unknown.
+        steps_per_epoch: Updates in one epoch: a number, or one number an epoch of which the last
+            repeats. `None`: unknown.
+        shortened: Why the run is shorter than it is meant to be, such as `fast_dev_run`.
+        primary_metric: The metric of a schedule that names none.
+        plateau_problem: Why a reduce-on-plateau scheduler would be fed wrongly here.
+
+    Raises:
+        ScheduleError: A length is not a positive number.
+
+    >>> RunLength(total_steps=1000, steps_per_epoch=100).steps_in_epochs(3)
+    300
+    >>> RunLength(steps_per_epoch=(100, 50)).steps_in_epochs(2.5)
+    175
+    """
+
+    total_steps: int | None = None
+    steps_per_epoch: float | tuple[float, ...] | None = None
+    shortened: str | None = field(default=None, kw_only=True)
+    primary_metric: MetricConfig | None = field(default=None, kw_only=True)
+    plateau_problem: str | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.steps_per_epoch, list):
+            object.__setattr__(self, "steps_per_epoch", tuple(self.steps_per_epoch))
+        if self.total_steps is not None:
+            _check("total_steps", self.total_steps, int)
+        if self.steps_per_epoch == ():
+            raise ScheduleError("steps_per_epoch must have at least one number")
+        for number in _as_tuple(self.steps_per_epoch):
+            _check("steps_per_epoch", number, int | float)
+
+    def steps_in_epochs(self, epochs: float) -> int | None:
+        """Updates in the first `epochs` epochs, rounded up; `None` where nobody knows.
+
+        The arithmetic is decimal and exact: 1.1 epochs of 100 steps are 110 steps, not 111.
+        """
+        lengths = [Decimal(repr(number)) for number in _as_tuple(self.steps_per_epoch)]
+        if not lengths:
+            return None
+        exact = Decimal(repr(epochs))
+        listed = sum(min(max(exact - index, _NONE), _ONE) * n for index, n in enumerate(lengths))
+        return math.ceil(listed + max(exact - len(lengths), _NONE) * lengths[-1])
+
+
+_NONE, _ONE = Decimal(0), Decimal(1)
+
+
+def _as_tuple(lengths: float | tuple[float, ...] | None) -> tuple[float, ...]:
+    return () if lengths is None else lengths if isinstance(lengths, tuple) else (lengths,)
+
+
+def _check(name: str, number: object, kind: type | UnionType) -> None:
+    if isinstance(number, bool) or not isinstance(number, kind):
+        raise ScheduleError(f"{name} must be a number of steps, not {number!r}")
+    if not 0 < number < math.inf:  # type: ignore[operator]
+        raise ScheduleError(f"{name} must be at least 1 and finite, not {number!r}")
+
+
+def run_length_of(source: Any) -> RunLength:
+    """The run length that an object stands for: itself, or what its trainer knows.
+
+    Args:
+        source: A `RunLength`, or a module or trainer of a package that has an adapter.
+
+    Raises:
+        ScheduleError: Nothing is known about objects of this class.
+    """
+    if isinstance(source, RunLength):
+        return source
+    for cls in type(source).__mro__:
+        adapter = ADAPTERS.get(cls.__module__.partition(".")[0])
+        if adapter is not None:
+            module, _, function = adapter.partition(":")
+            return getattr(import_module(module), function)(source)
+    raise ScheduleError(
+        f"the run length of {type(source).__module__}.{type(source).__qualname__} is unknown; "
+        "pass the LightningModule, or RunLength(total_steps=..., steps_per_epoch=...)"
+    )

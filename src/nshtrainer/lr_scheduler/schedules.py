@@ -1,0 +1,91 @@
+"""The named schedules, one short class each."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal
+
+from nshtrainer.duration import DurationField
+from nshtrainer.exceptions import NshtrainerWarning, ScheduleError
+from nshtrainer.lr_scheduler.base import CurveScheduleConfigBase, lr_scheduler_registry
+from nshtrainer.lr_scheduler.curves import LinearWarmupCosine
+from nshtrainer.lr_scheduler.run_length import RunLength
+from nshtrainer.types import NonNegative
+
+__all__ = ["LinearWarmupCosineDecayLRSchedulerConfig"]
+
+
+@lr_scheduler_registry.register
+class LinearWarmupCosineDecayLRSchedulerConfig(CurveScheduleConfigBase):
+    """A linear warm-up, then a cosine decay, by the step.
+
+    With W warm-up steps, M steps in all, start factor s and end factor m, the base rate is
+    multiplied, at update t counted from 0, by
+
+    - t < W: s + (1 - s) t / W
+    - W <= t < M: m + (1 - m) (1 + cos(pi (t - W) / (M - W))) / 2
+    - t >= M: m
+
+    With `annealing`, the cosine restarts warm, every M - W steps, and never ends: for t >= W its
+    phase is (t - W) mod (M - W).
+
+    Torch's `CosineAnnealingLR` climbs again after its end; this one stays there.
+
+    Reference: I. Loshchilov, F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts",
+    ICLR 2017, arXiv 1608.03983; warm-up: P. Goyal et al., arXiv 1706.02677.
+
+    Raises:
+        ScheduleError: The warm-up is longer than the whole.
+
+    >>> from nshtrainer import RunLength
+    >>> config = LinearWarmupCosineDecayLRSchedulerConfig(
+    ...     warmup_duration="10 steps", max_duration="100 steps", min_lr_factor=0.1
+    ... )
+    >>> curve = config.curve(RunLength())
+    >>> [round(curve(step), 3) for step in (0, 5, 10, 55, 100, 1000)]
+    [0.0, 0.5, 1.0, 0.55, 0.1, 0.1]
+    """
+
+    name: Literal["linear_warmup_cosine_decay"] = "linear_warmup_cosine_decay"
+
+    warmup_duration: DurationField
+    """How long the rate rises; 0 steps for no warm-up."""
+
+    max_duration: DurationField
+    """When the decay ends, counted from the beginning of the run: warm-up included."""
+
+    warmup_start_lr_factor: NonNegative = 0.0
+    """Factor at the first update, usually from 0 to 1; with 0 the first update changes nothing."""
+
+    min_lr_factor: NonNegative = 0.0
+    """Factor at the end of the decay, usually from 0 to 1."""
+
+    annealing: bool = False
+    """Whether the cosine restarts at its end instead of staying there."""
+
+    def curve(self, run: RunLength) -> LinearWarmupCosine:
+        """The factor as a function of the step; see the class."""
+        warmup = self.warmup_duration.resolve(run, "warmup_duration")
+        total = self.max_duration.resolve(run, "max_duration")
+        return LinearWarmupCosine(
+            warmup=_fit(warmup, total, run, f"{self.warmup_duration}", f"{self.max_duration}"),
+            total=total,
+            start=self.warmup_start_lr_factor,
+            end=self.min_lr_factor,
+            restarts=self.annealing,
+        )
+
+
+def _fit(warmup: int, total: int, run: RunLength, warmup_text: str, total_text: str) -> int:
+    """The warm-up, which must fit into the whole; in a run cut short on purpose it is clipped."""
+    if warmup <= total:
+        return warmup
+    text = (
+        f"warmup_duration is {warmup} steps ({warmup_text}), longer than max_duration, "
+        f"which is {total} steps ({total_text})"
+    )
+    if run.shortened is None:
+        raise ScheduleError(f"{text}; shorten the one or lengthen the other")
+    text = f"{text}; with {run.shortened} the warm-up is clipped to {total} steps"
+    warnings.warn(text, NshtrainerWarning, stacklevel=2)
+    return total

@@ -1,0 +1,341 @@
+"""Registries: a name in a file stands for a class, and the union of them is open.
+
+What is registered, by decorator or by an installed plug-in, before or after a user's own config
+class is defined, is a legal value wherever that kind of component is a field.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from abc import ABC
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from importlib import import_module
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    cast,
+    get_args,
+    get_origin,
+)
+
+from pydantic import (
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidationInfo,
+)
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+from typing_extensions import TypeVar, overload
+
+from nshtrainer.exceptions import RegistryError
+from nshtrainer.tagged import Tagged
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+__all__ = ["Component", "Registry"]
+
+T = TypeVar("T", bound="Component")
+C = TypeVar("C", bound="type[Component]")
+
+_being_described: ContextVar[frozenset[str]] = ContextVar("_being_described", default=frozenset())
+
+
+class Component(Tagged, ABC):
+    """A config with a `name`: what a registry holds.
+
+    A concrete class says `name: Literal["my_name"] = "my_name"`.
+    """
+
+    __registry__: ClassVar[Registry[Any] | None] = None
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        registry = cls.__dict__.get("__registry__")
+        if registry is not None:
+            return handler.generate_schema(Annotated[Any, registry])
+        return super().__get_pydantic_core_schema__(source, handler)
+
+
+class Registry(Mapping[str, type[T]], Generic[T]):
+    """The classes of one kind of component, by name; also the pydantic type of a field of it.
+
+    `Annotated[Base, registry]` is a field type. The class is looked up when a value is validated,
+    so that a class registered later needs nothing rebuilt. As a mapping it holds what this package
+    and the running program registered; a plug-in of another package joins when its name is used.
+
+    Args:
+        base: The abstract class that every member derives from.
+        kind: What one member is called in messages, such as `"optimizer"`.
+        entry_point_group: Where installed packages announce members: `name = "module:Class"`.
+        modules: Modules of this package whose import registers members, imported in this order
+            until a name is found.
+    """
+
+    def __init__(
+        self,
+        base: type[T],
+        *,
+        kind: str,
+        entry_point_group: str,
+        modules: tuple[str, ...] = (),
+    ) -> None:
+        self.base = base
+        self.kind = kind
+        self.entry_point_group = entry_point_group
+        self._modules = modules
+        self._classes: dict[str, type[T]] = {}
+        base.__registry__ = self
+
+    # -- registering -------------------------------------------------------------------------
+
+    @overload
+    def register(self, cls: C, /) -> C: ...
+    @overload
+    def register(self, /, *, override: bool = False) -> Callable[[C], C]: ...
+    def register(self, cls: Any = None, /, *, override: bool = False) -> Any:
+        """Register a class under its `Literal` name; usable as a decorator, with or without ().
+
+        The same class defined again (a notebook cell, a reload) replaces the older one.
+
+        Args:
+            cls: A concrete subclass of the registry's base.
+            override: Take a name over from another class, on purpose.
+
+        Raises:
+            RegistryError: The name is taken, or the class is no subclass, is abstract, or has no
+                `Literal` name.
+        """
+        if cls is None:
+            return partial(self._add, override=override)
+        return self._add(cls, override=override)
+
+    def _add(self, cls: type[T], *, override: bool) -> type[T]:
+        self._check_class(cls)
+        names = self._names_of(cls)
+        for name in names:
+            old = self._classes.get(name)
+            if old is not None and not (override or _same_source(old, cls)):
+                raise RegistryError(
+                    f"{self.kind} name {name!r} is already taken by {_where(old)}; choose another "
+                    f"name for {_where(cls)}, or register it with override=True"
+                )
+        self._classes.update(dict.fromkeys(names, cls))
+        return cls
+
+    def _check_class(self, cls: Any) -> None:
+        if not (isinstance(cls, type) and issubclass(cls, self.base)):
+            raise RegistryError(
+                f"{cls!r} cannot be an {self.kind}: derive it from {self.base.__name__}"
+            )
+        if inspect.isabstract(cls):
+            missing = ", ".join(sorted(cls.__abstractmethods__))
+            raise RegistryError(f"{_where(cls)} is abstract: write its {missing}")
+
+    def _names_of(self, cls: type[T]) -> tuple[str, ...]:
+        field = cls.model_fields.get("name")
+        names = (
+            get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
+        )
+        if not names or not all(isinstance(name, str) for name in names):
+            raise RegistryError(
+                f'{_where(cls)} has no name: write `name: Literal["my_name"] = "my_name"` in it'
+            )
+        if field is not None and field.is_required():
+            field.default = names[0]
+            cls.model_rebuild(force=True)
+        return names
+
+    @contextmanager
+    def scoped(self) -> Generator[None]:
+        """Within this block, registrations are temporary; made for tests."""
+        before = dict(self._classes)
+        try:
+            yield
+        finally:
+            self._classes = before
+
+    # -- looking up --------------------------------------------------------------------------
+
+    def __getitem__(self, name: str) -> type[T]:
+        cls = self._find(name)
+        if cls is None:
+            raise KeyError(self.unknown(name))
+        return cls
+
+    def __iter__(self) -> Iterator[str]:
+        self._import_all()
+        return iter(self._classes)
+
+    def __len__(self) -> int:
+        self._import_all()
+        return len(self._classes)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __repr__(self) -> str:
+        return f"<registry of {self.kind}s>"
+
+    def plugins(self) -> dict[str, EntryPoint]:
+        """The members that other installed packages announce, by name; none of them is imported."""
+        from importlib.metadata import entry_points
+
+        return {entry.name: entry for entry in entry_points(group=self.entry_point_group)}
+
+    def unknown(self, name: str) -> str:
+        """The message for a name that nobody registered, with the nearest that somebody did."""
+        names = sorted({*self, *self.plugins()})
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"unknown {self.kind} {name!r}{hint} (registered: {', '.join(names)})"
+
+    def _find(self, name: str, *, plugins: bool = True) -> type[T] | None:
+        for module in (None, *self._modules):
+            if module is not None:
+                import_module(module)
+            if name in self._classes:
+                return self._classes[name]
+        return self._load_plugin(name) if plugins else None
+
+    def _import_all(self) -> None:
+        for module in self._modules:
+            import_module(module)
+
+    def _load_plugin(self, name: str) -> type[T] | None:
+        entry = self.plugins().get(name)
+        if entry is None:
+            return None
+        try:
+            cls = entry.load()
+            if name not in self._classes:
+                self._add(cls, override=False)
+            return self._classes[name]
+        except Exception as error:
+            raise RegistryError(
+                f"{self.kind} {name!r} is a plug-in ({entry.value}) that failed to load: {error!r}"
+            ) from error
+
+    # -- the type of a field -----------------------------------------------------------------
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.with_info_plain_validator_function(
+            self._validate,
+            serialization=core_schema.any_schema(),  # type: ignore[arg-type]
+        )
+
+    def _validate(self, value: Any, info: ValidationInfo) -> T:
+        if isinstance(value, dict):
+            return self._build(cast("dict[Any, Any]", value), info)
+        if isinstance(value, self.base):
+            return self._accept(value)
+        if isinstance(value, str):
+            return self._build({"name": value}, info)
+        if isinstance(value, Mapping):
+            return self._build(dict(cast("Mapping[Any, Any]", value)), info)
+        raise self._problem(
+            "component_type",
+            f"an {self.kind} is a mapping with a 'name', or a config object; got {value!r}",
+            value,
+        )
+
+    def _build(self, value: dict[Any, Any], info: ValidationInfo) -> T:
+        name = value.get("name")
+        cls = self._classes.get(name) if isinstance(name, str) else None
+        if cls is None:
+            cls = self._class_for(value, info)
+        return cls.__pydantic_validator__.validate_python(value, context=info.context)
+
+    def _class_for(self, value: dict[Any, Any], info: ValidationInfo) -> type[T]:
+        if "name" not in value:
+            raise self._problem(
+                "missing_name",
+                f"which {self.kind}? add 'name: ...' (registered: {', '.join(sorted(self))})",
+                value,
+                "name",
+            )
+        name = value["name"]
+        if not isinstance(name, str):
+            raise self._problem(
+                "name_type", f"the name of an {self.kind} is a string; got {name!r}", name, "name"
+            )
+        try:
+            cls = self._find(name, plugins=not info.context or info.context.get("plugins", True))
+        except RegistryError as error:
+            raise self._problem("broken_plugin", str(error), name, "name") from error
+        if cls is None:
+            raise self._problem("unknown_name", self.unknown(name), name, "name")
+        return cls
+
+    def _accept(self, value: T) -> T:
+        cls = type(value)
+        current = self._classes.get(value.name)
+        if current is cls:
+            return value
+        if current is not None and _same_source(current, cls):
+            return current.model_validate(value.model_dump())
+        if current is None:
+            fix = f"decorate {cls.__name__} with @{self.kind}_registry.register"
+            text = f"{_where(cls)} is not registered, so this config could not be read back; {fix}"
+        else:
+            text = (
+                f"the name {value.name!r} of {_where(cls)} belongs to {_where(current)}; "
+                "give it a name of its own and register it"
+            )
+        raise self._problem("not_registered", text, value)
+
+    def _problem(self, kind: str, text: str, value: Any, *where: str) -> ValidationError:
+        error = PydanticCustomError(kind, "{text}", {"text": text})
+        details = InitErrorDetails(type=error, loc=where, input=value)
+        return ValidationError.from_exception_data(self.base.__name__, [details])
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """The tagged union of what is registered now, once in `$defs`, safe for recursion."""
+        ref = f"{self.base.__module__}.{self.base.__name__.removesuffix('Base')}:{id(self)}"
+        here = core_schema.definition_reference_schema(ref)
+        if self.kind in _being_described.get():
+            return handler(here)
+        token = _being_described.set(_being_described.get() | {self.kind})
+        try:
+            return handler(core_schema.definitions_schema(here, [self._union(ref)]))
+        finally:
+            _being_described.reset(token)
+
+    def _union(self, ref: str) -> CoreSchema:
+        members = {name: cls.__pydantic_core_schema__ for name, cls in sorted(self.items())}
+        return core_schema.tagged_union_schema(members, discriminator="name", ref=ref)
+
+
+def _same_source(old: type, new: type) -> bool:
+    """Whether the same class was defined again: in a notebook, by a reload, as `__main__`."""
+    if old is new:
+        return True
+    if old.__qualname__ != new.__qualname__:
+        return False
+    return old.__module__ == new.__module__ or _file(old) == _file(new) is not None
+
+
+def _file(cls: type) -> str | None:
+    try:
+        return inspect.getfile(cls)
+    except (TypeError, OSError):
+        return None
+
+
+def _where(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
