@@ -41,7 +41,7 @@ bench: $(VENV)/.dev ## Measure every claim about speed
 	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
 docs: $(VENV)/.docs ## Build the pages into site/
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean: ## Remove the environment and everything that was built
 	rm -rf $(VENV) build dist site .coverage .hypothesis .import_linter_cache .mypy_cache \
@@ -50,7 +50,7 @@ clean: ## Remove the environment and everything that was built
 
 # torch by itself first: asked for by another package it may come as another, much larger build.
 $(VENV)/.run: pyproject.toml constraints.txt
-	@echo "Installing into $(VENV), once: this takes a few minutes"
+	@echo "Installing into $(VENV), once; torch takes its time"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(INSTALL) --upgrade pip
 	@$(INSTALL) torch

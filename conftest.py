@@ -19,6 +19,7 @@ from sybil.document import PythonDocStringDocument
 from sybil.example import Example
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 from sybil.parsers.rest import DocTestParser
+from sybil.sybil import SybilCollection
 
 # On a busy machine several threads make tiny models slower, by a factor of 100 at worst. It has to
 # be said before torch is imported; torch itself is left to the tests that need it.
@@ -47,23 +48,22 @@ def leave_empty_folder(namespace: dict[str, Any]) -> None:
 
 FLAGS = ELLIPSIS | NORMALIZE_WHITESPACE
 
-pages = Sybil(
-    parsers=[
-        CodeBlockParser("yaml", write_named_file),
-        CodeBlockParser("toml", write_named_file),
-        PythonCodeBlockParser(doctest_optionflags=FLAGS),
-        SkipParser(),
-    ],
-    patterns=["README.md", "docs/*.md", "docs/**/*.md"],
-    setup=enter_empty_folder,
-    teardown=leave_empty_folder,
-)
+FOLDER = {"setup": enter_empty_folder, "teardown": leave_empty_folder}
+PAGE = [
+    CodeBlockParser("yaml", write_named_file),
+    CodeBlockParser("toml", write_named_file),
+    PythonCodeBlockParser(doctest_optionflags=FLAGS),
+    SkipParser(),
+]
+
+readme = Sybil(PAGE, patterns=["README.md"], **FOLDER)
+pages = Sybil(PAGE, path="docs", patterns=["*.md"], **FOLDER)
 docstrings = Sybil(
-    parsers=[DocTestParser(FLAGS)],
-    patterns=["src/**/*.py"],
+    [DocTestParser(FLAGS)],
+    path="src",
+    patterns=["*.py"],
     document_types={".py": PythonDocStringDocument},
-    setup=enter_empty_folder,
-    teardown=leave_empty_folder,
+    **FOLDER,
 )
 
-pytest_collect_file = (pages + docstrings).pytest()
+pytest_collect_file = SybilCollection([readme, pages, docstrings]).pytest()
