@@ -13,8 +13,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# ruff: noqa: F403 - a star for each module is the whole list that a type checker sees
+
 if TYPE_CHECKING:
-    # A type checker sees what `__getattr__` finds.
     from nshtrainer.config import *
     from nshtrainer.duration import *
     from nshtrainer.lr_scheduler.base import *

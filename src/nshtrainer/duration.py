@@ -10,11 +10,10 @@ import math
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
-from typing_extensions import TypeAlias
 
 from nshtrainer.exceptions import RunLengthError
 from nshtrainer.tagged import Tagged
@@ -38,8 +37,8 @@ class StepsConfig(Tagged):
     value: NonNegativeInt
     """Updates of the optimizer, 0 or more."""
 
-    def resolve(self, run: RunLength, field: str = "duration") -> int:
-        """The number of steps; it asks nothing of the run."""
+    def resolve(self, run: RunLength, field: str = "duration") -> int:  # noqa: ARG002 - see below
+        """The number of steps; unlike the other durations, it asks nothing of the run."""
         return self.value
 
     def __str__(self) -> str:
@@ -146,13 +145,13 @@ def _problem(text: str) -> PydanticCustomError:
     return PydanticCustomError("duration", "{text}", {"text": text})
 
 
-AnyDuration: TypeAlias = Union[StepsConfig, EpochsConfig, FractionConfig]
+AnyDuration: TypeAlias = StepsConfig | EpochsConfig | FractionConfig
 
 _Text = Annotated[str, Field(pattern=_PATTERN, examples=["1000 steps", "5 epochs", "10%"])]
 
 DurationConfig: TypeAlias = Annotated[
     Annotated[AnyDuration, Field(discriminator="name")],
-    BeforeValidator(_read, json_schema_input_type=Union[AnyDuration, _Text]),
+    BeforeValidator(_read, json_schema_input_type=AnyDuration | _Text),
 ]
 """The type of a field that holds a duration: steps, epochs, or a fraction of the run."""
 

@@ -33,7 +33,7 @@ from pydantic import (
     ValidationInfo,
 )
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
-from typing_extensions import TypeVar, overload
+from typing_extensions import LiteralString, TypeVar, overload
 
 from nshtrainer.exceptions import RegistryError
 from nshtrainer.tagged import Tagged
@@ -234,7 +234,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
     ) -> CoreSchema:
         return core_schema.with_info_plain_validator_function(
             self._validate,
-            serialization=core_schema.any_schema(),  # type: ignore[arg-type]
+            serialization=core_schema.any_schema(),
         )
 
     def _validate(self, value: Any, info: ValidationInfo) -> T:
@@ -297,7 +297,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
             )
         raise self._problem("not_registered", text, value)
 
-    def _problem(self, kind: str, text: str, value: Any, *where: str) -> ValidationError:
+    def _problem(self, kind: LiteralString, text: str, value: Any, *where: str) -> ValidationError:
         error = PydanticCustomError(kind, "{text}", {"text": text})
         details = InitErrorDetails(type=error, loc=where, input=value)
         return ValidationError.from_exception_data(self.base.__name__, [details])

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: configs that resolve to curves, and the one torch scheduler that drives them."""
+"""Learning-rate schedules: configs that resolve to curves, and the scheduler that drives them."""
 
 from __future__ import annotations
 

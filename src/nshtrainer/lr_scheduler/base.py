@@ -1,12 +1,12 @@
-"""What every learning-rate schedule is, and the two bases that a schedule of your own derives from."""
+"""What a learning-rate schedule is, and the two bases that one of your own derives from."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, final
 
-from typing_extensions import TypeAlias, TypedDict, final
+from typing_extensions import TypedDict
 
 from nshtrainer.lr_scheduler.run_length import RunLength, run_length_of
 from nshtrainer.registry import Component, Registry

@@ -39,6 +39,7 @@ class LinearWarmupCosine:
     restarts: bool = False
 
     def __call__(self, step: int) -> float:
+        """The factor at an update, counted from 0."""
         warmup = self.warmup
         if step < warmup:
             return self.start + (1.0 - self.start) * step / warmup

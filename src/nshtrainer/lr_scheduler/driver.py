@@ -104,7 +104,7 @@ class CurveScheduler(LRScheduler):
                 group["lr"] = value
 
     def _set(self, group: Group, value: float, written: float) -> None:
-        """Write where the last value is not ours: a tensor, a loaded copy, or a stranger's value."""
+        """Write where what stands is not ours: a tensor, a loaded copy, a foreign value."""
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(value)
             return
