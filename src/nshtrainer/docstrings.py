@@ -1,0 +1,89 @@
+"""The text below a field of a class, found when a schema, help or a page is made.
+
+pydantic can read these when a class is made, at some milliseconds a class; here nobody pays for it
+at import. Where there is no source, as in a frozen program, there are no texts.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+import textwrap
+from functools import lru_cache
+
+from pydantic import BaseModel
+
+__all__ = ["field_docs"]
+
+
+def field_docs(cls: type[BaseModel]) -> dict[str, str]:
+    """The description of each field that has one: `Field(description=...)`, or the text below it.
+
+    The text below a field of a base class counts, unless a subclass writes its own.
+
+    >>> from nshtrainer.config import Config
+    >>> field_docs(Config)
+    {}
+    """
+    docs: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if issubclass(base, BaseModel) and base is not BaseModel:
+            docs.update(_own_docs(base))
+    written = {name: field.description for name, field in cls.model_fields.items()}
+    docs.update({name: text for name, text in written.items() if text})
+    return {name: docs[name] for name in cls.model_fields if name in docs}
+
+
+def _own_docs(cls: type) -> dict[str, str]:
+    name = cls.__qualname__.split("[")[0]  # Pair[int] has the text of Pair
+    found = _docs_in(_source(sys.modules.get(cls.__module__)))
+    if name in found:
+        return found[name]
+    alone = _docs_in(textwrap.dedent(_source(cls)))  # a notebook's class has a source, not a file
+    return alone.get(name.rpartition(".")[2], {})
+
+
+def _source(thing: object) -> str:
+    try:
+        return inspect.getsource(thing)  # pyright: ignore[reportArgumentType] None is a TypeError
+    except (OSError, TypeError, SyntaxError):
+        return ""
+
+
+@lru_cache(maxsize=256)
+def _docs_in(source: str) -> dict[str, dict[str, str]]:
+    """The texts below the fields of each class in a source, by the class's qualified name."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return {}
+    found: dict[str, dict[str, str]] = {}
+    _collect(tree, "", found)
+    return found
+
+
+def _collect(node: ast.AST, prefix: str, found: dict[str, dict[str, str]]) -> None:
+    for child in ast.iter_child_nodes(node):
+        inner = prefix
+        if isinstance(child, ast.ClassDef):
+            found[prefix + child.name] = _texts(child.body)
+            inner = f"{prefix}{child.name}."
+        elif isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            inner = f"{prefix}{child.name}.<locals>."
+        if isinstance(child, ast.stmt):
+            _collect(child, inner, found)
+
+
+def _texts(body: list[ast.stmt]) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for field, text in zip(body, body[1:], strict=False):
+        if (
+            isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(text, ast.Expr)
+            and isinstance(text.value, ast.Constant)
+            and isinstance(text.value.value, str)
+        ):
+            texts[field.target.id] = inspect.cleandoc(text.value.value)
+    return texts

@@ -1,0 +1,107 @@
+"""Config files: read with care, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from typing_extensions import TypeAlias
+
+from nshtrainer.documents import MAX_BYTES, check_text, fail
+from nshtrainer.exceptions import ConfigError
+
+__all__ = ["FORMATS", "FilePath", "format_of", "read_file", "write_file"]
+
+FilePath: TypeAlias = "str | os.PathLike[str]"
+
+FORMATS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml"}
+"""The format of a file, by its suffix."""
+
+
+def format_of(path: FilePath) -> str:
+    """The format of a file, by its suffix, `"yaml"`, `"json"` or `"toml"`.
+
+    >>> format_of("run.yml")
+    'yaml'
+
+    Raises:
+        ConfigError: Another suffix.
+    """
+    suffix = Path(path).suffix
+    if suffix.lower() not in FORMATS:
+        fail(str(path), f"has the suffix {suffix!r}; name it .yaml, .yml, .json or .toml")
+    return FORMATS[suffix.lower()]
+
+
+def read_file(path: FilePath) -> str:
+    """The text of a file; its size is looked at before it is read.
+
+    Raises:
+        ConfigError: There is no such file, it is a folder or a device, it is longer than
+            `MAX_BYTES`, it is not UTF-8, or the system refuses.
+    """
+    name = os.fspath(path)
+    try:
+        status = os.stat(name)
+        if stat.S_ISDIR(status.st_mode):
+            fail(name, "is a folder; give the path of a file")
+        if not stat.S_ISREG(status.st_mode):
+            fail(name, "is not a regular file; save it to one")
+        if status.st_size > MAX_BYTES:
+            size = f"{status.st_size / 1e6:,.0f} MB, more than {MAX_BYTES // 1_000_000}"
+            fail(name, f"has {size}, which is no config; give a YAML, JSON or TOML file")
+        content = Path(name).read_bytes()
+    except ConfigError:
+        raise
+    except FileNotFoundError as error:
+        fail(name, f"no such file; the current folder is {os.getcwd()}", error)
+    except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
+        fail(name, f"cannot be read: {_reason(error)}", error)
+    return _decoded(content, name)
+
+
+def _decoded(content: bytes, name: str) -> str:
+    if b"\0" in content[:4096]:
+        fail(name, "is a binary file, not text; give a YAML, JSON or TOML file")
+    try:
+        return check_text(content.decode("utf-8-sig"), name)
+    except UnicodeDecodeError as error:
+        byte = f"byte {error.start} is 0x{content[error.start]:02x}"
+        fail(name, f"is not UTF-8 text ({byte}); save it as UTF-8", error)
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error)).lower()
+
+
+def write_file(path: FilePath, text: str) -> None:
+    """Writes a file in one step: at any moment the old content is there, or all of the new.
+
+    Links are followed, and the mode of an existing file is kept.
+
+    Raises:
+        ConfigError: The folder is not there, or the system refuses.
+    """
+    name = os.fspath(path)
+    try:
+        target = Path(os.path.realpath(name))
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            _write(temporary, target, text.encode())
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
+    except (OSError, ValueError) as error:
+        fail(name, f"cannot be written: {_reason(error)}", error)
+
+
+def _write(temporary: Path, target: Path, content: bytes) -> None:
+    with temporary.open("xb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    if target.exists():
+        temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+    temporary.replace(target)

@@ -1,0 +1,168 @@
+"""Which config class stands at a path: one walk along the annotations of fields, and the data.
+
+A *hint* is one thing that a field may hold: a class, a generic such as `list[int]`, or a registry,
+which is found in the metadata of an `Annotated` type. A field has a tuple of them (its union).
+Nothing here loads a plug-in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from typing_extensions import TypeAlias
+
+__all__ = [
+    "Hints",
+    "default_at",
+    "default_of",
+    "field_of",
+    "hints_at",
+    "hints_below",
+    "hints_of",
+    "is_choice",
+    "models_of",
+    "names_of",
+]
+
+Hints: TypeAlias = "tuple[Any, ...]"
+
+
+def hints_of(annotation: Any, metadata: Iterable[Any] = ()) -> Hints:
+    """Everything that an annotation allows, unions and `Annotated` taken apart."""
+    registry = next((item for item in metadata if _is_registry(item)), None)
+    if registry is not None:
+        return (registry,)
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        inner, *extra = get_args(annotation)
+        return hints_of(inner, extra)
+    if origin in (Union, UnionType):
+        return tuple(hint for part in get_args(annotation) for hint in hints_of(part))
+    if hasattr(annotation, "__value__"):  # type Alias = ...
+        return hints_of(annotation.__value__)
+    if isinstance(annotation, TypeVar):
+        return hints_of(annotation.__bound__)
+    own = vars(annotation).get("__registry__") if isinstance(annotation, type) else None
+    return (annotation if own is None else own,)
+
+
+def _is_registry(item: Any) -> bool:
+    return hasattr(item, "kind") and callable(getattr(item, "get", None))
+
+
+def models_of(hints: Hints, data: Any) -> list[type[BaseModel]]:
+    """The classes that the data may become; where they have names, only those with its name."""
+    found = [model for hint in hints for model in _models(hint, data)]
+    name = _name_in(data)
+    named = [model for model in found if name in names_of(model)]
+    return named or [model for model in found if name is None or not names_of(model)]
+
+
+def _models(hint: Any, data: Any) -> list[type[BaseModel]]:
+    if isinstance(data, BaseModel):
+        return [type(data)]
+    if _is_registry(hint):
+        model = _registered(hint, _name_in(data))
+        return [] if model is None else [model]
+    return [hint] if isinstance(hint, type) and issubclass(hint, BaseModel) else []
+
+
+def _registered(registry: Any, name: str | None) -> Any:
+    if name is None:
+        return None
+    find = getattr(registry, "find", None) or getattr(registry, "_find", None)
+    return registry.get(name) if find is None else find(name, plugins=False)
+
+
+def _name_in(data: Any) -> str | None:
+    """The name in `{name: adamw, ...}`, in the bare `adamw`, or of a config object."""
+    if isinstance(data, Mapping):
+        data = cast("Mapping[Any, Any]", data).get("name")
+    elif isinstance(data, BaseModel):
+        data = getattr(data, "name", None)
+    return data if isinstance(data, str) else None
+
+
+def names_of(model: type[BaseModel]) -> tuple[Any, ...]:
+    """The values of a class's `name: Literal[...]`; none if it has no such field."""
+    field = model.model_fields.get("name")
+    literal = field is not None and get_origin(field.annotation) is Literal
+    return get_args(field.annotation) if literal else ()
+
+
+def is_choice(hints: Hints, name: str) -> bool:
+    """Whether the name picks a component here: of a registry, or of classes with a `Literal` name."""
+    return any(
+        _is_registry(hint) or any(name in names_of(model) for model in _models(hint, None))
+        for hint in hints
+    )
+
+
+def field_of(model: type[BaseModel], key: Any) -> FieldInfo | None:
+    """The field of a class by its name or its alias."""
+    fields = model.model_fields
+    if key in fields:
+        return fields[key]
+    return next((field for field in fields.values() if field.alias == key), None)
+
+
+def hints_below(hints: Hints, data: Any, key: Any) -> Hints:
+    """The hints for one part of the data, by its key or index."""
+    fields = (field_of(model, key) for model in models_of(hints, data))
+    below = [hint for field in fields if field for hint in hints_of(field.annotation, field.metadata)]
+    for hint in hints:
+        below += _inside(hint, key)
+    return tuple(below)
+
+
+def _inside(generic: Any, key: Any) -> Hints:
+    origin, arguments = get_origin(generic), get_args(generic)
+    if not (isinstance(origin, type) and arguments):
+        return ()
+    if issubclass(origin, Mapping):
+        return hints_of(arguments[-1])
+    if issubclass(origin, tuple) and arguments[-1] is not ...:
+        fits = isinstance(key, int) and 0 <= key < len(arguments)
+        return hints_of(arguments[key]) if fits else ()
+    return hints_of(arguments[0]) if isinstance(key, int) else ()
+
+
+def hints_at(root: type[BaseModel], path: Iterable[Any], data: Any) -> Hints:
+    """The hints at a path below a class, as far as the data decides them."""
+    hints: Hints = (root,)
+    for key in path:
+        hints = hints_below(hints, data, key)
+        data = part_of(data, key)
+    return hints
+
+
+def part_of(data: Any, key: Any) -> Any:
+    """A part of the data by its key or index, of a config object too; None if it is not there."""
+    if isinstance(data, BaseModel):
+        return getattr(data, key, None) if isinstance(key, str) else None
+    if isinstance(data, (Mapping, list, tuple)):
+        try:
+            return cast("Any", data)[key]
+        except (LookupError, TypeError):
+            pass
+    return None
+
+
+def default_at(hints: Hints, data: Any, key: Any) -> Any:
+    """The default of a field of the class that stands here; None if there is none."""
+    for model in models_of(hints, data):
+        field = field_of(model, key)
+        if field is not None and not field.is_required():
+            return default_of(field)
+    return None
+
+
+def default_of(field: FieldInfo) -> Any:
+    """The default of a field; None if it is made of the other fields."""
+    if field.default_factory is not None and field.default_factory_takes_validated_data:
+        return None
+    return field.get_default(call_default_factory=True, validated_data={})

@@ -1,0 +1,161 @@
+"""The way from text to a config and back: read, override, validate, report; dump, write."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
+
+from nshtrainer.documents import Document, fail
+from nshtrainer.exceptions import ConfigError
+
+if TYPE_CHECKING:
+    from nshtrainer.config import Config
+    from nshtrainer.files import FilePath
+
+__all__ = ["load", "plain_data", "read_text", "updated_text", "write_text"]
+
+
+def read_text(text: str, text_format: str, source: str) -> Document:
+    """Reads text of a format, `"yaml"`, `"json"` or `"toml"`, into plain data with places.
+
+    Raises:
+        ConfigError: The text is not of that format.
+    """
+    if text_format == "yaml":
+        from nshtrainer.yaml_reader import read_yaml
+
+        return read_yaml(text, source)
+    if text_format == "json":
+        from nshtrainer.json_format import read_json
+
+        return read_json(text, source)
+    from nshtrainer.toml_format import read_toml
+
+    return read_toml(text, source)
+
+
+def load(model: type[Config], document: Document, overrides: Iterable[str], plugins: bool) -> Config:
+    """Validates a document, with overrides, as a config.
+
+    Raises:
+        ConfigError: Whatever is wrong with either.
+    """
+    document = _mapping_at_root(document)
+    try:
+        texts = [overrides] if isinstance(overrides, str) else list(overrides)
+        if not texts:
+            return _validate(model, document, plugins)
+        return _load_overridden(model, document, texts, plugins)
+    except ValidationError as error:
+        _report(error, model, document)
+    except ConfigError:
+        raise
+    except Exception as error:  # a validator of the user's own class, or input beyond all reason
+        problem = f"{type(error).__name__} while checking it as {model.__name__}: {error}"
+        fail(document.source, problem, error)
+
+
+def _mapping_at_root(document: Document) -> Document:
+    if document.data is None and document.source:  # an empty file, or one of comments
+        return Document({}, document.source, document.locate)
+    if not isinstance(document.data, Mapping):
+        found = type(document.data).__name__
+        fail(document.place(()), f"must be a mapping (got {found}); write 'key: value' lines")
+    return document
+
+
+def _validate(model: type[Config], document: Document, plugins: bool) -> Config:
+    context = None if plugins else {"plugins": False}
+    return model.model_validate(document.data, context=context)
+
+
+def _report(error: ValidationError, model: type[Config], document: Document) -> NoReturn:
+    from nshtrainer.problems import describe
+
+    raise ConfigError(describe(error, model, document)) from error
+
+
+def _load_overridden(
+    model: type[Config], document: Document, texts: list[str], plugins: bool
+) -> Config:
+    from nshtrainer.overrides import Overridden, parse_override
+    from nshtrainer.problems import problems_of
+
+    first = Overridden(document, model, [parse_override(text) for text in texts])
+    try:
+        return _validate(model, first.document, plugins)
+    except ValidationError as error:
+        again = first.as_text(problems_of(error, model, first.document.data))
+    second = Overridden(document, model, again).document
+    try:
+        return _validate(model, second, plugins)
+    except ValidationError as error:
+        _report(error, model, second)
+
+
+def plain_data(config: Config) -> dict[str, Any]:
+    """The config as dicts, lists, text, numbers, booleans and None.
+
+    Raises:
+        ConfigError: A value of a type that has no plain form.
+    """
+    try:
+        return config.model_dump(mode="json")
+    except (PydanticSerializationError, ValueError) as error:
+        fail("", f"{type(config).__name__} cannot be written: {error}", error)
+
+
+def write_text(config: Config, text_format: str) -> str:
+    """The config as text of a format, `"yaml"`, `"json"` or `"toml"`.
+
+    Raises:
+        ConfigError: A value that the format cannot say.
+    """
+    data = plain_data(config)
+    try:
+        if text_format == "yaml":
+            from nshtrainer.yaml_writer import write_yaml
+
+            return write_yaml(data)
+        if text_format == "json":
+            from nshtrainer.json_format import write_json
+
+            return write_json(data)
+        from nshtrainer.toml_format import write_toml
+
+        return write_toml(config, data)
+    except ConfigError:
+        raise
+    except ValueError as error:  # more digits than Python writes
+        fail("", f"{type(config).__name__} cannot be written: {error}", error)
+
+
+def updated_text(config: Config, path: FilePath, text_format: str) -> str:
+    """The config as text for a file, which keeps what people wrote in it if it is YAML."""
+    fresh = write_text(config, text_format)
+    if text_format != "yaml" or not os.path.exists(path):
+        return fresh
+    # Comments are a courtesy, the values are not: whatever goes wrong here, write them plainly.
+    with suppress(Exception):
+        return _with_comments(config, path)
+    return fresh
+
+
+def _with_comments(config: Config, path: FilePath) -> str:
+    from nshtrainer.files import read_file
+    from nshtrainer.yaml_writer import update_yaml
+
+    model, text = type(config), read_file(path)
+    document = read_text(text, "yaml", str(path))
+    old = document.data
+    with suppress(ConfigError):
+        old = load(model, document, (), False).to_dict()
+    updated = update_yaml(text, old, config.to_dict())
+    if model.from_yaml(updated, plugins=False).to_json() != config.to_json():
+        raise ValueError("an alias or a merge made two values of one")
+    return updated

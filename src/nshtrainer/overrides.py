@@ -1,0 +1,249 @@
+"""`optimizer.lr=3e-4`: single values that win over a file.
+
+They are applied in their order, a later one wins. A path is keys and indices with dots between;
+the value is read as YAML. Parents that are missing start from the defaults of the class. Where a
+name picks a component, `optimizer=sgd` and `optimizer.name=sgd` mean the same: if another one was
+there, its keys go, and those that the same overrides give stay, before or after the switch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import PurePath
+from typing import Any, cast
+
+from pydantic import BaseModel
+
+from nshtrainer.documents import Document, Keys, fail
+from nshtrainer.exceptions import ConfigError
+from nshtrainer.hints import Hints, default_at, hints_at, is_choice, part_of
+from nshtrainer.problems import Problem, dotted, shown
+
+__all__ = ["Override", "Overridden", "parse_override"]
+
+
+@dataclass(frozen=True)
+class Override:
+    """One override, taken apart.
+
+    Args:
+        text: As it was given, which is the place in messages.
+        keys: The parts of its path, all text.
+        raw: The text of the value.
+        value: The value, read as YAML; or the text itself, if it is not YAML.
+        bad: Why the text is not YAML; empty if it is.
+    """
+
+    text: str
+    keys: tuple[str, ...]
+    raw: str
+    value: Any
+    bad: str = ""
+
+
+def parse_override(text: str) -> Override:
+    """Takes `path=value` apart.
+
+    >>> parse_override("optimizer.betas=[0.9, 0.99]").value
+    [0.9, 0.99]
+
+    Raises:
+        ConfigError: There is no `=`, or a part of the path is empty.
+    """
+    path, equals, raw = text.partition("=")
+    keys = tuple(key.strip() for key in path.split("."))
+    if not equals:
+        fail(text, "is not an override; write 'path.to.key=value'")
+    if not all(keys):
+        fail(text, "has an empty key in its path; write 'path.to.key=value'")
+    value, bad = _read_value(raw)
+    return Override(text, keys, raw, value, bad)
+
+
+def _read_value(raw: str) -> tuple[Any, str]:
+    from nshtrainer.yaml_reader import read_yaml
+
+    try:
+        return read_yaml(raw, "").data, ""
+    except ConfigError as error:
+        return raw, re.sub(r"^:\d+:\d+: ", "", str(error))
+
+
+class Overridden:
+    """A document with overrides applied to it; the data of the document is left as it is.
+
+    Args:
+        document: What the file says; its data is a mapping.
+        model: The class at the root, which decides what a name means and what the defaults are.
+        overrides: The overrides, in their order.
+
+    Raises:
+        ConfigError: An override that cannot be applied, with its text as the place.
+    """
+
+    def __init__(
+        self, document: Document, model: type[BaseModel], overrides: Iterable[Override]
+    ) -> None:
+        self._model = model
+        self._file = document
+        self._data: Any = _plain(document.data)
+        self._applied: list[tuple[Override, Keys]] = []
+        self._origins: dict[Keys, str] = {}
+        for override in overrides:
+            self._apply(override)
+
+    @property
+    def document(self) -> Document:
+        """The data after the overrides; the place of what an override gave is its own text."""
+        return _Mixed(self._data, file=self._file, origins=self._origins)
+
+    def as_text(self, problems: Iterable[Problem]) -> list[Override]:
+        """The overrides again, those as plain text whose field may have wanted just that."""
+        wanting = {problem.path for problem in problems if _WANT_TEXT & problem.kinds}
+        return [
+            replace(override, value=override.raw) if path in wanting else override
+            for override, path in self._applied
+        ]
+
+    def _apply(self, override: Override) -> None:
+        container, path = self._parent(override)
+        key = self._key(override, container, path, override.keys[-1])
+        path = (*path, key)
+        self._refuse_bad(override, path)
+        component = self._component(path, override.value)
+        if component is None:
+            self._forget(path)
+            container[key] = _plain(override.value)
+            self._origins[path] = override.text
+        else:
+            self._switch(override, component)
+        self._applied.append((override, path))
+
+    def _refuse_bad(self, override: Override, path: Keys) -> None:
+        """Text that is not YAML is welcome only where text is."""
+        if override.bad and not _takes_text(self._hints(path)):
+            fail(override.text, f"{dotted(path)}: {override.bad}")
+
+    def _hints(self, path: Keys) -> Hints:
+        return hints_at(self._model, path, self._data)
+
+    # -- going down --------------------------------------------------------------------------
+
+    def _parent(self, override: Override) -> tuple[Any, Keys]:
+        """The container that holds the override's last key, made where it is missing."""
+        container: Any = self._data
+        path: Keys = ()
+        for text in override.keys[:-1]:
+            key = self._key(override, container, path, text)
+            child = part_of(container, key)
+            path = (*path, key)
+            if not isinstance(child, (dict, list)):
+                child = container[key] = self._seed(override, container, path)
+            container = cast("Any", child)
+        return container, path
+
+    def _key(self, override: Override, container: Any, path: Keys, text: str) -> Any:
+        """The key that the text means in this container."""
+        if isinstance(container, dict):
+            number = int(text) if text.isdecimal() else text
+            return number if text not in container and number in container else text
+        count = len(container)
+        allowed = f"write an index from 0 to {count - 1}" if count else "it is empty"
+        if not text.isdecimal():
+            fail(override.text, f"{dotted(path)}: is a list, which has no {text!r}; {allowed}")
+        if int(text) >= count:
+            fail(override.text, f"{dotted(path)}: has no item {text}; {allowed}")
+        return int(text)
+
+    def _seed(self, override: Override, container: Any, path: Keys) -> Any:
+        """What a path goes through where the data has no mapping: a bare name, or the default."""
+        key = path[-1]
+        child = part_of(container, key)
+        if isinstance(child, str) and is_choice(self._hints(path), child):
+            return {"name": child}
+        if child is not None:
+            text = f"{dotted(path)}: is {shown(child)}, which has no parts; give it a mapping first"
+            fail(override.text, text)
+        self._origins[path] = override.text
+        default = None if key in container else self._default(path, container)
+        return default if isinstance(default, (dict, list)) else {}
+
+    def _default(self, path: Keys, container: Any) -> Any:
+        return _plain(default_at(self._hints(path[:-1]), container, path[-1]))
+
+    # -- switching a component ---------------------------------------------------------------
+
+    def _component(self, path: Keys, value: Any) -> tuple[Keys, str] | None:
+        """The path of the component and its name, if the override picks one."""
+        at = path[:-1] if path[-1] == "name" and len(path) > 1 else path
+        choice = isinstance(value, str) and is_choice(self._hints(at), value)
+        return (at, value) if choice else None
+
+    def _switch(self, override: Override, component: tuple[Keys, str]) -> None:
+        path, name = component
+        container: Any = self._data
+        for key in path[:-1]:
+            container = container[key]
+        old = part_of(container, path[-1])
+        if path[-1] not in container:
+            old = self._default(path, container)
+        if old == name or part_of(old, "name") == name:
+            container[path[-1]] = old
+            self._origins[(*path, "name")] = override.text
+            return
+        given = [other for other, where in self._applied if _is_inside(where, path)]
+        self._forget(path)
+        container[path[-1]] = {"name": name}
+        self._origins[path] = override.text
+        for other in given:
+            self._apply(other)
+
+    def _forget(self, path: Keys) -> None:
+        """A whole new value is coming: what was given inside the old one does not count."""
+        size = len(path)
+        self._applied = [one for one in self._applied if one[1][:size] != path]
+        self._origins = {at: text for at, text in self._origins.items() if at[:size] != path}
+
+
+def _is_inside(where: Keys, path: Keys) -> bool:
+    """Whether a path leads to a key of the component at the other, but not to its name."""
+    below = where[len(path) :]
+    return where[: len(path)] == path and below not in ((), ("name",))
+
+
+def _takes_text(hints: Hints) -> bool:
+    """Whether text may stand here; nobody knows where there is no hint."""
+    texts = (str, PurePath)
+    return not hints or any(
+        hint is Any or (isinstance(hint, type) and issubclass(hint, texts)) for hint in hints
+    )
+
+
+_WANT_TEXT = frozenset({"string_type", "path_type", "literal_error", "enum"})
+
+
+@dataclass(frozen=True)
+class _Mixed(Document):
+    """Data of a file, of which some comes from overrides."""
+
+    file: Document = field(default_factory=lambda: Document({}))
+    origins: Mapping[Keys, str] = field(default_factory=lambda: {})
+
+    def place(self, path: Keys, *, of_key: bool = False) -> str:
+        for size in range(len(path), 0, -1):
+            if path[:size] in self.origins:
+                return self.origins[path[:size]]
+        return self.file.place(path, of_key=of_key)
+
+
+def _plain(value: Any) -> Any:
+    """Fresh dicts and lists, and config objects as what they dump."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in cast("Iterable[Any]", value)]
+    return value
