@@ -1,0 +1,245 @@
+r"""Adam and its kin: running averages of the gradient and of its square.
+
+In the formulas $g$ is the gradient, $\theta$ the parameter, $t$ the update from 1, $\gamma$ `lr`,
+$\beta_1, \beta_2$ `betas`, $\lambda$ `weight_decay`; $m$ and $v$ are the running averages of $g$
+and $g^2$, and $\hat m = m/(1-\beta_1^t)$, $\hat v = v/(1-\beta_2^t)$ their unbiased forms.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from typing_extensions import final
+
+from nshtrainer.optimizer.base import optimizer_registry
+from nshtrainer.optimizer.implementation import FastPath
+from nshtrainer.optimizer.torch_config import CapturableOptions, FusedOptions, MaximizeOptions
+from nshtrainer.types import Beta, NonNegative, Positive
+
+__all__ = [
+    "AdamConfig",
+    "AdamWConfig",
+    "AdamaxConfig",
+    "NAdamConfig",
+    "RAdamConfig",
+    "SparseAdamConfig",
+]
+
+_FUSED_ADAM = FastPath("fused", dtypes=("float32", "float64", "bfloat16"))
+
+
+@final
+@optimizer_registry.register
+class AdamWConfig(CapturableOptions, FusedOptions):
+    r"""Adam with decoupled weight decay: the usual first choice, above all for transformers.
+
+    $\theta \leftarrow (1 - \gamma\lambda)\,\theta - \gamma\,\hat m / (\sqrt{\hat v} + \epsilon)$.
+    The paper scales the decay by the schedule alone; here, as in torch, also by `lr`.
+
+    Reference: I. Loshchilov, F. Hutter, Decoupled Weight Decay Regularization, arXiv:1711.05101.
+
+    >>> from torch import nn
+    >>> optimizer = AdamWConfig(lr=3e-4, betas=(0.9, 0.95)).create_optimizer(nn.Linear(2, 1))
+    >>> optimizer.defaults["betas"]
+    (0.9, 0.95)
+    """
+
+    target = "torch.optim:AdamW"
+    fast_path = _FUSED_ADAM
+
+    name: Literal["adamw"] = "adamw"
+
+    lr: NonNegative = 1e-3
+    """Learning rate: about the size of one update of one weight."""
+
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    """Decay of the running averages of the gradient and of its square."""
+
+    eps: NonNegative = 1e-8
+    """Added to the root of the average square, so that nothing is divided by zero."""
+
+    weight_decay: NonNegative = 0.01
+    """Share of each weight taken off in an update, times the learning rate."""
+
+    amsgrad: bool = False
+    """Divide by the largest average square so far instead of the present one (arXiv:1904.09237)."""
+
+
+@final
+@optimizer_registry.register
+class AdamConfig(CapturableOptions, FusedOptions):
+    r"""Adam: each weight has its own step size; good where no weight decay is wanted.
+
+    $\theta \leftarrow \theta - \gamma\,\hat m / (\sqrt{\hat v} + \epsilon)$, after
+    $g \leftarrow g + \lambda\theta$. With weight decay AdamW is usually better.
+
+    Reference: D. P. Kingma, J. Ba, Adam: A Method for Stochastic Optimization, arXiv:1412.6980.
+
+    >>> from torch import nn
+    >>> AdamConfig(amsgrad=True).create_optimizer(nn.Linear(2, 1)).defaults["amsgrad"]
+    True
+    """
+
+    target = "torch.optim:Adam"
+    fast_path = _FUSED_ADAM
+
+    name: Literal["adam"] = "adam"
+
+    lr: NonNegative = 1e-3
+    """Learning rate: about the size of one update of one weight."""
+
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    """Decay of the running averages of the gradient and of its square."""
+
+    eps: NonNegative = 1e-8
+    """Added to the root of the average square, so that nothing is divided by zero."""
+
+    weight_decay: NonNegative = 0
+    """Factor on the weights that is added to the gradient (an L2 penalty)."""
+
+    amsgrad: bool = False
+    """Divide by the largest average square so far instead of the present one (arXiv:1904.09237)."""
+
+    decoupled_weight_decay: bool = False
+    """Take the decay off the weights instead, as AdamW does."""
+
+
+@final
+@optimizer_registry.register
+class NAdamConfig(CapturableOptions):
+    r"""Adam with Nesterov momentum: looks one step ahead; often a little faster than Adam.
+
+    $\theta \leftarrow \theta - \gamma\,\bar m / (\sqrt{\hat v} + \epsilon)$, where $\bar m$ joins
+    the next momentum and the present gradient, with $\mu_t = \beta_1(1 - 0.5 \cdot 0.96^{t\psi})$
+    and $\psi$ `momentum_decay`.
+
+    Reference: T. Dozat, Incorporating Nesterov Momentum into Adam, ICLR Workshop 2016.
+
+    >>> from torch import nn
+    >>> NAdamConfig().create_optimizer(nn.Linear(2, 1)).defaults["momentum_decay"]
+    0.004
+    """
+
+    target = "torch.optim:NAdam"
+
+    name: Literal["nadam"] = "nadam"
+
+    lr: NonNegative = 2e-3
+    """Learning rate: about the size of one update of one weight."""
+
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    """Decay of the running averages of the gradient and of its square."""
+
+    eps: NonNegative = 1e-8
+    """Added to the root of the average square, so that nothing is divided by zero."""
+
+    weight_decay: NonNegative = 0
+    """Factor on the weights that is added to the gradient, or see `decoupled_weight_decay`."""
+
+    momentum_decay: NonNegative = 4e-3
+    """How fast the momentum grows to its full value; larger is faster."""
+
+    decoupled_weight_decay: bool = False
+    """Take the decay off the weights instead, as AdamW does."""
+
+
+@final
+@optimizer_registry.register
+class RAdamConfig(CapturableOptions):
+    r"""Adam with a rectified start: no warm-up needed.
+
+    $\theta \leftarrow \theta - \gamma\,\hat m\,r_t / (\sqrt{\hat v} + \epsilon)$, where $r_t$ grows
+    from 0 to 1 as the variance of $v$ becomes known; in the first updates $\theta \leftarrow \theta
+    - \gamma\,\hat m$. On a CPU the `foreach` form takes about two thirds of the time of the loop.
+
+    Reference: L. Liu et al., On the Variance of the Adaptive Learning Rate and Beyond,
+    arXiv:1908.03265.
+
+    >>> from torch import nn
+    >>> RAdamConfig(lr=0.01).create_optimizer(nn.Linear(2, 1)).param_groups[0]["foreach"]
+    True
+    """
+
+    target = "torch.optim:RAdam"
+    fast_path = FastPath("foreach", devices=("cpu",))
+
+    name: Literal["radam"] = "radam"
+
+    lr: NonNegative = 1e-3
+    """Learning rate: about the size of one update of one weight."""
+
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    """Decay of the running averages of the gradient and of its square."""
+
+    eps: NonNegative = 1e-8
+    """Added to the root of the average square, so that nothing is divided by zero."""
+
+    weight_decay: NonNegative = 0
+    """Factor on the weights that is added to the gradient, or see `decoupled_weight_decay`."""
+
+    decoupled_weight_decay: bool = False
+    """Take the decay off the weights instead, as AdamW does."""
+
+
+@final
+@optimizer_registry.register
+class AdamaxConfig(CapturableOptions):
+    r"""Adam with the largest gradient instead of the average square: steadier for rare features.
+
+    $u \leftarrow \max(\beta_2 u, |g| + \epsilon)$, $\theta \leftarrow \theta - \gamma\,\hat m / u$.
+
+    Reference: D. P. Kingma, J. Ba, Adam: A Method for Stochastic Optimization, section 7.1,
+    arXiv:1412.6980.
+
+    >>> from torch import nn
+    >>> AdamaxConfig().create_optimizer(nn.Linear(2, 1)).defaults["lr"]
+    0.002
+    """
+
+    target = "torch.optim:Adamax"
+
+    name: Literal["adamax"] = "adamax"
+
+    lr: NonNegative = 2e-3
+    """Learning rate: about the size of one update of one weight."""
+
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    """Decay of the running average of the gradient and of the running maximum."""
+
+    eps: NonNegative = 1e-8
+    """Added to the size of the gradient, so that nothing is divided by zero."""
+
+    weight_decay: NonNegative = 0
+    """Factor on the weights that is added to the gradient (an L2 penalty)."""
+
+
+@final
+@optimizer_registry.register
+class SparseAdamConfig(MaximizeOptions):
+    r"""Adam for sparse gradients: only the rows of an embedding that were used are updated.
+
+    The formula is Adam's, with the averages of unused rows left as they are, so this is not what
+    Adam with dense gradients does. It takes sparse gradients only: `nn.Embedding(...,
+    sparse=True)`.
+
+    Reference: D. P. Kingma, J. Ba, Adam: A Method for Stochastic Optimization, arXiv:1412.6980.
+
+    >>> from torch import nn
+    >>> optimizer = SparseAdamConfig().create_optimizer(nn.Embedding(10, 4, sparse=True))
+    >>> optimizer.defaults["lr"]
+    0.001
+    """
+
+    target = "torch.optim:SparseAdam"
+    needs_sparse_gradients = True
+
+    name: Literal["sparseadam"] = "sparseadam"
+
+    lr: Positive = 1e-3
+    """Learning rate: about the size of one update of one weight."""
+
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    """Decay of the running averages of the gradient and of its square."""
+
+    eps: Positive = 1e-8
+    """Added to the root of the average square, so that nothing is divided by zero."""

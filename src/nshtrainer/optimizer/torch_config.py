@@ -1,0 +1,192 @@
+"""The base of configs whose fields are the options of a torch optimizer; it builds one."""
+
+from __future__ import annotations
+
+import inspect
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import model_validator
+from typing_extensions import Self
+
+from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.base import OptimizerConfigBase, Params
+from nshtrainer.optimizer.implementation import FLAGS, FastPath, Guard, choose, keep_flags
+from nshtrainer.optimizer.parameters import Group, check_options, groups_of
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+__all__ = [
+    "CapturableOptions",
+    "DifferentiableOptions",
+    "ForeachOptions",
+    "FusedOptions",
+    "MaximizeOptions",
+    "TorchOptimizerConfigBase",
+]
+
+
+class TorchOptimizerConfigBase(OptimizerConfigBase):
+    """A config with the fields of a constructor: name the class in `target`, and write the fields.
+
+    The fields have the constructor's names and defaults. What is built is an instance of exactly
+    the target. What an optimizer asks of its parameters is declared in class variables.
+
+    >>> from typing import Literal
+    >>> from torch import nn
+    >>> from nshtrainer.types import NonNegative
+    >>> class PlainSGDConfig(TorchOptimizerConfigBase):
+    ...     target = "torch.optim:SGD"
+    ...     name: Literal["plain_sgd"] = "plain_sgd"
+    ...     lr: NonNegative = 1e-3
+    >>> type(PlainSGDConfig().create_optimizer(nn.Linear(2, 1)))
+    <class 'torch.optim.sgd.SGD'>
+    """
+
+    target: ClassVar[str]
+    """The optimizer's class as `"module:Class"`; imported when an optimizer is built."""
+
+    fast_path: ClassVar[FastPath | None] = None
+    """The implementation that is faster than torch's default, where there is one."""
+
+    needs_closure: ClassVar[bool] = False
+    """Whether `step` needs a closure that computes the loss."""
+
+    needs_sparse_gradients: ClassVar[bool] = False
+    """Whether it takes sparse gradients only, as those of `nn.Embedding(..., sparse=True)`."""
+
+    needs_one_group: ClassVar[bool] = False
+    """Whether all parameters must have the same options."""
+
+    needs_dimensions: ClassVar[int | None] = None
+    """The number of dimensions that every parameter must have; any, when `None`."""
+
+    def create_optimizer(self, params: Params, /) -> Optimizer:
+        """Build the optimizer with the fastest implementation that the parameters allow.
+
+        Args:
+            params: A module, `module.parameters()`, `module.named_parameters()`, or a list of group
+                dicts whose options hold for the group. Nothing in it is changed.
+
+        Raises:
+            OptimizerError: An option of a group is unknown or out of range; the parameters are not
+                what this optimizer takes; the installed torch lacks the class or an option in use.
+        """
+        groups = groups_of(params)
+        configs = [check_options(self, group) for group in groups]
+        self._check_needs(groups)
+        cls, _ = _constructor(self.target)
+        dicts = [group.to_torch() for group in groups]
+        chosen = [
+            choose(self.fast_path, group.params, {**self.options(), **group.options})
+            for group in groups
+        ]
+        for made, config, flag in zip(dicts, configs, chosen, strict=True):
+            config.options()  # an option that this torch lacks is refused in a group as well
+            if flag is not None:
+                made[flag] = True
+        optimizer = cls(dicts, **self.options())
+        _add_hooks(optimizer, [place for place, flag in enumerate(chosen) if flag == "fused"])
+        return optimizer
+
+    def options(self) -> dict[str, Any]:
+        """The arguments for the constructor of the installed torch.
+
+        Raises:
+            OptimizerError: It lacks the class, or an option that is not at its default.
+        """
+        cls, known = _constructor(self.target)
+        fields = {key: field for key, field in type(self).model_fields.items() if key != "name"}
+        for key in fields.keys() - known:
+            default = fields[key].default
+            if getattr(self, key) != default:
+                raise OptimizerError(
+                    f"{type(self).__name__}: {cls.__name__} of {_version(self.target)} has no "
+                    f"option {key!r}; leave it at {default!r}, or install a release that has it"
+                )
+        return {key: getattr(self, key) for key in fields if key in known}
+
+    def _check_needs(self, groups: list[Group]) -> None:
+        if self.needs_one_group and len(groups) > 1:
+            raise OptimizerError(
+                f"{type(self).__name__}: got {len(groups)} parameter groups; this optimizer takes "
+                "all parameters in one"
+            )
+        wrong = [
+            group.describe(place)
+            for group in groups
+            for place, param in enumerate(group.params)
+            if self.needs_dimensions not in (None, param.ndim)
+        ]
+        if wrong:
+            more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+            raise OptimizerError(
+                f"{type(self).__name__} takes parameters of {self.needs_dimensions} dimensions "
+                f"only; give these to another optimizer, such as AdamW: {', '.join(wrong[:5])}{more}"
+            )
+
+
+def _add_hooks(optimizer: Optimizer, fused: list[int]) -> None:
+    if any(flag in optimizer.defaults for flag in FLAGS):
+        optimizer.register_load_state_dict_pre_hook(keep_flags)
+    if fused:
+        optimizer.register_step_pre_hook(Guard(fused))
+
+
+@cache
+def _constructor(target: str) -> tuple[type[Optimizer], frozenset[str]]:
+    """The class that a target names, and the arguments that its constructor knows."""
+    module, _, name = target.partition(":")
+    cls = getattr(import_module(module), name, None)
+    if cls is None:
+        raise OptimizerError(f"{_version(target)} has no {module}.{name}; install a newer release")
+    return cls, frozenset(inspect.signature(cls).parameters)
+
+
+def _version(target: str) -> str:
+    package = target.partition(".")[0]
+    return f"{package} {import_module(package).__version__}"
+
+
+class MaximizeOptions(TorchOptimizerConfigBase):
+    """For optimizers that can go up instead of down."""
+
+    maximize: bool = False
+    """Go up the gradient instead of down: the closure or loss is then an objective."""
+
+
+class ForeachOptions(MaximizeOptions):
+    """For optimizers with an implementation over lists of tensors."""
+
+    foreach: bool | None = None
+    """Update lists of tensors at once. None: the fastest that the parameters allow."""
+
+
+class DifferentiableOptions(ForeachOptions):
+    """For optimizers whose update autograd can go through."""
+
+    differentiable: bool = False
+    """Let autograd go through the update, as meta-learning needs; slower."""
+
+
+class CapturableOptions(DifferentiableOptions):
+    """For optimizers that a CUDA graph can capture."""
+
+    capturable: bool = False
+    """Keep all state on the device so that a CUDA graph can capture the update; not for a CPU."""
+
+
+class FusedOptions(DifferentiableOptions):
+    """For optimizers with one kernel for the whole update."""
+
+    fused: bool | None = None
+    """Update with one kernel. None: the fastest that the parameters allow."""
+
+    @model_validator(mode="after")
+    def _one_implementation(self) -> Self:
+        for other in ("foreach", "differentiable"):
+            if self.fused and getattr(self, other):
+                raise ValueError(f"fused and {other} do not go together; leave one of them out")
+        return self
