@@ -64,6 +64,16 @@ class Component(Tagged, ABC):
             return handler.generate_schema(Annotated[Any, registry])
         return super().__get_pydantic_core_schema__(source, handler)
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        if "__registry__" in cls.__dict__:
+            # pydantic would look up a bare `$ref` at once, and it may not be defined yet.
+            found = handler(schema)
+            return {"allOf": [found]} if "$ref" in found else found
+        return super().__get_pydantic_json_schema__(schema, handler)
+
 
 class Registry(Mapping[str, type[T]], Generic[T]):
     """The classes of one kind of component, by name; also the pydantic type of a field of it.
@@ -248,7 +258,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
             return self._build(dict(cast("Mapping[Any, Any]", value)), info)
         raise self._problem(
             "component_type",
-            f"an {self.kind} is a mapping with a 'name', or a config object; got {value!r}",
+            f"write the {self.kind} as a mapping with a 'name', or give a config; got {value!r}",
             value,
         )
 
@@ -270,7 +280,10 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         name = value["name"]
         if not isinstance(name, str):
             raise self._problem(
-                "name_type", f"the name of an {self.kind} is a string; got {name!r}", name, "name"
+                "name_type",
+                f"the name of the {self.kind} must be a string; got {name!r}",
+                name,
+                "name",
             )
         try:
             cls = self._find(name, plugins=not info.context or info.context.get("plugins", True))

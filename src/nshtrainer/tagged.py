@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer
+from pydantic import SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 
 from nshtrainer.config import Config
 
@@ -22,6 +22,10 @@ class Tagged(Config):
         name: Any
 
     @model_serializer(mode="wrap")
-    def _keep_name(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _keep_name(
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
         dumped = handler(self)
-        return dumped if "name" in dumped else {"name": self.name, **dumped}
+        if "name" in dumped or "name" in (info.exclude or ()):
+            return dumped
+        return {"name": self.name, **dumped}

@@ -163,7 +163,8 @@ class CurveScheduler(LRScheduler):
             return
         factor = self._call(0)
         for index, (group, base) in enumerate(zip(groups, self._bases, strict=False)):
-            if float(group["lr"]) != base * factor:
+            # A tensor compares with a number in the tensor's own precision.
+            if group["lr"] != base * factor:
                 self._bases[index] = float(group["lr"])
         self._write()
 
