@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import sys
 import textwrap
 from functools import lru_cache
@@ -77,7 +78,7 @@ def _collect(node: ast.AST, prefix: str, found: dict[str, dict[str, str]]) -> No
 
 def _texts(body: list[ast.stmt]) -> dict[str, str]:
     texts: dict[str, str] = {}
-    for field, text in zip(body, body[1:], strict=False):
+    for field, text in itertools.pairwise(body):
         if (
             isinstance(field, ast.AnnAssign)
             and isinstance(field.target, ast.Name)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn, cast
-
-from typing_extensions import TypeAlias
+from typing import Any, NoReturn, TypeAlias, cast
 
 from nshtrainer.exceptions import ConfigError
 

@@ -6,8 +6,7 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
-
-from typing_extensions import TypeAlias
+from typing import TypeAlias
 
 from nshtrainer.documents import MAX_BYTES, check_text, fail
 from nshtrainer.exceptions import ConfigError
@@ -44,7 +43,7 @@ def read_file(path: FilePath) -> str:
     """
     name = os.fspath(path)
     try:
-        status = os.stat(name)
+        status = Path(name).stat()
         if stat.S_ISDIR(status.st_mode):
             fail(name, "is a folder; give the path of a file")
         if not stat.S_ISREG(status.st_mode):
@@ -56,7 +55,7 @@ def read_file(path: FilePath) -> str:
     except ConfigError:
         raise
     except FileNotFoundError as error:
-        fail(name, f"no such file; the current folder is {os.getcwd()}", error)
+        fail(name, f"no such file; the current folder is {Path.cwd()}", error)
     except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
         fail(name, f"cannot be read: {_reason(error)}", error)
     return _decoded(content, name)

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from typing_extensions import TypeAlias
 
 __all__ = [
     "Hints",
@@ -90,12 +89,12 @@ def _name_in(data: Any) -> str | None:
 def names_of(model: type[BaseModel]) -> tuple[Any, ...]:
     """The values of a class's `name: Literal[...]`; none if it has no such field."""
     field = model.model_fields.get("name")
-    literal = field is not None and get_origin(field.annotation) is Literal
-    return get_args(field.annotation) if literal else ()
+    annotation = None if field is None else field.annotation
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
 def is_choice(hints: Hints, name: str) -> bool:
-    """Whether the name picks a component here: of a registry, or of classes with a `Literal` name."""
+    """Whether the name picks a component: of a registry, or of classes with `Literal` names."""
     return any(
         _is_registry(hint) or any(name in names_of(model) for model in _models(hint, None))
         for hint in hints
@@ -113,7 +112,9 @@ def field_of(model: type[BaseModel], key: Any) -> FieldInfo | None:
 def hints_below(hints: Hints, data: Any, key: Any) -> Hints:
     """The hints for one part of the data, by its key or index."""
     fields = (field_of(model, key) for model in models_of(hints, data))
-    below = [hint for field in fields if field for hint in hints_of(field.annotation, field.metadata)]
+    below = [
+        hint for field in fields if field for hint in hints_of(field.annotation, field.metadata)
+    ]
     for hint in hints:
         below += _inside(hint, key)
     return tuple(below)

@@ -22,7 +22,7 @@ __all__ = ["read_json", "write_json"]
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
 
 
-class _DuplicateKey(Exception):
+class _DuplicateKeyError(Exception):
     pass
 
 
@@ -41,7 +41,7 @@ def read_json(text: str, source: str = "<json>") -> Document:
         fail(place, f"is not valid JSON: {reason}; check the commas, quotes and brackets", error)
     except RecursionError as error:
         fail(source, f"is nested deeper than {MAX_DEPTH} levels; flatten it", error)
-    except _DuplicateKey as error:
+    except _DuplicateKeyError as error:
         key, offset = _duplicate(text)
         line, column = _spot(text, offset)
         fail(f"{source}:{line}:{column}", f"key {key!r} is given twice; remove one", error)
@@ -59,7 +59,7 @@ def write_json(data: Any) -> str:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        raise _DuplicateKey
+        raise _DuplicateKeyError
     return made
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydantic import ValidationError
@@ -39,7 +39,9 @@ def read_text(text: str, text_format: str, source: str) -> Document:
     return read_toml(text, source)
 
 
-def load(model: type[Config], document: Document, overrides: Iterable[str], plugins: bool) -> Config:
+def load(
+    model: type[Config], document: Document, overrides: Iterable[str], plugins: bool
+) -> Config:
     """Validates a document, with overrides, as a config.
 
     Raises:
@@ -55,7 +57,7 @@ def load(model: type[Config], document: Document, overrides: Iterable[str], plug
         _report(error, model, document)
     except ConfigError:
         raise
-    except Exception as error:  # a validator of the user's own class, or input beyond all reason
+    except Exception as error:  # noqa: BLE001 a validator of the user's own class may raise anything
         problem = f"{type(error).__name__} while checking it as {model.__name__}: {error}"
         fail(document.source, problem, error)
 
@@ -138,7 +140,7 @@ def write_text(config: Config, text_format: str) -> str:
 def updated_text(config: Config, path: FilePath, text_format: str) -> str:
     """The config as text for a file, which keeps what people wrote in it if it is YAML."""
     fresh = write_text(config, text_format)
-    if text_format != "yaml" or not os.path.exists(path):
+    if text_format != "yaml" or not Path(path).exists():
         return fresh
     # Comments are a courtesy, the values are not: whatever goes wrong here, write them plainly.
     with suppress(Exception):

@@ -21,7 +21,7 @@ from nshtrainer.exceptions import ConfigError
 from nshtrainer.hints import Hints, default_at, hints_at, is_choice, part_of
 from nshtrainer.problems import Problem, dotted, shown
 
-__all__ = ["Override", "Overridden", "parse_override"]
+__all__ = ["Overridden", "Override", "parse_override"]
 
 
 @dataclass(frozen=True)
@@ -167,8 +167,9 @@ class Overridden:
             text = f"{dotted(path)}: is {shown(child)}, which has no parts; give it a mapping first"
             fail(override.text, text)
         self._origins[path] = override.text
-        default = None if key in container else self._default(path, container)
-        return default if isinstance(default, (dict, list)) else {}
+        default: Any = None if key in container else self._default(path, container)
+        empty: Any = {}
+        return default if type(default) in (dict, list) else empty
 
     def _default(self, path: Keys, container: Any) -> Any:
         return _plain(default_at(self._hints(path[:-1]), container, path[-1]))
@@ -229,7 +230,7 @@ class _Mixed(Document):
     """Data of a file, of which some comes from overrides."""
 
     file: Document = field(default_factory=lambda: Document({}))
-    origins: Mapping[Keys, str] = field(default_factory=lambda: {})
+    origins: Mapping[Keys, str] = field(default_factory=lambda: cast("dict[Keys, str]", {}))
 
     def place(self, path: Keys, *, of_key: bool = False) -> str:
         for size in range(len(path), 0, -1):

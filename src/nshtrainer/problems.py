@@ -49,7 +49,8 @@ def describe(error: ValidationError, model: type[BaseModel], document: Document)
         model: The class at the root.
         document: The data and its places.
     """
-    return "\n".join(line(problem, document) for problem in problems_of(error, model, document.data))
+    problems = problems_of(error, model, document.data)
+    return "\n".join(line(problem, document) for problem in problems)
 
 
 def line(problem: Problem, document: Document) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any, cast
 
 import tomli_w
@@ -13,12 +14,9 @@ from pydantic import BaseModel
 from nshtrainer.documents import MAX_DEPTH, Document, Keys, check_limits, check_text, fail
 from nshtrainer.hints import default_of
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:  # pragma: no cover
-    import tomli as tomllib
-
 __all__ = ["read_toml", "write_toml"]
+
+tomllib: Any = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _LONG_KEY = re.compile(rf"(?:[\w\"'-]+[ \t]*\.[ \t]*){{{MAX_DEPTH}}}")
@@ -95,4 +93,3 @@ def _part(value: Any, key: Any) -> Any:
 def _is_none_by_default(value: Any, key: str) -> bool:
     field = type(value).model_fields.get(key) if isinstance(value, BaseModel) else None
     return field is not None and not field.is_required() and default_of(field) is None
-

@@ -172,11 +172,11 @@ class _Composer:
             self._fail(event, "a second document starts here; keep one document in a file")
 
     def _AliasEvent(self, event: Any) -> None:
-        node = self.anchors.get(event.anchor, _NO_KEY)
+        alias, node = f"*{event.anchor}", self.anchors.get(event.anchor, _NO_KEY)
         if node is _NO_KEY:
-            self._fail(event, f"unknown alias '*{event.anchor}'; anchor a value with '&' above it")
+            self._fail(event, f"unknown alias '{alias}'; anchor a value with '&' above it")
         if node is None:
-            self._fail(event, f"alias '*{event.anchor}' stands inside what it repeats; write it out")
+            self._fail(event, f"alias '{alias}' stands inside what it repeats; write it out")
         self._count(event, node.size)
         self._add(event, node.seen_from(event.start_mark))
 

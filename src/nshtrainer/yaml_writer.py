@@ -62,7 +62,7 @@ def _dump(yaml: Any, data: Any) -> str:
 
 
 def _dressed(data: Any) -> Any:
-    """Fresh containers with a style, and quotes around text that would be read as something else."""
+    """Fresh containers with a style, and quotes around text that reads as something else."""
     if isinstance(data, Mapping):
         named = cast("Mapping[Any, Any]", data)
         return CommentedMap({_dressed(key): _dressed(part) for key, part in named.items()})
@@ -128,7 +128,6 @@ def _keep_indentation(yaml: Any, text: str) -> None:
 def _update(written: Any, old: Any, new: Any) -> None:
     """Changes a mapping or a list of the file in place; only where the value changed."""
     if isinstance(new, dict):
-        new = cast("dict[Any, Any]", new)
         for key in [key for key in written if key not in new]:
             del written[key]
     for key, value in _pairs(new):
@@ -154,7 +153,7 @@ def _at(container: Any, key: Any) -> Any:
 def _pairs(data: Any) -> list[tuple[Any, Any]]:
     if isinstance(data, dict):
         return list(cast("dict[Any, Any]", data).items())
-    return list(enumerate(data))
+    return list(enumerate(cast("list[Any]", data)))
 
 
 def _alike(*values: Any) -> bool:
@@ -172,6 +171,10 @@ def same(first: Any, second: Any) -> bool:
     if isinstance(first, list) and isinstance(second, list):
         left, right = cast("list[Any]", first), cast("list[Any]", second)
         return len(left) == len(right) and all(map(same, left, right))
+    return _same_scalar(first, second)
+
+
+def _same_scalar(first: Any, second: Any) -> bool:
     numbers = (int, float)
     if type(first) in numbers and type(second) in numbers and first == second:
         return str(first)[:1] == str(second)[:1]  # not 0.0 and -0.0
