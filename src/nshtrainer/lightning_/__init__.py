@@ -1,0 +1,16 @@
+"""Lightning: the module, the trainer, and what a schedule learns from them."""
+
+from __future__ import annotations
+
+from nshtrainer.lightning_.module import LightningModuleBase
+from nshtrainer.lightning_.plateau import PlateauCallback
+from nshtrainer.lightning_.run_length import TrainerRunLength, run_length_of
+from nshtrainer.lightning_.trainer import Trainer
+
+__all__ = [
+    "LightningModuleBase",
+    "PlateauCallback",
+    "Trainer",
+    "TrainerRunLength",
+    "run_length_of",
+]

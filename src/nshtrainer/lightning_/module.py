@@ -1,0 +1,274 @@
+"""The LightningModule whose hyperparameters are a config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
+from inspect import currentframe
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Generic, cast
+
+from lightning.fabric.utilities.data import AttributeDict
+from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.utilities.model_helpers import (
+    _restricted_classmethod,  # pyright: ignore[reportPrivateUsage]
+)
+from typing_extensions import Self, TypeVar, override
+
+from nshtrainer.config import Config
+from nshtrainer.lightning_.hyperparameters import (
+    Source,
+    config_argument,
+    refuse_unknown,
+    saved_config,
+    write_plainly,
+)
+from nshtrainer.lightning_.optimization import configure_optimizers, current_rate, with_rate
+from nshtrainer.lightning_.plateau import PlateauCallback
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lightning.pytorch.utilities.types import OptimizerLRScheduler
+
+__all__ = ["LightningModuleBase"]
+
+T = TypeVar("T", bound=Config, default=Config)
+
+
+class LightningModuleBase(LightningModule, Generic[T]):
+    """A LightningModule whose hyperparameters are a typed config.
+
+    The hyperparameters go to loggers and into checkpoints as plain data, and come back from a
+    checkpoint as the config. Where exactly one field of them holds an optimizer, and at most one a
+    scheduler, `configure_optimizers` need not be written.
+
+    Args:
+        hparams: A config of the class in the brackets, or a mapping with its fields.
+
+    Raises:
+        ValidationError: The mapping does not describe such a config.
+        TypeError: It is something else, or the class names no config.
+
+    >>> import torch
+    >>> from nshtrainer import Config
+    >>> from nshtrainer.configs import AdamWConfig, OptimizerConfig
+    >>> class MyConfig(Config):
+    ...     width: int = 8
+    ...     optimizer: OptimizerConfig = AdamWConfig(lr=1e-3)
+    >>> class MyModel(LightningModuleBase[MyConfig]):
+    ...     def __init__(self, hparams):
+    ...         super().__init__(hparams)
+    ...         self.layer = torch.nn.Linear(self.hparams.width, 1)
+    ...     def training_step(self, batch):
+    ...         return self.layer(batch).square().mean()
+    >>> MyModel({"width": 4, "optimizer": {"name": "adamw", "lr": 0.01}}).lr
+    0.01
+    """
+
+    # A script of the module has no use for a property that replaces a config.
+    __jit_unused_properties__: ClassVar[list[str]] = [
+        *LightningModule.__jit_unused_properties__,
+        "lr",
+    ]
+
+    def __init__(self, hparams: T | Mapping[str, Any]) -> None:
+        super().__init__()
+        self._config: T = self._validated(hparams)
+        self._initial_config: T = self._config
+        self._others: dict[str, Any] = {}
+        self._log_hyperparams = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # An override without a call of `super()` must not bring config objects into checkpoints.
+        if cls.on_save_checkpoint is not LightningModuleBase.on_save_checkpoint:
+            cls.on_save_checkpoint = _saving_plainly(cls.on_save_checkpoint)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                # torch hides why a property raised; `hasattr` still says no.
+                if name == "lr" and "_config" in self.__dict__:
+                    current_rate(self._config)
+                raise
+
+    # -- hyperparameters -----------------------------------------------------------------------
+
+    @classmethod
+    def hparams_cls(cls) -> type[T]:
+        """The class of the hyperparameters: what stands in the brackets, here or in a base.
+
+        Override it to name another one.
+
+        Raises:
+            TypeError: Nothing stands there.
+        """
+        found = config_argument(cls, LightningModuleBase)
+        found = getattr(found, "__default__", found) if isinstance(found, TypeVar) else found
+        if isinstance(found, type) and issubclass(found, Config):
+            return cast("type[T]", found)
+        raise TypeError(
+            f"{cls.__name__} does not say what its hyperparameters are; write "
+            f"class {cls.__name__}(LightningModuleBase[MyConfig]), or override hparams_cls()"
+        )
+
+    @classmethod
+    def _validated(cls, hparams: Any) -> T:
+        wanted = cls.hparams_cls()
+        if isinstance(hparams, wanted):
+            return hparams
+        if isinstance(hparams, Mapping):
+            return wanted.model_validate(dict(cast("Mapping[str, Any]", hparams)))
+        raise TypeError(
+            f"the hyperparameters of {cls.__name__} are a {wanted.__name__} or a mapping with its "
+            f"fields, not {type(hparams).__name__}"
+        )
+
+    @property
+    @override
+    def hparams(self) -> T:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The hyperparameters, frozen; to change one, set `lr` or build the module anew."""
+        return self._config
+
+    @property
+    @override
+    def hparams_initial(self) -> AttributeDict:
+        """The hyperparameters as the module was built with them, as plain data for loggers."""
+        return AttributeDict({**self._others, **self._initial_config.to_dict()})
+
+    @property
+    def lr(self) -> float:
+        """The learning rate in the optimizer's config; setting it replaces the hyperparameters.
+
+        Lightning's Tuner and LearningRateFinder read and set it.
+
+        Raises:
+            AttributeError: There is no optimizer with an `lr` among the hyperparameters, nor an
+                `lr` of their own, or there are several.
+        """
+        return current_rate(self._config)
+
+    @lr.setter
+    def lr(self, rate: float) -> None:
+        self._config = with_rate(self._config, rate)
+
+    @override
+    def save_hyperparameters(
+        self,
+        *args: Any,
+        ignore: Sequence[str] | str | None = None,
+        frame: FrameType | None = None,
+        logger: bool = True,
+    ) -> None:
+        """Not needed: the hyperparameters are saved anyway.
+
+        It is of use for a constructor with arguments beside `hparams`, which are then saved too.
+        """
+        here = currentframe()
+        frame = frame or (here and here.f_back)
+        names = [name for name in args if isinstance(name, str)]
+        self._log_hyperparams = logger
+        if names or not args:
+            super().save_hyperparameters(*names, ignore=ignore, frame=frame, logger=logger)
+
+    @override
+    def _set_hparams(self, hp: Any) -> None:
+        """Where Lightning's `save_hyperparameters` puts what it found."""
+        given = {name: value for name, value in dict(hp).items() if not name.startswith("_")}
+        given.pop("hparams", None)
+        self._others.update(given)
+        self._hparams = AttributeDict(self._others)
+
+    # -- checkpoints ---------------------------------------------------------------------------
+
+    @override
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the hyperparameters into the checkpoint as plain data.
+
+        An override of yours need not call this one: it is done before yours runs.
+        """
+        write_plainly(checkpoint, self._config, self._others)
+
+    @_restricted_classmethod
+    @override
+    def load_from_checkpoint(
+        cls,  # noqa: N805 - the decorator makes it a classmethod
+        checkpoint_path: Source,
+        map_location: Any = None,
+        hparams_file: str | Path | None = None,
+        strict: bool | None = None,
+        weights_only: bool | None = None,
+        *,
+        hparams: Any = None,
+        overrides: Iterable[str] = (),
+        **kwargs: Any,
+    ) -> Self:
+        """Build the module from a checkpoint, with its hyperparameters as the config they were.
+
+        Args:
+            checkpoint_path: A path, a URL or an open file.
+            map_location: Where tensors go, as in `torch.load`.
+            hparams_file: A file to take the hyperparameters from instead.
+            strict: Whether the weights must match the module's exactly.
+            weights_only: Whether objects other than plain data and tensors are refused; left out,
+                they are, from a URL as well.
+            hparams: Hyperparameters to use instead of the saved ones: a config or a mapping.
+            overrides: Changes to them, such as `["optimizer.lr=3e-4"]`.
+            **kwargs: Other arguments of the constructor.
+
+        Raises:
+            CheckpointError: The checkpoint has no hyperparameters, or they do not fit.
+            ConfigError: An override or the file does not fit.
+            TypeError: The constructor takes no such argument.
+        """
+        refuse_unknown(cls, ["hparams", *kwargs])
+        weights_only = True if weights_only is None else weights_only
+        wanted = cls.hparams_cls()
+        if hparams is not None:
+            config = cls._validated(hparams)
+        elif hparams_file is not None:
+            config = wanted.from_file(hparams_file)
+        else:
+            config = saved_config(checkpoint_path, wanted, weights_only=weights_only)
+        return super().load_from_checkpoint(  # pyright: ignore[reportUnknownMemberType]
+            checkpoint_path,
+            map_location=map_location,
+            strict=strict,
+            weights_only=weights_only,
+            hparams=config.override(*overrides),
+            **kwargs,
+        )
+
+    # -- optimisation --------------------------------------------------------------------------
+
+    @override
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimizer and the scheduler that the hyperparameters describe.
+
+        Raises:
+            OptimizerError: Not exactly one field holds an optimizer config.
+            ScheduleError: More than one field holds a scheduler config.
+        """
+        return configure_optimizers(self, self._config)
+
+    @override
+    def configure_callbacks(self) -> Sequence[Callback] | Callback:
+        """What feeds plateau schedulers; an override should keep it: `[*super()..., yours]`."""
+        callbacks: list[Callback] = getattr(self.trainer, "callbacks", [])
+        present = any(isinstance(callback, PlateauCallback) for callback in callbacks)
+        return [] if present else [PlateauCallback()]
+
+
+def _saving_plainly(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """The hook, after the hyperparameters were written."""
+
+    @wraps(hook)
+    def on_save_checkpoint(self: Any, checkpoint: dict[str, Any]) -> Any:
+        LightningModuleBase.on_save_checkpoint(self, checkpoint)
+        return hook(self, checkpoint)
+
+    return on_save_checkpoint

@@ -1,0 +1,103 @@
+"""Which fields of a module's hyperparameters say how it is optimised."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from nshtrainer.exceptions import OptimizerError, ScheduleError
+from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
+from nshtrainer.optimizer.base import OptimizerConfigBase
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule
+    from lightning.pytorch.utilities.types import OptimizerLRScheduler
+    from torch.optim import Optimizer
+
+    from nshtrainer.config import Config
+
+__all__ = ["configure_optimizers", "current_rate", "with_rate"]
+
+V = TypeVar("V")
+
+
+def configure_optimizers(module: LightningModule, hparams: Config) -> OptimizerLRScheduler:
+    """The optimizer and the scheduler that the hyperparameters describe, as Lightning takes them.
+
+    The fields are found by their values, whatever their names.
+
+    Raises:
+        OptimizerError: No field, or more than one, holds an optimizer config.
+        ScheduleError: More than one field holds a scheduler config.
+    """
+    optimizer = _create(_the_optimizer(hparams), module)
+    scheduler = _the_scheduler(hparams)
+    if scheduler is None:
+        return optimizer
+    return {"optimizer": optimizer, "lr_scheduler": scheduler.create_scheduler(optimizer, module)}
+
+
+def current_rate(hparams: Config) -> float:
+    """The learning rate in the optimizer's config, else in a field `lr` of the hyperparameters.
+
+    Raises:
+        AttributeError: There is none, or there is more than one optimizer.
+    """
+    return getattr(_rate_holder(hparams)[1], "lr")  # noqa: B009 - not every optimizer has one
+
+
+def with_rate(hparams: Any, rate: float) -> Any:
+    """The hyperparameters with another learning rate.
+
+    Raises:
+        AttributeError: There is no learning rate in them.
+        ValidationError: The rate is out of range.
+    """
+    name, holder = _rate_holder(hparams)
+    changed = holder.replace(lr=float(rate))
+    return hparams.replace(**{name: changed}) if name else changed
+
+
+def _rate_holder(hparams: Config) -> tuple[str, Config]:
+    """The config that has the field `lr`, and its name in the hyperparameters; "" is themselves."""
+    found = _fields_of(hparams, OptimizerConfigBase)
+    if len(found) == 1 and "lr" in type(next(iter(found.values()))).model_fields:
+        return next(iter(found.items()))
+    if not found and "lr" in type(hparams).model_fields:
+        return "", hparams
+    raise AttributeError(
+        f"there is no one learning rate in {type(hparams).__name__}: it needs exactly one field "
+        "with an optimizer that has an lr, or a field lr of its own "
+        f"(fields with an optimizer: {', '.join(found) or 'none'})"
+    )
+
+
+def _create(config: OptimizerConfigBase, module: LightningModule) -> Optimizer:
+    # Ours look at names and types of modules; a method that a user wrote takes parameters.
+    ours = type(config).create_optimizer.__module__.partition(".")[0] == "nshtrainer"
+    return config.create_optimizer(module if ours else module.parameters())
+
+
+def _the_optimizer(hparams: Config) -> OptimizerConfigBase:
+    found = _fields_of(hparams, OptimizerConfigBase)
+    if len(found) == 1:
+        return next(iter(found.values()))
+    problem = "which to use is not clear" if found else "nothing says how to optimise"
+    raise OptimizerError(
+        f"{type(hparams).__name__} has {len(found)} fields with an optimizer config "
+        f"({', '.join(found) or 'none'}), so {problem}; write configure_optimizers in the module"
+    )
+
+
+def _the_scheduler(hparams: Config) -> LRSchedulerConfigBase | None:
+    found = _fields_of(hparams, LRSchedulerConfigBase)
+    if len(found) > 1:
+        raise ScheduleError(
+            f"{type(hparams).__name__} has {len(found)} fields with a scheduler config "
+            f"({', '.join(found)}), so which to use is not clear; write configure_optimizers in "
+            "the module"
+        )
+    return next(iter(found.values()), None)
+
+
+def _fields_of(hparams: Config, kind: type[V]) -> dict[str, V]:
+    return {name: value for name, value in hparams.items() if isinstance(value, kind)}

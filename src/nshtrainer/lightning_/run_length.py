@@ -1,0 +1,196 @@
+"""The run length of a Lightning trainer, read only as far as a schedule asks.
+
+Lightning's own `estimated_stepping_batches` answers -1 or infinity where it does not know, and
+reads the data loader even for a run that is limited in steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, cast
+
+from typing_extensions import override
+
+from nshtrainer.exceptions import ScheduleError
+from nshtrainer.lightning_.plateau import PlateauCallback
+from nshtrainer.lr_scheduler.run_length import RunLength
+from nshtrainer.metric import MetricConfig
+
+__all__ = ["TrainerRunLength", "run_length_of"]
+
+# Trainers are looked at by their attributes alone: those of `lightning` and of `pytorch_lightning`
+# share no class. Lazy attributes stand where the base declares plain ones:
+# pyright: reportIncompatibleVariableOverride=false
+
+
+class TrainerRunLength(RunLength):
+    """What a trainer knows of its run; each attribute is read when it is first asked for.
+
+    `steps_per_epoch` needs the training data loader and sets it up; `total_steps` needs it where
+    the run is limited in epochs. A run of no steps at all counts as one step: it uses no value of a
+    schedule, and a length of 0 would only be in the way.
+
+    Args:
+        trainer: A Lightning trainer, or `None` for a module that has none.
+        module: The module that is trained; left out, the trainer's.
+    """
+
+    _trainer: Any
+    _module: Any
+
+    def __init__(self, trainer: Any, module: Any = None) -> None:
+        # Not the base's `__init__`: it would set, and so look at, every length.
+        self.__dict__["_trainer"] = trainer
+        self.__dict__["_module"] = module or getattr(trainer, "lightning_module", None)
+
+    @override
+    def __repr__(self) -> str:
+        known = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in known.items())})"
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    @override
+    def __hash__(self) -> int:
+        return id(self)
+
+    @cached_property
+    def unknown_because(self) -> str | None:
+        """Why nothing is known, where the module has no trainer."""
+        if self._trainer is not None:
+            return None
+        return (
+            f"{type(self._module).__name__} is not attached to a trainer; create the schedule in "
+            "configure_optimizers, or pass RunLength(total_steps=..., steps_per_epoch=...)"
+        )
+
+    @cached_property
+    def steps_per_epoch(self) -> int | tuple[int, ...] | None:
+        """Updates in one epoch: its batches divided by the accumulation, rounded up.
+
+        The last, partial accumulation of an epoch is an update of its own, except with a strategy
+        that accumulates by itself (DeepSpeed). With a `GradientAccumulationScheduler` it is one
+        number an epoch, as far as its plan goes.
+        """
+        batches = self._batches
+        if batches is None:
+            return None
+        plan = self._accumulation
+        steps = tuple(max(1, self._updates(batches, every)) for every in plan)
+        return steps if len(set(steps)) > 1 else steps[0]
+
+    @cached_property
+    def total_steps(self) -> int | None:
+        """The least of `max_steps` and the steps of `max_epochs`, as far as these are known."""
+        if self._trainer is None:
+            return None
+        limits = [self._trainer.max_steps] if self._trainer.max_steps != -1 else []
+        epochs = self._trainer.max_epochs
+        steps = None if epochs in {None, -1} else self.steps_in_epochs(epochs)
+        if steps is not None:
+            limits.append(int(steps))
+        return max(1, min(limits)) if limits else None
+
+    @cached_property
+    def shortened(self) -> str | None:
+        """The setting that makes this run shorter than it is meant to be."""
+        trainer = self._trainer
+        if trainer is None:
+            return None
+        if trainer.fast_dev_run:
+            return "fast_dev_run"
+        if trainer.overfit_batches:
+            return "overfit_batches"
+        limit = trainer.limit_train_batches
+        if isinstance(limit, int) or limit != 1.0:
+            return f"limit_train_batches={limit}"
+        names = [name for name in ("max_epochs", "max_steps") if getattr(trainer, name) == 0]
+        return f"{names[0]}=0" if names else None
+
+    @cached_property
+    def primary_metric(self) -> MetricConfig | None:
+        """The `primary_metric` of the trainer, else that of the module's hyperparameters."""
+        own = getattr(self._trainer, "primary_metric", None)
+        if own is None:
+            own = _primary_metric(getattr(self._module, "hparams", None))
+        return own if isinstance(own, MetricConfig) else None
+
+    @cached_property
+    def plateau_problem(self) -> str | None:
+        """Why Lightning alone would feed a plateau scheduler wrongly with these settings."""
+        trainer = self._trainer
+        if trainer is None or any(isinstance(c, PlateauCallback) for c in trainer.callbacks):
+            return None
+        every = trainer.check_val_every_n_epoch
+        # A trainer that validates by the clock has no such attribute.
+        within = getattr(trainer, "val_check_interval", "a time")
+        if every == 1 and isinstance(within, float) and within == 1.0:
+            return None
+        return (
+            f"with check_val_every_n_epoch={every} and val_check_interval={within} Lightning "
+            "would show the plateau scheduler stale values of its metric, or miss some of them; "
+            "use nshtrainer.Trainer, or a LightningModuleBase whose configure_callbacks keeps "
+            "what its base returns, or validate once at the end of each epoch"
+        )
+
+    @property
+    def _batches(self) -> int | None:
+        """Training batches in an epoch, on this device; it sets up the data loader."""
+        trainer = self._trainer
+        if trainer is None:
+            return None
+        if trainer.limit_train_batches == 0:
+            return 0
+        trainer.fit_loop.setup_data()
+        batches = trainer.num_training_batches
+        return None if math.isinf(batches) else int(batches)
+
+    @property
+    def _accumulation(self) -> tuple[int, ...]:
+        """Batches an update, one number an epoch, of which the last repeats."""
+        for callback in self._trainer.callbacks:
+            factor_of = getattr(callback, "get_accumulate_grad_batches", None)
+            if factor_of is not None:
+                return tuple(factor_of(epoch) for epoch in range(max(callback.epochs) + 1))
+        return (self._trainer.accumulate_grad_batches,)
+
+    def _updates(self, batches: int, every: int) -> int:
+        if self._trainer.strategy.handles_gradient_accumulation:
+            return batches // every
+        return -(-batches // every)
+
+
+def _primary_metric(hparams: Any) -> Any:
+    if isinstance(hparams, Mapping):
+        return cast("Mapping[str, Any]", hparams).get("primary_metric")
+    return getattr(hparams, "primary_metric", None)
+
+
+def run_length_of(source: Any) -> TrainerRunLength:
+    """The run length of a Lightning trainer, or of the trainer of a Lightning module.
+
+    A module without a trainer is told nothing: every length is `None`.
+
+    Args:
+        source: A `Trainer` or a `LightningModule`.
+
+    Raises:
+        ScheduleError: It is neither.
+    """
+    if hasattr(source, "fit_loop"):
+        return TrainerRunLength(source)
+    if not hasattr(source, "configure_optimizers"):
+        raise ScheduleError(
+            f"the run length of a {type(source).__qualname__} is unknown; pass the "
+            "LightningModule, its Trainer, or RunLength(total_steps=..., steps_per_epoch=...)"
+        )
+    try:
+        trainer = source.trainer
+    except RuntimeError:  # what Lightning raises for a module that has none
+        trainer = None
+    # With Fabric there is something in the trainer's place that has no loop.
+    return TrainerRunLength(trainer if hasattr(trainer, "fit_loop") else None, source)

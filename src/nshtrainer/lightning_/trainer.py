@@ -1,0 +1,67 @@
+"""Lightning's Trainer, made from a typed config."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import lightning.pytorch as pl
+from lightning.pytorch import Callback
+
+from nshtrainer.lightning_.plateau import PlateauCallback
+from nshtrainer.trainer_config import TrainerConfig
+
+if TYPE_CHECKING:
+    from nshtrainer.metric import MetricConfig
+
+__all__ = ["Trainer"]
+
+
+class Trainer(pl.Trainer):
+    """Lightning's Trainer with a typed config, a primary metric and a seed.
+
+    Arguments given in Python override the config's; objects, such as callbacks, are given in
+    Python only. A `seed` is set when the trainer is made, so make it before the module whose
+    initial weights it shall fix.
+
+    Args:
+        config: A `TrainerConfig`, a mapping with its fields, or nothing for the defaults.
+        **lightning_arguments: Arguments of Lightning's Trainer.
+
+    Raises:
+        ValidationError: The mapping is no valid `TrainerConfig`.
+        TypeError: Lightning's Trainer has no argument of this name.
+
+    >>> from nshtrainer.trainer_config import TrainerConfig
+    >>> trainer = Trainer(TrainerConfig(max_steps=100, seed=1), max_steps=10, barebones=True)
+    >>> trainer.max_steps, trainer.config.max_steps
+    (10, 100)
+    """
+
+    def __init__(
+        self,
+        config: TrainerConfig | Mapping[str, Any] | None = None,
+        **lightning_arguments: Any,
+    ) -> None:
+        self.config = TrainerConfig.model_validate({} if config is None else _plain(config))
+        if self.config.seed is not None:
+            pl.seed_everything(self.config.seed, workers=True)
+        given = {**self.config.lightning_arguments(), **lightning_arguments}
+        given["callbacks"] = _with_plateau(given.get("callbacks"))
+        super().__init__(**given)
+
+    @property
+    def primary_metric(self) -> MetricConfig | None:
+        """The metric that a schedule looks at when it names none."""
+        return self.config.primary_metric
+
+
+def _plain(config: TrainerConfig | Mapping[str, Any]) -> Any:
+    return dict(config) if isinstance(config, Mapping) else config
+
+
+def _with_plateau(callbacks: Iterable[Callback] | Callback | None) -> list[Callback]:
+    """The callbacks, and the one that feeds plateau schedulers if it is not there yet."""
+    given = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
+    present = any(isinstance(callback, PlateauCallback) for callback in given)
+    return given if present else [*given, PlateauCallback()]

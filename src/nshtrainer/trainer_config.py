@@ -1,0 +1,192 @@
+"""The scalar options of Lightning's Trainer as a config; objects stay Python arguments."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field
+
+from nshtrainer.config import Config
+from nshtrainer.metric import MetricConfig
+from nshtrainer.types import Fraction, NonNegative, NonNegativeInt, PositiveInt
+
+__all__ = ["TrainerConfig"]
+
+Limit: TypeAlias = NonNegativeInt | Fraction
+"""A whole number of batches, or a share of them in [0, 1]: `1` is one batch, `1.0` is all."""
+
+Interval: TypeAlias = PositiveInt | Annotated[float, Field(gt=0, le=1, strict=True)]
+"""A whole number of batches, 1 or more, or a share of an epoch in (0, 1]."""
+
+OrUnlimited: TypeAlias = Annotated[int, Field(ge=-1, strict=True)]
+"""A whole number >= 0, or -1 for no limit."""
+
+TimeSpan: TypeAlias = Annotated[str, Field(pattern=r"^\d+:\d{1,2}:\d{1,2}:\d{1,2}$")]
+"""Days, hours, minutes and seconds, such as `00:12:30:00`."""
+
+Precision: TypeAlias = Literal[
+    "transformer-engine",
+    "transformer-engine-float16",
+    "16-true",
+    "16-mixed",
+    "bf16-true",
+    "bf16-mixed",
+    "32-true",
+    "64-true",
+    "64",
+    "32",
+    "16",
+    "bf16",
+    64,
+    32,
+    16,
+]
+
+_OURS = frozenset({"primary_metric", "seed"})
+
+
+class TrainerConfig(Config):
+    """Every scalar option of `lightning.Trainer`, with Lightning's own defaults.
+
+    An option left out or `None` is Lightning's choice. Callbacks, plug-ins, logger objects and
+    strategy objects are arguments of `nshtrainer.Trainer` in Python.
+
+    >>> config = TrainerConfig(max_epochs=3, limit_train_batches=0.5)
+    >>> config.lightning_arguments()
+    {'max_epochs': 3, 'limit_train_batches': 0.5}
+    """
+
+    accelerator: str = "auto"
+    """Hardware: `cpu`, `gpu`, `tpu`, `mps`, or `auto` for the best there is."""
+
+    strategy: str = "auto"
+    """How the work is spread over devices: `ddp`, `fsdp`, ..., or `auto`."""
+
+    devices: OrUnlimited | tuple[NonNegativeInt, ...] | str = "auto"
+    """How many devices, the indices of some, -1 for all, or `auto`."""
+
+    num_nodes: PositiveInt = 1
+    """Machines, 1 or more."""
+
+    precision: Precision | None = None
+    """Floating-point format; left out, `32-true`."""
+
+    logger: bool | None = None
+    """Whether metrics are logged: `true` is TensorBoard, or CSV where that is not installed."""
+
+    fast_dev_run: bool | NonNegativeInt = False
+    """Run this many batches of everything (`true`: one) to find mistakes; nothing is saved."""
+
+    max_epochs: OrUnlimited | None = None
+    """Epochs to train, -1 for no limit; left out, 1000 unless steps or a time are limited."""
+
+    min_epochs: NonNegativeInt | None = None
+    """Epochs to train at least, whatever wants to stop early."""
+
+    max_steps: OrUnlimited = -1
+    """Updates of the optimizer to train, -1 for no limit."""
+
+    min_steps: NonNegativeInt | None = None
+    """Updates of the optimizer to train at least."""
+
+    max_time: TimeSpan | None = None
+    """Time to train, as days:hours:minutes:seconds."""
+
+    limit_train_batches: Limit | None = None
+    """Training batches an epoch: a number, or a share in [0, 1]."""
+
+    limit_val_batches: Limit | None = None
+    """Validation batches: a number, or a share in [0, 1]."""
+
+    limit_test_batches: Limit | None = None
+    """Test batches: a number, or a share in [0, 1]."""
+
+    limit_predict_batches: Limit | None = None
+    """Prediction batches: a number, or a share in [0, 1]."""
+
+    overfit_batches: Limit = 0.0
+    """Train and validate on these batches alone: a number, or a share in [0, 1]; 0 for all."""
+
+    val_check_interval: Interval | TimeSpan | None = None
+    """When to validate within an epoch: after this many batches, this share, or this time."""
+
+    check_val_every_n_epoch: PositiveInt | None = 1
+    """Epochs between validations; `None` counts `val_check_interval` over all of training."""
+
+    num_sanity_val_steps: OrUnlimited | None = None
+    """Validation batches to try before training, -1 for all; left out, 2."""
+
+    log_every_n_steps: NonNegativeInt | None = None
+    """Updates between two log entries, 0 for none; left out, 50."""
+
+    enable_checkpointing: bool | None = None
+    """Whether checkpoints are saved; left out, yes."""
+
+    enable_progress_bar: bool | None = None
+    """Whether a progress bar is shown; left out, yes."""
+
+    enable_model_summary: bool | None = None
+    """Whether the layers are listed at the start; left out, yes."""
+
+    accumulate_grad_batches: PositiveInt = 1
+    """Batches whose gradients are summed for one update."""
+
+    gradient_clip_val: NonNegative | None = None
+    """Where gradients are clipped, 0 or more; left out, nowhere."""
+
+    gradient_clip_algorithm: Literal["norm", "value"] | None = None
+    """Whether the norm of all gradients is clipped or each value; left out, the norm."""
+
+    deterministic: bool | Literal["warn"] | None = None
+    """Whether only deterministic algorithms are used; `warn` says where there is none."""
+
+    benchmark: bool | None = None
+    """Whether cuDNN tries algorithms at the start; faster for inputs of constant size."""
+
+    inference_mode: bool = True
+    """Whether evaluation uses `torch.inference_mode` rather than `torch.no_grad`."""
+
+    use_distributed_sampler: bool = True
+    """Whether data is shared out between devices by a sampler of Lightning's."""
+
+    profiler: Literal["simple", "advanced", "pytorch", "xla"] | None = None
+    """What measures where the time goes."""
+
+    detect_anomaly: bool = False
+    """Whether the backward pass stops at the first nan; slow."""
+
+    barebones: bool = False
+    """Whether everything beside training is switched off, to measure its overhead."""
+
+    sync_batchnorm: bool = False
+    """Whether batch norm uses the statistics of all devices."""
+
+    reload_dataloaders_every_n_epochs: NonNegativeInt = 0
+    """Epochs after which data loaders are made anew, 0 for never."""
+
+    default_root_dir: str | None = None
+    """Where logs and checkpoints go; left out, the working directory."""
+
+    enable_autolog_hparams: bool = True
+    """Whether hyperparameters are logged at the start."""
+
+    model_registry: str | None = None
+    """The name of the model in Lightning's registry of models."""
+
+    primary_metric: MetricConfig | None = None
+    """The metric that schedules and checkpoints look at when they name none."""
+
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1, strict=True)] | None = None
+    """What random numbers start from, in this process and in the workers of data loaders."""
+
+    def lightning_arguments(self) -> dict[str, Any]:
+        """What to give to Lightning's Trainer: the options that are not at their defaults.
+
+        The others are left to Lightning, which looks for them in the environment as well.
+        """
+        fields = type(self).model_fields
+        given = {name: value for name, value in self.items() if name not in _OURS}
+        changed = {name: value for name, value in given.items() if value != fields[name].default}
+        if isinstance(self.devices, tuple):
+            changed["devices"] = list(self.devices)
+        return changed
