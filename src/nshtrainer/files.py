@@ -26,8 +26,10 @@ def format_of(path: FilePath) -> str:
     'yaml'
 
     Raises:
-        ConfigError: Another suffix.
+        ConfigError: Another suffix, or a folder.
     """
+    if Path(path).is_dir():
+        fail(str(path), "is a folder; give the path of a file")
     suffix = Path(path).suffix
     if suffix.lower() not in FORMATS:
         fail(str(path), f"has the suffix {suffix!r}; name it .yaml, .yml, .json or .toml")
@@ -44,8 +46,6 @@ def read_file(path: FilePath) -> str:
     name = os.fspath(path)
     try:
         status = Path(name).stat()
-        if stat.S_ISDIR(status.st_mode):
-            fail(name, "is a folder; give the path of a file")
         if not stat.S_ISREG(status.st_mode):
             fail(name, "is not a regular file; save it to one")
         if status.st_size > MAX_BYTES:

@@ -15,6 +15,10 @@ from nshtrainer.hints import Hints, field_of, hints_at, hints_below, models_of, 
 __all__ = ["Problem", "describe", "dotted", "problems_of", "shown"]
 
 
+_MOST = 20
+"""The most problems that one message lists."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong.
@@ -50,7 +54,9 @@ def describe(error: ValidationError, model: type[BaseModel], document: Document)
         document: The data and its places.
     """
     problems = problems_of(error, model, document.data)
-    return "\n".join(line(problem, document) for problem in problems)
+    lines = [line(problem, document) for problem in problems[:_MOST]]
+    more = len(problems) - len(lines)
+    return "\n".join([*lines, f"... and {more} more"] if more else lines)
 
 
 def line(problem: Problem, document: Document) -> str:
@@ -183,7 +189,10 @@ def shown(value: Any) -> str:
         return words[value]
     if isinstance(value, (Mapping, set, frozenset)):
         return "a mapping" if isinstance(value, Mapping) else "a set"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, cast
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.scanner import Scanner, ScannerError
 
 from nshtrainer.documents import (
     MAX_DEPTH,
@@ -27,6 +28,7 @@ __all__ = ["plain_scalar", "read_yaml"]
 _INFINITIES = {
     sign + text: float(sign + "inf") for sign in ("", "+", "-") for text in (".inf", ".Inf", ".INF")
 }
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels; flatten it"
 _WORDS: dict[str, Any] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -78,16 +80,28 @@ def read_yaml(text: str, source: str = "<yaml>") -> Document:
         for event in _events(check_text(text, source)):
             composer.take(event)
     except MarkedYAMLError as error:
-        fail(_syntax_place(error, source), f"is not valid YAML: {_syntax_problem(error)}", error)
+        fail(_syntax_place(error, source), _syntax_problem(error), error)
     except YAMLError as error:
         reason = str(error).splitlines()[0]
-        fail(source, f"is not valid YAML: {reason}; remove the control characters", error)
+        problem = f"is not valid YAML: {reason}; remove the control characters"
+        fail(source, problem, error)
     root = composer.root
     return Document(None if root is None else root.data, source, composer.locate)
 
 
+class _Scanner(Scanner):
+    """Stops at brackets that are too deep before it looks ahead for the ends of all of them."""
+
+    def fetch_flow_collection_start(self, *args: Any, **kwargs: Any) -> None:
+        if self.flow_level >= MAX_DEPTH:
+            mark = cast("Any", self).reader.get_mark()
+            raise ScannerError(None, None, _TOO_DEEP, mark)
+        super().fetch_flow_collection_start(*args, **kwargs)
+
+
 def _events(text: str) -> Any:
     yaml: Any = YAML(typ="safe", pure=True)
+    yaml.Scanner = _Scanner
     return yaml.parse(text)
 
 
@@ -98,9 +112,12 @@ def _syntax_place(error: Any, source: str) -> str:
 
 def _syntax_problem(error: Any) -> str:
     problem = str(error.problem)
+    if problem == _TOO_DEEP:
+        return problem
     if "'\\t'" in problem:
-        return "a tab is not indentation; use spaces"
-    return f"{problem}; check the indentation, quotes and brackets here and just before"
+        return "is not valid YAML: a tab is not indentation; use spaces"
+    advice = "check the indentation, quotes and brackets here and just before"
+    return f"is not valid YAML: {problem}; {advice}"
 
 
 class _Node:
@@ -245,7 +262,7 @@ class _Composer:
             self._fail(event, "a key must be text or a number, not a list or a mapping")
         self._count(event, 1)
         if len(self.stack) >= MAX_DEPTH:
-            self._fail(event, f"nested deeper than {MAX_DEPTH} levels; flatten it")
+            self._fail(event, _TOO_DEEP)
         if event.anchor:
             self.anchors[event.anchor] = None
         self.stack.append(_Open(_Node(data, event.start_mark), event.anchor))
