@@ -132,7 +132,7 @@ def test_what_is_no_member_is_refused_at_its_place(value: Any, expected: str):
 
 def test_a_class_registered_after_the_users_config_works_everywhere():
     class Nested(Config):
-        homes: list[HomeConfig] = []
+        homes: tuple[HomeConfig, ...] = ()
 
     class Plain(BaseModel):
         pet: PetBase | None = None
@@ -250,7 +250,7 @@ def test_classes_without_a_file_are_told_apart_by_their_module():
         return type(PetBase)("FishConfig", (PetBase,), body)
 
     pet_registry.register(fish("somewhere"))
-    with pytest.raises(RegistryError, match="already taken by somewhere.FishConfig"):
+    with pytest.raises(RegistryError, match=r"already taken by somewhere\.FishConfig"):
         pet_registry.register(fish("elsewhere"))
 
 

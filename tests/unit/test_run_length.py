@@ -46,5 +46,5 @@ def test_a_run_length_stands_for_itself():
 
 
 def test_an_object_that_nobody_knows_is_an_error_that_says_what_to_pass():
-    with pytest.raises(ScheduleError, match="builtins.dict is unknown; pass the LightningModule"):
+    with pytest.raises(ScheduleError, match=r"builtins\.dict is unknown; pass the LightningModule"):
         run_length_of({})

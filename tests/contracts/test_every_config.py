@@ -1,0 +1,113 @@
+"""Laws of every config class in `nshtrainer.configs`; a new one is tested without an edit here."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import pickle
+import re
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from tests.support import configs_of
+
+from nshtrainer import Config, configs
+from nshtrainer.configs import lr_scheduler_registry, optimizer_registry
+from nshtrainer.docstrings import field_docs
+from nshtrainer.exceptions import ConfigError
+from nshtrainer.registry import Component
+
+NAMED = {name: getattr(configs, name) for name in dir(configs)}
+CLASSES = [
+    cls
+    for name, cls in NAMED.items()
+    if isinstance(cls, type) and issubclass(cls, Config) and not name.endswith("Base")
+]
+CONCRETE = [cls for cls in CLASSES if cls is not Config]
+every_config = pytest.mark.parametrize("cls", CONCRETE, ids=lambda cls: cls.__name__)
+
+
+def test_every_registered_class_is_exported_under_its_own_name():
+    for registry in (optimizer_registry, lr_scheduler_registry):
+        for cls in registry.values():
+            assert NAMED[cls.__name__] is cls
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match=r"'nshtrainer\.configs' has no attribute 'NoConfig'"):
+        configs.NoConfig  # noqa: B018 - the lookup is the test
+
+
+@every_config
+@given(data=st.data())
+def test_it_round_trips_through_every_format(cls: Any, data: st.DataObject):
+    config = data.draw(configs_of(cls))
+    assert cls.from_yaml(config.to_yaml()) == config
+    assert cls.from_json(config.to_json()) == config
+    assert cls.model_validate(config.model_dump(exclude_defaults=True)) == config
+    assert cls.model_validate_json(config.model_dump_json(exclude_unset=True)) == config
+
+
+@every_config
+@given(data=st.data())
+def test_it_is_a_frozen_value(cls: Any, data: st.DataObject):
+    config = data.draw(configs_of(cls))
+    twin = pickle.loads(pickle.dumps(config))
+    assert twin == config == copy.deepcopy(config) == config.replace()
+    assert hash(twin) == hash(config)
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(config, next(iter(cls.model_fields)), None)
+
+
+@functools.cache
+def validator_of(cls: Any) -> jsonschema.Draft202012Validator:
+    schema = cls.json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+@every_config
+@given(data=st.data())
+def test_its_schema_accepts_what_it_accepts(cls: Any, data: st.DataObject):
+    validator = validator_of(cls)
+    assert list(validator.iter_errors(data.draw(configs_of(cls)).to_dict())) == []
+
+
+@every_config
+@given(data=st.data())
+def test_an_unknown_key_is_refused_by_name(cls: Any, data: st.DataObject):
+    values = data.draw(configs_of(cls)).to_dict()
+    with pytest.raises(ConfigError, match="unknown key 'no_such_key'"):
+        cls.from_mapping({**values, "no_such_key": 1})
+
+
+@every_config
+def test_its_name_ends_in_config_and_its_docstring_says_what_it_is(cls: Any):
+    assert cls.__name__.endswith("Config")
+    assert cls.__doc__
+    assert cls.__doc__.splitlines()[0].rstrip().endswith(".")
+
+
+@every_config
+def test_every_field_is_described(cls: Any):
+    described = field_docs(cls)
+    missing = [name for name in cls.model_fields if name != "name" and not described.get(name)]
+    assert missing == []
+
+
+@every_config
+def test_every_field_is_described_in_the_schema(cls: Any):
+    for name, schema in cls.json_schema()["properties"].items():
+        assert name == "name" or schema.get("description")
+
+
+@pytest.mark.parametrize(
+    "cls", [cls for cls in CONCRETE if issubclass(cls, Component)], ids=lambda cls: cls.__name__
+)
+def test_a_component_has_an_example_that_runs_and_a_lower_case_name(cls: Any):
+    assert ">>>" in cls.__doc__
+    assert re.fullmatch(r"[a-z][a-z0-9_]*", cls.model_fields["name"].default)

@@ -1,0 +1,105 @@
+"""Laws of every registered schedule that is a curve; a new one is tested without an edit here."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support import configs_of, durations
+
+from nshtrainer import RunLength
+from nshtrainer.configs import CurveScheduleConfigBase, lr_scheduler_registry
+from nshtrainer.exceptions import ScheduleError
+
+CURVES = [cls for cls in lr_scheduler_registry.values() if issubclass(cls, CurveScheduleConfigBase)]
+every_curve = pytest.mark.parametrize("cls", CURVES, ids=lambda cls: cls.__name__)
+
+RUNS = st.builds(
+    RunLength,
+    total_steps=st.integers(1, 10**9),
+    steps_per_epoch=st.one_of(
+        st.integers(1, 10**6), st.lists(st.integers(1, 10**6), min_size=1, max_size=3).map(tuple)
+    ),
+)
+
+
+def resolved(config: CurveScheduleConfigBase, run: RunLength) -> Any:
+    """The curve, or None where the drawn warm-up is longer than the drawn whole."""
+    try:
+        return config.curve(run)
+    except ScheduleError:
+        return None
+
+
+@every_curve
+@given(data=st.data())
+def test_it_is_finite_and_not_negative_at_every_step(cls: Any, data: st.DataObject):
+    run = data.draw(RUNS)
+    curve = resolved(data.draw(configs_of(cls)), run)
+    step = data.draw(st.integers(0, 10**12))
+    if curve is not None:
+        value = curve(step)
+        assert math.isfinite(value)
+        assert value >= 0
+
+
+@every_curve
+@given(data=st.data())
+def test_it_is_a_value(cls: Any, data: st.DataObject):
+    config, run = data.draw(configs_of(cls)), data.draw(RUNS)
+    again = cls.model_validate_json(json.dumps(config.model_dump(mode="json")))
+    assert again == config
+    assert hash(again) == hash(config)
+    assert pickle.loads(pickle.dumps(config)) == config
+    curve = resolved(config, run)
+    assert resolved(again, run) == curve
+    assert pickle.loads(pickle.dumps(curve)) == curve
+
+
+def drive(config: Any, run: RunLength, updates: int, state: Any = None) -> tuple[list[float], Any]:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.3)
+    scheduler = config.create_scheduler(optimizer, run)["scheduler"]
+    if state is not None:
+        optimizer.load_state_dict(state[0])
+        scheduler.load_state_dict(state[1])
+    used = []
+    for _ in range(updates):
+        used.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return used, (optimizer.state_dict(), scheduler.state_dict())
+
+
+@every_curve
+@given(data=st.data())
+def test_the_driver_is_the_curve_and_resuming_changes_nothing(cls: Any, data: st.DataObject):
+    run = RunLength(total_steps=data.draw(st.integers(1, 12)), steps_per_epoch=3)
+    config = data.draw(configs_of(cls, longest=12))
+    curve = resolved(config, run)
+    if curve is None:
+        return
+    at = data.draw(st.integers(0, 12))
+    whole, _ = drive(config, run, 15)
+    before, state = drive(config, run, at)
+    after, _ = drive(config, run, 15 - at, state)
+    assert whole == [0.3 * curve(step) for step in range(15)]
+    assert before + after == whole
+
+
+@every_curve
+@given(data=st.data())
+def test_it_moves_by_the_step_and_says_so(cls: Any, data: st.DataObject):
+    assert data.draw(configs_of(cls)).metadata()["interval"] == "step"
+
+
+@given(durations(), RUNS)
+def test_every_duration_resolves_to_a_whole_number_of_steps(duration: Any, run: RunLength):
+    steps = duration.resolve(run)
+    assert type(steps) is int
+    assert steps >= 0

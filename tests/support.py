@@ -1,0 +1,109 @@
+"""What several tests share: strategies that are read off the config classes."""
+
+from __future__ import annotations
+
+import types
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from nshtrainer.duration import EpochsConfig, FractionConfig, StepsConfig
+from nshtrainer.metric import MetricConfig
+
+LONGEST = 10**9
+
+
+def durations(longest: int = LONGEST) -> st.SearchStrategy[Any]:
+    """Every kind of duration, up to `longest` steps or epochs."""
+    return st.one_of(
+        st.integers(0, longest).map(lambda steps: StepsConfig(value=steps)),
+        st.integers(0, 100 * min(longest, 10**4)).map(lambda n: EpochsConfig(value=n / 100)),
+        st.floats(0, 1).map(lambda share: FractionConfig(value=share)),
+    )
+
+
+def configs_of(cls: type[BaseModel], longest: int = LONGEST) -> st.SearchStrategy[Any]:
+    """Valid configs of a class, drawn from the types and ranges of its fields.
+
+    What only a rule over several fields refuses is drawn again; a new class needs no entry here.
+    """
+    fields = {
+        name: _values(field, longest) for name, field in cls.model_fields.items() if name != "name"
+    }
+
+    def build(values: dict[str, Any]) -> Any:
+        try:
+            return cls.model_validate(values)
+        except ValidationError:
+            return None
+
+    # Only the fields that are required are always there: defaults are part of what is tested.
+    required = {name: fields[name] for name in fields if cls.model_fields[name].is_required()}
+    optional = {name: fields[name] for name in fields if name not in required}
+    drawn = st.fixed_dictionaries(required, optional=optional)
+    return drawn.map(build).filter(lambda config: config is not None)
+
+
+def _values(field: FieldInfo, longest: int) -> st.SearchStrategy[Any]:
+    if field.metadata and any(isinstance(rule, Ge | Gt | Le | Lt) for rule in field.metadata):
+        return _numbers(field.annotation, field.metadata)
+    return _of_type(field.annotation, longest)
+
+
+def _of_type(kind: Any, longest: int) -> st.SearchStrategy[Any]:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if StepsConfig in arguments:
+        return durations(longest)
+    if origin is Annotated:
+        return _of_annotated(arguments[0], arguments[1:], longest)
+    if origin in {Union, types.UnionType}:
+        return st.one_of([_of_type(argument, longest) for argument in arguments])
+    if origin is Literal:
+        return st.sampled_from(arguments)
+    if origin is tuple:
+        return _of_tuple(arguments, longest)
+    return _PLAIN[kind]
+
+
+def _of_annotated(kind: Any, notes: tuple[Any, ...], longest: int) -> st.SearchStrategy[Any]:
+    if kind not in {int, float}:
+        return _of_type(kind, longest)
+    return _numbers(kind, [rule for note in notes for rule in getattr(note, "metadata", [note])])
+
+
+def _of_tuple(arguments: tuple[Any, ...], longest: int) -> st.SearchStrategy[Any]:
+    if arguments[-1] is Ellipsis:
+        return st.lists(_of_type(arguments[0], longest), min_size=1, max_size=3).map(tuple)
+    return st.tuples(*[_of_type(argument, longest) for argument in arguments])
+
+
+_PLAIN: dict[Any, st.SearchStrategy[Any]] = {
+    MetricConfig: st.builds(
+        MetricConfig, monitor=st.text(min_size=1), mode=st.sampled_from(["min", "max"])
+    ),
+    type(None): st.none(),
+    bool: st.booleans(),
+    int: st.integers(-LONGEST, LONGEST),
+    float: st.floats(-1e6, 1e6),
+    str: st.text(),
+}
+
+
+def _numbers(kind: Any, rules: list[Any]) -> st.SearchStrategy[Any]:
+    bounds: dict[str, Any] = {"min_value": -LONGEST, "max_value": LONGEST}
+    for rule in rules:
+        if isinstance(rule, Ge | Gt):
+            bounds["min_value"] = getattr(rule, "ge", None) if isinstance(rule, Ge) else rule.gt
+        if isinstance(rule, Le | Lt):
+            bounds["max_value"] = rule.le if isinstance(rule, Le) else rule.lt
+    if kind is int:
+        low, high = (any(isinstance(rule, edge) for rule in rules) for edge in (Gt, Lt))
+        return st.integers(bounds["min_value"] + low, bounds["max_value"] - high)
+    return st.floats(
+        **bounds,
+        exclude_min=any(isinstance(rule, Gt) for rule in rules),
+        exclude_max=any(isinstance(rule, Lt) for rule in rules),
+    )

@@ -1,0 +1,117 @@
+"""Components of other packages: real wheels, really installed, found by their entry points."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from nshtrainer import Config
+from nshtrainer.configs import AdamWConfig, OptimizerConfig, optimizer_registry
+from nshtrainer.exceptions import ConfigError
+
+GOOD = """
+from typing import Literal
+from nshtrainer.optimizer import OptimizerConfigBase
+
+class StillConfig(OptimizerConfigBase):
+    name: Literal["still"] = "still"
+    lr: float = 0.0
+
+    def create_optimizer(self, params):
+        import torch
+        return torch.optim.SGD(params, lr=self.lr)
+"""
+
+ENTRY_POINTS = """[nshtrainer.optimizers]
+still = nshtrainer_still:StillConfig
+broken = nshtrainer_broken:BrokenConfig
+nameless = nshtrainer_still:Literal
+"""
+
+
+class RunConfig(Config):
+    optimizer: OptimizerConfig = AdamWConfig()
+
+
+def write_wheel(folder: Path) -> Path:
+    """A wheel as any build tool makes it."""
+    wheel = folder / "nshtrainer_still-1.0-py3-none-any.whl"
+    info = "nshtrainer_still-1.0.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("nshtrainer_still.py", GOOD)
+        archive.writestr("nshtrainer_broken.py", "import a_module_that_is_not_there")
+        archive.writestr(
+            f"{info}/METADATA", "Metadata-Version: 2.1\nName: nshtrainer-still\nVersion: 1.0\n"
+        )
+        archive.writestr(
+            f"{info}/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        archive.writestr(f"{info}/entry_points.txt", ENTRY_POINTS)
+        archive.writestr(f"{info}/RECORD", "")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("plugins")
+    target = folder / "site"
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index"]
+    subprocess.run([*command, "--target", str(target), str(write_wheel(folder))], check=True)
+    return target
+
+
+@pytest.fixture(autouse=True)
+def _plugins(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.syspath_prepend(str(installed))
+    with optimizer_registry.scoped():
+        yield
+    for module in ("nshtrainer_still", "nshtrainer_broken"):
+        sys.modules.pop(module, None)
+
+
+def test_a_plugin_is_a_legal_value_once_its_package_is_installed():
+    run = RunConfig.from_yaml("optimizer: {name: still, lr: 0.5}")
+    assert type(run.optimizer).__name__ == "StillConfig"
+    assert RunConfig.from_yaml(run.to_yaml()) == run
+    assert optimizer_registry["still"] is type(run.optimizer)
+
+
+def test_only_the_plugin_that_is_named_is_imported():
+    RunConfig.from_yaml("optimizer: {name: sgd}")
+    assert {"nshtrainer_still", "nshtrainer_broken"}.isdisjoint(sys.modules)
+    RunConfig.from_yaml("optimizer: {name: still}")
+    assert "nshtrainer_broken" not in sys.modules
+
+
+def test_plugins_are_listed_without_being_imported():
+    assert optimizer_registry.plugins()["still"].value == "nshtrainer_still:StillConfig"
+    assert "still" in optimizer_registry.unknown("stil")
+    assert "nshtrainer_still" not in sys.modules
+
+
+def test_plugins_may_be_forbidden():
+    with pytest.raises(ConfigError, match="unknown optimizer 'still'"):
+        RunConfig.from_yaml("optimizer: {name: still}", plugins=False)
+    assert "nshtrainer_still" not in sys.modules
+
+
+def test_a_broken_plugin_says_so_and_breaks_nobody_else():
+    with pytest.raises(
+        ValidationError, match=r"'broken' is a plug-in .*failed to load: ModuleNotFound"
+    ):
+        RunConfig.model_validate({"optimizer": {"name": "broken"}})
+    assert RunConfig.from_yaml("optimizer: {name: sgd}").optimizer.name == "sgd"
+
+
+def test_a_plugin_that_is_no_component_says_what_to_do():
+    with pytest.raises(
+        ValidationError, match=r"failed to load.*derive it from Optim"
+    ):
+        RunConfig.model_validate({"optimizer": {"name": "nameless"}})
