@@ -12,7 +12,7 @@ from typing_extensions import Self
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import OptimizerConfigBase, Params
-from nshtrainer.optimizer.implementation import FLAGS, FastPath, Guard, choose, keep_flags
+from nshtrainer.optimizer.implementation import FLAGS, Guard, keep_flags, takes_fused
 from nshtrainer.optimizer.parameters import Group, check_options, groups_of
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ __all__ = [
     "FusedOptions",
     "MaximizeOptions",
     "TorchOptimizerConfigBase",
+    "target_class",
 ]
 
 
@@ -47,9 +48,6 @@ class TorchOptimizerConfigBase(OptimizerConfigBase):
 
     target: ClassVar[str]
     """The optimizer's class as `"module:Class"`; imported when an optimizer is built."""
-
-    fast_path: ClassVar[FastPath | None] = None
-    """The implementation that is faster than torch's default, where there is one."""
 
     needs_closure: ClassVar[bool] = False
     """Whether `step` needs a closure that computes the loss."""
@@ -77,19 +75,24 @@ class TorchOptimizerConfigBase(OptimizerConfigBase):
         groups = groups_of(params)
         configs = [check_options(self, group) for group in groups]
         self._check_needs(groups)
-        cls, _ = _constructor(self.target)
         dicts = [group.to_torch() for group in groups]
-        chosen = [
-            choose(self.fast_path, group.params, {**self.options(), **group.options})
-            for group in groups
+        fused = [
+            place
+            for place, (group, config) in enumerate(zip(groups, configs, strict=True))
+            if takes_fused(config.fused_dtypes(), group.params, config.options() | group.options)
         ]
-        for made, config, flag in zip(dicts, configs, chosen, strict=True):
-            config.options()  # an option that this torch lacks is refused in a group as well
-            if flag is not None:
-                made[flag] = True
-        optimizer = cls(dicts, **self.options())
-        _add_hooks(optimizer, [place for place, flag in enumerate(chosen) if flag == "fused"])
+        for place in fused:
+            dicts[place]["fused"] = True
+        optimizer = target_class(self.target)(dicts, **self.options())
+        _add_hooks(optimizer, fused)
         return optimizer
+
+    def fused_dtypes(self) -> tuple[str, ...]:
+        """The types of parameters for which torch's fused kernel is faster and as exact.
+
+        Here: none. An optimizer that has the kernel says so, for its options as they are.
+        """
+        return ()
 
     def options(self) -> dict[str, Any]:
         """The arguments for the constructor of the installed torch.
@@ -97,7 +100,8 @@ class TorchOptimizerConfigBase(OptimizerConfigBase):
         Raises:
             OptimizerError: It lacks the class, or an option that is not at its default.
         """
-        cls, known = _constructor(self.target)
+        cls = target_class(self.target)
+        known = _arguments(cls)
         fields = {key: field for key, field in type(self).model_fields.items() if key != "name"}
         for key in fields.keys() - known:
             default = fields[key].default
@@ -124,7 +128,7 @@ class TorchOptimizerConfigBase(OptimizerConfigBase):
             more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
             raise OptimizerError(
                 f"{type(self).__name__} takes parameters of {self.needs_dimensions} dimensions "
-                f"only; give these to another optimizer, such as AdamW: {', '.join(wrong[:5])}{more}"
+                f"only; give these to another, such as AdamW: {', '.join(wrong[:5])}{more}"
             )
 
 
@@ -136,13 +140,22 @@ def _add_hooks(optimizer: Optimizer, fused: list[int]) -> None:
 
 
 @cache
-def _constructor(target: str) -> tuple[type[Optimizer], frozenset[str]]:
-    """The class that a target names, and the arguments that its constructor knows."""
+def target_class(target: str) -> type[Optimizer]:
+    """The class that a target names.
+
+    Raises:
+        OptimizerError: The installed package does not have it.
+    """
     module, _, name = target.partition(":")
     cls = getattr(import_module(module), name, None)
     if cls is None:
         raise OptimizerError(f"{_version(target)} has no {module}.{name}; install a newer release")
-    return cls, frozenset(inspect.signature(cls).parameters)
+    return cls
+
+
+@cache
+def _arguments(cls: type[Optimizer]) -> frozenset[str]:
+    return frozenset(inspect.signature(cls).parameters)
 
 
 def _version(target: str) -> str:

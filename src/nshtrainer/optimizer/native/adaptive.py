@@ -12,7 +12,6 @@ from pydantic import Field, model_validator
 from typing_extensions import Self, final
 
 from nshtrainer.optimizer.base import optimizer_registry
-from nshtrainer.optimizer.implementation import FastPath
 from nshtrainer.optimizer.torch_config import CapturableOptions, ForeachOptions, FusedOptions
 from nshtrainer.types import Fraction, NonNegative, Positive
 
@@ -47,7 +46,6 @@ class AdagradConfig(FusedOptions):
     """
 
     target = "torch.optim:Adagrad"
-    fast_path = FastPath("fused")
 
     name: Literal["adagrad"] = "adagrad"
 
@@ -65,6 +63,10 @@ class AdagradConfig(FusedOptions):
 
     eps: NonNegative = 1e-10
     """Added to the root of the sum, so that nothing is divided by zero."""
+
+    def fused_dtypes(self) -> tuple[str, ...]:
+        """The two full types."""
+        return ("float32", "float64")
 
 
 @final
