@@ -1,0 +1,40 @@
+"""The command line: `nshtrainer fit | validate | list | show | schema | completion`.
+
+Each verb is a module of this folder with `HELP`, `add_arguments` and `run`. Nothing heavy is
+imported before it is used: only `fit`, and what is told `--for train.py`, imports torch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    0 is success, 1 a file that `validate` refuses, 2 a command, file or override that makes no
+    sense (one line a problem on stderr), 130 and 143 a run that Ctrl-C or SIGTERM ended. An
+    exception of the user's own code goes through, with its traceback.
+
+    Args:
+        argv: The arguments without the program's name; those of the process if left out.
+
+    Raises:
+        SystemExit: `--help`, `--version`, or arguments that cannot be parsed.
+    """
+    from nshtrainer.cli.parser import parse
+    from nshtrainer.exceptions import NshtrainerError
+
+    try:
+        run, args = parse(sys.argv[1:] if argv is None else argv)
+        return run(args)
+    except NshtrainerError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `nshtrainer list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

@@ -1,0 +1,38 @@
+"""Print the script that teaches a shell to complete this command.
+
+For bash: `nshtrainer completion bash > ~/.local/share/bash-completion/completions/nshtrainer`.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nshtrainer.cli.parser import VerbParser
+
+HELP = "completion for a shell"
+_SHELLS = ("bash", "zsh", "tcsh")
+
+
+def add_arguments(parser: VerbParser) -> None:
+    """Add the arguments of this verb."""
+    parser.add_argument("shell", choices=_SHELLS, help="the shell to write for")
+
+
+def run(args: Namespace) -> int:
+    """Print the script.
+
+    Raises:
+        ConfigError: shtab, which writes it, is not installed.
+    """
+    from nshtrainer.cli.parser import make_parser
+    from nshtrainer.exceptions import ConfigError
+
+    try:
+        import shtab
+    except ImportError as error:
+        text = "completion needs shtab; install it with: pip install 'nshtrainer[completion]'"
+        raise ConfigError(text) from error
+    print(shtab.complete(make_parser()[0], shell=args.shell))
+    return 0

@@ -1,0 +1,53 @@
+"""Train what a file describes: the module in train.py, with the parts of the file.
+
+Overrides (model.optimizer.lr=3e-4, or --model.optimizer.lr 3e-4) win over the file; `model.` may be
+left out. Ctrl-C and SIGTERM save a checkpoint and say how to go on; a second one stops at once.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nshtrainer.cli.parser import VerbParser
+
+HELP = "train what a file describes"
+
+
+def add_arguments(parser: VerbParser) -> None:
+    """Add the arguments of this verb."""
+    parser.add_argument(
+        "code", metavar="train.py", help="with one LightningModuleBase, or train.py:Name"
+    )
+    parser.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="YAML, JSON or TOML"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="of this run; left out, runs/<config>/<time>"
+    )
+    parser.add_argument(
+        "--resume", metavar="last|PATH", help="go on from this config's newest checkpoint, or one"
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="wins over the file")
+
+
+def run(args: Namespace) -> int:
+    """Train, and return 0, or 130 or 143 after Ctrl-C or SIGTERM."""
+    from nshtrainer.cli.run_folder import choose_folder
+    from nshtrainer.cli.user_code import split_target
+    from nshtrainer.files import read_file
+
+    # What is plainly wrong is said before torch is imported.
+    split_target(args.code)
+    read_file(args.config)
+    folder, checkpoint = choose_folder(args.config, args.out, args.resume)
+
+    from nshtrainer.cli.run_file import read_run
+    from nshtrainer.cli.training import Job
+    from nshtrainer.cli.user_code import load_user_code
+
+    code = load_user_code(args.code)
+    config = read_run(args.config, code, args.overrides)
+    return Job(code, config, folder, checkpoint, args.argv).run()

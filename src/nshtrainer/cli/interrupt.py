@@ -1,0 +1,125 @@
+"""Ctrl-C and SIGTERM: finish the step, save, stop.
+
+By itself Lightning saves nothing then, and ends with exit code 1 or, after SIGTERM, 0.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, final
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from typing_extensions import Self, override
+
+__all__ = ["GracefulStop", "Interrupted", "Signals"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_NOTICE = b"\nstopping after this step, to save; once more stops at once, unsaved\n"
+
+
+class Interrupted(BaseException):
+    """The run was stopped by a signal. Not an `Exception`: no code of the user's swallows it."""
+
+
+class Signals:
+    """Within this block, the first signal is a wish while `patient`; every other one is an order.
+
+    In a thread that is not the main one, signals cannot be handled, and nothing is done.
+    """
+
+    def __init__(self) -> None:
+        self.asked: int | None = None
+        self.patient = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {each: signal.signal(each, self._handle) for each in _SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each, handler in self._before.items():
+            signal.signal(each, handler)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        first = self.asked is None
+        self.asked = self.asked or number
+        if not (first and self.patient):
+            raise Interrupted
+        # Not `print`, which the signal may have interrupted.
+        os.write(2, _NOTICE)
+
+
+@final
+class GracefulStop(Checkpoint):
+    """Stops a run that a signal wants to stop, where its state is whole, and saves it.
+
+    That is after the update that was under way, or at the end of the epoch if that was its last. As
+    a `Checkpoint` it comes after all other callbacks, but for those of this kind.
+
+    Args:
+        signals: What was asked.
+        path: Where to save; `None` saves nothing.
+    """
+
+    def __init__(self, signals: Signals, path: Path | None) -> None:
+        self._signals = signals
+        self._path = path
+        self._step_before = 0
+        self.saved = False
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """From here on a signal can wait for the end of a step."""
+        self._signals.patient = True
+
+    @override
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """All is saved; a signal need not wait."""
+        self._signals.patient = False
+
+    @override
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Remember the step, to see whether this batch completes one."""
+        self._step_before = trainer.global_step
+
+    @override
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Stop after an update: gradients that are still being summed are not saved."""
+        if trainer.global_step > self._step_before and not trainer.is_last_batch:
+            self._stop_if_asked(trainer)
+
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop after the validation that belongs to the epoch."""
+        self._stop_if_asked(trainer)
+
+    @override
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Save where the signal made something else stop: a data worker, or Lightning itself."""
+        if self._signals.asked and self._signals.patient and not isinstance(exception, Interrupted):
+            self._save(trainer)
+
+    def _stop_if_asked(self, trainer: Trainer) -> None:
+        # Every process of the run has to agree, or some would wait for the others for ever.
+        agree: Callable[..., bool] = trainer.strategy.reduce_boolean_decision
+        if agree(self._signals.asked is not None, all=False):
+            self._save(trainer)
+            raise Interrupted
+
+    def _save(self, trainer: Trainer) -> None:
+        if self._path is not None:
+            trainer.save_checkpoint(self._path)
+            self.saved = True

@@ -1,0 +1,42 @@
+"""List the optimizers and schedules that a file can name."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nshtrainer.cli.parser import VerbParser
+    from nshtrainer.registry import Registry
+
+HELP = "what a file can name: optimizers, schedules"
+
+
+def add_arguments(parser: VerbParser) -> None:
+    """Add the arguments of this verb."""
+    parser.add_argument("kind", nargs="?", help="optimizer or lr_scheduler; left out, both")
+
+
+def run(args: Namespace) -> int:
+    """Print one table a kind. Plug-ins are named with their package and not imported."""
+    from nshtrainer.cli.output import print_table
+    from nshtrainer.cli.registries import registries, registry_of
+
+    chosen = [registry_of(args.kind)] if args.kind else list(registries().values())
+    for registry in chosen:
+        print_table(("name", "class", "what it is"), _rows(registry), title=registry.kind)
+    print("more of one: nshtrainer show NAME")
+    return 0
+
+
+def _rows(registry: Registry[Any]) -> Iterator[tuple[str, str, str]]:
+    from nshtrainer.cli.output import first_line
+
+    for name, cls in sorted(registry.items()):
+        yield name, cls.__name__, first_line(cls)
+    for name, entry in sorted(registry.plugins().items()):
+        if name not in set(registry):
+            package = entry.dist.name if entry.dist else "?"
+            yield name, entry.value.rpartition(":")[2], f"plug-in of {package}"

@@ -1,0 +1,141 @@
+"""Checking a file without the code that it is for.
+
+A class is made to measure: for each part that names a registered component it has a field of that
+kind, and whatever else there is may be anything. So errors and their places are `Config`'s own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, cast
+
+from pydantic import ConfigDict, Field, create_model
+
+from nshtrainer.cli.registries import registries
+from nshtrainer.cli.run_file import PARTS
+from nshtrainer.config import Config
+from nshtrainer.documents import Document
+from nshtrainer.exceptions import ConfigError
+from nshtrainer.files import format_of, read_file
+from nshtrainer.loading import load, read_text
+from nshtrainer.problems import dotted
+from nshtrainer.registry import Registry
+from nshtrainer.trainer_config import TrainerConfig
+
+__all__ = ["check_loosely"]
+
+Path = tuple[Any, ...]
+
+
+class _Open(Config):
+    """A mapping of which only some keys are known."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+def check_loosely(file: str) -> str:
+    """Check every part of a file that names a registered component, and `trainer`.
+
+    A file with none of the parts `model`, `data` and `trainer` may be any config.
+
+    Returns:
+        What was checked, and what could not be.
+
+    Raises:
+        ConfigError: What is wrong, a line each.
+    """
+    document = read_text(read_file(file), format_of(file), file)
+    shapes = _Shapes()
+    try:
+        load(shapes.root(document), document, (), plugins=True)
+    except ConfigError as error:
+        raise ConfigError(f"{error}{shapes.note()}") from error
+    return "\n".join(_report(file, shapes))
+
+
+def _report(file: str, shapes: _Shapes) -> Iterable[str]:
+    yield f"{file}: ok"
+    yield f"  checked: {', '.join(shapes.checked) or 'nothing'}"
+    if shapes.unchecked:
+        yield f"  not checked without --for train.py: {', '.join(shapes.unchecked)}"
+
+
+class _Shapes:
+    """The types that fit the data, and a list of what they check and of what they do not."""
+
+    def __init__(self) -> None:
+        self.checked: list[str] = []
+        self.unchecked: list[str] = []
+        self._registries = registries()
+
+    def root(self, document: Document) -> type[Config]:
+        """The class for a whole document."""
+        if not isinstance(document.data, dict):
+            return _Open
+        data = cast("dict[Any, Any]", document.data)
+        registry = self._registry("", data)
+        if registry is not None:
+            self.checked.append(data["name"])
+            return registry[data["name"]]
+        if not any(part in data for part in PARTS):
+            return self._mapping(data, ())
+        return self._run_file(data)
+
+    def note(self) -> str:
+        """What to do where a component is the user's own."""
+        if not self.checked:
+            return ""
+        return "\n(a component of your own is known with --for train.py)"
+
+    def _run_file(self, data: dict[Any, Any]) -> type[Config]:
+        fields: dict[str, Any] = {"trainer": (TrainerConfig, TrainerConfig())}
+        for part in ("model", "data"):
+            fields[part] = (self._type(part, data[part], (part,)) if part in data else Any, None)
+        if "trainer" in data:
+            self.checked.append("trainer")
+        return create_model("RunConfig", __base__=Config, **fields)
+
+    def _type(self, key: Any, value: Any, path: Path) -> Any:
+        """The type of one value: a component's, one with components inside, or anything."""
+        registry = self._registry(key, value)
+        if registry is not None:
+            self.checked.append(dotted(path))
+            return Annotated[registry.base, registry]
+        if isinstance(value, dict) and self._inside(value):
+            return self._mapping(cast("dict[Any, Any]", value), path)
+        if isinstance(value, list) and self._inside(value):
+            items = enumerate(cast("list[Any]", value))
+            return tuple[tuple(self._type(key, item, (*path, i)) for i, item in items)]
+        if value is not None:
+            self.unchecked.append(dotted(path))
+        return Any
+
+    def _mapping(self, data: dict[Any, Any], path: Path) -> type[Config]:
+        """A class with a field for each key, under names of no meaning: keys may be anything."""
+        fields: dict[str, Any] = {}
+        for index, (key, value) in enumerate(data.items()):
+            found = self._type(key, value, (*path, key))
+            if found is not Any:
+                fields[f"field_{index}"] = (found, Field(alias=str(key)))
+        return create_model("Mapping", __base__=_Open, **fields)
+
+    def _inside(self, value: Any) -> bool:
+        """Whether there is a component anywhere below."""
+        pairs: Any = value.items() if isinstance(value, dict) else enumerate(value)
+        return any(
+            self._registry(key, part) is not None
+            or (isinstance(part, (dict, list)) and self._inside(part))
+            for key, part in cast("Iterable[tuple[Any, Any]]", pairs)
+        )
+
+    def _registry(self, key: Any, value: Any) -> Registry[Any] | None:
+        """The registry that a value is meant for: that of its key, or the one with its name."""
+        mapping = isinstance(value, dict)
+        name = cast("dict[Any, Any]", value).get("name") if mapping else value
+        own = self._registries.get(key) if isinstance(key, str) else None
+        if own is not None and isinstance(name, str):
+            return own
+        if not mapping or not isinstance(name, str):
+            return None
+        known = self._registries.values()
+        return next((each for each in known if name in {*each, *each.plugins()}), None)

@@ -1,0 +1,124 @@
+"""The parser of the command line, and the one rule that argparse does not know: overrides."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+from rich_argparse import RichHelpFormatter
+from typing_extensions import override
+
+__all__ = ["VERBS", "VerbParser", "make_parser", "parse", "split_overrides"]
+
+VERBS = ("fit", "validate", "list", "show", "schema", "completion")
+"""The modules of this folder that are verbs, in the order of the help."""
+
+_WITH_OVERRIDES = ("fit",)
+_PATH = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*")
+
+
+class VerbParser(argparse.ArgumentParser):
+    """A parser that knows its own options: which there are, and which of them take a value."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        self.options: dict[str, bool] = {}
+        super().__init__(**kwargs, allow_abbrev=False, formatter_class=RichHelpFormatter)
+
+    @override
+    def add_argument(self, *names: str, **kwargs: Any) -> argparse.Action:
+        """Add an argument, and remember it if it is an option."""
+        action = super().add_argument(*names, **kwargs)
+        self.options.update(dict.fromkeys(action.option_strings, action.nargs != 0))
+        return action
+
+
+def make_parser() -> tuple[VerbParser, dict[str, VerbParser]]:
+    """The whole parser, and those of the verbs by name."""
+    from nshtrainer import __version__
+
+    parser = VerbParser(prog="nshtrainer", description="Train what a file describes.")
+    parser.add_argument("--version", action="version", version=f"nshtrainer {__version__}")
+    subparsers = parser.add_subparsers(title="verbs", metavar="VERB", required=True, dest="verb")
+    verbs: dict[str, VerbParser] = {}
+    for name in VERBS:
+        module = import_module(f"nshtrainer.cli.{name}")
+        verbs[name] = subparsers.add_parser(name, help=module.HELP, description=module.__doc__)
+        module.add_arguments(verbs[name])
+    return parser, verbs
+
+
+def parse(argv: Sequence[str]) -> tuple[Callable[[argparse.Namespace], int], argparse.Namespace]:
+    """The function of the verb, and what it is called with.
+
+    Raises:
+        SystemExit: `--help`, `--version`, or arguments that make no sense.
+    """
+    parser, verbs = make_parser()
+    rest, overrides = list(argv), []
+    if rest and rest[0] in _WITH_OVERRIDES:
+        rest, overrides = split_overrides(rest, verbs[rest[0]])
+    args = parser.parse_args(rest)
+    if overrides:
+        args.overrides = overrides
+    args.argv = list(argv)
+    return import_module(f"nshtrainer.cli.{args.verb}").run, args
+
+
+def split_overrides(tokens: Sequence[str], parser: VerbParser) -> tuple[list[str], list[str]]:
+    """Take the overrides out of the arguments of a verb, wherever they stand.
+
+    `a.b=1`, `--a.b=1` and `--a.b 1` are the same; an option of the verb is never an override.
+
+    >>> parser = VerbParser()
+    >>> _ = parser.add_argument("--config")
+    >>> split_overrides(["train.py", "--a.b", "-1", "--config", "x.yaml", "c=2"], parser)
+    (['train.py', '--config', 'x.yaml'], ['a.b=-1', 'c=2'])
+    """
+    rest: list[str] = []
+    overrides: list[str] = []
+    remaining = iter(tokens)
+    for token in remaining:
+        name, equals, _ = token.partition("=")
+        if name in parser.options:
+            value = [] if equals or not parser.options[name] else list(_one_of(remaining))
+            rest += [token, *value]
+        elif token.startswith("--") and _PATH.fullmatch(name[2:]):
+            _refuse_typo(name, parser)
+            text = token[2:] if equals else f"{name[2:]}={_value_of(name, remaining, parser)}"
+            overrides.append(text)
+        elif equals and _PATH.fullmatch(name):
+            overrides.append(token)
+        else:
+            rest.append(token)
+    return rest, overrides
+
+
+def _one_of(remaining: Iterator[str]) -> Iterator[str]:
+    following = next(remaining, None)
+    if following is not None:
+        yield following
+
+
+def _value_of(name: str, remaining: Iterator[str], parser: VerbParser) -> str:
+    value = next(remaining, None)
+    if value is None or value.startswith("--"):
+        _fail(parser, f"{name} needs a value: {name} VALUE, or {name[2:]}=VALUE")
+    return value
+
+
+def _refuse_typo(name: str, parser: VerbParser) -> None:
+    near = difflib.get_close_matches(name, parser.options, n=1, cutoff=0.75)
+    if near and "." not in name:
+        _fail(
+            parser,
+            f"unknown option {name}; did you mean {near[0]}? "
+            f"(to override a key of the file, write {name[2:]}=VALUE)",
+        )
+
+
+def _fail(parser: VerbParser, text: str) -> NoReturn:
+    parser.error(text)

@@ -1,0 +1,79 @@
+"""Show what one component is, and its fields: type, default, range and meaning."""
+
+from __future__ import annotations
+
+import inspect
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nshtrainer.cli.parser import VerbParser
+    from nshtrainer.config import Config
+
+HELP = "one component and its fields"
+
+
+def add_arguments(parser: VerbParser) -> None:
+    """Add the arguments of this verb."""
+    help_text = "a name of 'nshtrainer list', a class such as AdamWConfig, or trainer"
+    parser.add_argument("name", metavar="NAME", help=help_text)
+
+
+def run(args: Namespace) -> int:
+    """Print the docstring of a class and a table of its fields."""
+    from nshtrainer.cli.output import print_table
+
+    cls = _class_of(args.name)
+    print(f"{cls.__name__}  (from nshtrainer.configs)" if _is_ours(cls) else _full_name(cls))
+    print()
+    print(inspect.cleandoc(cls.__doc__ or ""))
+    print_table(("field", "type", "default", "range", "what it is"), _rows(cls))
+    return 0
+
+
+def _is_ours(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] == "nshtrainer"
+
+
+def _full_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _class_of(name: str) -> type[Config]:
+    """The class of a component's name or of a class's name.
+
+    Raises:
+        ConfigError: Nothing is called so.
+    """
+    from nshtrainer import configs
+    from nshtrainer.cli.registries import registries
+    from nshtrainer.config import Config
+    from nshtrainer.exceptions import ConfigError
+    from nshtrainer.problems import unknown
+
+    if name == "trainer":
+        name = "TrainerConfig"
+    for registry in registries().values():
+        if name in registry:
+            return registry[name]
+    found = getattr(configs, name, None) if name in dir(configs) else None
+    if isinstance(found, type) and issubclass(found, Config):
+        return found
+    known = {
+        part for registry in registries().values() for part in (*registry, *registry.plugins())
+    }
+    raise ConfigError(unknown("component", name, sorted(known)))
+
+
+def _rows(cls: type[Config]) -> Iterator[tuple[str, str, str, str, str]]:
+    from nshtrainer.cli.schema_text import range_text, type_text
+    from nshtrainer.docstrings import field_docs
+    from nshtrainer.problems import shown
+
+    schema, docs = cls.json_schema(), field_docs(cls)
+    for name, field in cls.model_fields.items():
+        part: dict[str, Any] = schema["properties"].get(field.alias or name, {})
+        default = "required" if field.is_required() else shown(field.get_default())
+        text = docs.get(name, "").replace("\n", " ").replace("`", "")
+        yield name, type_text(part, schema), default, range_text(part), text

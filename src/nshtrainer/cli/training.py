@@ -1,0 +1,229 @@
+"""One run of `nshtrainer fit`: builds the trainer, trains, and says what came out."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+import warnings
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+
+from nshtrainer.cli.interrupt import GracefulStop, Interrupted, Signals
+from nshtrainer.cli.metrics import loggers_for
+from nshtrainer.cli.reports import EpochLines, Plan, metrics_text
+from nshtrainer.exceptions import CheckpointError
+from nshtrainer.lightning_.trainer import Trainer
+from nshtrainer.metric import MetricConfig
+
+if TYPE_CHECKING:
+    from nshtrainer.cli.run_file import RunConfig
+    from nshtrainer.cli.run_folder import RunFolder
+    from nshtrainer.cli.user_code import UserCode
+
+__all__ = ["Job"]
+
+_NOISE = (
+    # Advice for data that is slow to read; for a small run it makes no sense.
+    "The '.*_dataloader' does not have many workers",
+    # lightning 2.6.6 calls what torch 2.13 deprecates.
+    ".isinstance.treespec, LeafSpec",
+)
+
+
+@dataclass
+class Job:
+    """A run: what, with what, where, and from where.
+
+    Args:
+        code: The user's classes.
+        config: The file of the run, overrides included.
+        folder: Where results go.
+        checkpoint: What to go on from, if anything.
+        argv: The command line, to say how to go on.
+    """
+
+    code: UserCode
+    config: RunConfig
+    folder: RunFolder
+    checkpoint: Path | None
+    argv: Sequence[str]
+    signals: Signals = field(default_factory=Signals)
+
+    def run(self) -> int:
+        """Train, and say where the results are.
+
+        Returns:
+            0, or 128 and the number of the signal that ended the run.
+        """
+        with self.signals, _quiet():
+            self._say_where_from()
+            trainer = self._trainer()
+            try:
+                self._fit(trainer)
+            except BaseException as error:
+                if self.signals.asked is None:
+                    raise
+                return self._interrupted(error)
+        self._finished(trainer)
+        return 0
+
+    # -- building ----------------------------------------------------------------------------
+
+    @property
+    def _keeps(self) -> bool:
+        """Whether anything is written: not in a trial run, nor to measure the overhead."""
+        return not (self.config.trainer.fast_dev_run or self.config.trainer.barebones)
+
+    @property
+    def _saves(self) -> bool:
+        return self._keeps and self.config.trainer.enable_checkpointing is not False
+
+    def _trainer(self) -> Trainer:
+        options = self.config.trainer
+        arguments: dict[str, Any] = {"callbacks": self._callbacks()}
+        if not sys.stdout.isatty() and not options.barebones:
+            arguments["enable_progress_bar"] = False
+        if options.enable_model_summary is None:
+            arguments["enable_model_summary"] = False  # the plan says what matters here
+        if self._keeps:
+            arguments["default_root_dir"] = options.default_root_dir or self.folder.path
+            if options.logger is not False:
+                arguments["logger"] = loggers_for(self.folder.path)
+        if not self._saves and not options.barebones:
+            arguments["enable_checkpointing"] = False
+        return Trainer(options, **arguments)
+
+    def _callbacks(self) -> list[Callback]:
+        callbacks: list[Callback] = []
+        if not self.config.trainer.barebones:
+            callbacks += [Plan(), _progress(self.config.trainer.enable_progress_bar)]
+        if self._saves:
+            callbacks += self._checkpoints()
+        return callbacks + self._stop()
+
+    def _stop(self) -> list[Callback]:
+        # Lightning takes no checkpoint callback of any kind where checkpoints are switched off.
+        return [GracefulStop(self.signals, self.folder.last)] if self._saves else []
+
+    def _checkpoints(self) -> list[Callback]:
+        folder = self.folder.checkpoints
+        last = ModelCheckpoint(
+            folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
+        )
+        metric = self._metric
+        if metric is None:
+            return [last]
+        best = ModelCheckpoint(
+            folder,
+            filename="best",
+            monitor=metric.monitor,
+            mode=metric.mode,
+            enable_version_counter=False,
+        )
+        return [best, last]
+
+    @property
+    def _metric(self) -> MetricConfig | None:
+        """The primary metric: the trainer's, else that of the hyperparameters."""
+        own = getattr(self.config.model, "primary_metric", None)
+        return self.config.trainer.primary_metric or (
+            own if isinstance(own, MetricConfig) else None
+        )
+
+    def _fit(self, trainer: Trainer) -> None:
+        data = self.code.data.build(self.config.data) if self.code.data else None
+        module = self.code.module(self.config.model)
+        if self._keeps and trainer.is_global_zero:
+            self.folder.write_config(self.config)
+        path = None if self.checkpoint is None else str(self.checkpoint)
+        trainer.fit(module, datamodule=data, ckpt_path=path)
+
+    # -- saying ------------------------------------------------------------------------------
+
+    def _say_where_from(self) -> None:
+        if self.checkpoint is None:
+            return
+        errors = (OSError, RuntimeError, UnpicklingError, EOFError)
+        try:
+            saved = torch.load(self.checkpoint, map_location="meta", weights_only=True)
+        except errors as error:
+            text = f"{self.checkpoint}: cannot be read as a checkpoint: {error}"
+            raise CheckpointError(text) from error
+        where = f"step {saved['global_step']}, epoch {saved['epoch']}"
+        print(f"resuming from {self.checkpoint} ({where})")
+
+    def _interrupted(self, error: BaseException) -> int:
+        assert self.signals.asked is not None
+        if not isinstance(error, (Interrupted, KeyboardInterrupt, SystemExit)):
+            print(f"stopped by {type(error).__name__}: {error}", file=sys.stderr)
+        if self.folder.last.exists():
+            command = shlex.join([*_program(), *self._argv_to_go_on()])
+            print(f"interrupted; the last checkpoint is {self.folder.last}\nto go on: {command}")
+        else:
+            print("interrupted before there was a checkpoint")
+        return 128 + self.signals.asked
+
+    def _argv_to_go_on(self) -> list[str]:
+        kept: list[str] = []
+        given = iter(self.argv)
+        for token in given:
+            if token == "--resume":
+                next(given, None)
+            elif not token.startswith("--resume="):
+                kept.append(token)
+        return [*kept, "--resume", str(self.folder.last)]
+
+    def _finished(self, trainer: Trainer) -> None:
+        if not trainer.is_global_zero:
+            return
+        print(f"\ntrained   {trainer.global_step} steps  {metrics_text(trainer.callback_metrics)}")
+        if not self._keeps:
+            print("results   none are kept in a trial run")
+            return
+        print(f"results   {self.folder.path}")
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.best_model_score is not None:
+                score = float(callback.best_model_score)
+                print(
+                    f"best      {callback.monitor} {score:.4g}  {_here(callback.best_model_path)}"
+                )
+        if self._saves:
+            print(f"last      {self.folder.last}")
+
+
+def _here(path: str) -> Path:
+    """A path as short as it can be written."""
+    whole, here = Path(path), Path.cwd()
+    return whole.relative_to(here) if whole.is_relative_to(here) else whole
+
+
+def _program() -> list[str]:
+    return ["python", "-m", "nshtrainer"] if sys.argv[0].endswith("__main__.py") else ["nshtrainer"]
+
+
+def _progress(wanted: bool | None) -> Callback:
+    """A progress bar on a terminal, lines elsewhere."""
+    return RichProgressBar() if sys.stdout.isatty() and wanted is not False else EpochLines()
+
+
+@contextmanager
+def _quiet() -> Generator[None]:
+    """Leave out what Lightning says about itself."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        for message in _NOISE:
+            warnings.filterwarnings("ignore", message)
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)

@@ -1,0 +1,54 @@
+"""Check files of runs; each problem is a line with its place: file:line:column.
+
+Without --for train.py every part that names a registered component is checked, and `trainer`; what
+could not be checked is listed. With it everything is, and torch is imported.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nshtrainer.cli.parser import VerbParser
+
+HELP = "check files without running them"
+
+
+def add_arguments(parser: VerbParser) -> None:
+    """Add the arguments of this verb."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help="YAML, JSON or TOML")
+    parser.add_argument("--for", dest="code", metavar="train.py", help="check all, for this code")
+
+
+def run(args: Namespace) -> int:
+    """Check each file; 1 if any is refused."""
+    from nshtrainer.cli.loose import check_loosely
+
+    check: Callable[[str], str] = check_loosely
+    if args.code:
+        check = partial(_check_fully, args.code)
+    accepted = [_accepts(check, file) for file in args.files]
+    return 0 if all(accepted) else 1
+
+
+def _accepts(check: Callable[[str], str], file: str) -> bool:
+    from nshtrainer.exceptions import ConfigError
+
+    try:
+        print(check(file))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return False
+    return True
+
+
+def _check_fully(target: str, file: str) -> str:
+    from nshtrainer.cli.run_file import read_run
+    from nshtrainer.cli.user_code import load_user_code
+
+    read_run(file, load_user_code(target))
+    return f"{file}: ok, all of it, for {target}"
