@@ -1,0 +1,307 @@
+"""Reads what checkpoints of nshtrainer 1.5.4 hold of hyperparameters, as data of today.
+
+Nothing of the old package is needed, and no code in the file is run. What changed since then is
+renamed; what has no counterpart is left out with a warning that names it.
+
+>>> convert({"warmup": {"kind": "epochs", "value": 5}, "width": 64})
+{'warmup': {'name': 'epochs', 'value': 5}, 'width': 64}
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast, overload
+
+from pydantic import ValidationError
+
+from nshtrainer.config import Config
+from nshtrainer.documents import MAX_DEPTH, MAX_NODES
+from nshtrainer.exceptions import CheckpointError, ConfigError, NshtrainerWarning
+from nshtrainer.trainer_config import TrainerConfig
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from nshtrainer.files import FilePath
+
+__all__ = ["convert", "read_hparams", "read_trainer_config"]
+
+ConfigT = TypeVar("ConfigT", bound=Config)
+Data = dict[str, Any]
+
+_IN_CHECKPOINT = {"model": "hyper_parameters", "trainer": "trainer_hyper_parameters"}
+"""Where a checkpoint has what `.metadata.json` has under `hparams.model` and `hparams.trainer`."""
+
+_SAY_NOTHING = frozenset(
+    {
+        "additional_lightning_kwargs",
+        "auto_determine_num_nodes",
+        "auto_set_debug_flag",
+        "auto_set_default_root_dir",
+        "ckpt_path",
+        "debug",
+        "directory",
+        "environment",
+        "id",
+        "lightning_kwargs",
+        "meta",
+        "name",
+        "notes",
+        "project",
+        "reduce_lr_on_plateau_sanity_checking",
+        "save_checkpoint_metadata",
+        "tags",
+    }
+)
+"""Options of the old trainer that say nothing of how a model is trained."""
+
+
+@overload
+def read_hparams(path: FilePath) -> Data: ...
+@overload
+def read_hparams(path: FilePath, cls: type[ConfigT]) -> ConfigT: ...
+def read_hparams(path: FilePath, cls: type[Config] | None = None) -> Any:
+    """Reads the hyperparameters of the module in a checkpoint of nshtrainer 1.5.4.
+
+    The weights go the usual way: `MyModel.load_from_checkpoint(path, hparams=read_hparams(path,
+    MyConfig))`.
+
+    Args:
+        path: A `.ckpt` file, or the `.metadata.json` that stands beside it.
+        cls: The class of the hyperparameters today; left out, plain data is returned.
+
+    Raises:
+        CheckpointError: The file cannot be read without running code from it, has no
+            hyperparameters, or they do not describe a `cls`.
+
+    Warns:
+        NshtrainerWarning: A schedule means something else today, or a key is unknown to `cls`.
+    """
+    converter = _Converter(str(path))
+    data = converter(_saved(path, "model"))
+    notes = converter.notes
+    result = data if cls is None else _fit(data, cls, path, notes, _unknown_key)
+    _warn(path, notes)
+    return result
+
+
+def read_trainer_config(path: FilePath) -> TrainerConfig:
+    """Reads the options of the trainer in a checkpoint of nshtrainer 1.5.4.
+
+    Args:
+        path: A `.ckpt` file, or the `.metadata.json` that stands beside it.
+
+    Raises:
+        CheckpointError: The file cannot be read without running code from it, or has no options.
+
+    Warns:
+        NshtrainerWarning: An option has no counterpart here; it is left out.
+    """
+    notes: list[str] = []
+    old: Data = _Converter(str(path))(_saved(path, "trainer"))
+    old |= _mapping(old.get("lightning_kwargs"))
+    data = {key: old.pop(key) for key in TrainerConfig.model_fields if old.get(key) is not None}
+    data |= _clipping(old.pop("gradient_clipping", None)) | _renamed_values(data)
+    lost = [key for key, value in old.items() if key not in _SAY_NOTHING and _is_set(value)]
+    if lost:
+        notes.append(f"these options have no counterpart and are left out: {', '.join(lost)}")
+    config = _fit(data, TrainerConfig, path, notes, _whole_option)
+    _warn(path, notes)
+    return config
+
+
+def convert(hparams: Mapping[str, Any]) -> Data:
+    """Renames what changed since nshtrainer 1.5.4, at any depth of plain data.
+
+    - a duration's `kind` becomes `name`
+    - Adafactor's `eps1` and `eps2` become the pair `eps`
+    - `patience` and `cooldown` of reduce-on-plateau become numbers where they were epochs
+
+    Args:
+        hparams: Hyperparameters as 1.5.4 dumped them; nothing in it is changed.
+
+    Raises:
+        CheckpointError: The data is nested too deep, or in itself.
+
+    Warns:
+        NshtrainerWarning: A schedule means something else today.
+    """
+    converter = _Converter("hparams")
+    data = converter(hparams)
+    _warn("hparams", converter.notes)
+    return data
+
+
+# -- the file --------------------------------------------------------------------------------------
+
+
+def _saved(path: FilePath, part: str) -> Data:
+    is_json = Path(path).suffix == ".json"
+    whole = _mapping(_read_json(path) if is_json else _read_checkpoint(path))
+    found = _mapping(whole.get("hparams")).get(part) if is_json else whole.get(_IN_CHECKPOINT[part])
+    if not isinstance(found, Mapping):
+        where = f"hparams.{part}" if is_json else _IN_CHECKPOINT[part]
+        raise CheckpointError(f"{path}: there is no {where!r} in it; was it made by 1.5.4?")
+    return _mapping(cast("Any", found))
+
+
+def _read_json(path: FilePath) -> Any:
+    from nshtrainer.files import read_file
+    from nshtrainer.loading import read_text
+
+    try:
+        return read_text(read_file(path), "json", str(path)).data
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from error
+
+
+def _read_checkpoint(path: FilePath) -> Any:
+    """The checkpoint without its tensors' values; code in it is refused, not run."""
+    from pickle import UnpicklingError
+    from zipfile import is_zipfile
+
+    import torch
+
+    try:
+        # Only a zip file, which torch writes since 1.6, can be read without its tensors.
+        if is_zipfile(path):
+            return torch.load(path, map_location="meta", mmap=True, weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnpicklingError as error:
+        _refuse(path, error)
+    except Exception as error:  # torch raises all sorts for a file that is damaged
+        raise CheckpointError(f"{path}: is damaged, or no checkpoint ({error})") from error
+
+
+def _refuse(path: FilePath, error: Exception) -> NoReturn:
+    raise CheckpointError(
+        f"{path}: holds objects that only code can make, or is no checkpoint; give the "
+        ".metadata.json that 1.5.4 wrote beside it, or, where you trust the file, open it once "
+        "with the packages it was made with and give its hyper_parameters, as plain data, to "
+        f"convert() ({str(error).strip().splitlines()[0] if str(error).strip() else 'no details'})"
+    ) from error
+
+
+def _mapping(value: Any) -> Data:
+    return dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else {}
+
+
+# -- what changed ----------------------------------------------------------------------------------
+
+
+class _Converter:
+    """Renames at any depth, in bounded time: a hostile file may hold itself many times over."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.notes: list[str] = []
+        self._values = 0
+
+    def __call__(self, value: Any, keys: tuple[Any, ...] = ()) -> Any:
+        self._values += 1
+        if len(keys) > MAX_DEPTH or self._values > MAX_NODES:
+            raise CheckpointError(f"{self.source}: is nested too deep, or has too many values")
+        if isinstance(value, Mapping):
+            items = cast("Mapping[str, Any]", value).items()
+            return self._changed({key: self(part, (*keys, key)) for key, part in items}, keys)
+        if isinstance(value, (list, tuple)):
+            parts = enumerate(cast("Iterable[Any]", value))
+            return [self(part, (*keys, index)) for index, part in parts]
+        return value
+
+    def _changed(self, data: Data, keys: tuple[Any, ...]) -> Data:
+        name = data.get("name")
+        if data.keys() == {"kind", "value"} and data["kind"] in {"steps", "epochs"}:
+            return {"name": data["kind"], "value": data["value"]}
+        if name == "adafactor" and data.keys() & {"eps1", "eps2"}:
+            pair = [data.pop("eps1", None), data.pop("eps2", 1e-3)]
+            return {**data, "eps": pair}
+        if name == "reduce_lr_on_plateau":
+            return {key: _number_of_epochs(value) for key, value in data.items()}
+        if name == "linear_warmup_cosine_decay" and data.get("annealing"):
+            place = ".".join(map(str, keys))
+            self.notes.append(f"{place}: annealing mirrored the cosine; now the cosine restarts")
+        return data
+
+
+def _number_of_epochs(value: Any) -> Any:
+    """The number that 1.5.4 made of a duration in epochs."""
+    data = _mapping(value)
+    return int(data["value"]) if data.get("name") == "epochs" else value
+
+
+def _clipping(old: Any) -> Data:
+    clipping = _mapping(old)
+    if not clipping.get("enabled"):
+        return {}
+    algorithm = clipping.get("algorithm")
+    return {"gradient_clip_val": clipping.get("value"), "gradient_clip_algorithm": algorithm}
+
+
+def _renamed_values(data: Data) -> Data:
+    renamed: Data = {}
+    if data.get("precision") == "fp16-mixed":
+        renamed["precision"] = "16-mixed"
+    if data.get("devices") == "all":
+        renamed["devices"] = -1
+    return renamed
+
+
+def _is_set(value: Any) -> bool:
+    return bool(value) and _mapping(value).get("enabled") is not False
+
+
+# -- into a config ---------------------------------------------------------------------------------
+
+
+def _unknown_key(error: ErrorDetails) -> tuple[Any, ...]:
+    return error["loc"] if error["type"] == "extra_forbidden" else ()
+
+
+def _whole_option(error: ErrorDetails) -> tuple[Any, ...]:
+    return error["loc"][:1]
+
+
+def _fit(
+    data: Data,
+    cls: type[ConfigT],
+    path: FilePath,
+    notes: list[str],
+    may_go: Callable[[ErrorDetails], tuple[Any, ...]],
+) -> ConfigT:
+    """The config; what does not fit and may go is removed from the data."""
+    try:
+        cls.model_validate(data)
+    except ValidationError as error:
+        places = dict.fromkeys(may_go(item) for item in error.errors(include_url=False))
+        notes += [
+            f"{'.'.join(map(str, place))} is left out: {cls.__name__} does not take it"
+            for place in places
+            if _remove(data, place)
+        ]
+    try:
+        return cls.from_mapping(data)
+    except ConfigError as error:
+        raise CheckpointError(
+            f"{path}: the hyperparameters are no {cls.__name__}; read them without a class, and "
+            f"change what is wrong:\n{error}"
+        ) from error
+
+
+def _remove(data: Any, place: tuple[Any, ...]) -> bool:
+    """Remove the value at a place, where there is one."""
+    for key in place[:-1]:
+        data = cast("Data", data).get(key) if isinstance(data, dict) else None
+    if not (place and isinstance(data, dict) and place[-1] in data):
+        return False
+    del data[place[-1]]
+    return True
+
+
+def _warn(path: FilePath, notes: list[str]) -> None:
+    if notes:
+        warnings.warn(f"{path}: {'; '.join(notes)}", NshtrainerWarning, stacklevel=3)
