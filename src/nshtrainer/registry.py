@@ -27,6 +27,7 @@ from typing import (
 )
 
 from pydantic import (
+    ConfigDict,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     ValidationError,
@@ -54,6 +55,10 @@ class Component(Tagged, ABC):
 
     A concrete class says `name: Literal["my_name"] = "my_name"`.
     """
+
+    # Building the validators of dozens of classes, of which a program uses two, is most of what
+    # an import would cost; each is built when it is first used.
+    model_config = ConfigDict(defer_build=True)
 
     __registry__: ClassVar[Registry[Any] | None] = None
 

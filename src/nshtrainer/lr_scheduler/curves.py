@@ -11,7 +11,7 @@ remembers one. This module imports nothing but the standard library.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import cos, pi
 
 __all__ = ["LinearWarmupCosine"]
@@ -38,15 +38,24 @@ class LinearWarmupCosine:
     end: float = 0.0
     restarts: bool = False
 
+    # Computed once: a schedule is asked at every update.
+    _length: int = field(init=False, repr=False, compare=False)
+    _height: float = field(init=False, repr=False, compare=False)
+    _frequency: float = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        length = self.total - self.warmup
+        object.__setattr__(self, "_length", length)
+        object.__setattr__(self, "_height", (1.0 - self.end) / 2.0)
+        object.__setattr__(self, "_frequency", pi / length if length else 0.0)
+
     def __call__(self, step: int) -> float:
         """The factor at an update, counted from 0."""
-        warmup = self.warmup
-        if step < warmup:
-            return self.start + (1.0 - self.start) * step / warmup
-        position, length = step - warmup, self.total - warmup
-        if position >= length:
-            if not (self.restarts and length):
+        position = step - self.warmup
+        if position < 0:
+            return self.start + (1.0 - self.start) * step / self.warmup
+        if position >= self._length:
+            if not (self.restarts and self._length):
                 return self.end
-            position %= length
-        end = self.end
-        return end + (1.0 - end) * (1.0 + cos(pi * position / length)) / 2.0
+            position %= self._length
+        return self.end + self._height * (1.0 + cos(self._frequency * position))
