@@ -30,7 +30,7 @@ from nshtrainer.configs import LinearWarmupCosineDecayLRSchedulerConfig
 
 WARMUP, TOTAL = 1_000, 100_000_000
 FASTER_THAN_LAMBDA = {1: 5, 10: 8, 100: 15, 1000: 15}
-OF_THE_BARE_LOOP = {1: 2.2, 100: 1.0, 1000: 1.0}
+OF_THE_BARE_LOOP = {1: 2.2, 10: 2.2, 100: 1.0, 1000: 1.0}
 
 
 def factor(step: int) -> float:
@@ -82,7 +82,7 @@ def variants() -> dict[str, Callable[[Any], Callable[[], None]]]:
 
 def optimizer_of(groups: int) -> torch.optim.Optimizer:
     optimizer = torch.optim.SGD([{"params": [torch.zeros(1)]} for _ in range(groups)], lr=0.1)
-    optimizer._opt_called = True  # type: ignore[attr-defined]  # torch warns of steps in wrong order
+    optimizer.step()
     return optimizer
 
 
@@ -98,12 +98,16 @@ def main() -> None:
                 call()
         timed = Rounds(calls, rounds=rounds, repeats=max(30, 20_000 // groups))
         of_bare, of_lambda = timed.ratio("ours", "bare loop"), timed.ratio("LambdaLR", "ours")
-        limit = OF_THE_BARE_LOOP.get(groups, math.inf)
+        limit = OF_THE_BARE_LOOP[groups]
         print(f"{groups} groups:")
         for name in calls:
             print(f"  {name:<12} {timed.microseconds(name):9.2f} us a step")
-        print(f"  ours / bare loop {of_bare:.2f} (aim: at most {limit}, {verdict(met=of_bare <= limit)})")
-        print(f"  LambdaLR / ours {of_lambda:.1f} (aim: at least {faster}, {verdict(met=of_lambda >= faster)})")
+        print(
+            f"  ours / bare loop {of_bare:.2f} (aim: at most {limit}, {verdict(met=of_bare <= limit)})"
+        )
+        print(
+            f"  LambdaLR / ours {of_lambda:.1f} (aim: at least {faster}, {verdict(met=of_lambda >= faster)})"
+        )
         if "transformers" in calls:
             print(f"  transformers / ours {timed.ratio('transformers', 'ours'):.1f}")
 
