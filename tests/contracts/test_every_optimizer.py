@@ -100,6 +100,12 @@ def test_the_name_is_the_class_in_lower_case(cls: Config):
 
 
 @every_optimizer
+def test_the_name_and_the_rate_are_the_first_fields(cls: Config):
+    assert list(cls().model_dump())[:2] == ["name", "lr"]
+    assert list(cls.model_json_schema()["properties"])[:2] == ["name", "lr"]
+
+
+@every_optimizer
 def test_what_is_built_is_exactly_torchs_class_with_torchs_defaults(cls: Config):
     model = make_model(cls)
     ours = cls().create_optimizer(model)

@@ -451,3 +451,24 @@ def test_scaled_gradients_are_clipped_and_skipped_as_with_torchs_default():
                 scaler.update()
             results.append(values(module))
         torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
+
+
+def test_the_guard_does_not_stumble_over_a_group_that_was_taken_away():
+    optimizer = AdamWConfig().create_optimizer([{"params": [param(3)]}, {"params": [param(4)]}])
+    del optimizer.param_groups[1]
+    (tensor,) = optimizer.param_groups[0]["params"]
+    tensor.grad = torch.ones(3)
+    optimizer.step()
+    assert flag(optimizer) is True
+
+
+def test_a_change_of_the_memory_format_between_updates_is_followed():
+    results = []
+    for fused in (None, False):
+        module = model()
+        optimizer = AdamWConfig(fused=fused).create_optimizer(module)
+        train(module, optimizer, range(2))
+        module.to(memory_format=torch.channels_last)
+        train(module, optimizer, range(2, 4))
+        results.append(values(module))
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)

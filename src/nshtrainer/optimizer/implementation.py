@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
+    _State = Mapping[Any, Mapping[str, Any]]
+
 __all__ = ["FLAGS", "Guard", "keep_flags", "takes_fused"]
 
 FLAGS = ("foreach", "fused", "capturable")
@@ -103,6 +105,11 @@ class Guard:
 
     def __init__(self, groups: Sequence[int]) -> None:
         self._groups = groups
+        self._seen: dict[int, list[tuple[int, ...] | None]] = {}
+
+    def forget(self, _optimizer: Optimizer) -> None:
+        """Look at the whole state again; after `load_state_dict` it may lie in another order."""
+        self._seen.clear()
 
     def __call__(
         self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -128,32 +135,49 @@ class Guard:
         return run
 
     def _check(self, optimizer: Optimizer) -> None:
-        for index in self._groups:
-            group = optimizer.param_groups[index]
-            if group["fused"] and not _kernel_takes(group, optimizer.state):
+        for index, group in enumerate(optimizer.param_groups):
+            ours = index in self._groups and group["fused"]
+            if ours and not self._takes(index, group, optimizer.state):
                 group["fused"] = None
 
+    def _takes(self, index: int, group: Mapping[str, Any], state: _State) -> bool:
+        order = _order_of_gradients(group["params"])
+        if order is None:
+            return False
+        # The state follows the parameters, so it is looked at only when something changed.
+        if order != self._seen.get(index):
+            self._seen[index] = order
+            if not all(_state_fits(param, state.get(param, {})) for param in group["params"]):
+                return False
+        return not group.get("momentum") or _started_together(group["params"], state)
 
-def _kernel_takes(group: Mapping[str, Any], state: Mapping[Any, Mapping[str, Any]]) -> bool:
-    updated = [param for param in group["params"] if param.grad is not None]
-    if not all(_fits(param, state.get(param, {})) for param in updated):
-        return False
-    # The kernel of SGD fails when one parameter gets its first gradient later than the others.
-    started = {state.get(param, {}).get("momentum_buffer") is not None for param in updated}
-    return not group.get("momentum") or len(started) < 2
+
+def _order_of_gradients(params: Sequence[Tensor]) -> list[tuple[int, ...] | None] | None:
+    """The strides of the parameters that have a gradient; `None` if one gradient is not like it."""
+    from torch import strided
+
+    order: list[tuple[int, ...] | None] = []
+    for param in params:
+        grad = param.grad
+        if grad is None:
+            order.append(None)
+        elif grad.layout is strided and grad.dtype is param.dtype and _same_order(param, grad):
+            order.append(param.stride())
+        else:
+            return None
+    return order
 
 
-def _fits(param: Tensor, state: Mapping[str, Any]) -> bool:
-    """Whether the gradient and the state lie in memory as the parameter does."""
-    import torch
+def _state_fits(param: Tensor, state: Mapping[str, Any]) -> bool:
+    values = (value for key, value in state.items() if key != "step" and value is not None)
+    return all(_same_order(param, value) for value in values)
 
-    grad = param.grad
-    if grad is None or grad.layout is not torch.strided or grad.dtype is not param.dtype:
-        return False
-    if not _same_order(param, grad):
-        return False
-    others = (value for key, value in state.items() if key != "step" and value is not None)
-    return all(_same_order(param, value) for value in others)
+
+def _started_together(params: Sequence[Tensor], state: _State) -> bool:
+    """Whether all updated parameters have a momentum or none; the kernel of SGD fails otherwise."""
+    empty: dict[str, Any] = {}
+    updated = (param for param in params if param.grad is not None)
+    return len({state.get(p, empty).get("momentum_buffer") is None for p in updated}) < 2
 
 
 def _same_order(param: Tensor, other: Tensor) -> bool:
