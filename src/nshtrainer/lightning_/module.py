@@ -67,7 +67,7 @@ class LightningModuleBase(LightningModule, Generic[T]):
     """
 
     # A script of the module has no use for a property that replaces a config.
-    __jit_unused_properties__: ClassVar[list[str]] = [
+    __jit_unused_properties__: list[str] = [  # noqa: RUF012 - as Lightning declares it
         *LightningModule.__jit_unused_properties__,
         "lr",
     ]

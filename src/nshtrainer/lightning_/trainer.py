@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from inspect import Parameter, Signature, signature
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from nshtrainer.metric import MetricConfig
 
 __all__ = ["Trainer"]
+
+
+def _signature() -> Signature:
+    """The config first, then the arguments of Lightning's Trainer."""
+    config = Parameter("config", Parameter.POSITIONAL_OR_KEYWORD, default=None)
+    return Signature([config, *signature(pl.Trainer).parameters.values()])
 
 
 class Trainer(pl.Trainer):
@@ -37,6 +44,10 @@ class Trainer(pl.Trainer):
     >>> trainer.max_steps, trainer.config.max_steps
     (10, 100)
     """
+
+    # Lightning looks here for the names of options that the environment may set
+    # (`PL_TRAINER_MAX_STEPS=9`), and so does `help`.
+    __signature__ = _signature()
 
     def __init__(
         self,
