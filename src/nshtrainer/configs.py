@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.schedules import *
     from nshtrainer.metric import *
     from nshtrainer.optimizer.base import *
-    from nshtrainer.optimizer.native import *
+    from nshtrainer.optimizer.native.adam import *
+    from nshtrainer.optimizer.native.adaptive import *
+    from nshtrainer.optimizer.native.curvature import *
+    from nshtrainer.optimizer.native.sgd import *
     from nshtrainer.trainer_config import *
 
 _MODULES = (
@@ -31,7 +34,10 @@ _MODULES = (
     "nshtrainer.metric",
     "nshtrainer.duration",
     "nshtrainer.optimizer.base",
-    "nshtrainer.optimizer.native",
+    "nshtrainer.optimizer.native.adam",
+    "nshtrainer.optimizer.native.sgd",
+    "nshtrainer.optimizer.native.adaptive",
+    "nshtrainer.optimizer.native.curvature",
     "nshtrainer.lr_scheduler.base",
     "nshtrainer.lr_scheduler.schedules",
     "nshtrainer.lr_scheduler.plateau",

@@ -12,15 +12,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nshtrainer.optimizer import optimizer_registry
-from nshtrainer.optimizer.implementation import takes_fused
-from nshtrainer.optimizer.native import (
+from nshtrainer.configs import (
     AdagradConfig,
     AdamConfig,
     AdamWConfig,
     RAdamConfig,
     SGDConfig,
 )
+from nshtrainer.optimizer import optimizer_registry
+from nshtrainer.optimizer.implementation import takes_fused
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase
 
 FUSED = [

@@ -9,8 +9,8 @@ from lightning.pytorch.plugins import MixedPrecision
 from torch import nn
 from torch.utils.data import DataLoader
 
+from nshtrainer.configs import AdamWConfig
 from nshtrainer.optimizer import OptimizerConfigBase
-from nshtrainer.optimizer.native import AdamWConfig
 
 
 class Regression(LightningModule):

@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer import OptimizerConfigBase, optimizer_registry
-from nshtrainer.optimizer.native import (
+from nshtrainer.configs import (
     AdamConfig,
     AdamWConfig,
     LBFGSConfig,
     MuonConfig,
     SGDConfig,
 )
+from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer import OptimizerConfigBase, optimizer_registry
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase
 from nshtrainer.types import NonNegative
 

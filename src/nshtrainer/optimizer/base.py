@@ -54,7 +54,12 @@ optimizer_registry: Registry[OptimizerConfigBase] = Registry(
     OptimizerConfigBase,
     kind="optimizer",
     entry_point_group="nshtrainer.optimizers",
-    modules=("nshtrainer.optimizer.native",),
+    modules=(
+        "nshtrainer.optimizer.native.adam",
+        "nshtrainer.optimizer.native.sgd",
+        "nshtrainer.optimizer.native.adaptive",
+        "nshtrainer.optimizer.native.curvature",
+    ),
 )
 """Every optimizer config, by name."""
 
