@@ -185,7 +185,7 @@ class TrainerConfig(Config):
         The others are left to Lightning, which looks for them in the environment as well.
         """
         fields = type(self).model_fields
-        given = {name: value for name, value in self.items() if name not in _OURS}
+        given = {name: value for name, value in dict(self).items() if name not in _OURS}
         changed = {name: value for name, value in given.items() if value != fields[name].default}
         if isinstance(self.devices, tuple):
             changed["devices"] = list(self.devices)

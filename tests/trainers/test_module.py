@@ -283,6 +283,11 @@ def test_hyperparameters_can_come_from_a_file(tmp_path: Path) -> None:
     assert module.hparams.optimizer == AdamWConfig()
 
 
+def test_hyperparameters_cannot_come_from_two_places(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="not as both"):
+        Tiny.load_from_checkpoint(tmp_path / "it.ckpt", hparams={}, hparams_file="other.yaml")
+
+
 def test_an_unknown_argument_is_not_dropped_in_silence(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"'lr', which .*overrides="):
         Tiny.load_from_checkpoint(saved(tmp_path, Tiny()), lr=0.3)

@@ -384,7 +384,9 @@ def test_a_resumed_run_reduces_as_the_uninterrupted_one(tmp_path: Path, options:
     validated = {start for path, start in starts.items() if path.parent.name == "validations"}
     for path, start in starts.items():
         if path.parent.name == "steps" and start in validated:
-            continue  # saved between a batch and its validation, which Lightning then leaves out
+            with pytest.warns(NshtrainerWarning, match="sees one value fewer"):
+                run(str(path), **options)
+            continue
         rest, runner = run(str(path), **options)
         assert rest == {step: rate for step, rate in whole.items() if step >= start}, path
         if rest:

@@ -29,8 +29,6 @@ from nshtrainer.lightning_.plateau import PlateauCallback
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lightning.pytorch.utilities.types import OptimizerLRScheduler
-
 __all__ = ["LightningModuleBase"]
 
 T = TypeVar("T", bound=Config, default=Config)
@@ -223,9 +221,12 @@ class LightningModuleBase(LightningModule, Generic[T]):
         Raises:
             CheckpointError: The checkpoint has no hyperparameters, or they do not fit.
             ConfigError: An override or the file does not fit.
-            TypeError: The constructor takes no such argument.
+            TypeError: The constructor takes no such argument, or both `hparams` and
+                `hparams_file` are given.
         """
         refuse_unknown(cls, ["hparams", *kwargs])
+        if hparams is not None and hparams_file is not None:
+            raise TypeError("give the hyperparameters as hparams or as hparams_file, not as both")
         weights_only = True if weights_only is None else weights_only
         wanted = cls.hparams_cls()
         if hparams is not None:
@@ -246,8 +247,10 @@ class LightningModuleBase(LightningModule, Generic[T]):
     # -- optimisation --------------------------------------------------------------------------
 
     @override
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimizer and the scheduler that the hyperparameters describe.
+    def configure_optimizers(self) -> Any:
+        """The optimizer and the scheduler that the hyperparameters describe, for Lightning.
+
+        An override returns any of the forms that Lightning takes: type checkers accept all of them.
 
         Raises:
             OptimizerError: Not exactly one field holds an optimizer config.

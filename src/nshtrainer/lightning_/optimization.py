@@ -100,4 +100,4 @@ def _the_scheduler(hparams: Config) -> LRSchedulerConfigBase | None:
 
 
 def _fields_of(hparams: Config, kind: type[V]) -> dict[str, V]:
-    return {name: value for name, value in hparams.items() if isinstance(value, kind)}
+    return {name: value for name, value in dict(hparams).items() if isinstance(value, kind)}

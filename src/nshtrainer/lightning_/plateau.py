@@ -7,6 +7,7 @@ misses one, and with validation by the batch it may never step at all.
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
 from dataclasses import dataclass
@@ -100,6 +101,14 @@ class PlateauCallback(Callback):
         for feed in self._feeds:
             # Lightning's own step is due when `epoch % frequency == 0`.
             feed.config.frequency = _NEVER
+        if self._feeds and _validation_is_left_out(trainer):
+            warnings.warn(
+                "the checkpoint was saved between a batch and the validation due after it, which "
+                "Lightning leaves out on resume, so the plateau scheduler sees one value fewer; "
+                "save checkpoints after validation: ModelCheckpoint(monitor=...)",
+                NshtrainerWarning,
+                stacklevel=2,
+            )
 
     @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -186,3 +195,20 @@ class PlateauCallback(Callback):
 
 def _is_ours(config: LRSchedulerConfig) -> bool:
     return config.reduce_on_plateau and config.interval == "epoch" and config.frequency == 1
+
+
+def _validation_is_left_out(trainer: Trainer) -> bool:
+    """Whether the run resumes right after a batch that a validation was to follow."""
+    loop = trainer.fit_loop.epoch_loop
+    if not (loop.restarted_on_train_batch_end and trainer.enable_validation):
+        return False
+    batches, every = loop.batch_progress, trainer.check_val_every_n_epoch
+    # Lightning counts an epoch whose last batch is done as over.
+    epochs = trainer.current_epoch + (not batches.is_last_batch)
+    if every is not None and epochs % every:
+        return False
+    interval = trainer.val_check_batch
+    if interval is None:  # by the clock
+        return False
+    done = batches.total.ready if every is None else batches.current.ready
+    return batches.is_last_batch if math.isinf(interval) else done % interval == 0
