@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -29,7 +30,9 @@ def read_text(text: str, text_format: str, source: str) -> Document:
     if text_format == "yaml":
         from nshtrainer.yaml_reader import read_yaml
 
-        return read_yaml(text, source)
+        document = read_yaml(text, source)
+        empty = document.data is None  # an empty file, or one of comments
+        return replace(document, data={}) if empty else document
     if text_format == "json":
         from nshtrainer.json_format import read_json
 
@@ -47,7 +50,7 @@ def load(
     Raises:
         ConfigError: Whatever is wrong with either.
     """
-    document = _mapping_at_root(document)
+    _check_root(document)
     try:
         texts = [overrides] if isinstance(overrides, str) else list(overrides)
         if not texts:
@@ -62,13 +65,12 @@ def load(
         fail(document.source, problem, error)
 
 
-def _mapping_at_root(document: Document) -> Document:
-    if document.data is None and document.source:  # an empty file, or one of comments
-        return Document({}, document.source, document.locate)
+def _check_root(document: Document) -> None:
     if not isinstance(document.data, Mapping):
-        found = type(document.data).__name__
+        from nshtrainer.problems import shown
+
+        found = shown(document.data)
         fail(document.place(()), f"must be a mapping (got {found}); write 'key: value' lines")
-    return document
 
 
 def _validate(model: type[Config], document: Document, plugins: bool) -> Config:

@@ -140,6 +140,8 @@ def _problem(item: dict[str, Any], model: type[BaseModel], data: Any) -> Problem
         text, got, advice = _TEXTS[kind](context)
     else:
         text, got, advice = _other(context)
+    if location[-1:] == ("[key]",):
+        text = f"a key {text}"
     return Problem(path, text, got, advice, frozenset({kind}), tagged=len(location) > len(path))
 
 
@@ -201,7 +203,17 @@ _Text = tuple[str, str, str]
 
 def _must(what: str, advice: str = "") -> Callable[[dict[str, Any]], _Text]:
     """A message that needs nothing but the value, and the context's values by `{name}`."""
-    return lambda context: (f"must be {what.format(**context)}", shown(context["input"]), advice)
+
+    def text(context: dict[str, Any]) -> _Text:
+        values = {key: _short(value) for key, value in context.items()}
+        return f"must be {what.format(**values)}", shown(context["input"]), advice
+
+    return text
+
+
+def _short(value: Any) -> Any:
+    """A bound without a needless `.0`."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _number(what: str) -> Callable[[dict[str, Any]], _Text]:
@@ -229,6 +241,10 @@ def _length(context: dict[str, Any]) -> _Text:
         bound = f"at most {most}" if least is None else f"at least {least}"
     plural = "" if bound.endswith(" 1") or bound == "1" else "s"
     return f"must have {bound} item{plural}", str(context["actual_length"]), ""
+
+
+def _key(context: dict[str, Any]) -> _Text:
+    return "a key must be text", shown(context["input"]), "put it in quotes"
 
 
 def _too_few(hints: Hints) -> str:
@@ -276,7 +292,7 @@ _TEXTS: dict[str, Callable[[dict[str, Any]], _Text]] = {
     "bool_type": _TRUE_OR_FALSE,
     "bool_parsing": _TRUE_OR_FALSE,
     "string_type": _text,
-    "invalid_key": _text,
+    "invalid_key": _key,
     "list_type": _A_LIST,
     "tuple_type": _A_LIST,
     "set_type": _A_LIST,

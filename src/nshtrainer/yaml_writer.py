@@ -9,7 +9,8 @@ from typing import Any, cast
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.representer import RoundTripRepresenter
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.resolver import VersionedResolver
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from nshtrainer.yaml_reader import plain_scalar
@@ -20,19 +21,16 @@ _SHORT = 8
 """Lists of at most so many scalars are written on one line."""
 
 
-class _Representer(RoundTripRepresenter):
-    """Writes floats by their shortest digits, and no alias for equal values."""
+class _Resolver(VersionedResolver):
+    """Takes every scalar for text: what is there stays as it is, to the letter.
 
-    def ignore_aliases(self, data: Any) -> bool:
-        return not getattr(getattr(data, "anchor", None), "value", None)
+    To read a number and write it again would change its form, and in rare cases its value.
+    """
 
-    def represent_plain_float(self, data: float) -> Any:
-        words = {"inf": ".inf", "-inf": "-.inf", "nan": ".nan"}
-        text = repr(data)
-        return cast("Any", self).represent_scalar("tag:yaml.org,2002:float", words.get(text, text))
-
-
-cast("Any", _Representer).add_representer(float, _Representer.represent_plain_float)
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        merge = value == "<<" and implicit[0]
+        plain = kind is ScalarNode and not merge
+        return super().resolve(kind, "text" if plain else value, implicit)
 
 
 def write_yaml(data: Any) -> str:
@@ -49,7 +47,7 @@ def write_yaml(data: Any) -> str:
 
 def _yaml() -> Any:
     yaml: Any = YAML()
-    yaml.Representer = _Representer
+    yaml.Resolver = _Resolver
     yaml.preserve_quotes = True
     yaml.width = 1 << 30  # folding long lines is where text gets lost
     return yaml
@@ -68,7 +66,13 @@ def _dressed(data: Any) -> Any:
         return CommentedMap({_dressed(key): _dressed(part) for key, part in named.items()})
     if isinstance(data, list):
         return _dressed_list(cast("list[Any]", data))
-    return _dressed_text(data) if isinstance(data, str) else data
+    return _dressed_text(data) if isinstance(data, str) else _number_or_word(data)
+
+
+def _number_or_word(value: Any) -> str:
+    words = {"None": "null", "True": "true", "False": "false", "inf": ".inf", "-inf": "-.inf"}
+    text = repr(value)
+    return ".nan" if text == "nan" else words.get(text, text)
 
 
 def _dressed_list(data: list[Any]) -> Any:
@@ -138,7 +142,7 @@ def _update(written: Any, old: Any, new: Any) -> None:
         if _alike(inside, before, value):
             _update(inside, before, value)
         else:
-            written[key] = _dressed(value)
+            written[_dressed(key)] = _dressed(value)
 
 
 _ABSENT: Any = object()

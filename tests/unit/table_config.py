@@ -1,0 +1,63 @@
+"""The config class that the table of bad input is read as."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import field_validator
+
+from nshtrainer.config import Config
+from nshtrainer.duration import DurationConfig, StepsConfig
+from nshtrainer.registry import Component, Registry
+from nshtrainer.types import Beta, NonNegative, NonNegativeInt
+from typing_extensions import Annotated
+
+
+class OptimizerBase(Component):
+    pass
+
+
+registry = Registry(OptimizerBase, kind="optimizer", entry_point_group="nshtrainer.no_plugins")
+AnOptimizer = Annotated[OptimizerBase, registry]
+
+
+@registry.register
+class AdamW(OptimizerBase):
+    name: Literal["adamw"] = "adamw"
+    lr: NonNegative = 1e-3
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    amsgrad: bool = False
+
+
+@registry.register
+class SGD(OptimizerBase):
+    name: Literal["sgd"] = "sgd"
+    lr: NonNegative = 1e-2
+    momentum: float = 0.0
+
+
+class Data(Config):
+    path: str
+    """A folder."""
+    workers: int = 0
+
+    @field_validator("workers")
+    @classmethod
+    def _check(cls, value: int) -> int:
+        if value > 16:
+            raise ValueError(f"{value} workers are more than this machine has; give 16 or fewer")
+        return value
+
+
+class Run(Config):
+    """A run."""
+
+    optimizer: AnOptimizer = AdamW(lr=5e-4, amsgrad=True)
+    """How."""
+    other: AnOptimizer | None = None
+    warmup: DurationConfig = StepsConfig(value=0)
+    steps: NonNegativeInt = 10
+    note: str = ""
+    mode: Literal["min", "max"] = "min"
+    data: Data | None = None
+    stages: tuple[AdamW, ...] = ()

@@ -1,0 +1,136 @@
+"""Overrides: single values that win over a file, switches of components, their places."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import Field
+
+from nshtrainer.config import Config
+from nshtrainer.duration import DurationConfig, EpochsConfig, StepsConfig
+from nshtrainer.exceptions import ConfigError
+from tests.unit.table_config import SGD, AdamW, Run
+
+
+def run(*overrides: str, text: str = "") -> Run:
+    return Run.from_yaml(text, overrides=overrides)
+
+
+def test_a_missing_parent_starts_from_the_default_of_the_class() -> None:
+    assert run("optimizer.lr=3e-4").optimizer == AdamW(lr=3e-4, amsgrad=True)
+
+
+def test_a_parent_in_the_file_starts_from_the_file() -> None:
+    file = "optimizer: {name: sgd, momentum: 0.5}"
+    assert run("optimizer.lr=3", text=file).optimizer == SGD(lr=3, momentum=0.5)
+    assert run("optimizer.lr=3", text="optimizer: sgd").optimizer == SGD(lr=3)
+
+
+@pytest.mark.parametrize("switch", ["optimizer=sgd", "optimizer.name=sgd"])
+@pytest.mark.parametrize("text", ["", "optimizer: adamw", "optimizer: {name: adamw, lr: 5}"])
+def test_a_switch_drops_the_keys_of_the_other(switch: str, text: str) -> None:
+    assert run(switch, text=text).optimizer == SGD()
+
+
+@pytest.mark.parametrize("switch", ["optimizer=sgd", "optimizer.name=sgd"])
+def test_a_switch_keeps_what_the_same_list_gives_in_any_order(switch: str) -> None:
+    assert run(switch, "optimizer.lr=3").optimizer == SGD(lr=3)
+    assert run("optimizer.lr=3", switch, "steps=4").optimizer == SGD(lr=3)
+    assert run("optimizer.momentum=1", switch, "optimizer.lr=2").optimizer == SGD(lr=2, momentum=1)
+
+
+@pytest.mark.parametrize("switch", ["optimizer=sgd", "optimizer.name=sgd"])
+def test_the_same_name_is_no_switch(switch: str) -> None:
+    assert run(switch, text="optimizer: {name: sgd, lr: 5}").optimizer == SGD(lr=5)
+    assert run(switch, text="optimizer: sgd").optimizer == SGD()
+    assert run("optimizer=adamw").optimizer == AdamW(lr=5e-4, amsgrad=True)
+
+
+def test_the_last_of_two_switches_wins() -> None:
+    assert run("optimizer.name=adamw", "optimizer=sgd").optimizer == SGD()
+    assert run("optimizer=sgd", "optimizer.lr=3", "optimizer.name=adamw").optimizer == AdamW(lr=3)
+
+
+def test_a_mapping_replaces_the_whole() -> None:
+    whole = "optimizer={name: sgd, lr: 0.1}"
+    assert run("optimizer.lr=7", whole).optimizer == SGD(lr=0.1)
+    assert run(whole, "optimizer.lr=7").optimizer == SGD(lr=7)
+
+
+def test_a_component_without_a_default_can_be_given() -> None:
+    assert run("other=sgd", "other.lr=2").other == SGD(lr=2)
+    assert run("other.name=sgd", text="other: null").other == SGD()
+
+
+def test_a_closed_union_is_switched_too() -> None:
+    file = "warmup: {name: steps, value: 5}"
+    assert run("warmup.name=epochs", "warmup.value=2.5", text=file).warmup == EpochsConfig(value=2.5)
+    assert run("warmup=7 steps", text=file).warmup == StepsConfig(value=7)
+
+
+def test_items_of_a_list_are_reached_by_their_index() -> None:
+    made = run("stages.1.lr=3", text="stages: [{lr: 1}, {lr: 2}]")
+    assert [stage.lr for stage in made.stages] == [1, 3]
+    assert made.override("stages.0.betas.1=0.5").stages[0].betas == (0.9, 0.5)
+
+
+def test_text_is_what_a_text_field_gets() -> None:
+    for raw in ("3", "true", "null", "1e-3", "[1", "", "a: b: c", "!!str x", "{a: 1}"):
+        assert run(f"note={raw}").note == raw
+
+
+def test_override_gives_a_changed_copy() -> None:
+    base = Run()
+    assert base.override("optimizer=sgd", "steps=3") == Run(optimizer=SGD(), steps=3)
+    with pytest.raises(ConfigError, match=r"^stps=3: stps: unknown key 'stps'; did you mean 'steps'"):
+        base.override("stps=3")
+
+
+class Keyed(Config):
+    table: dict[str, dict[str, int]] = {}
+    numbers: dict[int, str] = {}
+    path: Path = Path()
+    deep: dict[str, Run] = {}
+    free: Any = None
+    linked: dict[str, int] = Field(default_factory=lambda data: {"a": len(data)})
+
+
+def test_mappings_are_reached_by_their_keys() -> None:
+    made = Keyed.from_yaml("numbers: {1: one}", overrides=["numbers.1=uno", "table.a.b=3"])
+    assert (made.numbers, made.table) == ({1: "uno"}, {"a": {"b": 3}})
+    assert Keyed.from_mapping({}, overrides=["path=12"]).path == Path("12")
+    deep = Keyed.from_mapping({"deep": {}}, overrides=["deep.x.optimizer.lr=2"]).deep["x"]
+    assert deep.optimizer == AdamW(lr=2, amsgrad=True)
+    assert Keyed.from_mapping({}, overrides=["free.x.y=1"]).free == {"x": {"y": 1}}
+    assert Keyed.from_mapping({}, overrides=["linked.b=1"]).linked == {"b": 1}
+
+
+def test_objects_in_a_mapping_are_reached_too() -> None:
+    data = {"optimizer": SGD(lr=1), "stages": (AdamW(),)}
+    made = Run.from_mapping(data, overrides=["optimizer.momentum=0.5", "stages.0.lr=9"])
+    assert made.optimizer == SGD(lr=1, momentum=0.5)
+    assert made.stages[0].lr == 9
+    assert data["optimizer"] == SGD(lr=1)
+
+
+def test_one_override_may_be_given_as_a_string() -> None:
+    assert Run.from_mapping({}, overrides="steps=3").steps == 3
+
+
+def test_a_place_is_that_of_the_file_where_no_override_went() -> None:
+    with pytest.raises(ConfigError) as caught:
+        run("optimizer.lr=x", text="steps: -1\noptimizer: {name: sgd, momentum: y}")
+    assert str(caught.value).splitlines() == [
+        "optimizer.lr=x: optimizer.lr: must be a number (got 'x')",
+        "<yaml>:2:34: optimizer.momentum: must be a number (got 'y')",
+        "<yaml>:1:8: steps: must be >= 0 (got -1)",
+    ]
+
+
+def test_the_type_of_a_duration_is_known_for_overrides() -> None:
+    class Warm(Config):
+        warmup: DurationConfig = StepsConfig(value=3)
+
+    assert Warm.from_mapping({}, overrides=["warmup.value=4"]).warmup == StepsConfig(value=4)

@@ -1,0 +1,153 @@
+"""The table of bad input, and messages where unions and validators are in the way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, Optional, TypeVar, Union
+
+import pytest
+from pydantic import Field
+from typing_extensions import TypeAliasType
+
+from nshtrainer.config import Config
+from nshtrainer.exceptions import ConfigError
+from nshtrainer.hints import hints_of, models_of
+from nshtrainer.yaml_reader import read_yaml
+from tests.unit.table_config import AdamW, Run
+
+TABLE = read_yaml((Path(__file__).parent / "bad_input.yaml").read_text()).data
+
+
+@pytest.mark.parametrize("case", TABLE, ids=lambda case: case["what"])
+def test_bad_input_says_what_the_table_says(case: dict[str, Any]) -> None:
+    read = getattr(Run, f"from_{case['format']}")
+    with pytest.raises(ConfigError) as caught:
+        read(case["text"], overrides=case.get("overrides", ()))
+    assert str(caught.value).splitlines() == case["says"]
+
+
+class A(Config):
+    name: Literal["a"] = "a"
+    rate: float = 0.1
+
+
+class B(Config):
+    name: Literal["b"] = "b"
+    rate: int = 1
+    size: int = 1
+
+
+T = TypeVar("T", bound=B)
+
+
+class Box(Config, Generic[T]):
+    content: T
+
+
+Alias = TypeAliasType("Alias", "A | B")
+
+
+class Unions(Config):
+    open: Union[A, B, None] = None  # noqa: UP007
+    closed: Annotated[Union[A, B], Field(discriminator="name")] = A()  # noqa: UP007
+    scalar: int | str | None = None
+    many: list[Optional[A]] = []  # noqa: UP045
+    either: list[int] | dict[str, int] = []
+    box: Box[B] | None = None
+    alias: Alias = A()
+    sized: Annotated[list[int], Field(min_length=1, max_length=2)] = [1]
+    one: Annotated[list[int], Field(max_length=1)] = []
+    step: Annotated[int, Field(multiple_of=4)] = 4
+    exact: Annotated[float, Field(gt=0.5, lt=2.5)] = 1.0
+    word: Annotated[str, Field(pattern="^a+$")] = "a"
+    bag: set[int] = set()
+    whole: tuple[int, int] | int = 1
+    aliased: int = Field(1, alias="Aliased")
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"open": {"name": "a", "rate": "x"}}, ["open.rate: must be a number (got 'x')"]),
+        ({"open": {"name": "b", "rate": 1.5}}, ["open.rate: must be a whole number (got 1.5)"]),
+        ({"open": {"name": "c", "size": 2}}, ["open.name: must be 'a' or 'b' (got 'c')"]),
+        ({"open": {"name": "a", "x": 1}}, ["open.x: unknown key 'x' (known: name, rate)"]),
+        ({"open": {"rate": "x"}}, ["open.rate: must be a number or a whole number (got 'x')"]),
+        ({"open": {"size": "x"}}, ["open.size: must be a whole number (got 'x')"]),
+        ({"closed": {"name": "c"}}, ["closed.name: unknown name 'c' (known: a, b)"]),
+        ({"closed": {"rate": 1}}, ["closed.name: is required; add 'name: ...'"]),
+        ({"closed": {"name": "b", "x": 1}}, ["closed.x: unknown key 'x' (known: name, rate, size)"]),
+        ({"scalar": 1.5}, ["scalar: must be a whole number or text (got 1.5)"]),
+        ({"many": [None, {"rate": None}]}, ["many.1.rate: must be a number (got null)"]),
+        ({"many": 1}, ["many: must be a list (got 1); write it as [a, b]"]),
+        ({"either": 1}, ["either: must be a list or a mapping (got 1)"]),
+        ({"either": {"int": "x"}}, ["either.int: must be a whole number (got 'x')"]),
+        ({"box": {}}, ["box.content: is required; add 'content: ...'"]),
+        ({"box": {"content": {"sise": 1}}}, ["box.content.sise: unknown key 'sise'; did you mean 'size'? (known: name, rate, size)"]),
+        ({"alias": {"name": "b", "sise": 1}}, ["alias.sise: unknown key 'sise'; did you mean 'size'? (known: name, rate, size)"]),
+        ({"sized": []}, ["sized: must have at least 1 item (got 0)"]),
+        ({"sized": [1, 2, 3]}, ["sized: must have at most 2 items (got 3)"]),
+        ({"one": [1, 2]}, ["one: must have at most 1 item (got 2)"]),
+        ({"step": 3}, ["step: must be a multiple of 4 (got 3)"]),
+        ({"exact": 0.5}, ["exact: must be > 0.5 (got 0.5)"]),
+        ({"exact": 3}, ["exact: must be < 2.5 (got 3)"]),
+        ({"word": "b"}, ["word: string should match pattern '^a+$'"]),
+        ({"bag": {1: 2}}, ["bag: must be a list (got a mapping); write it as [a, b]"]),
+        ({"bag": ["x" * 80]}, [f"bag.0: must be a whole number (got '{'x' * 56}...)"]),
+        ({"whole": [1]}, ["whole: must have 2 items (got 1), or must be a whole number"]),
+        ({"Aliased": "1"}, ["Aliased: must be a whole number (got '1'); write it without quotes"]),
+        ({"open": A.model_construct(rate="x"), "step": {1, 2}}, ["step: must be a whole number (got a set)"]),
+    ],
+)  # fmt: skip
+def test_the_tags_of_unions_are_not_in_messages(data: dict[str, Any], says: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Unions.from_mapping(data)
+    assert str(caught.value).splitlines() == says
+
+
+def test_a_long_list_of_problems_is_cut() -> None:
+    data = {f"k{at}": 1 for at in range(30)}
+    with pytest.raises(ConfigError) as caught:
+        A.from_mapping(data)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 21
+    assert lines[-1] == "... and 10 more"
+
+
+def test_what_a_validator_raises_otherwise_is_a_config_error_too() -> None:
+    class Odd(Config):
+        def model_post_init(self, context: Any) -> None:
+            raise KeyError("x")
+
+    with pytest.raises(ConfigError, match="KeyError while checking it as Odd: 'x'") as caught:
+        Odd.from_mapping({})
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_a_mapping_is_wanted() -> None:
+    with pytest.raises(ConfigError, match=r"^must be a mapping \(got 3\)"):
+        A.from_mapping(3)
+
+
+def test_plugins_are_forbidden_through_the_context() -> None:
+    seen: list[Any] = []
+
+    class Asks(Config):
+        def model_post_init(self, context: Any) -> None:
+            seen.append(context)
+
+    Asks.from_mapping({}, plugins=False)
+    Asks.from_yaml("")
+    assert seen == [{"plugins": False}, None]
+
+
+class StandIn(dict[str, Any]):
+    kind = "thing"
+
+
+def test_a_registry_is_known_by_its_looks() -> None:
+    registry = StandIn(a=A)
+    assert models_of(hints_of(Annotated[Config, registry]), {"name": "a"}) == [A]
+    assert models_of(hints_of(Annotated[Config, registry]), {"name": "z"}) == []
+    assert models_of(hints_of(Annotated[Config, registry]), {}) == []
+    assert models_of((), AdamW()) == [AdamW]
