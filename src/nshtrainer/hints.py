@@ -55,6 +55,8 @@ def _is_registry(item: Any) -> bool:
 
 def models_of(hints: Hints, data: Any) -> list[type[BaseModel]]:
     """The classes that the data may become; where they have names, only those with its name."""
+    if isinstance(data, BaseModel):
+        return [type(data)]
     found = [model for hint in hints for model in _models(hint, data)]
     name = _name_in(data)
     named = [model for model in found if name in names_of(model)]
@@ -62,8 +64,6 @@ def models_of(hints: Hints, data: Any) -> list[type[BaseModel]]:
 
 
 def _models(hint: Any, data: Any) -> list[type[BaseModel]]:
-    if isinstance(data, BaseModel):
-        return [type(data)]
     if _is_registry(hint):
         model = _registered(hint, _name_in(data))
         return [] if model is None else [model]

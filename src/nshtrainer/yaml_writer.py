@@ -142,7 +142,8 @@ def _update(written: Any, old: Any, new: Any) -> None:
         if _alike(inside, before, value):
             _update(inside, before, value)
         else:
-            written[_dressed(key)] = _dressed(value)
+            at = _dressed(key) if isinstance(new, dict) else key
+            written[at] = _dressed(value)
 
 
 _ABSENT: Any = object()

@@ -44,7 +44,7 @@ class Box(Config, Generic[T]):
     content: T
 
 
-Alias = TypeAliasType("Alias", "A | B")
+Alias = TypeAliasType("Alias", Union[A, B])  # noqa: UP007
 
 
 class Unions(Config):
@@ -94,7 +94,7 @@ class Unions(Config):
         ({"word": "b"}, ["word: string should match pattern '^a+$'"]),
         ({"bag": {1: 2}}, ["bag: must be a list (got a mapping); write it as [a, b]"]),
         ({"bag": ["x" * 80]}, [f"bag.0: must be a whole number (got '{'x' * 56}...)"]),
-        ({"whole": [1]}, ["whole: must have 2 items (got 1), or must be a whole number"]),
+        ({"whole": [1]}, ["whole: must have 2 items (got 1)"]),
         ({"Aliased": "1"}, ["Aliased: must be a whole number (got '1'); write it without quotes"]),
         ({"open": A.model_construct(rate="x"), "step": {1, 2}}, ["step: must be a whole number (got a set)"]),
     ],
