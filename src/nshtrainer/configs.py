@@ -48,7 +48,10 @@ _MODULES = (
 def __getattr__(name: str) -> Any:
     """Find a public name of the modules above (PEP 562)."""
     if not name.startswith("_"):
-        for module in map(import_module, _MODULES):
+        # Schedules are looked for among schedules first, everything else elsewhere first.
+        schedule = "LR" in name or "Schedule" in name
+        modules = sorted(_MODULES, key=lambda module: ("lr_scheduler" in module) is not schedule)
+        for module in map(import_module, modules):
             if name in module.__all__:
                 value = globals()[name] = getattr(module, name)
                 return value

@@ -6,7 +6,6 @@ class is defined, is a legal value wherever that kind of component is a field.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from abc import ABC
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -27,7 +26,6 @@ from typing import (
 )
 
 from pydantic import (
-    ConfigDict,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     ValidationError,
@@ -55,10 +53,6 @@ class Component(Tagged, ABC):
 
     A concrete class says `name: Literal["my_name"] = "my_name"`.
     """
-
-    # Building the validators of dozens of classes, of which a program uses two, is most of what
-    # an import would cost; each is built when it is first used.
-    model_config = ConfigDict(defer_build=True)
 
     __registry__: ClassVar[Registry[Any] | None] = None
 
@@ -211,6 +205,8 @@ class Registry(Mapping[str, type[T]], Generic[T]):
 
     def unknown(self, name: str) -> str:
         """The message for a name that nobody registered, with the nearest that somebody did."""
+        import difflib
+
         names = sorted({*self, *self.plugins()})
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""

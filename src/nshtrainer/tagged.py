@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import SerializationInfo, SerializerFunctionWrapHandler, model_serializer
+from pydantic import ConfigDict, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 
 from nshtrainer.config import Config
 
@@ -16,6 +16,10 @@ class Tagged(Config):
 
     Without the name nothing could be read back. A subclass says `name: Literal["x"] = "x"`.
     """
+
+    # Building the validators of dozens of classes, of which a program uses two, is most of what
+    # an import would cost; each is built when it is first used.
+    model_config = ConfigDict(defer_build=True)
 
     if TYPE_CHECKING:
         # A `str` here would make type checkers reject every `Literal` override.

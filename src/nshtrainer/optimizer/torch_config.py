@@ -12,11 +12,11 @@ from typing_extensions import Self
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import OptimizerConfigBase, Params
-from nshtrainer.optimizer.implementation import FLAGS, Guard, keep_flags, takes_fused
-from nshtrainer.optimizer.parameters import Group, check_options, groups_of
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
+
+    from nshtrainer.optimizer.parameters import Group
 
 __all__ = [
     "CapturableOptions",
@@ -85,6 +85,9 @@ class TorchOptimizerConfigBase(OptimizerConfigBase):
             OptimizerError: An option of a group is unknown or out of range; the parameters are not
                 what this optimizer takes; the installed torch lacks the class or an option in use.
         """
+        from nshtrainer.optimizer.implementation import takes_fused
+        from nshtrainer.optimizer.parameters import check_options, groups_of
+
         groups = groups_of(params)
         configs = [check_options(self, group) for group in groups]
         self._check_needs(groups)
@@ -146,6 +149,8 @@ class TorchOptimizerConfigBase(OptimizerConfigBase):
 
 
 def _add_hooks(optimizer: Optimizer, fused: list[int]) -> None:
+    from nshtrainer.optimizer.implementation import FLAGS, Guard, keep_flags
+
     if any(flag in optimizer.defaults for flag in FLAGS):
         optimizer.register_load_state_dict_pre_hook(keep_flags)
     if fused:
