@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.resolver import VersionedResolver
-from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString, PlainScalarString
 
 from nshtrainer.yaml_reader import plain_scalar
 
@@ -72,7 +72,8 @@ def _dressed(data: Any) -> Any:
 def _number_or_word(value: Any) -> str:
     words = {"None": "null", "True": "true", "False": "false", "inf": ".inf", "-inf": "-.inf"}
     text = repr(value)
-    return ".nan" if text == "nan" else words.get(text, text)
+    # Of a type of its own, or it would take over the quotes of the text that it replaces.
+    return PlainScalarString(".nan" if text == "nan" else words.get(text, text))
 
 
 def _dressed_list(data: list[Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import field_validator
 
@@ -10,7 +10,6 @@ from nshtrainer.config import Config
 from nshtrainer.duration import DurationConfig, StepsConfig
 from nshtrainer.registry import Component, Registry
 from nshtrainer.types import Beta, NonNegative, NonNegativeInt
-from typing_extensions import Annotated
 
 
 class OptimizerBase(Component):

@@ -312,7 +312,9 @@ def test_importing_config_imports_no_parser_and_no_torch() -> None:
         "heavy = {'torch', 'lightning', 'numpy', 'ruamel', 'tomllib', 'tomli', 'tomli_w', 'difflib'}\n"
         "print(sorted(heavy & {name.partition('.')[0] for name in sys.modules}))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 

@@ -179,7 +179,9 @@ def test_every_value_of_json_has_a_place() -> None:
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
     max_leaves=12,
 )
 
@@ -206,7 +208,8 @@ ALIAS_BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{at}: &a{at} [{', '.join([f'*a{at - 1}'] * 10)}]\n" for at in range(1, 30)
 )
 MERGE_BOMB = "a0: &a0 {x: 1}\n" + "".join(
-    f"a{at}: &a{at}\n  <<: *a{at - 1}\n  z: [{', '.join([f'*a{at - 1}'] * 10)}]\n" for at in range(1, 30)
+    f"a{at}: &a{at}\n  <<: *a{at - 1}\n  z: [{', '.join([f'*a{at - 1}'] * 10)}]\n"
+    for at in range(1, 30)
 )
 TOO_DEEP = "nested deeper than 100 levels"
 BOMBS: dict[str, tuple[Callable[[str], Any], str, str]] = {
@@ -269,7 +272,10 @@ def test_an_empty_yaml_file_is_a_config_of_defaults() -> None:
 
 
 def test_short_lists_stand_on_one_line() -> None:
-    assert write_yaml({"a": [1, 2], "b": [[1], [2]], "c": []}) == "a: [1, 2]\nb:\n- [1]\n- [2]\nc: []\n"
+    assert (
+        write_yaml({"a": [1, 2], "b": [[1], [2]], "c": []})
+        == "a: [1, 2]\nb:\n- [1]\n- [2]\nc: []\n"
+    )
 
 
 def test_toml_leaves_out_a_none_that_is_the_default() -> None:
@@ -402,7 +408,9 @@ def test_a_file_of_another_class_keeps_its_comments_too(tmp_path: Path) -> None:
     assert Leaf.from_file(path) == Leaf(number=4)
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "leaf.json"
     Leaf().to_file(path)
     before = path.read_text()
@@ -440,7 +448,9 @@ def test_a_binary_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="^.*a.yaml: is a binary file, not text"):
         Leaf.from_file(path)
     path.write_bytes(b"\xff\xd8text")
-    with pytest.raises(ConfigError, match=r"is not UTF-8 text \(byte 0 is 0xff\); save it as UTF-8"):
+    with pytest.raises(
+        ConfigError, match=r"is not UTF-8 text \(byte 0 is 0xff\); save it as UTF-8"
+    ):
         Leaf.from_file(path)
 
 
@@ -478,4 +488,3 @@ def test_the_name_of_the_file_stands_in_every_line(tmp_path: Path) -> None:
         f"{path}:2:7: text: must be text (got 5); put it in quotes",
     ]
     assert caught.value.__cause__ is not None
-

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from pydantic import Field
+from tests.unit.table_config import SGD, AdamW, Run
 
 from nshtrainer.config import Config
 from nshtrainer.duration import DurationConfig, EpochsConfig, StepsConfig
 from nshtrainer.exceptions import ConfigError
-from tests.unit.table_config import SGD, AdamW, Run
 
 
 def run(*overrides: str, text: str = "") -> Run:
@@ -66,7 +66,9 @@ def test_a_component_without_a_default_can_be_given() -> None:
 
 def test_a_closed_union_is_switched_too() -> None:
     file = "warmup: {name: steps, value: 5}"
-    assert run("warmup.name=epochs", "warmup.value=2.5", text=file).warmup == EpochsConfig(value=2.5)
+    assert run("warmup.name=epochs", "warmup.value=2.5", text=file).warmup == EpochsConfig(
+        value=2.5
+    )
     assert run("warmup=7 steps", text=file).warmup == StepsConfig(value=7)
 
 
@@ -84,7 +86,9 @@ def test_text_is_what_a_text_field_gets() -> None:
 def test_override_gives_a_changed_copy() -> None:
     base = Run()
     assert base.override("optimizer=sgd", "steps=3") == Run(optimizer=SGD(), steps=3)
-    with pytest.raises(ConfigError, match=r"^stps=3: stps: unknown key 'stps'; did you mean 'steps'"):
+    with pytest.raises(
+        ConfigError, match=r"^stps=3: stps: unknown key 'stps'; did you mean 'steps'"
+    ):
         base.override("stps=3")
 
 

@@ -7,13 +7,13 @@ from typing import Annotated, Any, Generic, Literal, Optional, TypeVar, Union
 
 import pytest
 from pydantic import Field
+from tests.unit.table_config import AdamW, Run
 from typing_extensions import TypeAliasType
 
 from nshtrainer.config import Config
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.hints import hints_of, models_of
 from nshtrainer.yaml_reader import read_yaml
-from tests.unit.table_config import AdamW, Run
 
 TABLE = read_yaml((Path(__file__).parent / "bad_input.yaml").read_text()).data
 
