@@ -50,18 +50,21 @@ class LightningModuleBase(LightningModule, Generic[T]):
 
     >>> import torch
     >>> from nshtrainer import Config
-    >>> from nshtrainer.configs import AdamWConfig, OptimizerConfig
     >>> class MyConfig(Config):
     ...     width: int = 8
-    ...     optimizer: OptimizerConfig = AdamWConfig(lr=1e-3)
+    ...     lr: float = 0.001
     >>> class MyModel(LightningModuleBase[MyConfig]):
     ...     def __init__(self, hparams):
     ...         super().__init__(hparams)
     ...         self.layer = torch.nn.Linear(self.hparams.width, 1)
     ...     def training_step(self, batch):
     ...         return self.layer(batch).square().mean()
-    >>> MyModel({"width": 4, "optimizer": {"name": "adamw", "lr": 0.01}}).lr
-    0.01
+    ...     def configure_optimizers(self):
+    ...         return torch.optim.AdamW(self.parameters(), self.hparams.lr)
+    >>> MyModel({"width": 4}).hparams
+    MyConfig(width=4, lr=0.001)
+
+    With a field `optimizer: OptimizerConfig` in place of `lr`, the last method can be left out.
     """
 
     # A script of the module has no use for a property that replaces a config.
