@@ -78,11 +78,9 @@ def _registered(registry: Any, name: str | None) -> Any:
 
 
 def _name_in(data: Any) -> str | None:
-    """The name in `{name: adamw, ...}`, in the bare `adamw`, or of a config object."""
+    """The name in `{name: adamw, ...}` or in the bare `adamw`."""
     if isinstance(data, Mapping):
         data = cast("Mapping[Any, Any]", data).get("name")
-    elif isinstance(data, BaseModel):
-        data = getattr(data, "name", None)
     return data if isinstance(data, str) else None
 
 

@@ -96,7 +96,7 @@ class _Scanner(Scanner):
         if self.flow_level >= MAX_DEPTH:
             mark = cast("Any", self).reader.get_mark()
             raise ScannerError(None, None, _TOO_DEEP, mark)
-        super().fetch_flow_collection_start(*args, **kwargs)
+        cast("Any", super()).fetch_flow_collection_start(*args, **kwargs)
 
 
 def _events(text: str) -> Any:

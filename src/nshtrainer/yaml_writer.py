@@ -30,7 +30,7 @@ class _Resolver(VersionedResolver):
     def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
         merge = value == "<<" and implicit[0]
         plain = kind is ScalarNode and not merge
-        return super().resolve(kind, "text" if plain else value, implicit)
+        return cast("Any", super()).resolve(kind, "text" if plain else value, implicit)
 
 
 def write_yaml(data: Any) -> str:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 from nshtrainer.config import Config
 from nshtrainer.docstrings import field_docs
 from nshtrainer.exceptions import ConfigError
+from nshtrainer.strictness import with_strict_numbers
 from nshtrainer.types import (
     Beta,
     Fraction,
@@ -346,3 +347,10 @@ def test_a_value_without_a_plain_form_cannot_be_written() -> None:
         Holder(value=object()).to_dict()
     with pytest.raises(ConfigError, match="Holder cannot be written"):
         Holder(value=10**5000).to_json()
+
+
+def test_a_labelled_choice_of_a_union_is_made_strict() -> None:
+    union = {"type": "union", "choices": [({"type": "int"}, "whole"), {"type": "str"}]}
+    strict = with_strict_numbers(union, Config)
+    assert strict["choices"][0] == ({"type": "int", "strict": True}, "whole")
+    assert union["choices"][0] == ({"type": "int"}, "whole")

@@ -267,6 +267,11 @@ def test_a_yaml_directive_does_not_change_what_words_mean() -> None:
     assert read_yaml("%YAML 1.1\n---\na: no\n").data == {"a": "no"}
 
 
+def test_an_alias_of_a_list_is_no_key() -> None:
+    with pytest.raises(ConfigError, match="2:1: a key must be text or a number"):
+        read_yaml("a: &x [1]\n*x : 2\n")
+
+
 def test_an_empty_yaml_file_is_a_config_of_defaults() -> None:
     assert Leaf.from_yaml("") == Leaf.from_yaml("# nothing yet\n") == Leaf()
 

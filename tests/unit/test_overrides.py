@@ -138,3 +138,8 @@ def test_the_type_of_a_duration_is_known_for_overrides() -> None:
         warmup: DurationConfig = StepsConfig(value=3)
 
     assert Warm.from_mapping({}, overrides=["warmup.value=4"]).warmup == StepsConfig(value=4)
+
+
+def test_a_component_deep_inside_is_switched() -> None:
+    made = Keyed.from_mapping({"deep": {"x": {}}}, overrides=["deep.x.optimizer=sgd"])
+    assert made.deep["x"].optimizer == SGD()

@@ -12,7 +12,7 @@ from typing_extensions import TypeAliasType
 
 from nshtrainer.config import Config
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.hints import hints_of, models_of
+from nshtrainer.hints import hints_of, models_of, part_of
 from nshtrainer.yaml_reader import read_yaml
 
 TABLE = read_yaml((Path(__file__).parent / "bad_input.yaml").read_text()).data
@@ -151,3 +151,23 @@ def test_a_registry_is_known_by_its_looks() -> None:
     assert models_of(hints_of(Annotated[Config, registry]), {"name": "z"}) == []
     assert models_of(hints_of(Annotated[Config, registry]), {}) == []
     assert models_of((), AdamW()) == [AdamW]
+    assert hints_of(T) == (B,)
+
+
+def test_parts_of_a_config_object_are_its_fields() -> None:
+    assert part_of(B(size=3), "size") == 3
+    assert part_of(B(), 0) is None
+    assert part_of([1], 5) is None
+
+
+def test_an_error_of_pydantic_without_words_of_ours_keeps_its_own() -> None:
+    class Raw(Config):
+        content: bytes = b""
+        table: dict[str, int] = {}
+
+    with pytest.raises(ConfigError) as caught:
+        Raw.from_mapping({"content": 3, "table": {1: 2}})
+    assert str(caught.value).splitlines() == [
+        "content: must be a valid bytes (got 3)",
+        "table.1: a key must be text (got 1); put it in quotes",
+    ]
