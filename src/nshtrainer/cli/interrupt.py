@@ -39,9 +39,18 @@ class Signals:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            self._before = {each: signal.signal(each, self._handle) for each in _SIGNALS}
+        self._before = self.listen()
         return self
+
+    def listen(self) -> dict[int, Any]:
+        """Handle the signals from here on.
+
+        Returns:
+            What handled them before.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return {}
+        return {each: signal.signal(each, self._handle) for each in _SIGNALS}
 
     def __exit__(self, *_: object) -> None:
         for each, handler in self._before.items():
@@ -65,18 +74,19 @@ class GracefulStop(Checkpoint):
 
     Args:
         signals: What was asked.
-        path: Where to save; `None` saves nothing.
+        path: Where to save.
     """
 
-    def __init__(self, signals: Signals, path: Path | None) -> None:
+    def __init__(self, signals: Signals, path: Path) -> None:
         self._signals = signals
         self._path = path
         self._step_before = 0
-        self.saved = False
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """From here on a signal can wait for the end of a step."""
+        # Lightning has put a handler of its own before ours, which stops within a validation.
+        self._signals.listen()
         self._signals.patient = True
 
     @override
@@ -97,7 +107,7 @@ class GracefulStop(Checkpoint):
     ) -> None:
         """Stop after an update: gradients that are still being summed are not saved."""
         if trainer.global_step > self._step_before and not trainer.is_last_batch:
-            self._stop_if_asked(trainer)
+            self._stop_if_asked(trainer, log=True)
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -112,14 +122,22 @@ class GracefulStop(Checkpoint):
         if self._signals.asked and self._signals.patient and not isinstance(exception, Interrupted):
             self._save(trainer)
 
-    def _stop_if_asked(self, trainer: Trainer) -> None:
+    def _stop_if_asked(self, trainer: Trainer, *, log: bool = False) -> None:
         # Every process of the run has to agree, or some would wait for the others for ever.
         agree: Callable[..., bool] = trainer.strategy.reduce_boolean_decision
         if agree(self._signals.asked is not None, all=False):
+            self._signals.asked = self._signals.asked or signal.SIGINT
+            if log:
+                _log_step(trainer)
             self._save(trainer)
             raise Interrupted
 
     def _save(self, trainer: Trainer) -> None:
-        if self._path is not None:
-            trainer.save_checkpoint(self._path)
-            self.saved = True
+        trainer.save_checkpoint(self._path)
+
+
+def _log_step(trainer: Trainer) -> None:
+    """What Lightning does after this hook: without it the metrics of this step would be lost."""
+    connector = trainer._logger_connector  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    connector.on_batch_end()
+    connector.update_train_step_metrics()

@@ -67,12 +67,13 @@ class _Shapes:
         self.checked: list[str] = []
         self.unchecked: list[str] = []
         self._registries = registries()
+        self._names = {kind: {*each, *each.plugins()} for kind, each in self._registries.items()}
 
     def root(self, document: Document) -> type[Config]:
         """The class for a whole document."""
-        if not isinstance(document.data, dict):
-            return _Open
         data = cast("dict[Any, Any]", document.data)
+        if not isinstance(data, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
+            return _Open
         registry = self._registry("", data)
         if registry is not None:
             self.checked.append(data["name"])
@@ -83,14 +84,14 @@ class _Shapes:
 
     def note(self) -> str:
         """What to do where a component is the user's own."""
-        if not self.checked:
-            return ""
-        return "\n(a component of your own is known with --for train.py)"
+        own = set(self.checked) - {"trainer"}
+        return "\n(what is your own is known with --for train.py)" if own else ""
 
     def _run_file(self, data: dict[Any, Any]) -> type[Config]:
-        fields: dict[str, Any] = {"trainer": (TrainerConfig, TrainerConfig())}
+        fields: dict[str, Any] = {}
         for part in ("model", "data"):
             fields[part] = (self._type(part, data[part], (part,)) if part in data else Any, None)
+        fields["trainer"] = (TrainerConfig, TrainerConfig())
         if "trainer" in data:
             self.checked.append("trainer")
         return create_model("RunConfig", __base__=Config, **fields)
@@ -101,7 +102,7 @@ class _Shapes:
         if registry is not None:
             self.checked.append(dotted(path))
             return Annotated[registry.base, registry]
-        if isinstance(value, dict) and self._inside(value):
+        if _has_text_keys(value) and self._inside(value):
             return self._mapping(cast("dict[Any, Any]", value), path)
         if isinstance(value, list) and self._inside(value):
             items = enumerate(cast("list[Any]", value))
@@ -121,11 +122,12 @@ class _Shapes:
 
     def _inside(self, value: Any) -> bool:
         """Whether there is a component anywhere below."""
-        pairs: Any = value.items() if isinstance(value, dict) else enumerate(value)
+        mapping = isinstance(value, dict)
+        pairs = cast("dict[Any, Any]", value).items() if mapping else enumerate(value)
         return any(
             self._registry(key, part) is not None
-            or (isinstance(part, (dict, list)) and self._inside(part))
-            for key, part in cast("Iterable[tuple[Any, Any]]", pairs)
+            or ((isinstance(part, list) or _has_text_keys(part)) and self._inside(part))
+            for key, part in pairs
         )
 
     def _registry(self, key: Any, value: Any) -> Registry[Any] | None:
@@ -137,5 +139,12 @@ class _Shapes:
             return own
         if not mapping or not isinstance(name, str):
             return None
-        known = self._registries.values()
-        return next((each for each in known if name in {*each, *each.plugins()}), None)
+        found = (kind for kind, names in self._names.items() if name in names)
+        return self._registries.get(next(found, ""))
+
+
+def _has_text_keys(value: Any) -> bool:
+    """Whether a class can stand for a mapping."""
+    return isinstance(value, dict) and all(
+        isinstance(key, str) for key in cast("dict[Any, Any]", value)
+    )

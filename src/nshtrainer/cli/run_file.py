@@ -111,9 +111,10 @@ def _in_full(text: str, cls: type[RunConfig]) -> str:
     from nshtrainer.hints import field_of
     from nshtrainer.problems import unknown
 
-    first = text.partition("=")[0].partition(".")[0].strip()
+    path, equals, _ = text.partition("=")
+    first = path.partition(".")[0].strip()
     hparams: Any = cls.model_fields["model"].annotation
-    if first in cls.model_fields or not first:
+    if first in cls.model_fields or not (first and equals):
         return text
     if field_of(hparams, first) or hparams.model_config.get("extra") == "allow":
         return f"model.{text}"

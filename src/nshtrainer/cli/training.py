@@ -33,6 +33,8 @@ __all__ = ["Job"]
 _NOISE = (
     # Advice for data that is slow to read; for a small run it makes no sense.
     "The '.*_dataloader' does not have many workers",
+    # A run that goes on does so in its own folder.
+    "Checkpoint directory .* exists and is not empty",
     # lightning 2.6.6 calls what torch 2.13 deprecates.
     ".isinstance.treespec, LeafSpec",
 )
@@ -192,9 +194,8 @@ class Job:
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.best_model_score is not None:
                 score = float(callback.best_model_score)
-                print(
-                    f"best      {callback.monitor} {score:.4g}  {_here(callback.best_model_path)}"
-                )
+                where = _here(callback.state_dict()["best_model_path"])
+                print(f"best      {callback.monitor} {score:.4g}  {where}")
         if self._saves:
             print(f"last      {self.folder.last}")
 

@@ -145,10 +145,11 @@ def _named(module: ModuleType, name: str, path: Path) -> Any:
     from nshtrainer.lightning_.module import LightningModuleBase
     from nshtrainer.problems import unknown
 
-    found = getattr(module, name, None)
-    if isinstance(found, type) and issubclass(found, LightningModuleBase):
+    found: Any = getattr(module, name, None)
+    classes = _own_classes(module, LightningModuleBase, imported=True)
+    if found in classes:
         return found
-    known = _names(_own_classes(module, LightningModuleBase, imported=True))
+    known = _names(classes)
     if found is not None:
         raise ConfigError(f"{path}: {name} is not a LightningModuleBase (there are: {known})")
     raise ConfigError(f"{path}: {unknown('module', name, known.split(', '))}")

@@ -1,0 +1,135 @@
+"""A run that is over in a moment, and ways to start it."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MID_EPOCH = "ignore:You're resuming from a checkpoint that ended before the epoch:UserWarning"
+"""Lightning's advice to use a data loader that can go on in the middle of an epoch."""
+
+TRAIN = '''
+import os
+import signal
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader
+
+import nshtrainer
+from nshtrainer.configs import AdamWConfig, LRSchedulerConfig, OptimizerConfig
+
+
+def stop(phase, step):
+    """Send the signal that the environment asks for: `STOP="SIGINT train 7"`."""
+    number, wanted, at = os.environ.get("STOP", "- - -1").split()
+    if (phase, step) == (wanted, int(at)):
+        os.kill(os.getpid(), getattr(signal, number))
+
+
+class LineConfig(nshtrainer.Config):
+    """A line."""
+
+    width: int = 2
+    """Inputs."""
+
+    optimizer: OptimizerConfig = AdamWConfig()
+    lr_scheduler: LRSchedulerConfig | None = None
+
+
+class Line(nshtrainer.LightningModuleBase[LineConfig]):
+    def __init__(self, hparams):
+        super().__init__(hparams)
+        self.layer = torch.nn.Linear(self.hparams.width, 1)
+
+    def training_step(self, batch):
+        self.log("rate", self.optimizers().param_groups[0]["lr"])
+        stop("train", self.global_step)
+        return self.layer(batch).square().mean()
+
+    def validation_step(self, batch, batch_idx):
+        self.log("val/loss", self.layer(batch).square().mean())
+        if batch_idx == 0 and not self.trainer.sanity_checking:
+            stop("validate", self.global_step)
+
+
+class Noise(LightningDataModule):
+    def __init__(self, num_batches: int = 4, collate=print) -> None:
+        super().__init__()
+        self.num_batches = num_batches
+
+    def train_dataloader(self):
+        noise = torch.randn(self.num_batches, 2, generator=torch.Generator().manual_seed(0))
+        return DataLoader(noise)
+
+    def val_dataloader(self):
+        return DataLoader(torch.ones(2, 2))
+'''
+
+RUN = """\
+# A run of 12 steps.
+model:
+  optimizer: {name: adamw, lr: 0.1}
+  lr_scheduler:
+    name: linear_warmup_cosine_decay
+    warmup_duration: 2 steps
+    max_duration: 100%
+
+data: {num_batches: 4}
+
+trainer:
+  accelerator: cpu
+  max_epochs: 3
+  log_every_n_steps: 1
+  primary_metric: {monitor: val/loss, mode: min}
+  seed: 0
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with `train.py` and `run.yaml`, as the current one."""
+    (tmp_path / "train.py").write_text(TRAIN, encoding="utf-8")
+    (tmp_path / "run.yaml").write_text(RUN, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    return tmp_path
+
+
+def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-W", MID_EPOCH, "-m", "nshtrainer", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+def command_in(output: str) -> list[str]:
+    """The arguments of the command that an interrupted run says."""
+    line = next(line for line in output.splitlines() if line.startswith("to go on: "))
+    words = shlex.split(line.removeprefix("to go on: "))
+    return words[words.index("fit") :]
+
+
+def rates(folder: Path) -> dict[int, float]:
+    """The learning rate of each step, as logged."""
+    with (folder / "metrics.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    steps = [int(row["step"]) for row in rows if row["rate"]]
+    assert len(steps) == len(set(steps))
+    return {int(row["step"]): float(row["rate"]) for row in rows if row["rate"]}
+
+
+def only_run(name: str = "run") -> Path:
+    """The folder of the one run of a config."""
+    (folder,) = Path("runs", name).iterdir()
+    return folder

@@ -1,0 +1,187 @@
+"""`nshtrainer fit`, through `main`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from jsonschema import Draft202012Validator
+from ruamel.yaml import YAML
+from tests.cli.support import only_run, rates
+
+from nshtrainer.cli import main
+
+FIT = ["fit", "train.py", "--config", "run.yaml"]
+SHORT = ["trainer.max_epochs=1"]
+
+
+def learned_rate(folder: Path) -> float:
+    saved = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+    return saved["hyper_parameters"]["hparams"]["optimizer"]["lr"]
+
+
+def test_a_run_says_what_it_optimises_and_where_its_results_are(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(FIT) == 0
+    out = capsys.readouterr().out
+    folder = only_run()
+    (row,) = [line.split() for line in out.splitlines() if "AdamW" in line]
+    assert row == ["0", "AdamW", "fused", "2", "3", "0.1", "0.01"]
+    assert "schedule  LinearWarmupCosine(warmup=2, total=12," in out
+    assert "steps     12\n" in out
+    assert f"results   {folder}\n" in out
+    assert f"last      {folder}/checkpoints/last.ckpt\n" in out
+    assert "best      val/loss " in out
+    files = {path.name for path in folder.iterdir()}
+    assert {"config.yaml", "config.schema.json", "metrics.csv", "tensorboard"} <= files
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+
+
+def test_the_resolved_config_fits_its_schema_and_runs_again(home: Path) -> None:
+    assert main([*FIT, "optimizer.lr=0.2", "--out", "first", *SHORT]) == 0
+    text = Path("first/config.yaml").read_text(encoding="utf-8")
+    assert text.startswith("# yaml-language-server: $schema=config.schema.json\n")
+    schema = json.loads(Path("first/config.schema.json").read_text(encoding="utf-8"))
+    Draft202012Validator(schema).validate(YAML(typ="safe").load(text))
+
+    again = ["fit", "train.py", "--config", "first/config.yaml", "--out", "second"]
+    assert main(again) == 0
+    assert Path("second/config.yaml").read_text(encoding="utf-8") == text
+    assert rates(Path("second")) == rates(Path("first"))
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        ["model.optimizer.lr=3e-4"],
+        ["--model.optimizer.lr", "3e-4"],
+        ["--model.optimizer.lr=3e-4"],
+        ["optimizer.lr=3e-4"],
+        ["--optimizer.lr", "3e-4"],
+        ["--optimizer.lr=3e-4"],
+    ],
+)
+def test_every_way_to_write_an_override_is_the_same(home: Path, override: list[str]) -> None:
+    assert main(["fit", *override, "train.py", "--config", "run.yaml", "--out", "o", *SHORT]) == 0
+    assert learned_rate(Path("o")) == 3e-4
+
+
+def test_an_override_exchanges_the_optimizer(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*FIT, "optimizer=sgd", "optimizer.momentum=0.5", *SHORT]) == 0
+    assert " SGD " in capsys.readouterr().out
+
+
+def test_arguments_of_the_data_come_from_the_file(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*FIT, "data.num_batches=7", *SHORT]) == 0
+    assert "steps     7\n" in capsys.readouterr().out
+
+
+def test_going_on_from_the_last_checkpoint_lengthens_a_run(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fixed = "lr_scheduler.max_duration=12 steps"
+    assert main([*FIT, fixed, *SHORT]) == 0
+    folder = only_run()
+    capsys.readouterr()
+    assert main([*FIT, fixed, "--resume", "last"]) == 0
+    assert f"resuming from {folder}/checkpoints/last.ckpt (step 4, epoch 0)\n" in (
+        capsys.readouterr().out
+    )
+    assert sorted(rates(folder)) == list(range(12))
+
+
+@pytest.mark.parametrize("given", ["whole", "whole/checkpoints/best.ckpt"])
+def test_a_run_goes_on_from_a_folder_or_a_file(home: Path, given: str) -> None:
+    fixed = "lr_scheduler.max_duration=12 steps"
+    assert main([*FIT, fixed, *SHORT, "--out", "whole"]) == 0
+    assert main([*FIT, fixed, "--resume", given]) == 0
+    assert sorted(rates(Path("whole"))) == list(range(12))
+
+
+def test_a_trial_run_keeps_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*FIT, "trainer.fast_dev_run=true", "lr_scheduler=null"]) == 0
+    assert "results   none are kept in a trial run\n" in capsys.readouterr().out
+    assert not Path("runs").exists()
+
+
+def test_without_a_primary_metric_there_is_a_last_checkpoint_alone(home: Path) -> None:
+    assert main([*FIT, "trainer.primary_metric=null", *SHORT]) == 0
+    assert [path.name for path in (only_run() / "checkpoints").iterdir()] == ["last.ckpt"]
+
+
+@pytest.mark.parametrize("option", ["enable_checkpointing", "logger"])
+def test_checkpoints_and_metrics_can_be_switched_off(home: Path, option: str) -> None:
+    assert main([*FIT, f"trainer.{option}=false", *SHORT]) == 0
+    kept = "checkpoints" if option == "logger" else "metrics.csv"
+    missing = "metrics.csv" if option == "logger" else "checkpoints/last.ckpt"
+    assert (only_run() / kept).exists()
+    assert not (only_run() / missing).exists()
+
+
+def test_what_the_users_code_raises_goes_through(home: Path) -> None:
+    text = Path("train.py").read_text(encoding="utf-8")
+    Path("train.py").write_text(text.replace('stop("train"', "1 / 0; stop(0"), encoding="utf-8")
+    with pytest.raises(ZeroDivisionError):
+        main([*FIT, *SHORT])
+
+
+REFUSED = [
+    (["optimzer.lr=1"], "optimzer.lr=1: unknown key 'optimzer'; did you mean 'optimizer'?"),
+    (["optimizer.lr=fast"], "model.optimizer.lr=fast: model.optimizer.lr: must be a number"),
+    (["optimizer.lrr=1"], "model.optimizer.lrr=1: model.optimizer.lrr: unknown key 'lrr'"),
+    (["trainer.max_epoch=1"], "unknown key 'max_epoch'; did you mean 'max_epochs'?"),
+    (["data.num_batchs=1"], "unknown key 'num_batchs'; did you mean 'num_batches'?"),
+    (["data.num_batches=many"], "data.num_batches: must be a whole number (got 'many')"),
+    (["data.collate=x"], "unknown key 'collate'"),
+    (["loose"], "loose: is not an override; write 'path.to.key=value'"),
+    (["--resume", "last"], "--resume last: no checkpoint in runs/run; start without --resume"),
+    (["--resume", "x.ckpt"], "--resume x.ckpt: no such checkpoint; give a .ckpt file, or 'last'"),
+    (["lr_scheduler.warmup_duration=99 steps"], "warmup_duration is 99 steps (99 steps), longer"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "text"), REFUSED)
+def test_what_makes_no_sense_is_one_line_and_exit_code_2(
+    home: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], text: str
+) -> None:
+    assert main(["fit", "train.py", *arguments, "--config", "run.yaml"]) == 2
+    error = capsys.readouterr().err
+    assert text in error
+    assert error.count("\n") == 1
+
+
+def test_a_fault_of_the_file_is_named_with_its_place(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = Path("run.yaml").read_text(encoding="utf-8").replace("lr: 0.1", "lr: -0.1")
+    Path("run.yaml").write_text(text, encoding="utf-8")
+    assert main(FIT) == 2
+    assert capsys.readouterr().err == (
+        "run.yaml:3:32: model.optimizer.lr: must be >= 0 (got -0.1)\n"
+    )
+
+
+def test_a_run_is_not_mixed_with_one_that_is_there(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*FIT, "--out", "x", *SHORT]) == 0
+    assert main([*FIT, "--out", "x", *SHORT]) == 2
+    assert capsys.readouterr().err == (
+        "--out x: there is a run already; add --resume last to go on with it, or choose another "
+        "folder\n"
+    )
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("x.ckpt").write_text("no checkpoint", encoding="utf-8")
+    assert main([*FIT, "--resume", "x.ckpt"]) == 2
+    assert capsys.readouterr().err.startswith("x.ckpt: cannot be read as a checkpoint: ")

@@ -1,0 +1,88 @@
+"""Ctrl-C and SIGTERM on real runs, and going on from what they left."""
+
+from __future__ import annotations
+
+import signal as python_signal
+from pathlib import Path
+
+import pytest
+import torch
+from tests.cli.support import MID_EPOCH, command_in, only_run, rates, start
+
+from nshtrainer.cli import main
+
+pytestmark = pytest.mark.filterwarnings(MID_EPOCH)
+
+FIT = ["fit", "train.py", "--config", "run.yaml"]
+
+
+@pytest.fixture
+def whole(home: Path) -> dict[int, float]:
+    """The rates of a run that nobody interrupts."""
+    assert main([*FIT, "--out", "whole"]) == 0
+    return rates(home / "whole")
+
+
+@pytest.mark.parametrize(("signal", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_process_that_is_interrupted_saves_and_its_own_words_go_on(
+    home: Path, whole: dict[int, float], signal: str, code: int
+) -> None:
+    stopped = start(*FIT, STOP=f"{signal} train 5")
+    assert stopped.returncode == code, stopped.stderr
+    folder = only_run()
+    assert f"the last checkpoint is {folder / 'checkpoints' / 'last.ckpt'}" in stopped.stdout
+    assert "stopping after this step" in stopped.stderr
+    assert torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 6
+
+    again = start("fit", *command_in(stopped.stdout)[1:])
+    assert again.returncode == 0, again.stderr
+    assert f"resuming from {folder / 'checkpoints' / 'last.ckpt'} (step 6, epoch 1)" in again.stdout
+    assert rates(folder) == whole
+    assert len(whole) == 12
+
+
+@pytest.mark.parametrize("signal", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("phase", "step"),
+    [("train", step) for step in (0, 3, 4, 7, 8, 11)] + [("validate", 4), ("validate", 12)],
+)
+def test_wherever_a_run_is_interrupted_it_goes_on_as_if_it_had_not_been(
+    home: Path,
+    whole: dict[int, float],
+    monkeypatch: pytest.MonkeyPatch,
+    phase: str,
+    step: int,
+    signal: str,
+) -> None:
+    monkeypatch.setenv("STOP", f"{signal} {phase} {step}")
+    assert main(FIT) == {"SIGINT": 130, "SIGTERM": 143}[signal]
+    monkeypatch.delenv("STOP")
+    assert main([*FIT, "--resume", "last"]) == 0
+    folder = only_run()
+    saved = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+    assert saved["global_step"] == 12
+    assert rates(folder) == whole
+
+
+def test_a_second_signal_stops_at_once_and_unsaved(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = (home / "train.py").read_text(encoding="utf-8")
+    twice = code.replace("os.kill(", "os.kill(os.getpid(), signal.SIGINT); os.kill(")
+    (home / "train.py").write_text(twice, encoding="utf-8")
+    monkeypatch.setenv("STOP", "SIGINT train 5")
+    assert main(FIT) == 130
+    saved = torch.load(only_run() / "checkpoints/last.ckpt", weights_only=True)
+    assert saved["global_step"] == 4
+    assert "to go on: " in capsys.readouterr().out
+
+
+def test_the_handlers_of_before_are_put_back(home: Path) -> None:
+    before = [
+        python_signal.getsignal(each) for each in (python_signal.SIGINT, python_signal.SIGTERM)
+    ]
+    assert main([*FIT, "trainer.max_epochs=1"]) == 0
+    after = [
+        python_signal.getsignal(each) for each in (python_signal.SIGINT, python_signal.SIGTERM)
+    ]
+    assert after == before
