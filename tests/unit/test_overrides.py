@@ -1,5 +1,6 @@
 """Overrides: single values that win over a file, switches of components, their places."""
 
+# ruff: noqa: RUF012, a default of a field is no class attribute
 from __future__ import annotations
 
 from pathlib import Path
