@@ -68,11 +68,11 @@ class EpochsConfig(Tagged):
         """
         steps = 0 if self.value == 0 else run.steps_in_epochs(self.value)
         if steps is None:
-            raise RunLengthError(
-                f"{field}: {self} cannot become steps, because the number of steps per epoch is "
-                "unknown; give the duration in steps, set limit_train_batches to a number of "
-                "batches, or pass RunLength(steps_per_epoch=...)"
+            why = (
+                "the number of steps per epoch is unknown; give the duration in steps, set "
+                "limit_train_batches to a number of batches, or pass RunLength(steps_per_epoch=...)"
             )
+            raise _unknown(f"{field}: {self}", run, why)
         return steps
 
     def __str__(self) -> str:
@@ -99,15 +99,19 @@ class FractionConfig(Tagged):
             RunLengthError: The run does not know its total; the message names `field`.
         """
         if run.total_steps is None:
-            raise RunLengthError(
-                f"{field}: {self} of the run cannot become steps, because the length of the run "
-                "is unknown; give the duration in steps, set max_steps (or max_epochs over data "
-                "that has a length), or pass RunLength(total_steps=...)"
+            why = (
+                "the length of the run is unknown; give the duration in steps, set max_steps (or "
+                "max_epochs over data that has a length), or pass RunLength(total_steps=...)"
             )
+            raise _unknown(f"{field}: {self} of the run", run, why)
         return math.ceil(Decimal(repr(self.value)) * run.total_steps)
 
     def __str__(self) -> str:
         return f"{(Decimal(repr(self.value)) * 100).normalize():f}%"
+
+
+def _unknown(what: str, run: RunLength, why: str) -> RunLengthError:
+    return RunLengthError(f"{what} cannot become steps, because {run.unknown_because or why}")
 
 
 _UNITS = {"step": "steps", "steps": "steps", "epoch": "epochs", "epochs": "epochs", "%": "fraction"}

@@ -123,6 +123,12 @@ def test_an_unknown_epoch_is_an_error_that_names_the_field_and_the_ways_out():
         EpochsConfig(value=2).resolve(RunLength(total_steps=10), "max_duration")
 
 
+def test_a_run_may_say_why_it_knows_nothing():
+    run = RunLength(unknown_because="Net is not attached to a trainer; attach it")
+    with pytest.raises(RunLengthError, match=r"2\.0 epochs .*not attached to a trainer"):
+        EpochsConfig(value=2).resolve(run)
+
+
 def test_an_unknown_total_is_an_error_that_names_the_field_and_the_ways_out():
     with pytest.raises(RunLengthError, match=r"warmup_duration: 10% of the run.*max_steps"):
         FractionConfig(value=0.1).resolve(RunLength(steps_per_epoch=10), "warmup_duration")

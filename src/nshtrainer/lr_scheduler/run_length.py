@@ -37,6 +37,7 @@ class RunLength:
         shortened: Why the run is shorter than it is meant to be, such as `fast_dev_run`.
         primary_metric: The metric of a schedule that names none.
         plateau_problem: Why a reduce-on-plateau scheduler would be fed wrongly here.
+        unknown_because: Why nothing is known, and what to do, where that is the case.
 
     Raises:
         ScheduleError: A length is not a positive number.
@@ -52,6 +53,7 @@ class RunLength:
     shortened: str | None = field(default=None, kw_only=True)
     primary_metric: MetricConfig | None = field(default=None, kw_only=True)
     plateau_problem: str | None = field(default=None, kw_only=True)
+    unknown_because: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if isinstance(self.steps_per_epoch, list):
