@@ -26,14 +26,14 @@ from _rounds import verdict
 CONFIGS = "from nshtrainer.configs import AdamWConfig"
 SCHEDULE = "from nshtrainer.configs import LinearWarmupCosineDecayLRSchedulerConfig"
 
-MORE = '''
+MORE = """
 from typing import Literal
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase
 from nshtrainer.optimizer import optimizer_registry
 from nshtrainer.types import Beta, NonNegative
 __all__ = []
-'''
-ONE_MORE = '''
+"""
+ONE_MORE = """
 @optimizer_registry.register
 class More{n}Config(TorchOptimizerConfigBase):
     target = "torch.optim:AdamW"
@@ -42,7 +42,7 @@ class More{n}Config(TorchOptimizerConfigBase):
     betas: tuple[Beta, Beta] = (0.9, 0.999)
     eps: NonNegative = 1e-8
     weight_decay: NonNegative = 0.0
-'''
+"""
 WITH_MORE = f"""
 import nshtrainer.configs as configs
 from nshtrainer.optimizer import optimizer_registry
