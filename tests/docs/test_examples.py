@@ -1,0 +1,72 @@
+"""Every example runs, and prints what its docstring says."""
+
+from __future__ import annotations
+
+import ast
+import logging
+import re
+import runpy
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from nshtrainer.cli import main
+from nshtrainer.lr_scheduler import lr_scheduler_registry
+from nshtrainer.optimizer import optimizer_registry
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SCRIPTS = sorted(EXAMPLES.glob("[0-9]*.py"))
+ACCURACY = 0.97
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+def promised(script: Path) -> str:
+    """The indented text after `Prints:` in the docstring."""
+    doc = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
+    return textwrap.dedent(doc.partition("Prints:\n\n")[2]).strip()
+
+
+def test_the_examples_are_numbered_without_a_gap() -> None:
+    assert [int(script.name[:2]) for script in SCRIPTS] == list(range(1, len(SCRIPTS) + 1))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_an_example_prints_what_its_docstring_says(
+    script: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    # What is registered in the block is forgotten after it; ours has to be there before.
+    assert all(map(len, (optimizer_registry, lr_scheduler_registry)))
+    with optimizer_registry.scoped(), lr_scheduler_registry.scoped():
+        runpy.run_path(str(script), run_name="__main__")
+    logger.setLevel(level)
+    assert promised(script)
+    assert capsys.readouterr().out.strip() == promised(script)
+
+
+def test_the_digits_are_learned_as_well_as_the_readme_says(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = EXAMPLES / "digits"
+    assert main(["fit", f"{folder}/train.py", "--config", f"{folder}/digits.yaml"]) == 0
+    out = capsys.readouterr().out
+    best = re.search(r"^best +val/accuracy ([\d.]+)  (\S+)$", out, re.MULTILINE)
+    assert best
+    assert float(best[1]) >= ACCURACY
+    assert Path(best[2]).is_file()
+    assert re.search(r"^results   runs/digits/", out, re.MULTILINE)
+
+
+def test_the_file_of_the_digits_is_valid(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = EXAMPLES / "digits"
+    target = f"{folder}/train.py"
+    assert main(["validate", f"{folder}/digits.yaml", "--for", target]) == 0
+    assert "ok, all of it" in capsys.readouterr().out
