@@ -1,0 +1,60 @@
+"""The generated parts of the documents are as the code is now."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from xml.etree import ElementTree
+
+import pytest
+
+from nshtrainer.lr_scheduler import lr_scheduler_registry
+from nshtrainer.optimizer import optimizer_registry
+
+ROOT = Path(__file__).parents[2]
+
+
+def load_script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("docs_tables", ROOT / "docs" / "tables.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+tables = load_script()
+
+
+def test_nothing_generated_is_stale() -> None:
+    stale = [str(path.relative_to(ROOT)) for path in tables.stale()]
+    assert not stale, f"run {Path(sys.executable).name} docs/tables.py"
+
+
+def test_the_readme_names_every_component() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for registry in (optimizer_registry, lr_scheduler_registry):
+        for name, cls in tables.ours(registry):
+            assert f"| `{name}` | `{cls.__name__}` |" in readme
+
+
+def test_every_generated_part_stands_in_a_page() -> None:
+    pages = "\n".join(path.read_text(encoding="utf-8") for path in tables.fresh())
+    assert set(re.findall(r"<!-- generated: ([\w ]+) -->", pages)) == set(tables.PARTS)
+
+
+def test_a_stale_part_is_written_anew() -> None:
+    page = "a\n<!-- generated: schedules -->\n\nold\n\n<!-- end -->\nb\n"
+    new = tables.filled(page)
+    assert "old" not in new
+    assert "| `reduce_lr_on_plateau` |" in new
+    assert tables.filled(new) == new
+
+
+@pytest.mark.parametrize("picture", tables.PICTURES.values())
+def test_a_picture_is_well_formed(picture: Callable[[], str]) -> None:
+    assert ElementTree.fromstring(picture()).tag.endswith("svg")
