@@ -19,6 +19,9 @@ from torch.utils.data import DataLoader, TensorDataset, random_split
 import nshtrainer
 from nshtrainer.configs import AdamWConfig, LRSchedulerConfig, OptimizerConfig
 
+# More threads make so small a model no faster, and much slower on a machine that is busy.
+torch.set_num_threads(1)
+
 
 class DigitsConfig(nshtrainer.Config):
     """The `model` part of digits.yaml."""

@@ -105,6 +105,17 @@ def test_a_run_goes_on_from_a_folder_or_a_file(home: Path, given: str) -> None:
     assert sorted(rates(Path("whole"))) == list(range(12))
 
 
+def test_a_run_that_is_over_says_so_when_it_shall_go_on(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*FIT, *SHORT]) == 0
+    capsys.readouterr()
+    assert main([*FIT, *SHORT, "--resume", "last"]) == 0
+    assert "nothing was left to train; for more, raise trainer.max_epochs" in (
+        capsys.readouterr().out
+    )
+
+
 def test_a_trial_run_keeps_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*FIT, "trainer.fast_dev_run=true", "lr_scheduler=null"]) == 0
     assert "results   none are kept in a trial run\n" in capsys.readouterr().out
