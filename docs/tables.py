@@ -235,7 +235,8 @@ def filled(text: str) -> str:
     def part(match: re.Match[str]) -> str:
         return f"{match[1]}\n{PARTS[match[2]]()}\n\n{match[3]}"
 
-    return re.sub(r"(<!-- generated: ([\w ]+) -->\n).*?\n(<!-- end -->)", part, text, flags=re.DOTALL)
+    marked = r"(<!-- generated: ([\w ]+) -->\n).*?\n(<!-- end -->)"
+    return re.sub(marked, part, text, flags=re.DOTALL)
 
 
 def fresh() -> dict[Path, str]:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -57,4 +57,4 @@ def test_a_stale_part_is_written_anew() -> None:
 
 @pytest.mark.parametrize("picture", tables.PICTURES.values())
 def test_a_picture_is_well_formed(picture: Callable[[], str]) -> None:
-    assert ElementTree.fromstring(picture()).tag.endswith("svg")
+    assert ET.fromstring(picture()).tag.endswith("svg")
