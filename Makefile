@@ -33,9 +33,10 @@ check: $(VENV)/.dev ## Lint, formatting, types, and which module may import whic
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-format: $(VENV)/.dev ## Format the code and repair what can be repaired
+format: $(VENV)/.dev ## Format the code, repair what can be, renew the generated parts of the pages
 	$(BIN)/ruff check --fix-only --show-fixes
 	$(BIN)/ruff format
+	$(BIN)/python docs/tables.py
 
 bench: $(VENV)/.dev ## Measure every claim about speed
 	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python $$script; done
