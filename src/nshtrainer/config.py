@@ -16,7 +16,7 @@ from typing_extensions import Self
 from nshtrainer.strictness import with_strict_numbers
 
 if TYPE_CHECKING:
-    from nshtrainer.files import FilePath
+    from nshtrainer.text.files import FilePath
 
 __all__ = ["Config"]
 
@@ -57,7 +57,7 @@ class Config(BaseModel):
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        from nshtrainer.docstrings import field_docs
+        from nshtrainer.text.docstrings import field_docs
 
         schema = handler(core_schema)
         properties: dict[str, Any] = handler.resolve_ref_schema(schema).get("properties", {})
@@ -81,8 +81,11 @@ class Config(BaseModel):
         return copy
 
     def items(self) -> ItemsView[str, Any]:
-        """The fields and their values; Lightning asks hyperparameters for it."""
-        return dict(self).items()
+        """The fields and their values as plain data.
+
+        Lightning asks hyperparameters for it, and deletes from them what does not pickle.
+        """
+        return self.to_dict().items()
 
     def override(self, *overrides: str) -> Self:
         """Returns a validated copy with overrides applied, such as `"optimizer.lr=3e-4"`.
@@ -118,7 +121,7 @@ class Config(BaseModel):
             ConfigError: The file cannot be read or does not describe this config; each line of
                 the message is `file:line:column: path.to.key: what is wrong; what to do`.
         """
-        from nshtrainer.files import format_of, read_file
+        from nshtrainer.text.files import format_of, read_file
 
         text_format = format_of(path)
         return cls._from_text(read_file(path), text_format, str(path), overrides, plugins)
@@ -143,8 +146,8 @@ class Config(BaseModel):
         cls, mapping: Mapping[str, Any], *, overrides: Iterable[str] = (), plugins: bool = True
     ) -> Self:
         """Reads a mapping, such as a dict; see `from_file` for the arguments and errors."""
-        from nshtrainer.documents import Document
-        from nshtrainer.loading import load
+        from nshtrainer.text.documents import Document
+        from nshtrainer.text.loading import load
 
         return cast("Self", load(cls, Document(mapping), overrides, plugins))
 
@@ -152,7 +155,7 @@ class Config(BaseModel):
     def _from_text(
         cls, text: str, text_format: str, source: str, overrides: Iterable[str], plugins: bool
     ) -> Self:
-        from nshtrainer.loading import load, read_text
+        from nshtrainer.text.loading import load, read_text
 
         return cast("Self", load(cls, read_text(text, text_format, source), overrides, plugins))
 
@@ -164,19 +167,19 @@ class Config(BaseModel):
         Raises:
             ConfigError: A value of a type that has no plain form.
         """
-        from nshtrainer.loading import plain_data
+        from nshtrainer.text.loading import plain_data
 
         return plain_data(self)
 
     def to_yaml(self) -> str:
         """YAML text, which `from_yaml` reads back as an equal config."""
-        from nshtrainer.loading import write_text
+        from nshtrainer.text.loading import write_text
 
         return write_text(self, "yaml")
 
     def to_json(self) -> str:
         """JSON text, with `NaN` and `Infinity` where they stand."""
-        from nshtrainer.loading import write_text
+        from nshtrainer.text.loading import write_text
 
         return write_text(self, "json")
 
@@ -186,7 +189,7 @@ class Config(BaseModel):
         Raises:
             ConfigError: A None that is not the default of its field, which TOML cannot say.
         """
-        from nshtrainer.loading import write_text
+        from nshtrainer.text.loading import write_text
 
         return write_text(self, "toml")
 
@@ -200,7 +203,7 @@ class Config(BaseModel):
             ConfigError: Another suffix, the file cannot be written, or a value that the format
                 cannot say.
         """
-        from nshtrainer.files import format_of, write_file
-        from nshtrainer.loading import updated_text
+        from nshtrainer.text.files import format_of, write_file
+        from nshtrainer.text.loading import updated_text
 
         write_file(path, updated_text(self, path, format_of(path)))

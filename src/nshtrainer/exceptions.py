@@ -1,9 +1,9 @@
 """Every error that this package raises on purpose.
 
     NshtrainerError(Exception)
-    ├── ConfigError(ValueError)         a file, an override or a command line that does not describe a config
+    ├── ConfigError(ValueError)         a file, an override or a command line that is no config
     ├── RegistryError(ValueError)       a class that cannot be registered
-    ├── OptimizerError(ValueError)      an optimizer that cannot be built from these parameters or this torch
+    ├── OptimizerError(ValueError)      an optimizer that cannot be built from what is there
     ├── ScheduleError(ValueError)       a schedule that makes no sense for this run
     │   └── RunLengthError              … because nobody knows how long the run is
     ├── MetricError(ValueError)         a metric that is not named, or never logged
@@ -42,7 +42,7 @@ class ConfigError(NshtrainerError, ValueError):
 
 
 class RegistryError(NshtrainerError, ValueError):
-    """A class cannot be registered: a name taken twice, no `Literal` name, abstract methods left."""
+    """A class cannot be registered: its name is taken or no `Literal`, or it is abstract."""
 
 
 class OptimizerError(NshtrainerError, ValueError):

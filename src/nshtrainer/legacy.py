@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast, overload
 from pydantic import ValidationError
 
 from nshtrainer.config import Config
-from nshtrainer.documents import MAX_DEPTH, MAX_NODES
 from nshtrainer.exceptions import CheckpointError, ConfigError, NshtrainerWarning
+from nshtrainer.text.documents import MAX_DEPTH, MAX_NODES
 from nshtrainer.trainer_config import TrainerConfig
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-    from nshtrainer.files import FilePath
+    from nshtrainer.text.files import FilePath
 
 __all__ = ["convert", "read_hparams", "read_trainer_config"]
 
@@ -148,8 +148,8 @@ def _saved(path: FilePath, part: str) -> Data:
 
 
 def _read_json(path: FilePath) -> Any:
-    from nshtrainer.files import read_file
-    from nshtrainer.loading import read_text
+    from nshtrainer.text.files import read_file
+    from nshtrainer.text.loading import read_text
 
     try:
         return read_text(read_file(path), "json", str(path)).data

@@ -175,7 +175,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
     # -- looking up --------------------------------------------------------------------------
 
     def __getitem__(self, name: str) -> type[T]:
-        cls = self._find(name)
+        cls = self.find(name)
         if cls is None:
             raise KeyError(self.unknown(name))
         return cls
@@ -212,7 +212,12 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return f"unknown {self.kind} {name!r}{hint} (registered: {', '.join(names)})"
 
-    def _find(self, name: str, *, plugins: bool = True) -> type[T] | None:
+    def find(self, name: str, *, plugins: bool = True) -> type[T] | None:
+        """The class under a name, or None; with `plugins`, that of an installed plug-in too.
+
+        Raises:
+            RegistryError: The plug-in failed to load.
+        """
         for module in (None, *self._modules):
             if module is not None:
                 import_module(module)
@@ -287,7 +292,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
                 "name",
             )
         try:
-            cls = self._find(name, plugins=not info.context or info.context.get("plugins", True))
+            cls = self.find(name, plugins=not info.context or info.context.get("plugins", True))
         except RegistryError as error:
             raise self._problem("broken_plugin", str(error), name, "name") from error
         if cls is None:

@@ -17,9 +17,9 @@ from tests.support import configs_of
 
 from nshtrainer import Config, configs
 from nshtrainer.configs import lr_scheduler_registry, optimizer_registry
-from nshtrainer.docstrings import field_docs
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.registry import Component
+from nshtrainer.text.docstrings import field_docs
 
 NAMED = {name: getattr(configs, name) for name in dir(configs)}
 CLASSES = [

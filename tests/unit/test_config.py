@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from nshtrainer.config import Config
-from nshtrainer.docstrings import field_docs
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.strictness import with_strict_numbers
+from nshtrainer.text.docstrings import field_docs
 from nshtrainer.types import (
     Beta,
     Fraction,
@@ -187,8 +187,8 @@ def test_replace_validates_and_keeps_the_rest() -> None:
         config.replace(nmber=2)
 
 
-def test_items_are_the_fields() -> None:
-    assert dict(Inner().items()) == {"rate": 0.1, "sizes": (), "type": 1}
+def test_items_are_the_fields_as_plain_data() -> None:
+    assert dict(Inner().items()) == {"rate": 0.1, "sizes": [], "type": 1}
 
 
 @pytest.mark.parametrize(

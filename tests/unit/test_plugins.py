@@ -111,7 +111,5 @@ def test_a_broken_plugin_says_so_and_breaks_nobody_else():
 
 
 def test_a_plugin_that_is_no_component_says_what_to_do():
-    with pytest.raises(
-        ValidationError, match=r"failed to load.*derive it from Optim"
-    ):
+    with pytest.raises(ValidationError, match=r"failed to load.*derive it from Optim"):
         RunConfig.model_validate({"optimizer": {"name": "nameless"}})

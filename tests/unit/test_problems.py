@@ -13,8 +13,8 @@ from typing_extensions import TypeAliasType
 
 from nshtrainer.config import Config
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.hints import hints_of, models_of, part_of
-from nshtrainer.yaml_reader import read_yaml
+from nshtrainer.text.hints import hints_of, models_of, part_of
+from nshtrainer.text.yaml_reader import read_yaml
 
 TABLE = read_yaml((Path(__file__).parent / "bad_input.yaml").read_text()).data
 
@@ -149,6 +149,10 @@ def test_plugins_are_forbidden_through_the_context() -> None:
 
 class StandIn(dict[str, Any]):
     kind = "thing"
+
+    def find(self, name: str, *, plugins: bool) -> Any:
+        assert not plugins
+        return self.get(name)
 
 
 def test_a_registry_is_known_by_its_looks() -> None:

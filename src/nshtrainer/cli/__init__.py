@@ -35,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NshtrainerError as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # before there was a run that could be saved
+        return 130
     except BrokenPipeError:  # `nshtrainer list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

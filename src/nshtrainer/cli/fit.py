@@ -19,16 +19,27 @@ HELP = "train what a file describes"
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
     parser.add_argument(
-        "code", metavar="train.py", help="with one LightningModuleBase, or train.py:Name"
+        "code",
+        metavar="train.py",
+        is_file=True,
+        help="with one LightningModuleBase, or train.py:Name",
     )
     parser.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="YAML, JSON or TOML"
+        "--config",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        is_file=True,
+        help="YAML, JSON or TOML",
     )
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="of this run; left out, runs/<config>/<time>"
     )
     parser.add_argument(
-        "--resume", metavar="last|PATH", help="go on from this config's newest checkpoint, or one"
+        "--resume",
+        metavar="last|PATH",
+        is_file=True,
+        help="go on from this config's newest checkpoint, or one",
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="wins over the file")
 
@@ -37,11 +48,12 @@ def run(args: Namespace) -> int:
     """Train, and return 0, or 130 or 143 after Ctrl-C or SIGTERM."""
     from nshtrainer.cli.run_folder import choose_folder
     from nshtrainer.cli.user_code import split_target
-    from nshtrainer.files import read_file
+    from nshtrainer.text.files import format_of, read_file
+    from nshtrainer.text.loading import read_text
 
     # What is plainly wrong is said before torch is imported.
     split_target(args.code)
-    read_file(args.config)
+    read_text(read_file(args.config), format_of(args.config), str(args.config))
     folder, checkpoint = choose_folder(args.config, args.out, args.resume)
 
     from nshtrainer.cli.run_file import read_run

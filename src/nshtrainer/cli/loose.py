@@ -14,12 +14,12 @@ from pydantic import ConfigDict, Field, create_model
 from nshtrainer.cli.registries import registries
 from nshtrainer.cli.run_file import PARTS
 from nshtrainer.config import Config
-from nshtrainer.documents import Document
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.files import format_of, read_file
-from nshtrainer.loading import load, read_text
-from nshtrainer.problems import dotted
 from nshtrainer.registry import Registry
+from nshtrainer.text.documents import Document
+from nshtrainer.text.files import format_of, read_file
+from nshtrainer.text.loading import load, read_text
+from nshtrainer.text.problems import dotted
 from nshtrainer.trainer_config import TrainerConfig
 
 __all__ = ["check_loosely"]

@@ -22,7 +22,7 @@ def loggers_for(folder: Path) -> list[Logger]:
     loggers: list[Logger] = [_RunCSVLogger(folder, name="", version="")]
     if find_spec("tensorboard"):
         loggers.append(
-            TensorBoardLogger(folder, name="", version="tensorboard", default_hp_metric=False)
+            TensorBoardLogger(folder, name="tensorboard", version="", default_hp_metric=False)
         )
     return loggers
 

@@ -18,6 +18,7 @@ VERBS = ("fit", "validate", "list", "show", "schema", "completion")
 """The modules of this folder that are verbs, in the order of the help."""
 
 _WITH_OVERRIDES = ("fit",)
+_FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
 _PATH = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*")
 
 
@@ -30,8 +31,16 @@ class VerbParser(argparse.ArgumentParser):
 
     @override
     def add_argument(self, *names: str, **kwargs: Any) -> argparse.Action:
-        """Add an argument, and remember it if it is an option."""
+        """Add an argument, and remember it if it is an option.
+
+        Args:
+            *names: As for argparse.
+            **kwargs: As for argparse; and `is_file`, for a path that a shell completes.
+        """
+        is_file = kwargs.pop("is_file", False)
         action = super().add_argument(*names, **kwargs)
+        if is_file:
+            setattr(action, "complete", _FILES)  # noqa: B010 - where shtab looks
         self.options.update(dict.fromkeys(action.option_strings, action.nargs != 0))
         return action
 

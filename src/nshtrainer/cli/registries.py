@@ -24,7 +24,7 @@ def registry_of(kind: str) -> Registry[Any]:
     Raises:
         ConfigError: There is no such kind.
     """
-    from nshtrainer.problems import unknown
+    from nshtrainer.text.problems import unknown
 
     known = registries()
     found = known.get(kind) or known.get(kind.removesuffix("s"))

@@ -107,9 +107,9 @@ def read_run(path: Path | str, code: UserCode, overrides: Iterable[str] = ()) ->
 
 def _in_full(text: str, cls: type[RunConfig]) -> str:
     """The override with the part that its path belongs to."""
-    from nshtrainer.documents import fail
-    from nshtrainer.hints import field_of
-    from nshtrainer.problems import unknown
+    from nshtrainer.text.documents import fail
+    from nshtrainer.text.hints import field_of
+    from nshtrainer.text.problems import unknown
 
     path, equals, _ = text.partition("=")
     first = path.partition(".")[0].strip()

@@ -53,8 +53,8 @@ class RunFolder:
     def write_config(self, config: Config) -> None:
         """Make the folder, and write the resolved config and its schema into it."""
         from nshtrainer.cli.schema import schema_comment
-        from nshtrainer.files import write_file
-        from nshtrainer.json_format import write_json
+        from nshtrainer.text.files import write_file
+        from nshtrainer.text.json_format import write_json
 
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         write_file(self.path / "config.schema.json", write_json(type(config).json_schema()))

@@ -15,15 +15,17 @@ HELP = "the JSON Schema of a run's file, for editors"
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
-    parser.add_argument("--for", dest="code", metavar="train.py", help="know its fields as well")
+    parser.add_argument(
+        "--for", dest="code", metavar="train.py", is_file=True, help="know its fields"
+    )
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write it there")
 
 
 def run(args: Namespace) -> int:
     """Print the schema, or write it; say which comment makes an editor use it."""
     from nshtrainer.cli.run_file import AnyRunConfig, run_config_for
-    from nshtrainer.files import write_file
-    from nshtrainer.json_format import write_json
+    from nshtrainer.text.files import write_file
+    from nshtrainer.text.json_format import write_json
 
     cls = AnyRunConfig
     if args.code:

@@ -50,7 +50,7 @@ def _class_of(name: str) -> type[Config]:
     from nshtrainer.cli.registries import registries
     from nshtrainer.config import Config
     from nshtrainer.exceptions import ConfigError
-    from nshtrainer.problems import unknown
+    from nshtrainer.text.problems import unknown
 
     if name == "trainer":
         name = "TrainerConfig"
@@ -68,8 +68,8 @@ def _class_of(name: str) -> type[Config]:
 
 def _rows(cls: type[Config]) -> Iterator[tuple[str, str, str, str, str]]:
     from nshtrainer.cli.schema_text import range_text, type_text
-    from nshtrainer.docstrings import field_docs
-    from nshtrainer.problems import shown
+    from nshtrainer.text.docstrings import field_docs
+    from nshtrainer.text.problems import shown
 
     schema, docs = cls.json_schema(), field_docs(cls)
     for name, field in cls.model_fields.items():

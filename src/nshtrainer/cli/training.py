@@ -14,6 +14,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 
 from nshtrainer.cli.interrupt import GracefulStop, Interrupted, Signals
@@ -58,6 +59,7 @@ class Job:
     checkpoint: Path | None
     argv: Sequence[str]
     signals: Signals = field(default_factory=Signals)
+    first_step: int = field(default=0, init=False)
 
     def run(self) -> int:
         """Train, and say where the results are.
@@ -153,14 +155,14 @@ class Job:
     def _say_where_from(self) -> None:
         if self.checkpoint is None:
             return
-        errors = (OSError, RuntimeError, UnpicklingError, EOFError)
+        errors = (OSError, RuntimeError, UnpicklingError, EOFError, LookupError, TypeError)
         try:
             saved = torch.load(self.checkpoint, map_location="meta", weights_only=True)
+            self.first_step, epoch = saved["global_step"], saved["epoch"]
         except errors as error:
             text = f"{self.checkpoint}: cannot be read as a checkpoint: {error}"
             raise CheckpointError(text) from error
-        where = f"step {saved['global_step']}, epoch {saved['epoch']}"
-        print(f"resuming from {self.checkpoint} ({where})")
+        _say(f"resuming from {self.checkpoint} (step {self.first_step}, epoch {epoch})")
 
     def _interrupted(self, error: BaseException) -> int:
         assert self.signals.asked is not None
@@ -168,9 +170,9 @@ class Job:
             print(f"stopped by {type(error).__name__}: {error}", file=sys.stderr)
         if self.folder.last.exists():
             command = shlex.join([*_program(), *self._argv_to_go_on()])
-            print(f"interrupted; the last checkpoint is {self.folder.last}\nto go on: {command}")
+            _say(f"interrupted; the last checkpoint is {self.folder.last}\nto go on: {command}")
         else:
-            print("interrupted before there was a checkpoint")
+            _say("interrupted before there was a checkpoint")
         return 128 + self.signals.asked
 
     def _argv_to_go_on(self) -> list[str]:
@@ -186,6 +188,8 @@ class Job:
     def _finished(self, trainer: Trainer) -> None:
         if not trainer.is_global_zero:
             return
+        if self.checkpoint and trainer.global_step == self.first_step:
+            print("\nnothing was left to train; for more, raise trainer.max_epochs or max_steps")
         print(f"\ntrained   {trainer.global_step} steps  {metrics_text(trainer.callback_metrics)}")
         if not self._keeps:
             print("results   none are kept in a trial run")
@@ -198,6 +202,12 @@ class Job:
                 print(f"best      {callback.monitor} {score:.4g}  {where}")
         if self._saves:
             print(f"last      {self.folder.last}")
+
+
+@rank_zero_only
+def _say(text: str) -> None:
+    """Print, in one of the processes of a run."""
+    print(text)
 
 
 def _here(path: str) -> Path:
@@ -225,6 +235,8 @@ def _quiet() -> Generator[None]:
             warnings.filterwarnings("ignore", message)
         for logger in loggers:
             logger.setLevel(logging.WARNING)
-        yield
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -12,8 +12,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from nshtrainer.cli.data_config import DataClass, data_class
-from nshtrainer.documents import fail
 from nshtrainer.exceptions import ConfigError
+from nshtrainer.text.documents import fail
 
 if TYPE_CHECKING:
     from nshtrainer.lightning_.module import LightningModuleBase
@@ -143,11 +143,11 @@ def _too_many(found: list[type], base: type, path: Path) -> str:
 
 def _named(module: ModuleType, name: str, path: Path) -> Any:
     from nshtrainer.lightning_.module import LightningModuleBase
-    from nshtrainer.problems import unknown
+    from nshtrainer.text.problems import unknown
 
     found: Any = getattr(module, name, None)
     classes = _own_classes(module, LightningModuleBase, imported=True)
-    if found in classes:
+    if any(found is cls for cls in classes):
         return found
     known = _names(classes)
     if found is not None:

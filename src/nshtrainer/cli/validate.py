@@ -20,8 +20,10 @@ HELP = "check files without running them"
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="YAML, JSON or TOML")
-    parser.add_argument("--for", dest="code", metavar="train.py", help="check all, for this code")
+    parser.add_argument("files", nargs="+", metavar="FILE", is_file=True, help="YAML, JSON or TOML")
+    parser.add_argument(
+        "--for", dest="code", metavar="train.py", is_file=True, help="check all, for it"
+    )
 
 
 def run(args: Namespace) -> int:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from nshtrainer.documents import (
+from nshtrainer.text.documents import (
     MAX_DEPTH,
     Document,
     Keys,

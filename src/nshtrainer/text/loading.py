@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
-from nshtrainer.documents import Document, fail
 from nshtrainer.exceptions import ConfigError
+from nshtrainer.text.documents import Document, fail
 
 if TYPE_CHECKING:
     from nshtrainer.config import Config
-    from nshtrainer.files import FilePath
+    from nshtrainer.text.files import FilePath
 
 __all__ = ["load", "plain_data", "read_text", "updated_text", "write_text"]
 
@@ -28,16 +28,16 @@ def read_text(text: str, text_format: str, source: str) -> Document:
         ConfigError: The text is not of that format.
     """
     if text_format == "yaml":
-        from nshtrainer.yaml_reader import read_yaml
+        from nshtrainer.text.yaml_reader import read_yaml
 
         document = read_yaml(text, source)
         empty = document.data is None  # an empty file, or one of comments
         return replace(document, data={}) if empty else document
     if text_format == "json":
-        from nshtrainer.json_format import read_json
+        from nshtrainer.text.json_format import read_json
 
         return read_json(text, source)
-    from nshtrainer.toml_format import read_toml
+    from nshtrainer.text.toml_format import read_toml
 
     return read_toml(text, source)
 
@@ -67,7 +67,7 @@ def load(
 
 def _check_root(document: Document) -> None:
     if not isinstance(document.data, Mapping):
-        from nshtrainer.problems import shown
+        from nshtrainer.text.problems import shown
 
         found = shown(document.data)
         fail(document.place(()), f"must be a mapping (got {found}); write 'key: value' lines")
@@ -79,7 +79,7 @@ def _validate(model: type[Config], document: Document, plugins: bool) -> Config:
 
 
 def _report(error: ValidationError, model: type[Config], document: Document) -> NoReturn:
-    from nshtrainer.problems import describe
+    from nshtrainer.text.problems import describe
 
     raise ConfigError(describe(error, model, document)) from error
 
@@ -87,8 +87,8 @@ def _report(error: ValidationError, model: type[Config], document: Document) -> 
 def _load_overridden(
     model: type[Config], document: Document, texts: list[str], plugins: bool
 ) -> Config:
-    from nshtrainer.overrides import Overridden, parse_override
-    from nshtrainer.problems import problems_of
+    from nshtrainer.text.overrides import Overridden, parse_override
+    from nshtrainer.text.problems import problems_of
 
     first = Overridden(document, model, [parse_override(text) for text in texts])
     try:
@@ -123,14 +123,14 @@ def write_text(config: Config, text_format: str) -> str:
     data = plain_data(config)
     try:
         if text_format == "yaml":
-            from nshtrainer.yaml_writer import write_yaml
+            from nshtrainer.text.yaml_writer import write_yaml
 
             return write_yaml(data)
         if text_format == "json":
-            from nshtrainer.json_format import write_json
+            from nshtrainer.text.json_format import write_json
 
             return write_json(data)
-        from nshtrainer.toml_format import write_toml
+        from nshtrainer.text.toml_format import write_toml
 
         return write_toml(config, data)
     except ConfigError:
@@ -151,8 +151,8 @@ def updated_text(config: Config, path: FilePath, text_format: str) -> str:
 
 
 def _with_comments(config: Config, path: FilePath) -> str:
-    from nshtrainer.files import read_file
-    from nshtrainer.yaml_writer import update_yaml
+    from nshtrainer.text.files import read_file
+    from nshtrainer.text.yaml_writer import update_yaml
 
     model, text = type(config), read_file(path)
     document = read_text(text, "yaml", str(path))

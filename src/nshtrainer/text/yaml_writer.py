@@ -13,7 +13,7 @@ from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.resolver import VersionedResolver
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString, PlainScalarString
 
-from nshtrainer.yaml_reader import plain_scalar
+from nshtrainer.text.yaml_reader import plain_scalar
 
 __all__ = ["update_yaml", "write_yaml"]
 
@@ -85,7 +85,11 @@ def _dressed_list(data: list[Any]) -> Any:
 
 def _dressed_text(text: str) -> str:
     plain = text.isprintable() and _read(text) == text and text.lower() not in _OTHERS
-    return text if plain else DoubleQuotedScalarString(text)
+    # ruamel writes `[? a]` without quotes, and reads it as a mapping.
+    return text if plain and text[0] not in _INDICATORS else DoubleQuotedScalarString(text)
+
+
+_INDICATORS = frozenset("-?:,[]{}#&*!|>'\"%@`")
 
 
 _OTHERS = frozenset({"<<", "=", "y", "n", "yes", "no", "on", "off"})

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
-from nshtrainer.documents import MAX_BYTES, check_text, fail
 from nshtrainer.exceptions import ConfigError
+from nshtrainer.text.documents import MAX_BYTES, check_text, fail
 
 __all__ = ["FORMATS", "FilePath", "format_of", "read_file", "write_file"]
 

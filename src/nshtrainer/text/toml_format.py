@@ -11,7 +11,7 @@ from typing import Any, cast
 import tomli_w
 from pydantic import BaseModel
 
-from nshtrainer.documents import (
+from nshtrainer.text.documents import (
     MAX_DEPTH,
     MAX_DIGITS,
     Document,
@@ -20,7 +20,7 @@ from nshtrainer.documents import (
     check_text,
     fail,
 )
-from nshtrainer.hints import default_of
+from nshtrainer.text.hints import default_of
 
 __all__ = ["read_toml", "write_toml"]
 

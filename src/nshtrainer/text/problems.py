@@ -9,8 +9,8 @@ from typing import Any, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from nshtrainer.documents import Document, Keys
-from nshtrainer.hints import Hints, field_of, hints_at, hints_below, models_of, part_of
+from nshtrainer.text.documents import Document, Keys
+from nshtrainer.text.hints import Hints, field_of, hints_at, hints_below, models_of, part_of
 
 __all__ = ["Problem", "describe", "dotted", "problems_of", "shown"]
 

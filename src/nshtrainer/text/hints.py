@@ -50,7 +50,7 @@ def hints_of(annotation: Any, metadata: Iterable[Any] = ()) -> Hints:
 
 
 def _is_registry(item: Any) -> bool:
-    return hasattr(item, "kind") and callable(getattr(item, "get", None))
+    return hasattr(item, "kind") and hasattr(item, "find")
 
 
 def models_of(hints: Hints, data: Any) -> list[type[BaseModel]]:
@@ -71,10 +71,7 @@ def _models(hint: Any, data: Any) -> list[type[BaseModel]]:
 
 
 def _registered(registry: Any, name: str | None) -> Any:
-    if name is None:
-        return None
-    find = getattr(registry, "find", None) or getattr(registry, "_find", None)
-    return registry.get(name) if find is None else find(name, plugins=False)
+    return None if name is None else registry.find(name, plugins=False)
 
 
 def _name_in(data: Any) -> str | None:

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.scanner import Scanner, ScannerError
 
-from nshtrainer.documents import (
+from nshtrainer.text.documents import (
     MAX_DEPTH,
     MAX_NODES,
     Document,

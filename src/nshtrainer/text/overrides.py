@@ -16,10 +16,10 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from nshtrainer.documents import Document, Keys, fail
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.hints import Hints, default_at, hints_at, is_choice, part_of
-from nshtrainer.problems import Problem, dotted, shown
+from nshtrainer.text.documents import Document, Keys, fail
+from nshtrainer.text.hints import Hints, default_at, hints_at, is_choice, part_of
+from nshtrainer.text.problems import Problem, dotted, shown
 
 __all__ = ["Overridden", "Override", "parse_override"]
 
@@ -63,7 +63,7 @@ def parse_override(text: str) -> Override:
 
 
 def _read_value(raw: str) -> tuple[Any, str]:
-    from nshtrainer.yaml_reader import read_yaml
+    from nshtrainer.text.yaml_reader import read_yaml
 
     try:
         return read_yaml(raw, "").data, ""
