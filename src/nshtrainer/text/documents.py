@@ -34,7 +34,7 @@ MAX_BYTES = 10_000_000
 MAX_DEPTH = 100
 """The deepest nesting that is read."""
 
-MAX_NODES = 1_000_000
+MAX_NODES = 200_000
 """The most values in a document; an alias counts as much as what it stands for."""
 
 MAX_DIGITS = 4300
