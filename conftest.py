@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import ExitStack
 from doctest import ELLIPSIS, NORMALIZE_WHITESPACE
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,16 +35,23 @@ def write_named_file(example: Example) -> None:
 
 
 def enter_empty_folder(namespace: dict[str, Any]) -> None:
-    """Let the examples of one file write where they like."""
-    namespace["__folder__"] = Path.cwd(), TemporaryDirectory()
+    """Let the examples of one file write and register what they like."""
+    from nshtrainer.lr_scheduler import lr_scheduler_registry
+    from nshtrainer.optimizer import optimizer_registry
+
+    namespace["__folder__"] = Path.cwd(), TemporaryDirectory(), ExitStack()
+    for registry in (optimizer_registry, lr_scheduler_registry):
+        list(registry)  # imports our own: what is registered in the block is forgotten after it
+        namespace["__folder__"][2].enter_context(registry.scoped())
     os.chdir(namespace["__folder__"][1].name)
 
 
 def leave_empty_folder(namespace: dict[str, Any]) -> None:
-    """Go back, and remove what the examples wrote."""
-    home, folder = namespace["__folder__"]
+    """Go back, remove what the examples wrote, and forget what they registered."""
+    home, folder, registrations = namespace["__folder__"]
     os.chdir(home)
     folder.cleanup()
+    registrations.close()
 
 
 FLAGS = ELLIPSIS | NORMALIZE_WHITESPACE
