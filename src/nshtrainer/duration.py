@@ -76,7 +76,7 @@ class EpochsConfig(Tagged):
         return steps
 
     def __str__(self) -> str:
-        return f"{self.value!r} epochs"
+        return f"{repr(self.value).removesuffix('.0')} epochs"
 
 
 class FractionConfig(Tagged):
