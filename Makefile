@@ -18,7 +18,7 @@ help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: $(VENV)/.run ## Train a classifier on handwritten digits
-	$(BIN)/nshtrainer fit examples/digits.py --config examples/digits.yaml
+	$(BIN)/nshtrainer fit examples/digits/train.py --config examples/digits/digits.yaml
 
 test: $(VENV)/.dev ## Run the tests, but for the slow ones, with coverage
 	$(PYTEST) -m "not slow" --cov --cov-report=term
