@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal as python_signal
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from tests.cli.support import MID_EPOCH, command_in, only_run, rates, start
 
 from nshtrainer.cli import main
+from nshtrainer.cli.interrupt import Signals
 
 pytestmark = pytest.mark.filterwarnings(MID_EPOCH)
 
@@ -75,6 +77,13 @@ def test_a_second_signal_stops_at_once_and_unsaved(
     saved = torch.load(only_run() / "checkpoints/last.ckpt", weights_only=True)
     assert saved["global_step"] == 4
     assert "to go on: " in capsys.readouterr().out
+
+
+def test_ctrl_c_in_a_process_that_reads_data_is_left_to_the_run() -> None:
+    with Signals() as signals:
+        signals._process = -1
+        os.kill(os.getpid(), python_signal.SIGINT)
+        assert signals.asked is None
 
 
 def test_the_handlers_of_before_are_put_back(home: Path) -> None:

@@ -92,6 +92,22 @@ def test_one_kind_is_listed_by_its_plural_too(capsys: Captured) -> None:
     assert "ReduceLROnPlateauConfig" not in out
 
 
+def test_a_plug_in_is_listed_with_its_package_and_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    info = tmp_path / "shiny-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: shiny\nVersion: 1.0\n", encoding="utf-8")
+    announced = "[nshtrainer.optimizers]\ngloss = not_there:GlossConfig\n"
+    (info / "entry_points.txt").write_text(announced, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(["list", "optimizer"]) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "gloss" in line]
+    assert row.split() == ["gloss", "GlossConfig", "plug-in", "of", "shiny"]
+    assert main(["show", "gloss"]) == 2
+    assert "failed to load" in capsys.readouterr().err
+
+
 def test_an_unknown_kind_is_refused(capsys: Captured) -> None:
     assert main(["list", "optimiser"]) == 2
     assert capsys.readouterr().err == (
@@ -259,6 +275,7 @@ def test_a_shell_learns_to_complete_the_verbs(shell: str, capsys: Captured) -> N
     assert main(["completion", shell]) == 0
     out = capsys.readouterr().out
     assert all(verb in out for verb in ("fit", "validate", "schema"))
+    assert {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}[shell] in out
 
 
 def test_without_shtab_completion_says_what_to_install(

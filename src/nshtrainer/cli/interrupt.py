@@ -37,6 +37,7 @@ class Signals:
         self.asked: int | None = None
         self.patient = False
         self._before: dict[int, Any] = {}
+        self._process = os.getpid()
 
     def __enter__(self) -> Self:
         self._before = self.listen()
@@ -57,12 +58,22 @@ class Signals:
             signal.signal(each, handler)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            _in_worker(number)
+            return
         first = self.asked is None
         self.asked = self.asked or number
         if not (first and self.patient):
             raise Interrupted
         # Not `print`, which the signal may have interrupted.
         os.write(2, _NOTICE)
+
+
+def _in_worker(number: int) -> None:
+    """A worker that reads data inherits the handler. Ctrl-C reaches it too, and is not for it."""
+    if number == signal.SIGTERM:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
 
 
 @final
