@@ -334,3 +334,20 @@ def test_a_scheduler_of_ones_own_is_legal_in_a_class_that_was_defined_before() -
         model = MyModel(config)
         fit(model, max_epochs=3)
         assert model.rates == [1.0] * 10 + [0.5] * 10 + [0.25] * 10
+
+
+# -- names that others rely on ---------------------------------------------------------------------
+
+
+def test_the_names_that_others_rely_on_are_one_and_the_same_everywhere() -> None:
+    schedulers = nshtrainer.lr_scheduler
+    assert schedulers.LRSchedulerConfigBase is schedulers.base.LRSchedulerConfigBase
+    assert schedulers.lr_scheduler_registry is schedulers.base.lr_scheduler_registry
+    assert nshtrainer.optimizer.OptimizerConfigBase is configs.OptimizerConfigBase
+    assert nshtrainer.optimizer.optimizer_registry is configs.optimizer_registry
+    for registry in (optimizer_registry, lr_scheduler_registry):
+        for cls in registry.values():
+            assert getattr(configs, cls.__name__) is cls
+    assert configs.TrainerConfig is nshtrainer.TrainerConfig
+    for name in ("OptimizerConfig", "LRSchedulerConfig", "DurationConfig", "MetricConfig"):
+        assert hasattr(configs, name)
