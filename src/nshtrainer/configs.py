@@ -47,6 +47,8 @@ _MODULES = (
 
 def __getattr__(name: str) -> Any:
     """Find a public name of the modules above (PEP 562)."""
+    if name == "__all__":  # for `from nshtrainer.configs import *`
+        return __dir__()
     if not name.startswith("_"):
         # Schedules are looked for among schedules first, everything else elsewhere first.
         schedule = "LR" in name or "Schedule" in name

@@ -22,7 +22,7 @@ from nshtrainer.types import Fraction, NonNegative, NonNegativeInt
 if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.run_length import RunLength
 
-__all__ = ["DurationConfig", "EpochsConfig", "FractionConfig", "StepsConfig"]
+__all__ = ["DurationConfig", "DurationField", "EpochsConfig", "FractionConfig", "StepsConfig"]
 
 
 class StepsConfig(Tagged):
@@ -127,7 +127,8 @@ def _read(value: Any) -> Any:
     if isinstance(value, str):
         return _from_text(value)
     if isinstance(value, int | float):
-        raise _problem(f"a bare number has no unit; write '{value} steps' or '{value} epochs'")
+        steps = f"'{value} steps' or " if isinstance(value, int) else ""
+        raise _problem(f"a bare number has no unit; write {steps}'{value} epochs'")
     return value
 
 

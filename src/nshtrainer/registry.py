@@ -166,6 +166,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
     @contextmanager
     def scoped(self) -> Generator[None]:
         """Within this block, registrations are temporary; made for tests."""
+        self._import_all()  # or the classes that an import in the block registers would be lost
         before = dict(self._classes)
         try:
             yield

@@ -37,6 +37,12 @@ def test_every_registered_class_is_exported_under_its_own_name():
             assert NAMED[cls.__name__] is cls
 
 
+def test_a_star_brings_every_name():
+    namespace: dict[str, Any] = {}
+    exec("from nshtrainer.configs import *", namespace)
+    assert set(NAMED) <= set(namespace)
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match=r"'nshtrainer\.configs' has no attribute 'NoConfig'"):
         configs.NoConfig  # noqa: B018 - the lookup is the test

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, StepLR
@@ -25,6 +25,7 @@ from nshtrainer.configs import (
     LinearWarmupCosineDecayLRSchedulerConfig,
     LRSchedulerConfig,
     LRSchedulerConfigBase,
+    LRSchedulerEntry,
     LRSchedulerMetadata,
     MetricConfig,
     OptimizerConfig,
@@ -65,7 +66,7 @@ class MyModel(nshtrainer.LightningModuleBase[MyConfig]):
         if self.hparams.lr_scheduler is None:
             return optimizer
         scheduler = self.hparams.lr_scheduler.create_scheduler(optimizer, self)
-        assert_type(scheduler, LRSchedulerConfigType)
+        assert_type(scheduler, LRSchedulerEntry)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
 
@@ -132,7 +133,7 @@ class MyOptimizerConfig(OptimizerConfigBase):
     name: Literal["my_optimizer"] = "my_optimizer"
     lr: float = 0.1
 
-    def create_optimizer(self, params: Any) -> Optimizer:
+    def create_optimizer(self, params: Iterable[Tensor]) -> Optimizer:
         return torch.optim.SGD(params, lr=self.lr)
 
 
@@ -186,6 +187,7 @@ nshtrainer.Trainer({"max_epochs": 3})
 
 optimizer = config.optimizer.create_optimizer(model)
 driven = schedule.create_scheduler(optimizer, RunLength(total_steps=10, steps_per_epoch=5))
-assert_type(driven, LRSchedulerConfigType)
+assert_type(driven, LRSchedulerEntry)
+driven["scheduler"].step()
 driver = CurveScheduler(optimizer, schedule.curve(RunLength(total_steps=10)))
 driver.step()

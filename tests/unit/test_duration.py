@@ -34,7 +34,7 @@ WRITTEN = {
 
 REFUSED = {
     "a bare number": (1000, "write '1000 steps' or '1000 epochs'"),
-    "a bare fraction": (0.5, "write '0.5 steps' or '0.5 epochs'"),
+    "a bare fraction": (0.5, "a bare number has no unit; write '0.5 epochs'"),
     "a number as text": ("1000", "'1000' is no duration; write '1000 steps'"),
     "an unknown unit": ("5 parsecs", "write '1000 steps', '5 epochs' or '10%'"),
     "half a step": ("1.5 steps", "steps are whole"),

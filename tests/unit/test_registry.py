@@ -216,6 +216,11 @@ def test_a_taken_name_is_refused_and_both_classes_are_named():
                 return "roar"
 
 
+def test_registering_a_class_twice_changes_nothing():
+    assert pet_registry.register(CatConfig) is CatConfig
+    assert pet_registry["cat"] is CatConfig
+
+
 def test_a_name_may_be_taken_over_on_purpose():
     @pet_registry.register(override=True)
     class TigerConfig(CatConfig):
@@ -235,7 +240,8 @@ def test_the_same_file_run_as_main_replaces_the_imported_one(monkeypatch: pytest
     first = late_parrot()
     monkeypatch.setattr(first, "__module__", "__main__")
     monkeypatch.setattr("nshtrainer.registry._file", lambda _: "train.py")
-    assert pet_registry["parrot"] is not late_parrot() or first
+    second = late_parrot()
+    assert pet_registry["parrot"] is second is not first
 
 
 def test_classes_without_a_file_are_told_apart_by_their_module():

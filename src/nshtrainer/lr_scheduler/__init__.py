@@ -7,6 +7,7 @@ from nshtrainer.lr_scheduler.base import (
     CurveScheduleConfigBase,
     LRSchedulerConfig,
     LRSchedulerConfigBase,
+    LRSchedulerEntry,
     LRSchedulerMetadata,
     lr_scheduler_registry,
 )
@@ -17,6 +18,7 @@ __all__ = [
     "CurveScheduleConfigBase",
     "LRSchedulerConfig",
     "LRSchedulerConfigBase",
+    "LRSchedulerEntry",
     "LRSchedulerMetadata",
     "RunLength",
     "lr_scheduler_registry",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, final
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast, final
 
-from typing_extensions import TypedDict
+from typing_extensions import Required, TypedDict
 
 from nshtrainer.lr_scheduler.run_length import RunLength, run_length_of
 from nshtrainer.registry import Component, Registry
@@ -22,6 +22,7 @@ __all__ = [
     "CurveScheduleConfigBase",
     "LRSchedulerConfig",
     "LRSchedulerConfigBase",
+    "LRSchedulerEntry",
     "LRSchedulerMetadata",
     "lr_scheduler_registry",
 ]
@@ -50,6 +51,20 @@ class LRSchedulerMetadata(TypedDict, total=False):
 
     name: str | None
     """The name under which `LearningRateMonitor` logs it."""
+
+
+class LRSchedulerEntry(TypedDict, total=False):
+    """What Lightning takes under `"lr_scheduler"`."""
+
+    scheduler: Required[Any]
+    """The torch scheduler; in a plain loop call its `step` after each update."""
+
+    interval: str
+    frequency: int
+    monitor: str | None
+    reduce_on_plateau: bool
+    strict: bool
+    name: str | None
 
 
 class LRSchedulerConfigBase(Component):
@@ -90,7 +105,7 @@ class LRSchedulerConfigBase(Component):
 
     def create_scheduler(
         self, optimizer: Optimizer, lightning_module: LightningModule | RunLength
-    ) -> LRSchedulerConfigType:
+    ) -> LRSchedulerEntry:
         """What Lightning takes under `"lr_scheduler"`; the scheduler itself is under `"scheduler"`.
 
         Args:
@@ -108,7 +123,7 @@ class LRSchedulerConfigBase(Component):
             "monitor": None,
             "reduce_on_plateau": False,
         }
-        return {**defaults, **self.metadata(), **given}  # type: ignore[return-value]
+        return cast("LRSchedulerEntry", {**defaults, **self.metadata(), **given})
 
     def curve(self, run: RunLength) -> Curve:
         """The schedule as a pure function of the step, where it is one.

@@ -41,7 +41,7 @@ class OptimizerConfigBase(Component):
     """
 
     @abstractmethod
-    def create_optimizer(self, params: Params, /) -> "Optimizer":
+    def create_optimizer(self, params: Any, /) -> "Optimizer":
         """Build the optimizer.
 
         Args:

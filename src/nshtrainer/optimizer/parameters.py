@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
@@ -10,6 +9,8 @@ from pydantic import ValidationError
 
 from nshtrainer.config import Config
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.text.documents import Document
+from nshtrainer.text.problems import describe
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -132,19 +133,12 @@ def check_options(config: ConfigT, group: Group) -> ConfigT:
         OptimizerError: An option is unknown or out of its range; it says which, and of what group.
     """
     given = {key: value for key, value in group.options.items() if key not in _TORCHS_OWN}
-    known = [name for name in type(config).model_fields if name != "name"]
-    for key in given:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
-            raise OptimizerError(
-                f"{group.label}: {type(config).__name__} has no option {key!r}; {hint}"
-            )
     plain = {key: _as_number(group, key, value) for key, value in given.items()}
     try:
         return config.replace(**plain)
     except ValidationError as error:
-        raise OptimizerError("\n".join(_lines(group, error))) from error
+        document = Document({**dict(config), **plain}, group.label)
+        raise OptimizerError(describe(error, type(config), document)) from error
 
 
 def _as_number(group: Group, key: str, value: Any) -> Any:
@@ -157,11 +151,3 @@ def _as_number(group: Group, key: str, value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return tuple(_as_number(group, key, item) for item in cast("list[Any]", value))
     return value
-
-
-def _lines(group: Group, error: ValidationError) -> Iterable[str]:
-    for problem in error.errors():
-        place = ".".join(map(str, problem["loc"]))
-        text = problem["msg"].removeprefix("Value error, ")
-        got = f"; got {problem['input']!r}" if place else ""
-        yield f"{group.label}: {place + ': ' if place else ''}{text}{got}"
