@@ -22,6 +22,7 @@ from nshtrainer.configs import (
     LRSchedulerConfig,
     MetricConfig,
     OptimizerConfig,
+    SGDConfig,
     StepsConfig,
     TrainerConfig,
 )
@@ -168,6 +169,12 @@ def test_a_key_that_the_class_does_not_have_is_left_out_and_named(tmp_path: Path
     path = saved(tmp_path, {**MODEL, "depth": 3})
     with pytest.warns(NshtrainerWarning, match="depth is left out: MyConfig does not take it"):
         assert read_hparams(path, MyConfig).width == 4
+
+
+def test_a_key_that_a_component_does_not_have_is_left_out_and_named(tmp_path: Path) -> None:
+    path = saved(tmp_path, {**MODEL, "optimizer": {"name": "sgd", "lr": 0.1, "lars": True}})
+    with pytest.warns(NshtrainerWarning, match=r"optimizer\.lars is left out"):
+        assert read_hparams(path, MyConfig).optimizer == SGDConfig(lr=0.1)
 
 
 def test_a_value_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
