@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from nshtrainer.duration import *
     from nshtrainer.lr_scheduler.base import *
     from nshtrainer.lr_scheduler.plateau import *
-    from nshtrainer.lr_scheduler.schedules import *
+    from nshtrainer.lr_scheduler.schedules.base import *
+    from nshtrainer.lr_scheduler.schedules.decays import *
+    from nshtrainer.lr_scheduler.schedules.horizonless import *
+    from nshtrainer.lr_scheduler.schedules.stepped import *
+    from nshtrainer.lr_scheduler.schedules.warmup_cosine import *
     from nshtrainer.metric import *
     from nshtrainer.optimizer.base import *
     from nshtrainer.optimizer.native.adam import *
@@ -39,7 +43,11 @@ _MODULES = (
     "nshtrainer.optimizer.native.adaptive",
     "nshtrainer.optimizer.native.curvature",
     "nshtrainer.lr_scheduler.base",
-    "nshtrainer.lr_scheduler.schedules",
+    "nshtrainer.lr_scheduler.schedules.base",
+    "nshtrainer.lr_scheduler.schedules.warmup_cosine",
+    "nshtrainer.lr_scheduler.schedules.decays",
+    "nshtrainer.lr_scheduler.schedules.horizonless",
+    "nshtrainer.lr_scheduler.schedules.stepped",
     "nshtrainer.lr_scheduler.plateau",
     "nshtrainer.trainer_config",
 )

@@ -141,7 +141,13 @@ lr_scheduler_registry: Registry[LRSchedulerConfigBase] = Registry(
     LRSchedulerConfigBase,
     kind="lr_scheduler",
     entry_point_group="nshtrainer.lr_schedulers",
-    modules=("nshtrainer.lr_scheduler.schedules", "nshtrainer.lr_scheduler.plateau"),
+    modules=(
+        "nshtrainer.lr_scheduler.schedules.warmup_cosine",
+        "nshtrainer.lr_scheduler.schedules.decays",
+        "nshtrainer.lr_scheduler.schedules.horizonless",
+        "nshtrainer.lr_scheduler.schedules.stepped",
+        "nshtrainer.lr_scheduler.plateau",
+    ),
 )
 """Every learning-rate scheduler config, by name."""
 

@@ -11,10 +11,31 @@ remembers one. This module imports nothing but the standard library.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import cos, pi
+from math import cos, expm1, pi, sqrt
+from typing import Literal
 
-__all__ = ["LinearWarmupCosine"]
+__all__ = [
+    "Constant",
+    "CosineShape",
+    "Decay",
+    "Exponential",
+    "InverseSqrt",
+    "LinearShape",
+    "LinearWarmupCosine",
+    "MultiStep",
+    "PowerShape",
+    "RootShape",
+    "SquareShape",
+    "StableDecay",
+    "WarmRestarts",
+    "Warmup",
+]
+
+Curve = Callable[[int], float]
+Shape = Callable[[float], float]
 
 
 @dataclass(frozen=True)
@@ -59,3 +80,214 @@ class LinearWarmupCosine:
                 return self.end
             position %= self._length
         return self.end + self._height * (1.0 + cos(self._frequency * position))
+
+
+# -- the ways down: from 1 at x = 0 to 0 at x = 1 --------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LinearShape:
+    """1 - x."""
+
+    def __call__(self, x: float) -> float:
+        """The height at x."""
+        return 1.0 - x
+
+
+@dataclass(frozen=True)
+class CosineShape:
+    """(1 + cos(2 pi c x^k)) / 2: half a wave for c = 1/2; with a larger k it is high for longer."""
+
+    num_cycles: float = 0.5
+    k_decay: float = 1.0
+
+    def __call__(self, x: float) -> float:
+        """The height at x."""
+        return (1.0 + cos(2.0 * pi * self.num_cycles * x**self.k_decay)) / 2.0
+
+
+@dataclass(frozen=True)
+class PowerShape:
+    """(1 - x)^p."""
+
+    power: float = 1.0
+
+    def __call__(self, x: float) -> float:
+        """The height at x."""
+        return (1.0 - x) ** self.power
+
+
+@dataclass(frozen=True)
+class RootShape:
+    """1 - sqrt(x): steep at first."""
+
+    def __call__(self, x: float) -> float:
+        """The height at x."""
+        return 1.0 - sqrt(x)
+
+
+@dataclass(frozen=True)
+class SquareShape:
+    """1 - x^2: steep at last."""
+
+    def __call__(self, x: float) -> float:
+        """The height at x."""
+        return 1.0 - x * x
+
+
+# -- the ways up: from 0 at x = 0 to 1 at x = 1 ----------------------------------------------------
+
+_STEEPNESS = 5.0
+
+
+def _exponential_rise(x: float) -> float:
+    return expm1(_STEEPNESS * x) / expm1(_STEEPNESS)
+
+
+RISES: dict[str, Shape] = {
+    "linear": float,
+    "cosine": lambda x: (1.0 - cos(pi * x)) / 2.0,
+    "exponential": _exponential_rise,
+    "1-sqrt": lambda x: 1.0 - sqrt(1.0 - x),
+}
+"""The shapes of a warm-up, by name."""
+
+
+# -- curves ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Constant:
+    """One value for ever."""
+
+    value: float = 1.0
+
+    def __call__(self, step: int) -> float:  # noqa: ARG002 - every curve is asked with a step
+        """The factor at an update, counted from 0."""
+        return self.value
+
+
+@dataclass(frozen=True)
+class Warmup:
+    """A rise from `start` to the first value of a curve, which follows from its own step 0."""
+
+    curve: Curve
+    steps: int
+    start: float
+    shape: str = "linear"
+
+    def __call__(self, step: int) -> float:
+        """The factor at an update, counted from 0."""
+        if step >= self.steps:
+            return self.curve(step - self.steps)
+        return self.start + (self.curve(0) - self.start) * RISES[self.shape](step / self.steps)
+
+
+@dataclass(frozen=True)
+class Decay:
+    """One way down to `end` in `length` steps, and what comes after.
+
+    With `last` = `length` the value at step `length` is the end; with one less, that of the update
+    before.
+    """
+
+    shape: Shape
+    length: int
+    end: float = 0.0
+    after: Literal["hold", "repeat", "mirror"] = "hold"
+    last: int = 1
+
+    def __call__(self, step: int) -> float:
+        """The factor at an update, counted from 0."""
+        if step >= self.length:
+            step = self._folded(step)
+        return self.end + (1.0 - self.end) * self.shape(min(step / self.last, 1.0))
+
+    def _folded(self, step: int) -> int:
+        """The step within the one way that stands for a step after it."""
+        if self.after == "hold" or self.length <= 0:
+            return self.last
+        if self.after == "repeat":
+            return step % self.length
+        step %= 2 * self.length
+        return min(step, 2 * self.length - step)
+
+
+@dataclass(frozen=True)
+class StableDecay:
+    """1 for `stable` steps, then a decay."""
+
+    stable: int
+    decay: Decay
+
+    def __call__(self, step: int) -> float:
+        """The factor at an update, counted from 0."""
+        return 1.0 if step < self.stable else self.decay(step - self.stable)
+
+
+@dataclass(frozen=True)
+class InverseSqrt:
+    """sqrt(T / (T + t)): 1 at first, a half at t = 3 T; it never ends."""
+
+    timescale: int
+
+    def __call__(self, step: int) -> float:
+        """The factor at an update, counted from 0."""
+        return sqrt(self.timescale / (self.timescale + step))
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """gamma^(t / T), not less than `end`; with `staircase` the exponent is rounded down."""
+
+    gamma: float
+    every: int
+    staircase: bool = False
+    end: float = 0.0
+
+    def __call__(self, step: int) -> float:
+        """The factor at an update, counted from 0."""
+        exponent = step // self.every if self.staircase else step / self.every
+        return max(self.end, self.gamma**exponent)
+
+
+@dataclass(frozen=True)
+class MultiStep:
+    """gamma to the power of how many of the milestones are reached."""
+
+    milestones: tuple[int, ...]
+    gamma: float
+
+    def __call__(self, step: int) -> float:
+        """The factor at an update, counted from 0."""
+        return self.gamma ** bisect_right(self.milestones, step)
+
+
+@dataclass(frozen=True)
+class WarmRestarts:
+    """A decay that begins anew, each cycle `growth` times as long and `peak` times as high.
+
+    The cycle is found by counting whole numbers: a logarithm gets the boundaries wrong.
+    """
+
+    shape: Shape
+    first: int
+    growth: int = 1
+    peak: float = 1.0
+    end: float = 0.0
+
+    def __call__(self, step: int) -> float:
+        """The factor at an update, counted from 0."""
+        cycle, begin, length = self._cycle(step)
+        height = max(self.end, self.peak**cycle)
+        return self.end + (height - self.end) * self.shape((step - begin) / length)
+
+    def _cycle(self, step: int) -> tuple[int, int, int]:
+        """The cycle that a step is in: its number, its first step and its length."""
+        if self.growth == 1:
+            cycle = step // self.first
+            return cycle, cycle * self.first, self.first
+        cycle, begin, length = 0, 0, self.first
+        while step >= begin + length:
+            cycle, begin, length = cycle + 1, begin + length, length * self.growth
+        return cycle, begin, length

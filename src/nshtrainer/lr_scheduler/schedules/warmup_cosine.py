@@ -1,15 +1,14 @@
-"""The named schedules, one short class each."""
+"""The schedule by which most networks are trained, in the form that it always had here."""
 
 from __future__ import annotations
 
-import warnings
 from typing import Literal
 
 from nshtrainer.duration import DurationField
-from nshtrainer.exceptions import NshtrainerWarning, ScheduleError
 from nshtrainer.lr_scheduler.base import CurveScheduleConfigBase, lr_scheduler_registry
 from nshtrainer.lr_scheduler.curves import LinearWarmupCosine
 from nshtrainer.lr_scheduler.run_length import RunLength
+from nshtrainer.lr_scheduler.schedules.base import fitting_warmup
 from nshtrainer.types import NonNegative
 
 __all__ = ["LinearWarmupCosineDecayLRSchedulerConfig"]
@@ -65,27 +64,11 @@ class LinearWarmupCosineDecayLRSchedulerConfig(CurveScheduleConfigBase):
 
     def curve(self, run: RunLength) -> LinearWarmupCosine:
         """The factor as a function of the step; see the class."""
-        warmup = self.warmup_duration.resolve(run, "warmup_duration")
         total = self.max_duration.resolve(run, "max_duration")
         return LinearWarmupCosine(
-            warmup=_fit(warmup, total, run, f"{self.warmup_duration}", f"{self.max_duration}"),
+            warmup=fitting_warmup(self.warmup_duration, self.max_duration, run),
             total=total,
             start=self.warmup_start_lr_factor,
             end=self.min_lr_factor,
             restarts=self.annealing,
         )
-
-
-def _fit(warmup: int, total: int, run: RunLength, warmup_text: str, total_text: str) -> int:
-    """The warm-up, which must fit into the whole; in a run cut short on purpose it is clipped."""
-    if warmup <= total:
-        return warmup
-    text = (
-        f"warmup_duration is {warmup} steps ({warmup_text}), longer than max_duration, "
-        f"which is {total} steps ({total_text})"
-    )
-    if run.shortened is None:
-        raise ScheduleError(f"{text}; shorten the one or lengthen the other")
-    text = f"{text}; with {run.shortened} the warm-up is clipped to {total} steps"
-    warnings.warn(text, NshtrainerWarning, stacklevel=2)
-    return total

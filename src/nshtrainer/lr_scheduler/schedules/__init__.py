@@ -1,0 +1,1 @@
+"""The named schedules, one short class each, by family."""

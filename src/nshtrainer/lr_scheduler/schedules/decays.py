@@ -1,0 +1,115 @@
+"""One way down over the whole run: linear, cosine, polynomial; and none: constant."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from nshtrainer.lr_scheduler.base import lr_scheduler_registry
+from nshtrainer.lr_scheduler.curves import Constant, CosineShape, LinearShape, PowerShape
+from nshtrainer.lr_scheduler.run_length import RunLength
+from nshtrainer.lr_scheduler.schedules.base import (
+    DecayScheduleConfigBase,
+    WarmupScheduleConfigBase,
+)
+from nshtrainer.types import NonNegative, Positive
+
+__all__ = [
+    "ConstantScheduleConfig",
+    "CosineScheduleConfig",
+    "LinearScheduleConfig",
+    "PolynomialScheduleConfig",
+]
+
+
+@lr_scheduler_registry.register
+class ConstantScheduleConfig(WarmupScheduleConfigBase):
+    """The same rate for ever, after a warm-up if there is one.
+
+    Reference: P. Goyal et al., "Accurate, Large Minibatch SGD", arXiv 1706.02677 (the warm-up).
+
+    >>> from nshtrainer import RunLength
+    >>> curve = ConstantScheduleConfig(warmup_duration="3 steps").curve(RunLength())
+    >>> [curve(step) for step in range(5)]
+    [0.25, 0.5, 0.75, 1.0, 1.0]
+    """
+
+    name: Literal["constant"] = "constant"
+
+    factor: NonNegative = 1.0
+    """What the base rate is multiplied by."""
+
+    def after_warmup(self, run: RunLength, warmup: int) -> Constant:  # noqa: ARG002 - see the base
+        """The factor, for ever."""
+        return Constant(self.factor)
+
+
+@lr_scheduler_registry.register
+class LinearScheduleConfig(DecayScheduleConfigBase):
+    """A straight line down: f(x) = 1 - x.
+
+    Reference: A. Defazio et al., "Optimal Linear Decay Learning Rate Schedules and Further
+    Refinements", arXiv 2310.07831.
+
+    >>> from nshtrainer import RunLength
+    >>> curve = LinearScheduleConfig(min_factor=0.5).curve(RunLength(total_steps=4))
+    >>> [curve(step) for step in range(6)]
+    [1.0, 0.875, 0.75, 0.625, 0.5, 0.5]
+    """
+
+    name: Literal["linear"] = "linear"
+
+    def shape(self) -> LinearShape:
+        """1 - x."""
+        return LinearShape()
+
+
+@lr_scheduler_registry.register
+class CosineScheduleConfig(DecayScheduleConfigBase):
+    """Half a cosine wave down: f(x) = (1 + cos(2 pi c x^k)) / 2 with c = 1/2 and k = 1.
+
+    Torch's and transformers' cosine rise again after the end; this one stays, unless `after_end`
+    says otherwise.
+
+    Reference: I. Loshchilov, F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts",
+    ICLR 2017, arXiv 1608.03983; k-decay: T. Zhang, W. Li, arXiv 2004.05909.
+
+    >>> from nshtrainer import RunLength
+    >>> curve = CosineScheduleConfig(min_factor=0.1).curve(RunLength(total_steps=4))
+    >>> [round(curve(step), 3) for step in range(6)]
+    [1.0, 0.868, 0.55, 0.232, 0.1, 0.1]
+    """
+
+    name: Literal["cosine"] = "cosine"
+
+    num_cycles: Positive = 0.5
+    """Waves from the beginning to the end; with 1.5 the rate falls, rises and falls again."""
+
+    k_decay: Positive = 1.0
+    """Exponent k on the share of the way: above 1 the rate stays high for longer."""
+
+    def shape(self) -> CosineShape:
+        """The wave."""
+        return CosineShape(self.num_cycles, self.k_decay)
+
+
+@lr_scheduler_registry.register
+class PolynomialScheduleConfig(DecayScheduleConfigBase):
+    """A power of the way that is left: f(x) = (1 - x)^p.
+
+    Reference: `torch.optim.lr_scheduler.PolynomialLR`; L.-C. Chen et al., "DeepLab", arXiv
+    1606.00915, which takes p = 0.9.
+
+    >>> from nshtrainer import RunLength
+    >>> curve = PolynomialScheduleConfig(power=2).curve(RunLength(total_steps=4))
+    >>> [curve(step) for step in range(5)]
+    [1.0, 0.5625, 0.25, 0.0625, 0.0]
+    """
+
+    name: Literal["polynomial"] = "polynomial"
+
+    power: Positive = 1.0
+    """Exponent p: 1 is linear, more falls faster at first."""
+
+    def shape(self) -> PowerShape:
+        """The power."""
+        return PowerShape(self.power)
