@@ -11,6 +11,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from nshtrainer.duration import EpochsConfig, FractionConfig, StepsConfig
+from nshtrainer.lr_scheduler import (
+    CurveScheduleConfigBase,
+    LRSchedulerConfigBase,
+    lr_scheduler_registry,
+)
 from nshtrainer.metric import MetricConfig
 
 LONGEST = 10**9
@@ -65,7 +70,21 @@ def _of_type(kind: Any, longest: int) -> st.SearchStrategy[Any]:
         return st.sampled_from(arguments)
     if origin is tuple:
         return _of_tuple(arguments, longest)
-    return _PLAIN[kind]
+    return _PLAIN[kind] if kind in _PLAIN else _of_class(kind, longest)
+
+
+def _of_class(kind: Any, longest: int) -> st.SearchStrategy[Any]:
+    if kind is LRSchedulerConfigBase:
+        return st.one_of([configs_of(cls, longest) for cls in _simple_curves()])
+    return configs_of(kind, longest)
+
+
+def _simple_curves() -> list[Any]:
+    """The schedules that are curves, and not made of others."""
+    curves = [
+        cls for cls in lr_scheduler_registry.values() if issubclass(cls, CurveScheduleConfigBase)
+    ]
+    return [cls for cls in curves if "schedules" in cls.__module__]
 
 
 def _of_annotated(kind: Any, notes: tuple[Any, ...], longest: int) -> st.SearchStrategy[Any]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nshtrainer.config import *
     from nshtrainer.duration import *
     from nshtrainer.lr_scheduler.base import *
+    from nshtrainer.lr_scheduler.compose import *
     from nshtrainer.lr_scheduler.plateau import *
     from nshtrainer.lr_scheduler.schedules.base import *
     from nshtrainer.lr_scheduler.schedules.decays import *
@@ -48,6 +49,7 @@ _MODULES = (
     "nshtrainer.lr_scheduler.schedules.decays",
     "nshtrainer.lr_scheduler.schedules.horizonless",
     "nshtrainer.lr_scheduler.schedules.stepped",
+    "nshtrainer.lr_scheduler.compose",
     "nshtrainer.lr_scheduler.plateau",
     "nshtrainer.trainer_config",
 )

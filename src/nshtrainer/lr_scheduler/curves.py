@@ -14,7 +14,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import cos, expm1, pi, sqrt
+from math import cos, expm1, pi, prod, sqrt
 from typing import Literal
 
 __all__ = [
@@ -26,8 +26,11 @@ __all__ = [
     "LinearShape",
     "LinearWarmupCosine",
     "MultiStep",
+    "Override",
     "PowerShape",
+    "Product",
     "RootShape",
+    "Sequence",
     "SquareShape",
     "StableDecay",
     "WarmRestarts",
@@ -291,3 +294,65 @@ class WarmRestarts:
         while step >= begin + length:
             cycle, begin, length = cycle + 1, begin + length, length * self.growth
         return cycle, begin, length
+
+
+# -- curves of curves ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One curve after the other; each begins at its start, from its own step 0.
+
+    With `continuous` each is scaled to begin at the value that the one before has there.
+    """
+
+    curves: tuple[Curve, ...]
+    starts: tuple[int, ...]
+    continuous: bool = False
+
+    _scales: tuple[float, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        scales = [1.0]
+        for place in range(1, len(self.curves)):
+            length = self.starts[place] - self.starts[place - 1]
+            first = self.curves[place](0)
+            fits = self.continuous and first != 0.0
+            before = scales[-1] * self.curves[place - 1](length)
+            scales.append(before / first if fits else 1.0)
+        object.__setattr__(self, "_scales", tuple(scales))
+
+    def __call__(self, step: int) -> float:
+        """The factor at an update, counted from 0."""
+        place = bisect_right(self.starts, step) - 1
+        return self._scales[place] * self.curves[place](step - self.starts[place])
+
+
+@dataclass(frozen=True)
+class Product:
+    """The product of curves."""
+
+    curves: tuple[Curve, ...]
+
+    def __call__(self, step: int) -> float:
+        """The factor at an update, counted from 0."""
+        return prod(curve(step) for curve in self.curves)
+
+
+@dataclass(frozen=True)
+class Override:
+    """A curve up to a step; from its value there a straight line to `end`, which then stays."""
+
+    curve: Curve
+    start: int
+    length: int
+    end: float
+
+    def __call__(self, step: int) -> float:
+        """The factor at an update, counted from 0."""
+        if step < self.start:
+            return self.curve(step)
+        if step >= self.start + self.length:
+            return self.end
+        x = (step - self.start) / self.length
+        return self.end + (self.curve(self.start) - self.end) * (1.0 - x)

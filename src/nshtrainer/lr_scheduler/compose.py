@@ -1,0 +1,206 @@
+"""Schedules made of schedules: one after the other, multiplied, or overridden from a step on.
+
+All of them are curves of curves, so they nest, resume and look ahead like any other. It is the only
+place where phases are joined.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import Annotated, Literal, cast
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from nshtrainer.config import Config
+from nshtrainer.duration import DurationConfig, DurationField
+from nshtrainer.exceptions import ScheduleError
+from nshtrainer.lr_scheduler.base import (
+    CurveScheduleConfigBase,
+    LRSchedulerConfig,
+    LRSchedulerConfigBase,
+    lr_scheduler_registry,
+)
+from nshtrainer.lr_scheduler.curves import Override, Product, Sequence
+from nshtrainer.lr_scheduler.run_length import RunLength
+from nshtrainer.types import NonNegative
+
+__all__ = [
+    "OverrideScheduleConfig",
+    "PhaseConfig",
+    "ProductScheduleConfig",
+    "SequenceScheduleConfig",
+]
+
+
+def _is_a_curve(config: LRSchedulerConfigBase) -> LRSchedulerConfigBase:
+    if isinstance(config, CurveScheduleConfigBase):
+        return config
+    raise PydanticCustomError(
+        "no_curve",
+        "{name} is no function of the step, so it cannot be a part of another schedule",
+        {"name": config.name},
+    )
+
+
+CurveConfig = Annotated[LRSchedulerConfig, AfterValidator(_is_a_curve)]
+"""The type of a field that holds a schedule which is a curve."""
+
+
+class PhaseConfig(Config):
+    """One part of a sequence: a schedule, and for how long.
+
+    >>> from nshtrainer.configs import LinearScheduleConfig
+    >>> PhaseConfig(schedule=LinearScheduleConfig(), duration="100 steps").duration
+    StepsConfig(name='steps', value=100)
+    """
+
+    schedule: CurveConfig
+    """What runs in this phase. For it the phase is the whole run: `100%` is the phase's end."""
+
+    duration: DurationConfig | Literal["remaining"] = "remaining"
+    """How long the phase lasts; `remaining` is what the others leave of the run."""
+
+
+@lr_scheduler_registry.register
+class SequenceScheduleConfig(CurveScheduleConfigBase):
+    """One schedule after the other, each from its own beginning; the last one goes on.
+
+    Torch's `SequentialLR` needs the milestones added up by hand, and takes no unit but its own.
+
+    Reference: `optax.join_schedules`; `torch.optim.lr_scheduler.SequentialLR`.
+
+    Raises:
+        ScheduleError: The phases are longer than the run, or more than one takes what remains.
+
+    >>> from nshtrainer.configs import ConstantScheduleConfig, LinearScheduleConfig
+    >>> config = SequenceScheduleConfig(phases=(
+    ...     PhaseConfig(schedule=ConstantScheduleConfig()),
+    ...     PhaseConfig(schedule=LinearScheduleConfig(), duration="2 steps"),
+    ... ))
+    >>> curve = config.curve(RunLength(total_steps=5))
+    >>> [curve(step) for step in range(7)]
+    [1.0, 1.0, 1.0, 1.0, 0.5, 0.0, 0.0]
+    """
+
+    name: Literal["sequence"] = "sequence"
+
+    phases: Annotated[tuple[PhaseConfig, ...], Field(min_length=1)]
+    """The parts, in their order; one of them may take what remains of the run."""
+
+    continuous: bool = False
+    """Whether each phase is scaled so that it begins at the value where the one before ended."""
+
+    def curve(self, run: RunLength) -> Sequence:
+        """The phases, joined."""
+        lengths = self._lengths(run)
+        curves = [
+            cast("CurveScheduleConfigBase", phase.schedule).curve(_run_of(run, length))
+            for phase, length in zip(self.phases, lengths, strict=True)
+        ]
+        starts = tuple(accumulate(lengths[:-1], initial=0))
+        return Sequence(tuple(curves), starts, continuous=self.continuous)
+
+    def _lengths(self, run: RunLength) -> list[int]:
+        given = [_length(phase, place, run) for place, phase in enumerate(self.phases)]
+        open_ones = given.count(None)
+        if open_ones == 0:
+            return cast("list[int]", given)
+        if open_ones > 1:
+            raise ScheduleError("two phases take what remains; give all but one a duration")
+        if given[-1] is None and run.total_steps is None:
+            # The last phase goes on anyway; it needs an end only if its schedule asks for one.
+            return [*cast("list[int]", given[:-1]), 0]
+        rest = _total(run) - sum(length or 0 for length in given)
+        if rest < 0:
+            raise ScheduleError(
+                f"the phases take {_total(run) - rest} steps, more than the run, which has "
+                f"{_total(run)}; shorten one"
+            )
+        return [rest if length is None else length for length in given]
+
+
+def _length(phase: PhaseConfig, place: int, run: RunLength) -> int | None:
+    if phase.duration == "remaining":
+        return None
+    return phase.duration.resolve(run, f"phases.{place}.duration")
+
+
+def _total(run: RunLength) -> int:
+    if run.total_steps is None:
+        raise ScheduleError(
+            "a phase takes what remains of the run, whose length is unknown; give it a duration, "
+            "or set max_steps, or pass RunLength(total_steps=...)"
+        )
+    return run.total_steps
+
+
+def _run_of(run: RunLength, length: int) -> RunLength:
+    """The run as a phase of it sees it."""
+    return RunLength(length or None, run.steps_per_epoch, shortened=run.shortened)
+
+
+@lr_scheduler_registry.register
+class ProductScheduleConfig(CurveScheduleConfigBase):
+    """Schedules multiplied, all over the same run.
+
+    Torch's `ChainedScheduler` is a product only if each member multiplies what it finds; this one
+    always is.
+
+    Reference: the schedulers of composer, where a list of them multiplies.
+
+    >>> from nshtrainer.configs import ConstantScheduleConfig, LinearScheduleConfig
+    >>> parts = (LinearScheduleConfig(), ConstantScheduleConfig(factor=0.5))
+    >>> curve = ProductScheduleConfig(schedules=parts).curve(RunLength(total_steps=4))
+    >>> [curve(step) for step in range(5)]
+    [0.5, 0.375, 0.25, 0.125, 0.0]
+    """
+
+    name: Literal["product"] = "product"
+
+    schedules: Annotated[tuple[CurveConfig, ...], Field(min_length=1)]
+    """The factors."""
+
+    def curve(self, run: RunLength) -> Product:
+        """The product."""
+        parts = cast("tuple[CurveScheduleConfigBase, ...]", self.schedules)
+        return Product(tuple(part.curve(run) for part in parts))
+
+
+@lr_scheduler_registry.register
+class OverrideScheduleConfig(CurveScheduleConfigBase):
+    """Another schedule up to a step, and from there a straight line down: "decay now".
+
+    Set on a resumed run, it brings it to its end from wherever it stands.
+
+    Reference: `OverrideDecay` of OLMo-core.
+
+    >>> from nshtrainer.configs import ConstantScheduleConfig
+    >>> config = OverrideScheduleConfig(
+    ...     schedule=ConstantScheduleConfig(), start="2 steps", decay_duration="4 steps"
+    ... )
+    >>> curve = config.curve(RunLength())
+    >>> [curve(step) for step in range(8)]
+    [1.0, 1.0, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
+    """
+
+    name: Literal["override"] = "override"
+
+    schedule: CurveConfig
+    """The schedule up to `start`."""
+
+    start: DurationField
+    """When the decay begins, counted from the beginning of the run."""
+
+    decay_duration: DurationField
+    """How long the decay takes; 0 steps for a jump."""
+
+    end_factor: NonNegative = 0.0
+    """Factor on the base rate at the end of the decay, and from then on."""
+
+    def curve(self, run: RunLength) -> Override:
+        """The schedule, then the line."""
+        inner = cast("CurveScheduleConfigBase", self.schedule).curve(run)
+        start = self.start.resolve(run, "start")
+        length = self.decay_duration.resolve(run, "decay_duration")
+        return Override(inner, start, length, self.end_factor)
