@@ -172,3 +172,24 @@ def test_an_optimizer_of_ones_own_is_a_member_of_the_registry():
         assert optimizer_registry["my_optimizer"] is MyOptimizerConfig
         assert MyOptimizerConfig(lr=0.5).create_optimizer([new(2)]).defaults["lr"] == 0.5
     assert "my_optimizer" not in optimizer_registry
+
+
+def test_the_state_of_another_optimizer_is_refused_before_it_breaks_a_step():
+    param = nn.Parameter(torch.ones(2))
+    other = SGDConfig(momentum=0.9).create_optimizer([param])
+    with pytest.raises(
+        OptimizerError, match=r"another optimizer: it has no betas, eps, which AdamW"
+    ):
+        AdamWConfig().create_optimizer([param]).load_state_dict(other.state_dict())
+
+
+def test_a_state_without_a_switch_that_came_later_is_taken():
+    param = nn.Parameter(torch.ones(2))
+    state = AdamWConfig().create_optimizer([param]).state_dict()
+    for switch in ("maximize", "capturable", "differentiable", "decoupled_weight_decay"):
+        del state["param_groups"][0][switch]
+    optimizer = AdamWConfig().create_optimizer([param])
+    optimizer.load_state_dict(state)
+    param.grad = torch.ones(2)
+    optimizer.step()
+    assert optimizer.param_groups[0]["maximize"] is False

@@ -151,12 +151,30 @@ class TorchOptimizerConfigBase(OptimizerConfigBase):
 def _add_hooks(optimizer: Optimizer, fused: list[int]) -> None:
     from nshtrainer.optimizer.implementation import FLAGS, Guard, keep_flags
 
+    optimizer.register_load_state_dict_pre_hook(_refuse_another)
     if any(flag in optimizer.defaults for flag in FLAGS):
         optimizer.register_load_state_dict_pre_hook(keep_flags)
     if fused:
         guard = Guard(fused)
         optimizer.register_step_pre_hook(guard)
         optimizer.register_load_state_dict_post_hook(guard.forget)
+
+
+def _refuse_another(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
+    """A hook of `load_state_dict`: torch takes any state, and then fails in the first step."""
+    # Switches may be missing: an older torch did not have them, and torch fills them in.
+    options = {key for key, value in optimizer.defaults.items() if not _is_switch(value)}
+    lacking = {key for group in state_dict["param_groups"] for key in options - group.keys()}
+    if lacking:
+        raise OptimizerError(
+            "the saved state is that of another optimizer: it has no "
+            f"{', '.join(sorted(lacking))}, which {type(optimizer).__name__} needs; go on with the "
+            "optimizer that wrote it, or start without its state"
+        )
+
+
+def _is_switch(value: Any) -> bool:
+    return value is None or isinstance(value, bool)
 
 
 @cache
