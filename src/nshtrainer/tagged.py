@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
@@ -24,6 +25,19 @@ class Tagged(Config):
     if TYPE_CHECKING:
         # A `str` here would make type checkers reject every `Literal` override.
         name: Any
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Put the name first in files, then the fields of the class, then those of its bases.
+
+        It is early enough because the validator is built when it is first used.
+        """
+        super().__pydantic_init_subclass__(**kwargs)
+        fields = cls.__pydantic_fields__
+        own = [key for key in ("name", *inspect.get_annotations(cls)) if key in fields]
+        ordered = {key: fields[key] for key in own} | fields
+        fields.clear()
+        fields.update(ordered)
 
     @model_serializer(mode="wrap")
     def _keep_name(

@@ -19,6 +19,7 @@ from nshtrainer import Config, configs
 from nshtrainer.configs import lr_scheduler_registry, optimizer_registry
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.registry import Component
+from nshtrainer.tagged import Tagged
 from nshtrainer.text.docstrings import field_docs
 
 NAMED = {name: getattr(configs, name) for name in dir(configs)}
@@ -111,6 +112,14 @@ def test_every_field_is_described_in_the_schema(cls: Any):
     own = schema["$defs"][cls.__name__] if "$ref" in schema else schema
     for name, described in own["properties"].items():
         assert name == "name" or described.get("description")
+
+
+@pytest.mark.parametrize(
+    "cls", [cls for cls in CONCRETE if issubclass(cls, Tagged)], ids=lambda cls: cls.__name__
+)
+@given(data=st.data())
+def test_the_name_comes_first_in_a_file(cls: Any, data: st.DataObject):
+    assert next(iter(data.draw(configs_of(cls)).to_dict())) == "name"
 
 
 @pytest.mark.parametrize(

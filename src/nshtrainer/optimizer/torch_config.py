@@ -61,19 +61,6 @@ class TorchOptimizerConfigBase(OptimizerConfigBase):
     needs_dimensions: ClassVar[int | None] = None
     """The number of dimensions that every parameter must have; any, when `None`."""
 
-    @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Put the fields of the class before those of its bases: in a file the name comes first.
-
-        It is early enough because a component's validator is built when it is first used.
-        """
-        super().__pydantic_init_subclass__(**kwargs)
-        fields = cls.__pydantic_fields__
-        own = {key: fields[key] for key in inspect.get_annotations(cls) if key in fields}
-        ordered = own | fields
-        fields.clear()
-        fields.update(ordered)
-
     def create_optimizer(self, params: Params, /) -> Optimizer:
         """Build the optimizer with the fastest implementation that the parameters allow.
 
