@@ -13,7 +13,7 @@ from hypothesis import settings
 
 # No deadlines: no test may depend on how busy a machine is.
 settings.register_profile("ci", max_examples=30, derandomize=True, database=None, deadline=None)
-settings.register_profile("thorough", max_examples=1000, print_blob=True, deadline=None)
+settings.register_profile("thorough", max_examples=200, print_blob=True, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
