@@ -102,6 +102,9 @@ class Config(BaseModel):
         Components of a registry appear as they are registered now.
         """
         schema = cls.model_json_schema()
+        if "$ref" in schema:  # a class that may hold itself; what it is stands at the top as well
+            own = schema["$defs"][schema.pop("$ref").rpartition("/")[2]]
+            schema = {**own, **schema}
         return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
     # -- reading -----------------------------------------------------------------------------
