@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.plateau import *
     from nshtrainer.lr_scheduler.schedules.base import *
     from nshtrainer.lr_scheduler.schedules.decays import *
+    from nshtrainer.lr_scheduler.schedules.drawn import *
     from nshtrainer.lr_scheduler.schedules.horizonless import *
     from nshtrainer.lr_scheduler.schedules.stepped import *
     from nshtrainer.lr_scheduler.schedules.warmup_cosine import *
@@ -49,6 +50,7 @@ _MODULES = (
     "nshtrainer.lr_scheduler.schedules.decays",
     "nshtrainer.lr_scheduler.schedules.horizonless",
     "nshtrainer.lr_scheduler.schedules.stepped",
+    "nshtrainer.lr_scheduler.schedules.drawn",
     "nshtrainer.lr_scheduler.compose",
     "nshtrainer.lr_scheduler.plateau",
     "nshtrainer.trainer_config",

@@ -17,6 +17,8 @@ from nshtrainer.configs import (
     InverseSqrtScheduleConfig,
     LinearScheduleConfig,
     MultiStepScheduleConfig,
+    PiecewiseScheduleConfig,
+    PointConfig,
     StepScheduleConfig,
     WarmupStableDecayScheduleConfig,
     lr_scheduler_registry,
@@ -178,6 +180,39 @@ def test_an_exponential_does_not_fall_below_its_minimum():
 def test_a_restart_does_not_peak_below_the_minimum():
     config = CosineRestartsScheduleConfig(cycle_duration="1 step", peak_factor=0.5, min_factor=0.4)
     assert values(config, range(4)) == pytest.approx([1.0, 0.5, 0.4, 0.4])
+
+
+POINTS = (
+    PointConfig(at="2 steps", factor=0.5),
+    PointConfig(at="6 steps", factor=1.0),
+    PointConfig(at="10 steps", factor=0.0),
+)
+
+
+@pytest.mark.parametrize(
+    ("interpolation", "expected"),
+    [
+        ("linear", [0.5, 0.5, 0.5, 0.625, 0.75, 0.875, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0]),
+        ("constant", [0.5] * 6 + [1.0] * 4 + [0.0] * 2),
+    ],
+)
+def test_points_are_joined(interpolation: Any, expected: list[float]):
+    assert (
+        values(PiecewiseScheduleConfig(points=POINTS, interpolation=interpolation), range(12))
+        == expected
+    )
+
+
+def test_points_may_be_joined_by_waves():
+    factors = values(PiecewiseScheduleConfig(points=POINTS, interpolation="cosine"), range(12))
+    assert (factors[2], factors[6], factors[10]) == (0.5, 1.0, 0.0)
+    assert factors[4] == pytest.approx(0.75)
+    assert factors[7] > 0.75
+
+
+def test_points_come_in_their_order():
+    with pytest.raises(ScheduleError, match="points at 6, 2 steps: each must come after"):
+        PiecewiseScheduleConfig(points=(POINTS[1], POINTS[0])).curve(TEN)
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,7 @@ lr_scheduler_registry: Registry[LRSchedulerConfigBase] = Registry(
         "nshtrainer.lr_scheduler.schedules.decays",
         "nshtrainer.lr_scheduler.schedules.horizonless",
         "nshtrainer.lr_scheduler.schedules.stepped",
+        "nshtrainer.lr_scheduler.schedules.drawn",
         "nshtrainer.lr_scheduler.compose",
         "nshtrainer.lr_scheduler.plateau",
     ),

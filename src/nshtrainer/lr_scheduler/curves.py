@@ -27,8 +27,10 @@ __all__ = [
     "LinearWarmupCosine",
     "MultiStep",
     "Override",
+    "Piecewise",
     "PowerShape",
     "Product",
+    "ReflectedExponentialShape",
     "RootShape",
     "Sequence",
     "SquareShape",
@@ -118,6 +120,15 @@ class PowerShape:
     def __call__(self, x: float) -> float:
         """The height at x."""
         return (1.0 - x) ** self.power
+
+
+@dataclass(frozen=True)
+class ReflectedExponentialShape:
+    """(1 - x) / (1 - x / 2): between linear and delayed linear."""
+
+    def __call__(self, x: float) -> float:
+        """The height at x."""
+        return (1.0 - x) / (1.0 - x / 2.0)
 
 
 @dataclass(frozen=True)
@@ -264,6 +275,33 @@ class MultiStep:
     def __call__(self, step: int) -> float:
         """The factor at an update, counted from 0."""
         return self.gamma ** bisect_right(self.milestones, step)
+
+
+Interpolation = Literal["linear", "cosine", "constant"]
+
+_BETWEEN: dict[Interpolation, Shape] = {
+    "linear": float,
+    "cosine": RISES["cosine"],
+    "constant": lambda x: float(x >= 1.0),
+}
+
+
+@dataclass(frozen=True)
+class Piecewise:
+    """From point to point; before the first and after the last it stays."""
+
+    steps: tuple[int, ...]
+    factors: tuple[float, ...]
+    between: Interpolation = "linear"
+
+    def __call__(self, step: int) -> float:
+        """The factor at an update, counted from 0."""
+        place = bisect_right(self.steps, step)
+        if place in {0, len(self.steps)}:
+            return self.factors[max(0, place - 1)]
+        begin, end = self.steps[place - 1 : place + 1]
+        first, second = self.factors[place - 1 : place + 1]
+        return first + (second - first) * _BETWEEN[self.between]((step - begin) / (end - begin))
 
 
 @dataclass(frozen=True)

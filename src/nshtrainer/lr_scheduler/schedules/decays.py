@@ -1,11 +1,17 @@
-"""One way down over the whole run: linear, cosine, polynomial; and none: constant."""
+"""One way down over the whole run: linear, cosine, polynomial, REX; and none: constant."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from nshtrainer.lr_scheduler.base import lr_scheduler_registry
-from nshtrainer.lr_scheduler.curves import Constant, CosineShape, LinearShape, PowerShape
+from nshtrainer.lr_scheduler.curves import (
+    Constant,
+    CosineShape,
+    LinearShape,
+    PowerShape,
+    ReflectedExponentialShape,
+)
 from nshtrainer.lr_scheduler.run_length import RunLength
 from nshtrainer.lr_scheduler.schedules.base import (
     DecayScheduleConfigBase,
@@ -18,6 +24,7 @@ __all__ = [
     "CosineScheduleConfig",
     "LinearScheduleConfig",
     "PolynomialScheduleConfig",
+    "RexScheduleConfig",
 ]
 
 
@@ -113,3 +120,23 @@ class PolynomialScheduleConfig(DecayScheduleConfigBase):
     def shape(self) -> PowerShape:
         """The power."""
         return PowerShape(self.power)
+
+
+@lr_scheduler_registry.register
+class RexScheduleConfig(DecayScheduleConfigBase):
+    """The reflected exponential: f(x) = (1 - x) / (1 - x / 2), high for long and steep at last.
+
+    Reference: J. Chen, C. Wolfe, A. Kyrillidis, "REX: Revisiting Budgeted Training with an Improved
+    Schedule", MLSys 2022, arXiv 2107.04197.
+
+    >>> from nshtrainer import RunLength
+    >>> curve = RexScheduleConfig().curve(RunLength(total_steps=4))
+    >>> [round(curve(step), 3) for step in range(5)]
+    [1.0, 0.857, 0.667, 0.4, 0.0]
+    """
+
+    name: Literal["rex"] = "rex"
+
+    def shape(self) -> ReflectedExponentialShape:
+        """The reflected exponential."""
+        return ReflectedExponentialShape()

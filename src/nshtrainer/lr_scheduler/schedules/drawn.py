@@ -1,0 +1,68 @@
+"""Schedules drawn by hand: points, and what lies between them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from nshtrainer.config import Config
+from nshtrainer.duration import DurationField
+from nshtrainer.exceptions import ScheduleError
+from nshtrainer.lr_scheduler.base import CurveScheduleConfigBase, lr_scheduler_registry
+from nshtrainer.lr_scheduler.curves import Interpolation, Piecewise
+from nshtrainer.lr_scheduler.run_length import RunLength
+from nshtrainer.types import NonNegative
+
+__all__ = ["PiecewiseScheduleConfig", "PointConfig"]
+
+
+class PointConfig(Config):
+    """The factor at one moment of a run.
+
+    >>> PointConfig(at="10%", factor=0.5).at
+    FractionConfig(name='fraction', value=0.1)
+    """
+
+    at: DurationField
+    """When, counted from the beginning of the run."""
+
+    factor: NonNegative
+    """What the base rate is multiplied by then."""
+
+
+@lr_scheduler_registry.register
+class PiecewiseScheduleConfig(CurveScheduleConfigBase):
+    """Goes from point to point; before the first and after the last it stays.
+
+    Reference: `optax.piecewise_interpolate_schedule` and `optax.piecewise_constant_schedule`.
+
+    Raises:
+        ScheduleError: A point does not come after the one before.
+
+    >>> from nshtrainer import RunLength
+    >>> points = (PointConfig(at="2 steps", factor=1.0), PointConfig(at="4 steps", factor=0.0))
+    >>> curve = PiecewiseScheduleConfig(points=points).curve(RunLength())
+    >>> [curve(step) for step in range(6)]
+    [1.0, 1.0, 1.0, 0.5, 0.0, 0.0]
+    """
+
+    name: Literal["piecewise"] = "piecewise"
+
+    points: Annotated[tuple[PointConfig, ...], Field(min_length=1)]
+    """The points, in their order."""
+
+    interpolation: Interpolation = "linear"
+    """What lies between two points: a line, half a cosine wave, or the factor of the first."""
+
+    def curve(self, run: RunLength) -> Piecewise:
+        """The points, joined."""
+        steps = [
+            point.at.resolve(run, f"points.{place}.at") for place, point in enumerate(self.points)
+        ]
+        if any(one >= other for one, other in pairwise(steps)):
+            texts = ", ".join(map(str, steps))
+            raise ScheduleError(f"points at {texts} steps: each must come after the one before")
+        factors = tuple(point.factor for point in self.points)
+        return Piecewise(tuple(steps), factors, self.interpolation)
