@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import pickle
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -472,3 +473,34 @@ def test_a_change_of_the_memory_format_between_updates_is_followed():
         train(module, optimizer, range(2, 4))
         results.append(values(module))
     torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))], ids=["copy", "pickle"]
+)
+def test_a_copy_has_no_guard_and_so_no_fused_kernel(copied: Callable[[Any], Any]):
+    def weights(optimizer: torch.optim.Optimizer) -> Tensor:
+        (param,) = optimizer.param_groups[0]["params"]
+        for step in range(3):
+            param.grad = torch.arange(6.0).reshape(3, 2).t() + step
+            optimizer.step()
+        return param.detach()
+
+    def param() -> nn.Parameter:
+        return nn.Parameter(torch.ones(2, 3))
+
+    ours = AdamWConfig().create_optimizer([param()])
+    assert ours.param_groups[0]["fused"] is True
+    twin = copied(ours)
+    assert twin.param_groups[0]["fused"] is None
+    assert ours.param_groups[0]["fused"] is True
+    torch.testing.assert_close(weights(twin), weights(torch.optim.AdamW([param()])))
+
+
+def test_a_module_may_be_made_complex_after_its_optimizer_was_built():
+    param = nn.Parameter(torch.ones(3))
+    optimizer = AdamWConfig(lr=0.1).create_optimizer([param])
+    param.data = param.data.to(torch.complex64)
+    param.grad = torch.ones_like(param)
+    optimizer.step()
+    assert (param.detach().real < 1).all()

@@ -293,13 +293,22 @@ def test_an_unknown_argument_is_not_dropped_in_silence(tmp_path: Path) -> None:
         Tiny.load_from_checkpoint(saved(tmp_path, Tiny()), lr=0.3)
 
 
-def test_a_constructor_without_hparams_is_an_error_that_says_so(tmp_path: Path) -> None:
+def test_a_constructor_may_call_its_hyperparameters_otherwise(tmp_path: Path) -> None:
     class Renamed(Tiny):
         def __init__(self, config: Any) -> None:
             super().__init__(config)
 
-    with pytest.raises(TypeError, match=r"'hparams', which Renamed.__init__ does not take"):
-        Renamed.load_from_checkpoint(saved(tmp_path, Tiny()))
+    loaded = Renamed.load_from_checkpoint(saved(tmp_path, Tiny()), overrides=["optimizer.lr=0.25"])
+    assert loaded.lr == 0.25
+
+
+@pytest.mark.parametrize("make", [lambda self: None, lambda self, *args: None])
+def test_a_constructor_without_hyperparameters_is_an_error_that_says_so(
+    tmp_path: Path, make: Any
+) -> None:
+    none = type("None_", (Tiny,), {"__init__": make})
+    with pytest.raises(TypeError, match="takes no hyperparameters; write `self, hparams`"):
+        none.load_from_checkpoint(saved(tmp_path, Tiny()))
 
 
 def test_loading_is_for_the_class_and_not_for_a_module(tmp_path: Path) -> None:

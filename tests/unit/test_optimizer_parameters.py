@@ -26,7 +26,8 @@ def new(*shape: int) -> nn.Parameter:
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        (new(2), "got one tensor"),
+        (new(2), "got one Parameter; give a list"),
+        (None, "got one NoneType; give a list"),
         ([{"params": [new(2)]}, new(2)], "either all parameters are in group dicts or none"),
         ([("w", new(2)), new(2)], "the parameters: either all parameters have a name or none"),
         ([{"lr": 1.0}], "parameter group 0: it has no 'params'"),

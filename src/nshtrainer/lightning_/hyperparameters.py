@@ -14,6 +14,7 @@ from nshtrainer.config import Config
 from nshtrainer.exceptions import CheckpointError, ConfigError
 
 __all__ = [
+    "argument_for_hparams",
     "config_argument",
     "refuse_unknown",
     "saved_config",
@@ -106,6 +107,20 @@ def _load(source: Source, weights_only: bool) -> Mapping[str, Any]:
 
 
 # -- the constructor -------------------------------------------------------------------------------
+
+
+def argument_for_hparams(cls: type) -> str:
+    """The name of the argument that takes the hyperparameters: `hparams`, or else the first.
+
+    Raises:
+        TypeError: The constructor takes no argument.
+    """
+    parameters = list(signature(cls.__init__).parameters.values())[1:]
+    if any(each.name == "hparams" or each.kind is each.VAR_KEYWORD for each in parameters):
+        return "hparams"
+    if not parameters or parameters[0].kind is parameters[0].VAR_POSITIONAL:
+        raise TypeError(f"{cls.__name__}.__init__ takes no hyperparameters; write `self, hparams`")
+    return parameters[0].name
 
 
 def refuse_unknown(cls: type, arguments: Iterable[str]) -> None:

@@ -18,6 +18,7 @@ from typing_extensions import Self, TypeVar, override
 from nshtrainer.config import Config
 from nshtrainer.lightning_.hyperparameters import (
     Source,
+    argument_for_hparams,
     config_argument,
     refuse_unknown,
     saved_config,
@@ -227,7 +228,7 @@ class LightningModuleBase(LightningModule, Generic[T]):
             TypeError: The constructor takes no such argument, or both `hparams` and
                 `hparams_file` are given.
         """
-        refuse_unknown(cls, ["hparams", *kwargs])
+        refuse_unknown(cls, kwargs)
         if hparams is not None and hparams_file is not None:
             raise TypeError("give the hyperparameters as hparams or as hparams_file, not as both")
         weights_only = True if weights_only is None else weights_only
@@ -238,12 +239,13 @@ class LightningModuleBase(LightningModule, Generic[T]):
             config = wanted.from_file(hparams_file)
         else:
             config = saved_config(checkpoint_path, wanted, weights_only=weights_only)
+        arguments: dict[str, Any] = {argument_for_hparams(cls): config.override(*overrides)}
         return super().load_from_checkpoint(  # pyright: ignore[reportUnknownMemberType]
             checkpoint_path,
             map_location=map_location,
             strict=strict,
             weights_only=weights_only,
-            hparams=config.override(*overrides),
+            **arguments,
             **kwargs,
         )
 

@@ -46,7 +46,7 @@ class Group(NamedTuple):
         return f"{which} {tuple(self.params[index].shape)}"
 
 
-def groups_of(params: Params) -> list[Group]:
+def groups_of(params: Params | Any) -> list[Group]:
     """Read parameters in any form that torch takes, or a module.
 
     Args:
@@ -58,12 +58,13 @@ def groups_of(params: Params) -> list[Group]:
     """
     import torch
 
-    if isinstance(params, torch.Tensor):
-        raise OptimizerError("got one tensor; give a list of parameters, or the module")
+    if isinstance(params, torch.Tensor) or not isinstance(params, (Iterable, torch.nn.Module)):
+        kind = type(params).__name__
+        raise OptimizerError(f"got one {kind}; give a list of parameters, or the module")
     if isinstance(params, torch.nn.Module):
         groups = [_group("the parameters", params, {})]
     else:
-        groups = _groups_of_items(list(params))
+        groups = _groups_of_items(list(cast("Iterable[Any]", params)))
     _check_parameters(groups)
     return groups
 

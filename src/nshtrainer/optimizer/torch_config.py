@@ -136,7 +136,7 @@ class TorchOptimizerConfigBase(OptimizerConfigBase):
 
 
 def _add_hooks(optimizer: Optimizer, fused: list[int]) -> None:
-    from nshtrainer.optimizer.implementation import FLAGS, Guard, keep_flags
+    from nshtrainer.optimizer.implementation import FLAGS, Guard, keep_flags, state_of_copies
 
     optimizer.register_load_state_dict_pre_hook(_refuse_another)
     if any(flag in optimizer.defaults for flag in FLAGS):
@@ -145,6 +145,7 @@ def _add_hooks(optimizer: Optimizer, fused: list[int]) -> None:
         guard = Guard(fused)
         optimizer.register_step_pre_hook(guard)
         optimizer.register_load_state_dict_post_hook(guard.forget)
+        vars(optimizer)["__getstate__"] = state_of_copies(optimizer, fused)
 
 
 def _refuse_another(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
