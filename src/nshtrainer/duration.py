@@ -126,7 +126,7 @@ def _read(value: Any) -> Any:
     """Text becomes a mapping; a bare number is refused; anything else is passed on."""
     if isinstance(value, str):
         return _from_text(value)
-    if isinstance(value, int | float):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         steps = f"'{value} steps' or " if isinstance(value, int) else ""
         raise _problem(f"a bare number has no unit; write {steps}'{value} epochs'")
     return value

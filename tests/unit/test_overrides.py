@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from pydantic import Field
 from tests.unit.table_config import SGD, AdamW, Run
 
 from nshtrainer.config import Config
+from nshtrainer.configs import AdamWConfig, OptimizerConfig, SGDConfig
 from nshtrainer.duration import DurationConfig, EpochsConfig, StepsConfig
 from nshtrainer.exceptions import ConfigError
 
@@ -144,3 +145,11 @@ def test_the_type_of_a_duration_is_known_for_overrides() -> None:
 def test_a_component_deep_inside_is_switched() -> None:
     made = Keyed.from_mapping({"deep": {"x": {}}}, overrides=["deep.x.optimizer=sgd"])
     assert made.deep["x"].optimizer == SGD()
+
+
+def test_a_word_of_a_union_is_that_word_and_no_component() -> None:
+    class Choice(Config):
+        optimizer: OptimizerConfig | Literal["none"] = AdamWConfig()
+
+    assert Choice.from_yaml("", overrides=["optimizer=none"]).optimizer == "none"
+    assert Choice.from_yaml("optimizer: none", overrides=["optimizer=sgd"]).optimizer == SGDConfig()

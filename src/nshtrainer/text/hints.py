@@ -90,6 +90,8 @@ def names_of(model: type[BaseModel]) -> tuple[Any, ...]:
 
 def is_choice(hints: Hints, name: str) -> bool:
     """Whether the name picks a component: of a registry, or of classes with `Literal` names."""
+    if any(get_origin(hint) is Literal and name in get_args(hint) for hint in hints):
+        return False  # the text itself is a value of the union
     return any(
         _is_registry(hint) or any(name in names_of(model) for model in _models(hint, None))
         for hint in hints
