@@ -9,7 +9,7 @@ from importlib import import_module
 from types import UnionType
 from typing import TYPE_CHECKING, Any
 
-from nshtrainer.exceptions import ScheduleError
+from nshtrainer.exceptions import RunLengthError, ScheduleError
 
 if TYPE_CHECKING:
     from nshtrainer.metric import MetricConfig
@@ -38,6 +38,10 @@ class RunLength:
         primary_metric: The metric of a schedule that names none.
         plateau_problem: Why a reduce-on-plateau scheduler would be fed wrongly here.
         unknown_because: Why nothing is known, and what to do, where that is the case.
+        base_lr: The rate that a schedule multiplies, for schedules that name a rate outright. It is
+            filled in from the optimizer, group by group, where there is one.
+        beta2: The decay of the squared gradients, for warm-ups that take their length from it.
+            It is filled in from the optimizer as well.
 
     Raises:
         ScheduleError: A length is not a positive number.
@@ -54,6 +58,8 @@ class RunLength:
     primary_metric: MetricConfig | None = field(default=None, kw_only=True)
     plateau_problem: str | None = field(default=None, kw_only=True)
     unknown_because: str | None = field(default=None, kw_only=True)
+    base_lr: float | None = field(default=None, kw_only=True)
+    beta2: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if isinstance(self.steps_per_epoch, list):
@@ -76,6 +82,29 @@ class RunLength:
         exact = Decimal(repr(epochs))
         listed = sum(min(max(exact - index, _NONE), _ONE) * n for index, n in enumerate(lengths))
         return math.ceil(listed + max(exact - len(lengths), _NONE) * lengths[-1])
+
+    def factor_of(self, rate: float, name: str) -> float:
+        """The factor that brings the base rate to an absolute one.
+
+        Args:
+            rate: The absolute rate, such as the least of a decay.
+            name: The field that names it, for messages.
+
+        Raises:
+            RunLengthError: The base rate is unknown.
+            ScheduleError: The rate is above the base rate.
+        """
+        if self.base_lr is None:
+            raise RunLengthError(
+                f"{name}: {rate:g} is a rate, not a factor, and the base rate is unknown here; pass "
+                "RunLength(base_lr=...), or create the scheduler with its optimizer"
+            )
+        if rate > self.base_lr:
+            raise ScheduleError(
+                f"{name}: {rate:g} is above the rate that it is the least of, which is "
+                f"{self.base_lr:g}; lower the one or raise the other"
+            )
+        return rate / self.base_lr if rate else 0.0
 
 
 _NONE, _ONE = Decimal(0), Decimal(1)
