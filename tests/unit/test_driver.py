@@ -122,21 +122,21 @@ def test_loading_applies_the_values_at_once():
 def test_the_saved_bases_win_over_those_of_a_new_optimizer():
     optimizer = sgd(9.0, 9.0)
     scheduler = CurveScheduler(optimizer, CURVE)
-    scheduler.load_state_dict({"last_epoch": 5, "base_values": [0.5, 0.25]})
+    scheduler.load_state_dict({"last_epoch": 5, "base_values": {"lr": [0.5, 0.25]}})
     assert rates(optimizer) == [0.5, 0.25]
 
 
 def test_groups_that_the_checkpoint_did_not_have_keep_their_own_base():
     optimizer = sgd(9.0, 3.0)
     scheduler = CurveScheduler(optimizer, CURVE)
-    scheduler.load_state_dict({"last_epoch": 5, "base_values": [0.5]})
+    scheduler.load_state_dict({"last_epoch": 5, "base_values": {"lr": [0.5]}})
     assert rates(optimizer) == [0.5, 3.0]
 
 
 def test_bases_of_groups_that_are_gone_are_dropped():
     optimizer = sgd(9.0)
     scheduler = CurveScheduler(optimizer, CURVE)
-    scheduler.load_state_dict({"last_epoch": 5, "base_values": [0.5, 0.1]})
+    scheduler.load_state_dict({"last_epoch": 5, "base_values": {"lr": [0.5, 0.1]}})
     assert scheduler.base_lrs == [0.5]
 
 
@@ -189,7 +189,7 @@ def test_a_state_without_a_position_is_an_error():
 def test_the_state_is_plain_data():
     optimizer = sgd(0.5)
     state = CurveScheduler(optimizer, CURVE).state_dict()
-    assert state == {"last_epoch": 0, "base_values": [0.5], "curve": repr(CURVE)}
+    assert state == {"last_epoch": 0, "base_values": {"lr": [0.5]}, "curve": repr(CURVE)}
 
 
 def test_a_rate_written_before_the_first_update_is_the_new_base():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast, final
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias, cast, final
 
 from typing_extensions import Required, TypedDict
 
@@ -24,11 +24,29 @@ __all__ = [
     "LRSchedulerConfigBase",
     "LRSchedulerEntry",
     "LRSchedulerMetadata",
+    "Track",
+    "TrackScheduleConfigBase",
     "lr_scheduler_registry",
 ]
 
 Curve: TypeAlias = Callable[[int], float]
 """A pure function: index of the optimizer update, from 0 -> factor on the base value."""
+
+
+class Track(NamedTuple):
+    """How one hyperparameter of some parameter groups moves over a run."""
+
+    hyperparameter: str
+    """Its name in a group, such as `lr` or `weight_decay`; `betas.0` is the first of a tuple."""
+
+    curve: Curve
+    """Index of the update, from 0 -> factor or value."""
+
+    kind: Literal["factor", "value"] = "factor"
+    """Whether the curve multiplies what the group began with, or is the value itself."""
+
+    group: str | None = None
+    """The name of the group that is meant; `None`: every group that no other track names."""
 
 
 class LRSchedulerMetadata(TypedDict, total=False):
@@ -157,7 +175,38 @@ LRSchedulerConfig: TypeAlias = Annotated[LRSchedulerConfigBase, lr_scheduler_reg
 """The type of a field that holds any registered scheduler config."""
 
 
-class CurveScheduleConfigBase(LRSchedulerConfigBase):
+class TrackScheduleConfigBase(LRSchedulerConfigBase):
+    """A schedule of one or more hyperparameters, each along a curve: write `tracks`.
+
+    The one driver moves all of them with each update of the optimizer. A schedule of the learning
+    rate alone derives from `CurveScheduleConfigBase`.
+    """
+
+    @abstractmethod
+    def tracks(self, run: RunLength) -> tuple[Track, ...]:
+        """What moves, and how, in a run of this length.
+
+        Args:
+            run: The length of the run; ask of it only what the schedule needs.
+
+        Raises:
+            ScheduleError: The schedule makes no sense for this run, or its length is unknown.
+        """
+
+    def metadata(self) -> LRSchedulerMetadata:
+        """A curve moves with every update of the optimizer, and looks at no metric."""
+        return {"interval": "step", "frequency": 1, "monitor": None, "reduce_on_plateau": False}
+
+    @final
+    def create_scheduler_impl(self, optimizer: Optimizer, lightning_module: Any, /) -> LRScheduler:
+        """Resolve the curves for this run and give them to the driver."""
+        from nshtrainer.lr_scheduler.driver import CurveScheduler
+        from nshtrainer.lr_scheduler.plan import Plan
+
+        return CurveScheduler(optimizer, Plan.of_config(self, run_length_of(lightning_module)))
+
+
+class CurveScheduleConfigBase(TrackScheduleConfigBase):
     """A schedule that is a curve: write `curve`, and the one driver does the rest.
 
     The factor multiplies the rate of every parameter group, with each update of the optimizer.
@@ -186,18 +235,6 @@ class CurveScheduleConfigBase(LRSchedulerConfigBase):
             ScheduleError: The schedule makes no sense for this run, or its length is unknown.
         """
 
-    def metadata(self) -> LRSchedulerMetadata:
-        """A curve moves with every update of the optimizer, and looks at no metric."""
-        return {"interval": "step", "frequency": 1, "monitor": None, "reduce_on_plateau": False}
-
-    @final
-    def create_scheduler_impl(self, optimizer: Optimizer, lightning_module: Any, /) -> LRScheduler:
-        """Resolve the curve for this run and give it to the driver."""
-        from nshtrainer.lr_scheduler.driver import CurveScheduler
-
-        curve = self.curve(run_length_of(lightning_module))
-        return CurveScheduler(optimizer, curve, label=self._label(curve))
-
-    def _label(self, curve: Curve) -> str:
-        """The name of a resolved curve in checkpoints: its own repr, or that of the config."""
-        return repr(curve) if hasattr(curve, "__dataclass_fields__") else repr(self)
+    def tracks(self, run: RunLength) -> tuple[Track, ...]:
+        """The learning rate of every group, along the curve."""
+        return (Track("lr", self.curve(run)),)

@@ -1,14 +1,14 @@
-"""The one torch scheduler: it drives any curve.
+"""The one torch scheduler: it drives any curve, of any hyperparameter.
 
-Its state is the position, the base value of each group, and the name of the curve. A value is
+Its state is the position, the base values of each group, and the name of the curves. A value is
 always `base * curve(position)`; it is never inferred from what stands in a group.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,10 @@ from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
 from nshtrainer.exceptions import NshtrainerWarning, ScheduleError
+from nshtrainer.lr_scheduler.clock import Clock
+from nshtrainer.lr_scheduler.hyperparameters import Place, find
+from nshtrainer.lr_scheduler.plan import Plan
+from nshtrainer.lr_scheduler.run_length import RunLength
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -38,24 +42,45 @@ class _Cohort:
     """The groups of one base value: they share the product, and the very object written last."""
 
     base: float
-    written: float
-    watched: list[Group]
-    others: list[Group]
+    written: float = 0.0
+    watched: list[Group] = field(default_factory=list[Group])
+    others: list[Group] = field(default_factory=list[Group])
+
+    def settle(self, place: Place) -> None:
+        """Watch some of many groups; all that are written otherwise than by assignment."""
+        tall = [group for group in self.watched if place.needs_care(group)]
+        if len(tall) < len(self.watched):
+            self.watched.sort(key=lambda group: not place.needs_care(group))
+            watched = max(_WATCHED, len(tall))
+            self.watched, self.others = self.watched[:watched], self.watched[watched:]
+
+
+@dataclass(slots=True)
+class _Movement:
+    """One curve of one hyperparameter, and the groups that follow it."""
+
+    place: Place
+    key: str
+    call: Callable[[int], float]
+    cohorts: dict[float, _Cohort]
 
 
 class CurveScheduler(LRScheduler):
-    """Writes `base * curve(position)` into the `lr` of every parameter group.
+    """Writes `base * curve(position)` into every parameter group, for each scheduled value.
 
-    The base of a group is its `initial_lr` where a scheduler stood before, else its `lr`. A rate
-    that somebody else writes before the first update (a finder, a tuner) becomes the base; a later
-    one is overwritten, with a warning (of more than 32 groups with the same base, the first 32 are
-    watched for it). Groups that are added during the run are scheduled as well. A tensor-valued
-    rate is filled in place.
+    The base of a rate is its `initial_lr` where a scheduler stood before, else its `lr`; that of
+    another hyperparameter likewise. A value that somebody else writes before the first update (a
+    finder, a tuner) becomes the base; a later one is overwritten, with a warning (of more than 32
+    groups with the same base, the first 32 are watched for it). Groups that are added during the
+    run are scheduled as well. A tensor-valued rate is filled in place.
 
     Args:
         optimizer: The optimizer to drive.
-        curve: Index of the update, from 0 -> factor.
-        label: The name of the curve in checkpoints; a resumed run whose name differs is told so.
+        plan: What each group has before it; or one curve for the rates of all groups.
+        label: The name of that curve in checkpoints; a resumed run whose name differs is told so.
+
+    Raises:
+        ScheduleError: The plan names a group or a hyperparameter that the optimizer does not have.
 
     >>> import torch
     >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.5)
@@ -68,18 +93,22 @@ class CurveScheduler(LRScheduler):
     """
 
     @override
-    def __init__(self, optimizer: Optimizer, curve: Curve, *, label: str | None = None) -> None:
+    def __init__(
+        self, optimizer: Optimizer, plan: Plan | Curve, *, label: str | None = None
+    ) -> None:
         # Not the base's `__init__`: it wraps `optimizer.step`, which a compiled step does not
         # survive, and scales from what stands in the group.
         self.optimizer = optimizer
         self.last_epoch = 0
-        self._call = curve if isinstance(curve, FunctionType) else curve.__call__
-        self._label = label or repr(curve)
-        self._bases: list[float] = []
-        self._cohorts: list[_Cohort] = []
+        self._plan = plan if isinstance(plan, Plan) else Plan.of_curve(plan, RunLength(), label)
+        self._bases: dict[str, list[float | None]] = {"lr": []}
+        self._movements: list[_Movement] = []
         self._groups: list[Group] = []
         self._planned = 0
         self._write()
+        self._plan.check_names(optimizer.param_groups)
+        time = self._plan.run.total_time
+        self._clock = None if time is None else Clock(time)
         self._listen()
 
     # -- moving --------------------------------------------------------------------------------
@@ -90,54 +119,83 @@ class CurveScheduler(LRScheduler):
         groups = self.optimizer.param_groups
         if groups is not self._groups or len(groups) != self._planned:
             self._catch_up()
+        if self._clock is not None and epoch is None:
+            epoch = self._clock.position(groups)
         self.last_epoch = position = self.last_epoch + 1 if epoch is None else epoch
-        factor = self._call(position)
-        for cohort in self._cohorts:
-            written = cohort.written
-            cohort.written = value = cohort.base * factor
-            for group in cohort.watched:
-                if group["lr"] is written:
-                    group["lr"] = value
-                else:
-                    self._set(group, value, written)
-            for group in cohort.others:
-                group["lr"] = value
+        for movement in self._movements:
+            key, factor = movement.key, movement.call(position)
+            for cohort in movement.cohorts.values():
+                written = cohort.written
+                cohort.written = value = cohort.base * factor
+                for group in cohort.watched:
+                    if group[key] is written:
+                        group[key] = value
+                    else:
+                        self._set(movement.place, group, value, written)
+                for group in cohort.others:
+                    group[key] = value
 
-    def _set(self, group: Group, value: float, written: float) -> None:
+    def _set(self, place: Place, group: Group, value: float, written: float) -> None:
         """Write where what stands is not ours: a tensor, a loaded copy, a foreign value."""
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(value)
-            return
-        if group["lr"] != written:
+        standing = place.get(group)
+        if not isinstance(standing, Tensor) and standing != written:
             warnings.warn(
-                f"the learning rate {group['lr']!r} that was written into a parameter group during "
-                f"the run is overwritten by the schedule ({self._label}); to change the rate, "
-                "change the config, or write it before the first update",
+                f"the {place} {standing!r} that was written into a parameter group during the run "
+                f"is overwritten by the schedule ({self._plan.label}); to change it, change the "
+                "config, or write it before the first update",
                 NshtrainerWarning,
                 stacklevel=3,
             )
-        group["lr"] = value
+        place.set(group, value)
 
     def _write(self) -> None:
         """Plan anew from the live groups, and write the values of this position."""
         groups = self.optimizer.param_groups
+        movements: dict[Hashable, _Movement] = {}
         for index, group in enumerate(groups):
-            if index == len(self._bases):
-                self._bases.append(float(group.get("initial_lr", group["lr"])))
-            group["initial_lr"] = self._bases[index]
-        factor = self._call(self.last_epoch)
-        self._cohorts = list(_cohorts(groups, self._bases, factor))
-        for cohort in self._cohorts:
-            for group in cohort.watched + cohort.others:
-                self._set(group, cohort.written, group["lr"])
+            for movement, base in self._tracks_of(index, group, movements):
+                cohort = movement.cohorts.setdefault(base, _Cohort(base))
+                cohort.watched.append(group)
+        self._movements = list(movements.values())
+        for movement in self._movements:
+            factor = movement.call(self.last_epoch)
+            for cohort in movement.cohorts.values():
+                cohort.written = cohort.base * factor
+                for group in cohort.watched:
+                    movement.place.set(group, cohort.written)
+                cohort.settle(movement.place)
         self._groups = groups
         # The first step has to look at what others wrote before it: no plan is good enough.
         self._planned = len(groups) if self.last_epoch else -1
 
+    def _tracks_of(
+        self, index: int, group: Group, movements: dict[Hashable, _Movement]
+    ) -> Iterator[tuple[_Movement, float]]:
+        """The movements of a group, newly made where no other group has them, and its bases."""
+        base_lr = self._base(index, group, find(group, "lr"))
+        for track in self._plan.tracks(group, base_lr):
+            place = find(group, track.hyperparameter)
+            base = 1.0 if track.kind == "value" else self._base(index, group, place)
+            key = place, _identity(track.curve)
+            if key not in movements:
+                movements[key] = _Movement(place, place.key, _callable(track.curve), {})
+            yield movements[key], base
+
+    def _base(self, index: int, group: Group, place: Place) -> float:
+        """The value that a group began with, noted where torch notes it, too."""
+        bases = self._bases.setdefault(str(place), [])
+        bases.extend([None] * (index + 1 - len(bases)))
+        noted = f"initial_{place}"
+        base = bases[index]
+        if base is None:
+            base = bases[index] = float(group.get(noted, place.get(group)))
+        group[noted] = base
+        return base
+
     def _catch_up(self) -> None:
         """Before the first step, after `load_state_dict`, and when a group was added."""
         if self.last_epoch == 0:
-            self._take_first_rates()
+            self._take_first_values()
             self._before_update.remove()
         self._write()
         self._planned = len(self._groups)
@@ -146,26 +204,39 @@ class CurveScheduler(LRScheduler):
 
     def _listen(self) -> None:
         """Hear of the first update and of loaded states, without keeping this scheduler alive."""
-        first, loaded = WeakMethod(self._take_first_rates), WeakMethod(self._write)
+        first, loaded = WeakMethod(self._before_first_update), WeakMethod(self._write)
         self._before_update = self.optimizer.register_step_pre_hook(partial(_call, first))
         self.optimizer.register_load_state_dict_post_hook(partial(_call, loaded))
 
-    def _take_first_rates(self) -> None:
-        """A rate that somebody else wrote before the first update is the new base.
+    def _before_first_update(self) -> None:
+        if self._clock is not None:
+            self._clock.start()
+        self._take_first_values()
+
+    def _take_first_values(self) -> None:
+        """A value that somebody else wrote before the first update is the new base.
 
         Where `initial_lr` changed as well, another scheduler drives the optimizer for now (a
         learning-rate finder does), and nothing is touched.
         """
         groups = self.optimizer.param_groups
+        rates = self._bases["lr"]
         if self.last_epoch or any(
-            g.get("initial_lr", b) != b for g, b in zip(groups, self._bases, strict=False)
+            g.get("initial_lr", b) != b for g, b in zip(groups, rates, strict=False)
         ):
             return
-        factor = self._call(0)
-        for index, (group, base) in enumerate(zip(groups, self._bases, strict=False)):
-            # A tensor compares with a number in the tensor's own precision.
-            if group["lr"] != base * factor:
-                self._bases[index] = float(group["lr"])
+        for movement in self._movements:
+            bases = self._bases.get(str(movement.place), [])
+            written = {
+                id(group): cohort.written
+                for cohort in movement.cohorts.values()
+                for group in cohort.watched + cohort.others
+            }
+            for index, group in enumerate(groups[: len(bases)]):
+                standing = movement.place.get(group)
+                # A tensor compares with a number in the tensor's own precision.
+                if id(group) in written and standing != written[id(group)]:
+                    bases[index] = float(standing)
         self._write()
 
     # -- state ---------------------------------------------------------------------------------
@@ -173,11 +244,14 @@ class CurveScheduler(LRScheduler):
     @override
     def state_dict(self) -> dict[str, Any]:
         """The position, the base of each group and the name of the curve: plain data."""
-        return {
+        state: dict[str, Any] = {
             "last_epoch": self.last_epoch,
-            "base_values": list(self._bases),
-            "curve": self._label,
+            "base_values": {name: list(bases) for name, bases in self._bases.items()},
+            "curve": self._plan.label,
         }
+        if self._clock is not None:
+            state["elapsed"] = self._clock.elapsed
+        return state
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -190,31 +264,33 @@ class CurveScheduler(LRScheduler):
             ScheduleError: The state has no position.
         """
         self.last_epoch = _position(state_dict)
-        bases = state_dict.get("base_values", state_dict.get("base_lrs", ()))
-        self._bases[: len(bases)] = map(float, bases)
-        del self._bases[len(self.optimizer.param_groups) :]
-        saved = state_dict.get("curve", self._label)
-        if saved != self._label:
+        for name, bases in _saved_bases(state_dict).items():
+            own = self._bases.setdefault(name, [])
+            own[: len(bases)] = bases
+            del own[len(self.optimizer.param_groups) :]
+        if self._clock is not None:
+            self._clock.elapsed = float(state_dict.get("elapsed", 0.0))
+        saved, label = state_dict.get("curve"), self._plan.label
+        self._write()
+        if saved not in (None, label):
             warnings.warn(
                 f"the schedule has changed: the checkpoint was written under {saved}, and the run "
-                f"goes on at step {self.last_epoch} under {self._label}",
+                f"goes on at step {self.last_epoch} under {self._plan.label}",
                 NshtrainerWarning,
                 stacklevel=2,
             )
-        self._write()
 
     # -- looking -------------------------------------------------------------------------------
 
     @property
     def base_lrs(self) -> list[float]:  # type: ignore[override]
         """The base rate of each group."""
-        return list(self._bases)
+        return [float(base or 0.0) for base in self._bases["lr"]]
 
     @override
     def get_lr(self) -> list[float | Tensor]:
-        """The values of this position, one a group."""
-        factor = self._call(self.last_epoch)
-        return [base * factor for base in self._bases]
+        """The rates of this position, one a group."""
+        return self.get_last_lr()
 
     @override
     def get_last_lr(self) -> list[float | Tensor]:
@@ -222,18 +298,21 @@ class CurveScheduler(LRScheduler):
         return [float(group["lr"]) for group in self.optimizer.param_groups]
 
     def __repr__(self) -> str:
-        return f"CurveScheduler({self._label}, position={self.last_epoch})"
+        return f"CurveScheduler({self._plan.label}, position={self.last_epoch})"
 
 
-def _cohorts(groups: list[Group], bases: list[float], factor: float) -> Iterator[_Cohort]:
-    by_base: dict[float, list[Group]] = {}
-    for group, base in zip(groups, bases, strict=True):
-        by_base.setdefault(base, []).append(group)
-    for base, members in by_base.items():
-        # Tensors are filled in place, so they have to be looked at.
-        members.sort(key=lambda group: not isinstance(group["lr"], Tensor))
-        watched = max(_WATCHED, sum(isinstance(group["lr"], Tensor) for group in members))
-        yield _Cohort(base, base * factor, members[:watched], members[watched:])
+def _callable(curve: Curve) -> Curve:
+    """What is called for a value, without a detour over the class."""
+    return curve if isinstance(curve, FunctionType) else curve.__call__
+
+
+def _identity(curve: Curve) -> Hashable:
+    """Curves that are equal are computed once."""
+    try:
+        hash(curve)
+    except TypeError:
+        return id(curve)
+    return curve
 
 
 def _call(method: WeakMethod[Any], *_: object) -> None:
@@ -249,3 +328,10 @@ def _position(state: dict[str, Any]) -> int:
     raise ScheduleError(
         f"this state of a scheduler has no position (last_epoch): its keys are {sorted(state)}"
     )
+
+
+def _saved_bases(state: Mapping[str, Any]) -> dict[str, list[float | None]]:
+    """The base values in a state: ours, or the rates in that of a scheduler of torch's."""
+    if "base_values" in state:
+        return state["base_values"]
+    return {"lr": [float(rate) for rate in state.get("base_lrs", ())]}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, field
 from decimal import Decimal
 from importlib import import_module
 from types import UnionType
 from typing import TYPE_CHECKING, Any
+
+from typing_extensions import Self
 
 from nshtrainer.exceptions import RunLengthError, ScheduleError
 
@@ -23,6 +26,10 @@ ADAPTERS: dict[str, str] = {
 """Package that defines the class of a trainer or a module -> what reads its run length."""
 
 
+TICKS = 1_000_000
+"""Positions of a schedule in a run whose length is a time."""
+
+
 @dataclass(frozen=True)
 class RunLength:
     """The length of a training run, as far as it is known.
@@ -34,6 +41,10 @@ class RunLength:
         total_steps: Updates of the optimizer in the whole run, 1 or more. `None`: unknown.
         steps_per_epoch: Updates in one epoch: a number, or one number an epoch of which the last
             repeats. `None`: unknown.
+        total_time: Seconds that the run may take, where that is its length. Positions of a schedule
+            are then ticks of the clock, a million in all, and `total_steps` is their number.
+        samples_per_step: Samples in one update, over all devices and accumulated batches.
+        tokens_per_step: Tokens in one update, likewise.
         shortened: Why the run is shorter than it is meant to be, such as `fast_dev_run`.
         primary_metric: The metric of a schedule that names none.
         plateau_problem: Why a reduce-on-plateau scheduler would be fed wrongly here.
@@ -44,7 +55,7 @@ class RunLength:
             It is filled in from the optimizer as well.
 
     Raises:
-        ScheduleError: A length is not a positive number.
+        ScheduleError: A length is not a positive number; steps and a time are given together.
 
     >>> RunLength(total_steps=1000, steps_per_epoch=100).steps_in_epochs(3)
     300
@@ -54,6 +65,9 @@ class RunLength:
 
     total_steps: int | None = None
     steps_per_epoch: float | tuple[float, ...] | None = None
+    total_time: float | None = field(default=None, kw_only=True)
+    samples_per_step: float | None = field(default=None, kw_only=True)
+    tokens_per_step: float | None = field(default=None, kw_only=True)
     shortened: str | None = field(default=None, kw_only=True)
     primary_metric: MetricConfig | None = field(default=None, kw_only=True)
     plateau_problem: str | None = field(default=None, kw_only=True)
@@ -64,12 +78,44 @@ class RunLength:
     def __post_init__(self) -> None:
         if isinstance(self.steps_per_epoch, list):
             object.__setattr__(self, "steps_per_epoch", tuple(self.steps_per_epoch))
+        if self.total_time is not None:
+            if self.total_steps is not None:
+                raise ScheduleError("the run has total_steps and total_time; give one of them")
+            object.__setattr__(self, "total_steps", TICKS)
         if self.total_steps is not None:
-            _check("total_steps", self.total_steps, int)
+            _check("total_steps", self.total_steps, int, least=1)
         if self.steps_per_epoch == ():
             raise ScheduleError("steps_per_epoch must have at least one number")
         for number in _as_tuple(self.steps_per_epoch):
-            _check("steps_per_epoch", number, int | float)
+            _check("steps_per_epoch", number, int | float, least=1)
+        for name in ("total_time", "samples_per_step", "tokens_per_step"):
+            if getattr(self, name) is not None:
+                _check(name, getattr(self, name), int | float)
+
+    def but(self, **changes: Any) -> Self:
+        """The same run with some values changed, without a look at the others."""
+        other = copy.copy(self)
+        vars(other).update(changes)
+        return other
+
+    def part(self, steps: int) -> Self:
+        """A part of the run, as a schedule sees it for which the part is the whole.
+
+        Args:
+            steps: How long it is; 0 stands for not known.
+        """
+        changes: dict[str, Any] = {"total_steps": steps or None}
+        if self.total_time is not None and self.total_steps:
+            changes["total_time"] = self.total_time * steps / self.total_steps
+        return self.but(**changes)
+
+    def by_time(self) -> Self | None:
+        """The run with the time that it may take as its length, where a trainer limits it so."""
+        return None
+
+    def known(self) -> RunLength:
+        """What is known by now, as a plain value."""
+        return self
 
     def steps_in_epochs(self, epochs: float) -> int | None:
         """Updates in the first `epochs` epochs, rounded up; `None` where nobody knows.
@@ -114,11 +160,13 @@ def _as_tuple(lengths: float | tuple[float, ...] | None) -> tuple[float, ...]:
     return () if lengths is None else lengths if isinstance(lengths, tuple) else (lengths,)
 
 
-def _check(name: str, number: object, kind: type | UnionType) -> None:
+def _check(name: str, number: object, kind: type | UnionType, *, least: int = 0) -> None:
     if isinstance(number, bool) or not isinstance(number, kind):
-        raise ScheduleError(f"{name} must be a number of steps, not {number!r}")
+        whole = "a whole number" if kind is int else "a number"
+        raise ScheduleError(f"{name} must be {whole}, not {number!r}")
     if not 0 < number < math.inf:  # type: ignore[operator]
-        raise ScheduleError(f"{name} must be at least 1 and finite, not {number!r}")
+        floor = f"at least {least}" if least else "above 0"
+        raise ScheduleError(f"{name} must be {floor} and finite, not {number!r}")
 
 
 def run_length_of(source: Any) -> RunLength:

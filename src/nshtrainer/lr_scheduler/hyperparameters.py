@@ -1,0 +1,92 @@
+"""Where a hyperparameter lies in a parameter group of an optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
+
+from torch import Tensor
+
+from nshtrainer.exceptions import ScheduleError
+
+__all__ = ["Place", "find"]
+
+Group = dict[str, Any]
+
+
+class Place(NamedTuple):
+    """A key of a group, and an index where a tuple lies there.
+
+    >>> group = {"betas": (0.9, 0.999)}
+    >>> place = find(group, "betas.0")
+    >>> place.set(group, 0.5)
+    >>> str(place), group
+    ('betas.0', {'betas': (0.5, 0.999)})
+    """
+
+    key: str
+    index: int | None = None
+
+    def get(self, group: Mapping[str, Any]) -> Any:
+        """What stands there: a number, or a tensor with one."""
+        return group[self.key] if self.index is None else group[self.key][self.index]
+
+    def set(self, group: Group, value: float) -> None:
+        """Write a number; a tensor is filled in place, as a compiled step needs it."""
+        standing = self.get(group)
+        if isinstance(standing, Tensor):
+            standing.fill_(value)
+        elif self.index is None:
+            group[self.key] = value
+        else:
+            values = list(group[self.key])
+            values[self.index] = value
+            group[self.key] = tuple(values)
+
+    def needs_care(self, group: Mapping[str, Any]) -> bool:
+        """Whether an assignment to the key alone would be wrong."""
+        return self.index is not None or isinstance(group[self.key], Tensor)
+
+    def __str__(self) -> str:
+        return self.key if self.index is None else f"{self.key}.{self.index}"
+
+
+def find(group: Mapping[str, Any], name: str) -> Place:
+    """The place of a hyperparameter.
+
+    Args:
+        group: A parameter group of an optimizer.
+        name: A key such as `lr`, or a key and an index such as `betas.0`. `momentum` is `betas.0`
+            where there is no other: the momentum of Adam.
+
+    Raises:
+        ScheduleError: The group has no number there; the message lists where it has some.
+    """
+    if name == "momentum" and name not in group:
+        name = "betas.0"
+    known = dict(_places(group))
+    if name not in known:
+        raise ScheduleError(
+            f"the optimizer has no hyperparameter {name!r} that could be scheduled (it has: "
+            f"{', '.join(known)})"
+        )
+    return known[name]
+
+
+def _places(group: Mapping[str, Any]) -> list[tuple[str, Place]]:
+    found: list[Place] = []
+    for key, value in group.items():
+        if key == "params" or key.startswith("initial_"):
+            continue
+        if isinstance(value, (tuple, list)):
+            items = cast("list[Any]", value)
+            found += [Place(key, i) for i, item in enumerate(items) if _is_number(item)]
+        elif _is_number(value):
+            found.append(Place(key))
+    return [(str(place), place) for place in found]
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return value.numel() == 1 and value.is_floating_point()
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

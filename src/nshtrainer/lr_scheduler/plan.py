@@ -1,0 +1,123 @@
+"""What a schedule has in store for each parameter group, resolved for one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nshtrainer.exceptions import RunLengthError, ScheduleError
+from nshtrainer.lr_scheduler.base import Track
+
+if TYPE_CHECKING:
+    from nshtrainer.lr_scheduler.base import Curve, TrackScheduleConfigBase
+    from nshtrainer.lr_scheduler.run_length import RunLength
+
+__all__ = ["Plan"]
+
+Group = Mapping[str, Any]
+
+
+class Plan:
+    """The tracks of each parameter group.
+
+    A schedule is resolved once for each base rate, since a rate named outright is another factor of
+    each, and again for groups that are added during the run.
+
+    Args:
+        resolve: The length of the run, as one group sees it -> the tracks of all groups.
+        run: The length of the run.
+        label: What the schedule is called where its curves have no name of their own.
+    """
+
+    def __init__(
+        self, resolve: Callable[[RunLength], Sequence[Track]], run: RunLength, label: str
+    ) -> None:
+        self._resolve = resolve
+        self._label = label
+        self._tracks: dict[tuple[float, float | None], Sequence[Track]] = {}
+        self.run = run
+
+    @classmethod
+    def of_config(cls, config: TrackScheduleConfigBase, run: RunLength) -> Plan:
+        """The plan of a config."""
+        return cls(config.tracks, run, repr(config))
+
+    @classmethod
+    def of_curve(cls, curve: Curve, run: RunLength, label: str | None) -> Plan:
+        """The plan of a curve for the learning rate of every group."""
+        return cls(lambda _: (Track("lr", curve),), run, label or repr(curve))
+
+    def tracks(self, group: Group, base_lr: float) -> Iterable[Track]:
+        """What moves in a group, and how.
+
+        Args:
+            group: The parameter group.
+            base_lr: The rate that it began with.
+
+        Raises:
+            ScheduleError: The schedule makes no sense for this run and this rate.
+        """
+        tracks, name = self._tracks_for(base_lr, _beta2(group)), group.get("name")
+        own = {track.hyperparameter for track in tracks if name and track.group == name}
+        for track in tracks:
+            if track.group is None:
+                if track.hyperparameter not in own:
+                    yield track
+            elif track.group == name:
+                yield track
+
+    def check_names(self, groups: Iterable[Group]) -> None:
+        """Every group that a track names must be there.
+
+        Raises:
+            ScheduleError: One is not; the message lists those that are.
+        """
+        names = {group["name"] for group in groups if group.get("name")}
+        tracks = [track for tracks in self._tracks.values() for track in tracks]
+        for wanted in [track.group for track in tracks if track.group is not None]:
+            if wanted not in names:
+                known = ", ".join(sorted(names)) or "none has a name"
+                raise ScheduleError(
+                    f"the schedule names a parameter group {wanted!r}, which the optimizer does "
+                    f"not have (its groups: {known})"
+                )
+
+    @property
+    def label(self) -> str:
+        """The name of the resolved schedule in checkpoints: another run length is another name."""
+        if not self._tracks:
+            return self._label
+        texts = dict.fromkeys(
+            self._text(track) for tracks in self._tracks.values() for track in tracks
+        )
+        return "; ".join(texts)
+
+    def _text(self, track: Track) -> str:
+        named = hasattr(track.curve, "__dataclass_fields__")
+        text = repr(track.curve) if named else self._label
+        where = f"{track.group}/" if track.group else ""
+        what = where + track.hyperparameter
+        return text if what == "lr" else f"{what}: {text}"
+
+    def _tracks_for(self, base_lr: float, beta2: float | None) -> Sequence[Track]:
+        key = base_lr, beta2
+        if key not in self._tracks:
+            self._tracks[key] = self._resolved(self.run.but(base_lr=base_lr, beta2=beta2))
+        return self._tracks[key]
+
+    def _resolved(self, run: RunLength) -> Sequence[Track]:
+        try:
+            tracks = self._resolve(run)
+        except RunLengthError:
+            # What cannot be said in steps may be said in time, where the run is limited by it.
+            timed = run.by_time()
+            if timed is None:
+                raise
+            run, tracks = timed, self._resolve(timed)
+        self.run = run.known()
+        return tracks
+
+
+def _beta2(group: Group) -> float | None:
+    betas = group.get("betas")
+    return float(betas[-1]) if betas is not None else None
