@@ -33,7 +33,7 @@ __all__ = ["CurveScheduler"]
 
 Group = dict[str, Any]
 
-_WATCHED = 32
+_WATCHED = 16
 """Of more groups than this with the same base, the rest is written without looking."""
 
 
@@ -70,8 +70,8 @@ class CurveScheduler(LRScheduler):
 
     The base of a rate is its `initial_lr` where a scheduler stood before, else its `lr`; that of
     another hyperparameter likewise. A value that somebody else writes before the first update (a
-    finder, a tuner) becomes the base; a later one is overwritten, with a warning (of more than 32
-    groups with the same base, the first 32 are watched for it). Groups that are added during the
+    finder, a tuner) becomes the base; a later one is overwritten, with a warning (of more than 16
+    groups with the same base, the first 16 are watched for it). Groups that are added during the
     run are scheduled as well. A tensor-valued rate is filled in place.
 
     Args:
@@ -103,6 +103,7 @@ class CurveScheduler(LRScheduler):
         self._plan = plan if isinstance(plan, Plan) else Plan.of_curve(plan, RunLength(), label)
         self._bases: dict[str, list[float | None]] = {"lr": []}
         self._movements: list[_Movement] = []
+        self._lines: list[tuple[str, Curve, list[_Cohort], Place]] = []
         self._groups: list[Group] = []
         self._planned = 0
         self._write()
@@ -122,16 +123,16 @@ class CurveScheduler(LRScheduler):
         if self._clock is not None and epoch is None:
             epoch = self._clock.position(groups)
         self.last_epoch = position = self.last_epoch + 1 if epoch is None else epoch
-        for movement in self._movements:
-            key, factor = movement.key, movement.call(position)
-            for cohort in movement.cohorts.values():
+        for key, call, cohorts, place in self._lines:
+            factor = call(position)
+            for cohort in cohorts:
                 written = cohort.written
                 cohort.written = value = cohort.base * factor
                 for group in cohort.watched:
                     if group[key] is written:
                         group[key] = value
                     else:
-                        self._set(movement.place, group, value, written)
+                        self._set(place, group, value, written)
                 for group in cohort.others:
                     group[key] = value
 
@@ -164,6 +165,9 @@ class CurveScheduler(LRScheduler):
                 for group in cohort.watched:
                     movement.place.set(group, cohort.written)
                 cohort.settle(movement.place)
+        self._lines = [
+            (m.place.key, m.call, list(m.cohorts.values()), m.place) for m in self._movements
+        ]
         self._groups = groups
         # The first step has to look at what others wrote before it: no plan is good enough.
         self._planned = len(groups) if self.last_epoch else -1
