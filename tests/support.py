@@ -84,7 +84,16 @@ def _simple_curves() -> list[Any]:
     curves = [
         cls for cls in lr_scheduler_registry.values() if issubclass(cls, CurveScheduleConfigBase)
     ]
-    return [cls for cls in curves if "schedules" in cls.__module__]
+    return [
+        cls
+        for cls in curves
+        if "schedules" in cls.__module__
+        and not any(_mentions_schedules(field.annotation) for field in cls.model_fields.values())
+    ]
+
+
+def _mentions_schedules(kind: Any) -> bool:
+    return kind is LRSchedulerConfigBase or any(map(_mentions_schedules, get_args(kind)))
 
 
 def _of_annotated(kind: Any, notes: tuple[Any, ...], longest: int) -> st.SearchStrategy[Any]:

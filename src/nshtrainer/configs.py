@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.schedules.drawn import *
     from nshtrainer.lr_scheduler.schedules.horizonless import *
     from nshtrainer.lr_scheduler.schedules.stepped import *
+    from nshtrainer.lr_scheduler.schedules.torch_cycles import *
+    from nshtrainer.lr_scheduler.schedules.torch_nested import *
+    from nshtrainer.lr_scheduler.schedules.torchs import *
     from nshtrainer.lr_scheduler.schedules.warmup_cosine import *
     from nshtrainer.metric import *
     from nshtrainer.optimizer.base import *
@@ -51,6 +54,9 @@ _MODULES = (
     "nshtrainer.lr_scheduler.schedules.horizonless",
     "nshtrainer.lr_scheduler.schedules.stepped",
     "nshtrainer.lr_scheduler.schedules.drawn",
+    "nshtrainer.lr_scheduler.schedules.torchs",
+    "nshtrainer.lr_scheduler.schedules.torch_cycles",
+    "nshtrainer.lr_scheduler.schedules.torch_nested",
     "nshtrainer.lr_scheduler.compose",
     "nshtrainer.lr_scheduler.plateau",
     "nshtrainer.trainer_config",

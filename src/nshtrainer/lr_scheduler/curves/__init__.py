@@ -35,6 +35,13 @@ from nshtrainer.lr_scheduler.curves.shapes import (
     Shape,
     SquareShape,
 )
+from nshtrainer.lr_scheduler.curves.torchs import (
+    Epochs,
+    Geometric,
+    OneCycle,
+    Staircase,
+    Triangles,
+)
 from nshtrainer.lr_scheduler.curves.warmup_cosine import LinearWarmupCosine
 
 __all__ = [
@@ -43,12 +50,15 @@ __all__ = [
     "CosineShape",
     "Curve",
     "Decay",
+    "Epochs",
     "Exponential",
+    "Geometric",
     "Interpolation",
     "InverseSqrt",
     "LinearShape",
     "LinearWarmupCosine",
     "MultiStep",
+    "OneCycle",
     "Override",
     "Phase",
     "Piecewise",
@@ -60,6 +70,8 @@ __all__ = [
     "Shape",
     "SquareShape",
     "StableDecay",
+    "Staircase",
+    "Triangles",
     "WarmRestarts",
     "Warmup",
     "phases_of",
