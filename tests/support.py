@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
+from hypothesis import reject
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -24,8 +25,10 @@ from nshtrainer.lr_scheduler import (
     lr_scheduler_registry,
 )
 from nshtrainer.metric import MetricConfig
+from nshtrainer.types import NonNegativeInt
 
 LONGEST = 10**9
+_ATTEMPTS = 30
 
 
 def durations(longest: int = LONGEST) -> st.SearchStrategy[Any]:
@@ -57,8 +60,17 @@ def configs_of(cls: type[BaseModel], longest: int = LONGEST) -> st.SearchStrateg
     # Only the fields that are required are always there: defaults are part of what is tested.
     required = {name: fields[name] for name in fields if cls.model_fields[name].is_required()}
     optional = {name: fields[name] for name in fields if name not in required}
-    drawn = st.fixed_dictionaries(required, optional=optional)
-    return drawn.map(build).filter(lambda config: config is not None)
+    return _first_built(st.fixed_dictionaries(required, optional=optional).map(build))
+
+
+@st.composite
+def _first_built(draw: st.DrawFn, built: st.SearchStrategy[Any]) -> Any:
+    """What could be built, within a number of attempts that no rule needs."""
+    for _ in range(_ATTEMPTS):
+        config = draw(built)
+        if config is not None:
+            return config
+    return reject()
 
 
 def _values(field: FieldInfo, longest: int) -> st.SearchStrategy[Any]:
@@ -116,6 +128,9 @@ def _of_annotated(kind: Any, notes: tuple[Any, ...], longest: int) -> st.SearchS
 
 def _of_tuple(arguments: tuple[Any, ...], longest: int) -> st.SearchStrategy[Any]:
     if arguments[-1] is Ellipsis:
+        if NonNegativeInt in arguments:  # most of these are milestones
+            numbers = st.lists(st.integers(0, longest), min_size=1, max_size=3, unique=True)
+            return numbers.map(sorted).map(tuple)
         return st.lists(_of_type(arguments[0], longest), min_size=1, max_size=3).map(tuple)
     return st.tuples(*[_of_type(argument, longest) for argument in arguments])
 

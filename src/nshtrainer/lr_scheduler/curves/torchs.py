@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -16,9 +15,13 @@ from nshtrainer.lr_scheduler.curves.shapes import CosineShape, LinearShape, Shap
 __all__ = ["Epochs", "Geometric", "OneCycle", "Staircase", "Triangles"]
 
 
+_LARGEST = 1e30
+"""A rise ends here: no rate above it is a number in single precision for long."""
+
+
 @dataclass(frozen=True)
 class Geometric:
-    """gamma^floor(t / T): one fall, or rise, every T steps; it stops at the largest number."""
+    """gamma^floor(t / T): one fall, or rise, every T steps."""
 
     gamma: float
     every: int = 1
@@ -26,9 +29,9 @@ class Geometric:
     def __call__(self, step: int) -> float:
         """The factor at an update, counted from 0."""
         try:
-            return self.gamma ** (step // self.every)
+            return min(self.gamma ** (step // self.every), _LARGEST)
         except OverflowError:
-            return sys.float_info.max
+            return _LARGEST
 
     def phases(self) -> tuple[Phase, ...]:
         """One, for ever."""

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import Self
 
 from nshtrainer.exceptions import RunLengthError
 from nshtrainer.lr_scheduler.base import (
     Curve,
-    CurveScheduleConfigBase,
     LRSchedulerConfigBase,
     LRSchedulerMetadata,
     lr_scheduler_registry,
 )
-from nshtrainer.lr_scheduler.compose import CurveConfig
+from nshtrainer.lr_scheduler.compose import CurveConfig, curve_of_part
 from nshtrainer.lr_scheduler.curves import Product, Sequence
 from nshtrainer.lr_scheduler.run_length import RunLength, run_length_of
 from nshtrainer.lr_scheduler.schedules.torchs import (
@@ -39,21 +38,6 @@ __all__ = [
 ]
 
 
-def _moves_the_rate_alone(config: LRSchedulerConfigBase) -> LRSchedulerConfigBase:
-    if not getattr(config, "cycle_momentum", False):
-        return config
-    raise PydanticCustomError(
-        "moves_momentum",
-        "{name} moves the momentum as well, which a part of another schedule cannot; write "
-        "cycle_momentum: false",
-        {"name": config.name},
-    )
-
-
-PartConfig = Annotated[CurveConfig, AfterValidator(_moves_the_rate_alone)]
-"""A schedule that is a curve of the rate alone."""
-
-
 @lr_scheduler_registry.register
 class LambdaLRConfig(TorchScheduleConfigBase):
     """Torch's `LambdaLR`: a function of the count as the factor, here any schedule.
@@ -70,12 +54,12 @@ class LambdaLRConfig(TorchScheduleConfigBase):
 
     name: Literal["lambda_lr"] = "lambda_lr"
 
-    lr_lambda: PartConfig
+    lr_lambda: CurveConfig
     """The schedule."""
 
     def counted(self, run: RunLength) -> Curve:
         """The schedule itself."""
-        return _curve(self.lr_lambda, run)
+        return curve_of_part(self.lr_lambda, run)
 
 
 @lr_scheduler_registry.register
@@ -93,7 +77,7 @@ class MultiplicativeLRConfig(LRSchedulerConfigBase):
 
     name: Literal["multiplicative_lr"] = "multiplicative_lr"
 
-    lr_lambda: PartConfig
+    lr_lambda: CurveConfig
     """The schedule that gives the factor f(t) of count t, from 1."""
 
     unit: Unit = "step"
@@ -108,7 +92,7 @@ class MultiplicativeLRConfig(LRSchedulerConfigBase):
         from torch.optim.lr_scheduler import MultiplicativeLR
 
         run = run_length_of(lightning_module)
-        curve = _curve(self.lr_lambda, in_epochs(run) if self.unit == "epoch" else run)
+        curve = curve_of_part(self.lr_lambda, in_epochs(run) if self.unit == "epoch" else run)
 
         def plain(count: int) -> float:
             # Torch keeps nothing of a function in its state; of an object it keeps the attributes.
@@ -138,7 +122,7 @@ class SequentialLRConfig(TorchScheduleConfigBase):
 
     name: Literal["sequential_lr"] = "sequential_lr"
 
-    schedulers: Annotated[tuple[PartConfig, ...], Field(min_length=1)]
+    schedulers: Annotated[tuple[CurveConfig, ...], Field(min_length=1)]
     """The schedules, torch's or any other that is a curve."""
 
     milestones: Milestones
@@ -168,7 +152,7 @@ class SequentialLRConfig(TorchScheduleConfigBase):
         """The schedules, joined."""
         starts = (0, *self.milestones)
         curves = [
-            _curve(part, run.part(end - start))
+            curve_of_part(part, run.part(end - start))
             for part, (start, end) in zip(self.schedulers, pairwise(starts), strict=False)
         ]
         last = _last_curve(self.schedulers[-1], run, starts[-1])
@@ -179,18 +163,14 @@ def _counts_epochs(part: LRSchedulerConfigBase) -> bool:
     return getattr(part, "unit", "step") == "epoch"
 
 
-def _curve(part: LRSchedulerConfigBase, run: RunLength) -> Curve:
-    return cast("CurveScheduleConfigBase", part).curve(run)
-
-
 def _last_curve(part: LRSchedulerConfigBase, run: RunLength, start: int) -> Curve:
     """The last part; only where it needs an end, the run is asked for it."""
     try:
-        return _curve(part, run.part(0))
+        return curve_of_part(part, run.part(0))
     except RunLengthError:
         if run.total_steps is None or run.total_steps <= start:
             raise
-        return _curve(part, run.part(run.total_steps - start))
+        return curve_of_part(part, run.part(run.total_steps - start))
 
 
 @lr_scheduler_registry.register
@@ -211,9 +191,9 @@ class ChainedSchedulerConfig(TorchScheduleConfigBase):
 
     name: Literal["chained_scheduler"] = "chained_scheduler"
 
-    schedulers: Annotated[tuple[PartConfig, ...], Field(min_length=1)]
+    schedulers: Annotated[tuple[CurveConfig, ...], Field(min_length=1)]
     """The schedules, torch's or any other that is a curve."""
 
     def counted(self, run: RunLength) -> Product:
         """The product."""
-        return Product(tuple(_curve(part, run) for part in self.schedulers))
+        return Product(tuple(curve_of_part(part, run) for part in self.schedulers))
