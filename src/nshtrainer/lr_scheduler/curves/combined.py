@@ -16,7 +16,7 @@ from nshtrainer.lr_scheduler.curves.phases import (
     shifted,
     tiled,
 )
-from nshtrainer.lr_scheduler.curves.shapes import RISES
+from nshtrainer.lr_scheduler.curves.shapes import FALLS, RISES, Shape
 
 __all__ = ["Override", "Product", "Sequence", "Warmup"]
 
@@ -94,12 +94,18 @@ class Product:
 
 @dataclass(frozen=True)
 class Override:
-    """A curve up to a step; from its value there a straight line to `end`, which then stays."""
+    """A curve up to a step; from its value there a way down to `end`, which then stays."""
 
     curve: Curve
     start: int
     length: int
     end: float
+    shape: Shape = FALLS["linear"]
+
+    _from: float = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_from", self.curve(self.start))
 
     def __call__(self, step: int) -> float:
         """The factor at an update, counted from 0."""
@@ -107,10 +113,9 @@ class Override:
             return self.curve(step)
         if step >= self.start + self.length:
             return self.end
-        x = (step - self.start) / self.length
-        return self.end + (self.curve(self.start) - self.end) * (1.0 - x)
+        return self.end + (self._from - self.end) * self.shape((step - self.start) / self.length)
 
     def phases(self) -> tuple[Phase, ...]:
-        """Those of the curve up to the step, and the line."""
+        """Those of the curve up to the step, and the way down."""
         before = clipped(phases_of(self.curve), self.start)
         return (*before, *shifted(tiled(("cool-down", self.length)), self.start))
