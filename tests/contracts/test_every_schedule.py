@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -16,12 +17,15 @@ from tests.support import configs_of, durations
 from nshtrainer import RunLength
 from nshtrainer.configs import CurveScheduleConfigBase, lr_scheduler_registry
 from nshtrainer.exceptions import ScheduleError
+from nshtrainer.lr_scheduler.curves import phases_of
 
 CURVES = [cls for cls in lr_scheduler_registry.values() if issubclass(cls, CurveScheduleConfigBase)]
 every_curve = pytest.mark.parametrize("cls", CURVES, ids=lambda cls: cls.__name__)
 
 RUNS = st.builds(
     RunLength,
+    base_lr=st.floats(1e-6, 1e6),
+    beta2=st.floats(0, 1, exclude_max=True),
     total_steps=st.integers(1, 10**9),
     steps_per_epoch=st.one_of(
         st.integers(1, 10**6), st.lists(st.integers(1, 10**6), min_size=1, max_size=3).map(tuple)
@@ -51,6 +55,25 @@ def test_it_is_finite_and_not_negative_at_every_step(cls: Any, data: st.DataObje
         value = curve(step)
         assert math.isfinite(value)
         assert value >= 0
+
+
+@every_curve
+@given(data=st.data())
+def test_its_phases_tile_the_steps_in_order(cls: Any, data: st.DataObject):
+    run = data.draw(RUNS)
+    curve = resolved(data.draw(configs_of(cls)), run)
+    if curve is None:
+        return
+    phases = phases_of(curve)
+    assert phases[0].start == 0
+    assert all(phase.label for phase in phases)
+    for before, after in pairwise(phases):
+        assert before.end == after.start
+        assert before.start < before.end
+    end = phases[-1].end
+    if end is not None:
+        assert end > phases[-1].start
+        assert curve(end) == curve(end + data.draw(st.integers(1, 10**12)))
 
 
 @every_curve

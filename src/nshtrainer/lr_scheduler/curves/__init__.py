@@ -1,0 +1,66 @@
+"""The maths of schedules: the index of an update -> the factor on the base value.
+
+A curve is a frozen dataclass that is called with a step: pure, in closed form, defined for every
+step >= 0. `t` is the index, from 0, of the optimizer update that uses the value. Phases are
+half-open `[start, end)`: at its first update a phase has its start value, and from the end of the
+last phase on the value is the end value, exactly. A phase of length 0 is absent.
+
+Two curves are the same when they compare equal; `repr` is the name under which a checkpoint
+remembers one; `phases` says what it does when. This package imports nothing but the standard
+library.
+"""
+
+from __future__ import annotations
+
+from nshtrainer.lr_scheduler.curves.combined import Override, Product, Sequence, Warmup
+from nshtrainer.lr_scheduler.curves.cycles import WarmRestarts
+from nshtrainer.lr_scheduler.curves.phases import Curve, Phase, phases_of
+from nshtrainer.lr_scheduler.curves.plain import (
+    Constant,
+    Decay,
+    Exponential,
+    Interpolation,
+    InverseSqrt,
+    MultiStep,
+    Piecewise,
+    StableDecay,
+)
+from nshtrainer.lr_scheduler.curves.shapes import (
+    RISES,
+    CosineShape,
+    LinearShape,
+    PowerShape,
+    ReflectedExponentialShape,
+    RootShape,
+    Shape,
+    SquareShape,
+)
+from nshtrainer.lr_scheduler.curves.warmup_cosine import LinearWarmupCosine
+
+__all__ = [
+    "RISES",
+    "Constant",
+    "CosineShape",
+    "Curve",
+    "Decay",
+    "Exponential",
+    "Interpolation",
+    "InverseSqrt",
+    "LinearShape",
+    "LinearWarmupCosine",
+    "MultiStep",
+    "Override",
+    "Phase",
+    "Piecewise",
+    "PowerShape",
+    "Product",
+    "ReflectedExponentialShape",
+    "RootShape",
+    "Sequence",
+    "Shape",
+    "SquareShape",
+    "StableDecay",
+    "WarmRestarts",
+    "Warmup",
+    "phases_of",
+]

@@ -1,0 +1,174 @@
+"""Curves of one formula: constants, decays, stairs, and points."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from itertools import pairwise
+from math import sqrt
+from typing import Literal
+
+from nshtrainer.lr_scheduler.curves.phases import CONSTANT, HOLD, Phase, shifted, tiled
+from nshtrainer.lr_scheduler.curves.shapes import RISES, Shape, label_of
+
+__all__ = [
+    "Constant",
+    "Decay",
+    "Exponential",
+    "Interpolation",
+    "InverseSqrt",
+    "MultiStep",
+    "Piecewise",
+    "StableDecay",
+]
+
+
+@dataclass(frozen=True)
+class Constant:
+    """One value for ever."""
+
+    value: float = 1.0
+
+    def __call__(self, step: int) -> float:  # noqa: ARG002 - every curve is asked with a step
+        """The factor at an update, counted from 0."""
+        return self.value
+
+    def phases(self) -> tuple[Phase, ...]:
+        """One, for ever."""
+        return tiled((CONSTANT, None))
+
+
+@dataclass(frozen=True)
+class Decay:
+    """One way down to `end` in `length` steps, and what comes after.
+
+    With `last` = `length` the value at step `length` is the end; with one less, that of the update
+    before.
+    """
+
+    shape: Shape
+    length: int
+    end: float = 0.0
+    after: Literal["hold", "repeat", "mirror"] = "hold"
+    last: int = 1
+
+    def __call__(self, step: int) -> float:
+        """The factor at an update, counted from 0."""
+        if step >= self.length:
+            step = self._folded(step)
+        return self.end + (1.0 - self.end) * self.shape(min(step / self.last, 1.0))
+
+    def _folded(self, step: int) -> int:
+        """The step within the one way that stands for a step after it."""
+        if self.after == "hold" or self.length <= 0:
+            return self.last
+        if self.after == "repeat":
+            return step % self.length
+        step %= 2 * self.length
+        return min(step, 2 * self.length - step)
+
+    def phases(self) -> tuple[Phase, ...]:
+        """The way down; one that is gone again and again has no end."""
+        goes_on = self.after != "hold" and self.length > 0
+        return tiled((label_of(self.shape), None if goes_on else self.length))
+
+
+@dataclass(frozen=True)
+class StableDecay:
+    """1 for `stable` steps, then a decay."""
+
+    stable: int
+    decay: Decay
+
+    def __call__(self, step: int) -> float:
+        """The factor at an update, counted from 0."""
+        return 1.0 if step < self.stable else self.decay(step - self.stable)
+
+    def phases(self) -> tuple[Phase, ...]:
+        """The stable part, and the decay."""
+        return (*tiled(("stable", self.stable)), *shifted(self.decay.phases(), self.stable))
+
+
+@dataclass(frozen=True)
+class InverseSqrt:
+    """sqrt(T / (T + t)): 1 at first, a half at t = 3 T; it never ends."""
+
+    timescale: int
+
+    def __call__(self, step: int) -> float:
+        """The factor at an update, counted from 0."""
+        return sqrt(self.timescale / (self.timescale + step))
+
+    def phases(self) -> tuple[Phase, ...]:
+        """One, for ever."""
+        return tiled(("inverse sqrt", None))
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """gamma^(t / T), not less than `end`; with `staircase` the exponent is rounded down."""
+
+    gamma: float
+    every: int
+    staircase: bool = False
+    end: float = 0.0
+
+    def __call__(self, step: int) -> float:
+        """The factor at an update, counted from 0."""
+        exponent = step // self.every if self.staircase else step / self.every
+        return max(self.end, self.gamma**exponent)
+
+    def phases(self) -> tuple[Phase, ...]:
+        """One, for ever."""
+        return tiled(("stairs" if self.staircase else "exponential", None))
+
+
+@dataclass(frozen=True)
+class MultiStep:
+    """gamma to the power of how many of the milestones are reached."""
+
+    milestones: tuple[int, ...]
+    gamma: float
+
+    def __call__(self, step: int) -> float:
+        """The factor at an update, counted from 0."""
+        return self.gamma ** bisect_right(self.milestones, step)
+
+    def phases(self) -> tuple[Phase, ...]:
+        """One from each milestone to the next."""
+        edges = (0, *self.milestones)
+        lengths = [*(end - start for start, end in pairwise(edges)), None]
+        labels = (f"{self.gamma**reached:g}" for reached in range(len(edges)))
+        return tiled(*zip(labels, lengths, strict=True))
+
+
+Interpolation = Literal["linear", "cosine", "constant"]
+
+_BETWEEN: dict[Interpolation, Shape] = {
+    "linear": float,
+    "cosine": RISES["cosine"],
+    "constant": lambda x: float(x >= 1.0),
+}
+
+
+@dataclass(frozen=True)
+class Piecewise:
+    """From point to point; before the first and after the last it stays."""
+
+    steps: tuple[int, ...]
+    factors: tuple[float, ...]
+    between: Interpolation = "linear"
+
+    def __call__(self, step: int) -> float:
+        """The factor at an update, counted from 0."""
+        place = bisect_right(self.steps, step)
+        if place in {0, len(self.steps)}:
+            return self.factors[max(0, place - 1)]
+        begin, end = self.steps[place - 1 : place + 1]
+        first, second = self.factors[place - 1 : place + 1]
+        return first + (second - first) * _BETWEEN[self.between]((step - begin) / (end - begin))
+
+    def phases(self) -> tuple[Phase, ...]:
+        """One from each point to the next."""
+        between = ((self.between, end - start) for start, end in pairwise(self.steps))
+        return tiled((HOLD, self.steps[0]), *between)
