@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.compose import *
     from nshtrainer.lr_scheduler.noise import *
     from nshtrainer.lr_scheduler.plateau import *
+    from nshtrainer.lr_scheduler.several import *
     from nshtrainer.lr_scheduler.schedules.base import *
     from nshtrainer.lr_scheduler.schedules.cycles import *
     from nshtrainer.lr_scheduler.schedules.decays import *
@@ -58,6 +59,7 @@ _MODULES = (
     "nshtrainer.lr_scheduler.schedules.drawn",
     "nshtrainer.lr_scheduler.compose",
     "nshtrainer.lr_scheduler.noise",
+    "nshtrainer.lr_scheduler.several",
     "nshtrainer.lr_scheduler.plateau",
     "nshtrainer.trainer_config",
 )

@@ -45,7 +45,8 @@ def told(config: Any, run: RunLength = HUNDRED) -> str:
         (ConstantScheduleConfig(), "constant 0-"),
         (CosineScheduleConfig(**WARM), "warm-up 0-10, cosine 10-100"),
         (CosineScheduleConfig(**WARM, after_end="repeat"), "warm-up 0-10, cosine 10-"),
-        (CosineScheduleConfig(warmup_duration="100%"), "warm-up 0-100, hold 100-"),
+        (CosineScheduleConfig(warmup_duration="100%"), "warm-up 0-100"),
+        (CosineScheduleConfig(max_duration="0 steps"), "hold 0-"),
         (
             WarmupStableDecayScheduleConfig(**WARM),
             "warm-up 0-10, stable 10-90, 1-sqrt 90-100",

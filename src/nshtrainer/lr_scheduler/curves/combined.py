@@ -12,7 +12,7 @@ from nshtrainer.lr_scheduler.curves.phases import (
     Phase,
     clipped,
     overlaid,
-    phases_of,
+    parts_of,
     shifted,
     tiled,
 )
@@ -38,7 +38,7 @@ class Warmup:
 
     def phases(self) -> tuple[Phase, ...]:
         """The rise, and the phases of the curve, later."""
-        return (*tiled(("warm-up", self.steps)), *shifted(phases_of(self.curve), self.steps))
+        return (*tiled(("warm-up", self.steps)), *shifted(parts_of(self.curve), self.steps))
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Sequence:
 
     def phases(self) -> tuple[Phase, ...]:
         """Those of each curve, as far as it comes."""
-        parts = [phases_of(curve) for curve in self.curves]
+        parts = [parts_of(curve) for curve in self.curves]
         lengths = [end - start for start, end in pairwise(self.starts)]
         parts[:-1] = [clipped(part, length) for part, length in zip(parts, lengths, strict=False)]
         return tuple(chain.from_iterable(map(shifted, parts, self.starts)))
@@ -89,7 +89,7 @@ class Product:
 
     def phases(self) -> tuple[Phase, ...]:
         """Those of all curves, laid over one another."""
-        return overlaid(phases_of(curve) for curve in self.curves)
+        return overlaid(parts_of(curve) for curve in self.curves)
 
 
 @dataclass(frozen=True)
@@ -117,5 +117,5 @@ class Override:
 
     def phases(self) -> tuple[Phase, ...]:
         """Those of the curve up to the step, and the way down."""
-        before = clipped(phases_of(self.curve), self.start)
+        before = clipped(parts_of(self.curve), self.start)
         return (*before, *shifted(tiled(("cool-down", self.length)), self.start))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Literal
 
-from nshtrainer.lr_scheduler.curves.phases import HOLD, Curve, Phase, overlaid, phases_of, tiled
+from nshtrainer.lr_scheduler.curves.phases import HOLD, Curve, Phase, overlaid, parts_of, tiled
 
 if TYPE_CHECKING:
     from statistics import NormalDist
@@ -65,4 +65,4 @@ class Noisy:
     def phases(self) -> tuple[Phase, ...]:
         """Those of the curve, and with them whether there is noise."""
         length = None if self.end is None else self.end - self.start
-        return overlaid([phases_of(self.curve), tiled((HOLD, self.start), ("noise", length))])
+        return overlaid([parts_of(self.curve), tiled((HOLD, self.start), ("noise", length))])

@@ -13,7 +13,7 @@ from nshtrainer.lr_scheduler.curves.phases import (
     HOLD,
     Curve,
     Phase,
-    phases_of,
+    parts_of,
     shifted,
     tiled,
 )
@@ -97,7 +97,7 @@ class StableDecay:
 
     def phases(self) -> tuple[Phase, ...]:
         """The stable part, and the decay."""
-        return (*tiled(("stable", self.stable)), *shifted(phases_of(self.decay), self.stable))
+        return (*tiled(("stable", self.stable)), *shifted(parts_of(self.decay), self.stable))
 
 
 @dataclass(frozen=True)
