@@ -6,6 +6,7 @@ import statistics
 from typing import Any
 
 import pytest
+import torch
 from pydantic import ValidationError
 
 from nshtrainer import RunLength
@@ -88,6 +89,12 @@ def test_an_untuned_warm_up_needs_beta2():
 def test_an_untuned_warm_up_must_fit_as_well():
     with pytest.raises(ScheduleError, match=r"20 steps \(untuned\), longer than max_duration"):
         LinearScheduleConfig(warmup_duration="untuned").curve(TEN.but(beta2=0.9))
+
+
+def test_an_untuned_warm_up_is_no_time():
+    run = RunLength(total_time=60, beta2=0.9)
+    with pytest.raises(RunLengthError, match="warmup_duration: 20 steps cannot become a time"):
+        LinearScheduleConfig(warmup_duration="untuned").curve(run)
 
 
 def test_another_word_is_no_warm_up():
@@ -246,6 +253,22 @@ def test_momentum_goes_against_the_rate():
     momentum = config.momentum_curve(TEN)
     assert [momentum(step) for step in (0, 5, 10, 99)] == [0.95, 0.85, 0.95, 0.95]
     assert config.curve(TEN)(5) == 1.0
+    assert [track.hyperparameter for track in config.tracks(TEN)] == ["lr", "momentum"]
+
+
+def test_one_cycle_moves_the_first_beta_of_adam_and_can_let_it_be():
+    weights = [torch.nn.Parameter(torch.ones(1))]
+    optimizer = torch.optim.Adam(weights, lr=0.5)
+    OneCycleScheduleConfig().create_scheduler(optimizer, TEN)
+    assert optimizer.param_groups[0]["betas"] == (0.95, 0.999)
+    optimizer = torch.optim.Adagrad(weights, lr=0.5)
+    config = OneCycleScheduleConfig(cycle_momentum=False)
+    assert len(config.tracks(TEN)) == 1
+    config.create_scheduler(optimizer, TEN)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.02)
+    noisy = NoiseScheduleConfig(schedule=OneCycleScheduleConfig())
+    with pytest.raises(ScheduleError, match="one_cycle moves momentum as well"):
+        noisy.curve(TEN)
 
 
 def test_chebyshev_steps_make_up_for_the_large_ones():

@@ -6,7 +6,7 @@ from typing import Any, Literal, cast
 
 from nshtrainer.duration import DurationConfig, DurationField, StepsConfig
 from nshtrainer.lr_scheduler.base import CurveScheduleConfigBase, lr_scheduler_registry
-from nshtrainer.lr_scheduler.compose import CurveConfig
+from nshtrainer.lr_scheduler.compose import CurveConfig, curve_of_part
 from nshtrainer.lr_scheduler.curves import Noisy
 from nshtrainer.lr_scheduler.run_length import RunLength
 from nshtrainer.types import Fraction, NonNegativeInt, Positive
@@ -62,7 +62,7 @@ class NoiseScheduleConfig(CurveScheduleConfigBase):
 
     def curve(self, run: RunLength) -> Noisy:
         """The schedule, with the noise."""
-        inner = cast("CurveScheduleConfigBase", self.schedule).curve(run)
+        inner = curve_of_part(self.schedule, run)
         start = self.start.resolve(run, "start")
         end = None if self.end is None else self.end.resolve(run, "end")
         return Noisy(inner, self.seed, self.limit, self.scale, self.kind, start, end)

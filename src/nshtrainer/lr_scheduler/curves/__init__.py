@@ -13,7 +13,7 @@ library.
 from __future__ import annotations
 
 from nshtrainer.lr_scheduler.curves.combined import Override, Product, Sequence, Warmup
-from nshtrainer.lr_scheduler.curves.cycles import Chebyshev, Periods, Triangles, WarmRestarts
+from nshtrainer.lr_scheduler.curves.cycles import Chebyshev, Periods, WarmRestarts, Zigzag
 from nshtrainer.lr_scheduler.curves.noise import Noisy
 from nshtrainer.lr_scheduler.curves.phases import Curve, Phase, phases_of
 from nshtrainer.lr_scheduler.curves.plain import (
@@ -80,8 +80,8 @@ __all__ = [
     "SquareShape",
     "StableDecay",
     "TanhShape",
-    "Triangles",
     "WarmRestarts",
     "Warmup",
+    "Zigzag",
     "phases_of",
 ]

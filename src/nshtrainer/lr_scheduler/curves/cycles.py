@@ -11,7 +11,7 @@ from typing import Literal
 from nshtrainer.lr_scheduler.curves.phases import Phase, tiled
 from nshtrainer.lr_scheduler.curves.shapes import Shape, label_of
 
-__all__ = ["Chebyshev", "Periods", "Triangles", "WarmRestarts"]
+__all__ = ["Chebyshev", "Periods", "WarmRestarts", "Zigzag"]
 
 _FEW = 12
 """Up to so many cycles are told one by one."""
@@ -94,7 +94,7 @@ class Periods:
 
 
 @dataclass(frozen=True)
-class Triangles:
+class Zigzag:
     """Up from `low` in `rise` steps, down in `fall`, and again; the height may shrink.
 
     With `triangular2` each cycle is half as high as the one before; with `exp_range` the height is

@@ -117,7 +117,7 @@ def warmup_steps(warmup: AnyDuration | Literal["untuned"], run: RunLength) -> in
     2000
 
     Raises:
-        RunLengthError: It is untuned, and beta2 is unknown.
+        RunLengthError: It is untuned, and beta2 is unknown, or the length of the run is a time.
     """
     if warmup != "untuned":
         return warmup.resolve(run, "warmup_duration")
@@ -127,7 +127,8 @@ def warmup_steps(warmup: AnyDuration | Literal["untuned"], run: RunLength) -> in
             "RunLength(beta2=...), or create the scheduler with an optimizer that has betas"
         )
     # Decimal: 2 / (1 - 0.9) is a little more than 20 in floats.
-    return math.ceil(2 / (1 - Decimal(repr(run.beta2))))
+    steps = StepsConfig(value=math.ceil(2 / (1 - Decimal(repr(run.beta2)))))
+    return steps.resolve(run, "warmup_duration")
 
 
 def fitting_warmup(

@@ -8,13 +8,13 @@ from pydantic import Field
 
 from nshtrainer.duration import DurationConfig, DurationField, FractionConfig, StepsConfig
 from nshtrainer.exceptions import ScheduleError
-from nshtrainer.lr_scheduler.base import CurveScheduleConfigBase, lr_scheduler_registry
+from nshtrainer.lr_scheduler.base import CurveScheduleConfigBase, Track, lr_scheduler_registry
 from nshtrainer.lr_scheduler.curves import (
     Chebyshev,
     CosineShape,
     Piecewise,
-    Triangles,
     WarmRestarts,
+    Zigzag,
 )
 from nshtrainer.lr_scheduler.run_length import RunLength
 from nshtrainer.lr_scheduler.schedules.base import (
@@ -134,7 +134,7 @@ class CyclicScheduleConfig(MinimumScheduleConfigBase):
     min_factor: NonNegative = 0.25
     """Factor at the bottom of each triangle."""
 
-    def curve(self, run: RunLength) -> Triangles:
+    def curve(self, run: RunLength) -> Zigzag:
         """The triangles."""
         rise = self.rise_duration.resolve(run, "rise_duration")
         fall = rise
@@ -142,7 +142,7 @@ class CyclicScheduleConfig(MinimumScheduleConfigBase):
             fall = self.fall_duration.resolve(run, "fall_duration")
         if rise + fall == 0:
             raise ScheduleError("rise_duration is 0 steps, and so is the fall; make one 1 or more")
-        return Triangles(rise, fall, self.minimum(run), self.mode, self.gamma)
+        return Zigzag(rise, fall, self.minimum(run), self.mode, self.gamma)
 
 
 @lr_scheduler_registry.register
@@ -155,6 +155,7 @@ class OneCycleScheduleConfig(MinimumScheduleConfigBase):
 
     Torch's `OneCycleLR` has the end value at the last update; so has this one with `hit_end`, and
     the peak a step earlier. Torch raises an error when a run goes on after that; this one stays.
+    As a part of another schedule it needs `cycle_momentum: false`.
 
     Reference: L. N. Smith, N. Topin, "Super-Convergence", arXiv 1708.07120; in two phases: fastai.
 
@@ -192,11 +193,20 @@ class OneCycleScheduleConfig(MinimumScheduleConfigBase):
     hit_end: bool = False
     """Whether the last update before the end has the end value already; else the one after it."""
 
+    cycle_momentum: bool = True
+    """Whether the momentum, which is the first beta of Adam, moves as well."""
+
     max_momentum: Beta = 0.95
     """Momentum at the first update and at the end."""
 
     min_momentum: Beta = 0.85
     """Momentum where the rate is highest."""
+
+    def tracks(self, run: RunLength) -> tuple[Track, ...]:
+        """The rate, and the momentum against it."""
+        rate = super().tracks(run)
+        momentum = Track("momentum", self.momentum_curve(run), "value")
+        return (*rate, momentum) if self.cycle_momentum else rate
 
     def curve(self, run: RunLength) -> Piecewise:
         """The factor on the learning rate."""
