@@ -13,27 +13,36 @@ library.
 from __future__ import annotations
 
 from nshtrainer.lr_scheduler.curves.combined import Override, Product, Sequence, Warmup
-from nshtrainer.lr_scheduler.curves.cycles import WarmRestarts
+from nshtrainer.lr_scheduler.curves.cycles import Chebyshev, Periods, WarmRestarts, Zigzag
+from nshtrainer.lr_scheduler.curves.noise import Noisy
 from nshtrainer.lr_scheduler.curves.phases import Curve, Phase, phases_of
 from nshtrainer.lr_scheduler.curves.plain import (
     Constant,
     Decay,
     Exponential,
+    GeometricDecay,
     Interpolation,
     InverseSqrt,
     MultiStep,
+    Noam,
     Piecewise,
+    Power,
     StableDecay,
 )
 from nshtrainer.lr_scheduler.curves.shapes import (
+    FALLS,
     RISES,
     CosineShape,
+    HalfCosineShape,
+    HalvingShape,
+    InverseShape,
     LinearShape,
     PowerShape,
     ReflectedExponentialShape,
     RootShape,
     Shape,
     SquareShape,
+    TanhShape,
 )
 from nshtrainer.lr_scheduler.curves.torchs import (
     Epochs,
@@ -45,7 +54,9 @@ from nshtrainer.lr_scheduler.curves.torchs import (
 from nshtrainer.lr_scheduler.curves.warmup_cosine import LinearWarmupCosine
 
 __all__ = [
+    "FALLS",
     "RISES",
+    "Chebyshev",
     "Constant",
     "CosineShape",
     "Curve",
@@ -53,15 +64,23 @@ __all__ = [
     "Epochs",
     "Exponential",
     "Geometric",
+    "GeometricDecay",
+    "HalfCosineShape",
+    "HalvingShape",
     "Interpolation",
+    "InverseShape",
     "InverseSqrt",
     "LinearShape",
     "LinearWarmupCosine",
     "MultiStep",
+    "Noam",
+    "Noisy",
     "OneCycle",
     "Override",
+    "Periods",
     "Phase",
     "Piecewise",
+    "Power",
     "PowerShape",
     "Product",
     "ReflectedExponentialShape",
@@ -71,8 +90,10 @@ __all__ = [
     "SquareShape",
     "StableDecay",
     "Staircase",
+    "TanhShape",
     "Triangles",
     "WarmRestarts",
     "Warmup",
+    "Zigzag",
     "phases_of",
 ]
