@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.base import *
     from nshtrainer.lr_scheduler.compose import *
     from nshtrainer.lr_scheduler.plateau import *
-    from nshtrainer.lr_scheduler.several import *
     from nshtrainer.lr_scheduler.schedules.base import *
     from nshtrainer.lr_scheduler.schedules.decays import *
     from nshtrainer.lr_scheduler.schedules.drawn import *
     from nshtrainer.lr_scheduler.schedules.horizonless import *
     from nshtrainer.lr_scheduler.schedules.stepped import *
     from nshtrainer.lr_scheduler.schedules.warmup_cosine import *
+    from nshtrainer.lr_scheduler.several import *
     from nshtrainer.metric import *
     from nshtrainer.optimizer.base import *
     from nshtrainer.optimizer.native.adam import *
