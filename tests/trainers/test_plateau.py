@@ -440,12 +440,12 @@ def test_the_curve_moves_by_the_update_and_the_plateau_by_the_validation() -> No
     assert [rates.seen[0], rates.seen[1]] == pytest.approx([0.1 / 3, 0.1 * 2 / 3 * 39 / 40])
 
 
+@pytest.mark.filterwarnings(NO_SAVER)
 def test_beside_a_curve_a_resumed_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     def run(**options: Any) -> dict[int, float]:
         rates = Rates()
-        folder = tmp_path / ("resumed" if options else "whole")
-        saver = ModelCheckpoint(folder, filename="{epoch}", save_top_k=-1)
-        runner = trainer(max_epochs=5, callbacks=[rates, saver])
+        saver = ModelCheckpoint(tmp_path, filename="{epoch}", save_top_k=-1)
+        runner = trainer(max_epochs=5, callbacks=[rates] if options else [rates, saver])
         runner.fit(Resumed(schedule="linear"), data(), data(2), **options)
         return rates.seen
 
@@ -457,7 +457,7 @@ def test_beside_a_curve_a_resumed_run_goes_on_as_if_it_had_not_stopped(tmp_path:
             self.validations = checkpoint["validations"]
 
     whole = run()
-    later = run(ckpt_path=tmp_path / "whole" / "epoch=2.ckpt")
+    later = run(ckpt_path=tmp_path / "epoch=2.ckpt")
     assert later == {t: whole[t] for t in range(30, 50)}
 
 
