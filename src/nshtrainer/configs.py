@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.compose import *
     from nshtrainer.lr_scheduler.noise import *
     from nshtrainer.lr_scheduler.plateau import *
-    from nshtrainer.lr_scheduler.several import *
     from nshtrainer.lr_scheduler.schedules.base import *
     from nshtrainer.lr_scheduler.schedules.cycles import *
     from nshtrainer.lr_scheduler.schedules.decays import *
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.schedules.torch_nested import *
     from nshtrainer.lr_scheduler.schedules.torchs import *
     from nshtrainer.lr_scheduler.schedules.warmup_cosine import *
+    from nshtrainer.lr_scheduler.several import *
     from nshtrainer.metric import *
     from nshtrainer.optimizer.base import *
     from nshtrainer.optimizer.native.adam import *
