@@ -27,7 +27,7 @@ NOT_SCHEDULES = {
 
 counts = st.integers(1, 20)
 shares = st.floats(0, 1)
-gammas = st.floats(0.05, 1)
+gammas = st.floats(0.05, 0.999)
 
 
 def config(name: str, **options: Any) -> Any:
@@ -177,3 +177,19 @@ def test_joined_and_restarted(lengths: list[int], warmup: int, end: float) -> No
         {"schedule": config("linear", max_duration="30 steps", min_factor=end)},
     )
     same(joined, config("sequence", phases=parts))
+
+
+# -- where optax is wrong --------------------------------------------------------------------------
+
+
+def test_a_rate_of_decay_of_one_jumps_to_the_end_value_there_and_changes_nothing_here() -> None:
+    theirs = optax.exponential_decay(1.0, 10, 1.0, end_value=0.1)
+    assert float(theirs(1)) == pytest.approx(0.1)
+    own = config("exponential", step_duration="10 steps", gamma=1.0, min_factor=0.1)
+    assert own.curve(RunLength())(1) == 1.0
+
+
+def test_a_rate_of_decay_of_zero_changes_nothing_there_and_is_taken_at_its_word_here() -> None:
+    theirs = optax.exponential_decay(1.0, 10, 0.0, staircase=True)
+    assert float(theirs(10)) == 1.0
+    assert config("step_lr", step_size=10, gamma=0.0).curve(RunLength())(10) == 0.0
