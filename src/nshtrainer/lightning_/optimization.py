@@ -86,10 +86,14 @@ def _the_optimizer(hparams: Config) -> OptimizerConfigBase:
     found = _fields_of(hparams, OptimizerConfigBase)
     if len(found) == 1:
         return next(iter(found.values()))
-    problem = "which to use is not clear" if found else "nothing says how to optimise"
+    problem = (
+        "which to use is not clear;"
+        if found
+        else "nothing says how to optimise; give it a field `optimizer: OptimizerConfig`, or"
+    )
     raise OptimizerError(
         f"{type(hparams).__name__} has {len(found)} fields with an optimizer config "
-        f"({', '.join(found) or 'none'}), so {problem}; write configure_optimizers in the module"
+        f"({', '.join(found) or 'none'}), so {problem} write configure_optimizers in the module"
     )
 
 
