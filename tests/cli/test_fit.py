@@ -97,6 +97,19 @@ def test_going_on_from_the_last_checkpoint_lengthens_a_run(
     assert sorted(rates(folder)) == list(range(12))
 
 
+def test_a_resumed_run_says_which_options_the_state_of_its_optimizer_keeps(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*FIT, "lr_scheduler=null", *SHORT, "--out", "o"]) == 0
+    again = [*FIT, "lr_scheduler=null", "--out", "o", "--resume", "last"]
+    assert main([*again, "optimizer.lr=0.2", "optimizer.fused=false", "width=2"]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if " stays " in line]
+    assert said == [
+        "optimizer.lr stays 0.1, which the optimizer's state says; for 0.2 start without --resume"
+    ]
+    assert list(rates(Path("o")).values()) == pytest.approx([0.1] * 12)
+
+
 @pytest.mark.parametrize("given", ["whole", "whole/checkpoints/best.ckpt"])
 def test_a_run_goes_on_from_a_folder_or_a_file(home: Path, given: str) -> None:
     fixed = "lr_scheduler.max_duration=12 steps"

@@ -20,7 +20,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressB
 
 from nshtrainer.cli.interrupt import GracefulStop, Interrupted, Signals
 from nshtrainer.cli.metrics import loggers_for
-from nshtrainer.cli.reports import EpochLines, Plan, metrics_text
+from nshtrainer.cli.reports import EpochLines, Plan, kept_options, metrics_text
 from nshtrainer.exceptions import CheckpointError, ConfigError
 from nshtrainer.lightning_.trainer import Trainer
 from nshtrainer.metric import MetricConfig
@@ -167,6 +167,8 @@ class Job:
             text = f"{self.checkpoint}: cannot be read as a checkpoint: "
             raise CheckpointError(f"{text}{type(error).__name__}: {error}") from error
         _say(f"resuming from {self.checkpoint} (step {self.first_step}, epoch {epoch + 1})")
+        for text in kept_options(saved, self.config.model):
+            _say(text)
 
     def _interrupted(self, error: BaseException) -> int:
         assert self.signals.asked is not None
