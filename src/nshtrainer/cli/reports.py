@@ -75,18 +75,18 @@ def kept_options(checkpoint: Mapping[str, Any], hparams: Config) -> Iterator[str
 
     The state of an optimizer holds its options, and torch loads them with it.
     """
-    saved = checkpoint.get("hyper_parameters", {}).get("hparams", {})
+    saved = _mapping(_mapping(checkpoint.get("hyper_parameters")).get("hparams"))
     for field, config in dict(hparams).items():
-        old = saved.get(field)
-        if not (isinstance(config, OptimizerConfigBase) and isinstance(old, Mapping)):
-            continue
-        new, loaded = config.to_dict(), cast("Mapping[str, Any]", old)
-        if new["name"] != loaded.get("name"):
-            continue
-        for key in (key for key in new if key in loaded and key not in _CHOSEN_ANEW):
-            if new[key] != loaded[key]:
-                what = f"{field}.{key} stays {loaded[key]}, which the optimizer's state says"
-                yield f"{what}; for {new[key]} start without --resume"
+        old = _mapping(saved.get(field))
+        if isinstance(config, OptimizerConfigBase) and old.get("name") == config.name:
+            given = {k: v for k, v in config.to_dict().items() if k not in _CHOSEN_ANEW}
+            for key in (key for key in given if old.get(key, given[key]) != given[key]):
+                what = f"{field}.{key} stays {old[key]}, which the optimizer's state says"
+                yield f"{what}; for {given[key]} start without --resume"
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
 
 
 def _implementation(group: Mapping[str, Any]) -> str:
