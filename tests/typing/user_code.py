@@ -31,8 +31,11 @@ from nshtrainer.configs import (
     OptimizerConfig,
     OptimizerConfigBase,
     ReduceLROnPlateauConfig,
+    SamplesConfig,
     SGDConfig,
     StepsConfig,
+    TimeConfig,
+    TokensConfig,
     TrainerConfig,
 )
 from nshtrainer.legacy import read_hparams
@@ -116,7 +119,10 @@ LinearWarmupCosineDecayLRSchedulerConfig(
 LinearWarmupCosineDecayLRSchedulerConfig(
     warmup_duration="10%", max_duration=FractionConfig(value=1)
 )
-assert_type(schedule.warmup_duration, StepsConfig | EpochsConfig | FractionConfig)
+assert_type(
+    schedule.warmup_duration,
+    StepsConfig | EpochsConfig | FractionConfig | SamplesConfig | TokensConfig | TimeConfig,
+)
 assert_type(schedule.warmup_duration.resolve(RunLength(total_steps=10)), int)
 assert_type(schedule.curve(RunLength(total_steps=10, steps_per_epoch=5))(3), float)
 
