@@ -18,6 +18,7 @@ import nshtrainer
 from nshtrainer import RunLength
 from nshtrainer.configs import (
     AdamWConfig,
+    CosineScheduleConfig,
     CurveScheduleConfigBase,
     DurationConfig,
     EpochsConfig,
@@ -28,10 +29,12 @@ from nshtrainer.configs import (
     LRSchedulerEntry,
     LRSchedulerMetadata,
     MetricConfig,
+    MotionConfig,
     OptimizerConfig,
     OptimizerConfigBase,
     ReduceLROnPlateauConfig,
     SamplesConfig,
+    SchedulesConfig,
     SGDConfig,
     StepsConfig,
     TimeConfig,
@@ -184,6 +187,16 @@ class HyperbolaConfig(CurveScheduleConfigBase):
 
 
 MyConfig(optimizer=MyOptimizerConfig(), lr_scheduler=SawtoothConfig())
+MyConfig(
+    optimizer=AdamWConfig(tensor_lr=True),
+    lr_scheduler=SchedulesConfig(
+        default={
+            "lr": CosineScheduleConfig(warmup_duration="untuned", min_lr=1e-6),
+            "weight_decay": MotionConfig(follows="lr"),
+        },
+        groups={"head": {"lr": HyperbolaConfig(half=5)}},
+    ),
+)
 assert_type(HyperbolaConfig(half=1).curve(RunLength())(1), float)
 
 # -- the trainer, and a plain loop -------------------------------------------------------------
