@@ -152,7 +152,10 @@ def test_a_run_may_say_why_it_knows_nothing():
 
 
 def test_an_unknown_total_is_an_error_that_names_the_field_and_the_ways_out():
-    with pytest.raises(RunLengthError, match=r"warmup_duration: 10% of the run.*max_steps"):
+    with pytest.raises(
+        RunLengthError,
+        match=r"warmup_duration: 10% of the run.*max_steps.*limit_train_batches.*without an end",
+    ):
         FractionConfig(value=0.1).resolve(RunLength(steps_per_epoch=10), "warmup_duration")
 
 

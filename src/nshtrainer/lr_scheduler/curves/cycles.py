@@ -36,24 +36,28 @@ class WarmRestarts:
 
     def __call__(self, step: int) -> float:
         """The factor at an update, counted from 0."""
-        cycle, begin, length = self._cycle(step)
+        if self.growth == 1:
+            cycle, position = divmod(step, self.first)
+            length = self.first
+        else:
+            cycle, position, length = self._cycle(step)
         if self.cycles is not None and cycle >= self.cycles:
             return self.end
-        height = max(self.end, self.peak**cycle) - self.end
-        position, rise = step - begin, self.rise if cycle else 0
-        if position < rise:
-            return self.end + height * (position + 1) / (rise + 1)
-        return self.end + height * self.shape((position - rise) / (length - rise))
+        end = self.end
+        height = max(end, self.peak**cycle) - end
+        rise = self.rise
+        if rise and cycle:
+            if position < rise:
+                return end + height * (position + 1) / (rise + 1)
+            position, length = position - rise, length - rise
+        return end + height * self.shape(position / length)
 
     def _cycle(self, step: int) -> tuple[int, int, int]:
-        """The cycle that a step is in: its number, its first step and its length."""
-        if self.growth == 1:
-            cycle = step // self.first
-            return cycle, cycle * self.first, self.first
+        """The cycle that a step is in: its number, the position in it and its length."""
         cycle, begin, length = 0, 0, self.first
         while step >= begin + length:
             cycle, begin, length = cycle + 1, begin + length, length * self.growth
-        return cycle, begin, length
+        return cycle, step - begin, length
 
     def phases(self) -> tuple[Phase, ...]:
         """One a cycle where they are few; else one for all of them."""

@@ -55,6 +55,9 @@ class LinearShape:
         return 1.0 - x
 
 
+_TURN = 2.0 * pi
+
+
 @dataclass(frozen=True)
 class CosineShape:
     """(1 + cos(2 pi c x^k)) / 2: half a wave for c = 1/2; with a larger k it is high for longer."""
@@ -66,7 +69,9 @@ class CosineShape:
 
     def __call__(self, x: float) -> float:
         """The height at x."""
-        return (1.0 + cos(2.0 * pi * self.num_cycles * x**self.k_decay)) / 2.0
+        if self.k_decay != 1.0:
+            x **= self.k_decay
+        return (1.0 + cos(_TURN * self.num_cycles * x)) / 2.0
 
 
 @dataclass(frozen=True)

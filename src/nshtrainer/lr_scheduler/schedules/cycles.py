@@ -251,7 +251,7 @@ class ChebyshevScheduleConfig(CurveScheduleConfigBase):
     the 1 / M at which plain gradient descent is stable. The order is [0] for T = 1, and from that
     of T follows that of 2 T: [i, 2 T - 1 - i for each i]. After T values it begins anew.
 
-    pytorch_optimizer's version begins two values late and takes the order from T - 2.
+    pytorch_optimizer's version uses the first value three times, and so the others two steps late.
 
     Reference: N. Agarwal, S. Goel, C. Zhang, "Acceleration via Fractal Learning Rate Schedules",
     ICML 2021, arXiv 2103.01338.
