@@ -29,7 +29,7 @@ LEFT_OUT = {
     **dict.fromkeys(CLASSES, EVERYWHERE),
     "ReduceLROnPlateau": {**EVERYWHERE, "mode": "the metric says which direction is better"},
 }
-ADDED = {"name", "unit", "metric"}
+ADDED = {"name", "unit", "metric", "warmup_duration", "schedule"}
 
 
 def snake_case(name: str) -> str:

@@ -304,7 +304,7 @@ REFUSED: dict[str, tuple[type, dict[str, Any], str]] = {
     "too many milestones": (
         SequentialLRConfig,
         {"schedulers": [{"name": "exponential_lr", "gamma": 1}], "milestones": (1,)},
-        r"1 schedulers need 0 milestones \(got 1\)",
+        r"one milestone fewer than schedulers: 0 \(got 1\)",
     ),
     "epochs in a part": (
         SequentialLRConfig,

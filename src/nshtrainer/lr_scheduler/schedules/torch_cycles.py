@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -32,11 +32,9 @@ class TorchCycleConfigBase(TorchScheduleConfigBase):
     Torch takes a list with one number for each group where here one number is for all.
     """
 
-    max_lr: Positive
-    """The highest rate, an absolute one."""
-
-    cycle_momentum: bool = True
-    """Whether the momentum moves, too, from the highest where the rate is lowest and back."""
+    if TYPE_CHECKING:  # each class has them, where torch's constructor has them
+        max_lr: Positive
+        cycle_momentum: bool
 
     @abstractmethod
     def rates(self, run: RunLength, scale: float) -> Curve:

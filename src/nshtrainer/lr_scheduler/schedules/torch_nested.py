@@ -133,12 +133,8 @@ class SequentialLRConfig(TorchScheduleConfigBase):
         if len(self.milestones) != len(self.schedulers) - 1:
             raise PydanticCustomError(
                 "milestones",
-                "{schedulers} schedulers need {needed} milestones (got {given})",
-                {
-                    "schedulers": len(self.schedulers),
-                    "needed": len(self.schedulers) - 1,
-                    "given": len(self.milestones),
-                },
+                "there must be one milestone fewer than schedulers: {needed} (got {given})",
+                {"needed": len(self.schedulers) - 1, "given": len(self.milestones)},
             )
         if self.unit == "step" and any(map(_counts_epochs, self.schedulers)):
             raise PydanticCustomError(

@@ -97,10 +97,12 @@ def epochs_of(run: RunLength) -> Epochs:
 
 
 def in_epochs(run: RunLength) -> RunLength:
-    """The run as it looks where a step is an epoch."""
+    """The run as it looks where a step is an epoch; how many samples that has may change."""
     total = run.total_steps
     epochs = None if total is None else epochs_of(run).of(total - 1) + 1
-    return run.but(total_steps=epochs, steps_per_epoch=1)
+    return run.but(
+        total_steps=epochs, steps_per_epoch=1, samples_per_step=None, tokens_per_step=None
+    )
 
 
 def _increasing(counts: tuple[int, ...]) -> tuple[int, ...]:
