@@ -35,7 +35,7 @@ def png(figure: Figure) -> bytes:
     rows: Any = picture.subplots(len(figure.panels), squeeze=False)
     for (axes,), panel in zip(rows, figure.panels, strict=True):
         _draw(axes, figure, panel)
-    rows[-1][0].set_xlabel(figure.axis.title, color=_SOFT)
+    rows[-1][0].set_xlabel(figure.axis.title, color=_SOFT, fontsize=9)
     _words(picture, figure)
     buffer = io.BytesIO()
     FigureCanvasAgg(picture).print_png(buffer)
@@ -87,13 +87,19 @@ def _look(line: Line) -> dict[str, Any]:
 
 def _words(picture: Any, figure: Figure) -> None:
     """The title, and the legend where there is more than one name."""
-    if figure.title:
-        picture.suptitle(figure.title, fontsize=11, weight="semibold", color=_INK)
     if len(figure.names) < 2:
+        picture.suptitle(figure.title, fontsize=10, weight="bold", color=_INK)
         return
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], **_look(Line(style, (), ()))) for style in range(len(figure.names))]
     picture.legend(
-        handles, figure.names, loc="outside upper center", ncols=4, frameon=False, fontsize=8
+        handles,
+        figure.names,
+        title=figure.title or None,
+        title_fontproperties={"weight": "bold", "size": 10},
+        loc="outside upper center",
+        ncols=4,
+        frameon=False,
+        fontsize=8,
     )

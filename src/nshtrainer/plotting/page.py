@@ -24,7 +24,7 @@ svg:focus-visible { outline: 2px solid var(--line) }
 #values { border-collapse: collapse; margin: .5rem 0 1rem; font-variant-numeric: tabular-nums }
 #values th, #values td { text-align: left; font-weight: 400; padding: .1rem 1.5rem .1rem 0 }
 .cursor { stroke: var(--soft); fill: none }
-.spot { stroke-width: 2; stroke-dasharray: none; fill: var(--paper) }
+circle.spot { stroke-width: 2; stroke-dasharray: none; fill: var(--paper) }
 footer { font-size: 13px; opacity: .75 }"""
 
 
