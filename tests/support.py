@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -10,7 +11,13 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from nshtrainer.duration import EpochsConfig, FractionConfig, StepsConfig
+from nshtrainer.duration import (
+    EpochsConfig,
+    FractionConfig,
+    SamplesConfig,
+    StepsConfig,
+    TokensConfig,
+)
 from nshtrainer.lr_scheduler import (
     CurveScheduleConfigBase,
     LRSchedulerConfigBase,
@@ -22,11 +29,13 @@ LONGEST = 10**9
 
 
 def durations(longest: int = LONGEST) -> st.SearchStrategy[Any]:
-    """Every kind of duration, up to `longest` steps or epochs."""
+    """Every kind of duration in a run of steps, up to `longest` steps or epochs."""
     return st.one_of(
         st.integers(0, longest).map(lambda steps: StepsConfig(value=steps)),
         st.integers(0, 100 * min(longest, 10**4)).map(lambda n: EpochsConfig(value=n / 100)),
         st.floats(0, 1).map(lambda share: FractionConfig(value=share)),
+        st.integers(0, 100 * longest).map(lambda count: SamplesConfig(value=count)),
+        st.integers(0, 1000 * longest).map(lambda count: TokensConfig(value=count)),
     )
 
 
@@ -70,12 +79,15 @@ def _of_type(kind: Any, longest: int) -> st.SearchStrategy[Any]:
         return st.sampled_from(arguments)
     if origin is tuple:
         return _of_tuple(arguments, longest)
+    if origin is Mapping:
+        return st.dictionaries(*[_of_type(argument, longest) for argument in arguments], max_size=3)
     return _PLAIN[kind] if kind in _PLAIN else _of_class(kind, longest)
 
 
 def _of_class(kind: Any, longest: int) -> st.SearchStrategy[Any]:
     if kind is LRSchedulerConfigBase:
-        return st.one_of([configs_of(cls, longest) for cls in _simple_curves()])
+        # Drawn in two steps: Hypothesis prints its strategies, and all classes at once are long.
+        return st.sampled_from(_simple_curves()).flatmap(lambda cls: configs_of(cls, longest))
     return configs_of(kind, longest)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.base import *
     from nshtrainer.lr_scheduler.compose import *
     from nshtrainer.lr_scheduler.plateau import *
+    from nshtrainer.lr_scheduler.several import *
     from nshtrainer.lr_scheduler.schedules.base import *
     from nshtrainer.lr_scheduler.schedules.decays import *
     from nshtrainer.lr_scheduler.schedules.drawn import *
@@ -52,6 +53,7 @@ _MODULES = (
     "nshtrainer.lr_scheduler.schedules.stepped",
     "nshtrainer.lr_scheduler.schedules.drawn",
     "nshtrainer.lr_scheduler.compose",
+    "nshtrainer.lr_scheduler.several",
     "nshtrainer.lr_scheduler.plateau",
     "nshtrainer.trainer_config",
 )

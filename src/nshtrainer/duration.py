@@ -2,6 +2,9 @@
 
 `StepsConfig(value=1000)`, `{"name": "steps", "value": 1000}` and `"1000 steps"` are the same thing.
 A step is one update of the optimizer, whatever the accumulation and the number of devices.
+
+In a run whose length is a time, a position is a tick of the clock: shares of the run and times
+become ticks there, and what counts updates is refused, since nobody knows how long an update takes.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import math
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
@@ -22,7 +25,16 @@ from nshtrainer.types import Fraction, NonNegative, NonNegativeInt
 if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.run_length import RunLength
 
-__all__ = ["DurationConfig", "DurationField", "EpochsConfig", "FractionConfig", "StepsConfig"]
+__all__ = [
+    "DurationConfig",
+    "DurationField",
+    "EpochsConfig",
+    "FractionConfig",
+    "SamplesConfig",
+    "StepsConfig",
+    "TimeConfig",
+    "TokensConfig",
+]
 
 
 class StepsConfig(Tagged):
@@ -37,8 +49,13 @@ class StepsConfig(Tagged):
     value: NonNegativeInt
     """Updates of the optimizer, 0 or more."""
 
-    def resolve(self, run: RunLength, field: str = "duration") -> int:  # noqa: ARG002 - see below
-        """The number of steps; unlike the other durations, it asks nothing of the run."""
+    def resolve(self, run: RunLength, field: str = "duration") -> int:
+        """The number of steps; unlike the other durations, it asks nothing of the run.
+
+        Raises:
+            RunLengthError: The length of the run is a time; the message names `field`.
+        """
+        _refuse_in_a_timed_run(self, run, field)
         return self.value
 
     def __str__(self) -> str:
@@ -66,6 +83,7 @@ class EpochsConfig(Tagged):
         Raises:
             RunLengthError: The run does not know its steps per epoch; the message names `field`.
         """
+        _refuse_in_a_timed_run(self, run, field)
         steps = 0 if self.value == 0 else run.steps_in_epochs(self.value)
         if steps is None:
             why = (
@@ -110,16 +128,117 @@ class FractionConfig(Tagged):
         return f"{(Decimal(repr(self.value)) * 100).normalize():f}%"
 
 
+class _ShownConfig(Tagged):
+    """A number of things that the model is shown, over all devices."""
+
+    per_step: ClassVar[str]
+
+    value: NonNegativeInt
+    """How many, 0 or more."""
+
+    def resolve(self, run: RunLength, field: str = "duration") -> int:
+        """The number of updates in which they are shown, rounded up.
+
+        Raises:
+            RunLengthError: The run does not know how many it shows in a step; the message names
+                `field`.
+        """
+        _refuse_in_a_timed_run(self, run, field)
+        if self.value == 0:
+            return 0
+        per_step: float | None = getattr(run, self.per_step)
+        if per_step is None:
+            why = (
+                f"{self.per_step} is unknown; give the duration in steps, pass "
+                f"RunLength({self.per_step}=...), or give the module's hyperparameters a field "
+                f"{self.per_step}"
+            )
+            raise _unknown(f"{field}: {self}", run, why)
+        return math.ceil(self.value / Decimal(repr(per_step)))
+
+    def __str__(self) -> str:
+        return f"{self.value} {self.name}"
+
+
+class SamplesConfig(_ShownConfig):
+    """A number of samples that the model is shown, over all devices.
+
+    >>> from nshtrainer import RunLength
+    >>> SamplesConfig(value=10_000).resolve(RunLength(samples_per_step=256))
+    40
+    """
+
+    per_step = "samples_per_step"
+
+    name: Literal["samples"] = "samples"
+
+
+class TokensConfig(_ShownConfig):
+    """A number of tokens that the model is shown, over all devices.
+
+    >>> from nshtrainer import RunLength
+    >>> TokensConfig(value=3_000_000_000).resolve(RunLength(tokens_per_step=500_000))
+    6000
+    """
+
+    per_step = "tokens_per_step"
+
+    name: Literal["tokens"] = "tokens"
+
+
+class TimeConfig(Tagged):
+    """A time on the clock, for a run whose length is a time: `"90 minutes"`, `"2.5 hours"`.
+
+    >>> from nshtrainer import RunLength
+    >>> TimeConfig(value=900).resolve(RunLength(total_time=3600))
+    250000
+    """
+
+    name: Literal["time"] = "time"
+
+    value: NonNegative
+    """Seconds, 0 or more."""
+
+    def resolve(self, run: RunLength, field: str = "duration") -> int:
+        """The number of ticks in this time, rounded up.
+
+        Raises:
+            RunLengthError: The length of the run is no time; the message names `field`.
+        """
+        if run.total_time is None:
+            why = (
+                "the length of the run is not a time; give the duration in steps or as a share of "
+                "the run, limit the run by max_time alone, or pass RunLength(total_time=...)"
+            )
+            raise _unknown(f"{field}: {self}", run, why)
+        share = Decimal(repr(self.value)) / Decimal(repr(float(run.total_time)))
+        return math.ceil(share * (run.total_steps or 0))
+
+    def __str__(self) -> str:
+        return f"{repr(self.value).removesuffix('.0')} seconds"
+
+
+def _refuse_in_a_timed_run(duration: Any, run: RunLength, field: str) -> None:
+    if run.total_time is not None and duration.value:
+        raise RunLengthError(
+            f"{field}: {duration} cannot become a time, and the length of the run is one "
+            f"({run.total_time:g} seconds); write a share such as '10%' or a time such as "
+            "'5 minutes' in the whole schedule"
+        )
+
+
 def _unknown(what: str, run: RunLength, why: str) -> RunLengthError:
     return RunLengthError(f"{what} cannot become steps, because {run.unknown_because or why}")
 
 
-_UNITS = {"step": "steps", "steps": "steps", "epoch": "epochs", "epochs": "epochs", "%": "fraction"}
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+_WHOLE = ("steps", "samples", "tokens")
 _MULTIPLES = {"": 0, "k": 3, "M": 6, "B": 9}
 _PATTERN = (
-    r"^\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?)\s*([kMB]?)\s*(steps?|epochs?|%)\s*$"
+    r"^\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?)\s*([kMB]?)\s*"
+    r"(%|(?:step|epoch|sample|token|second|minute|hour|day)s?)\s*$"
 )
-_WAYS = "write '1000 steps', '5 epochs' or '10%'"
+_WAYS = "write '1000 steps', '5 epochs', '10%', '1M samples', '3B tokens' or '30 minutes'"
 
 
 def _read(value: Any) -> Any:
@@ -137,28 +256,37 @@ def _from_text(text: str) -> dict[str, Any]:
     if match is None:
         raise _problem(f"{text[:80]!r} is no duration; {_WAYS}")
     digits, multiple, unit = match.groups()
-    unit = _UNITS[unit]
     number = Decimal(digits.replace("_", "")).scaleb(_MULTIPLES[multiple])
-    if unit == "steps":
-        if number != number.to_integral_value():
-            raise _problem(f"{text!r}: steps are whole; write a whole number, or use epochs")
-        return {"name": unit, "value": int(number)}
-    return {"name": unit, "value": float(number / 100 if unit == "fraction" else number)}
+    if unit == "%":
+        return {"name": "fraction", "value": float(number / 100)}
+    unit = unit.removesuffix("s")
+    if unit in _SECONDS:
+        return {"name": "time", "value": float(number * _SECONDS[unit])}
+    name = f"{unit}s"
+    if name not in _WHOLE:
+        return {"name": name, "value": float(number)}
+    if number != number.to_integral_value():
+        raise _problem(f"{text!r}: {name} are whole; write a whole number")
+    return {"name": name, "value": int(number)}
 
 
 def _problem(text: str) -> PydanticCustomError:
     return PydanticCustomError("duration", "{text}", {"text": text})
 
 
-AnyDuration: TypeAlias = StepsConfig | EpochsConfig | FractionConfig
+AnyDuration: TypeAlias = (
+    StepsConfig | EpochsConfig | FractionConfig | SamplesConfig | TokensConfig | TimeConfig
+)
 
-_Text = Annotated[str, Field(pattern=_PATTERN, examples=["1000 steps", "5 epochs", "10%"])]
+_EXAMPLES = ["1000 steps", "5 epochs", "10%", "1M samples", "3B tokens", "30 minutes"]
+
+_Text = Annotated[str, Field(pattern=_PATTERN, examples=_EXAMPLES)]
 
 DurationConfig: TypeAlias = Annotated[
     Annotated[AnyDuration, Field(discriminator="name")],
     BeforeValidator(_read, json_schema_input_type=AnyDuration | _Text),
 ]
-"""The type of a field that holds a duration: steps, epochs, or a fraction of the run."""
+"""The type of a field that holds a duration, in any unit."""
 
 if TYPE_CHECKING:
 

@@ -11,11 +11,20 @@ Noise(scale=0.0)
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, NoReturn, TypeVar
 
 from pydantic import Field
+from typing_extensions import override
 
-__all__ = ["Beta", "Fraction", "NonNegative", "NonNegativeInt", "Positive", "PositiveInt"]
+__all__ = [
+    "Beta",
+    "Fraction",
+    "FrozenDict",
+    "NonNegative",
+    "NonNegativeInt",
+    "Positive",
+    "PositiveInt",
+]
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 """A finite number >= 0."""
@@ -34,3 +43,28 @@ NonNegativeInt = Annotated[int, Field(ge=0, strict=True)]
 
 PositiveInt = Annotated[int, Field(gt=0, strict=True)]
 """A whole number > 0."""
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class FrozenDict(dict[K, V]):
+    """A dict that cannot be changed, so that a config that holds one hashes.
+
+    >>> FrozenDict({"lr": 0.1})["lr"]
+    0.1
+    """
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("a config is frozen: make a new one with replace()")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse  # pyright: ignore[reportAssignmentType]
+    clear = pop = popitem = setdefault = update = _refuse  # pyright: ignore[reportAssignmentType]
+
+    @override
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    @override
+    def __reduce__(self) -> Any:
+        return type(self), (dict(self),)

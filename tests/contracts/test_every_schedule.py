@@ -30,6 +30,10 @@ RUNS = st.builds(
     steps_per_epoch=st.one_of(
         st.integers(1, 10**6), st.lists(st.integers(1, 10**6), min_size=1, max_size=3).map(tuple)
     ),
+    samples_per_step=st.integers(1, 10**6),
+    tokens_per_step=st.integers(1, 10**9),
+    base_lr=st.floats(1e-6, 10),
+    beta2=st.floats(0.5, 0.9999),
 )
 
 
@@ -102,7 +106,13 @@ def drive(config: Any, run: RunLength, updates: int, state: Any = None) -> tuple
 @every_curve
 @given(data=st.data())
 def test_the_driver_is_the_curve_and_resuming_changes_nothing(cls: Any, data: st.DataObject):
-    run = RunLength(total_steps=data.draw(st.integers(1, 12)), steps_per_epoch=3)
+    run = RunLength(
+        total_steps=data.draw(st.integers(1, 12)),
+        steps_per_epoch=3,
+        samples_per_step=100,
+        tokens_per_step=1000,
+        base_lr=0.3,
+    )
     config = data.draw(configs_of(cls, longest=12))
     curve = resolved(config, run)
     if curve is None:

@@ -16,7 +16,12 @@ HEAVY = {"lightning", "numpy", "pandas", "pytorch_lightning", "torch", "torchmet
 ON_USE = {"rich", "ruamel", "shtab", "tensorboard", "tomli_w"}
 
 # They hold classes of torch's and are themselves imported on use.
-TORCH_MODULES = {"lr_scheduler/driver.py", "optimizer/routed.py"}
+TORCH_MODULES = {
+    "lr_scheduler/clock.py",
+    "lr_scheduler/driver.py",
+    "lr_scheduler/hyperparameters.py",
+    "optimizer/routed.py",
+}
 UPPER_FLOORS = ("lightning_/", "cli/")
 
 

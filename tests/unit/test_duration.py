@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction as Rational
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +13,17 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from nshtrainer import RunLength
-from nshtrainer.configs import DurationConfig, EpochsConfig, FractionConfig, StepsConfig
+from nshtrainer.configs import (
+    DurationConfig,
+    EpochsConfig,
+    FractionConfig,
+    SamplesConfig,
+    StepsConfig,
+    TimeConfig,
+    TokensConfig,
+)
 from nshtrainer.exceptions import RunLengthError
+from nshtrainer.lr_scheduler.run_length import TICKS
 
 DURATION = TypeAdapter[Any](DurationConfig)
 
@@ -30,14 +40,23 @@ WRITTEN = {
     "10%": FractionConfig(value=0.1),
     "0.1 %": FractionConfig(value=0.001),
     "100%": FractionConfig(value=1),
+    "1M samples": SamplesConfig(value=1_000_000),
+    "1 sample": SamplesConfig(value=1),
+    "3B tokens": TokensConfig(value=3_000_000_000),
+    "1.5k tokens": TokensConfig(value=1500),
+    "90 seconds": TimeConfig(value=90),
+    "30 minutes": TimeConfig(value=1800),
+    "2.5 hours": TimeConfig(value=9000),
+    "1 day": TimeConfig(value=86400),
 }
 
 REFUSED = {
     "a bare number": (1000, "write '1000 steps' or '1000 epochs'"),
     "a bare fraction": (0.5, "a bare number has no unit; write '0.5 epochs'"),
     "a number as text": ("1000", "'1000' is no duration; write '1000 steps'"),
-    "an unknown unit": ("5 parsecs", "write '1000 steps', '5 epochs' or '10%'"),
+    "an unknown unit": ("5 parsecs", "write '1000 steps', '5 epochs', '10%', '1M samples', '3B tokens' or '30 minutes'"),
     "half a step": ("1.5 steps", "steps are whole"),
+    "half a token": ("0.5 tokens", "tokens are whole"),
     "a negative one": ("-3 steps", "is no duration"),
     "over the whole": ("120%", "less than or equal to 1"),
     "negative steps": ({"name": "steps", "value": -1}, "greater than or equal to 0"),
@@ -90,7 +109,7 @@ def test_json_round_trips(duration: Any):
 
 
 def test_steps_ask_nothing_of_the_run():
-    asks_nothing: Any = object()
+    asks_nothing: Any = SimpleNamespace(total_time=None)
     assert StepsConfig(value=7).resolve(asks_nothing) == 7
 
 
@@ -132,3 +151,40 @@ def test_a_run_may_say_why_it_knows_nothing():
 def test_an_unknown_total_is_an_error_that_names_the_field_and_the_ways_out():
     with pytest.raises(RunLengthError, match=r"warmup_duration: 10% of the run.*max_steps"):
         FractionConfig(value=0.1).resolve(RunLength(steps_per_epoch=10), "warmup_duration")
+
+
+@given(count=st.integers(0, 10**15), per_step=st.integers(1, 10**7))
+def test_samples_and_tokens_become_the_updates_in_which_they_are_shown(count: int, per_step: int):
+    run = RunLength(samples_per_step=per_step, tokens_per_step=per_step)
+    steps = -(-count // per_step)
+    assert SamplesConfig(value=count).resolve(run) == steps
+    assert TokensConfig(value=count).resolve(run) == steps
+
+
+@pytest.mark.parametrize("unit", ["samples", "tokens"])
+def test_what_a_step_shows_is_asked_of_the_run_and_its_absence_is_an_error(unit: str):
+    duration = DURATION.validate_python(f"5 {unit}")
+    with pytest.raises(RunLengthError, match=rf"decay: 5 {unit} .*{unit}_per_step is unknown; give"):
+        duration.resolve(RunLength(total_steps=10), "decay")
+    assert DURATION.validate_python(f"0 {unit}").resolve(RunLength()) == 0
+
+
+def test_in_a_run_whose_length_is_a_time_shares_and_times_become_ticks():
+    run = RunLength(total_time=7200)
+    assert run.total_steps == TICKS
+    ticks = [DURATION.validate_python(t).resolve(run) for t in ("25%", "30 minutes", "2 hours")]
+    assert ticks == [TICKS // 4, TICKS // 4, TICKS]
+
+
+@pytest.mark.parametrize("text", ["5 steps", "2 epochs", "10 samples", "1k tokens"])
+def test_in_such_a_run_a_count_is_refused(text: str):
+    run = RunLength(total_time=60, steps_per_epoch=5, samples_per_step=1, tokens_per_step=1)
+    with pytest.raises(RunLengthError, match=r"decay: \d+ \w+ cannot become a time.*'5 minutes'"):
+        DURATION.validate_python(text).resolve(run, "decay")
+    nothing = DURATION.validate_python(f"0 {text.split()[1].removeprefix('k')}")
+    assert nothing.resolve(run) == 0
+
+
+def test_a_time_in_a_run_of_steps_is_an_error_that_says_what_to_do():
+    with pytest.raises(RunLengthError, match=r"decay: 60 seconds .*not a time; give .*max_time"):
+        TimeConfig(value=60).resolve(RunLength(total_steps=10), "decay")

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from nshtrainer import RunLength
-from nshtrainer.exceptions import ScheduleError
+from nshtrainer.exceptions import RunLengthError, ScheduleError
 from nshtrainer.lr_scheduler import run_length_of
+from nshtrainer.lr_scheduler.run_length import TICKS
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,10 @@ from nshtrainer.lr_scheduler import run_length_of
         {"steps_per_epoch": float("nan")},
         {"steps_per_epoch": ()},
         {"steps_per_epoch": (10, -1)},
+        {"total_time": 0},
+        {"samples_per_step": -1},
+        {"tokens_per_step": float("inf")},
+        {"total_steps": 5, "total_time": 5},
     ],
 )
 def test_a_length_that_is_no_positive_number_is_refused(lengths: dict[str, Any]):
@@ -48,3 +53,25 @@ def test_a_run_length_stands_for_itself():
 def test_an_object_that_nobody_knows_is_an_error_that_says_what_to_pass():
     with pytest.raises(ScheduleError, match=r"builtins\.dict is unknown; pass the LightningModule"):
         run_length_of({})
+
+
+def test_a_part_of_a_run_is_a_run_of_its_own():
+    assert RunLength(total_steps=10, steps_per_epoch=5).part(4) == RunLength(4, 5)
+    assert RunLength(total_steps=10).part(0) == RunLength()
+    half = RunLength(total_time=60).part(TICKS // 2)
+    assert (half.total_steps, half.total_time) == (TICKS // 2, 30)
+
+
+def test_an_absolute_rate_becomes_a_factor_of_the_base_rate():
+    assert RunLength(base_lr=0.5).factor_of(0.05, "min_lr") == pytest.approx(0.1)
+    assert RunLength(base_lr=0.0).factor_of(0.0, "min_lr") == 0.0
+
+
+def test_without_a_base_rate_it_is_an_error_that_says_how_to_give_one():
+    with pytest.raises(RunLengthError, match=r"min_lr: 0\.05 is a rate.*RunLength\(base_lr="):
+        RunLength().factor_of(0.05, "min_lr")
+
+
+def test_a_least_rate_above_the_rate_itself_is_refused():
+    with pytest.raises(ScheduleError, match=r"min_lr: 0\.5 is above the rate .* 0\.1; lower"):
+        RunLength(base_lr=0.1).factor_of(0.5, "min_lr")

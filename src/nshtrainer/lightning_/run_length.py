@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lightning_.plateau import PlateauCallback
-from nshtrainer.lr_scheduler.run_length import RunLength
+from nshtrainer.lr_scheduler.run_length import TICKS, RunLength
 from nshtrainer.metric import MetricConfig
 
 __all__ = ["TrainerRunLength", "run_length_of"]
@@ -95,6 +95,45 @@ class TrainerRunLength(RunLength):
             limits.append(int(steps))
         return max(1, min(limits)) if limits else None
 
+    @override
+    def by_time(self) -> TrainerRunLength | None:
+        """The run with its `max_time` as its length, where nothing else limits it."""
+        trainer = self._trainer
+        if trainer is None or trainer.max_steps != -1 or trainer.max_epochs not in {None, -1}:
+            return None
+        for timer in trainer.callbacks:
+            if hasattr(timer, "time_remaining") and timer.time_remaining() is not None:
+                total = timer.time_elapsed() + timer.time_remaining()
+                return self.but(total_time=total, total_steps=TICKS)
+        return None
+
+    @override
+    def known(self) -> RunLength:
+        """What was asked for by now, without the trainer."""
+        asked = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        return RunLength().but(**asked)
+
+    @cached_property
+    def samples_per_step(self) -> float | None:
+        """What the trainer or the hyperparameters say, else what the loader, times the devices.
+
+        With batches of the loader's `batch_size`, times accumulation and processes; a last batch
+        that is smaller counts as a whole one.
+        """
+        told = self._told("samples_per_step")
+        if told is not None or self._batches is None or len(set(self._accumulation)) > 1:
+            return told
+        loader = self._trainer.train_dataloader
+        batch = getattr(loader, "batch_size", None)
+        if batch is None:
+            batch = getattr(getattr(loader, "batch_sampler", None), "batch_size", None)
+        return batch and batch * self._accumulation[0] * self._trainer.world_size
+
+    @cached_property
+    def tokens_per_step(self) -> float | None:
+        """What the trainer or the hyperparameters say: nobody else knows."""
+        return self._told("tokens_per_step")
+
     @cached_property
     def shortened(self) -> str | None:
         """The setting that makes this run shorter than it is meant to be."""
@@ -114,10 +153,16 @@ class TrainerRunLength(RunLength):
     @cached_property
     def primary_metric(self) -> MetricConfig | None:
         """The `primary_metric` of the trainer, else that of the module's hyperparameters."""
-        own = getattr(self._trainer, "primary_metric", None)
-        if own is None:
-            own = _primary_metric(getattr(self._module, "hparams", None))
-        return own if isinstance(own, MetricConfig) else None
+        told = self._told("primary_metric")
+        return told if isinstance(told, MetricConfig) else None
+
+    def _told(self, name: str) -> Any:
+        """What the trainer says under a name, else what the module's hyperparameters say."""
+        own = getattr(self._trainer, name, None)
+        hparams = getattr(self._module, "hparams", None)
+        if own is None and isinstance(hparams, Mapping):
+            return cast("Mapping[str, Any]", hparams).get(name)
+        return getattr(hparams, name, None) if own is None else own
 
     @cached_property
     def plateau_problem(self) -> str | None:
@@ -162,12 +207,6 @@ class TrainerRunLength(RunLength):
         if self._trainer.strategy.handles_gradient_accumulation:
             return batches // every
         return -(-batches // every)
-
-
-def _primary_metric(hparams: Any) -> Any:
-    if isinstance(hparams, Mapping):
-        return cast("Mapping[str, Any]", hparams).get("primary_metric")
-    return getattr(hparams, "primary_metric", None)
 
 
 def run_length_of(source: Any) -> TrainerRunLength:

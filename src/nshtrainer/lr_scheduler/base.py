@@ -197,6 +197,7 @@ lr_scheduler_registry: Registry[LRSchedulerConfigBase] = Registry(
         "nshtrainer.lr_scheduler.schedules.stepped",
         "nshtrainer.lr_scheduler.schedules.drawn",
         "nshtrainer.lr_scheduler.compose",
+        "nshtrainer.lr_scheduler.several",
         "nshtrainer.lr_scheduler.plateau",
     ),
 )

@@ -16,6 +16,7 @@ from nshtrainer.config import Config
 from nshtrainer.duration import DurationConfig, DurationField
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.base import (
+    Curve,
     CurveScheduleConfigBase,
     LRSchedulerConfig,
     LRSchedulerConfigBase,
@@ -45,6 +46,22 @@ def _is_a_curve(config: LRSchedulerConfigBase) -> LRSchedulerConfigBase:
 
 CurveConfig = Annotated[LRSchedulerConfig, AfterValidator(_is_a_curve)]
 """The type of a field that holds a schedule which is a curve."""
+
+
+def curve_of_part(config: LRSchedulerConfigBase, run: RunLength) -> Curve:
+    """The curve of a schedule that is a part of another one.
+
+    Raises:
+        ScheduleError: It moves more than the rate, and the whole would lose that.
+    """
+    part = cast("CurveScheduleConfigBase", config)
+    others = {track.hyperparameter for track in part.tracks(run)} - {"lr"}
+    if others:
+        raise ScheduleError(
+            f"{part.name} moves {', '.join(sorted(others))} as well, so it cannot be a part of "
+            "another schedule; switch that off in it"
+        )
+    return part.curve(run)
 
 
 class PhaseConfig(Config):
@@ -95,7 +112,7 @@ class SequenceScheduleConfig(CurveScheduleConfigBase):
         """The phases, joined."""
         lengths = self._lengths(run)
         curves = [
-            cast("CurveScheduleConfigBase", phase.schedule).curve(_run_of(run, length))
+            curve_of_part(phase.schedule, run.part(length))
             for phase, length in zip(self.phases, lengths, strict=True)
         ]
         starts = tuple(accumulate(lengths[:-1], initial=0))
@@ -135,11 +152,6 @@ def _total(run: RunLength) -> int:
     return run.total_steps
 
 
-def _run_of(run: RunLength, length: int) -> RunLength:
-    """The run as a phase of it sees it."""
-    return RunLength(length or None, run.steps_per_epoch, shortened=run.shortened)
-
-
 @lr_scheduler_registry.register
 class ProductScheduleConfig(CurveScheduleConfigBase):
     """Schedules multiplied, all over the same run.
@@ -163,8 +175,7 @@ class ProductScheduleConfig(CurveScheduleConfigBase):
 
     def curve(self, run: RunLength) -> Product:
         """The product."""
-        parts = cast("tuple[CurveScheduleConfigBase, ...]", self.schedules)
-        return Product(tuple(part.curve(run) for part in parts))
+        return Product(tuple(curve_of_part(part, run) for part in self.schedules))
 
 
 @lr_scheduler_registry.register
@@ -200,7 +211,7 @@ class OverrideScheduleConfig(CurveScheduleConfigBase):
 
     def curve(self, run: RunLength) -> Override:
         """The schedule, then the line."""
-        inner = cast("CurveScheduleConfigBase", self.schedule).curve(run)
+        inner = curve_of_part(self.schedule, run)
         start = self.start.resolve(run, "start")
         length = self.decay_duration.resolve(run, "decay_duration")
         return Override(inner, start, length, self.end_factor)

@@ -15,7 +15,7 @@ Group = dict[str, Any]
 
 
 class Place(NamedTuple):
-    """A key of a group, and an index where a tuple lies there.
+    """A key of a group, and the place in it where a tuple lies there.
 
     >>> group = {"betas": (0.9, 0.999)}
     >>> place = find(group, "betas.0")
@@ -25,30 +25,39 @@ class Place(NamedTuple):
     """
 
     key: str
-    index: int | None = None
+    item: int | None = None
 
     def get(self, group: Mapping[str, Any]) -> Any:
         """What stands there: a number, or a tensor with one."""
-        return group[self.key] if self.index is None else group[self.key][self.index]
+        return group[self.key] if self.item is None else group[self.key][self.item]
 
     def set(self, group: Group, value: float) -> None:
-        """Write a number; a tensor is filled in place, as a compiled step needs it."""
+        """Write a number; a tensor is filled in place, as a compiled step needs it.
+
+        Raises:
+            ScheduleError: The decay of an average would be outside [0, 1).
+        """
+        if self.key == "betas" and not 0.0 <= value < 1.0:
+            raise ScheduleError(
+                f"the schedule sets {self} to {value:g}, which must be in [0, 1); correct its "
+                "factor or value"
+            )
         standing = self.get(group)
         if isinstance(standing, Tensor):
             standing.fill_(value)
-        elif self.index is None:
+        elif self.item is None:
             group[self.key] = value
         else:
             values = list(group[self.key])
-            values[self.index] = value
+            values[self.item] = value
             group[self.key] = tuple(values)
 
     def needs_care(self, group: Mapping[str, Any]) -> bool:
         """Whether an assignment to the key alone would be wrong."""
-        return self.index is not None or isinstance(group[self.key], Tensor)
+        return self.item is not None or isinstance(group[self.key], Tensor)
 
     def __str__(self) -> str:
-        return self.key if self.index is None else f"{self.key}.{self.index}"
+        return self.key if self.item is None else f"{self.key}.{self.item}"
 
 
 def find(group: Mapping[str, Any], name: str) -> Place:

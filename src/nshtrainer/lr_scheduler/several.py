@@ -1,0 +1,161 @@
+"""Several hyperparameters, each along a curve of its own, and different ones for named groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, model_validator
+from typing_extensions import Self
+
+from nshtrainer.config import Config
+from nshtrainer.lr_scheduler.base import (
+    Curve,
+    LRSchedulerConfigBase,
+    Track,
+    TrackScheduleConfigBase,
+    lr_scheduler_registry,
+)
+from nshtrainer.lr_scheduler.compose import CurveConfig, curve_of_part
+from nshtrainer.lr_scheduler.run_length import RunLength
+from nshtrainer.types import FrozenDict
+
+__all__ = ["MotionConfig", "SchedulesConfig"]
+
+
+class MotionConfig(Config):
+    """How one hyperparameter moves: by a factor, as a value, or with another hyperparameter.
+
+    >>> from nshtrainer.configs import LinearScheduleConfig
+    >>> MotionConfig(value=LinearScheduleConfig()).value.name
+    'linear'
+    """
+
+    factor: CurveConfig | None = None
+    """A schedule that multiplies what the group begins with."""
+
+    value: CurveConfig | None = None
+    """A schedule that is the value itself."""
+
+    follows: str | None = None
+    """Another hyperparameter whose factor this one shares: weight decay that follows `lr`."""
+
+    @model_validator(mode="after")
+    def _is_one_of_them(self) -> Self:
+        given = [name for name, value in dict(self).items() if value is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"give one of factor, value and follows; got {', '.join(given) or 'none'}"
+            )
+        return self
+
+
+def _form(value: Any) -> str:
+    """A motion has no name; a schedule is one, or is its name."""
+    if isinstance(value, Mapping):
+        return "schedule" if "name" in value else "motion"
+    return "motion" if isinstance(value, MotionConfig) else "schedule"
+
+
+Motion: TypeAlias = Annotated[
+    Annotated[CurveConfig, Tag("schedule")] | Annotated[MotionConfig, Tag("motion")],
+    Discriminator(_form),
+]
+"""A schedule, which is then a factor, or a `MotionConfig`."""
+
+Name: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
+
+Motions: TypeAlias = Annotated[Mapping[Name, Motion], AfterValidator(FrozenDict)]
+"""Hyperparameter -> how it moves."""
+
+
+@lr_scheduler_registry.register
+class SchedulesConfig(TrackScheduleConfigBase):
+    """Schedules of any hyperparameters, for all parameter groups or for some of them by name.
+
+    A hyperparameter is a key of the optimizer's groups, such as `lr`, `weight_decay` or `momentum`;
+    `betas.0` is the first of a pair. A schedule multiplies what a group begins with. Under `value`
+    it is the value itself, and `follows: lr` scales a weight decay as the rate is scaled.
+
+    All of them move with each update, by one torch scheduler. Torch schedules the rate alone, and
+    momentum in two of its classes.
+
+    Raises:
+        ScheduleError: The optimizer has no such hyperparameter, or no group of such a name.
+
+    >>> from nshtrainer.configs import AdamWConfig, CosineScheduleConfig, LinearScheduleConfig
+    >>> import torch
+    >>> config = SchedulesConfig(
+    ...     default={
+    ...         "lr": CosineScheduleConfig(),
+    ...         "weight_decay": MotionConfig(follows="lr"),
+    ...         "betas.0": LinearScheduleConfig(min_factor=0.9),
+    ...     }
+    ... )
+    >>> optimizer = AdamWConfig(lr=0.1, weight_decay=0.2).create_optimizer([torch.zeros(1)])
+    >>> config.create_scheduler(optimizer, RunLength(total_steps=4))["scheduler"].step(2)
+    >>> [round(optimizer.param_groups[0][key], 3) for key in ("lr", "weight_decay")]
+    [0.05, 0.1]
+    >>> optimizer.param_groups[0]["betas"]
+    (0.855, 0.999)
+    """
+
+    name: Literal["schedules"] = "schedules"
+
+    default: Motions = Field(default_factory=dict)
+    """What moves in every group, and how; a group of its own below may say otherwise."""
+
+    groups: Annotated[Mapping[Name, Motions], AfterValidator(FrozenDict)] = Field(
+        default_factory=dict
+    )
+    """Name of a parameter group -> what moves in it otherwise than by default."""
+
+    @model_validator(mode="after")
+    def _moves_something(self) -> Self:
+        if not self.default and not any(self.groups.values()):
+            raise ValueError("nothing is scheduled; write a hyperparameter below default or groups")
+        for where, motions in self._by_group():
+            for name, motion in motions.items():
+                leader = getattr(motion, "follows", None)
+                if leader is not None and _factor(motions.get(leader)) is None:
+                    place = f"groups.{where}" if where else "default"
+                    raise ValueError(
+                        f"{place}.{name} follows {leader!r}, which has no schedule there that is a "
+                        "factor; give it one"
+                    )
+        return self
+
+    def tracks(self, run: RunLength) -> tuple[Track, ...]:
+        """What moves, and how: each group that is named, then the rest."""
+        return tuple(
+            _track(name, motion, motions, group, run)
+            for group, motions in self._by_group()
+            for name, motion in motions.items()
+        )
+
+    def _by_group(self) -> Iterator[tuple[str | None, Mapping[str, Any]]]:
+        """All that moves in each group: a group's own in place of the default."""
+        for group, motions in self.groups.items():
+            yield group, {**self.default, **motions}
+        yield None, self.default
+
+
+def _track(
+    name: str, motion: Any, motions: Mapping[str, Any], group: str | None, run: RunLength
+) -> Track:
+    value = getattr(motion, "value", None)
+    if value is not None:
+        return Track(name, curve_of_part(value, run), "value", group)
+    leader = getattr(motion, "follows", None)
+    factor = _factor(motions[leader] if leader else motion)
+    return Track(name, _curve(factor, run), "factor", group)
+
+
+def _factor(motion: Any) -> LRSchedulerConfigBase | None:
+    """The schedule of a motion that is a factor."""
+    return motion.factor if isinstance(motion, MotionConfig) else motion
+
+
+def _curve(config: LRSchedulerConfigBase | None, run: RunLength) -> Curve:
+    assert config is not None, "what is followed is a factor: it was validated"
+    return curve_of_part(config, run)
