@@ -32,8 +32,6 @@ RUNS = st.builds(
     ),
     samples_per_step=st.integers(1, 10**6),
     tokens_per_step=st.integers(1, 10**9),
-    base_lr=st.floats(1e-6, 10),
-    beta2=st.floats(0.5, 0.9999),
 )
 
 

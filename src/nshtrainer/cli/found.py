@@ -69,9 +69,10 @@ def _optimizer_of(
     path: Keys, optimizers: list[tuple[Keys, OptimizerConfigBase]]
 ) -> OptimizerConfigBase | None:
     """The optimizer that stands nearest to a schedule; none if that is not clear."""
-    nearness = [_common(path, other) for other, _ in optimizers]
-    nearest = [each for each, near in zip(optimizers, nearness, strict=True) if near == max(nearness)]
-    return nearest[0][1] if len(nearest) == 1 else None
+    near = [_common(path, other) for other, _ in optimizers]
+    if not near or near.count(max(near)) > 1:
+        return None
+    return optimizers[near.index(max(near))][1]
 
 
 def _common(path: Keys, other: Keys) -> int:
@@ -86,10 +87,11 @@ def _bases(optimizer: OptimizerConfigBase | None) -> dict[str, float]:
     """The numbers of an optimizer by the names that they have in a parameter group."""
     found: dict[str, float] = {}
     for name, value in dict(optimizer or ()).items():
-        for key, number in enumerate(value) if isinstance(value, tuple) else [(None, value)]:
+        several = isinstance(value, tuple)
+        for key, number in enumerate(cast("tuple[Any, ...]", value if several else (value,))):
             if isinstance(number, (int, float)) and not isinstance(number, bool):
-                found[name if key is None else f"{name}.{key}"] = number
-    if "betas.0" in found:
+                found[f"{name}.{key}" if several else name] = number
+    if "betas.0" in found:  # the momentum of Adam
         found.setdefault("momentum", found["betas.0"])
     return found
 

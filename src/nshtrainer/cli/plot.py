@@ -1,8 +1,8 @@
 """Draw schedules before they run: in the terminal, or as .svg, .html, .png, .csv or .json.
 
-A file is that of a run, a config with an optimizer and a schedule, or a schedule alone. Lengths come
-from its trainer part, else from the options. Overrides (lr_scheduler.min_factor=0.1) win over every
-file.
+A file is that of a run, a config with an optimizer and a schedule, or a schedule alone. The length
+of the run is that of the options, else that of its trainer part. Overrides, such as
+lr_scheduler.min_factor=0.1, win over every file.
 """
 
 from __future__ import annotations

@@ -157,7 +157,7 @@ class LRSchedulerConfigBase(Component):
             "CurveScheduleConfigBase can be computed without a run"
         )
 
-    def preview(self, run: RunLength, num_points: int = 200) -> Preview:
+    def preview(self, run: RunLength, num_points: int = 200) -> Preview:  # noqa: ARG002 - likewise
         """The numbers of the schedule, before it runs.
 
         Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from nshtrainer.exceptions import RunLengthError
@@ -171,7 +172,7 @@ def _refined(
         if off > _TOLERANCE:
             heapq.heappush(queue, (-off, begin, middle, end))
 
-    for begin, end in zip(steps, steps[1:], strict=False):
+    for begin, end in pairwise(steps):
         look(begin, end)
     while queue and len(rows) < len(steps) + most:
         _, begin, middle, end = heapq.heappop(queue)

@@ -38,7 +38,8 @@ def png(figure: Figure) -> bytes:
     rows[-1][0].set_xlabel(figure.axis.title, color=_SOFT, fontsize=9)
     _words(picture, figure)
     buffer = io.BytesIO()
-    FigureCanvasAgg(picture).print_png(buffer)
+    canvas: Any = FigureCanvasAgg(picture)
+    canvas.print_png(buffer)
     return buffer.getvalue()
 
 

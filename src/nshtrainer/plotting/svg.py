@@ -33,7 +33,7 @@ svg {{ --ink: #1f2328; --soft: #59636e; --rule: #d1d9e0; --band: #818b981a; {_co
 @media (prefers-color-scheme: dark) {{
 svg {{ --ink: #f0f6fc; --soft: #9198a1; --rule: #3d444d; --band: #656c7626; {_colours(_DARK)} }}
 }}
-text {{ font: 12px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: var(--soft) }}
+text {{ font: 12px system-ui, "Segoe UI", "DejaVu Sans", sans-serif; fill: var(--soft) }}
 .title {{ font-size: 14px; font-weight: 600; fill: var(--ink) }}
 .name {{ fill: var(--ink) }}
 .phase {{ font-size: 11px }}
@@ -82,7 +82,7 @@ class Layout:
         self.height = round(top + 20)
 
     def _legend(self, left: float, top: float) -> Iterator[tuple[int, float, float]]:
-        """The style of each entry, its left and its middle; a row that is full is followed by one."""
+        """The style of each entry, its left and its middle; a new row begins where one is full."""
         if len(self.figure.names) < 2:
             return
         x, y = left, top + 10

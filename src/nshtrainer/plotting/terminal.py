@@ -79,7 +79,9 @@ class _Paper:
         cells = _Cells(self.columns, self.ascii_only)
         edges = {self._column(span.start) for span in panel.spans[1:]}
         for line in reversed(panel.lines):
-            cells.draw([self._dot(panel, x, y) for x, y in zip(line.xs, line.ys, strict=True)], line)
+            cells.draw(
+                [self._dot(panel, x, y) for x, y in zip(line.xs, line.ys, strict=True)], line
+            )
         if len(self.figure.names) > 1:
             for line in panel.lines:
                 cells.sign(line, len(self.figure.names))

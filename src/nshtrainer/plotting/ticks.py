@@ -84,7 +84,7 @@ def height_axis(title: str, low: float, high: float) -> Axis:
 def _round_values(
     low: float, high: float, *, least: float = 0.0, around: bool = False
 ) -> tuple[float, ...]:
-    """Four to nine multiples of 1, 2 or 5 and a power of ten; with `around`, one below and above."""
+    """Four to nine multiples of 1, 2 or 5 times a power of ten; with `around`, one more outside."""
     step = _round_step((high - low) / 4, least)
     first = math.floor(low / step) if around else math.ceil(low / step - 1e-9)
     last = math.ceil(high / step) if around else math.floor(high / step + 1e-9)
