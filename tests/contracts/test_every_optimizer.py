@@ -88,7 +88,8 @@ def test_every_optimizer_of_torch_has_a_config():
 def test_the_fields_are_the_constructors_arguments_with_equal_defaults(cls: Config):
     parameters = inspect.signature(target_class(cls.target)).parameters
     expected = {key: p.default for key, p in parameters.items() if key != "params"}
-    fields = {key: field.default for key, field in cls.model_fields.items() if key != "name"}
+    ours = {"name", *TorchOptimizerConfigBase.model_fields}
+    fields = {key: field.default for key, field in cls.model_fields.items() if key not in ours}
     assert fields == expected
 
 
@@ -214,6 +215,52 @@ def test_a_tensor_may_stand_for_the_rate_of_a_group(cls: Config):
         cls().create_optimizer([{"params": model.parameters(), "lr": torch.tensor(-0.01)}])
     with pytest.raises(OptimizerError, match="lr has 2 elements"):
         cls().create_optimizer([{"params": model.parameters(), "lr": torch.ones(2)}])
+
+
+@every_optimizer
+def test_a_rate_may_be_kept_in_a_tensor_of_its_own_for_each_group(cls: Config):
+    model = make_model(cls)
+    first, *rest = model.parameters()
+    groups: list[Any] = [{"params": [first]}, {"params": rest, "lr": 0.5}]
+    if cls.needs_one_group or not rest:
+        groups = [{"params": [first, *rest]}]
+    optimizer = cls(tensor_lr=True).create_optimizer(groups)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    assert all(isinstance(rate, Tensor) and rate.dtype is torch.float32 for rate in rates)
+    assert len(set(map(id, rates))) == len(groups)
+    assert [rate.item() for rate in rates] == pytest.approx([cls().lr, 0.5][: len(groups)])  # type: ignore[attr-defined]
+
+
+@every_optimizer
+def test_with_a_tensor_for_its_rate_it_does_what_it_does_with_a_number(cls: Config):
+    one, other = make_model(cls), make_model(cls)
+    train(one, cls().create_optimizer(one), 6)
+    train(other, cls(tensor_lr=True).create_optimizer(other), 6)
+    for ours, theirs in zip(values(one), values(other), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@every_optimizer
+def test_a_rate_stays_a_tensor_whatever_is_loaded(cls: Config):
+    model = make_model(cls)
+    plain = cls().create_optimizer(model)
+    train(model, plain, 1)
+    optimizer = cls(tensor_lr=True, lr=0.5).create_optimizer(model)  # type: ignore[call-arg]
+    optimizer.load_state_dict(saved_and_loaded(plain.state_dict()))
+    rate = optimizer.param_groups[0]["lr"]
+    assert isinstance(rate, Tensor)
+    assert rate.item() == pytest.approx(cls().lr)  # type: ignore[attr-defined]
+    optimizer.load_state_dict(saved_and_loaded(optimizer.state_dict()))
+    assert isinstance(optimizer.param_groups[0]["lr"], Tensor)
+    with pytest.raises(ValueError, match="different number of parameter groups"):
+        optimizer.load_state_dict({"state": {}, "param_groups": []})
+
+
+@every_optimizer
+def test_what_holds_for_all_groups_is_no_option_of_one(cls: Config):
+    params = list(make_model(cls).parameters())
+    with pytest.raises(OptimizerError, match=r"group 0: tensor_lr holds for all groups; give it"):
+        cls().create_optimizer([{"params": params, "tensor_lr": True}])
 
 
 @every_optimizer

@@ -61,6 +61,9 @@ class TorchOptimizerConfigBase(OptimizerConfigBase):
     needs_dimensions: ClassVar[int | None] = None
     """The number of dimensions that every parameter must have; any, when `None`."""
 
+    tensor_lr: bool = False
+    """Keep the rate in a tensor that schedules fill in place, as a compiled step needs it."""
+
     def create_optimizer(self, params: Params, /) -> Optimizer:
         """Build the optimizer with the fastest implementation that the parameters allow.
 
@@ -74,10 +77,14 @@ class TorchOptimizerConfigBase(OptimizerConfigBase):
         """
         from nshtrainer.optimizer.implementation import takes_fused
         from nshtrainer.optimizer.parameters import check_options, groups_of
+        from nshtrainer.optimizer.tensor_rate import with_tensor_rate
 
         groups = groups_of(params)
         configs = [check_options(self, group) for group in groups]
         self._check_needs(groups)
+        self._check_for_our_own(groups)
+        if self._keeps_rates_in_tensors():
+            groups = [with_tensor_rate(group, self.options()["lr"]) for group in groups]
         dicts = [group.to_torch() for group in groups]
         fused = [
             place
@@ -105,7 +112,7 @@ class TorchOptimizerConfigBase(OptimizerConfigBase):
         """
         cls = target_class(self.target)
         known = _arguments(cls)
-        fields = {key: field for key, field in type(self).model_fields.items() if key != "name"}
+        fields = {k: field for k, field in type(self).model_fields.items() if k not in _ours()}
         for key in fields.keys() - known:
             default = fields[key].default
             if getattr(self, key) != default:
@@ -114,6 +121,19 @@ class TorchOptimizerConfigBase(OptimizerConfigBase):
                     f"option {key!r}; leave it at {default!r}, or install a release that has it"
                 )
         return {key: getattr(self, key) for key in fields if key in known}
+
+    def _keeps_rates_in_tensors(self) -> bool:
+        """A captured graph would never see another rate, so `capturable` needs the tensor too."""
+        return self.tensor_lr or getattr(self, "capturable", False)
+
+    def _check_for_our_own(self, groups: list[Group]) -> None:
+        for group in groups:
+            own = (group.options.keys() & _ours()) - {"name"}
+            if own:
+                raise OptimizerError(
+                    f"{group.label}: {', '.join(sorted(own))} holds for all groups; give it to "
+                    f"the {type(self).__name__}"
+                )
 
     def _check_needs(self, groups: list[Group]) -> None:
         if self.needs_one_group and len(groups) > 1:
@@ -135,10 +155,18 @@ class TorchOptimizerConfigBase(OptimizerConfigBase):
             )
 
 
+def _ours() -> set[str]:
+    """The fields that are no argument of torch's: they say how we build the optimizer."""
+    return {"name", *TorchOptimizerConfigBase.model_fields}
+
+
 def _add_hooks(optimizer: Optimizer, fused: list[int]) -> None:
     from nshtrainer.optimizer.implementation import FLAGS, Guard, keep_flags, state_of_copies
 
+    from nshtrainer.optimizer.tensor_rate import keep_tensor_rates
+
     optimizer.register_load_state_dict_pre_hook(_refuse_another)
+    optimizer.register_load_state_dict_pre_hook(keep_tensor_rates)
     if any(flag in optimizer.defaults for flag in FLAGS):
         optimizer.register_load_state_dict_pre_hook(keep_flags)
     if fused:

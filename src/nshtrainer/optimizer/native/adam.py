@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from typing_extensions import final
+from pydantic import model_validator
+from typing_extensions import Self, final
 
 from nshtrainer.optimizer.base import optimizer_registry
 from nshtrainer.optimizer.torch_config import CapturableOptions, FusedOptions, MaximizeOptions
@@ -25,9 +26,21 @@ __all__ = [
 ]
 
 
+class _AdamOptions(CapturableOptions, FusedOptions):
+    """What Adam and AdamW share: of torch's optimizers these two refuse one combination."""
+
+    @model_validator(mode="after")
+    def _lists_take_a_number(self) -> Self:
+        if self.foreach and self.tensor_lr and not self.capturable:
+            raise ValueError(
+                "foreach takes a tensor_lr only with capturable; leave one of them out"
+            )
+        return self
+
+
 @final
 @optimizer_registry.register
-class AdamWConfig(CapturableOptions, FusedOptions):
+class AdamWConfig(_AdamOptions):
     r"""Adam with decoupled weight decay: the usual first choice, above all for transformers.
 
     $\theta \leftarrow (1 - \gamma\lambda)\,\theta - \gamma\,\hat m / (\sqrt{\hat v} + \epsilon)$.
@@ -67,7 +80,7 @@ class AdamWConfig(CapturableOptions, FusedOptions):
 
 @final
 @optimizer_registry.register
-class AdamConfig(CapturableOptions, FusedOptions):
+class AdamConfig(_AdamOptions):
     r"""Adam: each weight has its own step size; good where no weight decay is wanted.
 
     $\theta \leftarrow \theta - \gamma\,\hat m / (\sqrt{\hat v} + \epsilon)$, after
