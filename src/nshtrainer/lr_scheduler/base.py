@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias, cast, final
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    TypeAlias,
+    cast,
+    final,
+)
 
 from typing_extensions import Required, TypedDict
 
@@ -108,6 +118,9 @@ class LRSchedulerConfigBase(Component):
     >>> HalvingConfig(epochs=5).metadata()
     {'interval': 'epoch'}
     """
+
+    example: ClassVar[str] = ""
+    """The fields of a typical config as YAML, without the name: what the docs show and draw."""
 
     @abstractmethod
     def metadata(self) -> LRSchedulerMetadata:

@@ -25,6 +25,8 @@ class WarmupScheduleConfigBase(CurveScheduleConfigBase):
     the first value of what follows, and r rises from 0 to 1 in the shape of the warm-up.
     """
 
+    example = "warmup_duration: 10%"
+
     warmup_duration: DurationField = cast("Any", StepsConfig(value=0))
     """How long the rate rises at first; 0 steps for no warm-up."""
 

@@ -46,6 +46,12 @@ class StepScheduleConfig(WarmupScheduleConfigBase):
     [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
     """
 
+    example = """
+warmup_duration: 10%
+step_duration: 20%
+gamma: 0.5
+"""
+
     name: Literal["step"] = "step"
 
     step_duration: DurationField
@@ -76,6 +82,11 @@ class MultiStepScheduleConfig(WarmupScheduleConfigBase):
     >>> [config.curve(RunLength())(step) for step in range(5)]
     [1.0, 1.0, 0.5, 0.25, 0.25]
     """
+
+    example = """
+milestones: [50%, 75%]
+gamma: 0.3
+"""
 
     name: Literal["multi_step"] = "multi_step"
 
@@ -108,6 +119,12 @@ class ExponentialScheduleConfig(WarmupScheduleConfigBase):
     >>> [curve(step) for step in range(5)]
     [1.0, 0.5, 0.25, 0.125, 0.0625]
     """
+
+    example = """
+warmup_duration: 10%
+step_duration: 1 epochs
+gamma: 0.7
+"""
 
     name: Literal["exponential"] = "exponential"
 
@@ -144,6 +161,12 @@ class CosineRestartsScheduleConfig(WarmupScheduleConfigBase):
     >>> [round(config.curve(RunLength())(step), 3) for step in range(7)]
     [1.0, 0.5, 1.0, 0.854, 0.5, 0.146, 1.0]
     """
+
+    example = """
+cycle_duration: 10%
+growth_factor: 2
+peak_factor: 0.8
+"""
 
     name: Literal["cosine_restarts"] = "cosine_restarts"
 
