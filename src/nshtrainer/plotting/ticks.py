@@ -54,13 +54,14 @@ def time_axis(seconds: float) -> Axis:
     >>> time_axis(7200).title, time_axis(7200).labels
     ('time in minutes', ('0', '20', '40', '60', '80', '100', '120'))
     """
-    unit, size = next(((name, size) for name, size in _UNITS if seconds >= 2 * size), _UNITS[-1])
+    unit, size = next((name, size) for name, size, least in _UNITS if seconds >= least * size)
     ticks = _round_values(0, seconds / size)
     labels = _labels(ticks, _plain_text)
     return Axis(f"time in {unit}", 0, seconds, tuple(tick * size for tick in ticks), labels)
 
 
-_UNITS = (("days", 86400.0), ("hours", 6 * 3600.0), ("minutes", 60.0), ("seconds", 1.0))
+_UNITS = (("days", 86400, 3), ("hours", 3600, 4), ("minutes", 60, 2), ("seconds", 1, 0))
+"""The name of a unit, its seconds, and from how many of them on it is used."""
 
 
 def height_axis(title: str, low: float, high: float) -> Axis:
