@@ -1,0 +1,109 @@
+"""Runs whose length is a time: the position is the share of it that has passed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import distributed
+from torch.optim import SGD, Optimizer
+
+from nshtrainer import RunLength
+from nshtrainer.configs import CosineScheduleConfig, LinearScheduleConfig, SequenceScheduleConfig
+from nshtrainer.exceptions import RunLengthError
+from nshtrainer.lr_scheduler import clock
+from nshtrainer.lr_scheduler.run_length import TICKS
+
+LINE = LinearScheduleConfig()
+MINUTE = RunLength(total_time=60)
+
+
+class Watch:
+    """A clock that a test sets."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    found = Watch()
+    monkeypatch.setattr(clock.time, "monotonic", found)
+    return found
+
+
+def sgd() -> Optimizer:
+    return SGD([torch.nn.Parameter(torch.ones(2))], lr=1.0)
+
+
+def advance(optimizer: Optimizer, scheduler: Any, watch: Watch, seconds: float) -> float:
+    optimizer.step()
+    watch.now += seconds
+    scheduler.step()
+    return optimizer.param_groups[0]["lr"]
+
+
+def test_the_rate_follows_the_time_and_not_the_number_of_updates(watch: Watch):
+    optimizer = sgd()
+    scheduler = LINE.create_scheduler(optimizer, MINUTE)["scheduler"]
+    used = [advance(optimizer, scheduler, watch, seconds) for seconds in (6, 12, 0, 30, 60)]
+    assert used == pytest.approx([0.9, 0.7, 0.7, 0.2, 0.0])
+
+
+def test_time_before_the_first_update_does_not_count(watch: Watch):
+    optimizer = sgd()
+    scheduler = LINE.create_scheduler(optimizer, MINUTE)["scheduler"]
+    watch.now += 500
+    assert advance(optimizer, scheduler, watch, 6) == pytest.approx(0.9)
+
+
+def test_a_resumed_run_goes_on_from_the_time_that_it_had_used(watch: Watch):
+    first = sgd()
+    scheduler = LINE.create_scheduler(first, MINUTE)["scheduler"]
+    advance(first, scheduler, watch, 15)
+    state = scheduler.state_dict()
+    assert state["elapsed"] == 15
+    assert state["last_epoch"] == TICKS // 4
+
+    watch.now += 10_000
+    second = sgd()
+    resumed = LINE.create_scheduler(second, MINUTE)["scheduler"]
+    second.load_state_dict(first.state_dict())
+    resumed.load_state_dict(state)
+    assert second.param_groups[0]["lr"] == pytest.approx(0.75)
+    watch.now += 10_000
+    assert advance(second, resumed, watch, 15) == pytest.approx(0.5)
+
+
+def test_phases_may_be_times_and_shares():
+    phases = (
+        {"schedule": "constant", "duration": "15 seconds"},
+        {"schedule": {"name": "linear", "warmup_duration": "15 seconds"}},
+    )
+    config = SequenceScheduleConfig.model_validate({"phases": phases})
+    curve = config.curve(MINUTE)
+    at = {second: curve(second * TICKS // 60) for second in (0, 14, 30, 45, 60)}
+    assert at == pytest.approx({0: 1.0, 14: 1.0, 30: 1.0, 45: 0.5, 60: 0.0})
+
+
+def test_steps_and_times_do_not_mix():
+    config = CosineScheduleConfig(warmup_duration="500 steps")
+    with pytest.raises(RunLengthError, match=r"warmup_duration: 500 steps cannot become a time"):
+        config.create_scheduler(sgd(), MINUTE)
+
+
+def test_all_processes_follow_the_clock_of_the_first(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+):
+    def broadcast(tensor: torch.Tensor, src: int) -> None:
+        assert (src, tensor.item()) == (0, 6.0)
+        tensor.fill_(30.0)
+
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(distributed, "broadcast", broadcast)
+    optimizer = sgd()
+    scheduler = LINE.create_scheduler(optimizer, MINUTE)["scheduler"]
+    assert advance(optimizer, scheduler, watch, 6) == pytest.approx(0.5)
