@@ -87,9 +87,9 @@ def test_a_resumed_run_goes_on_with_its_table(home: Path, capsys: Captured) -> N
 
 def test_a_value_that_something_else_wrote_is_told(home: Path, capsys: Captured) -> None:
     text = Path("train.py").read_text(encoding="utf-8")
-    meddled = 'self.optimizers().param_groups[0]["lr"] = 7.0 if self.global_step == 5 else ' + (
-        'self.optimizers().param_groups[0]["lr"]\n        stop("train"'
-    )
+    meddled = "if self.global_step == 5:\n            group['lr'] = 7.0\n        "
+    group = "group = self.optimizers().param_groups[0]\n        "
+    meddled = f'{group}{meddled}stop("train"'
     Path("train.py").write_text(text.replace('stop("train"', meddled), encoding="utf-8")
     with pytest.warns(UserWarning, match="is overwritten by the schedule"):
         assert main(FIT) == 0

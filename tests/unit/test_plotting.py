@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Sequence
 from html.parser import HTMLParser
+from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -136,7 +137,7 @@ def test_labels_of_phases_do_not_overlap_and_stay_inside(every: int) -> None:
     milestones = tuple(f"{step} steps" for step in range(every, 1000, every))
     root = ET.fromstring(rendered([plot(MultiStepScheduleConfig(milestones=milestones))], ".svg"))
     places = boxes(root)
-    assert all(one[1] <= other[0] for one, other in zip(places, places[1:], strict=False))
+    assert all(one[1] <= other[0] for one, other in pairwise(places))
     assert all(right < 724 for _, right in places)
 
 
@@ -240,7 +241,7 @@ def test_without_matplotlib_a_png_says_what_to_install(monkeypatch: pytest.Monke
 
 
 def test_another_format_is_refused() -> None:
-    with pytest.raises(ValueError, match="'.gif' is no format of a picture .there are: .svg"):
+    with pytest.raises(ValueError, match=r"'\.gif' is no format of a picture \(there are: \.svg"):
         rendered([STABLE], ".gif")
 
 

@@ -42,8 +42,10 @@ COSINE = CosineScheduleConfig(warmup_duration="500 steps", max_duration="19k ste
         ),
         (
             RunLength(20_000),
-            "warm-up 0 to 500, cosine 500 to 19,000, hold 19,000 to 20,000, last update 0 of the "
-            "base rate",
+            (
+                "warm-up 0 to 500, cosine 500 to 19,000, hold 19,000 to 20,000, "
+                "last update 0 of the base rate"
+            ),
         ),
         (RunLength(), "warm-up 0 to 500, cosine 500 to 19,000, then 0 of the base rate"),
         (
@@ -95,7 +97,7 @@ def test_each_hyperparameter_and_group_has_a_name_and_a_sentence() -> None:
     assert preview.series[0].hyperparameter == "lr"
     assert preview["lr"][0] == 0.5
     assert config.describe(run).startswith("backbone/lr: cosine 0 to 10, last update")
-    with pytest.raises(KeyError, match="'momentum' is not scheduled .these are: backbone/lr"):
+    with pytest.raises(KeyError, match=r"'momentum' is not scheduled \(these are: backbone/lr"):
         preview["momentum"]
 
 
