@@ -20,14 +20,17 @@ if TYPE_CHECKING:
     from nshtrainer.duration import *
     from nshtrainer.lr_scheduler.base import *
     from nshtrainer.lr_scheduler.compose import *
+    from nshtrainer.lr_scheduler.noise import *
     from nshtrainer.lr_scheduler.plateau import *
-    from nshtrainer.lr_scheduler.several import *
     from nshtrainer.lr_scheduler.schedules.base import *
+    from nshtrainer.lr_scheduler.schedules.cycles import *
     from nshtrainer.lr_scheduler.schedules.decays import *
     from nshtrainer.lr_scheduler.schedules.drawn import *
     from nshtrainer.lr_scheduler.schedules.horizonless import *
+    from nshtrainer.lr_scheduler.schedules.stages import *
     from nshtrainer.lr_scheduler.schedules.stepped import *
     from nshtrainer.lr_scheduler.schedules.warmup_cosine import *
+    from nshtrainer.lr_scheduler.several import *
     from nshtrainer.metric import *
     from nshtrainer.optimizer.base import *
     from nshtrainer.optimizer.native.adam import *
@@ -49,10 +52,13 @@ _MODULES = (
     "nshtrainer.lr_scheduler.schedules.base",
     "nshtrainer.lr_scheduler.schedules.warmup_cosine",
     "nshtrainer.lr_scheduler.schedules.decays",
+    "nshtrainer.lr_scheduler.schedules.stages",
     "nshtrainer.lr_scheduler.schedules.horizonless",
     "nshtrainer.lr_scheduler.schedules.stepped",
+    "nshtrainer.lr_scheduler.schedules.cycles",
     "nshtrainer.lr_scheduler.schedules.drawn",
     "nshtrainer.lr_scheduler.compose",
+    "nshtrainer.lr_scheduler.noise",
     "nshtrainer.lr_scheduler.several",
     "nshtrainer.lr_scheduler.plateau",
     "nshtrainer.trainer_config",

@@ -118,8 +118,9 @@ class FractionConfig(Tagged):
         """
         if run.total_steps is None:
             why = (
-                "the length of the run is unknown; give the duration in steps, set max_steps (or "
-                "max_epochs over data that has a length), or pass RunLength(total_steps=...)"
+                "the length of the run is unknown; set max_steps, or max_epochs (with "
+                "limit_train_batches where the data has no length), give the duration in steps, "
+                "take a schedule without an end, or pass RunLength(total_steps=...)"
             )
             raise _unknown(f"{field}: {self} of the run", run, why)
         return math.ceil(Decimal(repr(self.value)) * run.total_steps)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from nshtrainer.config import Config
 from nshtrainer.metric import MetricConfig
 from nshtrainer.types import Fraction, NonNegative, NonNegativeInt, PositiveInt
 
-__all__ = ["TrainerConfig"]
+__all__ = ["OURS", "TrainerConfig"]
 
 Limit: TypeAlias = NonNegativeInt | Fraction
 """A whole number of batches, or a share of them in [0, 1]: `1` is one batch, `1.0` is all."""
@@ -21,7 +23,19 @@ Interval: TypeAlias = PositiveInt | Annotated[float, Field(gt=0, le=1, strict=Tr
 OrUnlimited: TypeAlias = Annotated[int, Field(ge=-1, strict=True)]
 """A whole number >= 0, or -1 for no limit."""
 
-TimeSpan: TypeAlias = Annotated[str, Field(pattern=r"^\d+:\d{1,2}:\d{1,2}:\d{1,2}$")]
+_TIME_SPAN = r"^\d+:\d{1,2}:\d{1,2}:\d{1,2}$"
+
+
+def _time_span(text: str) -> str:
+    if re.match(_TIME_SPAN, text) is None:
+        problem = "Input should be days:hours:minutes:seconds, such as 00:12:30:00"
+        raise PydanticCustomError("time_span", problem)
+    return text
+
+
+TimeSpan: TypeAlias = Annotated[
+    str, AfterValidator(_time_span), Field(json_schema_extra={"pattern": _TIME_SPAN})
+]
 """Days, hours, minutes and seconds, such as `00:12:30:00`."""
 
 Precision: TypeAlias = Literal[
@@ -42,7 +56,8 @@ Precision: TypeAlias = Literal[
     16,
 ]
 
-_OURS = frozenset({"primary_metric", "seed"})
+OURS = frozenset({"primary_metric", "seed"})
+"""The options that are not Lightning's."""
 
 
 class TrainerConfig(Config):
@@ -185,7 +200,7 @@ class TrainerConfig(Config):
         The others are left to Lightning, which looks for them in the environment as well.
         """
         fields = type(self).model_fields
-        given = {name: value for name, value in dict(self).items() if name not in _OURS}
+        given = {name: value for name, value in dict(self).items() if name not in OURS}
         changed = {name: value for name, value in given.items() if value != fields[name].default}
         if isinstance(self.devices, tuple):
             changed["devices"] = list(self.devices)

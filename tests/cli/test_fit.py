@@ -91,10 +91,23 @@ def test_going_on_from_the_last_checkpoint_lengthens_a_run(
     folder = only_run()
     capsys.readouterr()
     assert main([*FIT, fixed, "--resume", "last"]) == 0
-    assert f"resuming from {folder}/checkpoints/last.ckpt (step 4, epoch 0)\n" in (
+    assert f"resuming from {folder}/checkpoints/last.ckpt (step 4, epoch 1)\n" in (
         capsys.readouterr().out
     )
     assert sorted(rates(folder)) == list(range(12))
+
+
+def test_a_resumed_run_says_which_options_the_state_of_its_optimizer_keeps(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*FIT, "lr_scheduler=null", *SHORT, "--out", "o"]) == 0
+    again = [*FIT, "lr_scheduler=null", "--out", "o", "--resume", "last"]
+    assert main([*again, "optimizer.lr=0.2", "optimizer.fused=false", "width=2"]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if " stays " in line]
+    assert said == [
+        "optimizer.lr stays 0.1, which the optimizer's state says; for 0.2 start without --resume"
+    ]
+    assert list(rates(Path("o")).values()) == pytest.approx([0.1] * 12)
 
 
 @pytest.mark.parametrize("given", ["whole", "whole/checkpoints/best.ckpt"])
@@ -151,6 +164,7 @@ REFUSED = [
     (["data.num_batchs=1"], "unknown key 'num_batchs'; did you mean 'num_batches'?"),
     (["data.num_batches=many"], "data.num_batches: must be a whole number (got 'many')"),
     (["data.collate=x"], "unknown key 'collate'"),
+    (["trainer.accelerator=gpuu"], "the trainer refuses its options: You selected an invalid"),
     (["loose"], "loose: is not an override; write 'path.to.key=value'"),
     (["--resume", "last"], "--resume last: no checkpoint in runs/run; start without --resume"),
     (["--resume", "x.ckpt"], "--resume x.ckpt: no such checkpoint; give a .ckpt file, or 'last'"),
@@ -188,6 +202,25 @@ def test_a_run_is_not_mixed_with_one_that_is_there(
         "--out x: there is a run already; add --resume last to go on with it, or choose another "
         "folder\n"
     )
+
+
+@pytest.mark.parametrize("out", ["run.yaml", "run.yaml/x"])
+def test_a_folder_that_cannot_be_made_is_refused(
+    home: Path, capsys: pytest.CaptureFixture[str], out: str
+) -> None:
+    assert main([*FIT, "--out", out]) == 2
+    assert capsys.readouterr().err == (
+        f"{out}: cannot be made: not a directory; choose another folder with --out\n"
+    )
+
+
+def test_a_run_of_no_steps_promises_no_checkpoint(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*FIT, "trainer.max_epochs=0", "lr_scheduler=null"]) == 0
+    out = capsys.readouterr().out
+    assert "trained   0 steps" in out
+    assert "last " not in out
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(

@@ -38,7 +38,7 @@ def test_a_process_that_is_interrupted_saves_and_its_own_words_go_on(
 
     again = start("fit", *command_in(stopped.stdout)[1:])
     assert again.returncode == 0, again.stderr
-    assert f"resuming from {folder / 'checkpoints' / 'last.ckpt'} (step 6, epoch 1)" in again.stdout
+    assert f"resuming from {folder / 'checkpoints' / 'last.ckpt'} (step 6, epoch 2)" in again.stdout
     assert rates(folder) == whole
     assert len(whole) == 12
 

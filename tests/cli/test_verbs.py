@@ -77,6 +77,21 @@ def test_an_override_without_a_value_is_refused(capsys: Captured, following: lis
     assert "--optimizer.lr needs a value" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["fit", "train.py", "--config", "run.yaml", "loose"], "loose is not an override; write"),
+        (["fit", "train.py", "--config", "run.yaml", "-x"], "fit: error: unknown argument -x"),
+        (["schema", "--our", "x"], "schema: error: unknown argument --our; did you mean --for?"),
+        (["list", "optimizer", "more"], "list: error: unknown argument more"),
+    ],
+)
+def test_an_argument_too_many_is_named(capsys: Captured, arguments: list[str], text: str) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert text in capsys.readouterr().err
+
+
 # -- list and show -------------------------------------------------------------------------------
 
 

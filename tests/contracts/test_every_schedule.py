@@ -10,28 +10,41 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support import configs_of, durations
 
 from nshtrainer import RunLength
-from nshtrainer.configs import CurveScheduleConfigBase, lr_scheduler_registry
+from nshtrainer.configs import (
+    CurveScheduleConfigBase,
+    FiniteScheduleConfigBase,
+    MinimumScheduleConfigBase,
+    WarmupScheduleConfigBase,
+    lr_scheduler_registry,
+)
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.curves import phases_of
 
 CURVES = [cls for cls in lr_scheduler_registry.values() if issubclass(cls, CurveScheduleConfigBase)]
 every_curve = pytest.mark.parametrize("cls", CURVES, ids=lambda cls: cls.__name__)
 
+
+def every(base: type) -> Any:
+    """Marks a law of all curves that derive from a base."""
+    classes = [cls for cls in CURVES if issubclass(cls, base)]
+    return pytest.mark.parametrize("cls", classes, ids=lambda cls: cls.__name__)
+
+
 RUNS = st.builds(
     RunLength,
-    base_lr=st.floats(1e-6, 1e6),
-    beta2=st.floats(0, 1, exclude_max=True),
     total_steps=st.integers(1, 10**9),
     steps_per_epoch=st.one_of(
         st.integers(1, 10**6), st.lists(st.integers(1, 10**6), min_size=1, max_size=3).map(tuple)
     ),
     samples_per_step=st.integers(1, 10**6),
     tokens_per_step=st.integers(1, 10**9),
+    base_lr=st.floats(1e-6, 10),
+    beta2=st.floats(0, 1, exclude_max=True),
 )
 
 
@@ -85,6 +98,52 @@ def test_it_is_a_value(cls: Any, data: st.DataObject):
     curve = resolved(config, run)
     assert resolved(again, run) == curve
     assert pickle.loads(pickle.dumps(curve)) == curve
+
+
+@every(FiniteScheduleConfigBase)
+@given(total=st.integers(1, 10**9), part=st.integers(5, 100), end=st.floats(0.001, 1))
+def test_it_begins_at_exactly_one_and_ends_at_exactly_its_minimum(
+    cls: Any, total: int, part: int, end: float
+):
+    warmup = total // part
+    config = cls(warmup_duration=f"{warmup} steps", min_factor=end)
+    curve = config.curve(RunLength(total_steps=total))
+    assert curve(warmup) == 1.0
+    assert curve(total) == curve(total + 1) == curve(10**12) == end
+    assert phases_of(curve)[-1].end == total
+
+
+@every(FiniteScheduleConfigBase)
+def test_it_makes_no_jump(cls: Any):
+    run = RunLength(total_steps=10**6)
+    curve = cls(warmup_duration="10%", min_factor=0.01).curve(run)
+    edges = {edge for phase in phases_of(curve) for edge in (phase.start, phase.end)}
+    for step in edges | set(range(0, 10**6, 997)):
+        assert curve(step) == pytest.approx(curve(step + 1), abs=0.005)
+        assert curve(step) == pytest.approx(curve(max(0, step - 1)), abs=0.005)
+
+
+@every(MinimumScheduleConfigBase)
+@settings(max_examples=20)
+@given(data=st.data(), share=st.floats(0.01, 1))
+def test_a_minimum_may_be_a_rate(cls: Any, data: st.DataObject, share: float):
+    run, drawn = data.draw(RUNS), data.draw(configs_of(cls, longest=100)).to_dict()
+    rate = run.base_lr * share
+    drawn = {name: value for name, value in drawn.items() if not name.startswith("min_")}
+    cooldown = {"cooldown_duration": "3 steps"} if "cooldown_duration" in cls.model_fields else {}
+    config = cls.model_validate({**drawn, **cooldown, "min_lr": rate})
+    factor = run.factor_of(rate, "min_lr")
+    assert resolved(config, run) == resolved(config.replace(min_lr=None, min_factor=factor), run)
+
+
+@every(WarmupScheduleConfigBase)
+@settings(max_examples=20)
+@given(data=st.data())
+def test_an_untuned_warm_up_takes_its_length_from_the_optimizer(cls: Any, data: st.DataObject):
+    run = data.draw(RUNS).but(beta2=0.9)
+    config = data.draw(configs_of(cls))
+    untuned, given_ = (config.replace(warmup_duration=each) for each in ("untuned", "20 steps"))
+    assert resolved(untuned, run) == resolved(given_, run)
 
 
 def drive(config: Any, run: RunLength, updates: int, state: Any = None) -> tuple[list[float], Any]:

@@ -19,7 +19,9 @@ ON_USE = {"rich", "ruamel", "shtab", "tensorboard", "tomli_w"}
 TORCH_MODULES = {
     "lr_scheduler/clock.py",
     "lr_scheduler/driver.py",
+    "lr_scheduler/greedy.py",
     "lr_scheduler/hyperparameters.py",
+    "lr_scheduler/observing.py",
     "optimizer/routed.py",
 }
 UPPER_FLOORS = ("lightning_/", "cli/")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,14 @@ from nshtrainer.configs import (
     CosineRestartsScheduleConfig,
     CosineScheduleConfig,
     CurveScheduleConfigBase,
+    CyclicScheduleConfig,
     ExponentialScheduleConfig,
     InverseSqrtScheduleConfig,
     LinearScheduleConfig,
     MultiStepScheduleConfig,
+    OneCycleScheduleConfig,
     PolynomialScheduleConfig,
     StepScheduleConfig,
-    WarmupStableDecayScheduleConfig,
 )
 
 VECTORS = Path(__file__).parents[3] / "shared" / "vectors"
@@ -42,7 +42,7 @@ def torchs(make: Callable[[Any], Any], updates: int, base: float = 0.3) -> list[
 
 
 def ours(config: CurveScheduleConfigBase, updates: int, base: float = 0.3) -> list[float]:
-    curve = config.curve(RunLength(total_steps=updates))
+    curve = config.curve(RunLength(total_steps=updates, base_lr=base))
     return [base * curve(step) for step in range(updates)]
 
 
@@ -82,6 +82,50 @@ PAIRS: dict[str, tuple[Callable[[Any], Any], CurveScheduleConfigBase, int]] = {
         CosineRestartsScheduleConfig(cycle_duration="3 steps", growth_factor=2, min_factor=0.1),
         100,
     ),
+    "CyclicLR, triangular": (
+        lambda optimizer: theirs.CyclicLR(optimizer, 0.03, 0.3, 7, 4, cycle_momentum=False),
+        CyclicScheduleConfig(rise_duration="7 steps", fall_duration="4 steps", min_factor=0.1),
+        40,
+    ),
+    "CyclicLR, triangular2": (
+        lambda optimizer: theirs.CyclicLR(
+            optimizer, 0.03, 0.3, 5, mode="triangular2", cycle_momentum=False
+        ),
+        CyclicScheduleConfig(rise_duration="5 steps", mode="triangular2", min_factor=0.1),
+        40,
+    ),
+    "CyclicLR, exp_range": (
+        lambda optimizer: theirs.CyclicLR(
+            optimizer, 0.03, 0.3, 5, mode="exp_range", gamma=0.9, cycle_momentum=False
+        ),
+        CyclicScheduleConfig(rise_duration="5 steps", mode="exp_range", gamma=0.9, min_lr=0.03),
+        40,
+    ),
+    "OneCycleLR": (
+        lambda optimizer: theirs.OneCycleLR(optimizer, 0.3, 20, cycle_momentum=False),
+        OneCycleScheduleConfig(hit_end=True),
+        20,
+    ),
+    "OneCycleLR, linear in three phases": (
+        lambda optimizer: theirs.OneCycleLR(
+            optimizer,
+            0.3,
+            20,
+            anneal_strategy="linear",
+            three_phase=True,
+            div_factor=10,
+            final_div_factor=100,
+            cycle_momentum=False,
+        ),
+        OneCycleScheduleConfig(
+            hit_end=True,
+            interpolation="linear",
+            three_phase=True,
+            start_factor=0.1,
+            min_factor=0.001,
+        ),
+        20,
+    ),
     "ConstantLR": (
         lambda optimizer: theirs.ConstantLR(optimizer, 1.0),
         ConstantScheduleConfig(),
@@ -117,44 +161,17 @@ def test_every_restart_begins_at_its_peak():
                 start, length = start + length, length * growth
 
 
-WARMUP = {"warmup_duration": "4 steps", "warmup_start_factor": 0.0}
-
-
-def wsd(step: int) -> float:
-    if step < 4:
-        return step / 4
-    if step < 14:
-        return 1.0
-    return 0.1 + 0.9 * (1 + math.cos(math.pi * (step - 14) / 6)) / 2 if step < 20 else 0.1
-
-
-FORMULAS: dict[str, tuple[CurveScheduleConfigBase, Callable[[int], float]]] = {
-    "warm-up, stable, decay": (
-        WarmupStableDecayScheduleConfig(
-            **WARMUP,  # type: ignore[arg-type]
-            decay_duration="6 steps",
-            max_duration="20 steps",
-            decay_shape="cosine",
-            min_factor=0.1,
-        ),
-        wsd,
-    ),
-    "inverse square root": (
-        InverseSqrtScheduleConfig(**WARMUP),  # type: ignore[arg-type]
-        lambda step: step / 4 if step < 4 else 1 / math.sqrt(step / 4),
-    ),
-    "k-decay": (
-        CosineScheduleConfig(max_duration="20 steps", k_decay=2.0),
-        lambda step: (1 + math.cos(math.pi * min(step / 20, 1) ** 2)) / 2,
-    ),
-}
-
-
-@pytest.mark.parametrize("name", FORMULAS)
-def test_the_family_follows_its_formula(name: str):
-    config, formula = FORMULAS[name]
-    expected = [0.3 * formula(step) for step in range(30)]
-    assert ours(config, 30) == pytest.approx(expected, rel=1e-12, abs=1e-15)
+@pytest.mark.parametrize("three_phase", [False, True])
+def test_the_momentum_of_one_cycle_is_that_of_torch(three_phase: bool):
+    driven = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.3, momentum=0.9)
+    scheduler = theirs.OneCycleLR(driven, 0.3, 20, three_phase=three_phase)
+    config = OneCycleScheduleConfig(hit_end=True, three_phase=three_phase)
+    curve = config.momentum_curve(RunLength(total_steps=20))
+    for step in range(20):
+        assert curve(step) == pytest.approx(driven.param_groups[0]["momentum"], rel=1e-12)
+        driven.step()
+        if step < 19:
+            scheduler.step()
 
 
 # -- the tables of transformers' and torch's own tests, where a checkout has them ---------------

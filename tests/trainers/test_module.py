@@ -265,6 +265,11 @@ def test_overrides_change_what_was_saved(tmp_path: Path) -> None:
     assert module.hparams.optimizer == AdamWConfig()
 
 
+def test_one_override_need_not_be_in_a_list(tmp_path: Path) -> None:
+    path = saved(tmp_path, Tiny())
+    assert Tiny.load_from_checkpoint(path, overrides="optimizer.lr=0.25").lr == 0.25
+
+
 def test_a_wrong_override_is_a_config_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"optimizer\.lrr"):
         Tiny.load_from_checkpoint(saved(tmp_path, Tiny()), overrides=["optimizer.lrr=1"])
@@ -331,6 +336,17 @@ def test_hyperparameters_that_do_not_fit_are_an_error(tmp_path: Path, hyperparam
     with pytest.raises(CheckpointError, match=r"other.ckpt[\s\S]*hparams=\.\.\."):
         Tiny.load_from_checkpoint(tmp_path / "other.ckpt")
     assert Tiny.load_from_checkpoint(tmp_path / "other.ckpt", hparams={}).hparams == TinyConfig()
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK", b"\x80\x02cos\nsystem\n."])
+def test_a_file_that_is_no_checkpoint_is_an_error_that_says_so(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "other.ckpt").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"other.ckpt: .*no checkpoint"):
+        Tiny.load_from_checkpoint(tmp_path / "other.ckpt")
+    with pytest.raises(FileNotFoundError):
+        Tiny.load_from_checkpoint(tmp_path / "not-there.ckpt")
 
 
 class Classifier(Tiny):
@@ -422,7 +438,7 @@ def module_of(config: Config) -> Any:
     ("config", "error", "text"),
     [
         (TwoOptimizers(), OptimizerError, r"2 fields .*generator, critic.*write configure_opt"),
-        (NoOptimizer(), OptimizerError, r"0 fields .*write configure_optimizers"),
+        (NoOptimizer(), OptimizerError, r"0 fields .*give it a field.*write configure_opt"),
         (
             TwoSchedules.model_validate({"when": COSINE, "then": COSINE}),
             ScheduleError,
@@ -449,6 +465,20 @@ def test_an_optimizer_of_the_users_own_gets_parameters() -> None:
 
         made: Any = Odd({"how": "mine"}).configure_optimizers()
     assert [len(group["params"]) for group in made.param_groups] == [2]
+
+
+def test_an_optimizer_that_was_not_returned_is_an_error() -> None:
+    with optimizer_registry.scoped():
+
+        @optimizer_registry.register
+        class ForgetfulConfig(OptimizerConfigBase):
+            name: Literal["forgetful"] = "forgetful"
+
+            def create_optimizer(self, params: Any) -> Any:
+                torch.optim.SGD(params)
+
+        with pytest.raises(OptimizerError, match=r"ForgetfulConfig.*write `return` in it"):
+            Tiny({"optimizer": "forgetful"}).configure_optimizers()
 
 
 # -- the learning rate -----------------------------------------------------------------------------

@@ -391,3 +391,82 @@ def test_a_resumed_run_reduces_as_the_uninterrupted_one(tmp_path: Path, options:
         assert rest == {step: rate for step, rate in whole.items() if step >= start}, path
         if rest:
             assert runner.lr_scheduler_configs[0].scheduler.state_dict() == last, path
+
+
+# -- a plateau beside a curve --------------------------------------------------------------------
+
+
+class Observed(Watched):
+    """Remembers what `observe` was shown, and the rate of each update."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(plateau(patience=0, factor=0.5, **options))
+
+    def configure_optimizers(self) -> Any:
+        made = super().configure_optimizers()
+        scheduler, shown = made["lr_scheduler"]["scheduler"], self.shown
+        observe = scheduler.observe
+
+        def observing(value: Any) -> None:
+            shown.append(float(value))
+            observe(value)
+
+        scheduler.observe = observing
+        return made
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        assert metric is None
+        scheduler.step()
+
+
+@pytest.mark.parametrize("make", BOTH_TRAINERS)
+@pytest.mark.parametrize("row", SETTINGS.values(), ids=SETTINGS)
+def test_beside_a_curve_each_validation_is_shown_once(
+    row: tuple[dict[str, Any], int], make: Any
+) -> None:
+    options, count = row
+    module = Observed(schedule="constant")
+    trainer(make, **options).fit(module, data(), data(2))
+    assert module.shown == [float(value) for value in range(1, count + 1)]
+
+
+def test_the_curve_moves_by_the_update_and_the_plateau_by_the_validation() -> None:
+    rates = Rates()
+    module = Observed(schedule="linear", warmup_duration="2 steps")
+    trainer(max_epochs=4, callbacks=[rates]).fit(module, data(), data(2))
+    # Values rise by one with each validation: the first is the best, each later one is worse.
+    expected = {t: 0.1 * (1 - t / 40) * 0.5 ** max(0, t // 10 - 1) for t in range(2, 40)}
+    assert {t: rates.seen[t] for t in expected} == pytest.approx(expected)
+    assert [rates.seen[0], rates.seen[1]] == pytest.approx([0.1 / 3, 0.1 * 2 / 3 * 39 / 40])
+
+
+@pytest.mark.filterwarnings(NO_SAVER)
+def test_beside_a_curve_a_resumed_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+    def run(**options: Any) -> dict[int, float]:
+        rates = Rates()
+        saver = ModelCheckpoint(tmp_path, filename="{epoch}", save_top_k=-1)
+        runner = trainer(max_epochs=5, callbacks=[rates] if options else [rates, saver])
+        runner.fit(Resumed(schedule="linear"), data(), data(2), **options)
+        return rates.seen
+
+    class Resumed(Observed):
+        def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+            checkpoint["validations"] = self.validations
+
+        def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+            self.validations = checkpoint["validations"]
+
+    whole = run()
+    later = run(ckpt_path=tmp_path / "epoch=2.ckpt")
+    assert later == {t: whole[t] for t in range(30, 50)}
+
+
+def test_without_the_callback_nobody_would_show_the_metric_and_that_is_an_error() -> None:
+    class Foreign(Plain):
+        def configure_optimizers(self) -> Any:
+            optimizer = SGDConfig(lr=0.1).create_optimizer(self.parameters())
+            config = plateau(schedule="constant")["lr_scheduler"]
+            return [optimizer], [config.create_scheduler(optimizer, self)]
+
+    with pytest.raises(MetricError, match=r"shows no metric .* use nshtrainer\.Trainer"):
+        trainer(pl.Trainer, max_epochs=1).fit(Foreign(), data())

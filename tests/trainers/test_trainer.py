@@ -172,6 +172,12 @@ def test_an_argument_that_nobody_knows_is_a_type_error_that_names_it(wrong: dict
         Trainer(wrong, **QUIET)
 
 
+@pytest.mark.parametrize("ours", [{"seed": 1}, {"primary_metric": None}])
+def test_what_is_ours_stands_in_the_config_alone(ours: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=rf"write it in the config: .*{next(iter(ours))}="):
+        Trainer(**ours, **QUIET)
+
+
 @pytest.mark.parametrize("wrong", [3, "run.yaml", [("max_steps", 3)]])
 def test_a_config_is_a_config_or_a_mapping(wrong: Any) -> None:
     with pytest.raises(ValidationError):

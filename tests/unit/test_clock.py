@@ -95,9 +95,7 @@ def test_steps_and_times_do_not_mix():
         config.create_scheduler(sgd(), MINUTE)
 
 
-def test_all_processes_follow_the_clock_of_the_first(
-    watch: Watch, monkeypatch: pytest.MonkeyPatch
-):
+def test_all_processes_follow_the_clock_of_the_first(watch: Watch, monkeypatch: pytest.MonkeyPatch):
     def broadcast(tensor: torch.Tensor, src: int) -> None:
         assert (src, tensor.item()) == (0, 6.0)
         tensor.fill_(30.0)

@@ -313,3 +313,14 @@ def test_it_deep_copies_with_its_optimizer():
     twin.step()
     assert rates(twin.optimizer) == [0.5 * CURVE(4)]
     assert rates(optimizer) == [0.5 * CURVE(3)]
+
+
+def test_a_copy_from_before_the_first_update_hears_of_it():
+    optimizer = sgd(0.5)
+    scheduler = CurveScheduler(optimizer, CURVE)
+    twin = copy.deepcopy(scheduler)
+    twin.optimizer.param_groups[0]["lr"] = 0.25
+    twin.optimizer.step()
+    twin.step()
+    assert twin.base_lrs == [0.25]
+    assert scheduler.base_lrs == [0.5]

@@ -54,7 +54,10 @@ REFUSED = {
     "a bare number": (1000, "write '1000 steps' or '1000 epochs'"),
     "a bare fraction": (0.5, "a bare number has no unit; write '0.5 epochs'"),
     "a number as text": ("1000", "'1000' is no duration; write '1000 steps'"),
-    "an unknown unit": ("5 parsecs", "write '1000 steps', '5 epochs', '10%', '1M samples', '3B tokens' or '30 minutes'"),
+    "an unknown unit": (
+        "5 parsecs",
+        "write '1000 steps', '5 epochs', '10%', '1M samples', '3B tokens' or '30 minutes'",
+    ),
     "half a step": ("1.5 steps", "steps are whole"),
     "half a token": ("0.5 tokens", "tokens are whole"),
     "a negative one": ("-3 steps", "is no duration"),
@@ -149,7 +152,10 @@ def test_a_run_may_say_why_it_knows_nothing():
 
 
 def test_an_unknown_total_is_an_error_that_names_the_field_and_the_ways_out():
-    with pytest.raises(RunLengthError, match=r"warmup_duration: 10% of the run.*max_steps"):
+    with pytest.raises(
+        RunLengthError,
+        match=r"warmup_duration: 10% of the run.*max_steps.*limit_train_batches.*without an end",
+    ):
         FractionConfig(value=0.1).resolve(RunLength(steps_per_epoch=10), "warmup_duration")
 
 
@@ -164,7 +170,9 @@ def test_samples_and_tokens_become_the_updates_in_which_they_are_shown(count: in
 @pytest.mark.parametrize("unit", ["samples", "tokens"])
 def test_what_a_step_shows_is_asked_of_the_run_and_its_absence_is_an_error(unit: str):
     duration = DURATION.validate_python(f"5 {unit}")
-    with pytest.raises(RunLengthError, match=rf"decay: 5 {unit} .*{unit}_per_step is unknown; give"):
+    with pytest.raises(
+        RunLengthError, match=rf"decay: 5 {unit} .*{unit}_per_step is unknown; give"
+    ):
         duration.resolve(RunLength(total_steps=10), "decay")
     assert DURATION.validate_python(f"0 {unit}").resolve(RunLength()) == 0
 

@@ -35,7 +35,7 @@ def new(*shape: int) -> nn.Parameter:
         ([{"params": [new(2), 3]}], "parameter group 0: 3 is a int, not a parameter"),
         (["weight"], "'weight' is a str, not a parameter"),
         ([{"params": []}], "there are no parameters"),
-        (nn.ReLU(), "there are no parameters"),
+        (nn.ReLU(), "there are no parameters to optimize; give model.parameters()"),
     ],
 )
 def test_what_is_no_parameter_is_refused(given: Any, text: str):

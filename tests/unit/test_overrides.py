@@ -125,6 +125,12 @@ def test_one_override_may_be_given_as_a_string() -> None:
     assert Run.from_mapping({}, overrides="steps=3").steps == 3
 
 
+@pytest.mark.parametrize("wrong", [["steps=3"], {"steps": 3}, 3])
+def test_an_override_that_is_no_text_is_refused(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match=r"is not an override; write 'path\.to\.key=value'"):
+        Run().override(wrong)
+
+
 def test_a_place_is_that_of_the_file_where_no_override_went() -> None:
     with pytest.raises(ConfigError) as caught:
         run("optimizer.lr=x", text="steps: -1\noptimizer: {name: sgd, momentum: y}")

@@ -68,6 +68,7 @@ class Unions(Config):
     word: Annotated[str, Field(pattern="^a+$")] = "a"
     bag: set[int] = set()
     whole: tuple[int, int] | int = 1
+    switch: bool | Annotated[int, Field(ge=0)] = False
     aliased: int = Field(1, alias="Aliased")
 
 
@@ -97,10 +98,11 @@ class Unions(Config):
         ({"step": 3}, ["step: must be a multiple of 4 (got 3)"]),
         ({"exact": 0.5}, ["exact: must be > 0.5 (got 0.5)"]),
         ({"exact": 3}, ["exact: must be < 2.5 (got 3)"]),
-        ({"word": "b"}, ["word: string should match pattern '^a+$'"]),
+        ({"word": "b"}, ["word: must be text like the pattern '^a+$' (got 'b')"]),
         ({"bag": {1: 2}}, ["bag: must be a list (got a mapping); write it as [a, b]"]),
         ({"bag": ["x" * 80]}, [f"bag.0: must be a whole number (got '{'x' * 56}...)"]),
         ({"whole": [1]}, ["whole: must have 2 items (got 1)"]),
+        ({"switch": "yes"}, ["switch: must be true or false or a whole number (got 'yes')"]),
         ({"Aliased": "1"}, ["Aliased: must be a whole number (got '1'); write it without quotes"]),
         ({"open": A.model_construct(rate="x"), "step": {1, 2}}, [NOT_A_SET]),
     ],

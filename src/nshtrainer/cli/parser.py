@@ -70,7 +70,9 @@ def parse(argv: Sequence[str]) -> tuple[Callable[[argparse.Namespace], int], arg
     rest, overrides = list(argv), []
     if rest and rest[0] in _WITH_OVERRIDES:
         rest, overrides = split_overrides(rest, verbs[rest[0]])
-    args = parser.parse_args(rest)
+    args, left = parser.parse_known_args(rest)
+    if left:
+        _refuse_rest(args.verb, verbs[args.verb], left[0])
     if overrides:
         args.overrides = overrides
     args.argv = list(argv)
@@ -127,6 +129,13 @@ def _refuse_typo(name: str, parser: VerbParser) -> None:
             f"unknown option {name}; did you mean {near[0]}? "
             f"(to override a key of the file, write {name[2:]}=VALUE)",
         )
+
+
+def _refuse_rest(verb: str, parser: VerbParser, token: str) -> NoReturn:
+    if verb in _WITH_OVERRIDES and not token.startswith("-"):
+        _fail(parser, f"{token} is not an override; write path.to.key=value")
+    near = difflib.get_close_matches(token, parser.options, n=1)
+    _fail(parser, f"unknown argument {token}{f'; did you mean {near[0]}?' if near else ''}")
 
 
 def _fail(parser: VerbParser, text: str) -> NoReturn:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, cast, final
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from typing_extensions import override
 
 from nshtrainer.cli.output import print_table
 from nshtrainer.lr_scheduler.run_length import run_length_of
+from nshtrainer.optimizer.base import OptimizerConfigBase
 
-__all__ = ["EpochLines", "Plan", "metrics_text", "plan_rows", "schedule_text"]
+if TYPE_CHECKING:
+    from nshtrainer.config import Config
+
+__all__ = ["EpochLines", "Plan", "kept_options", "metrics_text", "plan_rows", "schedule_text"]
 
 _COLUMNS = (
     "group",
@@ -23,6 +27,9 @@ _COLUMNS = (
     "lr",
     "weight decay",
 )
+
+_CHOSEN_ANEW = frozenset({"foreach", "fused"})
+"""What a loaded state does not overrule."""
 
 
 @final
@@ -61,6 +68,25 @@ def plan_rows(trainer: Trainer, module: LightningModule) -> Iterator[tuple[str, 
     if left:
         count = sum(param.numel() for param in left.values())
         yield ("(in none)", "-", "-", str(len(left)), f"{count:,}", "-", "-")
+
+
+def kept_options(checkpoint: Mapping[str, Any], hparams: Config) -> Iterator[str]:
+    """A line for each option of an optimizer that a resumed run does not take from the file.
+
+    The state of an optimizer holds its options, and torch loads them with it.
+    """
+    saved = _mapping(_mapping(checkpoint.get("hyper_parameters")).get("hparams"))
+    for field, config in dict(hparams).items():
+        old = _mapping(saved.get(field))
+        if isinstance(config, OptimizerConfigBase) and old.get("name") == config.name:
+            given = {k: v for k, v in config.to_dict().items() if k not in _CHOSEN_ANEW}
+            for key in (key for key in given if old.get(key, given[key]) != given[key]):
+                what = f"{field}.{key} stays {old[key]}, which the optimizer's state says"
+                yield f"{what}; for {given[key]} start without --resume"
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
 
 
 def _implementation(group: Mapping[str, Any]) -> str:

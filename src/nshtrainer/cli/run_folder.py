@@ -63,12 +63,21 @@ class RunFolder:
         return self.path / "schedule.csv"
 
     def write_config(self, config: Config) -> None:
-        """Make the folder, and write the resolved config and its schema into it."""
+        """Make the folder, and write the resolved config and its schema into it.
+
+        Raises:
+            ConfigError: There can be no such folder.
+        """
         from nshtrainer.cli.schema import schema_comment
         from nshtrainer.text.files import write_file
         from nshtrainer.text.json_format import write_json
 
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            text = f"{self.path}: cannot be made: {reason}; choose another folder with --out"
+            raise ConfigError(text) from error
         write_file(self.path / "config.schema.json", write_json(type(config).json_schema()))
         comment = schema_comment("config.schema.json")
         write_file(self.path / "config.yaml", f"{comment}\n{config.to_yaml()}")

@@ -52,9 +52,11 @@ def range_text(part: Schema) -> str:
 
     >>> range_text({"type": "number", "minimum": 0, "exclusiveMaximum": 1})
     '>= 0, < 1'
+    >>> range_text({"type": "integer", "maximum": 4294967295})
+    '<= 4294967295'
     """
     signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    bounds = [f"{sign} {part[key]:g}" for key, sign in signs.items() if key in part]
+    bounds = [f"{sign} {_short(part[key])}" for key, sign in signs.items() if key in part]
     if bounds:
         return ", ".join(bounds)
     inner = [*part.get("anyOf", ()), *part.get("prefixItems", ())]
@@ -62,3 +64,8 @@ def range_text(part: Schema) -> str:
     inner += [cast("Schema", items)] if isinstance(items, dict) else []
     found = dict.fromkeys(range_text(cast("Schema", each)) for each in inner)
     return " or ".join(text for text in found if text)
+
+
+def _short(bound: float) -> str:
+    """A whole number with all its digits, any other without those that say nothing."""
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"

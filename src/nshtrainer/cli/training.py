@@ -14,14 +14,15 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 
 from nshtrainer.cli.interrupt import GracefulStop, Interrupted, Signals
 from nshtrainer.cli.metrics import loggers_for
-from nshtrainer.cli.reports import EpochLines, Plan, metrics_text
+from nshtrainer.cli.reports import EpochLines, Plan, kept_options, metrics_text
 from nshtrainer.cli.schedule_record import ScheduleRecord
-from nshtrainer.exceptions import CheckpointError
+from nshtrainer.exceptions import CheckpointError, ConfigError
 from nshtrainer.lightning_.trainer import Trainer
 from nshtrainer.metric import MetricConfig
 
@@ -105,7 +106,10 @@ class Job:
                 arguments["logger"] = loggers_for(self.folder.path)
         if not self._saves and not options.barebones:
             arguments["enable_checkpointing"] = False
-        return Trainer(options, **arguments)
+        try:
+            return Trainer(options, **arguments)
+        except (ValueError, MisconfigurationException) as error:  # Lightning's own checks
+            raise ConfigError(f"the trainer refuses its options: {error}") from error
 
     def _callbacks(self) -> list[Callback]:
         callbacks: list[Callback] = []
@@ -165,9 +169,11 @@ class Job:
             saved = torch.load(self.checkpoint, map_location="meta", weights_only=True)
             self.first_step, epoch = saved["global_step"], saved["epoch"]
         except errors as error:
-            text = f"{self.checkpoint}: cannot be read as a checkpoint: {error}"
-            raise CheckpointError(text) from error
-        _say(f"resuming from {self.checkpoint} (step {self.first_step}, epoch {epoch})")
+            text = f"{self.checkpoint}: cannot be read as a checkpoint: "
+            raise CheckpointError(f"{text}{type(error).__name__}: {error}") from error
+        _say(f"resuming from {self.checkpoint} (step {self.first_step}, epoch {epoch + 1})")
+        for text in kept_options(saved, self.config.model):
+            _say(text)
 
     def _interrupted(self, error: BaseException) -> int:
         assert self.signals.asked is not None
@@ -207,7 +213,7 @@ class Job:
                 score = float(callback.best_model_score)
                 where = _here(callback.state_dict()["best_model_path"])
                 print(f"best      {callback.monitor} {score:.4g}  {where}")
-        if self._saves:
+        if self.folder.last.exists():
             print(f"last      {self.folder.last}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from inspect import signature
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import IO, Any, TypeAlias, TypeVar, cast, get_args, get_origin
 from zipfile import is_zipfile
 
@@ -74,10 +75,10 @@ def saved_config(source: Source, cls: type[Config], *, weights_only: bool) -> Co
     """The hyperparameters in a checkpoint, as a config.
 
     Raises:
-        CheckpointError: There are none in it, or they do not describe a `cls`.
+        CheckpointError: It cannot be read, there are none in it, or they do not describe a `cls`.
     """
-    place = source if isinstance(source, (str, Path)) else f"a {type(source).__name__}"
-    saved = _load(source, weights_only).get(_KEY)
+    place = str(source) if isinstance(source, (str, Path)) else f"a {type(source).__name__}"
+    saved = _read(source, place, weights_only).get(_KEY)
     if not isinstance(saved, Mapping):
         raise CheckpointError(
             f"{place} has no hyperparameters; give them: load_from_checkpoint(path, hparams=...)"
@@ -90,6 +91,21 @@ def saved_config(source: Source, cls: type[Config], *, weights_only: bool) -> Co
             f"the hyperparameters in {place} are no {cls.__name__}; give them: "
             f"load_from_checkpoint(path, hparams=...)\n{error}"
         ) from error
+
+
+def _read(source: Source, place: str, weights_only: bool) -> Mapping[str, Any]:
+    try:
+        return _load(source, weights_only)
+    except OSError:  # it says which file, and why
+        raise
+    except UnpicklingError as error:
+        why = next(iter(str(error).splitlines()), "no details")
+        raise CheckpointError(
+            f"{place}: holds objects that only code can make, or is no checkpoint; where you "
+            f"trust it, give weights_only=False ({why})"
+        ) from error
+    except Exception as error:  # torch raises all sorts for a file that is damaged
+        raise CheckpointError(f"{place}: is damaged, or no checkpoint ({error})") from error
 
 
 def _load(source: Source, weights_only: bool) -> Mapping[str, Any]:

@@ -239,7 +239,8 @@ class LightningModuleBase(LightningModule, Generic[T]):
             config = wanted.from_file(hparams_file)
         else:
             config = saved_config(checkpoint_path, wanted, weights_only=weights_only)
-        arguments: dict[str, Any] = {argument_for_hparams(cls): config.override(*overrides)}
+        changes = [overrides] if isinstance(overrides, str) else overrides
+        arguments: dict[str, Any] = {argument_for_hparams(cls): config.override(*changes)}
         return super().load_from_checkpoint(  # pyright: ignore[reportUnknownMemberType]
             checkpoint_path,
             map_location=map_location,

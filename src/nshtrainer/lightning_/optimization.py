@@ -26,7 +26,7 @@ def configure_optimizers(module: LightningModule, hparams: Config) -> OptimizerL
     The fields are found by their values, whatever their names.
 
     Raises:
-        OptimizerError: No field, or more than one, holds an optimizer config.
+        OptimizerError: No field, or more than one, holds an optimizer config, or it creates none.
         ScheduleError: More than one field holds a scheduler config.
     """
     optimizer = _create(_the_optimizer(hparams), module)
@@ -74,17 +74,26 @@ def _rate_holder(hparams: Config) -> tuple[str, Config]:
 def _create(config: OptimizerConfigBase, module: LightningModule) -> Optimizer:
     # Ours look at names and types of modules; a method that a user wrote takes parameters.
     ours = type(config).create_optimizer.__module__.partition(".")[0] == "nshtrainer"
-    return config.create_optimizer(module if ours else module.parameters())
+    optimizer = config.create_optimizer(module if ours else module.parameters())
+    if optimizer is None:  # pyright: ignore[reportUnnecessaryComparison]
+        # Lightning would train nothing then, with no more than a warning.
+        name = type(config).__name__
+        raise OptimizerError(f"{name}.create_optimizer gave None; write `return` in it")
+    return optimizer
 
 
 def _the_optimizer(hparams: Config) -> OptimizerConfigBase:
     found = _fields_of(hparams, OptimizerConfigBase)
     if len(found) == 1:
         return next(iter(found.values()))
-    problem = "which to use is not clear" if found else "nothing says how to optimise"
+    problem = (
+        "which to use is not clear;"
+        if found
+        else "nothing says how to optimise; give it a field `optimizer: OptimizerConfig`, or"
+    )
     raise OptimizerError(
         f"{type(hparams).__name__} has {len(found)} fields with an optimizer config "
-        f"({', '.join(found) or 'none'}), so {problem}; write configure_optimizers in the module"
+        f"({', '.join(found) or 'none'}), so {problem} write configure_optimizers in the module"
     )
 
 

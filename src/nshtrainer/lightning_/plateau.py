@@ -57,24 +57,44 @@ class _Feed:
         value = self.value(trainer)
         if value is None or value is before:
             return False
-        module.lr_scheduler_step(self.config.scheduler, value)
+        scheduler: Any = self.config.scheduler
+        if self.moves_by_the_step:
+            scheduler.observe(value)
+        else:
+            module.lr_scheduler_step(scheduler, value)
         self.fed = self.fed_this_epoch = True
         return True
 
     @property
     def ever_fed(self) -> bool:
         """Whether it was fed in this process or, as far as it says, in the run that is resumed."""
-        return self.fed or getattr(self.config.scheduler, "last_epoch", 0) > 0
+        count = "observed" if self.moves_by_the_step else "last_epoch"
+        return self.fed or getattr(self.config.scheduler, count, 0) > 0
+
+    @property
+    def moves_by_the_step(self) -> bool:
+        """Whether Lightning steps it with each update, and only the metric is ours to show."""
+        return hasattr(self.config.scheduler, "observe")
+
+    def take_over(self) -> None:
+        """Keep Lightning from stepping it with a metric: its own step is due at `frequency`."""
+        if not self.moves_by_the_step:
+            self.config.frequency = _NEVER
+
+    def hand_back(self) -> None:
+        """Leave it to Lightning again."""
+        self.config.frequency = 1
 
 
 @final
 class PlateauCallback(Callback):
     """Steps reduce-on-plateau schedulers on each fresh value of their metric.
 
-    It takes over every scheduler with `reduce_on_plateau`, `interval` epoch and `frequency` 1. A
-    metric that validation logs is looked at after each validation, one that training logs at the
-    end of each epoch; a value that was seen already is never looked at again. Checkpoints that a
-    validation triggers hold the scheduler as it is after the step.
+    It takes over every scheduler with `reduce_on_plateau`, `interval` epoch and `frequency` 1, and
+    shows the metric to those that have a method `observe` beside their steps. A metric that
+    validation logs is looked at after each validation, one that training logs at the end of each
+    epoch; a value that was seen already is never looked at again. Checkpoints that a validation
+    triggers hold the scheduler as it is after the step.
 
     `LightningModuleBase` and `nshtrainer.Trainer` attach it by themselves. A value that is not
     finite is passed on: torch counts it as no improvement.
@@ -99,8 +119,7 @@ class PlateauCallback(Callback):
         self._feeds = [_Feed(config) for config in trainer.lr_scheduler_configs if _is_ours(config)]
         self._validations, self._epoch_began, self._epoch_ended = 0, False, False
         for feed in self._feeds:
-            # Lightning's own step is due when `epoch % frequency == 0`.
-            feed.config.frequency = _NEVER
+            feed.take_over()
         if self._feeds and _validation_is_left_out(trainer):
             warnings.warn(
                 "the checkpoint was saved between a batch and the validation due after it, which "
@@ -115,7 +134,7 @@ class PlateauCallback(Callback):
         """Hand the schedulers back; one that was never fed is worth a warning."""
         self._close_epoch(trainer, pl_module)
         for feed in self._live(trainer):
-            feed.config.frequency = 1
+            feed.hand_back()
             if not feed.ever_fed:
                 warnings.warn(
                     f"the run ended before its plateau scheduler saw a value of {feed.monitor!r}, "
@@ -194,7 +213,8 @@ class PlateauCallback(Callback):
 
 
 def _is_ours(config: LRSchedulerConfig) -> bool:
-    return config.reduce_on_plateau and config.interval == "epoch" and config.frequency == 1
+    by_epoch = config.reduce_on_plateau and config.interval == "epoch" and config.frequency == 1
+    return by_epoch or hasattr(config.scheduler, "observe")
 
 
 def _validation_is_left_out(trainer: Trainer) -> bool:

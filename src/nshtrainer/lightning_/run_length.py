@@ -25,6 +25,12 @@ __all__ = ["TrainerRunLength", "run_length_of"]
 # pyright: reportIncompatibleVariableOverride=false
 
 
+_WITH_THE_CALLBACK = (
+    "use nshtrainer.Trainer, or a LightningModuleBase whose configure_callbacks keeps what its "
+    "base returns"
+)
+
+
 class TrainerRunLength(RunLength):
     """What a trainer knows of its run; each attribute is read when it is first asked for.
 
@@ -168,7 +174,7 @@ class TrainerRunLength(RunLength):
     def plateau_problem(self) -> str | None:
         """Why Lightning alone would feed a plateau scheduler wrongly with these settings."""
         trainer = self._trainer
-        if trainer is None or any(isinstance(c, PlateauCallback) for c in trainer.callbacks):
+        if trainer is None or self.observer_problem is None:
             return None
         every = trainer.check_val_every_n_epoch
         # A trainer that validates by the clock has no such attribute.
@@ -178,8 +184,18 @@ class TrainerRunLength(RunLength):
         return (
             f"with check_val_every_n_epoch={every} and val_check_interval={within} Lightning "
             "would show the plateau scheduler stale values of its metric, or miss some of them; "
-            "use nshtrainer.Trainer, or a LightningModuleBase whose configure_callbacks keeps "
-            "what its base returns, or validate once at the end of each epoch"
+            f"{_WITH_THE_CALLBACK}, or validate once at the end of each epoch"
+        )
+
+    @cached_property
+    def observer_problem(self) -> str | None:
+        """Why nobody would show its metric to a scheduler that Lightning steps by the update."""
+        trainer = self._trainer
+        if trainer is None or any(isinstance(c, PlateauCallback) for c in trainer.callbacks):
+            return None
+        return (
+            "Lightning shows no metric to a scheduler that moves by the step, as one with a "
+            f"warm-up or a schedule beside its metric does; {_WITH_THE_CALLBACK}"
         )
 
     @property

@@ -10,7 +10,7 @@ import lightning.pytorch as pl
 from lightning.pytorch import Callback
 
 from nshtrainer.lightning_.plateau import PlateauCallback
-from nshtrainer.trainer_config import TrainerConfig
+from nshtrainer.trainer_config import OURS, TrainerConfig
 
 if TYPE_CHECKING:
     from nshtrainer.metric import MetricConfig
@@ -54,6 +54,7 @@ class Trainer(pl.Trainer):
         config: TrainerConfig | Mapping[str, Any] | None = None,
         **lightning_arguments: Any,
     ) -> None:
+        _refuse_ours(lightning_arguments)
         self.config = TrainerConfig.model_validate({} if config is None else _plain(config))
         if self.config.seed is not None:
             pl.seed_everything(self.config.seed, workers=True)
@@ -65,6 +66,15 @@ class Trainer(pl.Trainer):
     def primary_metric(self) -> MetricConfig | None:
         """The metric that a schedule looks at when it names none."""
         return self.config.primary_metric
+
+
+def _refuse_ours(arguments: Iterable[str]) -> None:
+    """What Lightning's Trainer does not know stands in the config alone."""
+    for name in OURS.intersection(arguments):
+        raise TypeError(
+            f"{name} is no argument of Lightning's Trainer; write it in the config: "
+            f"Trainer(TrainerConfig({name}=...))"
+        )
 
 
 def _plain(config: TrainerConfig | Mapping[str, Any]) -> Any:

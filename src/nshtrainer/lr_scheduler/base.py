@@ -206,10 +206,13 @@ lr_scheduler_registry: Registry[LRSchedulerConfigBase] = Registry(
     modules=(
         "nshtrainer.lr_scheduler.schedules.warmup_cosine",
         "nshtrainer.lr_scheduler.schedules.decays",
+        "nshtrainer.lr_scheduler.schedules.stages",
         "nshtrainer.lr_scheduler.schedules.horizonless",
         "nshtrainer.lr_scheduler.schedules.stepped",
+        "nshtrainer.lr_scheduler.schedules.cycles",
         "nshtrainer.lr_scheduler.schedules.drawn",
         "nshtrainer.lr_scheduler.compose",
+        "nshtrainer.lr_scheduler.noise",
         "nshtrainer.lr_scheduler.several",
         "nshtrainer.lr_scheduler.plateau",
     ),

@@ -180,6 +180,8 @@ class CurveScheduler(LRScheduler):
         for track in self._plan.tracks(group, base_lr):
             place = find(group, track.hyperparameter)
             base = 1.0 if track.kind == "value" else self._base(index, group, place)
+            if place.key == "lr":
+                base = self._scaled(index, base)
             key = place, _identity(track.curve)
             if key not in movements:
                 movements[key] = _Movement(place, place.key, _callable(track.curve), {})
@@ -194,6 +196,10 @@ class CurveScheduler(LRScheduler):
         if base is None:
             base = bases[index] = float(group.get(noted, place.get(group)))
         group[noted] = base
+        return base
+
+    def _scaled(self, index: int, base: float) -> float:  # noqa: ARG002 - for those who scale
+        """The base rate of a group as it is now; something beside the curve may scale it."""
         return base
 
     def _catch_up(self) -> None:
@@ -242,6 +248,14 @@ class CurveScheduler(LRScheduler):
                 if id(group) in written and standing != written[id(group)]:
                     bases[index] = float(standing)
         self._write()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy hears of its own optimizer, not of this one's."""
+        return {key: value for key, value in vars(self).items() if key != "_before_update"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._listen()
 
     # -- state ---------------------------------------------------------------------------------
 

@@ -1,32 +1,127 @@
-"""Reduce on plateau: the one schedule that looks at a metric, and so is no curve."""
+"""Schedules that look at a metric, and so are no curves: reduce on plateau, and greedy."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Annotated, Any, Literal, final
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from typing_extensions import Self
 
+from nshtrainer.duration import DurationField, StepsConfig
 from nshtrainer.exceptions import MetricError
 from nshtrainer.lr_scheduler.base import (
     LRSchedulerConfigBase,
     LRSchedulerMetadata,
+    Track,
     lr_scheduler_registry,
 )
-from nshtrainer.lr_scheduler.run_length import run_length_of
+from nshtrainer.lr_scheduler.compose import CurveConfig, curve_of_part
+from nshtrainer.lr_scheduler.curves import Constant, Product, Warmup
+from nshtrainer.lr_scheduler.run_length import RunLength, run_length_of
 from nshtrainer.metric import MetricConfig
-from nshtrainer.types import NonNegative, NonNegativeInt
+from nshtrainer.types import NonNegative, NonNegativeInt, Positive, PositiveInt
 
 if TYPE_CHECKING:
     from lightning.pytorch.utilities.types import LRSchedulerConfigType
     from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-__all__ = ["ReduceLROnPlateauConfig"]
+__all__ = ["GreedyScheduleConfig", "MetricScheduleConfigBase", "ReduceLROnPlateauConfig"]
 
 ReductionFactor = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
 
+class MetricScheduleConfigBase(LRSchedulerConfigBase):
+    """A schedule that looks at a metric: write `metric_scheduler`.
+
+    With a `warmup_duration` or a `schedule` the rate is the product of what the metric makes of it
+    and of these, which move with each update. The scheduler then has a method `observe(value)` for
+    the metric beside `step()` for the updates; a plain loop calls both, and under Lightning, in a
+    `LightningModuleBase` or a `nshtrainer.Trainer`, both are called.
+    """
+
+    metric: MetricConfig | None = None
+    """What to look at, and whether smaller or larger is better; left out: the primary metric."""
+
+    warmup_duration: DurationField = StepsConfig(value=0)  # type: ignore[assignment]
+    """How long the rate rises at first, from 1 / (W + 1); until then no value is looked at."""
+
+    schedule: CurveConfig | None = None
+    """A schedule that is multiplied with it, by the update."""
+
+    @abstractmethod
+    def metric_scheduler(self, optimizer: Optimizer, mode: str) -> ReduceLROnPlateau:
+        """Build the torch scheduler whose `step` takes the metric.
+
+        Args:
+            optimizer: What it drives.
+            mode: `min` or `max`: which way the metric is better.
+        """
+
+    def metadata(self) -> LRSchedulerMetadata:
+        """By the epoch, on plateau; with a curve by the step, where Lightning steps the curve.
+
+        `monitor` is left out while the metric is the primary one.
+        """
+        metadata: LRSchedulerMetadata = {
+            "interval": "step" if self._has_a_curve() else "epoch",
+            "frequency": 1,
+            "reduce_on_plateau": not self._has_a_curve(),
+        }
+        if self.metric is not None:
+            metadata["monitor"] = self.metric.monitor
+        return metadata
+
+    @final
+    def create_scheduler_impl(
+        self, optimizer: Optimizer, lightning_module: Any, /
+    ) -> LRSchedulerConfigType:
+        """Build the scheduler in the direction of the metric, with the curve if there is one."""
+        run = run_length_of(lightning_module)
+        metric = self.metric or run.primary_metric
+        if metric is None:
+            raise MetricError(
+                f"{self.name} names no metric, and there is no primary metric; write "
+                "metric: {monitor: val/loss, mode: min}, or set primary_metric of the "
+                "nshtrainer.Trainer or of the module's hyperparameters"
+            )
+        problem = run.observer_problem if self._has_a_curve() else run.plateau_problem
+        if problem is not None:
+            raise MetricError(problem)
+        if self._has_a_curve():
+            scheduler: Any = self._observing(optimizer, run, metric.mode)
+        else:
+            scheduler = self.metric_scheduler(optimizer, metric.mode)
+        return {"scheduler": scheduler, "monitor": metric.monitor}
+
+    def _has_a_curve(self) -> bool:
+        return self.schedule is not None or self.warmup_duration.value > 0
+
+    def _observing(self, optimizer: Optimizer, run: RunLength, mode: str) -> Any:
+        from nshtrainer.lr_scheduler.observing import ObservingScheduler
+        from nshtrainer.lr_scheduler.plan import Plan
+
+        return ObservingScheduler(
+            optimizer,
+            Plan(self._tracks, run, repr(self)),
+            lambda shadow: self.metric_scheduler(shadow, mode),
+            first=self._warmup,
+        )
+
+    def _warmup(self, run: RunLength) -> int:
+        return self.warmup_duration.resolve(run, "warmup_duration")
+
+    def _tracks(self, run: RunLength) -> tuple[Track, ...]:
+        warmup = self._warmup(run)
+        parts = [] if self.schedule is None else [curve_of_part(self.schedule, run)]
+        if warmup:
+            parts.append(Warmup(Constant(), steps=warmup, start=1 / (warmup + 1)))
+        return (Track("lr", parts[0] if len(parts) == 1 else Product(tuple(parts))),)
+
+
 @lr_scheduler_registry.register
-class ReduceLROnPlateauConfig(LRSchedulerConfigBase):
+class ReduceLROnPlateauConfig(MetricScheduleConfigBase):
     """Multiplies the rate by a factor when a metric has stopped improving.
 
     It is torch's `ReduceLROnPlateau` with torch's defaults. Under Lightning, in a
@@ -49,9 +144,6 @@ class ReduceLROnPlateauConfig(LRSchedulerConfigBase):
 
     name: Literal["reduce_lr_on_plateau"] = "reduce_lr_on_plateau"
 
-    metric: MetricConfig | None = None
-    """What to look at, and whether smaller or larger is better; left out: the primary metric."""
-
     factor: ReductionFactor = 0.1
     """What the rate is multiplied by, in [0, 1)."""
 
@@ -73,34 +165,91 @@ class ReduceLROnPlateauConfig(LRSchedulerConfigBase):
     eps: NonNegative = 1e-8
     """A reduction smaller than this is not made."""
 
-    def metadata(self) -> LRSchedulerMetadata:
-        """By the epoch; `monitor` is left out while the metric is the primary one."""
-        metadata: LRSchedulerMetadata = {
-            "interval": "epoch",
-            "frequency": 1,
-            "reduce_on_plateau": True,
-        }
-        if self.metric is not None:
-            metadata["monitor"] = self.metric.monitor
-        return metadata
-
-    def create_scheduler_impl(
-        self, optimizer: Optimizer, lightning_module: Any, /
-    ) -> LRSchedulerConfigType:
-        """Build torch's scheduler, in the direction of the metric."""
+    def metric_scheduler(self, optimizer: Optimizer, mode: Any) -> ReduceLROnPlateau:
+        """Torch's own."""
         from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-        run = run_length_of(lightning_module)
-        metric = self.metric or run.primary_metric
-        if metric is None:
-            raise MetricError(
-                "reduce_lr_on_plateau names no metric, and there is no primary metric; write "
-                "metric: {monitor: val/loss, mode: min}, or set primary_metric of the "
-                "nshtrainer.Trainer or of the module's hyperparameters"
-            )
-        if run.plateau_problem is not None:
-            raise MetricError(run.plateau_problem)
-        options = self.model_dump(exclude={"name", "metric", "min_lr"})
-        min_lr = list(self.min_lr) if isinstance(self.min_lr, tuple) else self.min_lr
-        scheduler = ReduceLROnPlateau(optimizer, mode=metric.mode, min_lr=min_lr, **options)
-        return {"scheduler": scheduler, "monitor": metric.monitor}
+        return ReduceLROnPlateau(
+            optimizer,
+            mode,
+            factor=self.factor,
+            patience=self.patience,
+            threshold=self.threshold,
+            threshold_mode=self.threshold_mode,
+            cooldown=self.cooldown,
+            min_lr=list(self.min_lr) if isinstance(self.min_lr, tuple) else self.min_lr,
+            eps=self.eps,
+        )
+
+
+@lr_scheduler_registry.register
+class GreedyScheduleConfig(MetricScheduleConfigBase):
+    """Raises the rate while a metric improves, and lowers it when that has stopped.
+
+    After more than `patience` improvements in a row the rate is divided by `factor`, after as many
+    values without one it is multiplied by it, between `min_lr` and `max_lr`.
+
+    It is fed as `reduce_lr_on_plateau` is. Here `max_lr` has to be given: transformers' default of
+    1.0 is above what most runs survive. A group whose rate lies outside the bounds is left alone
+    by a move that would lead away from them.
+
+    Reference: S. Subramanian et al., "GreedyLR", arXiv 2512.14527; `transformers.GreedyLR`.
+
+    Raises:
+        MetricError: No metric is named anywhere, or the trainer would feed it wrongly.
+
+    >>> GreedyScheduleConfig(max_lr=0.01, patience=2).factor
+    0.95
+    """
+
+    example = "max_lr: 0.01"
+
+    name: Literal["greedy"] = "greedy"
+
+    factor: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = 0.95
+    """What the rate is multiplied by to lower it, and divided by to raise it; in (0, 1)."""
+
+    patience: NonNegativeInt = 10
+    """Values of one kind in a row that are let pass; with the next one the rate is changed."""
+
+    threshold: NonNegative = 1e-6
+    """How much better than the best a value must be to count as an improvement; 0 or more."""
+
+    threshold_mode: Literal["rel", "abs"] = "abs"
+    """Whether `threshold` is a share of the best value or an absolute difference."""
+
+    cooldown: NonNegativeInt = 0
+    """Values to wait after the rate was lowered before counting again."""
+
+    warmup: NonNegativeInt = 0
+    """Values to wait after the rate was raised before counting again."""
+
+    min_lr: NonNegative = 0.0
+    """The rate is not lowered below this."""
+
+    max_lr: Positive
+    """The rate is not raised above this."""
+
+    eps: NonNegative = 1e-8
+    """A change smaller than this is not made."""
+
+    window_size: PositiveInt = 1
+    """The metric is averaged over this many values; 1 takes it as it is."""
+
+    reset_start: PositiveInt = 500
+    """Reductions that find every rate at `min_lr` before all begins anew."""
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> Self:
+        if self.min_lr > self.max_lr:
+            raise ValueError(f"min_lr {self.min_lr:g} is above max_lr {self.max_lr:g}; swap them")
+        return self
+
+    def metric_scheduler(self, optimizer: Optimizer, mode: Any) -> ReduceLROnPlateau:
+        """The scheduler of the paper, beside torch's own of the plateau."""
+        from nshtrainer.lr_scheduler.greedy import GreedyLR
+
+        options = {**dict(self)}
+        for name in ("name", "metric", "warmup_duration", "schedule"):
+            del options[name]
+        return GreedyLR(optimizer, mode, **options)

@@ -48,6 +48,7 @@ class RunLength:
         shortened: Why the run is shorter than it is meant to be, such as `fast_dev_run`.
         primary_metric: The metric of a schedule that names none.
         plateau_problem: Why a reduce-on-plateau scheduler would be fed wrongly here.
+        observer_problem: Why nobody would show a metric to a scheduler that also moves by the step.
         unknown_because: Why nothing is known, and what to do, where that is the case.
         base_lr: The rate that a schedule multiplies, for schedules that name a rate outright. It is
             filled in from the optimizer, group by group, where there is one.
@@ -71,6 +72,7 @@ class RunLength:
     shortened: str | None = field(default=None, kw_only=True)
     primary_metric: MetricConfig | None = field(default=None, kw_only=True)
     plateau_problem: str | None = field(default=None, kw_only=True)
+    observer_problem: str | None = field(default=None, kw_only=True)
     unknown_because: str | None = field(default=None, kw_only=True)
     base_lr: float | None = field(default=None, kw_only=True)
     beta2: float | None = field(default=None, kw_only=True)
@@ -78,19 +80,17 @@ class RunLength:
     def __post_init__(self) -> None:
         if isinstance(self.steps_per_epoch, list):
             object.__setattr__(self, "steps_per_epoch", tuple(self.steps_per_epoch))
-        if self.total_time is not None:
-            if self.total_steps is not None:
-                raise ScheduleError("the run has total_steps and total_time; give one of them")
-            object.__setattr__(self, "total_steps", TICKS)
-        if self.total_steps is not None:
-            _check("total_steps", self.total_steps, int, least=1)
         if self.steps_per_epoch == ():
             raise ScheduleError("steps_per_epoch must have at least one number")
         for number in _as_tuple(self.steps_per_epoch):
             _check("steps_per_epoch", number, int | float, least=1)
+        _check("total_steps", self.total_steps, int, least=1)
         for name in ("total_time", "samples_per_step", "tokens_per_step"):
-            if getattr(self, name) is not None:
-                _check(name, getattr(self, name), int | float)
+            _check(name, getattr(self, name), int | float)
+        if self.total_time is not None:
+            if self.total_steps is not None:
+                raise ScheduleError("the run has total_steps and total_time; give one of them")
+            object.__setattr__(self, "total_steps", TICKS)
 
     def but(self, **changes: Any) -> Self:
         """The same run with some values changed, without a look at the others."""
@@ -142,8 +142,8 @@ class RunLength:
         """
         if self.base_lr is None:
             raise RunLengthError(
-                f"{name}: {rate:g} is a rate, not a factor, and the base rate is unknown here; pass "
-                "RunLength(base_lr=...), or create the scheduler with its optimizer"
+                f"{name}: {rate:g} is a rate, not a factor, and the base rate is unknown here; "
+                "pass RunLength(base_lr=...), or create the scheduler with its optimizer"
             )
         if rate > self.base_lr:
             raise ScheduleError(
@@ -161,6 +161,8 @@ def _as_tuple(lengths: float | tuple[float, ...] | None) -> tuple[float, ...]:
 
 
 def _check(name: str, number: object, kind: type | UnionType, *, least: int = 0) -> None:
+    if number is None:
+        return
     if isinstance(number, bool) or not isinstance(number, kind):
         whole = "a whole number" if kind is int else "a number"
         raise ScheduleError(f"{name} must be {whole}, not {number!r}")

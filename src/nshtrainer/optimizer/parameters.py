@@ -121,7 +121,10 @@ def _check_parameters(groups: Iterable[Group]) -> None:
                     f"{group.label}; tied weights belong to one"
                 )
     if not owner:
-        raise OptimizerError("there are no parameters to optimize")
+        raise OptimizerError(
+            "there are no parameters to optimize; give model.parameters(), which is empty when it "
+            "was read before, or the module"
+        )
 
 
 def check_options(config: ConfigT, group: Group) -> ConfigT:

@@ -36,9 +36,7 @@ def with_tensor_rate(group: Group, rate: float) -> Group:
     return group._replace(options={**group.options, "lr": _tensor(given, like=group.params[0])})
 
 
-def keep_tensor_rates(
-    optimizer: Optimizer, state_dict: Mapping[str, Any]
-) -> dict[str, Any] | None:
+def keep_tensor_rates(optimizer: Optimizer, state_dict: Mapping[str, Any]) -> dict[str, Any] | None:
     """A hook of `load_state_dict`: a rate that is a tensor stays one, whatever was saved."""
     import torch
 

@@ -162,7 +162,6 @@ def _ours() -> set[str]:
 
 def _add_hooks(optimizer: Optimizer, fused: list[int]) -> None:
     from nshtrainer.optimizer.implementation import FLAGS, Guard, keep_flags, state_of_copies
-
     from nshtrainer.optimizer.tensor_rate import keep_tensor_rates
 
     optimizer.register_load_state_dict_pre_hook(_refuse_another)

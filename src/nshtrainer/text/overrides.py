@@ -50,8 +50,12 @@ def parse_override(text: str) -> Override:
     [0.9, 0.99]
 
     Raises:
-        ConfigError: There is no `=`, or a part of the path is empty.
+        ConfigError: It is no text, there is no `=`, or a part of the path is empty.
     """
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        fail(
+            shown(text), "is not an override; write 'path.to.key=value', each as a text of its own"
+        )
     path, equals, raw = text.partition("=")
     keys = tuple(key.strip() for key in path.split("."))
     if not equals:

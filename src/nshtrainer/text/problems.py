@@ -88,16 +88,23 @@ def problems_of(error: ValidationError, model: type[BaseModel], data: Any) -> li
 
 
 def _is_other_member(location: Keys, model: type[BaseModel], data: Any) -> bool:
-    """Whether pydantic tried a class of a union that the data's own name rules out."""
+    """Whether pydantic tried a member of a union that the data's own name or shape rules out."""
     hints: Hints = (model,)
     for key in location:
         if _is_real(hints, data, key):
             hints, data = hints_below(hints, data, key), part_of(data, key)
             continue
-        tried = [hint for hint in hints if getattr(hint, "__name__", None) == key]
-        if tried and not any(hint in tried for hint in models_of(hints, data)):
+        tried = [hint for hint in hints if isinstance(hint, type) and hint.__name__ == key]
+        if tried and not any(_may_be_meant(hint, hints, data) for hint in tried):
             return True
     return False
+
+
+def _may_be_meant(hint: type, hints: Hints, data: Any) -> bool:
+    """Whether a member of a union may be what the data stands for."""
+    if issubclass(hint, BaseModel):
+        return hint in models_of(hints, data)
+    return isinstance(data, hint) or not isinstance(data, (Mapping, list, tuple, set, frozenset))
 
 
 def _is_after_name(problem: Problem, others: Mapping[Keys, Problem]) -> bool:
@@ -307,6 +314,7 @@ _TEXTS: dict[str, Callable[[dict[str, Any]], _Text]] = {
     "less_than": _must("< {lt}"),
     "less_than_equal": _must("<= {le}"),
     "multiple_of": _must("a multiple of {multiple_of}"),
+    "string_pattern_mismatch": _must("text like the pattern {pattern!r}"),
     "finite_number": _must("a finite number"),
     "literal_error": _must("{expected}"),
     "enum": _must("{expected}"),

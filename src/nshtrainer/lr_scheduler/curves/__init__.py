@@ -13,45 +13,64 @@ library.
 from __future__ import annotations
 
 from nshtrainer.lr_scheduler.curves.combined import Override, Product, Sequence, Warmup
-from nshtrainer.lr_scheduler.curves.cycles import WarmRestarts
+from nshtrainer.lr_scheduler.curves.cycles import Chebyshev, Periods, WarmRestarts, Zigzag
+from nshtrainer.lr_scheduler.curves.noise import Noisy
 from nshtrainer.lr_scheduler.curves.phases import Curve, Phase, phases_of
 from nshtrainer.lr_scheduler.curves.plain import (
     Constant,
     Decay,
     Exponential,
+    GeometricDecay,
     Interpolation,
     InverseSqrt,
     MultiStep,
+    Noam,
     Piecewise,
+    Power,
     StableDecay,
 )
 from nshtrainer.lr_scheduler.curves.shapes import (
+    FALLS,
     RISES,
     CosineShape,
+    HalfCosineShape,
+    HalvingShape,
+    InverseShape,
     LinearShape,
     PowerShape,
     ReflectedExponentialShape,
     RootShape,
     Shape,
     SquareShape,
+    TanhShape,
 )
 from nshtrainer.lr_scheduler.curves.warmup_cosine import LinearWarmupCosine
 
 __all__ = [
+    "FALLS",
     "RISES",
+    "Chebyshev",
     "Constant",
     "CosineShape",
     "Curve",
     "Decay",
     "Exponential",
+    "GeometricDecay",
+    "HalfCosineShape",
+    "HalvingShape",
     "Interpolation",
+    "InverseShape",
     "InverseSqrt",
     "LinearShape",
     "LinearWarmupCosine",
     "MultiStep",
+    "Noam",
+    "Noisy",
     "Override",
+    "Periods",
     "Phase",
     "Piecewise",
+    "Power",
     "PowerShape",
     "Product",
     "ReflectedExponentialShape",
@@ -60,7 +79,9 @@ __all__ = [
     "Shape",
     "SquareShape",
     "StableDecay",
+    "TanhShape",
     "WarmRestarts",
     "Warmup",
+    "Zigzag",
     "phases_of",
 ]

@@ -12,11 +12,11 @@ from nshtrainer.lr_scheduler.curves.phases import (
     Phase,
     clipped,
     overlaid,
-    phases_of,
+    parts_of,
     shifted,
     tiled,
 )
-from nshtrainer.lr_scheduler.curves.shapes import RISES
+from nshtrainer.lr_scheduler.curves.shapes import FALLS, RISES, Shape
 
 __all__ = ["Override", "Product", "Sequence", "Warmup"]
 
@@ -38,7 +38,7 @@ class Warmup:
 
     def phases(self) -> tuple[Phase, ...]:
         """The rise, and the phases of the curve, later."""
-        return (*tiled(("warm-up", self.steps)), *shifted(phases_of(self.curve), self.steps))
+        return (*tiled(("warm-up", self.steps)), *shifted(parts_of(self.curve), self.steps))
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Sequence:
 
     def phases(self) -> tuple[Phase, ...]:
         """Those of each curve, as far as it comes."""
-        parts = [phases_of(curve) for curve in self.curves]
+        parts = [parts_of(curve) for curve in self.curves]
         lengths = [end - start for start, end in pairwise(self.starts)]
         parts[:-1] = [clipped(part, length) for part, length in zip(parts, lengths, strict=False)]
         return tuple(chain.from_iterable(map(shifted, parts, self.starts)))
@@ -89,17 +89,23 @@ class Product:
 
     def phases(self) -> tuple[Phase, ...]:
         """Those of all curves, laid over one another."""
-        return overlaid(phases_of(curve) for curve in self.curves)
+        return overlaid(parts_of(curve) for curve in self.curves)
 
 
 @dataclass(frozen=True)
 class Override:
-    """A curve up to a step; from its value there a straight line to `end`, which then stays."""
+    """A curve up to a step; from its value there a way down to `end`, which then stays."""
 
     curve: Curve
     start: int
     length: int
     end: float
+    shape: Shape = FALLS["linear"]
+
+    _from: float = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_from", self.curve(self.start))
 
     def __call__(self, step: int) -> float:
         """The factor at an update, counted from 0."""
@@ -107,10 +113,9 @@ class Override:
             return self.curve(step)
         if step >= self.start + self.length:
             return self.end
-        x = (step - self.start) / self.length
-        return self.end + (self.curve(self.start) - self.end) * (1.0 - x)
+        return self.end + (self._from - self.end) * self.shape((step - self.start) / self.length)
 
     def phases(self) -> tuple[Phase, ...]:
-        """Those of the curve up to the step, and the line."""
-        before = clipped(phases_of(self.curve), self.start)
+        """Those of the curve up to the step, and the way down."""
+        before = clipped(parts_of(self.curve), self.start)
         return (*before, *shifted(tiled(("cool-down", self.length)), self.start))

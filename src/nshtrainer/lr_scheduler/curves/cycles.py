@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import pairwise
+from math import pi, sin
+from typing import Literal
 
 from nshtrainer.lr_scheduler.curves.phases import Phase, tiled
 from nshtrainer.lr_scheduler.curves.shapes import Shape, label_of
 
-__all__ = ["WarmRestarts"]
+__all__ = ["Chebyshev", "Periods", "WarmRestarts", "Zigzag"]
+
+_FEW = 12
+"""Up to so many cycles are told one by one."""
 
 
 @dataclass(frozen=True)
 class WarmRestarts:
     """A decay that begins anew, each cycle `growth` times as long and `peak` times as high.
 
-    The cycle is found by counting whole numbers: a logarithm gets the boundaries wrong.
+    From the second cycle on, the first `rise` steps of each go up. After the last of `cycles` the
+    curve stays at `end`. The cycle is found by counting whole numbers: a logarithm gets the
+    boundaries wrong.
     """
 
     shape: Shape
@@ -22,23 +31,130 @@ class WarmRestarts:
     growth: int = 1
     peak: float = 1.0
     end: float = 0.0
+    rise: int = 0
+    cycles: int | None = None
 
     def __call__(self, step: int) -> float:
         """The factor at an update, counted from 0."""
-        cycle, begin, length = self._cycle(step)
-        height = max(self.end, self.peak**cycle)
-        return self.end + (height - self.end) * self.shape((step - begin) / length)
+        if self.growth == 1:
+            cycle, position = divmod(step, self.first)
+            length = self.first
+        else:
+            cycle, position, length = self._cycle(step)
+        if self.cycles is not None and cycle >= self.cycles:
+            return self.end
+        end = self.end
+        height = max(end, self.peak**cycle) - end
+        rise = self.rise
+        if rise and cycle:
+            if position < rise:
+                return end + height * (position + 1) / (rise + 1)
+            position, length = position - rise, length - rise
+        return end + height * self.shape(position / length)
 
     def _cycle(self, step: int) -> tuple[int, int, int]:
-        """The cycle that a step is in: its number, its first step and its length."""
-        if self.growth == 1:
-            cycle = step // self.first
-            return cycle, cycle * self.first, self.first
+        """The cycle that a step is in: its number, the position in it and its length."""
         cycle, begin, length = 0, 0, self.first
         while step >= begin + length:
             cycle, begin, length = cycle + 1, begin + length, length * self.growth
-        return cycle, begin, length
+        return cycle, step - begin, length
 
     def phases(self) -> tuple[Phase, ...]:
-        """One, for ever: cycles without end are not told one by one."""
-        return tiled((f"{label_of(self.shape)} cycles", None))
+        """One a cycle where they are few; else one for all of them."""
+        count = self.cycles
+        if count is not None and count <= _FEW:
+            return tiled(*((f"cycle {i + 1}", self.first * self.growth**i) for i in range(count)))
+        ends = count is not None and self.growth == 1
+        length = count * self.first if ends and count else None
+        return tiled((f"{label_of(self.shape)} cycles", length))
+
+
+@dataclass(frozen=True)
+class Periods:
+    """Periods up to the steps `ends`: 1, and in the last `decays` steps of each a way to `end`."""
+
+    ends: tuple[int, ...]
+    decays: tuple[int, ...]
+    shape: Shape
+    end: float = 0.0
+
+    def __call__(self, step: int) -> float:
+        """The factor at an update, counted from 0."""
+        place = bisect_right(self.ends, step)
+        if place == len(self.ends):
+            return self.end
+        decay = self.decays[place]
+        position = step - (self.ends[place] - decay)
+        if position < 0:
+            return 1.0
+        return self.end + (1.0 - self.end) * self.shape(position / decay)
+
+    def phases(self) -> tuple[Phase, ...]:
+        """The stable part and the decay of each period."""
+        parts: list[tuple[str, int | None]] = []
+        for (start, end), decay in zip(pairwise((0, *self.ends)), self.decays, strict=True):
+            parts += [("stable", end - start - decay), (label_of(self.shape), decay)]
+        return tiled(*parts)
+
+
+@dataclass(frozen=True)
+class Zigzag:
+    """Up from `low` in `rise` steps, down in `fall`, and again; the height may shrink.
+
+    With `triangular2` each cycle is half as high as the one before; with `exp_range` the height is
+    gamma^t.
+    """
+
+    rise: int
+    fall: int
+    low: float
+    mode: Literal["triangular", "triangular2", "exp_range"] = "triangular"
+    gamma: float = 1.0
+
+    def __call__(self, step: int) -> float:
+        """The factor at an update, counted from 0."""
+        length = self.rise + self.fall
+        cycle, position = divmod(step, length)
+        x = position / self.rise if position < self.rise else (length - position) / self.fall
+        return self.low + (1.0 - self.low) * x * self._height(cycle, step)
+
+    def _height(self, cycle: int, step: int) -> float:
+        if self.mode == "triangular":
+            return 1.0
+        return 0.5**cycle if self.mode == "triangular2" else self.gamma**step
+
+    def phases(self) -> tuple[Phase, ...]:
+        """One, for ever."""
+        return tiled(("triangles", None))
+
+
+@dataclass(frozen=True)
+class Chebyshev:
+    """The inverse Chebyshev nodes of [ratio, 1], 2^depth of them in fractal order, and again.
+
+    The order comes from the one of half as many: its j-th node stands at 2j, and the node opposite
+    to it at 2j + 1.
+    """
+
+    depth: int
+    ratio: float
+    every: int = 1
+
+    def __call__(self, step: int) -> float:
+        """The factor at an update, counted from 0."""
+        count = 2**self.depth
+        node = self._node(step // self.every % count)
+        height = sin(pi * (node + 0.5) / (2 * count)) ** 2
+        return 1.0 / (self.ratio + (1.0 - self.ratio) * height)
+
+    def _node(self, place: int) -> int:
+        """The number of the node at a place of the order."""
+        node = 0
+        for level in range(self.depth):
+            opposite = place >> (self.depth - 1 - level) & 1
+            node = 2 ** (level + 1) - 1 - node if opposite else node
+        return node
+
+    def phases(self) -> tuple[Phase, ...]:
+        """One, for ever."""
+        return tiled(("chebyshev", None))

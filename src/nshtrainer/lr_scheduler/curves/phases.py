@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
-__all__ = ["Curve", "Phase", "clipped", "overlaid", "phases_of", "shifted", "tiled"]
+__all__ = ["Curve", "Phase", "clipped", "overlaid", "parts_of", "phases_of", "shifted", "tiled"]
 
 Curve: TypeAlias = Callable[[int], float]
 """The index of an update, from 0 -> the factor on the base value."""
@@ -36,10 +36,13 @@ def phases_of(curve: Curve, label: str = "schedule") -> tuple[Phase, ...]:
     >>> phases_of(lambda step: 1.0, label="mine")
     (Phase(label='mine', start=0, end=None),)
     """
+    return parts_of(curve, label) or (Phase(HOLD, 0, None),)
+
+
+def parts_of(curve: Curve, label: str = "schedule") -> tuple[Phase, ...]:
+    """The same for a curve within another: none where it is at its end from the beginning."""
     phases = getattr(curve, "phases", None)
-    if phases is None:
-        return (Phase(label, 0, None),)
-    return phases() or (Phase(HOLD, 0, None),)
+    return (Phase(label, 0, None),) if phases is None else phases()
 
 
 def tiled(*parts: tuple[str, int | None]) -> tuple[Phase, ...]:

@@ -8,17 +8,28 @@ from itertools import pairwise
 from math import sqrt
 from typing import Literal
 
-from nshtrainer.lr_scheduler.curves.phases import CONSTANT, HOLD, Phase, shifted, tiled
+from nshtrainer.lr_scheduler.curves.phases import (
+    CONSTANT,
+    HOLD,
+    Curve,
+    Phase,
+    parts_of,
+    shifted,
+    tiled,
+)
 from nshtrainer.lr_scheduler.curves.shapes import RISES, Shape, label_of
 
 __all__ = [
     "Constant",
     "Decay",
     "Exponential",
+    "GeometricDecay",
     "Interpolation",
     "InverseSqrt",
     "MultiStep",
+    "Noam",
     "Piecewise",
+    "Power",
     "StableDecay",
 ]
 
@@ -78,7 +89,7 @@ class StableDecay:
     """1 for `stable` steps, then a decay."""
 
     stable: int
-    decay: Decay
+    decay: Curve
 
     def __call__(self, step: int) -> float:
         """The factor at an update, counted from 0."""
@@ -86,7 +97,23 @@ class StableDecay:
 
     def phases(self) -> tuple[Phase, ...]:
         """The stable part, and the decay."""
-        return (*tiled(("stable", self.stable)), *shifted(self.decay.phases(), self.stable))
+        return (*tiled(("stable", self.stable)), *shifted(parts_of(self.decay), self.stable))
+
+
+@dataclass(frozen=True)
+class GeometricDecay:
+    """end^(t / length), from 1 to `end` by the same share in the same time; then `end`."""
+
+    length: int
+    end: float
+
+    def __call__(self, step: int) -> float:
+        """The factor at an update, counted from 0."""
+        return self.end if step >= self.length else self.end ** (step / self.length)
+
+    def phases(self) -> tuple[Phase, ...]:
+        """The way down."""
+        return tiled(("exponential", self.length))
 
 
 @dataclass(frozen=True)
@@ -102,6 +129,40 @@ class InverseSqrt:
     def phases(self) -> tuple[Phase, ...]:
         """One, for ever."""
         return tiled(("inverse sqrt", None))
+
+
+@dataclass(frozen=True)
+class Power:
+    """(T / n)^b with n = `offset` + t, and 1 as long as n < T; it never ends."""
+
+    timescale: int
+    exponent: float
+    offset: int = 0
+
+    def __call__(self, step: int) -> float:
+        """The factor at an update, counted from 0."""
+        return (self.timescale / max(self.timescale, self.offset + step)) ** self.exponent
+
+    def phases(self) -> tuple[Phase, ...]:
+        """As long as it stays, and the fall."""
+        return tiled(("stable", self.timescale - self.offset), ("power", None))
+
+
+@dataclass(frozen=True)
+class Noam:
+    """`peak` times min(n / W, sqrt(W / n)) with n = t + 1: a rise in W updates, and a fall."""
+
+    warmup: int
+    peak: float = 1.0
+
+    def __call__(self, step: int) -> float:
+        """The factor at an update, counted from 0."""
+        x = (step + 1) / self.warmup
+        return self.peak * min(x, x**-0.5)
+
+    def phases(self) -> tuple[Phase, ...]:
+        """The rise and the fall; the peak is the first of the fall."""
+        return tiled(("warm-up", self.warmup - 1), ("inverse sqrt", None))
 
 
 @dataclass(frozen=True)
@@ -158,6 +219,7 @@ class Piecewise:
     steps: tuple[int, ...]
     factors: tuple[float, ...]
     between: Interpolation = "linear"
+    labels: tuple[str, ...] = ()
 
     def __call__(self, step: int) -> float:
         """The factor at an update, counted from 0."""
@@ -170,5 +232,6 @@ class Piecewise:
 
     def phases(self) -> tuple[Phase, ...]:
         """One from each point to the next."""
-        between = ((self.between, end - start) for start, end in pairwise(self.steps))
-        return tiled((HOLD, self.steps[0]), *between)
+        lengths = [end - start for start, end in pairwise(self.steps)]
+        labels = self.labels or [self.between] * len(lengths)
+        return tiled((HOLD, self.steps[0]), *zip(labels, lengths, strict=True))

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import cos, expm1, pi, sqrt
+from math import cos, expm1, pi, sin, sqrt, tanh
 from typing import ClassVar, TypeAlias
 
 __all__ = [
+    "FALLS",
     "RISES",
     "CosineShape",
+    "HalfCosineShape",
+    "HalvingShape",
+    "InverseShape",
     "LinearShape",
     "PowerShape",
     "ReflectedExponentialShape",
     "RootShape",
     "Shape",
     "SquareShape",
+    "TanhShape",
     "label_of",
 ]
 
@@ -50,6 +55,9 @@ class LinearShape:
         return 1.0 - x
 
 
+_TURN = 2.0 * pi
+
+
 @dataclass(frozen=True)
 class CosineShape:
     """(1 + cos(2 pi c x^k)) / 2: half a wave for c = 1/2; with a larger k it is high for longer."""
@@ -61,7 +69,9 @@ class CosineShape:
 
     def __call__(self, x: float) -> float:
         """The height at x."""
-        return (1.0 + cos(2.0 * pi * self.num_cycles * x**self.k_decay)) / 2.0
+        if self.k_decay != 1.0:
+            x **= self.k_decay
+        return (1.0 + cos(_TURN * self.num_cycles * x)) / 2.0
 
 
 @dataclass(frozen=True)
@@ -108,6 +118,67 @@ class SquareShape:
     def __call__(self, x: float) -> float:
         """The height at x."""
         return 1.0 - x * x
+
+
+@dataclass(frozen=True)
+class HalvingShape:
+    """2^(1 - x) - 1: an exponential that comes down to 0."""
+
+    label: ClassVar[str] = "exponential"
+
+    def __call__(self, x: float) -> float:
+        """The height at x."""
+        return 2.0 ** (1.0 - x) - 1.0
+
+
+@dataclass(frozen=True)
+class HalfCosineShape:
+    """1 - sin(pi x / 2): the second half of a cosine, steep at first."""
+
+    label: ClassVar[str] = "half cosine"
+
+    def __call__(self, x: float) -> float:
+        """The height at x."""
+        return 1.0 - sin(pi * x / 2.0)
+
+
+@dataclass(frozen=True)
+class TanhShape:
+    """A hyperbolic tangent between two bounds, scaled to go from 1 to 0 exactly."""
+
+    lower: float = -6.0
+    upper: float = 3.0
+
+    label: ClassVar[str] = "tanh"
+
+    def __call__(self, x: float) -> float:
+        """The height at x."""
+        top, bottom = tanh(self.lower), tanh(self.upper)
+        return (bottom - tanh(self.lower * (1.0 - x) + self.upper * x)) / (bottom - top)
+
+
+@dataclass(frozen=True)
+class InverseShape:
+    """m (1 - x) / (x + m (1 - x)): with it 1 / factor goes to 1 / m in a straight line."""
+
+    end: float
+
+    label: ClassVar[str] = "inverse"
+
+    def __call__(self, x: float) -> float:
+        """The height at x."""
+        rest = self.end * (1.0 - x)
+        return rest / (x + rest)
+
+
+FALLS: dict[str, Shape] = {
+    "linear": LinearShape(),
+    "cosine": CosineShape(),
+    "exponential": HalvingShape(),
+    "1-sqrt": RootShape(),
+    "1-square": SquareShape(),
+}
+"""The shapes of a decay at the end, by name."""
 
 
 # -- up: from 0 at x = 0 to 1 at x = 1 -------------------------------------------------------------

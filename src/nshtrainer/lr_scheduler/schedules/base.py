@@ -1,21 +1,58 @@
-"""What schedules share: a warm-up before, and a decay over the rest of the run."""
+"""What schedules share: a warm-up before, a minimum, an end, and a decay up to there."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from abc import abstractmethod
-from typing import Any, Literal, TypeAlias, cast, final
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast, final
 
-from nshtrainer.duration import AnyDuration, DurationField, FractionConfig, StepsConfig
-from nshtrainer.exceptions import NshtrainerWarning, ScheduleError
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from nshtrainer.duration import (
+    AnyDuration,
+    DurationConfig,
+    DurationField,
+    FractionConfig,
+    StepsConfig,
+)
+from nshtrainer.exceptions import NshtrainerWarning, RunLengthError, ScheduleError
 from nshtrainer.lr_scheduler.base import Curve, CurveScheduleConfigBase
-from nshtrainer.lr_scheduler.curves import Decay, Warmup
+from nshtrainer.lr_scheduler.curves import FALLS, Decay, Override, Warmup
 from nshtrainer.lr_scheduler.run_length import RunLength
 from nshtrainer.types import NonNegative
 
-__all__ = ["DecayScheduleConfigBase", "WarmupScheduleConfigBase"]
+__all__ = [
+    "DecayScheduleConfigBase",
+    "EndlessScheduleConfigBase",
+    "FiniteScheduleConfigBase",
+    "MinimumScheduleConfigBase",
+    "WarmupScheduleConfigBase",
+]
 
 WarmupShape: TypeAlias = Literal["linear", "cosine", "exponential", "1-sqrt"]
+DecayShape: TypeAlias = Literal["linear", "cosine", "exponential", "1-sqrt", "1-square"]
+
+Decline: TypeAlias = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+"""What something is multiplied by so that it does not grow, in (0, 1]."""
+
+if TYPE_CHECKING:
+
+    class WarmupField:
+        """What a constructor takes for a warm-up is wider than what the field then holds."""
+
+        def __get__(self, instance: object, owner: Any) -> AnyDuration | Literal["untuned"]: ...
+        def __set__(
+            self, instance: object, value: AnyDuration | str | Mapping[str, Any]
+        ) -> None: ...
+else:
+    WarmupField = DurationConfig | Literal["untuned"]
+
+
+# -- a warm-up -------------------------------------------------------------------------------------
 
 
 class WarmupScheduleConfigBase(CurveScheduleConfigBase):
@@ -23,15 +60,21 @@ class WarmupScheduleConfigBase(CurveScheduleConfigBase):
 
     At update t of W warm-up updates the factor is s + (p - s) r(t / W): s is the start factor, p
     the first value of what follows, and r rises from 0 to 1 in the shape of the warm-up.
+
+    Reference for `untuned`: J. Ma, D. Yarats, "On the Adequacy of Untuned Warmup for Adaptive
+    Optimization", arXiv 1910.04209.
     """
 
     example = "warmup_duration: 10%"
 
-    warmup_duration: DurationField = cast("Any", StepsConfig(value=0))
-    """How long the rate rises at first; 0 steps for no warm-up."""
+    warmup_duration: WarmupField = cast("Any", StepsConfig(value=0))
+    """How long the rate rises at first; `untuned` takes 2 / (1 - beta2) steps of the optimizer."""
 
     warmup_start_factor: NonNegative | Literal["auto"] = "auto"
     """Factor at the first update; `auto` is 1 / (W + 1), so that no update is spent at 0."""
+
+    warmup_start_lr: NonNegative | None = None
+    """The same as an absolute rate, instead of `warmup_start_factor`."""
 
     warmup_shape: WarmupShape = "linear"
     """How the rate rises: linear, or slow at first (cosine, exponential) or at last (1-sqrt)."""
@@ -52,27 +95,131 @@ class WarmupScheduleConfigBase(CurveScheduleConfigBase):
         main = self.after_warmup(run, warmup)
         if warmup == 0:
             return main
-        start = self.warmup_start_factor
-        start = 1 / (warmup + 1) if start == "auto" else start
-        return Warmup(main, steps=warmup, start=start, shape=self.warmup_shape)
+        return Warmup(main, warmup, self._start(run, warmup), shape=self.warmup_shape)
 
     def _warmup(self, run: RunLength) -> int:
-        return self.warmup_duration.resolve(run, "warmup_duration")
+        return warmup_steps(self.warmup_duration, run)
+
+    def _start(self, run: RunLength, warmup: int) -> float:
+        if self.warmup_start_lr is not None:
+            return run.factor_of(self.warmup_start_lr, "warmup_start_lr")
+        start = self.warmup_start_factor
+        return 1 / (warmup + 1) if start == "auto" else start
+
+    @model_validator(mode="after")
+    def _one_start(self) -> Self:
+        _refuse_both(self, "warmup_start_factor", "warmup_start_lr")
+        return self
 
 
-class DecayScheduleConfigBase(WarmupScheduleConfigBase):
+def warmup_steps(warmup: AnyDuration | Literal["untuned"], run: RunLength) -> int:
+    """The steps of a warm-up, those of `untuned` from beta2, rounded up.
+
+    >>> warmup_steps("untuned", RunLength(beta2=0.999))
+    2000
+
+    Raises:
+        RunLengthError: It is untuned, and beta2 is unknown, or the length of the run is a time.
+    """
+    if warmup != "untuned":
+        return warmup.resolve(run, "warmup_duration")
+    if run.beta2 is None:
+        raise RunLengthError(
+            "warmup_duration: untuned takes its length from beta2, which is unknown here; pass "
+            "RunLength(beta2=...), or create the scheduler with an optimizer that has betas"
+        )
+    # Decimal: 2 / (1 - 0.9) is a little more than 20 in floats.
+    steps = StepsConfig(value=math.ceil(2 / (1 - Decimal(repr(run.beta2)))))
+    return steps.resolve(run, "warmup_duration")
+
+
+def fitting_warmup(
+    warmup: AnyDuration | Literal["untuned"], whole: AnyDuration, run: RunLength
+) -> int:
+    """The steps of a warm-up, which must fit into the whole.
+
+    In a run that was cut short on purpose it is clipped, with a warning.
+
+    Raises:
+        ScheduleError: The warm-up is longer than the whole; both lengths are named.
+    """
+    steps = warmup_steps(warmup, run)
+    total = whole.resolve(run, "max_duration")
+    if steps > total:
+        text = (
+            f"warmup_duration is {steps} steps ({warmup}), longer than max_duration, "
+            f"which is {total} steps ({whole})"
+        )
+        instead = f"the warm-up is clipped to {total} steps"
+        too_long(run, text, "shorten the one or lengthen the other", instead)
+    return min(steps, total)
+
+
+# -- a minimum -------------------------------------------------------------------------------------
+
+
+class MinimumScheduleConfigBase(CurveScheduleConfigBase):
+    """A schedule with a minimum, as a factor or as a rate: ask `minimum`."""
+
+    min_factor: NonNegative = 0.0
+    """Factor at the end of the decay."""
+
+    min_lr: NonNegative | None = None
+    """The same as an absolute rate, instead of `min_factor`."""
+
+    def minimum(self, run: RunLength) -> float:
+        """The least factor.
+
+        Raises:
+            RunLengthError: It is given as a rate, and the base rate is unknown.
+            ScheduleError: It is given as a rate above the base rate.
+        """
+        return self.min_factor if self.min_lr is None else run.factor_of(self.min_lr, "min_lr")
+
+    @model_validator(mode="after")
+    def _one_minimum(self) -> Self:
+        _refuse_both(self, "min_factor", "min_lr")
+        return self
+
+
+# -- an end ----------------------------------------------------------------------------------------
+
+
+class FiniteScheduleConfigBase(WarmupScheduleConfigBase, MinimumScheduleConfigBase):
+    """A schedule with a warm-up, an end, and a minimum that it has from the end on."""
+
+    max_duration: DurationField = cast("Any", FractionConfig(value=1.0))
+    """When the decay ends, counted from the beginning of the run: warm-up included."""
+
+    def remaining(self, run: RunLength, parts: Mapping[str, int]) -> int:
+        """The steps that parts of the schedule, named by their fields, leave of the whole.
+
+        Raises:
+            ScheduleError: They are longer than the whole, and the run was not cut short on purpose.
+        """
+        return _remaining(self.max_duration.resolve(run, "max_duration"), run, parts)
+
+    def _warmup(self, run: RunLength) -> int:
+        return fitting_warmup(self.warmup_duration, self.max_duration, run)
+
+
+def _remaining(total: int, run: RunLength, parts: Mapping[str, int]) -> int:
+    rest = total - sum(parts.values())
+    if rest < 0:
+        texts = " and ".join(f"{field} ({steps} steps)" for field, steps in parts.items())
+        verb = "is" if len(parts) == 1 else "together are"
+        text = f"{texts} {verb} longer than max_duration ({total} steps)"
+        too_long(run, text, "shorten one, or lengthen the whole")
+    return max(0, rest)
+
+
+class DecayScheduleConfigBase(FiniteScheduleConfigBase):
     """A warm-up, then one way down to the end of the run: write `shape`.
 
     The factor is m + (1 - m) f(x): m is `min_factor`, x the share of the way that lies behind, from
     0 at the end of the warm-up to 1 at `max_duration`, and f falls from 1 to 0. From then on it is
     m, exactly, unless `after_end` says otherwise.
     """
-
-    max_duration: DurationField = cast("Any", FractionConfig(value=1.0))
-    """When the decay ends, counted from the beginning of the run: warm-up included."""
-
-    min_factor: NonNegative = 0.0
-    """Factor at the end of the decay."""
 
     after_end: Literal["hold", "repeat", "mirror"] = "hold"
     """What follows the end: that value, the same way again, or the way back and forth."""
@@ -87,37 +234,94 @@ class DecayScheduleConfigBase(WarmupScheduleConfigBase):
     @final
     def after_warmup(self, run: RunLength, warmup: int) -> Decay:
         """The decay over what the warm-up left of the duration."""
-        length = self.max_duration.resolve(run, "max_duration") - warmup
+        length = self.remaining(run, {"warmup_duration": warmup})
         return Decay(
             self.shape(),  # type: ignore[arg-type]
             length=length,
-            end=self.min_factor,
+            end=self.minimum(run),
             after=self.after_end,
             last=max(1, length - self.hit_end),
         )
 
-    def _warmup(self, run: RunLength) -> int:
-        return fitting_warmup(self.warmup_duration, self.max_duration, run)
+
+class EndlessScheduleConfigBase(WarmupScheduleConfigBase, MinimumScheduleConfigBase):
+    """A schedule that needs no end and may be given one: write `endless`.
+
+    With a cool-down of D steps that ends at M, the factor goes from what it is at M - D to the
+    minimum at M, and stays there.
+    """
+
+    min_factor: NonNegative = 0.0
+    """Factor at the end of the cool-down."""
+
+    cooldown_duration: DurationField = cast("Any", StepsConfig(value=0))
+    """How long the cool-down at the end takes; 0 steps for a schedule that has no end."""
+
+    cooldown_shape: DecayShape = "linear"
+    """How the rate falls in the cool-down."""
+
+    max_duration: DurationField = cast("Any", FractionConfig(value=1.0))
+    """When the cool-down ends, counted from the beginning of the run: warm-up included."""
+
+    @abstractmethod
+    def endless(self, run: RunLength, warmup: int) -> Curve:
+        """The factor from the end of the warm-up on, as if there were no cool-down.
+
+        Args:
+            run: The length of the run.
+            warmup: The number of steps before.
+        """
+
+    @final
+    def after_warmup(self, run: RunLength, warmup: int) -> Curve:
+        """The endless curve, and the cool-down where there is one."""
+        curve = self.endless(run, warmup)
+        cooldown = self.cooldown_duration.resolve(run, "cooldown_duration")
+        if cooldown == 0:
+            return curve
+        total = self.max_duration.resolve(run, "max_duration")
+        parts = {"warmup_duration": warmup, "cooldown_duration": cooldown}
+        start, shape = _remaining(total, run, parts), FALLS[self.cooldown_shape]
+        return Override(curve, start, cooldown, self.minimum(run), shape)
+
+    @model_validator(mode="after")
+    def _minimum_has_a_cooldown(self) -> Self:
+        given = "min_lr" if self.min_lr is not None else "min_factor" if self.min_factor else None
+        if given and self.cooldown_duration == StepsConfig(value=0):
+            raise ValueError(f"{given} is where a cool-down ends; give cooldown_duration as well")
+        return self
 
 
-def fitting_warmup(warmup: AnyDuration, whole: AnyDuration, run: RunLength) -> int:
-    """The steps of a warm-up, which must fit into the whole.
+# -- what is refused -------------------------------------------------------------------------------
 
-    In a run that was cut short on purpose it is clipped, with a warning.
+
+def positive_steps(duration: AnyDuration, run: RunLength, field: str) -> int:
+    """The steps of a duration that must not be nothing.
 
     Raises:
-        ScheduleError: The warm-up is longer than the whole; both lengths are named.
+        ScheduleError: It is 0 steps; the message names `field`.
     """
-    steps = warmup.resolve(run, "warmup_duration")
-    total = whole.resolve(run, "max_duration")
-    if steps <= total:
-        return steps
-    text = (
-        f"warmup_duration is {steps} steps ({warmup}), longer than max_duration, "
-        f"which is {total} steps ({whole})"
-    )
+    steps = duration.resolve(run, field)
+    if steps == 0:
+        raise ScheduleError(f"{field} is 0 steps; make it 1 or more")
+    return steps
+
+
+def too_long(
+    run: RunLength, text: str, advice: str, instead: str = "the schedule is cut short as well"
+) -> None:
+    """Refuse what does not fit; in a run that was cut short on purpose, warn.
+
+    Raises:
+        ScheduleError: The run has the length that it is meant to have.
+    """
     if run.shortened is None:
-        raise ScheduleError(f"{text}; shorten the one or lengthen the other")
-    text = f"{text}; with {run.shortened} the warm-up is clipped to {total} steps"
-    warnings.warn(text, NshtrainerWarning, stacklevel=2)
-    return total
+        raise ScheduleError(f"{text}; {advice}")
+    warnings.warn(f"{text}; with {run.shortened} {instead}", NshtrainerWarning, stacklevel=2)
+
+
+def _refuse_both(config: CurveScheduleConfigBase, factor: str, rate: str) -> None:
+    """Refuse a factor and a rate that say the same thing in two ways."""
+    default = type(config).model_fields[factor].default
+    if getattr(config, rate) is not None and getattr(config, factor) != default:
+        raise ValueError(f"{factor} and {rate} are two ways to say the same; give one of them")

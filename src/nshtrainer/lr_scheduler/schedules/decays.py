@@ -1,16 +1,20 @@
-"""One way down over the whole run: linear, cosine, polynomial, REX; and none: constant."""
+"""One way down over the whole run: linear, cosine, polynomial, tanh, REX; and none: constant."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from nshtrainer.lr_scheduler.base import lr_scheduler_registry
 from nshtrainer.lr_scheduler.curves import (
     Constant,
     CosineShape,
+    HalfCosineShape,
     LinearShape,
     PowerShape,
     ReflectedExponentialShape,
+    TanhShape,
 )
 from nshtrainer.lr_scheduler.run_length import RunLength
 from nshtrainer.lr_scheduler.schedules.base import (
@@ -22,9 +26,11 @@ from nshtrainer.types import NonNegative, Positive
 __all__ = [
     "ConstantScheduleConfig",
     "CosineScheduleConfig",
+    "HalfCosineScheduleConfig",
     "LinearScheduleConfig",
     "PolynomialScheduleConfig",
     "RexScheduleConfig",
+    "TanhScheduleConfig",
 ]
 
 
@@ -100,6 +106,30 @@ class CosineScheduleConfig(DecayScheduleConfigBase):
 
 
 @lr_scheduler_registry.register
+class HalfCosineScheduleConfig(DecayScheduleConfigBase):
+    """The second half of a cosine, steep at first: f(x) = 1 - sin(pi x / 2).
+
+    The base rate is the rate at which the half begins. OLMo-core's `HalfCosWithWarmup` takes the
+    peak of the whole cosine instead, which is 2 / (1 + m) times as high for a minimum of m times
+    that peak.
+
+    Reference: `HalfCosWithWarmup` of OLMo-core; the cosine: I. Loshchilov, F. Hutter, arXiv
+    1608.03983.
+
+    >>> from nshtrainer import RunLength
+    >>> curve = HalfCosineScheduleConfig().curve(RunLength(total_steps=4))
+    >>> [round(curve(step), 3) for step in range(6)]
+    [1.0, 0.617, 0.293, 0.076, 0.0, 0.0]
+    """
+
+    name: Literal["half_cosine"] = "half_cosine"
+
+    def shape(self) -> HalfCosineShape:
+        """The second half of the wave."""
+        return HalfCosineShape()
+
+
+@lr_scheduler_registry.register
 class PolynomialScheduleConfig(DecayScheduleConfigBase):
     """A power of the way that is left: f(x) = (1 - x)^p.
 
@@ -145,3 +175,32 @@ class RexScheduleConfig(DecayScheduleConfigBase):
     def shape(self) -> ReflectedExponentialShape:
         """The reflected exponential."""
         return ReflectedExponentialShape()
+
+
+@lr_scheduler_registry.register
+class TanhScheduleConfig(DecayScheduleConfigBase):
+    """A hyperbolic tangent: f(x) is (1 - tanh(l + (u - l) x)) / 2, scaled to go from 1 to 0.
+
+    High for long, then steep, then slow at last; l and u are the bounds. The paper and timm leave
+    the scaling out, and so begin a little below 1 and end 0.0025 above 0 for u = 3.
+
+    Reference: B.-Y. Hsueh, W. Li, I-C. Wu, "Stochastic Gradient Descent with Hyperbolic-Tangent
+    Decay on Classification", WACV 2019, arXiv 1806.01593.
+
+    >>> from nshtrainer import RunLength
+    >>> curve = TanhScheduleConfig().curve(RunLength(total_steps=4))
+    >>> [round(curve(step), 3) for step in range(5)]
+    [1.0, 0.999, 0.952, 0.18, 0.0]
+    """
+
+    name: Literal["tanh"] = "tanh"
+
+    lower_bound: Annotated[float, Field(ge=-20, le=0, strict=True)] = -6.0
+    """Where on the tangent the decay begins, l in [-20, 0]."""
+
+    upper_bound: Annotated[float, Field(gt=0, le=20, strict=True)] = 3.0
+    """Where on the tangent the decay ends, u in (0, 20]."""
+
+    def shape(self) -> TanhShape:
+        """The tangent."""
+        return TanhShape(self.lower_bound, self.upper_bound)

@@ -1,94 +1,29 @@
-"""Schedules that can go on: warmup-stable-decay and the inverse square root."""
+"""Schedules that fall with a power of time: they need no end, and may have one."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias, cast
+from typing import Literal
 
-from nshtrainer.duration import DurationConfig, DurationField, FractionConfig
+from nshtrainer.duration import AnyDuration, DurationConfig, DurationField
 from nshtrainer.exceptions import ScheduleError
-from nshtrainer.lr_scheduler.base import lr_scheduler_registry
-from nshtrainer.lr_scheduler.curves import (
-    CosineShape,
-    Decay,
-    InverseSqrt,
-    LinearShape,
-    RootShape,
-    Shape,
-    SquareShape,
-    StableDecay,
-)
+from nshtrainer.lr_scheduler.base import CurveScheduleConfigBase, lr_scheduler_registry
+from nshtrainer.lr_scheduler.curves import InverseSqrt, Noam, Power
 from nshtrainer.lr_scheduler.run_length import RunLength
-from nshtrainer.lr_scheduler.schedules.base import WarmupScheduleConfigBase, fitting_warmup
-from nshtrainer.types import NonNegative
+from nshtrainer.lr_scheduler.schedules.base import EndlessScheduleConfigBase, positive_steps
+from nshtrainer.types import Positive, PositiveInt
 
-__all__ = ["InverseSqrtScheduleConfig", "WarmupStableDecayScheduleConfig"]
+__all__ = ["InverseSqrtScheduleConfig", "NoamScheduleConfig", "PowerScheduleConfig"]
 
-DecayShape: TypeAlias = Literal["linear", "cosine", "1-sqrt", "1-square"]
 
-_SHAPES: dict[DecayShape, Shape] = {
-    "linear": LinearShape(),
-    "cosine": CosineShape(),
-    "1-sqrt": RootShape(),
-    "1-square": SquareShape(),
-}
+def _timescale(timescale: AnyDuration | None, warmup: int, run: RunLength) -> int:
+    steps = warmup if timescale is None else timescale.resolve(run, "timescale")
+    if steps == 0:
+        raise ScheduleError("timescale is 0 steps; give it, or a warmup_duration to take it from")
+    return steps
 
 
 @lr_scheduler_registry.register
-class WarmupStableDecayScheduleConfig(WarmupScheduleConfigBase):
-    """A warm-up, the full rate for as long as remains, and a decay at the end.
-
-    With a decay of D steps that ends at M, the factor is 1 up to M - D, then m + (1 - m) f(x) with
-    x from 0 to 1, and m from M on.
-
-    A run can be prolonged from any checkpoint before the decay, which is why it is used where the
-    length of the run is not settled.
-
-    Reference: S. Hu et al., "MiniCPM", arXiv 2404.06395; the shape 1-sqrt: A. Hägele et al.,
-    "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations", arXiv 2405.18392.
-
-    Raises:
-        ScheduleError: Warm-up and decay together are longer than the whole.
-
-    >>> from nshtrainer import RunLength
-    >>> config = WarmupStableDecayScheduleConfig(decay_duration="4 steps", decay_shape="linear")
-    >>> curve = config.curve(RunLength(total_steps=8))
-    >>> [curve(step) for step in (0, 4, 5, 6, 7, 8, 9)]
-    [1.0, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
-    """
-
-    name: Literal["warmup_stable_decay"] = "warmup_stable_decay"
-
-    decay_duration: DurationField = cast("Any", FractionConfig(value=0.1))
-    """How long the decay at the end takes."""
-
-    max_duration: DurationField = cast("Any", FractionConfig(value=1.0))
-    """When the decay ends, counted from the beginning of the run: warm-up included."""
-
-    decay_shape: DecayShape = "1-sqrt"
-    """How the rate falls: 1-sqrt is steep at first, 1-square at last."""
-
-    min_factor: NonNegative = 0.0
-    """Factor at the end of the decay."""
-
-    def after_warmup(self, run: RunLength, warmup: int) -> StableDecay:
-        """The full rate for what remains, then the decay."""
-        total = self.max_duration.resolve(run, "max_duration")
-        length = self.decay_duration.resolve(run, "decay_duration")
-        stable = total - warmup - length
-        if stable < 0:
-            raise ScheduleError(
-                f"warmup_duration ({warmup} steps) and decay_duration ({length} steps) together "
-                f"are longer than max_duration ({total} steps); shorten one of them"
-            )
-        shape = _SHAPES[self.decay_shape]
-        return StableDecay(stable, Decay(shape, length, self.min_factor, last=max(1, length)))
-
-    def _warmup(self, run: RunLength) -> int:
-        return fitting_warmup(self.warmup_duration, self.max_duration, run)
-
-
-@lr_scheduler_registry.register
-class InverseSqrtScheduleConfig(WarmupScheduleConfigBase):
+class InverseSqrtScheduleConfig(EndlessScheduleConfigBase):
     """Falls with the square root of time, and needs no end.
 
     At t steps after the warm-up the factor is sqrt(T / (T + t)).
@@ -96,11 +31,12 @@ class InverseSqrtScheduleConfig(WarmupScheduleConfigBase):
     With a warm-up of W and a timescale of W it is the schedule of the transformer paper, up to a
     constant.
 
-    Reference: A. Vaswani et al., "Attention Is All You Need", arXiv 1706.03762; X. Zhai et al.,
-    "Scaling Vision Transformers", arXiv 2106.04560.
+    Reference: A. Vaswani et al., "Attention Is All You Need", arXiv 1706.03762; with a cool-down:
+    X. Zhai et al., "Scaling Vision Transformers", arXiv 2106.04560.
 
     Raises:
-        ScheduleError: There is neither a timescale nor a warm-up to take it from.
+        ScheduleError: There is neither a timescale nor a warm-up to take it from; warm-up and
+            cool-down together are longer than the whole.
 
     >>> from nshtrainer import RunLength
     >>> curve = InverseSqrtScheduleConfig(timescale="100 steps").curve(RunLength())
@@ -113,11 +49,78 @@ class InverseSqrtScheduleConfig(WarmupScheduleConfigBase):
     timescale: DurationConfig | None = None
     """The time T after which the rate has fallen to 0.71; left out: that of the warm-up."""
 
-    def after_warmup(self, run: RunLength, warmup: int) -> InverseSqrt:
+    def endless(self, run: RunLength, warmup: int) -> InverseSqrt:
         """The fall, from 1."""
-        steps = warmup if self.timescale is None else self.timescale.resolve(run, "timescale")
-        if steps == 0:
-            raise ScheduleError(
-                "timescale is 0 steps; give it, or a warmup_duration to take it from"
-            )
-        return InverseSqrt(steps)
+        return InverseSqrt(_timescale(self.timescale, warmup, run))
+
+
+@lr_scheduler_registry.register
+class PowerScheduleConfig(EndlessScheduleConfigBase):
+    """Falls with a power of time, and needs no end: min(1, (T / t)^b), after the warm-up.
+
+    Time counts from the beginning of the run. It is the paper's a n^-b, cut off at the base rate,
+    with a = T^b: where the base rate is the highest that is safe, T is the time up to which it is
+    used.
+
+    Reference: Y. Shen et al., "Power Scheduler: A Batch Size and Token Number Agnostic Learning
+    Rate Scheduler", arXiv 2408.13359.
+
+    Raises:
+        ScheduleError: There is neither a timescale nor a warm-up to take it from; warm-up and
+            cool-down together are longer than the whole.
+
+    >>> from nshtrainer import RunLength
+    >>> config = PowerScheduleConfig(
+    ...     timescale="2 steps", exponent=1, cooldown_duration="2 steps", max_duration="6 steps"
+    ... )
+    >>> [config.curve(RunLength())(step) for step in range(8)]
+    [1.0, 1.0, 1.0, 0.6666666666666666, 0.5, 0.25, 0.0, 0.0]
+    """
+
+    name: Literal["power"] = "power"
+
+    timescale: DurationConfig | None = None
+    """The time T up to which the full rate is used; left out: that of the warm-up."""
+
+    exponent: Positive = 0.51
+    """The power b of time with which the rate falls."""
+
+    def endless(self, run: RunLength, warmup: int) -> Power:
+        """The full rate as long as it lasts, and the fall."""
+        return Power(_timescale(self.timescale, warmup, run), self.exponent, warmup)
+
+
+@lr_scheduler_registry.register
+class NoamScheduleConfig(CurveScheduleConfigBase):
+    """Rises in a straight line, then falls with the square root of time: the transformer paper's.
+
+    At update t with n = t + 1 the factor is p min(n / W, sqrt(W / n)). Without a `model_dim` the
+    peak p is 1. With d = `model_dim` it is (d W)^-0.5, which makes it the paper's
+    d^-0.5 min(n^-0.5, n W^-1.5); the optimizer's rate, then, is 1 or near it.
+
+    Reference: A. Vaswani et al., "Attention Is All You Need", arXiv 1706.03762.
+
+    Raises:
+        ScheduleError: The warm-up has no steps.
+
+    >>> from nshtrainer import RunLength
+    >>> curve = NoamScheduleConfig(warmup_duration="4 steps").curve(RunLength())
+    >>> [curve(step) for step in (0, 1, 2, 3, 15)]
+    [0.25, 0.5, 0.75, 1.0, 0.5]
+    """
+
+    example = "warmup_duration: 10%"
+
+    name: Literal["noam"] = "noam"
+
+    warmup_duration: DurationField
+    """The number W of updates, of which the last has the peak."""
+
+    model_dim: PositiveInt | None = None
+    """The width d of the model, for a peak of (d W)^-0.5; left out: the peak is the base rate."""
+
+    def curve(self, run: RunLength) -> Noam:
+        """The rise and the fall."""
+        warmup = positive_steps(self.warmup_duration, run, "warmup_duration")
+        peak = 1.0 if self.model_dim is None else (self.model_dim * warmup) ** -0.5
+        return Noam(warmup, peak)

@@ -1,37 +1,30 @@
-"""Schedules that fall by a factor each time: step, multi-step, exponential; and warm restarts."""
+"""Schedules that fall by a factor each time: step, multi-step, exponential."""
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from nshtrainer.duration import AnyDuration, DurationConfig, DurationField
+from nshtrainer.duration import DurationConfig, DurationField
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.base import lr_scheduler_registry
-from nshtrainer.lr_scheduler.curves import CosineShape, Exponential, MultiStep, WarmRestarts
+from nshtrainer.lr_scheduler.curves import Exponential, MultiStep
 from nshtrainer.lr_scheduler.run_length import RunLength
-from nshtrainer.lr_scheduler.schedules.base import WarmupScheduleConfigBase
-from nshtrainer.types import NonNegative, PositiveInt
+from nshtrainer.lr_scheduler.schedules.base import (
+    Decline,
+    MinimumScheduleConfigBase,
+    WarmupScheduleConfigBase,
+    positive_steps,
+)
+from nshtrainer.types import NonNegative
 
 __all__ = [
-    "CosineRestartsScheduleConfig",
     "ExponentialScheduleConfig",
     "MultiStepScheduleConfig",
     "StepScheduleConfig",
 ]
-
-
-Decline: TypeAlias = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
-"""What something is multiplied by so that it does not grow, in (0, 1]."""
-
-
-def _positive(duration: AnyDuration, run: RunLength, field: str) -> int:
-    steps = duration.resolve(run, field)
-    if steps == 0:
-        raise ScheduleError(f"{field} is 0 steps; make it 1 or more")
-    return steps
 
 
 @lr_scheduler_registry.register
@@ -62,7 +55,7 @@ gamma: 0.5
 
     def after_warmup(self, run: RunLength, warmup: int) -> Exponential:  # noqa: ARG002 - see the base
         """The stairs."""
-        every = _positive(self.step_duration, run, "step_duration")
+        every = positive_steps(self.step_duration, run, "step_duration")
         return Exponential(self.gamma, every, staircase=True)
 
 
@@ -109,7 +102,7 @@ gamma: 0.3
 
 
 @lr_scheduler_registry.register
-class ExponentialScheduleConfig(WarmupScheduleConfigBase):
+class ExponentialScheduleConfig(WarmupScheduleConfigBase, MinimumScheduleConfigBase):
     """Falls by the same share in the same time: gamma^(t / T), not below a minimum.
 
     Reference: `torch.optim.lr_scheduler.ExponentialLR`, whose T is one epoch.
@@ -139,51 +132,5 @@ gamma: 0.7
 
     def after_warmup(self, run: RunLength, warmup: int) -> Exponential:  # noqa: ARG002 - see the base
         """The fall."""
-        every = _positive(self.step_duration, run, "step_duration")
-        return Exponential(self.gamma, every, end=self.min_factor)
-
-
-@lr_scheduler_registry.register
-class CosineRestartsScheduleConfig(WarmupScheduleConfigBase):
-    """A cosine that begins anew: each cycle may be longer, and its peak lower, than the one before.
-
-    In cycle i, of `growth_factor`^i times the first length, the factor is m + (p^i - m) f(x) with
-    f the half cosine wave, m the minimum, and p the `peak_factor`.
-
-    Torch's and timm's find the cycle by a logarithm and miss some of the restarts by a step; here
-    whole numbers are counted.
-
-    Reference: I. Loshchilov, F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts",
-    ICLR 2017, arXiv 1608.03983.
-
-    >>> from nshtrainer import RunLength
-    >>> config = CosineRestartsScheduleConfig(cycle_duration="2 steps", growth_factor=2)
-    >>> [round(config.curve(RunLength())(step), 3) for step in range(7)]
-    [1.0, 0.5, 1.0, 0.854, 0.5, 0.146, 1.0]
-    """
-
-    example = """
-cycle_duration: 10%
-growth_factor: 2
-peak_factor: 0.8
-"""
-
-    name: Literal["cosine_restarts"] = "cosine_restarts"
-
-    cycle_duration: DurationField
-    """The length of the first cycle."""
-
-    growth_factor: PositiveInt = 1
-    """How many times as long each cycle is as the one before."""
-
-    peak_factor: Decline = 1.0
-    """What the peak is multiplied by with each restart."""
-
-    min_factor: NonNegative = 0.0
-    """Factor at the end of each cycle."""
-
-    def after_warmup(self, run: RunLength, warmup: int) -> WarmRestarts:  # noqa: ARG002 - see the base
-        """The cycles."""
-        first = _positive(self.cycle_duration, run, "cycle_duration")
-        shape = CosineShape()
-        return WarmRestarts(shape, first, self.growth_factor, self.peak_factor, self.min_factor)
+        every = positive_steps(self.step_duration, run, "step_duration")
+        return Exponential(self.gamma, every, end=self.minimum(run))

@@ -1,0 +1,113 @@
+"""The driver of a curve that a metric scales: a plateau times a curve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.optim import SGD
+from typing_extensions import override
+
+from nshtrainer.lr_scheduler.driver import CurveScheduler
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+    from nshtrainer.lr_scheduler.plan import Plan
+    from nshtrainer.lr_scheduler.run_length import RunLength
+
+__all__ = ["ObservingScheduler"]
+
+
+class ObservingScheduler(CurveScheduler):
+    """Writes `base * scale * curve(position)`, where a metric decides on the scale.
+
+    The metric's scheduler is torch's own. It drives an optimizer of nothing, whose groups have the
+    base rates of the real one: what it makes of them is the scale.
+
+    Args:
+        optimizer: The optimizer to drive.
+        plan: The curve of each group.
+        make: Builds the metric's scheduler for an optimizer.
+        first: The length of the run, as the plan came to see it -> the update before which values
+            are passed over.
+    """
+
+    @override
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        plan: Plan,
+        make: Callable[[Optimizer], ReduceLROnPlateau],
+        *,
+        first: Callable[[RunLength], int],
+    ) -> None:
+        self._shadow: Any = None
+        super().__init__(optimizer, plan)
+        self._first = first(plan.run)
+        self._shadow = _shadow(self.base_lrs)
+        self._metric_scheduler: Any = make(self._shadow)
+
+    def observe(self, value: Any) -> None:
+        """Look at a value of the metric; the rates follow at once.
+
+        Args:
+            value: A number, or a tensor with one.
+        """
+        if self.last_epoch < self._first:
+            return
+        self._extend()
+        self._metric_scheduler.step(value)
+        self._write()
+
+    @property
+    def observed(self) -> int:
+        """The number of values that were looked at."""
+        return self._metric_scheduler.last_epoch
+
+    @override
+    def _scaled(self, index: int, base: float) -> float:
+        groups: list[dict[str, Any]] = self._shadow.param_groups if self._shadow else []
+        return groups[index]["lr"] if index < len(groups) else base
+
+    @override
+    def _take_first_values(self) -> None:
+        before = self.base_lrs
+        super()._take_first_values()
+        changes = zip(self._shadow.param_groups, before, self.base_lrs, strict=False)
+        for group, old, new in changes:
+            if new != old:
+                group["lr"] = new
+        self._write()
+
+    def _extend(self) -> None:
+        """Groups that joined the real optimizer join the other one, too."""
+        for base in self.base_lrs[len(self._shadow.param_groups) :]:
+            self._shadow.add_param_group({"params": [torch.zeros(1)], "lr": base})
+
+    # -- state ---------------------------------------------------------------------------------
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        """The position, and what the metric's scheduler has seen and made of the rates."""
+        metric = {
+            "rates": [group["lr"] for group in self._shadow.param_groups],
+            "scheduler": self._metric_scheduler.state_dict(),
+        }
+        return {**super().state_dict(), "metric": metric}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go to a saved position, and write its values at once; see the base."""
+        saved = state_dict.get("metric")
+        if saved is not None:
+            self._metric_scheduler.load_state_dict(saved["scheduler"])
+            for group, rate in zip(self._shadow.param_groups, saved["rates"], strict=False):
+                group["lr"] = rate
+        super().load_state_dict(state_dict)
+
+
+def _shadow(rates: list[float]) -> Optimizer:
+    return SGD([{"params": [torch.zeros(1)], "lr": rate} for rate in rates], lr=0.0)

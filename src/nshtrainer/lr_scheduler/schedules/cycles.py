@@ -1,0 +1,300 @@
+"""Schedules that go up and down: warm restarts, triangles, one cycle, fractal Chebyshev steps."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import Field
+
+from nshtrainer.duration import DurationConfig, DurationField, FractionConfig, StepsConfig
+from nshtrainer.exceptions import ScheduleError
+from nshtrainer.lr_scheduler.base import CurveScheduleConfigBase, Track, lr_scheduler_registry
+from nshtrainer.lr_scheduler.curves import (
+    Chebyshev,
+    CosineShape,
+    Piecewise,
+    WarmRestarts,
+    Zigzag,
+)
+from nshtrainer.lr_scheduler.run_length import RunLength
+from nshtrainer.lr_scheduler.schedules.base import (
+    Decline,
+    MinimumScheduleConfigBase,
+    WarmupScheduleConfigBase,
+    positive_steps,
+    too_long,
+)
+from nshtrainer.types import Beta, NonNegative, PositiveInt
+
+__all__ = [
+    "ChebyshevScheduleConfig",
+    "CosineRestartsScheduleConfig",
+    "CyclicScheduleConfig",
+    "OneCycleScheduleConfig",
+]
+
+
+@lr_scheduler_registry.register
+class CosineRestartsScheduleConfig(WarmupScheduleConfigBase, MinimumScheduleConfigBase):
+    """A cosine that begins anew: each cycle may be longer, and its peak lower, than the one before.
+
+    In cycle i, of `growth_factor`^i times the first length, the factor is m + (p^i - m) f(x) with
+    f the half cosine wave, m the minimum, and p the `peak_factor`. With a re-warm-up of R steps it
+    rises at the beginning of each cycle but the first: at its step j the share of the rise is
+    (j + 1) / (R + 1), and the wave takes what is left of the cycle.
+
+    Torch's and timm's find the cycle by a logarithm and miss some of the restarts by a step; here
+    whole numbers are counted.
+
+    Reference: I. Loshchilov, F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts",
+    ICLR 2017, arXiv 1608.03983.
+
+    Raises:
+        ScheduleError: A cycle has no steps, or the re-warm-up leaves no room for the wave.
+
+    >>> from nshtrainer import RunLength
+    >>> config = CosineRestartsScheduleConfig(cycle_duration="2 steps", growth_factor=2)
+    >>> [round(config.curve(RunLength())(step), 3) for step in range(7)]
+    [1.0, 0.5, 1.0, 0.854, 0.5, 0.146, 1.0]
+    """
+
+    example = """
+cycle_duration: 10%
+growth_factor: 2
+peak_factor: 0.8
+"""
+
+    name: Literal["cosine_restarts"] = "cosine_restarts"
+
+    cycle_duration: DurationField
+    """The length of the first cycle."""
+
+    num_cycles: PositiveInt | None = None
+    """After how many cycles the rate stays at the minimum; left out: never."""
+
+    growth_factor: PositiveInt = 1
+    """How many times as long each cycle is as the one before."""
+
+    peak_factor: Decline = 1.0
+    """What the peak is multiplied by with each restart."""
+
+    rewarmup_duration: DurationField = cast("Any", StepsConfig(value=0))
+    """How long the rate rises at each restart, within the cycle; 0 steps for a jump."""
+
+    min_factor: NonNegative = 0.0
+    """Factor at the end of each cycle."""
+
+    def after_warmup(self, run: RunLength, warmup: int) -> WarmRestarts:  # noqa: ARG002 - see the base
+        """The cycles."""
+        first = positive_steps(self.cycle_duration, run, "cycle_duration")
+        rise = self.rewarmup_duration.resolve(run, "rewarmup_duration")
+        if rise >= first:
+            text = f"rewarmup_duration is {rise} steps, and the first cycle has {first}"
+            too_long(run, text, "make it shorter than the cycle")
+        return WarmRestarts(
+            CosineShape(),
+            first,
+            growth=self.growth_factor,
+            peak=self.peak_factor,
+            end=self.minimum(run),
+            rise=min(rise, first - 1),
+            cycles=self.num_cycles,
+        )
+
+
+@lr_scheduler_registry.register
+class CyclicScheduleConfig(MinimumScheduleConfigBase):
+    """Up and down in straight lines, again and again: triangles.
+
+    With m the minimum and x the height in the triangle, from 0 to 1, the factor is m + (1 - m) x.
+    With `triangular2` x is halved with each cycle; with `exp_range` it is multiplied by gamma^t.
+
+    Torch's `CyclicLR` takes the rate at the bottom as the base; here the base rate is the top.
+
+    Reference: L. N. Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017, arXiv
+    1506.01186.
+
+    Raises:
+        ScheduleError: A cycle has no steps.
+
+    >>> from nshtrainer import RunLength
+    >>> config = CyclicScheduleConfig(rise_duration="2 steps", min_factor=0.5)
+    >>> [config.curve(RunLength())(step) for step in range(6)]
+    [0.5, 0.75, 1.0, 0.75, 0.5, 0.75]
+    """
+
+    example = """
+rise_duration: 10%
+fall_duration: 15%
+mode: triangular2
+min_factor: 0.1
+"""
+
+    name: Literal["cyclic"] = "cyclic"
+
+    rise_duration: DurationField
+    """How long the rate rises in a cycle."""
+
+    fall_duration: DurationConfig | None = None
+    """How long it falls in a cycle; left out: as long as it rises."""
+
+    mode: Literal["triangular", "triangular2", "exp_range"] = "triangular"
+    """Whether the triangles stay as high, halve with each cycle, or shrink with each step."""
+
+    gamma: Decline = 1.0
+    """What the height is multiplied by with each step in the mode `exp_range`."""
+
+    min_factor: NonNegative = 0.25
+    """Factor at the bottom of each triangle."""
+
+    def curve(self, run: RunLength) -> Zigzag:
+        """The triangles."""
+        rise = self.rise_duration.resolve(run, "rise_duration")
+        fall = rise
+        if self.fall_duration is not None:
+            fall = self.fall_duration.resolve(run, "fall_duration")
+        if rise + fall == 0:
+            raise ScheduleError("rise_duration is 0 steps, and so is the fall; make one 1 or more")
+        return Zigzag(rise, fall, self.minimum(run), self.mode, self.gamma)
+
+
+@lr_scheduler_registry.register
+class OneCycleScheduleConfig(MinimumScheduleConfigBase):
+    """One rise to the full rate and one way down to almost nothing; the momentum goes against it.
+
+    The factor goes from s to 1 in the rise, and to m at the end. With `three_phase` it goes back to
+    s in as many steps as it rose, and then on to m. Between these points lies half a cosine wave or
+    a line.
+
+    Torch's `OneCycleLR` has the end value at the last update; so has this one with `hit_end`, and
+    the peak a step earlier. Torch raises an error when a run goes on after that; this one stays.
+    As a part of another schedule it needs `cycle_momentum: false`.
+
+    Reference: L. N. Smith, N. Topin, "Super-Convergence", arXiv 1708.07120; in two phases: fastai.
+
+    Raises:
+        ScheduleError: The rise, twice with three phases, is longer than the whole.
+
+    >>> from nshtrainer import RunLength
+    >>> config = OneCycleScheduleConfig(rise_duration="50%", start_factor=0.5, min_factor=0)
+    >>> [round(config.curve(RunLength(total_steps=4))(step), 3) for step in range(6)]
+    [0.5, 0.75, 1.0, 0.5, 0.0, 0.0]
+    >>> config.momentum_curve(RunLength(total_steps=4))(2)
+    0.85
+    """
+
+    name: Literal["one_cycle"] = "one_cycle"
+
+    max_duration: DurationField = cast("Any", FractionConfig(value=1.0))
+    """When the cycle ends, counted from the beginning of the run."""
+
+    rise_duration: DurationField = cast("Any", FractionConfig(value=0.3))
+    """How long the rate rises."""
+
+    start_factor: NonNegative = 0.04
+    """Factor s at the first update."""
+
+    min_factor: NonNegative = 4e-6
+    """Factor m at the end."""
+
+    interpolation: Literal["cosine", "linear"] = "cosine"
+    """How the rate goes from point to point: along half a cosine wave, or a line."""
+
+    three_phase: bool = False
+    """Whether the rate goes back to where it began before it goes to the minimum."""
+
+    hit_end: bool = False
+    """Whether the last update before the end has the end value already; else the one after it."""
+
+    cycle_momentum: bool = True
+    """Whether the momentum, which is the first beta of Adam, moves as well."""
+
+    max_momentum: Beta = 0.95
+    """Momentum at the first update and at the end."""
+
+    min_momentum: Beta = 0.85
+    """Momentum where the rate is highest."""
+
+    def tracks(self, run: RunLength) -> tuple[Track, ...]:
+        """The rate, and the momentum against it."""
+        rate = super().tracks(run)
+        momentum = Track("momentum", self.momentum_curve(run), "value")
+        return (*rate, momentum) if self.cycle_momentum else rate
+
+    def curve(self, run: RunLength) -> Piecewise:
+        """The factor on the learning rate."""
+        start, end = self.start_factor, self.minimum(run)
+        return self._through(
+            run, (start, 1.0, start, end) if self.three_phase else (start, 1.0, end)
+        )
+
+    def momentum_curve(self, run: RunLength) -> Piecewise:
+        """The momentum, or the first beta, as a value and not as a factor."""
+        low, high = self.min_momentum, self.max_momentum
+        return self._through(
+            run, (high, low, high, high) if self.three_phase else (high, low, high)
+        )
+
+    def _through(self, run: RunLength, values: tuple[float, ...]) -> Piecewise:
+        points = self._points(run)
+        labels = ("rise", "fall", "cool-down")[: len(points) - 1]
+        return Piecewise(points, values, self.interpolation, labels)
+
+    def _points(self, run: RunLength) -> tuple[int, ...]:
+        total = self.max_duration.resolve(run, "max_duration")
+        rise = self.rise_duration.resolve(run, "rise_duration")
+        if rise * (2 if self.three_phase else 1) > total:
+            twice = "twice " if self.three_phase else ""
+            text = (
+                f"{twice}rise_duration ({rise} steps) is longer than max_duration ({total} steps)"
+            )
+            too_long(run, text, "shorten the one or lengthen the other")
+        last = max(0, total - self.hit_end)
+        peak = min(max(0, rise - self.hit_end), last)
+        return (0, peak, min(2 * peak, last), last) if self.three_phase else (0, peak, last)
+
+
+@lr_scheduler_registry.register
+class ChebyshevScheduleConfig(CurveScheduleConfigBase):
+    """Fractal Chebyshev steps: a few that are far too large among many that make up for them.
+
+    With T = 2^depth values, r = m / M the least curvature as a share of the largest, and i the
+    place of the value in the fractal order, the factor is
+    1 / (r + (1 - r) sin^2(pi (2 i + 1) / (4 T))), which lies between 1 and 1 / r: the base rate is
+    the 1 / M at which plain gradient descent is stable. The order is [0] for T = 1, and from that
+    of T follows that of 2 T: [i, 2 T - 1 - i for each i]. After T values it begins anew.
+
+    pytorch_optimizer's version uses the first value three times, and so the others two steps late.
+
+    Reference: N. Agarwal, S. Goel, C. Zhang, "Acceleration via Fractal Learning Rate Schedules",
+    ICML 2021, arXiv 2103.01338.
+
+    Raises:
+        ScheduleError: A value is used for no steps.
+
+    >>> from nshtrainer import RunLength
+    >>> curve = ChebyshevScheduleConfig(depth=2, ratio=0.1).curve(RunLength())
+    >>> [round(curve(step), 2) for step in range(5)]
+    [7.45, 1.04, 2.65, 1.38, 7.45]
+    """
+
+    example = """
+depth: 4
+step_duration: 2%
+"""
+
+    name: Literal["chebyshev"] = "chebyshev"
+
+    depth: Annotated[int, Field(ge=0, le=40, strict=True)] = 7
+    """The number of values is 2 to this power; 0 to 40."""
+
+    ratio: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False, strict=True)] = 0.05
+    """The least curvature of the loss as a share r of the largest, in (0, 1]."""
+
+    step_duration: DurationField = cast("Any", StepsConfig(value=1))
+    """How long each value is used."""
+
+    def curve(self, run: RunLength) -> Chebyshev:
+        """The values, in their order."""
+        every = positive_steps(self.step_duration, run, "step_duration")
+        return Chebyshev(self.depth, self.ratio, every)
