@@ -25,11 +25,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 from _rounds import Rounds, verdict
+from pydantic import TypeAdapter
 from torch.optim import lr_scheduler as theirs
 
 from nshtrainer import RunLength
 from nshtrainer.configs import LRSchedulerConfig
-from pydantic import TypeAdapter
 
 Factor = Callable[[int], float]
 
@@ -130,9 +130,7 @@ def noam(step: int) -> float:
 
 FAMILIES: dict[str, Family] = {
     "constant": Family(warmed(name="constant"), constant, lambda o: theirs.ConstantLR(o, 1.0)),
-    "linear": Family(
-        warmed(name="linear"), linear, lambda o: theirs.LinearLR(o, 1.0, 1e-9, TOTAL)
-    ),
+    "linear": Family(warmed(name="linear"), linear, lambda o: theirs.LinearLR(o, 1.0, 1e-9, TOTAL)),
     "cosine": Family(warmed(name="cosine"), cosine, lambda o: theirs.CosineAnnealingLR(o, TOTAL)),
     "polynomial": Family(
         warmed(name="polynomial", power=2.0),
@@ -328,7 +326,9 @@ def compare_drift() -> None:
         scheduler.step()
     exact = float(torch.tensor(0.1)) * curve(1_000_000)
     off = abs(optimizer.param_groups[0]["lr"].item() / exact - 1)
-    print(f"a tensor after 10^6 steps is off by {off:.1e} (at most 2e-7, {verdict(met=off <= 2e-7)})")
+    print(
+        f"a tensor after 10^6 steps is off by {off:.1e} (at most 2e-7, {verdict(met=off <= 2e-7)})"
+    )
 
 
 def main() -> None:

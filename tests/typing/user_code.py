@@ -18,6 +18,7 @@ import nshtrainer
 from nshtrainer import RunLength
 from nshtrainer.configs import (
     AdamWConfig,
+    CosineScheduleConfig,
     CurveScheduleConfigBase,
     DurationConfig,
     EpochsConfig,
@@ -28,11 +29,16 @@ from nshtrainer.configs import (
     LRSchedulerEntry,
     LRSchedulerMetadata,
     MetricConfig,
+    MotionConfig,
     OptimizerConfig,
     OptimizerConfigBase,
     ReduceLROnPlateauConfig,
+    SamplesConfig,
+    SchedulesConfig,
     SGDConfig,
     StepsConfig,
+    TimeConfig,
+    TokensConfig,
     TrainerConfig,
 )
 from nshtrainer.legacy import read_hparams
@@ -116,7 +122,10 @@ LinearWarmupCosineDecayLRSchedulerConfig(
 LinearWarmupCosineDecayLRSchedulerConfig(
     warmup_duration="10%", max_duration=FractionConfig(value=1)
 )
-assert_type(schedule.warmup_duration, StepsConfig | EpochsConfig | FractionConfig)
+assert_type(
+    schedule.warmup_duration,
+    StepsConfig | EpochsConfig | FractionConfig | SamplesConfig | TokensConfig | TimeConfig,
+)
 assert_type(schedule.warmup_duration.resolve(RunLength(total_steps=10)), int)
 assert_type(schedule.curve(RunLength(total_steps=10, steps_per_epoch=5))(3), float)
 
@@ -178,6 +187,16 @@ class HyperbolaConfig(CurveScheduleConfigBase):
 
 
 MyConfig(optimizer=MyOptimizerConfig(), lr_scheduler=SawtoothConfig())
+MyConfig(
+    optimizer=AdamWConfig(tensor_lr=True),
+    lr_scheduler=SchedulesConfig(
+        default={
+            "lr": CosineScheduleConfig(warmup_duration="untuned", min_lr=1e-6),
+            "weight_decay": MotionConfig(follows="lr"),
+        },
+        groups={"head": {"lr": HyperbolaConfig(half=5)}},
+    ),
+)
 assert_type(HyperbolaConfig(half=1).curve(RunLength())(1), float)
 
 # -- the trainer, and a plain loop -------------------------------------------------------------

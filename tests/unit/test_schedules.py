@@ -243,6 +243,50 @@ class TestYourOwn:
             assert made.param_groups[0]["lr"] == 0.5
             assert scheduler.state_dict()["curve"] == "HalvingConfig(name='halving')"
 
+    def test_a_forgotten_return_is_an_error(self):
+        class ForgetfulConfig(LRSchedulerConfigBase):
+            name: Literal["forgetful"] = "forgetful"
+
+            def metadata(self) -> Any:
+                return {}
+
+            def create_scheduler_impl(self, optimizer: Any, lightning_module: Any) -> Any:
+                torch.optim.lr_scheduler.ConstantLR(optimizer)
+
+        with pytest.raises(ScheduleError, match=r"create_scheduler_impl returned None; return the"):
+            ForgetfulConfig().create_scheduler(optimizer(), RunLength())
+
+    @pytest.mark.parametrize(
+        ("curve", "reason"),
+        [
+            (0.5, r"a curve is a function of the step, such as .*, not 0\.5"),
+            (
+                lambda _: float("nan"),
+                r"schedule of lr gives nan at step 0; a factor must be finite",
+            ),
+            (lambda step: -step, r"schedule of lr gives -1 at step 1; .* not negative"),
+            (lambda step: float("inf") if step else 1.0, r"gives inf at step 1"),
+        ],
+    )
+    def test_a_curve_gives_a_finite_factor_that_is_not_negative(self, curve: Any, reason: str):
+        class MineConfig(CurveScheduleConfigBase):
+            name: Literal["mine"] = "mine"
+
+            def curve(self, run: RunLength) -> Any:
+                return curve
+
+        def drive() -> None:
+            MineConfig().create_scheduler(optimizer(), RunLength())["scheduler"].step()
+
+        with pytest.raises(ScheduleError, match=reason):
+            drive()
+
+    def test_the_optimizer_comes_first(self):
+        module = torch.nn.Linear(1, 1)
+        config = Cosine(warmup_duration="0 steps", max_duration="2 steps")
+        with pytest.raises(ScheduleError, match=r"takes the optimizer first.*got a Linear"):
+            config.create_scheduler(module, RunLength())  # type: ignore[arg-type]
+
 
 def test_the_optimizer_may_come_from_a_config():
     model = torch.nn.Linear(3, 2)

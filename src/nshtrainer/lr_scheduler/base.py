@@ -147,9 +147,19 @@ class LRSchedulerConfigBase(Component):
             lightning_module: The module being trained; in a plain loop a `RunLength`.
 
         Raises:
-            ScheduleError: The schedule makes no sense for this run, or its length is unknown.
+            ScheduleError: The schedule makes no sense for this run, or its length is unknown; what
+                was given is no optimizer, or the class built no scheduler.
         """
+        if not hasattr(optimizer, "param_groups"):
+            raise ScheduleError(
+                f"create_scheduler takes the optimizer first, then the module or a RunLength; got "
+                f"a {type(optimizer).__name__} in its place"
+            )
         made = self.create_scheduler_impl(optimizer, lightning_module)  # type: ignore[arg-type]
+        if made is None:  # pyright: ignore[reportUnnecessaryComparison] - a forgotten return
+            raise ScheduleError(
+                f"{type(self).__name__}.create_scheduler_impl returned None; return the scheduler"
+            )
         given = dict(made) if isinstance(made, Mapping) else {"scheduler": made}
         defaults = {
             "interval": "epoch",

@@ -10,8 +10,9 @@ import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakMethod
 
 from torch import Tensor
@@ -115,7 +116,7 @@ class CurveScheduler(LRScheduler):
     # -- moving --------------------------------------------------------------------------------
 
     @override
-    def step(self, epoch: int | None = None) -> None:
+    def step(self, epoch: int | None = None) -> None:  # noqa: C901, PLR0912 - one flat, hot loop
         """Move to the next position, or to `epoch`, and write the values of it."""
         groups = self.optimizer.param_groups
         if groups is not self._groups or len(groups) != self._planned:
@@ -125,6 +126,8 @@ class CurveScheduler(LRScheduler):
         self.last_epoch = position = self.last_epoch + 1 if epoch is None else epoch
         for key, call, cohorts, place in self._lines:
             factor = call(position)
+            if not 0.0 <= factor < inf:
+                _refuse(factor, position, place)
             for cohort in cohorts:
                 written = cohort.written
                 cohort.written = value = cohort.base * factor
@@ -160,6 +163,8 @@ class CurveScheduler(LRScheduler):
         self._movements = list(movements.values())
         for movement in self._movements:
             factor = movement.call(self.last_epoch)
+            if not 0.0 <= factor < inf:
+                _refuse(factor, self.last_epoch, movement.place)
             for cohort in movement.cohorts.values():
                 cohort.written = cohort.base * factor
                 for group in cohort.watched:
@@ -324,8 +329,24 @@ class CurveScheduler(LRScheduler):
         return f"CurveScheduler({self._plan.label}, position={self.last_epoch})"
 
 
+def _refuse(factor: object, position: int, place: Place) -> NoReturn:
+    raise ScheduleError(
+        f"the schedule of {place} gives {factor!r} at step {position}; a factor must be finite and "
+        "not negative"
+    )
+
+
 def _callable(curve: Curve) -> Curve:
-    """What is called for a value, without a detour over the class."""
+    """What is called for a value, without a detour over the class.
+
+    Raises:
+        ScheduleError: It is no function.
+    """
+    if not callable(curve):
+        raise ScheduleError(
+            f"a curve is a function of the step, such as `lambda step: 1 / (1 + step)`, not "
+            f"{curve!r}"
+        )
     return curve if isinstance(curve, FunctionType) else curve.__call__
 
 
