@@ -327,6 +327,11 @@ class CurveScheduler(LRScheduler):
     # -- looking -------------------------------------------------------------------------------
 
     @property
+    def plan(self) -> Plan:
+        """What is in store for each group."""
+        return self._plan
+
+    @property
     def base_lrs(self) -> list[float]:  # type: ignore[override]
         """The base rate of each group."""
         return [float(base or 0.0) for base in self._bases["lr"]]
