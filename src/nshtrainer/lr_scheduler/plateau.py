@@ -202,6 +202,8 @@ class GreedyScheduleConfig(MetricScheduleConfigBase):
     0.95
     """
 
+    example = "max_lr: 0.01"
+
     name: Literal["greedy"] = "greedy"
 
     factor: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = 0.95

@@ -65,6 +65,8 @@ class WarmupScheduleConfigBase(CurveScheduleConfigBase):
     Optimization", arXiv 1910.04209.
     """
 
+    example = "warmup_duration: 10%"
+
     warmup_duration: WarmupField = cast("Any", StepsConfig(value=0))
     """How long the rate rises at first; `untuned` takes 2 / (1 - beta2) steps of the optimizer."""
 

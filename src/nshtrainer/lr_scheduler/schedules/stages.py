@@ -112,6 +112,11 @@ class MultiPeriodStableDecayScheduleConfig(WarmupScheduleConfigBase, MinimumSche
     [1.0, 1.0, 1.0, 0.5, 1.0, 1.0, 1.0, 0.5, 0.0, 0.0]
     """
 
+    example = """
+warmup_duration: 5%
+periods: [40%, 30%, 30%]
+"""
+
     name: Literal["wsd_s"] = "wsd_s"
 
     periods: Annotated[tuple[DurationConfig, ...], Field(min_length=1)]

@@ -19,7 +19,7 @@ from nshtrainer.lr_scheduler.base import (
 from nshtrainer.lr_scheduler.compose import CurveConfig
 from nshtrainer.lr_scheduler.curves import Constant, Geometric, OneCycle, Triangles
 from nshtrainer.lr_scheduler.run_length import RunLength
-from nshtrainer.lr_scheduler.schedules.torchs import TorchScheduleConfigBase, factor
+from nshtrainer.lr_scheduler.schedules.torch_base import TorchScheduleConfigBase, factor
 from nshtrainer.types import Fraction, NonNegative, Positive, PositiveInt
 
 __all__ = ["CyclicLRConfig", "OneCycleLRConfig", "TorchCycleConfigBase"]
@@ -85,6 +85,13 @@ class CyclicLRConfig(TorchCycleConfigBase):
     >>> [round(rate.curve(step), 3) for step in range(6)]
     [0.1, 0.3, 0.5, 0.3, 0.1, 0.3]
     """
+
+    example = """
+base_lr: 1e-4
+max_lr: 1e-3
+step_size_up: 100
+mode: triangular2
+"""
 
     name: Literal["cyclic_lr"] = "cyclic_lr"
 
@@ -186,6 +193,10 @@ class OneCycleLRConfig(TorchCycleConfigBase):
     >>> [round(momentum.curve(step), 3) for step in range(7)]
     [0.95, 0.9, 0.85, 0.883, 0.917, 0.95, 0.95]
     """
+
+    example = """
+max_lr: 1e-3
+"""
 
     name: Literal["one_cycle_lr"] = "one_cycle_lr"
 

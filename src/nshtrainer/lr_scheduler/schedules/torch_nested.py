@@ -19,7 +19,7 @@ from nshtrainer.lr_scheduler.base import (
 from nshtrainer.lr_scheduler.compose import CurveConfig, curve_of_part
 from nshtrainer.lr_scheduler.curves import Product, Sequence
 from nshtrainer.lr_scheduler.run_length import RunLength, run_length_of
-from nshtrainer.lr_scheduler.schedules.torchs import (
+from nshtrainer.lr_scheduler.schedules.torch_base import (
     Milestones,
     TorchScheduleConfigBase,
     Unit,
@@ -52,6 +52,11 @@ class LambdaLRConfig(TorchScheduleConfigBase):
     [1.0, 0.75, 0.5, 0.25, 0.0]
     """
 
+    example = """
+lr_lambda: {name: linear}
+unit: epoch
+"""
+
     name: Literal["lambda_lr"] = "lambda_lr"
 
     lr_lambda: CurveConfig
@@ -74,6 +79,11 @@ class MultiplicativeLRConfig(LRSchedulerConfigBase):
     >>> config.metadata()
     {'interval': 'epoch'}
     """
+
+    example = """
+lr_lambda: {name: constant, factor: 0.95}
+unit: epoch
+"""
 
     name: Literal["multiplicative_lr"] = "multiplicative_lr"
 
@@ -119,6 +129,13 @@ class SequentialLRConfig(TorchScheduleConfigBase):
     >>> [config.curve(RunLength())(step) for step in range(6)]
     [0.5, 0.5, 1.0, 0.5, 0.25, 0.125]
     """
+
+    example = """
+schedulers:
+  - {name: linear_lr, start_factor: 0.1, total_iters: 100}
+  - {name: cosine_annealing_lr, T_max: 900}
+milestones: [100]
+"""
 
     name: Literal["sequential_lr"] = "sequential_lr"
 
@@ -184,6 +201,12 @@ class ChainedSchedulerConfig(TorchScheduleConfigBase):
     >>> [config.curve(RunLength())(step) for step in range(4)]
     [0.5, 0.25, 0.25, 0.125]
     """
+
+    example = """
+schedulers:
+  - {name: linear_lr, start_factor: 0.1, total_iters: 100}
+  - {name: exponential_lr, gamma: 0.998}
+"""
 
     name: Literal["chained_scheduler"] = "chained_scheduler"
 

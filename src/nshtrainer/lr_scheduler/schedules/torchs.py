@@ -1,32 +1,28 @@
-"""Torch's own schedulers by their names, each with its constructor's arguments and defaults.
-
-What they share: torch counts calls of `step()`, and `unit` says what a count is.
-"""
+"""Torch's own schedulers by their names, each with its constructor's arguments and defaults."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable
-from itertools import pairwise
-from typing import Annotated, Literal, TypeAlias, final
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
-from nshtrainer.exceptions import RunLengthError
-from nshtrainer.lr_scheduler.base import Curve, CurveScheduleConfigBase, lr_scheduler_registry
+from nshtrainer.lr_scheduler.base import lr_scheduler_registry
 from nshtrainer.lr_scheduler.curves import (
     CosineShape,
     Decay,
-    Epochs,
     Geometric,
     MultiStep,
     Piecewise,
     PowerShape,
-    Staircase,
     WarmRestarts,
 )
 from nshtrainer.lr_scheduler.run_length import RunLength
+from nshtrainer.lr_scheduler.schedules.torch_base import (
+    Milestones,
+    TorchScheduleConfigBase,
+    factor,
+    least,
+)
 from nshtrainer.types import Fraction, NonNegative, NonNegativeInt, PositiveInt
 
 __all__ = [
@@ -39,84 +35,7 @@ __all__ = [
     "PolynomialLRConfig",
     "SWALRConfig",
     "StepLRConfig",
-    "TorchScheduleConfigBase",
 ]
-
-Unit: TypeAlias = Literal["step", "epoch"]
-
-
-class TorchScheduleConfigBase(CurveScheduleConfigBase):
-    """A scheduler of torch's as a curve: write `counted`, a function of torch's `last_epoch`.
-
-    With the unit `epoch` the value changes at the first update of each epoch. The driver moves by
-    the update in either case.
-    """
-
-    unit: Unit = "step"
-    """What the numbers count: updates of the optimizer, or epochs. In a part of another of torch's
-    schedulers `step` is what that one counts."""
-
-    @abstractmethod
-    def counted(self, run: RunLength) -> Curve:
-        """The factor as a function of the counts so far.
-
-        Args:
-            run: The length of the run, in counts.
-        """
-
-    @final
-    def curve(self, run: RunLength) -> Curve:
-        """The factor as a function of the step."""
-        return self.in_steps(self.counted, run)
-
-    def in_steps(self, counted: Callable[[RunLength], Curve], run: RunLength) -> Curve:
-        """A function of the counts as one of the steps.
-
-        Raises:
-            RunLengthError: Epochs are counted, and nobody knows how long one is.
-        """
-        if self.unit == "step":
-            return counted(run)
-        return Staircase(counted(in_epochs(run)), epochs_of(run))
-
-
-def epochs_of(run: RunLength) -> Epochs:
-    """Where the epochs of a run begin.
-
-    Raises:
-        RunLengthError: Nobody knows how long one is.
-    """
-    steps = run.steps_per_epoch
-    if steps is None:
-        why = run.unknown_because or (
-            "the number of steps per epoch is unknown; count steps (unit: step), set "
-            "limit_train_batches to a number of batches, or pass RunLength(steps_per_epoch=...)"
-        )
-        raise RunLengthError(f"unit: epochs cannot be counted, because {why}")
-    return Epochs(steps if isinstance(steps, tuple) else (steps,))
-
-
-def in_epochs(run: RunLength) -> RunLength:
-    """The run as it looks where a step is an epoch; how many samples that has may change."""
-    total = run.total_steps
-    epochs = None if total is None else epochs_of(run).of(total - 1) + 1
-    return run.but(
-        total_steps=epochs, steps_per_epoch=1, samples_per_step=None, tokens_per_step=None
-    )
-
-
-def _increasing(counts: tuple[int, ...]) -> tuple[int, ...]:
-    if all(one < other for one, other in pairwise(counts)):
-        return counts
-    raise PydanticCustomError(
-        "not_increasing",
-        "each must come after the one before (got {counts})",
-        {"counts": ", ".join(map(str, counts))},
-    )
-
-
-Milestones = Annotated[tuple[NonNegativeInt, ...], AfterValidator(_increasing)]
-"""Counts in their order, none of them twice."""
 
 
 @lr_scheduler_registry.register
@@ -128,6 +47,12 @@ class StepLRConfig(TorchScheduleConfigBase):
     >>> [curve(step) for step in range(6)]
     [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
     """
+
+    example = """
+step_size: 3
+gamma: 0.5
+unit: epoch
+"""
 
     name: Literal["step_lr"] = "step_lr"
 
@@ -155,6 +80,11 @@ class MultiStepLRConfig(TorchScheduleConfigBase):
     [1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25]
     """
 
+    example = """
+milestones: [5, 8]
+unit: epoch
+"""
+
     name: Literal["multi_step_lr"] = "multi_step_lr"
 
     milestones: Annotated[Milestones, Field(min_length=1)]
@@ -180,6 +110,11 @@ class ConstantLRConfig(TorchScheduleConfigBase):
     [0.5, 0.5, 1.0, 1.0]
     """
 
+    example = """
+factor: 0.1
+total_iters: 200
+"""
+
     name: Literal["constant_lr"] = "constant_lr"
 
     factor: Fraction = 1 / 3
@@ -204,6 +139,11 @@ class LinearLRConfig(TorchScheduleConfigBase):
     >>> [curve(step) for step in range(6)]
     [0.5, 0.625, 0.75, 0.875, 1.0, 1.0]
     """
+
+    example = """
+start_factor: 0.1
+total_iters: 200
+"""
 
     name: Literal["linear_lr"] = "linear_lr"
 
@@ -231,6 +171,11 @@ class ExponentialLRConfig(TorchScheduleConfigBase):
     [1.0, 0.5, 0.25, 0.125]
     """
 
+    example = """
+gamma: 0.8
+unit: epoch
+"""
+
     name: Literal["exponential_lr"] = "exponential_lr"
 
     gamma: NonNegative
@@ -250,6 +195,11 @@ class PolynomialLRConfig(TorchScheduleConfigBase):
     >>> [curve(step) for step in range(6)]
     [1.0, 0.5625, 0.25, 0.0625, 0.0, 0.0]
     """
+
+    example = """
+total_iters: 900
+power: 2
+"""
 
     name: Literal["polynomial_lr"] = "polynomial_lr"
 
@@ -277,6 +227,11 @@ class CosineAnnealingLRConfig(TorchScheduleConfigBase):
     >>> [round(curve(step), 3) for step in (0, 2, 4, 6, 8)]
     [1.0, 0.5, 0.0, 0.5, 1.0]
     """
+
+    example = """
+T_max: 600
+eta_min: 1e-4
+"""
 
     name: Literal["cosine_annealing_lr"] = "cosine_annealing_lr"
 
@@ -307,6 +262,11 @@ class CosineAnnealingWarmRestartsConfig(TorchScheduleConfigBase):
     >>> [round(curve(step), 3) for step in range(7)]
     [1.0, 0.5, 1.0, 0.854, 0.5, 0.146, 1.0]
     """
+
+    example = """
+T_0: 100
+T_mult: 2
+"""
 
     name: Literal["cosine_annealing_warm_restarts"] = "cosine_annealing_warm_restarts"
 
@@ -341,6 +301,12 @@ class SWALRConfig(TorchScheduleConfigBase):
     [1.0, 0.75, 0.5, 0.5]
     """
 
+    example = """
+swa_lr: 2e-4
+anneal_epochs: 5
+unit: epoch
+"""
+
     name: Literal["swa_lr"] = "swa_lr"
 
     swa_lr: NonNegative
@@ -357,26 +323,3 @@ class SWALRConfig(TorchScheduleConfigBase):
         end = factor(run, self.swa_lr, "swa_lr")
         between = "linear" if self.anneal_strategy == "linear" else "cosine"
         return Piecewise((0, self.anneal_epochs), (1.0, end), between)
-
-
-# -- absolute rates --------------------------------------------------------------------------------
-
-
-def least(run: RunLength, rate: float) -> float:
-    """The factor of a least rate; of 0 it can be said without the base rate.
-
-    Raises:
-        RunLengthError: The base rate is unknown.
-        ScheduleError: The rate is above the base rate.
-    """
-    return run.factor_of(rate, "eta_min") if rate else 0.0
-
-
-def factor(run: RunLength, rate: float, field: str) -> float:
-    """The factor that brings the base rate to an absolute one, which may be above it.
-
-    Raises:
-        RunLengthError: The base rate is unknown.
-        ScheduleError: It is 0, and no factor brings it anywhere.
-    """
-    return rate / run.base_lr if run.base_lr else run.factor_of(rate, field)
