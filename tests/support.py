@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -40,6 +40,13 @@ def durations(longest: int = LONGEST) -> st.SearchStrategy[Any]:
         st.integers(0, 100 * longest).map(lambda count: SamplesConfig(value=count)),
         st.integers(0, 1000 * longest).map(lambda count: TokensConfig(value=count)),
     )
+
+
+def rate_curve(config: Any, run: Any) -> Callable[[int], float]:
+    """The rates of a schedule, in a run that knows its base rate."""
+    track = next(track for track in config.tracks(run) if track.hyperparameter == "lr")
+    base = run.base_lr if track.kind == "factor" else 1.0
+    return lambda step: base * track.curve(step)
 
 
 def configs_of(cls: type[BaseModel], longest: int = LONGEST) -> st.SearchStrategy[Any]:

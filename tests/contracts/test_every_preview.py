@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support import configs_of
+from tests.support import configs_of, rate_curve
 
 from nshtrainer import RunLength
 from nshtrainer.exceptions import ScheduleError
@@ -71,13 +71,13 @@ def test_whatever_it_is_set_to_it_is_looked_at_or_refused_with_a_reason(
     total = data.draw(st.integers(1, 1000))
     run = RunLength(total, 50, samples_per_step=4, tokens_per_step=9, base_lr=0.5, beta2=0.9)
     try:
-        curve = config.curve(run)
+        config.curve(run)
     except ScheduleError as error:
         with pytest.raises(ScheduleError, match=re.escape(str(error))):
             config.describe(run)
         return
     preview = config.preview(run, 20)
-    assert preview["lr"] == tuple(0.5 * curve(step) for step in preview.steps)
+    assert preview["lr"] == tuple(map(rate_curve(config, run), preview.steps))
     assert len(preview.steps) <= 20 + 4 * 20 + 2 * len(preview.series[0].phases) + 4
     assert "last update" in config.describe(run)
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support import configs_of, durations
+from tests.support import configs_of, durations, rate_curve
 
 from nshtrainer import RunLength
 from nshtrainer.configs import (
@@ -178,9 +178,8 @@ def test_the_driver_is_the_curve_and_resuming_changes_nothing(cls: Any, data: st
     whole, _ = drive(config, run, 15)
     before, state = drive(config, run, at)
     after, _ = drive(config, run, 15 - at, state)
-    rate = next(track for track in config.tracks(run) if track.hyperparameter == "lr")
-    base = 0.3 if rate.kind == "factor" else 1.0
-    assert whole == [base * rate.curve(step) for step in range(15)]
+    rate = rate_curve(config, run)
+    assert whole == [rate(step) for step in range(15)]
     assert before + after == whole
 
 

@@ -298,6 +298,10 @@ REFUSED: dict[str, tuple[type, dict[str, Any], str]] = {
     "two lengths": (OneCycleLRConfig, {"max_lr": 1, "total_steps": 5, "epochs": 5}, "useless"),
     "half a length": (OneCycleLRConfig, {"max_lr": 1, "steps_per_epoch": 5}, "without epochs"),
     "one cycle's momenta": (OneCycleLRConfig, {"max_lr": 1, "base_momentum": 0.99}, "is above"),
+    "a start above the peak": (OneCycleLRConfig, {"max_lr": 1, "div_factor": 0.5}, "the highest"),
+    "an end above the peak": (
+        OneCycleLRConfig, {"max_lr": 1, "final_div_factor": 0.01}, "not the highest"
+    ),
     "three phases too long": (
         OneCycleLRConfig, {"max_lr": 1, "pct_start": 0.6, "three_phase": True}, "0.5 or less"
     ),

@@ -246,6 +246,8 @@ max_lr: 1e-3
             raise _refuse("steps_per_epoch has no effect without epochs; leave it out")
         if self.three_phase and self.pct_start > 0.5:
             raise _refuse("pct_start must be 0.5 or less with three_phase: up and down take twice")
+        if min(self.div_factor, self.div_factor * self.final_div_factor) < 1.0:
+            raise _refuse("max_lr is not the highest: raise div_factor or final_div_factor")
         return self
 
     def rates(self, run: RunLength, scale: float) -> OneCycle:
