@@ -176,6 +176,12 @@ def test_a_scale_may_be_a_schedule_of_the_cycle_or_of_the_step():
     assert values(scaled, 8, run) == values(CYCLE.replace(mode="exp_range", gamma=0.5), 8, run)
 
 
+def test_a_scale_above_one_counts_as_one():
+    large = CYCLE.replace(scale_fn=ConstantScheduleConfig(factor=10.0))
+    for first, second in zip(large.tracks(RunLength()), CYCLE.tracks(RunLength()), strict=True):
+        assert [first.curve(t) for t in range(8)] == [second.curve(t) for t in range(8)]
+
+
 def cycle(run: RunLength, **options: Any) -> Any:
     curve: Any = OneCycleLRConfig(max_lr=1.0, **options).tracks(run)[0].curve
     return getattr(curve, "curve", curve)

@@ -43,7 +43,7 @@ class Triangles:
     """From `low` to `peak` in `up` steps and back in `down`, again and again.
 
     The height above `low` is multiplied by `scale`, a curve of the number of the cycle, from 0, or
-    of the step.
+    of the step; by 1 where that is above 1.
     """
 
     low: float
@@ -57,7 +57,7 @@ class Triangles:
         """The value at an update, counted from 0."""
         cycle, position = divmod(step, self.up + self.down)
         height = min(position / self.up, (self.up + self.down - position) / self.down)
-        scale = self.scale(cycle if self.per == "cycle" else step)
+        scale = min(1.0, self.scale(cycle if self.per == "cycle" else step))
         return self.low + (self.peak - self.low) * height * scale
 
     def phases(self) -> tuple[Phase, ...]:

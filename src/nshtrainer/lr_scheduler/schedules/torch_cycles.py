@@ -114,7 +114,7 @@ mode: triangular2
     """What the height is multiplied by with each count, for `exp_range`."""
 
     scale_fn: CurveConfig | None = None
-    """A schedule to multiply the height with instead of a `mode`."""
+    """A schedule to multiply the height with instead of a `mode`; above 1 it counts as 1."""
 
     scale_mode: Literal["cycle", "iterations"] = "cycle"
     """What `scale_fn` counts, from 0: cycles (torch counts them from 1), or calls of `step()`."""
