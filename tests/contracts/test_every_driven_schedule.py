@@ -57,12 +57,12 @@ def advance(optimizer: Optimizer, scheduler: Any, updates: int) -> list[list[flo
 
 @every_schedule
 def test_it_says_what_it_needs_of_a_run_that_nobody_knows(cls: Any):
+    told = ""
     try:
         tracks = config_of(cls).tracks(RunLength())
     except RunLengthError as error:
-        assert "RunLength(" in str(error)
-    else:
-        assert all(track.curve(10**6) >= 0 for track in tracks)
+        told = str(error)
+    assert "RunLength(" in told or all(track.curve(10**6) >= 0 for track in tracks)
 
 
 @every_schedule
