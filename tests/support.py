@@ -24,6 +24,7 @@ from nshtrainer.lr_scheduler import (
     LRSchedulerConfigBase,
     lr_scheduler_registry,
 )
+from nshtrainer.lr_scheduler.several import MotionConfig
 from nshtrainer.metric import MetricConfig
 from nshtrainer.types import NonNegativeInt
 
@@ -107,6 +108,11 @@ def _of_class(kind: Any, longest: int) -> st.SearchStrategy[Any]:
     if kind is LRSchedulerConfigBase:
         # Drawn in two steps: Hypothesis prints its strategies, and all classes at once are long.
         return st.sampled_from(_simple_curves()).flatmap(lambda cls: configs_of(cls, longest))
+    if kind is MotionConfig:  # one of three: drawn from all of them, most would be refused
+        curves = _of_class(LRSchedulerConfigBase, longest)
+        return st.sampled_from(["factor", "value"]).flatmap(
+            lambda form: curves.map(lambda curve: MotionConfig(**{form: curve}))
+        )
     return configs_of(kind, longest)
 
 

@@ -60,6 +60,16 @@ def test_a_plateau_plans_nothing_and_what_it_used_is_told(home: Path, capsys: Ca
     assert not Path("o/schedule.svg").exists()
 
 
+def test_of_a_plateau_times_a_curve_the_curve_is_drawn_and_nothing_planned(
+    home: Path, capsys: Captured
+) -> None:
+    options = ["lr_scheduler=reduce_lr_on_plateau", "lr_scheduler.schedule=linear"]
+    assert main([*FIT, *options]) == 0
+    (line,) = said(capsys.readouterr().out)
+    assert "nothing was planned: ObservingScheduler looks at val/loss" in line
+    assert Path("o/schedule.svg").exists()
+
+
 def test_without_a_schedule_there_is_nothing_to_say(home: Path, capsys: Captured) -> None:
     assert main([*FIT, "lr_scheduler=null"]) == 0
     assert said(capsys.readouterr().out) == []

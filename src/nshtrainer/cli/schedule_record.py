@@ -50,12 +50,14 @@ class _Watch:
         place: Where it lies in a group.
         track: The curve; none where nothing is planned.
         groups: The indices of the groups.
+        by_metric: Whether a metric has a say, which nobody can plan.
     """
 
     group: str
     place: Place
     track: Track | None
     groups: list[int]
+    by_metric: bool
     rows: list[Row] = field(default_factory=list[Row])
     newest: Row | None = None
     every: int = 1
@@ -70,7 +72,7 @@ class _Watch:
 
     def planned(self, position: int, group: dict[str, Any]) -> float | None:
         """What the curve says for this position."""
-        if self.track is None:
+        if self.track is None or self.by_metric:
             return None
         base = 1.0 if self.track.kind == "value" else group[f"initial_{self.place}"]
         return base * self.track.curve(position)
@@ -153,7 +155,9 @@ class _Record:
                 if key in found:
                     found[key].groups.append(index)
                 else:
-                    found[key] = _Watch(str(group.get("name", index)), place, track, [index])
+                    name = str(group.get("name", index))
+                    by_metric = track is None or self.looks_at is not None
+                    found[key] = _Watch(name, place, track, [index], by_metric)
         for watch in found.values():
             if sum(other.place == watch.place for other in found.values()) == 1:
                 watch.group = ""
@@ -232,7 +236,7 @@ class _Record:
         return f"{count}, {'; '.join(texts)}"
 
     def _text(self, watch: _Watch) -> Iterator[str]:
-        if watch.track is None and watch.rows:
+        if watch.by_metric and watch.rows:
             first, last = number_text(watch.rows[0].used), number_text(watch.rows[-1].used)
             looks = f" looks at {self.looks_at}" if self.looks_at else ""
             text = f"{watch.name} from {first} to {last}"
