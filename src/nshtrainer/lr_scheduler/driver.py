@@ -34,7 +34,7 @@ __all__ = ["CurveScheduler"]
 
 Group = dict[str, Any]
 
-_WATCHED = 16
+_WATCHED = 4
 """Of more groups than this with the same base, the rest is written without looking."""
 
 
@@ -84,8 +84,8 @@ class CurveScheduler(LRScheduler):
 
     The base of a rate is its `initial_lr` where a scheduler stood before, else its `lr`; that of
     another hyperparameter likewise. A value that somebody else writes before the first update (a
-    finder, a tuner) becomes the base; a later one is overwritten, with a warning (of more than 16
-    groups with the same base, the first 16 are watched for it). Groups that are added during the
+    finder, a tuner) becomes the base; a later one is overwritten, with a warning (of more than 4
+    groups with the same base, the first 4 are watched for it). Groups that are added during the
     run are scheduled as well. A tensor-valued rate is filled in place.
 
     Args:
