@@ -24,6 +24,7 @@ from nshtrainer.lr_scheduler import (
     lr_scheduler_registry,
 )
 from nshtrainer.metric import MetricConfig
+from nshtrainer.optimizer.selection import SelectorConfig
 
 LONGEST = 10**9
 
@@ -112,6 +113,10 @@ def _of_tuple(arguments: tuple[Any, ...], longest: int) -> st.SearchStrategy[Any
 
 
 _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
+    # A selector may hold selectors; those inside of it are leaves here.
+    SelectorConfig: st.builds(
+        SelectorConfig, name=st.sampled_from(["*.bias", "re:h.*"]), ndim=st.integers(0, 4)
+    ),
     MetricConfig: st.builds(
         MetricConfig, monitor=st.text(min_size=1), mode=st.sampled_from(["min", "max"])
     ),

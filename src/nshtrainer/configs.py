@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from nshtrainer.optimizer.native.adaptive import *
     from nshtrainer.optimizer.native.curvature import *
     from nshtrainer.optimizer.native.sgd import *
+    from nshtrainer.optimizer.selection import *
     from nshtrainer.trainer_config import *
 
 _MODULES = (
@@ -48,6 +49,7 @@ _MODULES = (
     "nshtrainer.optimizer.native.sgd",
     "nshtrainer.optimizer.native.adaptive",
     "nshtrainer.optimizer.native.curvature",
+    "nshtrainer.optimizer.selection",
     "nshtrainer.lr_scheduler.base",
     "nshtrainer.lr_scheduler.schedules.base",
     "nshtrainer.lr_scheduler.schedules.warmup_cosine",
