@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.several import *
     from nshtrainer.metric import *
     from nshtrainer.optimizer.base import *
+    from nshtrainer.optimizer.grouping import *
     from nshtrainer.optimizer.native.adam import *
     from nshtrainer.optimizer.native.adaptive import *
     from nshtrainer.optimizer.native.curvature import *
@@ -49,6 +50,7 @@ _MODULES = (
     "nshtrainer.optimizer.native.sgd",
     "nshtrainer.optimizer.native.adaptive",
     "nshtrainer.optimizer.native.curvature",
+    "nshtrainer.optimizer.grouping",
     "nshtrainer.optimizer.selection",
     "nshtrainer.lr_scheduler.base",
     "nshtrainer.lr_scheduler.schedules.base",
