@@ -144,11 +144,10 @@ def _all_frozen(parameters: Iterable[Parameter]) -> bool:
 
 def _why_nothing(rule: ParameterGroupConfig, parameters: Sequence[Parameter], taken: Taken) -> str:
     """What is wrong with a rule that took nothing."""
-    earlier = {
-        taker.name: parameter.name
-        for parameter, taker in zip(parameters, taken, strict=True)
-        if taker is not None and selects(rule.select, parameter)
-    }
+    earlier: dict[str, str] = {}
+    for parameter, taker in zip(parameters, taken, strict=True):
+        if taker is not None and selects(rule.select, parameter):
+            earlier.setdefault(taker.name, parameter.name)
     if earlier:
         who = ", ".join(f"{name!r} took {example!r}" for name, example in earlier.items())
         return f"comes too late, the first rule that matches wins: {who}; put it before them"
@@ -159,16 +158,23 @@ def _nearest(selection: Any, parameters: Sequence[Parameter]) -> str:
     """What the model has that is most like what was looked for."""
     names = [name for parameter in parameters for name in parameter.names]
     types = {name for parameter in parameters for p in parameter.places for name in p.types}
-    wanted = list(_texts(selection))
+    known = dict.fromkeys([*(path for name in names for path in _paths(name)), *types])
     near = [
         match
-        for text in wanted
-        for match in difflib.get_close_matches(text.strip("*."), [*names, *types], n=3)
+        for text in _texts(selection)
+        for match in difflib.get_close_matches(text.strip("*."), known, n=3)
     ]
     if near:
         return f"the nearest are {_some(dict.fromkeys(near))}"
     roles = sorted({role for parameter in parameters for role in parameter.roles})
     return f"the model has {_some(names)}, with the roles {', '.join(roles) or 'unknown'}"
+
+
+def _paths(name: str) -> Iterator[str]:
+    """A name, and those of the modules around it."""
+    while name:
+        yield name
+        name = name.rpartition(".")[0]
 
 
 def _texts(selection: Any) -> Iterator[str]:
