@@ -37,10 +37,12 @@ if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.several import *
     from nshtrainer.metric import *
     from nshtrainer.optimizer.base import *
+    from nshtrainer.optimizer.grouping import *
     from nshtrainer.optimizer.native.adam import *
     from nshtrainer.optimizer.native.adaptive import *
     from nshtrainer.optimizer.native.curvature import *
     from nshtrainer.optimizer.native.sgd import *
+    from nshtrainer.optimizer.selection import *
     from nshtrainer.trainer_config import *
 
 _MODULES = (
@@ -52,6 +54,8 @@ _MODULES = (
     "nshtrainer.optimizer.native.sgd",
     "nshtrainer.optimizer.native.adaptive",
     "nshtrainer.optimizer.native.curvature",
+    "nshtrainer.optimizer.grouping",
+    "nshtrainer.optimizer.selection",
     "nshtrainer.lr_scheduler.base",
     "nshtrainer.lr_scheduler.schedules.base",
     "nshtrainer.lr_scheduler.schedules.warmup_cosine",

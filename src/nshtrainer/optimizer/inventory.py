@@ -1,0 +1,254 @@
+"""The parameters of a model: their names, the modules that hold them, and the part they play.
+
+Roles are decided by the type of the module that holds a parameter and by the exact last part of
+its name, never by a part of a word: `debias.weight` is no bias.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+
+from nshtrainer.exceptions import OptimizerError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+__all__ = ["Parameter", "Place", "Role", "inventory", "modules_by_path"]
+
+Role: TypeAlias = Literal["bias", "norm", "embedding", "head", "matrix", "conv", "scalar"]
+"""The part that a parameter plays; see `SelectorConfig.role`."""
+
+_WRAPPERS = frozenset(
+    {
+        "_orig_mod",  # torch.compile
+        "_fsdp_wrapped_module",
+        "_checkpoint_wrapped_module",
+        "_forward_module",  # Lightning Fabric
+        "_original_module",
+    }
+)
+"""Parts of a name that a wrapper puts in, and nobody else."""
+
+_HOLDERS = frozenset({"DataParallel", "DeepSpeedEngine", "DistributedDataParallel"})
+"""Wrappers that put in the word `module`, which a model may use for itself."""
+
+_HEADS = frozenset({"classifier", "fc", "head", "lm_head"})
+"""Names that the output layer of a model goes by."""
+
+_EMBEDDINGS = frozenset(
+    {
+        *("class_embedding", "class_token", "cls_token", "dist_token", "mask_token"),
+        *("absolute_pos_embed", "pos_embed", "pos_embedding", "position_embedding"),
+        *("position_embeddings", "positional_embedding", "relative_position_bias_table"),
+        *("reg_token", "register_tokens"),
+    }
+)
+"""Names of tokens and positions that are learned, and held as a bare parameter."""
+
+_BIASES = re.compile(r"bias|in_proj_bias|bias_[kv]|bias_(ih|hh|hr)_l\d+(_reverse)?")
+"""A layer's bias, or that of torch's attention and recurrent layers."""
+
+_NORM = re.compile(r"\w*Norm([123]d)?")
+"""The name of a class that normalises: `LayerNorm`, `BatchNorm2d`, `LlamaRMSNorm`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where a model holds a parameter.
+
+    Args:
+        name: The full name, without what wrappers put in.
+        leaf: Its last part: `weight`, `bias`.
+        module: The module that holds it, if it is known.
+        is_output: Whether that module is the output layer.
+    """
+
+    name: str
+    leaf: str
+    module: Module | None = None
+    is_output: bool = False
+
+    @cached_property
+    def types(self) -> frozenset[str]:
+        """The names of the module's class and of all its bases."""
+        return frozenset(cls.__name__ for cls in type(self.module).__mro__)
+
+
+@dataclass(frozen=True, eq=False)
+class Parameter:
+    """A parameter under all its names: a tied weight has several.
+
+    Args:
+        tensor: The parameter itself.
+        places: Where it is held, in the order of the model.
+    """
+
+    tensor: Tensor
+    places: tuple[Place, ...]
+
+    @property
+    def name(self) -> str:
+        """The first of its names, as `named_parameters()` gives it."""
+        return self.places[0].name
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All its names."""
+        return tuple(place.name for place in self.places)
+
+    @cached_property
+    def roles(self) -> frozenset[Role]:
+        """Every part that it plays: the bias of a norm has two, an embedding tied to the head too.
+
+        What is a bias, a norm, an embedding or the head is no `matrix`, `conv` or `scalar`.
+        """
+        found: set[Role] = {role for place in self.places for role in _roles_at(place)}
+        return frozenset(found or set(_roles_by_shape(self)))
+
+
+def _roles_at(place: Place) -> Iterator[Role]:
+    if _BIASES.fullmatch(place.leaf):
+        yield "bias"
+    if any(map(_NORM.fullmatch, place.types)):
+        yield "norm"
+    if place.leaf in _EMBEDDINGS or place.types & {"Embedding", "EmbeddingBag"}:
+        yield "embedding"
+    if place.is_output:
+        yield "head"
+
+
+def _roles_by_shape(parameter: Parameter) -> Iterator[Role]:
+    if parameter.tensor.numel() == 1:
+        yield "scalar"
+    elif any("_ConvNd" in place.types for place in parameter.places):
+        yield "conv"
+    elif parameter.tensor.ndim == 2:
+        yield "matrix"
+
+
+def inventory(params: Module | Iterable[tuple[str, Tensor]]) -> list[Parameter]:
+    """Every parameter once, in the order of `named_parameters()`.
+
+    >>> from torch import nn
+    >>> [(p.name, sorted(p.roles)) for p in inventory(nn.Sequential(nn.Linear(2, 3)))]
+    [('0.weight', ['matrix']), ('0.bias', ['bias'])]
+
+    Args:
+        params: A module, or `(name, parameter)` pairs, from which nothing is known of modules.
+
+    Raises:
+        OptimizerError: It is neither.
+    """
+    import torch
+
+    if isinstance(params, torch.nn.Module):
+        held = _held_in_module(params)
+    else:
+        held = _held_in_pairs(list(params))
+    places: dict[int, dict[str, Place]] = {}
+    tensors: dict[int, Tensor] = {}
+    for place, tensor in held:
+        tensors[id(tensor)] = tensor
+        places.setdefault(id(tensor), {}).setdefault(place.name, place)
+    return [Parameter(tensors[key], tuple(places[key].values())) for key in tensors]
+
+
+def _held_in_pairs(pairs: list[Any]) -> Iterator[tuple[Place, Tensor]]:
+    for pair in pairs:
+        if not isinstance(pair, tuple):
+            raise OptimizerError(f"got a {type(pair).__name__} without a name")
+    # Every name of a model wrapped for several processes begins so; no other model's do.
+    common = "module." if all(name.startswith("module.") for name, _ in pairs) else ""
+    for name, tensor in pairs:
+        parts = name.removeprefix(common).split(".")
+        yield _place([part for part in parts if part not in _WRAPPERS]), tensor
+
+
+def _held_in_module(root: Module) -> Iterator[tuple[Place, Tensor]]:
+    modules = _raw_modules(root)
+    paths = _clean_paths(modules)
+    outputs = _output_layers(modules, paths)
+    for raw, module in modules.items():
+        for leaf, tensor in module.named_parameters(recurse=False, remove_duplicate=False):
+            owner, own = _through_parametrization(modules, raw, leaf)
+            yield _place((*paths[raw], leaf), own, owner, owner in outputs), tensor
+
+
+def modules_by_path(root: Module) -> dict[str, Module]:
+    """Every module under its name; what is wrapped, in place of what wraps it."""
+    modules = _raw_modules(root)
+    return {".".join(path): modules[raw] for raw, path in _clean_paths(modules).items()}
+
+
+def _raw_modules(root: Module) -> dict[str, Module]:
+    return dict(cast("Any", root).named_modules(remove_duplicate=False))
+
+
+def _clean_paths(modules: dict[str, Module]) -> dict[str, tuple[str, ...]]:
+    """The parts of each module's name, without what wrappers put in."""
+    paths: dict[str, tuple[str, ...]] = {"": ()}
+    for raw in modules:
+        above, _, own = raw.rpartition(".")
+        if raw:
+            inside = paths[above]
+            paths[raw] = inside if _is_put_in(own, modules[above]) else (*inside, own)
+    return paths
+
+
+def _place(
+    path: Iterable[str], leaf: str = "", module: Module | None = None, is_output: bool = False
+) -> Place:
+    *above, own = path
+    return Place(".".join((*above, own)), leaf or own, module, is_output)
+
+
+def _is_put_in(part: str, holder: Module) -> bool:
+    """Whether a part of a name comes from a wrapper."""
+    if part == "module":
+        return any(cls.__name__ in _HOLDERS for cls in type(holder).__mro__)
+    return part in _WRAPPERS
+
+
+def _through_parametrization(modules: dict[str, Module], raw: str, leaf: str) -> tuple[Module, str]:
+    """The module and the name that a parametrization of torch stands for, such as a weight norm."""
+    *above, word, name = ["", *raw.split(".")]
+    if word == "parametrizations":
+        return modules[".".join(above[1:])], name
+    return modules[raw], leaf
+
+
+def _output_layers(modules: dict[str, Module], paths: dict[str, tuple[str, ...]]) -> set[Module]:
+    """What a model says is its output layer, and what goes by the name of one.
+
+    A name counts outside of stacks of layers (no number in the path). In a container it is the
+    last layer with a matrix.
+    """
+    found: set[Module | None] = {_told_output(module) for module in modules.values()}
+    for raw, path in paths.items():
+        is_named = path and path[-1] in _HEADS and not any(part.isdigit() for part in path)
+        if is_named and any(True for _ in modules[raw].parameters()):
+            found.add(_last_layer(modules[raw]))
+    return {module for module in found if module is not None}
+
+
+def _told_output(module: Module) -> Module | None:
+    method = getattr(module, "get_output_embeddings", None)
+    try:
+        return method() if callable(method) else None  # type: ignore[return-value]
+    except (AttributeError, NotImplementedError):  # a model of transformers without one
+        return None
+
+
+def _last_layer(module: Module) -> Module | None:
+    """The last module inside that holds a parameter of two or more dimensions itself."""
+    layers = [
+        inner
+        for inner in module.modules()
+        if any(param.ndim > 1 for param in inner.parameters(recurse=False))
+    ]
+    return layers[-1] if layers else None
