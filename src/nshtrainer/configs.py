@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from nshtrainer.optimizer.native.adaptive import *
     from nshtrainer.optimizer.native.curvature import *
     from nshtrainer.optimizer.native.sgd import *
+    from nshtrainer.optimizer.packages.pytorch_optimizer import *
+    from nshtrainer.optimizer.packages.schedulefree import *
     from nshtrainer.optimizer.selection import *
     from nshtrainer.trainer_config import *
 
@@ -54,6 +56,7 @@ _MODULES = (
     "nshtrainer.optimizer.native.sgd",
     "nshtrainer.optimizer.native.adaptive",
     "nshtrainer.optimizer.native.curvature",
+    "nshtrainer.optimizer.packages",
     "nshtrainer.optimizer.grouping",
     "nshtrainer.optimizer.selection",
     "nshtrainer.lr_scheduler.base",

@@ -11,7 +11,7 @@ from abc import ABC
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial
+from functools import cached_property, partial
 from importlib import import_module
 from typing import (
     TYPE_CHECKING,
@@ -20,6 +20,7 @@ from typing import (
     ClassVar,
     Generic,
     Literal,
+    NamedTuple,
     cast,
     get_args,
     get_origin,
@@ -87,6 +88,8 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         entry_point_group: Where installed packages announce members: `name = "module:Class"`.
         modules: Modules of this package whose import registers members, imported in this order
             until a name is found.
+        index: A module of this package whose `INDEX` says which further modules register what, so
+            that only the module of a name that is looked up gets imported.
     """
 
     def __init__(
@@ -96,11 +99,13 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         kind: str,
         entry_point_group: str,
         modules: tuple[str, ...] = (),
+        index: str | None = None,
     ) -> None:
         self.base = base
         self.kind = kind
         self.entry_point_group = entry_point_group
         self._modules = modules
+        self._index_module = index
         self._classes: dict[str, type[T]] = {}
         base.__registry__ = self
 
@@ -129,16 +134,45 @@ class Registry(Mapping[str, type[T]], Generic[T]):
 
     def _add(self, cls: type[T], *, override: bool) -> type[T]:
         self._check_class(cls)
-        names = self._names_of(cls)
-        for name in names:
-            old = self._classes.get(name)
-            if old is not None and not (override or _same_source(old, cls)):
+        found = dict.fromkeys(self._names_of(cls), cls)
+        if any(self._lists(name, cls) for name in found):
+            # It had its name before it was imported: what has it now took it over on purpose.
+            self._classes = found | self._classes
+            return cls
+        for name in found:
+            owner = self._owner(name, cls)
+            if owner and not override:
                 raise RegistryError(
-                    f"{self.kind} name {name!r} is already taken by {_where(old)}; choose another "
+                    f"{self.kind} name {name!r} is already taken by {owner}; choose another "
                     f"name for {_where(cls)}, or register it with override=True"
                 )
-        self._classes.update(dict.fromkeys(names, cls))
+        self._classes.update(found)
         return cls
+
+    def _lists(self, name: str, cls: type[T]) -> bool:
+        """Whether the index says that this class has this name."""
+        if cls.__module__ in self._modules:
+            return False  # not looked into where nothing can be found
+        listed = self._listed.get(name)
+        return listed is not None and listed[:2] == (cls.__module__, cls.__name__)
+
+    def _owner(self, name: str, cls: type[T]) -> str | None:
+        """What has a name already, unless it is the same class."""
+        old = self._classes.get(name)
+        if old is not None:
+            return None if _same_source(old, cls) else _where(old)
+        listed = None if cls.__module__ in self._modules else self._listed.get(name)
+        return f"{listed.module}.{listed.cls}" if listed else None
+
+    @cached_property
+    def _listed(self) -> dict[str, _Listed]:
+        """The members in the index, by name, imported or not."""
+        index = import_module(self._index_module).INDEX if self._index_module else {}
+        return {
+            name: _Listed(module, cls, summary)
+            for module, members in index.items()
+            for name, (cls, summary) in members.items()
+        }
 
     def _check_class(self, cls: Any) -> None:
         if not (isinstance(cls, type) and issubclass(cls, self.base)):
@@ -183,11 +217,10 @@ class Registry(Mapping[str, type[T]], Generic[T]):
 
     def __iter__(self) -> Iterator[str]:
         self._import_all()
-        return iter(self._classes)
+        return iter(dict.fromkeys([*self._classes, *self._listed]))
 
     def __len__(self) -> int:
-        self._import_all()
-        return len(self._classes)
+        return sum(1 for _ in self)
 
     def __hash__(self) -> int:
         return id(self)
@@ -224,7 +257,16 @@ class Registry(Mapping[str, type[T]], Generic[T]):
                 import_module(module)
             if name in self._classes:
                 return self._classes[name]
+        listed = self._listed.get(name)
+        if listed is not None:
+            return self._classes.setdefault(name, listed.load())
         return self._load_plugin(name) if plugins else None
+
+    def summaries(self) -> dict[str, tuple[str, str]]:
+        """Class and first line of each member, by name; what the index says is not imported."""
+        self._import_all()
+        listed = {name: (each.cls, each.summary) for name, each in self._listed.items()}
+        return listed | {name: _summary(cls) for name, cls in self._classes.items()}
 
     def _import_all(self) -> None:
         for module in self._modules:
@@ -339,6 +381,21 @@ class Registry(Mapping[str, type[T]], Generic[T]):
     def _union(self, ref: str) -> CoreSchema:
         members = {name: cls.__pydantic_core_schema__ for name, cls in sorted(self.items())}
         return core_schema.tagged_union_schema(members, discriminator="name", ref=ref)
+
+
+class _Listed(NamedTuple):
+    """A member as the index has it."""
+
+    module: str
+    cls: str
+    summary: str
+
+    def load(self) -> type[Any]:
+        return getattr(import_module(self.module), self.cls)
+
+
+def _summary(cls: type) -> tuple[str, str]:
+    return cls.__name__, inspect.cleandoc(cls.__doc__ or "").partition("\n")[0]
 
 
 def _same_source(old: type, new: type) -> bool:

@@ -18,8 +18,10 @@ from typing_extensions import override
 
 __all__ = [
     "Beta",
+    "Finite",
     "Fraction",
     "FrozenDict",
+    "Integer",
     "NonNegative",
     "NonNegativeInt",
     "Positive",
@@ -37,6 +39,12 @@ Beta = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False, strict=True)]
 
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
 """A share of a whole, in [0, 1]."""
+
+Finite = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+"""A finite number."""
+
+Integer = Annotated[int, Field(strict=True)]
+"""A whole number."""
 
 NonNegativeInt = Annotated[int, Field(ge=0, strict=True)]
 """A whole number >= 0."""

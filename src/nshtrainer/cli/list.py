@@ -32,10 +32,8 @@ def run(args: Namespace) -> int:
 
 
 def _rows(registry: Registry[Any]) -> Iterator[tuple[str, str, str]]:
-    from nshtrainer.cli.output import first_line
-
-    for name, cls in sorted(registry.items()):
-        yield name, cls.__name__, first_line(cls)
+    for name, (cls, summary) in sorted(registry.summaries().items()):
+        yield name, cls, summary.replace("`", "")
     for name, entry in sorted(registry.plugins().items()):
         if name not in set(registry):
             package = entry.dist.name if entry.dist else "?"

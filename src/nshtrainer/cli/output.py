@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 
-__all__ = ["first_line", "print_table"]
+__all__ = ["print_table"]
 
 _WIDE = 160
 
@@ -23,8 +23,3 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: st
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDE).print(table)
-
-
-def first_line(cls: type) -> str:
-    """The first line of a class's own docstring, without what Markdown needs."""
-    return (cls.__doc__ or "").strip().partition("\n")[0].replace("`", "")

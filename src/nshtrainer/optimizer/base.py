@@ -60,6 +60,7 @@ optimizer_registry: Registry[OptimizerConfigBase] = Registry(
         "nshtrainer.optimizer.native.adaptive",
         "nshtrainer.optimizer.native.curvature",
     ),
+    index="nshtrainer.optimizer.packages.index",
 )
 """Every optimizer config, by name."""
 

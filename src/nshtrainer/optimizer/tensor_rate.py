@@ -45,7 +45,7 @@ def keep_tensor_rates(optimizer: Optimizer, state_dict: Mapping[str, Any]) -> di
         return None  # torch says what is wrong
     groups = [
         {**theirs, "lr": _tensor(theirs["lr"], like=ours["lr"])}
-        if isinstance(ours["lr"], torch.Tensor)
+        if isinstance(ours.get("lr"), torch.Tensor)
         else theirs
         for theirs, ours in zip(saved, own, strict=True)
     ]

@@ -63,6 +63,15 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
     needs_dimensions: ClassVar[int | None] = None
     """The number of dimensions that every parameter must have; any, when `None`."""
 
+    needs_second_backward: ClassVar[bool] = False
+    """Whether the loss must be differentiable twice: `loss.backward(create_graph=True)`."""
+
+    has_modes: ClassVar[bool] = False
+    """Whether it holds other weights in training than in evaluation (`train()` and `eval()`)."""
+
+    state_is_plain: ClassVar[bool] = True
+    """Whether `torch.load(weights_only=True)` takes its state."""
+
     tensor_lr: bool = False
     """Keep the rate in a tensor that schedules fill in place, as a compiled step needs it."""
 
@@ -131,7 +140,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             OptimizerError: It lacks the class, or an option that is not at its default.
         """
         cls = target_class(self.target)
-        known = _arguments(cls)
+        known = self.arguments()
         fields = {k: field for k, field in type(self).model_fields.items() if k not in _ours()}
         for key in fields.keys() - known:
             default = fields[key].default
@@ -141,6 +150,11 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
                     f"option {key!r}; leave it at {default!r}, or install a release that has it"
                 )
         return {key: getattr(self, key) for key in fields if key in known}
+
+    @classmethod
+    def arguments(cls) -> frozenset[str]:
+        """The names of the constructor's arguments."""
+        return _arguments(target_class(cls.target))
 
     def _keeps_rates_in_tensors(self) -> bool:
         """A captured graph would never see another rate, so `capturable` needs the tensor too."""

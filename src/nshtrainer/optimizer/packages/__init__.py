@@ -1,0 +1,31 @@
+"""The optimizers of other packages, each an extra: a module for each package, imported on use.
+
+>>> from nshtrainer.optimizer.packages import LionConfig
+>>> LionConfig(lr=1e-4).extra
+'pytorch-optimizer'
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from nshtrainer.optimizer.packages.index import INDEX
+
+# ruff: noqa: F403 - a star for each module is the whole list that a type checker sees
+
+if TYPE_CHECKING:
+    from nshtrainer.optimizer.packages.pytorch_optimizer import *
+    from nshtrainer.optimizer.packages.schedulefree import *
+
+_HOMES = {cls: module for module, members in INDEX.items() for cls, _ in members.values()}
+
+__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a class when it is first asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value

@@ -1,0 +1,126 @@
+"""The base of configs for the optimizers of other packages."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from typing_extensions import override
+
+from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase, target_class
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+    from nshtrainer.optimizer.parameters import Group
+
+__all__ = ["PackageOptimizerConfigBase", "PytorchOptimizerConfigBase"]
+
+
+class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
+    """A config for an optimizer of another package, which an extra installs.
+
+    Beside what every optimizer declares it says the extra and the licence. Its fields are plain
+    data: where the constructor takes a number format or a member of an enumeration, a field holds
+    its name, and `None` where it takes infinity.
+    """
+
+    extra: ClassVar[str]
+    """The extra that installs the package: `pip install nshtrainer[extra]`."""
+
+    licence: ClassVar[str]
+    """The licence of the code that is run."""
+
+    takes_tensor_lr: ClassVar[bool] = True
+    """Whether its rate may be a tensor."""
+
+    splits_by_dimensions: ClassVar[bool] = False
+    """Whether matrices and the other parameters must be in groups of their own (`use_muon`)."""
+
+    group_keys: ClassVar[tuple[str, ...]] = ()
+    """Fields that the optimizer looks for in a group and that its constructor does not name."""
+
+    @classmethod
+    def arguments(cls) -> frozenset[str]:
+        """The names of the constructor's arguments, and what groups may have beside them."""
+        return super().arguments() | {*cls.group_keys}
+
+    @override
+    def options(self) -> dict[str, Any]:
+        """The arguments for the constructor: what is not plain data made from its name.
+
+        Raises:
+            OptimizerError: The package is not installed, or lacks the class or an option.
+        """
+        self._check_installed()
+        parameters = inspect.signature(target_class(self.target)).parameters
+        given = {k: v for k, v in super().options().items() if k not in self.group_keys}
+        return {
+            key: _as_argument(value, parameters[key].default)
+            for key, value in given.items()
+            if value is not None or parameters[key].default is None
+        }
+
+    @override
+    def _build(self, groups: list[Group]) -> Optimizer:
+        self._check_installed()
+        if self._keeps_rates_in_tensors() and not self.takes_tensor_lr:
+            name = type(self).__name__
+            raise OptimizerError(f"{name}: this optimizer takes no tensor for its rate; leave "
+                                 "tensor_lr at false")
+        own = {k: getattr(self, k) for k in self.group_keys if getattr(self, k) is not None}
+        full = [group._replace(options={**own, **group.options}) for group in groups]
+        if self.splits_by_dimensions:
+            full = [part for group in full for part in _by_dimensions(group)]
+        optimizer = super()._build(full)
+        if self.has_modes:
+            optimizer.train()  # type: ignore[attr-defined]
+        return optimizer
+
+    def _check_installed(self) -> None:
+        package = self.target.partition(":")[0]
+        if find_spec(package) is None:
+            raise OptimizerError(
+                f"{type(self).__name__} needs the package {package}, which is not installed; "
+                f"install it with: pip install 'nshtrainer[{self.extra}]'"
+            )
+
+
+class PytorchOptimizerConfigBase(PackageOptimizerConfigBase):
+    """A config for an optimizer of the package pytorch_optimizer."""
+
+    extra = "pytorch-optimizer"
+    licence = "Apache-2.0"
+
+
+def _as_argument(value: Any, default: Any) -> Any:
+    """What a constructor takes, for what a file has: the default says of which kind it is."""
+    import enum
+
+    import torch
+
+    if not isinstance(value, str):
+        return value
+    if isinstance(default, enum.Enum):
+        return type(default)[value.upper()]
+    kind = getattr(torch, value, None)
+    return kind if isinstance(kind, torch.dtype) else value
+
+
+def _by_dimensions(group: Group) -> Iterator[Group]:
+    """The group as it is where it says `use_muon`; else its matrices, and what is left."""
+    if "use_muon" in group.options:
+        yield group
+        return
+    matrices = [param.ndim >= 2 for param in group.params]
+    for use_muon in (True, False):
+        places = [at for at, matrix in enumerate(matrices) if matrix is use_muon]
+        if places:
+            yield group._replace(
+                params=[group.params[at] for at in places],
+                names=[group.names[at] for at in places] if group.names else None,
+                options={**group.options, "use_muon": use_muon},
+            )

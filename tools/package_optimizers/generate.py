@@ -1,0 +1,323 @@
+"""Writes the configs of pytorch_optimizer's optimizers from the signatures of their constructors.
+
+    python tools/package_optimizers/generate.py            write what is stale
+    python tools/package_optimizers/generate.py --check    only say so, and fail if something is
+
+Two files come out of it: `pytorch_optimizer.py`, the classes, and `index.py`, the names of all
+optimizers of other packages, so that a name can be looked up and listed without its module. What
+signatures do not say is in `arguments.py` and `classes.py`, beside this file.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+import subprocess
+import sys
+import textwrap
+import warnings
+from collections.abc import Iterator
+from enum import Enum
+from functools import cache
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+sys.path.insert(0, str(Path(__file__).parent))  # as a module of the tests it has no folder
+
+from arguments import ARGUMENTS, OMITTED
+from classes import CURATED, EXCLUDED, FACTS, GROUP_KEYS, REFERENCES, SUMMARIES
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "src" / "nshtrainer" / "optimizer" / "packages"
+WIDTH = 100
+
+# -- the package -----------------------------------------------------------------------------------
+
+
+@cache
+def optimizers() -> dict[str, type]:
+    """The optimizers of the package by the names of their classes, but for those of torch."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pytorch_optimizer.optimizer import OPTIMIZERS
+    own = {cls.__name__: cls for cls in OPTIMIZERS.values() if not _is_torchs(cls)}
+    return dict(sorted(own.items(), key=lambda item: item[0].lower()))
+
+
+def _is_torchs(cls: type) -> bool:
+    return cls.__module__.startswith("torch.")
+
+
+@cache
+def _names_of_torch() -> set[str]:
+    import torch
+
+    return {name.lower() for name in vars(torch.optim) if name[0].isupper()}
+
+
+def file_name(cls: str) -> str:
+    """The name in a file: lower-case, with a prefix where torch has an optimizer of this name."""
+    return f"po_{cls.lower()}" if cls.lower() in _names_of_torch() else cls.lower()
+
+
+def class_name(cls: str) -> str:
+    """The name of the config."""
+    return f"PO{cls}Config" if cls.lower() in _names_of_torch() else f"{cls}Config"
+
+
+@cache
+def papers() -> dict[str, tuple[str, str]]:
+    """Titles and addresses in the list of papers of the package, by the name of the method."""
+    text: str = metadata.metadata("pytorch_optimizer").get_payload()  # type: ignore[assignment]
+    row = re.compile(r"\| (\S.*?)\s*\| \*(.+?)\*\s*\|.*?\[paper\]\((.*?)\)")
+    return {_key(m[1]): (m[2].strip(), m[3]) for m in map(row.match, text.splitlines()) if m}
+
+
+def _key(name: str) -> str:
+    return re.sub(r"\W", "", name).lower()
+
+
+def reference(cls: str) -> str:
+    """Title and place of the paper; empty if there is none."""
+    row, place = REFERENCES.get(cls, (None, None))
+    if row == "":
+        return place or ""
+    title, address = papers()[_key(row or cls)]
+    found = re.search(r"arxiv\.org/\w+/(\d+\.\d+)", address)
+    where = place or (f"arXiv:{found[1]}" if found else address)
+    return f"{title[0].upper()}{title[1:]}, {where}"
+
+
+# -- fields ----------------------------------------------------------------------------------------
+
+
+def fields(cls: str) -> Iterator[tuple[str, str, str | None, str]]:
+    """The fields of a config: name, type, default as code (None: required), and description."""
+    parameters = inspect.signature(optimizers()[cls]).parameters
+    named = [key for key in parameters if key not in {"params", "kwargs"}]
+    for key in sorted(named, key=lambda key: key != "lr"):
+        if f"{cls}.{key}" in OMITTED:
+            continue
+        kind, text = ARGUMENTS.get(f"{cls}.{key}", ARGUMENTS[key])
+        kind = _narrower(cls, key) or kind or _type(key, parameters[key])
+        default = parameters[key].default
+        yield key, kind, None if default is inspect.Parameter.empty else _code(default), text
+    for key, (kind, default, text) in GROUP_KEYS.get(cls, {}).items():
+        yield key, kind, default, text
+
+
+def _narrower(cls: str, key: str) -> str | None:
+    return CURATED[cls].types.get(key) if cls in CURATED else None
+
+
+def _code(value: Any) -> str:
+    """A default as it stands in a config: what a file cannot say by another word for it."""
+    if isinstance(value, Enum):
+        return repr(value.name.lower()).replace("'", '"')
+    if type(value).__module__ == "torch":
+        return f'"{str(value).removeprefix("torch.")}"'
+    if isinstance(value, float) and math.isinf(value):
+        return "None"
+    return repr(value).replace("'", '"')
+
+
+def _type(key: str, parameter: inspect.Parameter) -> str:
+    """The type by rule: that of the default, and the range that goes with the name."""
+    default, kind = parameter.default, parameter.annotation
+    if key == "foreach":
+        return "bool | None"
+    literals = [kind, *get_args(kind)]
+    choices = next((get_args(one) for one in literals if get_origin(one) is Literal), None)
+    if choices:
+        either = f"Literal[{', '.join(map(repr, choices))}]".replace("'", '"')
+        return f"{either} | None" if type(None) in get_args(kind) else either
+    if isinstance(default, tuple):
+        return f"tuple[{', '.join(_number('betas', value) for value in default)}]"
+    return _number(key, default)
+
+
+_DECAYS = re.compile(r"beta|beta\d|betas|momentum|decay_rate")
+
+
+def _number(key: str, default: Any) -> str:
+    if isinstance(default, bool):
+        return "bool"
+    if isinstance(default, int):
+        return "PositiveInt" if default > 0 else "NonNegativeInt"
+    if not isinstance(default, float):
+        raise TypeError(f"no rule for the type of {key} with the default {default!r}")
+    return "Beta" if _DECAYS.fullmatch(key) and 0 <= default < 1 else "NonNegative"
+
+
+# -- classes ---------------------------------------------------------------------------------------
+
+HEAD = '''\
+"""The optimizers of pytorch_optimizer {version}. Written by tools/package_optimizers: edit there."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import Strict
+from typing_extensions import final
+
+from nshtrainer.optimizer.base import optimizer_registry
+from nshtrainer.optimizer.packages.base import PytorchOptimizerConfigBase
+from nshtrainer.types import (
+    Beta,
+    Finite,
+    Fraction,
+    Integer,
+    NonNegative,
+    NonNegativeInt,
+    Positive,
+    PositiveInt,
+)
+
+'''
+
+
+def module() -> str:
+    """The text of the module with all classes."""
+    names = [cls for cls in optimizers() if cls not in EXCLUDED]
+    head = HEAD.format(version=metadata.version("pytorch_optimizer"))
+    exported = "\n".join(f'    "{class_name(cls)}",' for cls in names)
+    classes = "\n\n".join(class_text(cls) for cls in names)
+    return formatted(f"{head}__all__ = [\n{exported}\n]\n\n\n{classes}")
+
+
+def class_text(cls: str) -> str:
+    """One class: its docstring, what it declares, its fields."""
+    lines = [
+        "@final",
+        "@optimizer_registry.register",
+        f"class {class_name(cls)}(PytorchOptimizerConfigBase):",
+        *indented(docstring(cls)),
+        "",
+        f'    target = "pytorch_optimizer:{cls}"',
+        *(f"    {key} = {_code(value)}" for key, value in facts(cls).items()),
+        "",
+        f'    name: Literal["{file_name(cls)}"] = "{file_name(cls)}"',
+    ]
+    for key, kind, default, text in fields(cls):
+        value = "" if default is None else f" = {default}"
+        lines += ["", f"    {key}: {kind}{value}", *indented(f'"""{text}"""')]
+    return "\n".join(lines) + "\n"
+
+
+def docstring(cls: str) -> str:
+    """What it is, when to use it, the paper, an example that runs."""
+    parts = [f'"""{SUMMARIES[cls]}']
+    if cls in CURATED:
+        parts.append(wrapped(CURATED[cls].when))
+    if reference(cls):
+        parts.append(wrapped(f"Reference: {reference(cls)}."))
+    parts.append(f'{example(cls)}\n"""')
+    return "\n\n".join(parts)
+
+
+def example(cls: str) -> str:
+    """A config with what it requires and another value for its first number."""
+    every = list(fields(cls))
+    given = {key: "1000" for key, _, default, _ in every if default is None}
+    first = next(
+        key for key, kind, _, _ in every if re.match(r"NonNegative\b|Positive\b|Beta\b", kind)
+    )
+    given[first] = "0.5"
+    arguments = ", ".join(f"{key}={value}" for key, value in given.items())
+    return f">>> {class_name(cls)}({arguments}).{first}\n0.5"
+
+
+def facts(cls: str) -> dict[str, Any]:
+    """The class variables: what is declared, and what the signature says."""
+    found = dict(FACTS.get(cls, {}))
+    if cls in GROUP_KEYS:
+        found["group_keys"] = tuple(GROUP_KEYS[cls])
+    rate = inspect.signature(optimizers()[cls]).parameters.get("lr")
+    if rate is None or "Tensor" not in str(rate.annotation):
+        found["takes_tensor_lr"] = False
+    return found
+
+
+def wrapped(text: str) -> str:
+    """Prose in lines that fit a docstring of a class."""
+    return textwrap.fill(text, WIDTH - 4, break_on_hyphens=False, break_long_words=False)
+
+
+def indented(text: str) -> list[str]:
+    """Lines as they stand in a class."""
+    return [f"    {line}".rstrip() for line in text.split("\n")]
+
+
+# -- the index -------------------------------------------------------------------------------------
+
+MODULES = ("pytorch_optimizer", "schedulefree")
+
+INDEX = '''\
+"""What optimizers of other packages there are, without importing them.
+
+Written by tools/package_optimizers/generate.py.
+"""
+
+from __future__ import annotations
+
+__all__ = ["INDEX"]
+
+INDEX: dict[str, dict[str, tuple[str, str]]] = {
+'''
+
+
+def index() -> str:
+    """The text of the index, read off the modules."""
+    from nshtrainer.optimizer.packages import base
+
+    text = INDEX
+    for name in MODULES:
+        module = import_module(f"{base.__package__}.{name}")
+        text += f"    {module.__name__!r}: {{\n"
+        for cls in (getattr(module, key) for key in module.__all__):
+            entry = (cls.__name__, cls.__doc__.partition("\n")[0])
+            text += f"        {cls.model_fields['name'].default!r}: {entry!r},\n"
+        text += "    },\n"
+    return formatted(f'{text}}}\n"""Class and first line of each, by the module that has it and its name."""\n')
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+
+def formatted(text: str) -> str:
+    """The text without imports that nothing uses, as ruff writes it."""
+    fix = ("check", "--fix-only", "--quiet", "--select=F401,I", "--stdin-filename=generated.py", "-")
+    for command in (fix, ("format", "--stdin-filename=generated.py", "-")):
+        ruff = Path(sys.executable).with_name("ruff")
+        run = subprocess.run(  # noqa: S603 - our own text
+            [ruff, *command], input=text, capture_output=True, text=True, check=True, cwd=ROOT
+        )
+        text = run.stdout
+    return text
+
+
+def write(name: str, text: str, *, check: bool) -> bool:
+    """Write a file unless it is like this already; whether it was not."""
+    path = FOLDER / name
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    print(path.relative_to(ROOT))
+    if not check:
+        path.write_text(text, encoding="utf-8")
+    return True
+
+
+def main(arguments: list[str]) -> int:
+    """Write both files, or with `--check` say whether they are stale."""
+    check = "--check" in arguments
+    stale = write("pytorch_optimizer.py", module(), check=check)
+    stale |= write("index.py", index(), check=check)
+    return int(check and stale)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
