@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from nshtrainer.optimizer.native.adaptive import *
     from nshtrainer.optimizer.native.curvature import *
     from nshtrainer.optimizer.native.sgd import *
+    from nshtrainer.optimizer.routing import *
+    from nshtrainer.optimizer.selection import *
     from nshtrainer.optimizer.selection import *
     from nshtrainer.trainer_config import *
 
@@ -49,6 +51,8 @@ _MODULES = (
     "nshtrainer.optimizer.native.sgd",
     "nshtrainer.optimizer.native.adaptive",
     "nshtrainer.optimizer.native.curvature",
+    "nshtrainer.optimizer.selection",
+    "nshtrainer.optimizer.routing",
     "nshtrainer.optimizer.selection",
     "nshtrainer.lr_scheduler.base",
     "nshtrainer.lr_scheduler.schedules.base",

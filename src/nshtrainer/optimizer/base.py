@@ -59,6 +59,7 @@ optimizer_registry: Registry[OptimizerConfigBase] = Registry(
         "nshtrainer.optimizer.native.sgd",
         "nshtrainer.optimizer.native.adaptive",
         "nshtrainer.optimizer.native.curvature",
+        "nshtrainer.optimizer.routing",
     ),
 )
 """Every optimizer config, by name."""

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from nshtrainer.config import Config
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.inventory import Parameter
 from nshtrainer.text.documents import Document
 from nshtrainer.text.problems import describe
 
@@ -50,8 +51,8 @@ def groups_of(params: Params | Any) -> list[Group]:
     """Read parameters in any form that torch takes, or a module.
 
     Args:
-        params: A module, tensors, `(name, tensor)` pairs, or group dicts with one of these under
-            `params`. Nothing in it is changed.
+        params: A module, tensors, `(name, tensor)` pairs, parameters of an inventory, or group
+            dicts with one of these under `params`. Nothing in it is changed.
 
     Raises:
         OptimizerError: There is no parameter, one is in two groups, or something is no parameter.
@@ -99,6 +100,9 @@ def _group(label: str, params: Any, options: dict[str, Any]) -> Group:
         # The names serve messages only: torch does not let unnamed groups join named ones later.
         return Group(label, [p for _, p in pairs], [name for name, _ in pairs], False, options)
     items: list[Any] = [params] if isinstance(params, torch.Tensor) else list(params)
+    if items and all(isinstance(item, Parameter) for item in items):
+        names = [item.name for item in items]
+        return Group(label, [item.tensor for item in items], names, False, options)
     named = [isinstance(item, tuple) for item in items]
     if any(named) and not all(named):
         raise OptimizerError(f"{label}: either all parameters have a name or none; got both")
