@@ -33,12 +33,13 @@ if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.several import *
     from nshtrainer.metric import *
     from nshtrainer.optimizer.base import *
+    from nshtrainer.optimizer.grouping import *
+    from nshtrainer.optimizer.muon_with_adamw import *
     from nshtrainer.optimizer.native.adam import *
     from nshtrainer.optimizer.native.adaptive import *
     from nshtrainer.optimizer.native.curvature import *
     from nshtrainer.optimizer.native.sgd import *
     from nshtrainer.optimizer.routing import *
-    from nshtrainer.optimizer.selection import *
     from nshtrainer.optimizer.selection import *
     from nshtrainer.trainer_config import *
 
@@ -51,9 +52,10 @@ _MODULES = (
     "nshtrainer.optimizer.native.sgd",
     "nshtrainer.optimizer.native.adaptive",
     "nshtrainer.optimizer.native.curvature",
+    "nshtrainer.optimizer.grouping",
     "nshtrainer.optimizer.selection",
     "nshtrainer.optimizer.routing",
-    "nshtrainer.optimizer.selection",
+    "nshtrainer.optimizer.muon_with_adamw",
     "nshtrainer.lr_scheduler.base",
     "nshtrainer.lr_scheduler.schedules.base",
     "nshtrainer.lr_scheduler.schedules.warmup_cosine",

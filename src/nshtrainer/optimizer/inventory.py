@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-__all__ = ["Parameter", "Place", "Role", "inventory"]
+__all__ = ["Parameter", "Part", "Place", "Role", "inventory", "modules_by_path"]
 
 Role: TypeAlias = Literal["bias", "norm", "embedding", "head", "matrix", "conv", "scalar"]
 """The part that a parameter plays; see `SelectorConfig.role`."""
@@ -131,6 +131,21 @@ def _roles_by_shape(parameter: Parameter) -> Iterator[Role]:
         yield "matrix"
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some of the parameters of a model, for an optimizer that has them alone.
+
+    Args:
+        model: The model; `None` where only the names of its parameters are known.
+        inventory: All its parameters: how deep one lies is told by the others.
+        chosen: Those that are meant.
+    """
+
+    model: Module | None
+    inventory: tuple[Parameter, ...]
+    chosen: frozenset[Parameter]
+
+
 def inventory(params: Module | Iterable[tuple[str, Tensor]]) -> list[Parameter]:
     """Every parameter once, in the order of `named_parameters()`.
 
@@ -159,13 +174,9 @@ def inventory(params: Module | Iterable[tuple[str, Tensor]]) -> list[Parameter]:
 
 
 def _held_in_pairs(pairs: list[Any]) -> Iterator[tuple[Place, Tensor]]:
-    import torch
-
     for pair in pairs:
         if not isinstance(pair, tuple):
-            raise OptimizerError(f"{type(pair).__name__} without a name; {HOW_TO_NAME}")
-        if not isinstance(pair[1], torch.Tensor):
-            raise OptimizerError(f"{pair[0]!r} is a {type(pair[1]).__name__}, not a parameter")
+            raise OptimizerError(f"got a {type(pair).__name__} without a name")
     # Every name of a model wrapped for several processes begins so; no other model's do.
     common = "module." if all(name.startswith("module.") for name, _ in pairs) else ""
     for name, tensor in pairs:
@@ -173,21 +184,35 @@ def _held_in_pairs(pairs: list[Any]) -> Iterator[tuple[Place, Tensor]]:
         yield _place([part for part in parts if part not in _WRAPPERS]), tensor
 
 
-HOW_TO_NAME = "give the module, as in create_optimizer(module)"
-
-
 def _held_in_module(root: Module) -> Iterator[tuple[Place, Tensor]]:
-    modules: dict[str, Module] = dict(cast("Any", root).named_modules(remove_duplicate=False))
-    paths: dict[str, tuple[str, ...]] = {}
-    for raw in modules:
-        above, _, own = raw.rpartition(".")
-        inside = paths.get(above, ()) if raw else ()
-        paths[raw] = inside if not raw or _is_put_in(own, modules[above]) else (*inside, own)
+    modules = _raw_modules(root)
+    paths = _clean_paths(modules)
     outputs = _output_layers(modules, paths)
     for raw, module in modules.items():
         for leaf, tensor in module.named_parameters(recurse=False, remove_duplicate=False):
             owner, own = _through_parametrization(modules, raw, leaf)
             yield _place((*paths[raw], leaf), own, owner, owner in outputs), tensor
+
+
+def modules_by_path(root: Module) -> dict[str, Module]:
+    """Every module under its name; what is wrapped, in place of what wraps it."""
+    modules = _raw_modules(root)
+    return {".".join(path): modules[raw] for raw, path in _clean_paths(modules).items()}
+
+
+def _raw_modules(root: Module) -> dict[str, Module]:
+    return dict(cast("Any", root).named_modules(remove_duplicate=False))
+
+
+def _clean_paths(modules: dict[str, Module]) -> dict[str, tuple[str, ...]]:
+    """The parts of each module's name, without what wrappers put in."""
+    paths: dict[str, tuple[str, ...]] = {"": ()}
+    for raw in modules:
+        above, _, own = raw.rpartition(".")
+        if raw:
+            inside = paths[above]
+            paths[raw] = inside if _is_put_in(own, modules[above]) else (*inside, own)
+    return paths
 
 
 def _place(

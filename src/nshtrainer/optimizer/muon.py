@@ -1,4 +1,4 @@
-"""Muon where torch's own cannot serve: on a CPU without bfloat16, and for kernels of convolutions."""
+"""Muon where torch's own cannot serve: CPUs without bfloat16, and kernels of convolutions."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class PortableMuon(Muon):
             params: list[Tensor] = []
             grads: list[Tensor] = []
             momenta: list[Tensor] = []
-            self._init_group(group, params, grads, momenta)
+            self._init_group(group, params, grads, momenta)  # pyright: ignore[reportUnknownMemberType]
             for param, grad, momentum in zip(params, grads, momenta, strict=True):
                 _update(param, grad, momentum, group)
         return loss
@@ -107,7 +107,8 @@ def _orthogonal(
     x = matrix.to(torch.float32 if slow else torch.bfloat16, copy=True)
     is_tall = matrix.size(0) > matrix.size(1)
     x = x.T if is_tall else x
-    x.div_(x.norm().clamp(min=eps))
+    norm: Tensor = x.norm()  # pyright: ignore[reportUnknownMemberType]
+    x.div_(norm.clamp(min=eps))
     for _ in range(steps):
         gram = x @ x.T
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)

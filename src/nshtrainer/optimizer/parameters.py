@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from nshtrainer.config import Config
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer.inventory import Parameter
+from nshtrainer.optimizer.inventory import Part
 from nshtrainer.text.documents import Document
 from nshtrainer.text.problems import describe
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from nshtrainer.optimizer.base import Params
 
-__all__ = ["Group", "check_options", "groups_of"]
+__all__ = ["Group", "check_options", "check_parameters", "groups_of"]
 
 ConfigT = TypeVar("ConfigT", bound=Config)
 
@@ -47,39 +47,42 @@ class Group(NamedTuple):
         return f"{which} {tuple(self.params[index].shape)}"
 
 
-def groups_of(params: Params | Any) -> list[Group]:
+def groups_of(params: Params | Any, *, include_frozen: bool = False) -> list[Group]:
     """Read parameters in any form that torch takes, or a module.
 
     Args:
-        params: A module, tensors, `(name, tensor)` pairs, parameters of an inventory, or group
-            dicts with one of these under `params`. Nothing in it is changed.
+        params: A module, a part of one, tensors, `(name, tensor)` pairs, or group dicts with one
+            of these under `params`. Nothing in it is changed.
+        include_frozen: Whether a module stands for its frozen parameters too. Parameters that are
+            given one by one are all meant.
 
     Raises:
-        OptimizerError: There is no parameter, one is in two groups, or something is no parameter.
+        OptimizerError: Something is no parameter, or a form of its own.
     """
     import torch
 
+    if isinstance(params, Part):
+        chosen = [p for p in params.inventory if p in params.chosen]
+        tensors, names = [p.tensor for p in chosen], [p.name for p in chosen]
+        return [Group("the parameters", tensors, names, params.model is None, {})]
     if isinstance(params, torch.Tensor) or not isinstance(params, (Iterable, torch.nn.Module)):
         kind = type(params).__name__
         raise OptimizerError(f"got one {kind}; give a list of parameters, or the module")
     if isinstance(params, torch.nn.Module):
-        groups = [_group("the parameters", params, {})]
-    else:
-        groups = _groups_of_items(list(cast("Iterable[Any]", params)))
-    _check_parameters(groups)
-    return groups
+        return [_group("the parameters", params, {}, include_frozen)]
+    return _groups_of_items(list(cast("Iterable[Any]", params)), include_frozen)
 
 
-def _groups_of_items(items: list[Any]) -> list[Group]:
+def _groups_of_items(items: list[Any], include_frozen: bool) -> list[Group]:
     dicts = [isinstance(item, Mapping) for item in items]
     if not any(dicts):
-        return [_group("the parameters", items, {})]
+        return [_group("the parameters", items, {}, include_frozen)]
     if not all(dicts):
         raise OptimizerError("either all parameters are in group dicts or none; got both")
-    return [_group_of(index, item) for index, item in enumerate(items)]
+    return [_group_of(index, item, include_frozen) for index, item in enumerate(items)]
 
 
-def _group_of(index: int, given: Mapping[str, Any]) -> Group:
+def _group_of(index: int, given: Mapping[str, Any], include_frozen: bool) -> Group:
     label = f"parameter group {index}"
     if isinstance(given.get("name"), str):
         label += f" ({given['name']!r})"
@@ -89,20 +92,18 @@ def _group_of(index: int, given: Mapping[str, Any]) -> Group:
     if isinstance(params, (set, frozenset)):
         raise OptimizerError(f"{label}: params is a set, whose order changes; give a list")
     options = {key: value for key, value in given.items() if key != "params"}
-    return _group(label, params, options)
+    return _group(label, params, options, include_frozen)
 
 
-def _group(label: str, params: Any, options: dict[str, Any]) -> Group:
+def _group(label: str, params: Any, options: dict[str, Any], include_frozen: bool) -> Group:
     import torch
 
     if isinstance(params, torch.nn.Module):
-        pairs = list(params.named_parameters())
+        all_of_it = params.named_parameters()
+        pairs = [(name, p) for name, p in all_of_it if include_frozen or p.requires_grad]
         # The names serve messages only: torch does not let unnamed groups join named ones later.
         return Group(label, [p for _, p in pairs], [name for name, _ in pairs], False, options)
     items: list[Any] = [params] if isinstance(params, torch.Tensor) else list(params)
-    if items and all(isinstance(item, Parameter) for item in items):
-        names = [item.name for item in items]
-        return Group(label, [item.tensor for item in items], names, False, options)
     named = [isinstance(item, tuple) for item in items]
     if any(named) and not all(named):
         raise OptimizerError(f"{label}: either all parameters have a name or none; got both")
@@ -114,7 +115,12 @@ def _group(label: str, params: Any, options: dict[str, Any]) -> Group:
     return Group(label, tensors, names, any(named), options)
 
 
-def _check_parameters(groups: Iterable[Group]) -> None:
+def check_parameters(groups: Iterable[Group]) -> None:
+    """Check that there are parameters, and none in two groups.
+
+    Raises:
+        OptimizerError: There is none, or one is there twice; it says which, and in what groups.
+    """
     owner: dict[int, Group] = {}
     for group in groups:
         for index, param in enumerate(group.params):
@@ -127,7 +133,7 @@ def _check_parameters(groups: Iterable[Group]) -> None:
     if not owner:
         raise OptimizerError(
             "there are no parameters to optimize; give model.parameters(), which is empty when it "
-            "was read before, or the module"
+            "was read before, or the module, with a parameter that is not frozen"
         )
 
 

@@ -1,4 +1,4 @@
-"""Several optimizers behind one: a real optimizer of torch's whose parts each have their parameters.
+"""Several optimizers behind one: one of torch's, whose parts each have their own parameters.
 
 The parts own everything: the groups in `param_groups` are the very dicts of the parts, and `state`
 looks into theirs. So whatever reads or writes a group, a schedule or a learning-rate finder, reads
@@ -15,7 +15,6 @@ from itertools import chain
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.optim import Optimizer
 from typing_extensions import override
 
@@ -134,7 +133,6 @@ class RoutedOptimizer(Optimizer):
 
     # -- state ---------------------------------------------------------------------------------
 
-    @torch._disable_dynamo  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType, reportUntypedFunctionDecorator] - as torch's own
     @override
     def state_dict(self) -> StateDict:
         """The state in the form of any optimizer's: flat, the parameters numbered by group."""
@@ -164,7 +162,6 @@ class RoutedOptimizer(Optimizer):
                 state[numbers[name, key]] = value
         return {"state": dict(sorted(state.items())), "param_groups": joined}
 
-    @torch._disable_dynamo  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType, reportUntypedFunctionDecorator] - as torch's own
     @override
     def load_state_dict(self, state_dict: StateDict) -> None:
         """Give each part its share of a state.
@@ -181,7 +178,9 @@ class RoutedOptimizer(Optimizer):
             state_dict = before(self, state_dict) or state_dict
         groups = _in_order(state_dict["param_groups"], self.param_groups)
         for name, part in self.routes.items():
-            own = [group for group, owner in zip(groups, self._owners, strict=True) if owner == name]
+            own = [
+                group for group, owner in zip(groups, self._owners, strict=True) if owner == name
+            ]
             ids = set(chain.from_iterable(group["params"] for group in own))
             state = {key: value for key, value in state_dict["state"].items() if key in ids}
             part.load_state_dict({**state_dict, "state": state, "param_groups": own})
@@ -235,7 +234,7 @@ class _States(MutableMapping[Any, Any]):
 
     def get(self, param: Any, default: Any = None) -> Any:
         """The state of a parameter that has one; unlike `[]`, none is made."""
-        return self[param] if param in self else default
+        return self[param] if param in self else default  # noqa: SIM401 - it is `get`
 
     def __iter__(self) -> Iterator[Any]:
         return chain.from_iterable(part.state for part in self._routes.values())
@@ -282,14 +281,15 @@ def _in_order(saved: list[Group], own: list[Group]) -> list[Group]:
     """The saved groups in the order of ours, by name where they have names."""
     if len(saved) != len(own):
         raise ValueError("loaded state dict has a different number of parameter groups")
-    names = [group["name"] for group in own]
-    by_name = {group.get("name"): group for group in saved}
+    names: list[str] = [group["name"] for group in own]
+    by_name: dict[str | None, Group] = {group.get("name"): group for group in saved}
     if set(by_name) == set(names):
         saved = [by_name[name] for name in names]
     elif None not in by_name:
         raise OptimizerError(
-            f"the saved state is that of other routes: its groups are {', '.join(by_name)}, and "
-            f"here they are {', '.join(names)}; give the routes the names that they had"
+            f"the saved state is that of other routes: its groups are "
+            f"{', '.join(map(str, by_name))}, and here they are {', '.join(names)}; give the "
+            "routes the names that they had"
         )
     for theirs, ours in zip(saved, own, strict=True):
         if len(theirs["params"]) != len(ours["params"]):

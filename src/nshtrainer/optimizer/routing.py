@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -18,23 +17,24 @@ from nshtrainer.optimizer.base import (
     Params,
     optimizer_registry,
 )
-from nshtrainer.optimizer.inventory import inventory
-from nshtrainer.optimizer.native.adam import AdamWConfig
-from nshtrainer.optimizer.native.curvature import MuonConfig
+from nshtrainer.optimizer.batch import Run, batch_size_of
+from nshtrainer.optimizer.grouping import GroupingConfigBase
+from nshtrainer.optimizer.inventory import Part, inventory
+from nshtrainer.optimizer.nearest import listed, nearest
 from nshtrainer.optimizer.selection import (
     Selection,
-    SelectorConfig,
     described,
     needs_modules,
     selects,
 )
 
 if TYPE_CHECKING:
+    from torch.nn import Module
     from torch.optim import Optimizer
 
     from nshtrainer.optimizer.inventory import Parameter
 
-__all__ = ["MuonWithAdamWConfig", "RouteConfig", "RoutedOptimizerConfig", "RoutingConfigBase"]
+__all__ = ["RouteConfig", "RoutedOptimizerConfig", "RoutingConfigBase"]
 
 RouteName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[^/\s]+$")]
 """The name of a route: no space and no slash, which comes before the name of a group."""
@@ -42,7 +42,9 @@ RouteName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[^/\s]+$")]
 
 def _routable(config: OptimizerConfigBase) -> OptimizerConfigBase:
     if isinstance(config, RoutingConfigBase):
-        raise ValueError(f"{config.name} is routed itself; write its routes beside this one")
+        raise ValueError(  # noqa: TRY004 - pydantic turns it into a place in a file
+            f"{config.name} is routed itself; write its routes beside this one"
+        )
     if getattr(config, "needs_closure", False):
         raise ValueError(
             f"{config.name} computes the loss several times an update, which the other routes "
@@ -82,12 +84,13 @@ class RoutingConfigBase(OptimizerConfigBase):
     def all_routes(self) -> tuple[RouteConfig, ...]:
         """The routes, of which the first that selects a parameter takes it."""
 
-    def create_optimizer(self, params: Params, /) -> Optimizer:
+    def create_optimizer(self, params: Params, /, *, run: Run | None = None) -> Optimizer:
         """Build the optimizers, and one that is all of them.
 
         Args:
             params: A module, or `module.named_parameters()` where no route asks for the type of a
                 module or for a role.
+            run: What is known of the run, where a route has an `lr_scaling`.
 
         Raises:
             OptimizerError: A route matches nothing, or no route a parameter; names or modules are
@@ -95,134 +98,128 @@ class RoutingConfigBase(OptimizerConfigBase):
         """
         from nshtrainer.optimizer.routed import RoutedOptimizer
 
-        route_of = self._routes_of(params)
+        model, parameters = _read(params, self.all_routes())
+        taken = self._taken(parameters)
         parts = {
-            route.name: _create(route, [p for p in route_of if route_of[p] == route.name])
+            route.name: _create(route, Part(model, parameters, frozenset(taken[route.name])), run)
             for route in self.all_routes()
-            if route.name in route_of.values()
+            if taken[route.name]
         }
         last = self.all_routes()[-1]
         takes_rest = last.select == "*" and last.name in parts
         return RoutedOptimizer(parts, default=last.name if takes_rest else None)
 
     def routing(self, params: Params, /) -> dict[str, str]:
-        """The route of every parameter that is trained, by name; a tied weight has its first name.
+        """The route of every parameter in the optimizer; a tied weight has its first name.
 
         >>> from torch import nn
-        >>> model = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 4), nn.Linear(4, 4))
-        >>> for name, route in MuonWithAdamWConfig().routing(model).items():
-        ...     print(name, route)
-        0.weight adamw
-        1.weight muon
-        1.bias adamw
-        2.weight muon
-        2.bias adamw
+        >>> route = RouteConfig(name="out", select="2", optimizer="adagrad")
+        >>> config = RoutedOptimizerConfig(routes=[route], default="adamw")
+        >>> config.routing(nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1)))
+        {'0.weight': 'default', '0.bias': 'default', '2.weight': 'out', '2.bias': 'out'}
 
         Args:
             params: As for `create_optimizer`.
 
         Raises:
-            OptimizerError: As there.
+            OptimizerError: As there, but for what an optimizer makes of its parameters.
         """
-        return {p.name: route for p, route in self._routes_of(params).items()}
+        _, parameters = _read(params, self.all_routes())
+        route_of = {p: name for name, mine in self._taken(parameters).items() for p in mine}
+        return {p.name: route_of[p] for p in parameters if p in route_of}
 
-    def _routes_of(self, params: Params) -> dict[Parameter, str]:
-        """The name of the route of each parameter that is trained, in the order of the model."""
+    def _taken(self, parameters: Sequence[Parameter]) -> dict[str, list[Parameter]]:
+        """The parameters of each route: the first that selects one takes it."""
         routes = self.all_routes()
-        parameters = _named(params, routes)
-        found = {
-            p: next((route.name for route in routes if selects(route.select, p)), "")
-            for p in parameters
-            if p.tensor.requires_grad
+        matched: dict[str, list[Parameter]] = {route.name: [] for route in routes}
+        left: list[Parameter] = []
+        for p in parameters:
+            names = (route.name for route in routes if selects(route.select, p))
+            matched.get(next(names, ""), left).append(p)
+        taken = {
+            route.name: [p for p in matched[route.name] if _is_in(route, p)] for route in routes
         }
-        for route in routes:
-            if route.required and route.name not in found.values():
-                raise OptimizerError(_why_empty(route, routes, parameters))
-        left = [p.name for p, name in found.items() if not name]
-        if left or not found:
-            raise OptimizerError(
-                f"no route takes {_some(left)}; add a default, or a last route that selects '*'"
-                if left
-                else "there is no parameter to optimize: the model has none that is trained"
-            )
-        return found
+        for place, route in enumerate(routes):
+            if route.required and not taken[route.name]:
+                raise OptimizerError(_why_empty(route, routes[:place], parameters))
+        _check_left([p for p in left if p.tensor.requires_grad], taken)
+        return taken
 
 
-def _named(params: Params, routes: Sequence[RouteConfig]) -> list[Parameter]:
+def _is_in(route: RouteConfig, parameter: Parameter) -> bool:
+    """Frozen parameters are left out, unless the optimizer of the route includes them."""
+    return parameter.tensor.requires_grad or getattr(route.optimizer, "include_frozen", False)
+
+
+def _read(
+    params: Params, routes: Sequence[RouteConfig]
+) -> tuple[Module | None, tuple[Parameter, ...]]:
+    """The model, if it is given, and its parameters."""
     import torch
 
     if isinstance(params, torch.nn.Module):
-        return inventory(params)
+        return params, tuple(inventory(params))
     for route in routes:
         if needs_modules(route.select):
             raise OptimizerError(
-                f"route {route.name!r} selects by the module that holds a parameter, which only "
-                "the model tells; give the module, as in create_optimizer(module)"
+                f"route {route.name!r}: select {described(route.select)} looks at modules, which "
+                "only the model has; give the module: create_optimizer(module)"
             )
-    return inventory(cast("Any", params))
+    return None, tuple(inventory(cast("Any", params)))
 
 
-def _create(route: RouteConfig, parameters: list[Parameter]) -> Optimizer:
+def _create(route: RouteConfig, part: Part, run: Run | None) -> Optimizer:
     config = route.optimizer
-    # Ours know names for their messages, and modules; a method of a user's takes what torch takes.
+    if isinstance(config, GroupingConfigBase) and config.lr_scaling is not None:
+        config = config.at_batch(batch_size_of(run, part.model))
+    # Ours can tell names and modules; a method of a user's takes what torch takes.
     ours = type(config).create_optimizer.__module__.partition(".")[0] == __name__.partition(".")[0]
     try:
-        return config.create_optimizer(parameters if ours else [p.tensor for p in parameters])
+        return config.create_optimizer(part if ours else _for_torch(part))
     except OptimizerError as error:
         raise OptimizerError(f"route {route.name!r}: {error}") from error
+
+
+def _for_torch(part: Part) -> list[Any]:
+    """The parameters of a part, with their names where no model is there to ask for them."""
+    chosen = [p for p in part.inventory if p in part.chosen]
+    return [p.tensor if part.model is not None else (p.name, p.tensor) for p in chosen]
 
 
 # -- what is wrong ---------------------------------------------------------------------------------
 
 
 def _why_empty(
-    route: RouteConfig, routes: Sequence[RouteConfig], parameters: Sequence[Parameter]
+    route: RouteConfig, earlier: Sequence[RouteConfig], parameters: Sequence[Parameter]
 ) -> str:
-    """Why a route has no parameter: all are frozen, or taken before, or there is none."""
+    """Why a route has no parameter: there is none, all are taken before, or all are frozen."""
     where = f"route {route.name!r}: select {described(route.select)}"
     matched = [p for p in parameters if selects(route.select, p)]
-    trained = [p for p in matched if p.tensor.requires_grad]
-    if trained:
-        before = [each.name for each in routes[: routes.index(route)]]
+    before = [e.name for e in earlier if any(selects(e.select, p) for p in matched)]
+    if not matched:
+        return f"{where} matches no parameter; {nearest(route.select, parameters)}"
+    if before:
         return (
-            f"{where} matches only what an earlier route takes ({', '.join(before)}): "
-            f"{_some([p.name for p in trained])}; the first that matches wins, so put it before"
+            f"{where} comes too late: {listed(p.name for p in matched)} went to "
+            f"{', '.join(map(repr, before))}; the first that matches wins, so put it before"
         )
-    if matched:
-        return (
-            f"{where} matches only frozen parameters: {_some([p.name for p in matched])}; leave "
-            "the route out, or write required: false"
+    return (
+        f"{where} matches frozen parameters only: {listed(p.name for p in matched)}; unfreeze "
+        "them, leave the route out, or write required: false"
+    )
+
+
+def _check_left(left: list[Parameter], taken: dict[str, list[Parameter]]) -> None:
+    if left:
+        raise OptimizerError(
+            f"no route takes {listed(p.name for p in left)}; give a default, or a last route that "
+            "selects '*'"
         )
-    names = [name for p in parameters for name in p.names]
-    return f"{where} matches no parameter; the nearest are {_some(_nearest(route.select, names))}"
+    if not any(taken.values()):
+        raise OptimizerError("there is no parameter to optimize: the model has none, or all frozen")
 
 
-def _nearest(selection: Selection, names: list[str]) -> list[str]:
-    found = [
-        name
-        for pattern in _patterns(selection)
-        for name in difflib.get_close_matches(pattern, names, n=3, cutoff=0.3)
-    ]
-    return list(dict.fromkeys(found)) or names
-
-
-def _patterns(selection: Selection) -> Iterator[str]:
-    if isinstance(selection, str):
-        yield selection.removeprefix("re:")
-    elif isinstance(selection, tuple):
-        for one in selection:
-            yield from _patterns(one)
-    else:
-        for field in ("name", "any_of", "all_of"):
-            yield from _patterns(getattr(selection, field) or ())
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(map(repr, names[:5])) + more
-
-
-# -- the configs -----------------------------------------------------------------------------------
+# -- the config ------------------------------------------------------------------------------------
 
 
 @final
@@ -238,7 +235,7 @@ class RoutedOptimizerConfig(RoutingConfigBase):
     >>> from torch import nn
     >>> model = nn.Sequential(nn.Embedding(10, 4, sparse=True), nn.Linear(4, 2))
     >>> route = RouteConfig(name="table", select={"role": "embedding"}, optimizer="sparseadam")
-    >>> config = RoutedOptimizerConfig(routes=[route], default=AdamWConfig(lr=1e-3))
+    >>> config = RoutedOptimizerConfig(routes=[route], default="adamw")
     >>> [group["name"] for group in config.create_optimizer(model).param_groups]
     ['table', 'default']
     """
@@ -266,42 +263,3 @@ class RoutedOptimizerConfig(RoutingConfigBase):
             return self.routes
         rest = RouteConfig(name="default", select="*", optimizer=self.default, required=False)
         return (*self.routes, rest)
-
-
-@final
-@optimizer_registry.register
-class MuonWithAdamWConfig(RoutingConfigBase):
-    """Muon for the hidden matrices of a network, AdamW for all else.
-
-    Hidden matrices have two dimensions and are neither an embedding nor the head. A head is known
-    by its name (`head`, `lm_head`, `classifier`, `fc`) or from `get_output_embeddings()`; where
-    yours is called otherwise, write the routes of `routed`. The defaults are those of the
-    reference implementation.
-
-    Reference: K. Jordan et al., Muon: An optimizer for hidden layers in neural networks, 2024.
-
-    >>> from torch import nn
-    >>> model = nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 4))
-    >>> MuonWithAdamWConfig().routing(model)
-    {'0.weight': 'adamw', '1.weight': 'muon', '1.bias': 'adamw'}
-    """
-
-    name: Literal["muon_with_adamw"] = "muon_with_adamw"
-
-    muon: MuonConfig = MuonConfig(lr=0.02, weight_decay=0.01)
-    """The optimizer of the hidden matrices."""
-
-    adamw: AdamWConfig = AdamWConfig(lr=3e-4, betas=(0.9, 0.95), weight_decay=0.01)
-    """The optimizer of embeddings, the head, norms, biases and the rest."""
-
-    convolutions: bool = False
-    """Whether Muon takes the kernels of convolutions too, as matrices of outputs by all else."""
-
-    def all_routes(self) -> tuple[RouteConfig, ...]:
-        """The two routes, `muon` and `adamw`."""
-        roles = SelectorConfig(role=("matrix", "conv") if self.convolutions else "matrix")
-        muon = self.muon.replace(flatten=self.convolutions or self.muon.flatten)
-        return (
-            RouteConfig(name="muon", select=roles, optimizer=muon),
-            RouteConfig(name="adamw", select="*", optimizer=self.adamw, required=False),
-        )

@@ -98,13 +98,13 @@ class SelectorConfig(Config):
     last layer with a matrix); and of what is none of these: `scalar` (one element), `conv` (the
     weight of a convolution), `matrix` (two dimensions)."""
 
-    any_of: Selections | None = None
+    any_of: Selection | None = None
     """At least one of these selections holds."""
 
-    all_of: Selections | None = None
+    all_of: Selection | None = None
     """All of these hold."""
 
-    none_of: Selections | None = None
+    none_of: Selection | None = None
     """None of these holds."""
 
     @model_validator(mode="after")
@@ -120,10 +120,7 @@ class SelectorConfig(Config):
 
 _OneSelection: TypeAlias = Pattern | SelectorConfig
 
-Selections: TypeAlias = _OneSelection | Annotated[tuple[_OneSelection, ...], Field(min_length=1)]
-"""One selection, or several."""
-
-Selection: TypeAlias = Selections
+Selection: TypeAlias = _OneSelection | Annotated[tuple[_OneSelection, ...], Field(min_length=1)]
 """A pattern for names, a `SelectorConfig`, or several of these, of which one has to hold."""
 
 SelectorConfig.model_rebuild()

@@ -9,15 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import model_validator
-from typing_extensions import Self
+from typing_extensions import Self, override
 
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer.base import OptimizerConfigBase, Params
+from nshtrainer.optimizer.base import Params
+from nshtrainer.optimizer.grouping import GroupingConfigBase
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
+    from nshtrainer.optimizer.batch import Run
     from nshtrainer.optimizer.parameters import Group
 
 __all__ = [
@@ -31,7 +33,7 @@ __all__ = [
 ]
 
 
-class TorchOptimizerConfigBase(OptimizerConfigBase):
+class TorchOptimizerConfigBase(GroupingConfigBase):
     """A config with the fields of a constructor: name the class in `target`, and write the fields.
 
     The fields have the constructor's names and defaults. What is built is an instance of exactly
@@ -69,23 +71,41 @@ class TorchOptimizerConfigBase(OptimizerConfigBase):
     tensor_lr: bool = False
     """Keep the rate in a tensor that schedules fill in place, as a compiled step needs it."""
 
-    def create_optimizer(self, params: Params, /) -> Optimizer:
+    def create_optimizer(self, params: Params, /, *, run: Run | None = None) -> Optimizer:
         """Build the optimizer with the fastest implementation that the parameters allow.
 
         Args:
             params: A module, `module.parameters()`, `module.named_parameters()`, or a list of group
-                dicts whose options hold for the group. Nothing in it is changed.
+                dicts whose options hold for the group. Where the config tells parameters apart, the
+                module. Nothing in it is changed, but that a rule may freeze parameters.
+            run: What is known of the run, for `lr_scaling`: a `RunLength` with `samples_per_step`.
+                Under Lightning the module's trainer knows.
 
         Raises:
             OptimizerError: An option of a group is unknown or out of range; the parameters are not
-                what this optimizer takes; the installed torch lacks the class or an option in use.
+                what this optimizer takes; a rule takes no parameter; the batch that the rate
+                follows is unknown; the installed torch lacks the class or an option in use.
         """
+        from nshtrainer.optimizer.assignment import assigned_groups
+        from nshtrainer.optimizer.batch import batch_size_of
+        from nshtrainer.optimizer.parameters import check_parameters, groups_of
+
+        if self.lr_scaling is not None:
+            return self.at_batch(batch_size_of(run, params)).create_optimizer(params)
+        if self.asks_for_groups:
+            groups = assigned_groups(self, params)
+        else:
+            groups = groups_of(params, include_frozen=self.include_frozen)
+        check_parameters(groups)
+        return self._build(groups)
+
+    def _build(self, groups: list[Group]) -> Optimizer:
         from nshtrainer.optimizer.implementation import takes_fused
-        from nshtrainer.optimizer.parameters import check_options, groups_of
+        from nshtrainer.optimizer.parameters import check_options
         from nshtrainer.optimizer.tensor_rate import with_tensor_rate
 
-        groups = groups_of(params)
-        configs = [check_options(self, group) for group in groups]
+        alike = self.without_grouping()
+        configs = [check_options(alike, group) for group in groups]
         self._check_needs(groups)
         self._check_for_our_own(groups)
         if self._keeps_rates_in_tensors():
@@ -175,6 +195,12 @@ class TorchOptimizerConfigBase(OptimizerConfigBase):
                 f"{type(self).__name__} takes parameters of {self.needs_dimensions} dimensions "
                 f"only; give these to another, such as AdamW: {', '.join(wrong[:5])}{more}"
             )
+
+    @classmethod
+    @override
+    def group_options(cls) -> set[str]:
+        """The arguments of the constructor."""
+        return cls.model_fields.keys() - cls._ours()
 
 
 def _add_hooks(optimizer: Optimizer, fused: list[int]) -> None:

@@ -86,7 +86,7 @@ class MuonConfig(TorchOptimizerConfigBase):
     others. That is usual for the kernels of convolutions, and wrong for matrices in a stack."""
 
     def chosen_target(self, params: Sequence[Tensor]) -> str:
-        """torch's own class for matrices, but for those on a CPU that emulates bfloat16."""
+        """Torch's own class for matrices, but for those on a CPU that emulates bfloat16."""
         if all(param.ndim == 2 and param.device.type not in _MAYBE_CPU for param in params):
             return self.target
         target_class(self.target)  # which is there, or says what to install

@@ -1,0 +1,295 @@
+"""Which parameter gets which settings: the fields that every optimizer config of ours has."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, TypeAlias, cast
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+from typing_extensions import Self
+
+from nshtrainer.config import Config
+from nshtrainer.optimizer.base import OptimizerConfigBase
+from nshtrainer.optimizer.selection import Selection
+from nshtrainer.types import FrozenDict, NonNegative, PositiveInt
+
+__all__ = [
+    "BatchScalingConfig",
+    "GroupingConfigBase",
+    "LayerDecayConfig",
+    "ParameterGroupConfig",
+]
+
+_RESERVED = re.compile(r"default|no_decay|layer_\d+|.*/.*")
+
+
+def _free(name: str) -> str:
+    if _RESERVED.fullmatch(name):
+        raise ValueError(f"{name!r} is the name of a group that nobody names; choose another")
+    return name
+
+
+GroupName: TypeAlias = Annotated[str, StringConstraints(min_length=1), AfterValidator(_free)]
+"""The name of a parameter group; not `default`, `no_decay`, `layer_0`, nor one with a slash."""
+
+
+def _frozen(options: Mapping[str, Any]) -> FrozenDict[str, Any]:
+    return FrozenDict({key: _hashable(value) for key, value in options.items()})
+
+
+def _hashable(value: Any) -> Any:
+    items = cast("list[Any]", value)
+    return tuple(map(_hashable, items)) if isinstance(value, (list, tuple)) else value
+
+
+class ParameterGroupConfig(Config):
+    """A rule: the parameters that it selects, and what holds for them.
+
+    The first rule of a config that selects a parameter takes it. In a file:
+    `{name: head, select: head, lr_mult: 10, options: {betas: [0.9, 0.95]}}`.
+
+    >>> ParameterGroupConfig(name="head", select="head", lr_mult=10).select
+    'head'
+    """
+
+    name: GroupName
+    """The name of the group, for monitors, tables and schedules."""
+
+    select: Selection
+    """Which parameters: a pattern for names, a selector, or a list of these."""
+
+    options: Annotated[Mapping[str, Any], AfterValidator(_frozen)] = Field(
+        default_factory=dict, validate_default=True
+    )
+    """Options of the optimizer that differ for them, such as `lr`, `betas` or `weight_decay`."""
+
+    lr_mult: NonNegative | None = None
+    """Factor on the rate that they would have."""
+
+    weight_decay_mult: NonNegative | None = None
+    """Factor on the weight decay that they would have."""
+
+    freeze: bool = False
+    """Do not train them: `requires_grad` is turned off when the optimizer is created."""
+
+    required: bool = True
+    """Whether it is an error if there is no such parameter, or if all of them are frozen."""
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        for key in ("lr", "weight_decay"):
+            if key in self.options and getattr(self, f"{key}_mult") is not None:
+                raise ValueError(
+                    f"options.{key} and {key}_mult say the same; leave one of them out"
+                )
+        if self.freeze and (self.options or {self.lr_mult, self.weight_decay_mult} != {None}):
+            raise ValueError("what is frozen has no use for other options; leave them out")
+        return self
+
+    def with_rate_times(self, factor: float) -> ParameterGroupConfig:
+        """The rule with the rate that it names, if it does, times a factor."""
+        if "lr" not in self.options:
+            return self
+        options = FrozenDict({**self.options, "lr": self.options["lr"] * factor})
+        return self.model_copy(update={"options": options})
+
+
+_Decay = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False, strict=True)]
+
+
+def _numbered(layers: Any) -> Any:
+    if isinstance(layers, str) and _numbers_in(layers) != 1:
+        raise ValueError(
+            "a pattern for layers has one '*', for their number: 'encoder.layers.*'; or one group, "
+            r"in a regular expression: 're:encoder\.layers\.(\d+)\..*'"
+        )
+    return layers
+
+
+def _numbers_in(pattern: str) -> int:
+    if pattern.startswith("re:"):
+        return re.compile(pattern.removeprefix("re:")).groups
+    return pattern.count("*")
+
+
+class LayerDecayConfig(Config):
+    r"""A smaller rate for each layer further from the output: $\gamma_l = \gamma\,d^{L - l}$.
+
+    $d$ is `rate`, $l$ the number of the layer, $L$ that of the last. Layer 0 is what comes before
+    the stack: embeddings, and all that stands before it in the model. What stands behind it, and
+    the head, is the last layer and has the full rate. The number alone may stand for the whole:
+    `layer_decay: 0.75`.
+
+    Reference: K. Clark et al., ELECTRA, arXiv:2003.10555; H. Bao et al., BEiT, arXiv:2106.08254.
+
+    >>> LayerDecayConfig(rate=0.75, layers="encoder.layers.*").rate
+    0.75
+    """
+
+    rate: _Decay
+    """Factor on the rate from a layer to the one before, in (0, 1]."""
+
+    layers: Annotated[Selection | None, AfterValidator(_numbered)] = None
+    """What the layers are: a pattern in which one `*` is the number, `encoder.layers.*` (or after
+    `re:` a regular expression with one group for it); or a list of selections from the input to the
+    output. Left out: the one stack (`ModuleList` or `Sequential`) of modules of the same class."""
+
+
+def _as_decay(value: Any) -> Any:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return {"rate": value} if is_number else value
+
+
+class BatchScalingConfig(Config):
+    r"""The rate follows the batch: $\gamma = \gamma_0\,(B / B_0)^p$, $p$ = 1 or 1/2.
+
+    $\gamma_0$ is `lr`, $B_0$ is `base_batch_size`, $B$ the batch of one update: over all devices
+    and accumulated batches. Linear is usual for SGD, the square root for Adam and its kin.
+
+    Reference: P. Goyal et al., Accurate, Large Minibatch SGD, arXiv:1706.02677; S. Malladi et al.,
+    On the SDEs and Scaling Rules for Adaptive Gradient Algorithms, arXiv:2205.10287.
+
+    >>> BatchScalingConfig(base_batch_size=256).factor(1024)
+    4.0
+    >>> BatchScalingConfig(base_batch_size=256, rule="sqrt").factor(1024)
+    2.0
+    """
+
+    base_batch_size: PositiveInt
+    """The batch for which the rates are meant as they are written."""
+
+    rule: Literal["linear", "sqrt"] = "linear"
+    """How the rate grows: with the batch, or with its square root."""
+
+    def factor(self, batch_size: float) -> float:
+        """The factor on every rate at a batch."""
+        ratio = batch_size / self.base_batch_size
+        return ratio if self.rule == "linear" else ratio**0.5
+
+
+class GroupingConfigBase(OptimizerConfigBase):
+    """The fields that say which parameter gets which settings."""
+
+    groups: tuple[ParameterGroupConfig, ...] = ()
+    """Rules, of which the first that selects a parameter takes it; each makes a group."""
+
+    no_decay: Literal["none", "bias_and_norm", "ndim_below_2"] = "none"
+    """What has no weight decay: nothing (as in torch); biases and the parameters of norms, by
+    module and exact name; what has fewer than two dimensions. All but `none` also spare what the
+    model's own `no_weight_decay()` lists. A rule's `weight_decay` wins."""
+
+    layer_decay: Annotated[
+        LayerDecayConfig | None,
+        BeforeValidator(_as_decay, json_schema_input_type=_Decay | LayerDecayConfig | None),
+    ] = None
+    """A smaller rate for each layer further from the output; a rule's `lr` wins."""
+
+    include_frozen: bool = False
+    """Whether frozen parameters are in the groups, so that they can be trained later and the
+    optimizer's state keeps its form."""
+
+    lr_scaling: BatchScalingConfig | None = None
+    """How every rate follows the batch of the run; none: the rates are as they are written."""
+
+    @property
+    def asks_for_groups(self) -> bool:
+        """Whether parameters have to be told apart, for which their names are needed."""
+        return bool(self.groups) or self.no_decay != "none" or self.layer_decay is not None
+
+    def without_grouping(self) -> Self:
+        """The same settings for all parameters."""
+        return self.model_copy(update=_nothing_asked())
+
+    def at_batch(self, batch_size: float) -> Self:
+        """The config with its rates, those of its rules too, as they are at a batch."""
+        if self.lr_scaling is None:
+            return self
+        factor = self.lr_scaling.factor(batch_size)
+        groups = tuple(group.with_rate_times(factor) for group in self.groups)
+        rate = getattr(self, "lr") * factor  # noqa: B009 - a field of the subclass
+        return self.model_copy(update={"lr": rate, "groups": groups, "lr_scaling": None})
+
+    @model_validator(mode="after")
+    def _has_what_is_changed(self) -> Self:
+        changed = {
+            "no_decay": self.no_decay != "none" and "weight_decay",
+            "layer_decay": self.layer_decay is not None and "lr",
+            "lr_scaling": self.lr_scaling is not None and "lr",
+        }
+        for field, option in changed.items():
+            if option and option not in type(self).model_fields:
+                raise ValueError(f"{self.name} has no {option}, so {field} has no effect")
+        return self
+
+    @model_validator(mode="after")
+    def _groups_fit(self) -> Self:
+        names = [group.name for group in self.groups]
+        problems = [
+            _moved(("groups", place, *where), problem)
+            for place, group in enumerate(self.groups)
+            for where, problem in self._wrong_in(group, names[:place])
+        ]
+        if problems:
+            raise ValidationError.from_exception_data(type(self).__name__, problems)
+        return self
+
+    def _wrong_in(self, group: ParameterGroupConfig, earlier: list[str]) -> Iterator[_Wrong]:
+        if group.name in earlier:
+            yield ("name",), _custom(f"{group.name!r} is the name of two groups", group.name)
+        known = self.group_options()
+        for option, field in (("lr", "lr_mult"), ("weight_decay", "weight_decay_mult")):
+            if getattr(group, field) is not None and option not in known:
+                text = f"{self.name} has no {option}, so it has no effect"
+                yield (field,), _custom(text, getattr(group, field))
+        for key in group.options.keys() - known:
+            yield ("options", key), _custom(self._unknown(key), group.options[key])
+        given = {key: value for key, value in group.options.items() if key in known}
+        try:
+            self.without_grouping().replace(**given)
+        except ValidationError as error:
+            for item in error.errors(include_url=False):
+                yield ("options", *item["loc"]), cast("dict[str, Any]", item)
+
+    def _unknown(self, key: str) -> str:
+        if key in type(self).model_fields:
+            return f"holds for all groups; give it to the {type(self).__name__}"
+        known = sorted(self.group_options())
+        near = difflib.get_close_matches(key, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"unknown option {key!r}{hint} (known: {', '.join(known)})"
+
+    @classmethod
+    def group_options(cls) -> set[str]:
+        """The optimizer's own options, which may differ from group to group."""
+        return cls.model_fields.keys() - GroupingConfigBase.model_fields.keys() - {"name"}
+
+
+_Wrong: TypeAlias = tuple[tuple[str | int, ...], dict[str, Any]]
+"""Where in a rule something is wrong, and what, as pydantic lists it."""
+
+
+def _nothing_asked() -> dict[str, Any]:
+    fields = GroupingConfigBase.model_fields
+    return {key: field.default for key, field in fields.items() if key != "name"}
+
+
+def _custom(text: str, value: Any) -> dict[str, Any]:
+    error = PydanticCustomError("group", "{text}", {"text": text})
+    return {"type": error, "input": value}
+
+
+def _moved(where: tuple[str | int, ...], item: dict[str, Any]) -> InitErrorDetails:
+    """A problem of pydantic's at another place."""
+    return InitErrorDetails(
+        type=item["type"], loc=where, input=item["input"], ctx=item.get("ctx", {})
+    )

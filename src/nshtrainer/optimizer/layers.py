@@ -1,0 +1,134 @@
+"""How deep in a model a parameter lies: the number of its layer."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.inventory import modules_by_path
+from nshtrainer.optimizer.selection import described, selects
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from nshtrainer.optimizer.inventory import Parameter
+    from nshtrainer.optimizer.selection import Selection
+
+    Numbering: TypeAlias = Callable[[Parameter], int | None]
+
+__all__ = ["layer_numbers"]
+
+
+def layer_numbers(
+    parameters: Sequence[Parameter], layers: Selection | None, root: Module | None
+) -> list[int]:
+    """The number of each parameter's layer, from 0, which is what comes before the first.
+
+    Args:
+        parameters: All parameters, in the order of the model.
+        layers: What the layers are; `None`: the one stack of like modules.
+        root: The model, if it is known; needed to find the stack.
+
+    Raises:
+        OptimizerError: There is no such layer, or not one stack.
+    """
+    number_of = _number_of(layers, root)
+    found = [number_of(parameter) for parameter in parameters]
+    present = sorted({number for number in found if number is not None})
+    _check_all_there(present, layers, parameters)
+    numbers = {number: place for place, number in enumerate(present, start=1)}
+    first = next(place for place, number in enumerate(found) if number is not None)
+
+    def layer(place: int) -> int:
+        number = found[place]
+        if number is not None:
+            return numbers[number]
+        return 0 if _comes_before(parameters[place], place < first) else len(numbers) + 1
+
+    return [layer(place) for place in range(len(parameters))]
+
+
+def _comes_before(parameter: Parameter, stands_before: bool) -> bool:
+    """By what it is, if that says it; else by where it stands in the model."""
+    return "embedding" in parameter.roles or (stands_before and "head" not in parameter.roles)
+
+
+def _check_all_there(
+    present: list[int], layers: Selection | None, parameters: Sequence[Parameter]
+) -> None:
+    listed = layers if isinstance(layers, tuple) else ()
+    missing = [described(layer) for place, layer in enumerate(listed) if place not in present]
+    if not present:
+        missing = [described(layers or "")]
+    if missing:
+        names = ", ".join(repr(parameter.name) for parameter in parameters[:3])
+        raise OptimizerError(
+            f"layer_decay: layers {', '.join(missing)} matches no parameter; the first of the "
+            f"model are {names}"
+        )
+
+
+def _number_of(layers: Selection | None, root: Module | None) -> Numbering:
+    if isinstance(layers, str):
+        return _by_pattern(layers)
+    if layers is not None:
+        return _by_list(layers if isinstance(layers, tuple) else (layers,))
+    if root is None:
+        raise OptimizerError(
+            "layer_decay: to find the layers takes the module; create_optimizer(module), or say "
+            "what they are: layer_decay: {rate: ..., layers: encoder.layers.*}"
+        )
+    return _by_pattern(_the_stack(root))
+
+
+def _by_list(layers: tuple[Selection, ...]) -> Numbering:
+    def number(parameter: Parameter) -> int | None:
+        return next((i for i, layer in enumerate(layers) if selects(layer, parameter)), None)
+
+    return number
+
+
+def _by_pattern(pattern: str) -> Numbering:
+    if pattern.startswith("re:"):
+        regex = re.compile(pattern.removeprefix("re:"))
+    else:
+        before, _, after = pattern.partition("*")
+        regex = re.compile(rf"{_glob(before)}(\d+){_glob(after)}(?:\..*)?", re.DOTALL)
+
+    def number(parameter: Parameter) -> int | None:
+        match = regex.fullmatch(parameter.name)
+        return int(match[1]) if match else None
+
+    return number
+
+
+def _glob(pattern: str) -> str:
+    return fnmatch.translate(pattern)[:-2]
+
+
+def _the_stack(root: Module) -> str:
+    """The pattern of the only outermost stack of two or more modules of one class."""
+    stacks: list[str] = []
+    for path, module in modules_by_path(root).items():
+        is_inside = any(path.startswith(outer.removesuffix("*")) for outer in stacks)
+        if _is_stack(module) and not is_inside:
+            stacks.append(f"{path}.*" if path else "*")
+    if len(stacks) == 1:
+        return stacks[0]
+    found = f"several stacks of layers ({', '.join(stacks)})" if stacks else "no stack of layers"
+    raise OptimizerError(
+        f"layer_decay: the model has {found}; say what its layers are, in a pattern or in a list: "
+        "layer_decay: {rate: ..., layers: encoder.layers.*}"
+    )
+
+
+def _is_stack(module: Module) -> bool:
+    import torch
+
+    if not isinstance(module, (torch.nn.ModuleList, torch.nn.Sequential)):
+        return False
+    kinds = [type(child) for child in module]
+    return len(kinds) > 1 and len(set(kinds)) == 1 and any(True for _ in module.parameters())
