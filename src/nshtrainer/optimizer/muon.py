@@ -107,8 +107,7 @@ def _orthogonal(
     x = matrix.to(torch.float32 if slow else torch.bfloat16, copy=True)
     is_tall = matrix.size(0) > matrix.size(1)
     x = x.T if is_tall else x
-    norm: Tensor = x.norm()  # pyright: ignore[reportUnknownMemberType]
-    x.div_(norm.clamp(min=eps))
+    x.div_(x.norm().clamp(min=eps))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
     for _ in range(steps):
         gram = x @ x.T
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
