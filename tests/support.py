@@ -24,6 +24,7 @@ from nshtrainer.lr_scheduler import (
     lr_scheduler_registry,
 )
 from nshtrainer.metric import MetricConfig
+from nshtrainer.optimizer.grouping import ParameterGroupConfig
 from nshtrainer.optimizer.selection import SelectorConfig
 
 LONGEST = 10**9
@@ -46,7 +47,9 @@ def configs_of(cls: type[BaseModel], longest: int = LONGEST) -> st.SearchStrateg
     What only a rule over several fields refuses is drawn again; a new class needs no entry here.
     """
     fields = {
-        name: _values(field, longest) for name, field in cls.model_fields.items() if name != "name"
+        name: _values(field, longest)
+        for name, field in cls.model_fields.items()
+        if name != "name" or field.is_required()
     }
 
     def build(values: dict[str, Any]) -> Any:
@@ -65,6 +68,8 @@ def configs_of(cls: type[BaseModel], longest: int = LONGEST) -> st.SearchStrateg
 def _values(field: FieldInfo, longest: int) -> st.SearchStrategy[Any]:
     if field.metadata and any(isinstance(rule, Ge | Gt | Le | Lt) for rule in field.metadata):
         return _numbers(field.annotation, field.metadata)
+    if field.metadata and field.annotation is str:
+        return _SOME_TEXT
     return _of_type(field.annotation, longest)
 
 
@@ -102,7 +107,7 @@ def _simple_curves() -> list[Any]:
 
 def _of_annotated(kind: Any, notes: tuple[Any, ...], longest: int) -> st.SearchStrategy[Any]:
     if kind not in {int, float}:
-        return _of_type(kind, longest)
+        return _SOME_TEXT if kind is str else _of_type(kind, longest)
     return _numbers(kind, [rule for note in notes for rule in getattr(note, "metadata", [note])])
 
 
@@ -112,7 +117,19 @@ def _of_tuple(arguments: tuple[Any, ...], longest: int) -> st.SearchStrategy[Any
     return st.tuples(*[_of_type(argument, longest) for argument in arguments])
 
 
+_SOME_TEXT = st.text(min_size=1)
+"""For a text with a rule, which is hardly ever that it be empty."""
+
 _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
+    # Values of options, of which the optimizer around them says what they may be.
+    Any: st.sampled_from([0.5, True, None, (0.9, 0.99)]),
+    ParameterGroupConfig: st.builds(
+        ParameterGroupConfig,
+        name=st.integers(0, LONGEST).map(lambda number: f"group {number}"),
+        select=st.sampled_from(["*.bias", ("head", SelectorConfig(role="norm"))]),
+        options=st.sampled_from([{}, {"lr": 0.5}]),
+        freeze=st.just(False),
+    ),
     # A selector may hold selectors; those inside of it are leaves here.
     SelectorConfig: st.builds(
         SelectorConfig, name=st.sampled_from(["*.bias", "re:h.*"]), ndim=st.integers(0, 4)

@@ -162,6 +162,30 @@ def test_a_resumed_run_equals_the_uninterrupted_one(cls: Config):
 
 
 @every_optimizer
+def test_with_groups_a_resumed_run_equals_the_uninterrupted_one(cls: Config):
+    first = next(name for name, _ in make_model(cls).named_parameters())
+    rule = {"name": "first", "select": first, "lr_mult": 0.5}
+    if cls.needs_one_group:
+        rule["select"] = "*"
+    config = cls.model_validate({"lr": 0.01, "groups": [rule]})
+    model = make_model(cls)
+    optimizer = config.create_optimizer(model)
+    train(model, optimizer, 3)
+    saved = saved_and_loaded({"model": model.state_dict(), "optimizer": optimizer.state_dict()})
+    train(model, optimizer, 3)
+
+    resumed = make_model(cls, seed=1)
+    again = config.create_optimizer(resumed)
+    resumed.load_state_dict(saved["model"])
+    again.load_state_dict(saved["optimizer"])
+    train(resumed, again, 3)
+    assert all(map(torch.equal, values(resumed), values(model)))
+    rates = {group["name"]: group["lr"] for group in again.param_groups}
+    assert rates["first"] == 0.005
+    assert rates.get("default", 0.01) == 0.01
+
+
+@every_optimizer
 @pytest.mark.parametrize("form", ["module", "parameters", "named", "list", "groups"])
 def test_it_takes_what_torch_takes_and_a_module(cls: Config, form: str):
     model = make_model(cls)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeAlias, cast
@@ -10,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias, cast
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     StringConstraints,
     ValidationError,
@@ -62,6 +62,8 @@ class ParameterGroupConfig(Config):
     'head'
     """
 
+    model_config = ConfigDict(defer_build=True)
+
     name: GroupName
     """The name of the group, for monitors, tables and schedules."""
 
@@ -89,9 +91,7 @@ class ParameterGroupConfig(Config):
     def _says_one_thing(self) -> Self:
         for key in ("lr", "weight_decay"):
             if key in self.options and getattr(self, f"{key}_mult") is not None:
-                raise ValueError(
-                    f"options.{key} and {key}_mult say the same; leave one of them out"
-                )
+                raise ValueError(f"options.{key} and {key}_mult are both given; leave one out")
         if self.freeze and (self.options or {self.lr_mult, self.weight_decay_mult} != {None}):
             raise ValueError("what is frozen has no use for other options; leave them out")
         return self
@@ -136,6 +136,8 @@ class LayerDecayConfig(Config):
     0.75
     """
 
+    model_config = ConfigDict(defer_build=True)
+
     rate: _Decay
     """Factor on the rate from a layer to the one before, in (0, 1]."""
 
@@ -164,6 +166,8 @@ class BatchScalingConfig(Config):
     >>> BatchScalingConfig(base_batch_size=256, rule="sqrt").factor(1024)
     2.0
     """
+
+    model_config = ConfigDict(defer_build=True)
 
     base_batch_size: PositiveInt
     """The batch for which the rates are meant as they are written."""
@@ -220,7 +224,13 @@ class GroupingConfigBase(OptimizerConfigBase):
         return self.model_copy(update={"lr": rate, "groups": groups, "lr_scaling": None})
 
     @model_validator(mode="after")
-    def _has_what_is_changed(self) -> Self:
+    def _grouping_fits(self) -> Self:
+        if self.groups or self.no_decay != "none" or self.layer_decay or self.lr_scaling:
+            self._check_what_is_changed()
+            self._check_groups()
+        return self
+
+    def _check_what_is_changed(self) -> None:
         changed = {
             "no_decay": self.no_decay != "none" and "weight_decay",
             "layer_decay": self.layer_decay is not None and "lr",
@@ -229,10 +239,8 @@ class GroupingConfigBase(OptimizerConfigBase):
         for field, option in changed.items():
             if option and option not in type(self).model_fields:
                 raise ValueError(f"{self.name} has no {option}, so {field} has no effect")
-        return self
 
-    @model_validator(mode="after")
-    def _groups_fit(self) -> Self:
+    def _check_groups(self) -> None:
         names = [group.name for group in self.groups]
         problems = [
             _moved(("groups", place, *where), problem)
@@ -241,7 +249,6 @@ class GroupingConfigBase(OptimizerConfigBase):
         ]
         if problems:
             raise ValidationError.from_exception_data(type(self).__name__, problems)
-        return self
 
     def _wrong_in(self, group: ParameterGroupConfig, earlier: list[str]) -> Iterator[_Wrong]:
         if group.name in earlier:
@@ -251,7 +258,7 @@ class GroupingConfigBase(OptimizerConfigBase):
             if getattr(group, field) is not None and option not in known:
                 text = f"{self.name} has no {option}, so it has no effect"
                 yield (field,), _custom(text, getattr(group, field))
-        for key in group.options.keys() - known:
+        for key in [key for key in group.options if key not in known]:
             yield ("options", key), _custom(self._unknown(key), group.options[key])
         given = {key: value for key, value in group.options.items() if key in known}
         try:
@@ -261,12 +268,11 @@ class GroupingConfigBase(OptimizerConfigBase):
                 yield ("options", *item["loc"]), cast("dict[str, Any]", item)
 
     def _unknown(self, key: str) -> str:
+        from nshtrainer.text.problems import unknown
+
         if key in type(self).model_fields:
             return f"holds for all groups; give it to the {type(self).__name__}"
-        known = sorted(self.group_options())
-        near = difflib.get_close_matches(key, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"unknown option {key!r}{hint} (known: {', '.join(known)})"
+        return unknown("option", key, sorted(self.group_options()))
 
     @classmethod
     def group_options(cls) -> set[str]:

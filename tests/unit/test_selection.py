@@ -1,0 +1,125 @@
+"""Selectors: what they match, how they are written, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from tests.models import Transformer
+
+from nshtrainer import Config
+from nshtrainer.configs import Selection, SelectorConfig
+from nshtrainer.exceptions import ConfigError
+from nshtrainer.optimizer.inventory import inventory
+from nshtrainer.optimizer.selection import described, needs_modules, selects
+
+
+class Selecting(Config):
+    select: Selection
+
+
+def selection(text: str) -> Any:
+    return Selecting.from_yaml(f"select: {text}").select
+
+
+def names(text: str, model: Any = None) -> list[str]:
+    parameters = inventory(model or Transformer(depth=2))
+    return [p.name for p in parameters if selects(selection(text), p)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("lm_head.bias", ["lm_head.bias"]),
+        ("lm_head", ["lm_head.weight", "lm_head.bias"]),
+        ("lm_*.bias", ["lm_head.bias"]),
+        ("blocks.?.qkv.bias", ["blocks.0.qkv.bias", "blocks.1.qkv.bias"]),
+        ("'blocks.[1-9].out'", ["blocks.1.out.weight", "blocks.1.out.bias"]),
+        ("head", []),
+        ("bias", []),
+        ("norm", ["norm.weight", "norm.bias"]),
+        (r"'re:blocks\.\d\.out\.bias'", ["blocks.0.out.bias", "blocks.1.out.bias"]),
+        ("'re:lm_head'", []),
+        ("{name: [pos_embed, scale]}", ["pos_embed", "scale"]),
+        ("{module: Embedding}", ["embed.weight"]),
+        ("{module: Transformer}", ["pos_embed", "scale"]),
+        ("{ndim: 0}", ["scale"]),
+        ("{ndim: [0, 3]}", ["pos_embed", "scale"]),
+        ("{role: head}", ["lm_head.weight", "lm_head.bias"]),
+        ("{role: [head, embedding], ndim: 2}", ["embed.weight", "lm_head.weight"]),
+        ("{role: head, none_of: {role: bias}}", ["lm_head.weight"]),
+        ("{role: head, none_of: ['*.bias', '*.weight']}", []),
+        ("{any_of: [scale, {role: embedding}]}", ["pos_embed", "scale", "embed.weight"]),
+        ("{all_of: [lm_head, {ndim: 1}]}", ["lm_head.bias"]),
+        ("[scale, {name: lm_head, ndim: 1}]", ["scale", "lm_head.bias"]),
+    ],
+)
+def test_a_selection_matches(text: str, expected: list[str]):
+    assert names(text) == expected
+
+
+def test_all_parameters_match_a_star():
+    assert names("'*'") == [name for name, _ in Transformer(depth=2).named_parameters()]
+
+
+def test_subclasses_count_by_the_name_of_their_base():
+    assert names("{module: Module}") == names("'*'")
+
+
+def test_a_tied_weight_matches_by_any_of_its_names():
+    tied = Transformer(depth=1, tied=True)
+    assert names("lm_head", tied) == names("embed", tied) == ["embed.weight"]
+    assert names("{role: head}", tied) == ["embed.weight"]
+
+
+@pytest.mark.parametrize(
+    ("text", "needed"),
+    [
+        ("'*.bias'", False),
+        ("['*.bias', {ndim: 2}]", False),
+        ("{role: norm}", True),
+        ("{module: Linear}", True),
+        ("{ndim: 1, none_of: [a, {any_of: {role: norm}}]}", True),
+        ("[a, {all_of: [b, {module: Linear}]}]", True),
+    ],
+)
+def test_it_is_known_whether_modules_are_needed(text: str, needed: bool):
+    assert needs_modules(selection(text)) is needed
+
+
+@pytest.mark.parametrize(
+    "text", ["head.*", "[head, {role: norm}]", "{ndim: 2, none_of: {role: [head, embedding]}}"]
+)
+def test_it_is_written_as_compactly_as_it_was(text: str):
+    config = Selecting(select=selection(text))
+    assert Selecting.from_yaml(config.to_yaml()) == config
+    assert "null" not in config.to_yaml()
+    assert hash(config) == hash(Selecting.from_yaml(config.to_yaml()))
+    assert described(config.select).replace("'", "") == text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", "selects nothing; give one of name, module, ndim, role, any_of"),
+        ("''", "an empty pattern matches nothing; write '\\*'"),
+        ("'re:('", "'re:\\(' is no regular expression: missing \\)"),
+        ("{role: nrom}", "select.role: must be 'bias', 'norm', .* 'scalar' or a list"),
+        ("{rol: norm}", "unknown key 'rol'; did you mean 'role'"),
+        ("{module: torch.nn.Linear}", "select.module: must be text like the pattern"),
+        ("{ndim: -1}", "select.ndim: must be >= 0"),
+        ("[]", "must have 1 item"),
+        ("3", "select: must be text or a mapping or a list"),
+    ],
+)
+def test_what_selects_nothing_is_refused_with_its_place(text: str, message: str):
+    with pytest.raises(ConfigError, match=message):
+        selection(text)
+
+
+def test_in_python_a_selector_is_a_value_like_any_other():
+    one = SelectorConfig(role=("bias", "norm"))
+    assert one == SelectorConfig.model_validate({"role": ["bias", "norm"]})
+    with pytest.raises(ValidationError, match="frozen"):
+        one.role = "bias"  # type: ignore[misc]
