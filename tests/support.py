@@ -24,8 +24,11 @@ from nshtrainer.lr_scheduler import (
     lr_scheduler_registry,
 )
 from nshtrainer.metric import MetricConfig
+from nshtrainer.optimizer import OptimizerConfigBase, optimizer_registry
 from nshtrainer.optimizer.grouping import ParameterGroupConfig
+from nshtrainer.optimizer.routing import RouteConfig
 from nshtrainer.optimizer.selection import SelectorConfig
+from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase
 
 LONGEST = 10**9
 
@@ -94,7 +97,17 @@ def _of_class(kind: Any, longest: int) -> st.SearchStrategy[Any]:
     if kind is LRSchedulerConfigBase:
         # Drawn in two steps: Hypothesis prints its strategies, and all classes at once are long.
         return st.sampled_from(_simple_curves()).flatmap(lambda cls: configs_of(cls, longest))
+    if kind is OptimizerConfigBase:
+        return st.sampled_from(_simple_optimizers()).flatmap(lambda cls: configs_of(cls, longest))
     return configs_of(kind, longest)
+
+
+def _simple_optimizers() -> list[Any]:
+    """The optimizers that can work beside others."""
+    optimizers = [
+        cls for cls in optimizer_registry.values() if issubclass(cls, TorchOptimizerConfigBase)
+    ]
+    return [cls for cls in optimizers if not cls.needs_closure]
 
 
 def _simple_curves() -> list[Any]:
@@ -129,6 +142,12 @@ _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
         select=st.sampled_from(["*.bias", ("head", SelectorConfig(role="norm"))]),
         options=st.sampled_from([{}, {"lr": 0.5}]),
         freeze=st.just(False),
+    ),
+    RouteConfig: st.builds(
+        RouteConfig,
+        name=st.integers(0, LONGEST).map(lambda number: f"route_{number}"),
+        select=st.sampled_from(["*.bias", ("head", SelectorConfig(role="norm"))]),
+        optimizer=st.sampled_from(["sgd", "adamw"]),
     ),
     # A selector may hold selectors; those inside of it are leaves here.
     SelectorConfig: st.builds(

@@ -209,7 +209,7 @@ def test_an_optimizer_of_your_own_gets_what_torch_takes(named: bool):
         (
             [route("blocks", "block.*.linear")],
             r"route 'blocks': select 'block\.\*\.linear' matches no parameter; the nearest are "
-            r"'blocks.0.linear.weight'",
+            r".*'blocks\.0\.linear\.bias'",
         ),
         (
             [route("all", "*"), route("head", ["head", SelectorConfig(role="head")])],
@@ -278,7 +278,7 @@ def test_what_an_optimizer_cannot_take_is_said_with_its_route():
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"routes": ()}, "routes"),
+        ({"routes": ()}, "there is no route"),
         ({"routes": (route(), route())}, "'one' is the name of two routes"),
         ({"routes": (route("default"),)}, "'default' is the name of two routes"),
     ],
@@ -321,9 +321,10 @@ def test_in_a_file_what_is_wrong_has_its_place():
     )
     with pytest.raises(ConfigError) as caught:
         MyConfig.from_yaml(text)
-    lines = str(caught.value).splitlines()
-    assert any(":4:" in line and "optimizer.routes[0]" in line for line in lines)
-    assert any(":5:" in line and "must be >= 0 (got -1)" in line for line in lines)
+    role, closure, rate = str(caught.value).splitlines()
+    assert role.startswith("<yaml>:4:34: optimizer.routes.0.select.role: must be 'bias', ")
+    assert closure.startswith("<yaml>:4:56: optimizer.routes.0.optimizer: lbfgs computes the loss")
+    assert rate == "<yaml>:5:62: optimizer.routes.1.optimizer.lr: must be >= 0 (got -1)"
 
 
 # -- Muon with AdamW -------------------------------------------------------------------------------

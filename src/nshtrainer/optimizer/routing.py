@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, StringConstraints, model_validator
 from typing_extensions import Self, final
 
 from nshtrainer.config import Config
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RouteConfig", "RoutedOptimizerConfig", "RoutingConfigBase"]
 
-RouteName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[^/\s]+$")]
-"""The name of a route: no space and no slash, which comes before the name of a group."""
+RouteName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")]
+"""The name of a route: letters, digits, `_`, `.` and `-`; the name of a group follows a slash."""
 
 
 def _routable(config: OptimizerConfigBase) -> OptimizerConfigBase:
@@ -128,6 +128,29 @@ class RoutingConfigBase(OptimizerConfigBase):
         route_of = {p: name for name, mine in self._taken(parameters).items() for p in mine}
         return {p.name: route_of[p] for p in parameters if p in route_of}
 
+    def describe(self, params: Params, /) -> str:
+        """The routing in a line for each route, for people: sizes, and the first names.
+
+        >>> from torch import nn
+        >>> route = RouteConfig(name="out", select="2", optimizer="adagrad")
+        >>> config = RoutedOptimizerConfig(routes=[route], default="adamw")
+        >>> print(config.describe(nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1))))
+        out (adagrad): 2 tensors, 5 parameters: '2.weight', '2.bias'
+        default (adamw): 2 tensors, 12 parameters: '0.weight', '0.bias'
+
+        Args:
+            params: As for `create_optimizer`.
+        """
+        _, parameters = _read(params, self.all_routes())
+        taken = self._taken(parameters)
+        return "\n".join(
+            f"{route.name} ({route.optimizer.name}): {len(mine)} tensors, "
+            f"{sum(p.tensor.numel() for p in mine):,} parameters: "
+            f"{listed((p.name for p in mine), most=3)}"
+            for route in self.all_routes()
+            if (mine := taken[route.name])
+        )
+
     def _taken(self, parameters: Sequence[Parameter]) -> dict[str, list[Parameter]]:
         """The parameters of each route: the first that selects one takes it."""
         routes = self.all_routes()
@@ -165,16 +188,22 @@ def _read(
                 f"route {route.name!r}: select {described(route.select)} looks at modules, which "
                 "only the model has; give the module: create_optimizer(module)"
             )
-    return None, tuple(inventory(cast("Any", params)))
+    try:
+        return None, tuple(inventory(cast("Any", params)))
+    except OptimizerError as error:
+        raise OptimizerError(
+            f"routes tell parameters by their names: {error}; give the module: "
+            "create_optimizer(module)"
+        ) from error
 
 
 def _create(route: RouteConfig, part: Part, run: Run | None) -> Optimizer:
     config = route.optimizer
-    if isinstance(config, GroupingConfigBase) and config.lr_scaling is not None:
-        config = config.at_batch(batch_size_of(run, part.model))
     # Ours can tell names and modules; a method of a user's takes what torch takes.
     ours = type(config).create_optimizer.__module__.partition(".")[0] == __name__.partition(".")[0]
     try:
+        if isinstance(config, GroupingConfigBase) and config.lr_scaling is not None:
+            config = config.at_batch(batch_size_of(run, part.model))
         return config.create_optimizer(part if ours else _for_torch(part))
     except OptimizerError as error:
         raise OptimizerError(f"route {route.name!r}: {error}") from error
@@ -242,7 +271,7 @@ class RoutedOptimizerConfig(RoutingConfigBase):
 
     name: Literal["routed"] = "routed"
 
-    routes: Annotated[tuple[RouteConfig, ...], Field(min_length=1)]
+    routes: tuple[RouteConfig, ...]
     """The routes, of which the first that selects a parameter takes it."""
 
     default: Routable | None = None
@@ -250,7 +279,9 @@ class RoutedOptimizerConfig(RoutingConfigBase):
     error."""
 
     @model_validator(mode="after")
-    def _names_are_unique(self) -> Self:
+    def _routes_have_names_of_their_own(self) -> Self:
+        if not self.routes:
+            raise ValueError("there is no route; write at least one, or the optimizer alone")
         names = [route.name for route in self.all_routes()]
         for name in names:
             if names.count(name) > 1:
