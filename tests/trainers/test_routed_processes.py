@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.multiprocessing as mp
-from tests.trainers.processes import (
-    CONFIG,
-    STEPS,
-    load,
-    make_model,
-    save,
-    train,
-    values,
-    work,
-)
-from torch import nn
+from tests.trainers.processes import FIRST, SECOND, Run, make_model, values, work
+from torch import Tensor
 
 pytestmark = [
     pytest.mark.slow,
@@ -27,23 +17,23 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:torch.distributed is disabled, unavailable or uninitialized"),
 ]
 
-CLOSE = {"rtol": 1e-4, "atol": 1e-5}
-"""Sums over two processes are rounded otherwise; Muon's iterations in bfloat16 magnify it."""
+CLOSE = {"rtol": 1e-5, "atol": 1e-6}
+"""Sums over two processes are rounded otherwise."""
 
 
-def trained(steps: int) -> tuple[nn.Module, torch.optim.Optimizer]:
-    model = make_model()
-    optimizer = CONFIG.create_optimizer(model)
-    train(model, optimizer, range(steps))
-    return model, optimizer
+def trained(*steps: range) -> dict[str, Tensor]:
+    run = Run.of(make_model())
+    for some in steps:
+        run.train(some)
+    return values(run.model)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("processes")
-    save(*trained(STEPS), folder / "by_one")
+    Run.of(make_model()).train(FIRST).save(folder / "by_one")
     mp.spawn(work, (2, folder), nprocs=2)
-    yield folder
+    return folder
 
 
 def result(folder: Path, name: str) -> Any:
@@ -57,12 +47,12 @@ def assert_close(one: Any, other: Any) -> None:
 
 
 def test_under_ddp_it_does_what_one_process_does(folder: Path) -> None:
-    assert_close(result(folder, "ddp"), values(trained(STEPS)[0]))
+    assert_close(result(folder, "ddp"), trained(FIRST))
 
 
 def test_under_fsdp2_it_does_what_one_process_does(folder: Path) -> None:
-    assert_close(result(folder, "fsdp"), values(trained(STEPS)[0]))
-    assert_close(result(folder, "fsdp_longer"), values(trained(2 * STEPS)[0]))
+    assert_close(result(folder, "fsdp"), trained(FIRST))
+    assert_close(result(folder, "fsdp_longer"), trained(FIRST, SECOND))
 
 
 def test_a_run_resumed_under_fsdp2_equals_the_uninterrupted_one(folder: Path) -> None:
@@ -71,15 +61,13 @@ def test_a_run_resumed_under_fsdp2_equals_the_uninterrupted_one(folder: Path) ->
 
 
 def test_what_one_process_saved_two_go_on_with(folder: Path) -> None:
-    assert_close(result(folder, "by_one_resumed"), values(trained(2 * STEPS)[0]))
+    assert_close(result(folder, "by_one_resumed"), trained(FIRST, SECOND))
 
 
 def test_what_two_processes_saved_one_goes_on_with(folder: Path) -> None:
-    model = make_model()
-    optimizer = CONFIG.create_optimizer(model)
-    load(model, optimizer, folder / "by_two")
-    parts = optimizer.routes.values()
+    run = Run.of(make_model()).load(folder / "by_two")
+    parts = run.optimizer.routes.values()  # type: ignore[attr-defined]
     shared = [group for part in parts for group in part.param_groups]
-    assert all(ours is theirs for ours, theirs in zip(optimizer.param_groups, shared, strict=True))
-    train(model, optimizer, range(STEPS, 2 * STEPS))
-    assert_close(values(model), result(folder, "fsdp_longer"))
+    groups = run.optimizer.param_groups
+    assert all(ours is theirs for ours, theirs in zip(groups, shared, strict=True))
+    assert_close(values(run.train(SECOND).model), result(folder, "fsdp_longer"))
