@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from nshtrainer.optimizer.native.curvature import *
     from nshtrainer.optimizer.native.sgd import *
     from nshtrainer.optimizer.selection import *
+    from nshtrainer.optimizer.width import *
     from nshtrainer.trainer_config import *
 
 _MODULES = (
@@ -52,6 +53,7 @@ _MODULES = (
     "nshtrainer.optimizer.native.curvature",
     "nshtrainer.optimizer.grouping",
     "nshtrainer.optimizer.selection",
+    "nshtrainer.optimizer.width",
     "nshtrainer.lr_scheduler.base",
     "nshtrainer.lr_scheduler.schedules.base",
     "nshtrainer.lr_scheduler.schedules.warmup_cosine",
