@@ -19,10 +19,15 @@ from ruamel.yaml import YAML
 
 from nshtrainer import RunLength
 from nshtrainer.configs import (
+    AdamWConfig,
+    GroupingConfigBase,
     LinearWarmupCosineDecayLRSchedulerConfig,
+    ParameterGroupConfig,
+    SelectorConfig,
     lr_scheduler_registry,
     optimizer_registry,
 )
+from nshtrainer.tagged import Tagged
 
 ROOT = Path(__file__).resolve().parents[1]
 BAD_INPUT = ROOT / "tests" / "unit" / "bad_input.yaml"
@@ -84,14 +89,15 @@ def needs(cls: Any) -> str:
     return ", ".join(what for what, true in wanted.items() if true)
 
 
-def fields(cls: Any) -> str:
-    """The fields of a config, with defaults and descriptions."""
+def fields(cls: Any, only: Any = None) -> str:
+    """The fields of a config, or those that a base of it has, with defaults and descriptions."""
+    shown = (only or cls).model_fields.keys() - ({"name"} if issubclass(cls, Tagged) else set())
     rows = (
         [f"`{name}`", default(field), described(prop)]
         for (name, field), prop in zip(
             cls.model_fields.items(), cls.json_schema()["properties"].values(), strict=True
         )
-        if name != "name"
+        if name in shown
     )
     return table(["Field", "Default", "Meaning"], rows)
 
@@ -100,10 +106,9 @@ def default(field: Any) -> str:
     """The default of a field, as a file has it."""
     if field.is_required():
         return "required"
-    words = {None: "null", True: "true", False: "false"}
-    value = field.default
-    plain = value is None or isinstance(value, bool)
-    return f"`{words[value] if plain else value}`"
+    words = {"None": "null", "True": "true", "False": "false", "()": "[]"}
+    value = str(field.get_default(call_default_factory=True))
+    return f"`{words.get(value, value)}`"
 
 
 def described(prop: dict[str, Any]) -> str:
@@ -220,6 +225,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "optimizers": lambda: components(optimizer_registry),
     "schedules": lambda: components(lr_scheduler_registry),
     "implementations": implementations,
+    "fields of grouping": lambda: fields(AdamWConfig, only=GroupingConfigBase),
+    "fields of a rule": lambda: fields(ParameterGroupConfig),
+    "fields of a selector": lambda: fields(SelectorConfig),
     "fields of linear_warmup_cosine_decay": lambda: fields(
         lr_scheduler_registry["linear_warmup_cosine_decay"]
     ),

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from nshtrainer.optimizer.native.sgd import *
     from nshtrainer.optimizer.routing import *
     from nshtrainer.optimizer.selection import *
+    from nshtrainer.optimizer.width import *
     from nshtrainer.trainer_config import *
 
 _MODULES = (
@@ -54,6 +55,7 @@ _MODULES = (
     "nshtrainer.optimizer.native.curvature",
     "nshtrainer.optimizer.grouping",
     "nshtrainer.optimizer.selection",
+    "nshtrainer.optimizer.width",
     "nshtrainer.optimizer.routing",
     "nshtrainer.optimizer.muon_with_adamw",
     "nshtrainer.lr_scheduler.base",

@@ -156,7 +156,9 @@ def test_a_resumed_run_equals_the_uninterrupted_one(make: Any, tmp_path: Path) -
     (optimizer,) = again.optimizers
     theirs = [group for part in optimizer.routes.values() for group in part.param_groups]
     assert all(ours is group for ours, group in zip(optimizer.param_groups, theirs, strict=True))
-    assert optimizer.state_dict()["param_groups"] == whole.optimizers[0].state_dict()["param_groups"]
+    assert (
+        optimizer.state_dict()["param_groups"] == whole.optimizers[0].state_dict()["param_groups"]
+    )
 
 
 def test_it_works_in_bfloat16_mixed_precision() -> None:
@@ -201,7 +203,9 @@ def test_parameters_that_are_unfrozen_late_go_to_the_default_route() -> None:
 
 def test_there_is_no_one_rate_for_a_finder_and_that_is_said() -> None:
     model = Model({"optimizer": PRESET})
-    text = r"MuonWithAdamWConfig has a rate for each route \(muon, adamw\).*set them in their routes"
+    text = (
+        r"MuonWithAdamWConfig has a rate for each route \(muon, adamw\).*set them in their routes"
+    )
     with pytest.raises(AttributeError, match=text):
         model.lr  # noqa: B018 - the lookup is the test
     with pytest.raises(AttributeError, match="has a rate for each route"):

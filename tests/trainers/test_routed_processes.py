@@ -14,7 +14,9 @@ from torch import Tensor
 pytestmark = [
     pytest.mark.slow,
     # torch 2.13 says so itself when one process saves or loads alone.
-    pytest.mark.filterwarnings("ignore:torch.distributed is disabled, unavailable or uninitialized"),
+    pytest.mark.filterwarnings(
+        "ignore:torch.distributed is disabled, unavailable or uninitialized"
+    ),
 ]
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}

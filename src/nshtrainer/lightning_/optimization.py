@@ -73,7 +73,7 @@ def _rate_holder(hparams: Config) -> tuple[str, Config]:
     for name, config in found.items():
         if isinstance(config, RoutingConfigBase):
             routes = ", ".join(route.name for route in config.all_routes())
-            raise AttributeError(
+            raise AttributeError(  # noqa: TRY004 - what `hasattr` understands
                 f"{type(config).__name__} has a rate for each route ({routes}), and none that a "
                 f"finder could set for all; set them in their routes, under {name!r}"
             )

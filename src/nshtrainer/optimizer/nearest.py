@@ -17,16 +17,23 @@ def nearest(selection: Selection, parameters: Sequence[Parameter]) -> str:
     """What a model has that is most like a selection that matches nothing in it, for a message."""
     names = [name for parameter in parameters for name in parameter.names]
     types = {name for parameter in parameters for p in parameter.places for name in p.types}
-    wanted = list(_texts(selection))
+    known = dict.fromkeys([*(path for name in names for path in _paths(name)), *types])
     near = [
         match
-        for text in wanted
-        for match in difflib.get_close_matches(text.strip("*."), [*names, *types], n=3)
+        for text in _texts(selection)
+        for match in difflib.get_close_matches(text.strip("*."), known, n=3)
     ]
     if near:
         return f"the nearest are {listed(dict.fromkeys(near))}"
     roles = sorted({role for parameter in parameters for role in parameter.roles})
     return f"the model has {listed(names)}, with the roles {', '.join(roles) or 'unknown'}"
+
+
+def _paths(name: str) -> Iterator[str]:
+    """A name, and those of the modules around it."""
+    while name:
+        yield name
+        name = name.rpartition(".")[0]
 
 
 def _texts(selection: Any) -> Iterator[str]:
@@ -47,6 +54,6 @@ def listed(names: Iterable[str], most: int = 5) -> str:
     >>> listed(["a", "b", "c"], most=2)
     "'a', 'b' and 1 more"
     """
-    listed = list(names)
-    more = f" and {len(listed) - most} more" if len(listed) > most else ""
-    return ", ".join(map(repr, listed[:most])) + more
+    known = list(names)
+    more = f" and {len(known) - most} more" if len(known) > most else ""
+    return ", ".join(map(repr, known[:most])) + more
