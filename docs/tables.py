@@ -27,6 +27,7 @@ from nshtrainer.configs import (
     lr_scheduler_registry,
     optimizer_registry,
 )
+from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase
 from nshtrainer.tagged import Tagged
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,6 +66,7 @@ def implementations() -> str:
     rows = (
         [f"`{name}`", f"{cls.model_fields['lr'].default:g}", fused_types(cls), needs(cls)]
         for name, cls in ours(optimizer_registry)
+        if issubclass(cls, TorchOptimizerConfigBase)
     )
     return table(["Optimizer", "Default `lr`", "Fused by itself for", "Needs"], rows)
 

@@ -135,8 +135,8 @@ class RoutingConfigBase(OptimizerConfigBase):
         >>> route = RouteConfig(name="out", select="2", optimizer="adagrad")
         >>> config = RoutedOptimizerConfig(routes=[route], default="adamw")
         >>> print(config.describe(nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1))))
-        out (adagrad): 2 tensors, 5 parameters: '2.weight', '2.bias'
-        default (adamw): 2 tensors, 12 parameters: '0.weight', '0.bias'
+        out (adagrad): 5 parameters in 2 tensors: '2.weight', '2.bias'
+        default (adamw): 12 parameters in 2 tensors: '0.weight', '0.bias'
 
         Args:
             params: As for `create_optimizer`.
@@ -144,9 +144,9 @@ class RoutingConfigBase(OptimizerConfigBase):
         _, parameters = _read(params, self.all_routes())
         taken = self._taken(parameters)
         return "\n".join(
-            f"{route.name} ({route.optimizer.name}): {len(mine)} tensors, "
-            f"{sum(p.tensor.numel() for p in mine):,} parameters: "
-            f"{listed((p.name for p in mine), most=3)}"
+            f"{route.name} ({route.optimizer.name}): "
+            f"{sum(p.tensor.numel() for p in mine):,} parameters in {len(mine)} tensors: "
+            f"{listed((p.name for p in mine), most=2)}"
             for route in self.all_routes()
             if (mine := taken[route.name])
         )
