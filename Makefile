@@ -40,6 +40,7 @@ check: $(VENV)/.dev ## Lint, formatting, types, and which module may import whic
 format: $(VENV)/.dev ## Format the code, repair what can be, renew the generated parts of the pages
 	$(BIN)/ruff check --fix-only --show-fixes
 	$(BIN)/ruff format
+	$(BIN)/python tools/package_optimizers/generate.py
 	$(BIN)/python docs/tables.py
 
 bench: $(VENV)/.dev ## Measure every claim about speed
@@ -73,7 +74,7 @@ $(PEERS)/.ready: pyproject.toml constraints.txt constraints-peers.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(PEERS)
 	@$(INSTALL) --upgrade pip
 	@$(INSTALL) torch
-	@$(INSTALL) -c constraints-peers.txt -e . --group test optax pytorch_optimizer transformers
+	@$(INSTALL) -c constraints-peers.txt -e . --group test optax transformers
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.run

@@ -26,8 +26,11 @@ from nshtrainer.lr_scheduler import (
 )
 from nshtrainer.lr_scheduler.several import MotionConfig
 from nshtrainer.metric import MetricConfig
+from nshtrainer.optimizer import OptimizerConfigBase, optimizer_registry
 from nshtrainer.optimizer.grouping import ParameterGroupConfig
+from nshtrainer.optimizer.routing import RouteConfig
 from nshtrainer.optimizer.selection import SelectorConfig
+from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase
 from nshtrainer.types import NonNegativeInt
 
 LONGEST = 10**9
@@ -119,7 +122,17 @@ def _of_class(kind: Any, longest: int) -> st.SearchStrategy[Any]:
         return st.sampled_from(["factor", "value"]).flatmap(
             lambda form: curves.map(lambda curve: MotionConfig(**{form: curve}))
         )
+    if kind is OptimizerConfigBase:
+        return st.sampled_from(_simple_optimizers()).flatmap(lambda cls: configs_of(cls, longest))
     return configs_of(kind, longest)
+
+
+def _simple_optimizers() -> list[Any]:
+    """The optimizers that can work beside others."""
+    optimizers = [
+        cls for cls in optimizer_registry.values() if issubclass(cls, TorchOptimizerConfigBase)
+    ]
+    return [cls for cls in optimizers if "native" in cls.__module__ and not cls.needs_closure]
 
 
 def _simple_curves() -> list[Any]:
@@ -166,6 +179,12 @@ _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
         select=st.sampled_from(["*.bias", ("head", SelectorConfig(role="norm"))]),
         options=st.sampled_from([{}, {"lr": 0.5}]),
         freeze=st.just(False),
+    ),
+    RouteConfig: st.builds(
+        RouteConfig,
+        name=st.integers(0, LONGEST).map(lambda number: f"route_{number}"),
+        select=st.sampled_from(["*.bias", ("head", SelectorConfig(role="norm"))]),
+        optimizer=st.sampled_from(["sgd", "adamw"]),
     ),
     # A selector may hold selectors; those inside of it are leaves here.
     SelectorConfig: st.builds(

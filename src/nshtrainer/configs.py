@@ -38,13 +38,16 @@ if TYPE_CHECKING:
     from nshtrainer.metric import *
     from nshtrainer.optimizer.base import *
     from nshtrainer.optimizer.grouping import *
+    from nshtrainer.optimizer.muon_with_adamw import *
     from nshtrainer.optimizer.native.adam import *
     from nshtrainer.optimizer.native.adaptive import *
     from nshtrainer.optimizer.native.curvature import *
     from nshtrainer.optimizer.native.sgd import *
     from nshtrainer.optimizer.packages.pytorch_optimizer import *
     from nshtrainer.optimizer.packages.schedulefree import *
+    from nshtrainer.optimizer.routing import *
     from nshtrainer.optimizer.selection import *
+    from nshtrainer.optimizer.width import *
     from nshtrainer.trainer_config import *
 
 _MODULES = (
@@ -59,6 +62,9 @@ _MODULES = (
     "nshtrainer.optimizer.packages",
     "nshtrainer.optimizer.grouping",
     "nshtrainer.optimizer.selection",
+    "nshtrainer.optimizer.width",
+    "nshtrainer.optimizer.routing",
+    "nshtrainer.optimizer.muon_with_adamw",
     "nshtrainer.lr_scheduler.base",
     "nshtrainer.lr_scheduler.schedules.base",
     "nshtrainer.lr_scheduler.schedules.warmup_cosine",

@@ -20,7 +20,6 @@ from typing import (
     ClassVar,
     Generic,
     Literal,
-    NamedTuple,
     cast,
     get_args,
     get_origin,
@@ -36,6 +35,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 from typing_extensions import LiteralString, TypeVar, overload
 
 from nshtrainer.exceptions import RegistryError
+from nshtrainer.index import Listed, read_index
 from nshtrainer.tagged import Tagged
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         self.kind = kind
         self.entry_point_group = entry_point_group
         self._modules = modules
-        self._index_module = index
+        self._index = index
         self._classes: dict[str, type[T]] = {}
         base.__registry__ = self
 
@@ -162,17 +162,12 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         if old is not None:
             return None if _same_source(old, cls) else _where(old)
         listed = None if cls.__module__ in self._modules else self._listed.get(name)
-        return f"{listed.module}.{listed.cls}" if listed else None
+        return str(listed) if listed else None
 
     @cached_property
-    def _listed(self) -> dict[str, _Listed]:
+    def _listed(self) -> dict[str, Listed]:
         """The members in the index, by name, imported or not."""
-        index = import_module(self._index_module).INDEX if self._index_module else {}
-        return {
-            name: _Listed(module, cls, summary)
-            for module, members in index.items()
-            for name, (cls, summary) in members.items()
-        }
+        return read_index(self._index)
 
     def _check_class(self, cls: Any) -> None:
         if not (isinstance(cls, type) and issubclass(cls, self.base)):
@@ -381,17 +376,6 @@ class Registry(Mapping[str, type[T]], Generic[T]):
     def _union(self, ref: str) -> CoreSchema:
         members = {name: cls.__pydantic_core_schema__ for name, cls in sorted(self.items())}
         return core_schema.tagged_union_schema(members, discriminator="name", ref=ref)
-
-
-class _Listed(NamedTuple):
-    """A member as the index has it."""
-
-    module: str
-    cls: str
-    summary: str
-
-    def load(self) -> type[Any]:
-        return getattr(import_module(self.module), self.cls)
 
 
 def _summary(cls: type) -> tuple[str, str]:

@@ -499,6 +499,13 @@ def test_every_rate_follows_the_batch(rule: Any, factor: float):
         assert settings(optimizer, "lr")[name] == (pytest.approx(rate * factor),)
 
 
+def test_a_rate_that_does_not_follow_the_batch_stays():
+    plain = config("groups: [{name: a, select: norm, lr_mult: 2}]")
+    assert plain.at_batch(8) == plain
+    scaled = plain.replace(lr_scaling=BatchScalingConfig(base_batch_size=4)).at_batch(8)
+    assert scaled == plain.replace(lr=0.2)
+
+
 def test_parameters_without_names_will_do_for_the_batch():
     scaled = SGDConfig(lr=0.1, lr_scaling=BatchScalingConfig(base_batch_size=1))
     optimizer = scaled.create_optimizer(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 __all__ = ["CURATED", "EXCLUDED", "FACTS", "GROUP_KEYS", "REFERENCES", "SUMMARIES", "Curated"]
@@ -16,7 +18,7 @@ class Curated(NamedTuple):
     """
 
     when: str
-    types: dict[str, str] = {}
+    types: Mapping[str, str] = MappingProxyType({})
 
 
 EXCLUDED = {
@@ -33,7 +35,11 @@ EXCLUDED = {
 
 _MUONS = ("AdaGO", "AdaMuon", "Muon", "MuonClip", "NorMuon")
 _LOW_RANK = {
-    "rank": ("PositiveInt | None", "None", "Rank of the projection of each matrix; None: no projection."),
+    "rank": (
+        "PositiveInt | None",
+        "None",
+        "Rank of the projection of each matrix; None: no projection.",
+    ),
     "update_proj_gap": ("PositiveInt", "200", "Updates between two projections."),
     "scale": ("Positive", "1.0", "Factor on the projected update."),
     "projection_type": (
@@ -46,7 +52,7 @@ _USE_MUON = {
     "use_muon": (
         "bool | None",
         "None",
-        "Orthogonal updates for all (true) or AdamW for all (false). None: by dimensions, 2 or more.",
+        "Orthogonal updates (true) or AdamW (false); None: by dimensions, 2 and more or fewer.",
     )
 }
 
@@ -155,12 +161,8 @@ CURATED = {
     "DAdaptAdam": Curated(
         "Finds the rate by itself: leave `lr` at 1 and let a schedule multiply it.", _POSITIVE_RATE
     ),
-    "DAdaptLion": Curated(
-        "Lion that finds its rate by itself: leave `lr` at 1.", _POSITIVE_RATE
-    ),
-    "DAdaptSGD": Curated(
-        "SGD that finds its rate by itself: leave `lr` at 1.", _POSITIVE_RATE
-    ),
+    "DAdaptLion": Curated("Lion that finds its rate by itself: leave `lr` at 1.", _POSITIVE_RATE),
+    "DAdaptSGD": Curated("SGD that finds its rate by itself: leave `lr` at 1.", _POSITIVE_RATE),
     "Kron": Curated(
         "For hard problems where a step may cost more: rates a third of Adam's, and the "
         "preconditioner needs some hundred updates to settle."
@@ -253,7 +255,7 @@ SUMMARIES = {
     "AdaMuon": "Muon with a second moment of its orthogonal updates.",
     "AdaNorm": "Adam that corrects gradients whose norm falls below its history.",
     "AdaPNM": "Adam with a positive and a negative momentum.",
-    "AdaShift": "Adam whose second moment comes from older gradients, so that the two are independent.",
+    "AdaShift": "Adam whose second moment comes from older gradients than its first.",
     "AdaSmooth": "Scales by an average that smooths less where progress is steady.",
     "AdaTAM": "Adam that trusts a gradient the more, the better it agrees with the momentum.",
     "Adai": "Gradient descent whose momentum, not whose rate, adapts to each weight.",
@@ -267,7 +269,7 @@ SUMMARIES = {
     "AggMo": "Gradient descent with the mean of several momenta.",
     "Aida": "AdaBelief with gradient and momentum projected on each other.",
     "Alice": "Adam within a subspace that is tracked, and a correction for the rest.",
-    "AliG": "Gradient descent whose step is the loss over the squared gradient; the loss falls to 0.",
+    "AliG": "Gradient descent whose step is the loss over the squared gradient.",
     "Amos": "Adam-like, with a decay towards the scale that weights should have.",
     "Ano": "The sign of the momentum, and the size of the gradient: for noisy problems.",
     "ApolloDQN": "A quasi-Newton method with a diagonal curvature.",

@@ -154,7 +154,7 @@ def _number(key: str, default: Any) -> str:
 # -- classes ---------------------------------------------------------------------------------------
 
 HEAD = '''\
-"""The optimizers of pytorch_optimizer {version}. Written by tools/package_optimizers: edit there."""
+"""The optimizers of pytorch_optimizer {version}; written by tools/package_optimizers/generate.py."""
 
 from __future__ import annotations
 
@@ -282,7 +282,9 @@ def index() -> str:
             entry = (cls.__name__, cls.__doc__.partition("\n")[0])
             text += f"        {cls.model_fields['name'].default!r}: {entry!r},\n"
         text += "    },\n"
-    return formatted(f'{text}}}\n"""Class and first line of each, by the module that has it and its name."""\n')
+    return formatted(
+        f'{text}}}\n"""Class and first line of each, by the module that has it and its name."""\n'
+    )
 
 
 # -- writing ---------------------------------------------------------------------------------------
@@ -290,7 +292,14 @@ def index() -> str:
 
 def formatted(text: str) -> str:
     """The text without imports that nothing uses, as ruff writes it."""
-    fix = ("check", "--fix-only", "--quiet", "--select=F401,I", "--stdin-filename=generated.py", "-")
+    fix = (
+        "check",
+        "--fix-only",
+        "--quiet",
+        "--select=F401,I,RUF022",
+        "--stdin-filename=generated.py",
+        "-",
+    )
     for command in (fix, ("format", "--stdin-filename=generated.py", "-")):
         ruff = Path(sys.executable).with_name("ruff")
         run = subprocess.run(  # noqa: S603 - our own text

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer.inventory import inventory, modules_by_path
-from nshtrainer.optimizer.layers import layer_numbers
+from nshtrainer.optimizer.inventory import Part, inventory
 from nshtrainer.optimizer.parameters import Group
-from nshtrainer.optimizer.selection import described, needs_modules, selects
+from nshtrainer.optimizer.rules import check_rules, freeze, rule_for
+from nshtrainer.optimizer.selection import needs_modules
+from nshtrainer.optimizer.settings import settings_of
 
 if TYPE_CHECKING:
-    from torch.nn import Module
-
     from nshtrainer.optimizer.base import Params
-    from nshtrainer.optimizer.grouping import GroupingConfigBase, ParameterGroupConfig
+    from nshtrainer.optimizer.grouping import GroupingConfigBase
     from nshtrainer.optimizer.inventory import Parameter
+    from nshtrainer.optimizer.settings import Settings
 
-    Rules = Sequence[ParameterGroupConfig]
-    Taken = list[ParameterGroupConfig | None]
+    _Tags: TypeAlias = list[dict[str, None]]
 
 __all__ = ["assigned_groups"]
 
@@ -30,8 +28,7 @@ class _Assigned(NamedTuple):
 
     parameter: Parameter
     rule: str | None
-    tags: tuple[str, ...]
-    options: dict[str, Any]
+    settings: Settings
 
 
 def assigned_groups(config: GroupingConfigBase, params: Params | Any) -> list[Group]:
@@ -48,26 +45,34 @@ def assigned_groups(config: GroupingConfigBase, params: Params | Any) -> list[Gr
         OptimizerError: There are no names, or no modules where they are needed; a rule takes
             nothing, or only what is frozen.
     """
-    root = _the_module(params)
-    parameters = inventory(_pairs(config, params) if root is None else root)
-    taken = [_rule_for(parameter, config.groups) for parameter in parameters]
-    _freeze(parameters, taken)
-    _check_rules(config, parameters, taken)
+    part = _part(config, params)
+    parameters = part.inventory
+    taken = [rule_for(p, config.groups) if p in part.chosen else None for p in parameters]
+    check_rules(config, parameters, taken)
+    settings = list(settings_of(config, parameters, taken, part.model))
+    freeze(parameters, taken)
     assigned = [
-        one
-        for one in _assigned(config, parameters, taken, root)
-        if config.include_frozen or one.parameter.tensor.requires_grad
+        _Assigned(parameter, rule and rule.name, held)
+        for parameter, rule, held in zip(parameters, taken, settings, strict=True)
+        if parameter in part.chosen and (config.include_frozen or parameter.tensor.requires_grad)
     ]
-    return _merged(assigned, named=root is None)
+    return _merged(assigned, named=part.model is None)
 
 
 # -- what is given ---------------------------------------------------------------------------------
 
 
-def _the_module(params: Any) -> Module | None:
+def _part(config: GroupingConfigBase, params: Any) -> Part:
+    """What is given, as a part of a model; mostly it is the whole."""
     import torch
 
-    return params if isinstance(params, torch.nn.Module) else None
+    if isinstance(params, Part):
+        if params.model is None:
+            _refuse_names_alone(config)
+        return params
+    model = params if isinstance(params, torch.nn.Module) else None
+    parameters = tuple(inventory(_pairs(config, params) if model is None else model))
+    return Part(model, parameters, frozenset(parameters))
 
 
 def _pairs(config: GroupingConfigBase, params: Any) -> list[tuple[str, Any]]:
@@ -85,17 +90,24 @@ def _pairs(config: GroupingConfigBase, params: Any) -> list[tuple[str, Any]]:
     for name, tensor in items:
         if not isinstance(tensor, torch.Tensor):
             raise OptimizerError(f"{name!r} is a {type(tensor).__name__}, not a parameter")
+    _refuse_names_alone(config)
+    return items
+
+
+def _refuse_names_alone(config: GroupingConfigBase) -> None:
     if _needs_modules(config):
         raise OptimizerError(
             f"{_asked(config)}: parameters are told apart by the modules that hold them, and these "
             "are names and tensors; give the module: create_optimizer(module)"
         )
-    return items
 
 
 def _needs_modules(config: GroupingConfigBase) -> bool:
-    layers = config.layer_decay and config.layer_decay.layers
-    selections = [*(group.select for group in config.groups), *([layers] if layers else [])]
+    selections = [group.select for group in config.groups]
+    if config.layer_decay and config.layer_decay.layers:
+        selections.append(config.layer_decay.layers)
+    if config.width_transfer:
+        selections += [config.width_transfer.hidden, config.width_transfer.output]
     return config.no_decay == "bias_and_norm" or any(map(needs_modules, selections))
 
 
@@ -105,177 +117,9 @@ def _asked(config: GroupingConfigBase) -> str:
         "groups": bool(config.groups),
         f"no_decay: {config.no_decay}": config.no_decay != "none",
         "layer_decay": config.layer_decay is not None,
+        "width_transfer": config.width_transfer is not None,
     }
     return f"{type(config).__name__}: {', '.join(what for what, true in asked.items() if true)}"
-
-
-# -- rules -----------------------------------------------------------------------------------------
-
-
-def _rule_for(parameter: Parameter, rules: Rules) -> ParameterGroupConfig | None:
-    return next((rule for rule in rules if selects(rule.select, parameter)), None)
-
-
-def _freeze(parameters: Sequence[Parameter], taken: Taken) -> None:
-    for parameter, rule in zip(parameters, taken, strict=True):
-        if rule is not None and rule.freeze:
-            parameter.tensor.requires_grad_(False)
-
-
-def _check_rules(config: GroupingConfigBase, parameters: Sequence[Parameter], taken: Taken) -> None:
-    for place, rule in enumerate(config.groups):
-        mine = [p for p, taker in zip(parameters, taken, strict=True) if taker is rule]
-        problem = None
-        if not mine:
-            problem = _why_nothing(rule, parameters, taken)
-        elif not rule.freeze and not config.include_frozen and _all_frozen(mine):
-            problem = (
-                f"matches frozen parameters only: {_some(p.name for p in mine)}; unfreeze them, "
-                "set include_frozen, or leave the rule out"
-            )
-        if problem and rule.required:
-            where = f"groups.{place} ({rule.name!r}): select {described(rule.select)}"
-            raise OptimizerError(f"{type(config).__name__}: {where} {problem}")
-
-
-def _all_frozen(parameters: Iterable[Parameter]) -> bool:
-    return not any(parameter.tensor.requires_grad for parameter in parameters)
-
-
-def _why_nothing(rule: ParameterGroupConfig, parameters: Sequence[Parameter], taken: Taken) -> str:
-    """What is wrong with a rule that took nothing."""
-    earlier: dict[str, str] = {}
-    for parameter, taker in zip(parameters, taken, strict=True):
-        if taker is not None and selects(rule.select, parameter):
-            earlier.setdefault(taker.name, parameter.name)
-    if earlier:
-        who = ", ".join(f"{name!r} took {example!r}" for name, example in earlier.items())
-        return f"comes too late, the first rule that matches wins: {who}; put it before them"
-    return f"matches no parameter; {_nearest(rule.select, parameters)}"
-
-
-def _nearest(selection: Any, parameters: Sequence[Parameter]) -> str:
-    """What the model has that is most like what was looked for."""
-    names = [name for parameter in parameters for name in parameter.names]
-    types = {name for parameter in parameters for p in parameter.places for name in p.types}
-    known = dict.fromkeys([*(path for name in names for path in _paths(name)), *types])
-    near = [
-        match
-        for text in _texts(selection)
-        for match in difflib.get_close_matches(text.strip("*."), known, n=3)
-    ]
-    if near:
-        return f"the nearest are {_some(dict.fromkeys(near))}"
-    roles = sorted({role for parameter in parameters for role in parameter.roles})
-    return f"the model has {_some(names)}, with the roles {', '.join(roles) or 'unknown'}"
-
-
-def _paths(name: str) -> Iterator[str]:
-    """A name, and those of the modules around it."""
-    while name:
-        yield name
-        name = name.rpartition(".")[0]
-
-
-def _texts(selection: Any) -> Iterator[str]:
-    """The patterns and names of classes in a selection."""
-    if isinstance(selection, str):
-        yield selection.removeprefix("re:")
-    elif isinstance(selection, tuple):
-        for one in cast("tuple[Any, ...]", selection):
-            yield from _texts(one)
-    elif selection is not None:
-        for field in ("name", "module", "any_of", "all_of"):
-            yield from _texts(getattr(selection, field))
-
-
-def _some(names: Iterable[str], most: int = 5) -> str:
-    listed = list(names)
-    more = f" and {len(listed) - most} more" if len(listed) > most else ""
-    return ", ".join(map(repr, listed[:most])) + more
-
-
-# -- settings --------------------------------------------------------------------------------------
-
-
-def _assigned(
-    config: GroupingConfigBase,
-    parameters: Sequence[Parameter],
-    taken: Taken,
-    root: Module | None,
-) -> Iterator[_Assigned]:
-    spared = _spared(config, parameters, root)
-    layers = _layer_factors(config, parameters, root)
-    for place, (parameter, rule) in enumerate(zip(parameters, taken, strict=True)):
-        layer, factor = layers[place] if layers else (None, 1.0)
-        is_spared = place in spared
-        tags = (
-            *([] if layer is None else [f"layer_{layer}"]),
-            *(["no_decay"] if is_spared else []),
-        )
-        options = _options(config, rule, factor, is_spared)
-        yield _Assigned(parameter, rule and rule.name, tags, options)
-
-
-def _options(
-    config: GroupingConfigBase, rule: ParameterGroupConfig | None, factor: float, is_spared: bool
-) -> dict[str, Any]:
-    """What differs from the config; what a rule says outright wins over everything else."""
-    rate_factor = factor * _or_one(rule and rule.lr_mult)
-    options: dict[str, Any] = {}
-    if rate_factor != 1:
-        options["lr"] = getattr(config, "lr") * rate_factor  # noqa: B009 - a field of the subclass
-    if is_spared:
-        options["weight_decay"] = 0.0
-    elif rule is not None and rule.weight_decay_mult is not None:
-        options["weight_decay"] = getattr(config, "weight_decay") * rule.weight_decay_mult  # noqa: B009
-    options |= rule.options if rule else {}
-    return {key: value for key, value in options.items() if value != getattr(config, key)}
-
-
-def _or_one(factor: float | None) -> float:
-    return 1.0 if factor is None else factor
-
-
-def _spared(
-    config: GroupingConfigBase, parameters: Sequence[Parameter], root: Module | None
-) -> set[int]:
-    """The places of the parameters that have no weight decay."""
-    if config.no_decay == "none":
-        return set()
-    told = _told_by_the_model(root) if root is not None else set[str]()
-    return {
-        place
-        for place, parameter in enumerate(parameters)
-        if _is_spared(config.no_decay, parameter) or not told.isdisjoint(parameter.names)
-    }
-
-
-def _is_spared(preset: str, parameter: Parameter) -> bool:
-    if preset == "ndim_below_2":
-        return parameter.tensor.ndim < 2
-    return not parameter.roles.isdisjoint({"bias", "norm"})
-
-
-def _told_by_the_model(root: Module) -> set[str]:
-    """The names that `no_weight_decay()` gives, of the model or of a module in it."""
-    names: set[str] = set()
-    for path, module in modules_by_path(root).items():
-        method = getattr(module, "no_weight_decay", None)
-        if callable(method):
-            told = cast("Iterable[str]", method())
-            names |= {f"{path}.{name}" if path else name for name in told}
-    return names
-
-
-def _layer_factors(
-    config: GroupingConfigBase, parameters: Sequence[Parameter], root: Module | None
-) -> list[tuple[int, float]]:
-    decay = config.layer_decay
-    if decay is None:
-        return []
-    numbers = layer_numbers(parameters, decay.layers, root)
-    return [(number, decay.rate ** (max(numbers) - number)) for number in numbers]
 
 
 # -- groups ----------------------------------------------------------------------------------------
@@ -285,27 +129,29 @@ def _merged(assigned: Sequence[_Assigned], named: bool) -> list[Group]:
     """One group for equal settings; a rule's parameters stay among themselves."""
     parts: dict[Any, list[_Assigned]] = {}
     for one in assigned:
-        parts.setdefault((one.rule, frozenset(one.options.items())), []).append(one)
-    common = _common_tags(assigned)
+        parts.setdefault((one.rule, frozenset(one.settings.options.items())), []).append(one)
+    of_rule: dict[str | None, list[_Tags]] = {}
+    for (rule, _), members in parts.items():
+        of_rule.setdefault(rule, []).append(_tags(members))
     return [
-        _group(_name(rule, members, common[rule]), members, named)
+        _group(_name(rule, _tags(members), of_rule[rule]), members, named)
         for (rule, _), members in parts.items()
     ]
 
 
-def _common_tags(assigned: Iterable[_Assigned]) -> dict[str | None, set[str]]:
-    """What all parameters of a rule have in common, and so need not be said in a name."""
-    common: dict[str | None, set[str]] = {None: set()}
-    for one in assigned:
-        common.setdefault(one.rule, set(one.tags)).intersection_update(one.tags)
-    return common
+def _tags(members: Sequence[_Assigned]) -> _Tags:
+    """What each preset calls the members of a group, without repetition."""
+    return [dict.fromkeys(tags) for tags in zip(*(m.settings.tags for m in members), strict=True)]
 
 
-def _name(rule: str | None, members: Sequence[_Assigned], common: set[str]) -> str:
+def _name(rule: str | None, tags: _Tags, of_rule: Sequence[_Tags]) -> str:
     """A rule's own name, and what sets a part of it apart: `head`, `head/no_decay`."""
-    shared = set(members[0].tags).intersection(*[one.tags for one in members]) - common
-    tags = [tag for tag in members[0].tags if tag in shared]
-    return "/".join(([] if rule is None else [rule]) + tags) or "default"
+    words = [] if rule is None else [rule]
+    for column, mine in enumerate(tags):
+        is_alike = all(part[column].keys() == mine.keys() for part in of_rule)
+        if "" not in mine and not (rule and is_alike):
+            words.append("+".join(mine))
+    return "/".join(words) or "default"
 
 
 def _group(name: str, members: list[_Assigned], named: bool) -> Group:
@@ -314,5 +160,5 @@ def _group(name: str, members: list[_Assigned], named: bool) -> Group:
         params=[one.parameter.tensor for one in members],
         names=[one.parameter.name for one in members],
         named=named,
-        options={"name": name, **members[0].options},
+        options={"name": name, **members[0].settings.options},
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, TypeAlias, cast
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +22,7 @@ from typing_extensions import Self
 from nshtrainer.config import Config
 from nshtrainer.optimizer.base import OptimizerConfigBase
 from nshtrainer.optimizer.selection import Selection
+from nshtrainer.optimizer.width import WidthRule, WidthTransferConfig
 from nshtrainer.types import FrozenDict, NonNegative, PositiveInt
 
 __all__ = [
@@ -30,7 +32,7 @@ __all__ = [
     "ParameterGroupConfig",
 ]
 
-_RESERVED = re.compile(r"default|no_decay|layer_\d+|.*/.*")
+_RESERVED = re.compile(r"default|no_decay|hidden|output|input|fixed|layer_\d+|.*/.*")
 
 
 def _free(name: str) -> str:
@@ -40,7 +42,7 @@ def _free(name: str) -> str:
 
 
 GroupName: TypeAlias = Annotated[str, StringConstraints(min_length=1), AfterValidator(_free)]
-"""The name of a parameter group; not `default`, `no_decay`, `layer_0`, nor one with a slash."""
+"""The name of a parameter group; not one that a preset makes, nor one with a slash."""
 
 
 def _frozen(options: Mapping[str, Any]) -> FrozenDict[str, Any]:
@@ -184,6 +186,9 @@ class BatchScalingConfig(Config):
 class GroupingConfigBase(OptimizerConfigBase):
     """The fields that say which parameter gets which settings."""
 
+    width_rule: ClassVar[WidthRule | None] = None
+    """How the update grows with the gradient, for `width_transfer`; `None`: neither way."""
+
     groups: tuple[ParameterGroupConfig, ...] = ()
     """Rules, of which the first that selects a parameter takes it; each makes a group."""
 
@@ -202,13 +207,17 @@ class GroupingConfigBase(OptimizerConfigBase):
     """Whether frozen parameters are in the groups, so that they can be trained later and the
     optimizer's state keeps its form."""
 
+    width_transfer: WidthTransferConfig | None = None
+    """Rates that were found on a narrower model (muP); a rule's `lr` wins."""
+
     lr_scaling: BatchScalingConfig | None = None
     """How every rate follows the batch of the run; none: the rates are as they are written."""
 
     @property
     def asks_for_groups(self) -> bool:
         """Whether parameters have to be told apart, for which their names are needed."""
-        return bool(self.groups) or self.no_decay != "none" or self.layer_decay is not None
+        presets = (self.no_decay != "none", self.layer_decay, self.width_transfer)
+        return bool(self.groups) or any(presets)
 
     def without_grouping(self) -> Self:
         """The same settings for all parameters."""
@@ -225,7 +234,7 @@ class GroupingConfigBase(OptimizerConfigBase):
 
     @model_validator(mode="after")
     def _grouping_fits(self) -> Self:
-        if self.groups or self.no_decay != "none" or self.layer_decay or self.lr_scaling:
+        if self.asks_for_groups or self.lr_scaling:
             self._check_what_is_changed()
             self._check_groups()
         return self
@@ -234,8 +243,11 @@ class GroupingConfigBase(OptimizerConfigBase):
         changed = {
             "no_decay": self.no_decay != "none" and "weight_decay",
             "layer_decay": self.layer_decay is not None and "lr",
+            "width_transfer": self.width_transfer is not None and "lr",
             "lr_scaling": self.lr_scaling is not None and "lr",
         }
+        if self.width_transfer and self.width_rule is None:
+            raise ValueError(f"how the rate of {self.name} follows the width is not known")
         for field, option in changed.items():
             if option and option not in type(self).model_fields:
                 raise ValueError(f"{self.name} has no {option}, so {field} has no effect")
@@ -275,9 +287,9 @@ class GroupingConfigBase(OptimizerConfigBase):
         return unknown("option", key, sorted(self.group_options()))
 
     @classmethod
+    @abstractmethod
     def group_options(cls) -> set[str]:
         """The optimizer's own options, which may differ from group to group."""
-        return cls.model_fields.keys() - GroupingConfigBase.model_fields.keys() - {"name"}
 
 
 _Wrong: TypeAlias = tuple[tuple[str | int, ...], dict[str, Any]]

@@ -55,6 +55,7 @@ class AdamWConfig(_AdamOptions):
     """
 
     target = "torch.optim:AdamW"
+    width_rule = "adam"
 
     name: Literal["adamw"] = "adamw"
 
@@ -94,6 +95,7 @@ class AdamConfig(_AdamOptions):
     """
 
     target = "torch.optim:Adam"
+    width_rule = "adam"
 
     name: Literal["adam"] = "adam"
 
@@ -137,6 +139,7 @@ class NAdamConfig(CapturableOptions):
     """
 
     target = "torch.optim:NAdam"
+    width_rule = "adam"
 
     name: Literal["nadam"] = "nadam"
 
@@ -178,6 +181,7 @@ class RAdamConfig(CapturableOptions):
     """
 
     target = "torch.optim:RAdam"
+    width_rule = "adam"
 
     name: Literal["radam"] = "radam"
 
@@ -213,6 +217,7 @@ class AdamaxConfig(CapturableOptions):
     """
 
     target = "torch.optim:Adamax"
+    width_rule = "adam"
 
     name: Literal["adamax"] = "adamax"
 

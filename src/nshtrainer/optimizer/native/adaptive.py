@@ -46,6 +46,7 @@ class AdagradConfig(FusedOptions):
     """
 
     target = "torch.optim:Adagrad"
+    width_rule = "adam"
 
     name: Literal["adagrad"] = "adagrad"
 
@@ -119,6 +120,7 @@ class RMSpropConfig(CapturableOptions):
     """
 
     target = "torch.optim:RMSprop"
+    width_rule = "adam"
 
     name: Literal["rmsprop"] = "rmsprop"
 

@@ -37,6 +37,7 @@ class SGDConfig(FusedOptions):
     """
 
     target = "torch.optim:SGD"
+    width_rule = "sgd"
 
     name: Literal["sgd"] = "sgd"
 

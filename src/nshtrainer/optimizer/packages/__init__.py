@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _HOMES = {cls: module for module, members in INDEX.items() for cls, _ in members.values()}
 
-__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -69,8 +69,9 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
         self._check_installed()
         if self._keeps_rates_in_tensors() and not self.takes_tensor_lr:
             name = type(self).__name__
-            raise OptimizerError(f"{name}: this optimizer takes no tensor for its rate; leave "
-                                 "tensor_lr at false")
+            raise OptimizerError(
+                f"{name}: this optimizer takes no tensor for its rate; leave tensor_lr at false"
+            )
         own = {k: getattr(self, k) for k in self.group_keys if getattr(self, k) is not None}
         full = [group._replace(options={**own, **group.options}) for group in groups]
         if self.splits_by_dimensions:

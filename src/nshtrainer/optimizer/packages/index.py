@@ -13,7 +13,19 @@ INDEX: dict[str, dict[str, tuple[str, str]]] = {
             "A2GradConfig",
             "Accelerated gradient descent with adaptive steps and three ways of averaging.",
         ),
+        "adopt": (
+            "ADOPTConfig",
+            "Adam that divides by the average square of before, and so converges with any beta2.",
+        ),
+        "apollo": (
+            "APOLLOConfig",
+            "AdamW whose step sizes come from a low-rank projection: little memory.",
+        ),
         "accsgd": ("AccSGDConfig", "Accelerated gradient descent with a long and a short step."),
+        "ademamix": (
+            "AdEMAMixConfig",
+            "Adam with a second, much slower momentum beside the usual one.",
+        ),
         "adabelief": (
             "AdaBeliefConfig",
             "Adam that divides by how far gradients are from what was expected.",
@@ -22,49 +34,17 @@ INDEX: dict[str, dict[str, tuple[str, str]]] = {
             "AdaBoundConfig",
             "Adam whose step sizes are bounded ever more closely, until it is SGD.",
         ),
-        "po_adadelta": (
-            "POAdaDeltaConfig",
-            "Scales by recent gradients and recent updates, so that the rate has no unit.",
-        ),
-        "po_adafactor": (
-            "POAdaFactorConfig",
-            "Adam's second moment as rows and columns, in the variant of big vision models.",
-        ),
         "adagc": ("AdaGCConfig", "Adam that clips the gradient of each tensor by its own history."),
         "adago": ("AdaGOConfig", "Orthogonal updates whose size adapts as in AdaGrad."),
         "adahessian": (
             "AdaHessianConfig",
             "Adam with the diagonal of the curvature in place of squared gradients.",
         ),
-        "adai": (
-            "AdaiConfig",
-            "Gradient descent whose momentum, not whose rate, adapts to each weight.",
-        ),
-        "adalite": ("AdaliteConfig", "Factored averages and trust ratios: little memory."),
-        "po_adamax": (
-            "POAdaMaxConfig",
-            "Adam with the largest gradient instead of the average square.",
-        ),
-        "adamc": (
-            "AdamCConfig",
-            "AdamW whose decay follows the rate, so that gradients do not grow at the end.",
-        ),
-        "adamg": ("AdamGConfig", "Adam without a rate to tune."),
         "adamod": (
             "AdaModConfig",
             "Adam whose step sizes are bounded by their own running average.",
         ),
-        "adamp": (
-            "AdamPConfig",
-            "Adam that takes out what only makes weights longer, where their scale is free.",
-        ),
-        "adams": ("AdamSConfig", "Adam with a decay that is stable against the size of gradients."),
         "adamuon": ("AdaMuonConfig", "Muon with a second moment of its orthogonal updates."),
-        "adamwsn": (
-            "AdamWSNConfig",
-            "AdamW with one average for each subset of weights: little memory.",
-        ),
-        "adan": ("AdanConfig", "Adam with Nesterov momentum, from gradients and their changes."),
         "adanorm": (
             "AdaNormConfig",
             "Adam that corrects gradients whose norm falls below its history.",
@@ -72,7 +52,7 @@ INDEX: dict[str, dict[str, tuple[str, str]]] = {
         "adapnm": ("AdaPNMConfig", "Adam with a positive and a negative momentum."),
         "adashift": (
             "AdaShiftConfig",
-            "Adam whose second moment comes from older gradients, so that the two are independent.",
+            "Adam whose second moment comes from older gradients than its first.",
         ),
         "adasmooth": (
             "AdaSmoothConfig",
@@ -82,23 +62,35 @@ INDEX: dict[str, dict[str, tuple[str, str]]] = {
             "AdaTAMConfig",
             "Adam that trusts a gradient the more, the better it agrees with the momentum.",
         ),
-        "ademamix": (
-            "AdEMAMixConfig",
-            "Adam with a second, much slower momentum beside the usual one.",
+        "adai": (
+            "AdaiConfig",
+            "Gradient descent whose momentum, not whose rate, adapts to each weight.",
         ),
-        "adopt": (
-            "ADOPTConfig",
-            "Adam that divides by the average square of before, and so converges with any beta2.",
+        "adalite": ("AdaliteConfig", "Factored averages and trust ratios: little memory."),
+        "adamc": (
+            "AdamCConfig",
+            "AdamW whose decay follows the rate, so that gradients do not grow at the end.",
         ),
+        "adamg": ("AdamGConfig", "Adam without a rate to tune."),
+        "adamp": (
+            "AdamPConfig",
+            "Adam that takes out what only makes weights longer, where their scale is free.",
+        ),
+        "adams": ("AdamSConfig", "Adam with a decay that is stable against the size of gradients."),
+        "adamwsn": (
+            "AdamWSNConfig",
+            "AdamW with one average for each subset of weights: little memory.",
+        ),
+        "adan": ("AdanConfig", "Adam with Nesterov momentum, from gradients and their changes."),
         "aggmo": ("AggMoConfig", "Gradient descent with the mean of several momenta."),
         "aida": ("AidaConfig", "AdaBelief with gradient and momentum projected on each other."),
+        "alig": (
+            "AliGConfig",
+            "Gradient descent whose step is the loss over the squared gradient.",
+        ),
         "alice": (
             "AliceConfig",
             "Adam within a subspace that is tracked, and a correction for the rest.",
-        ),
-        "alig": (
-            "AliGConfig",
-            "Gradient descent whose step is the loss over the squared gradient; the loss falls to 0.",
         ),
         "amos": (
             "AmosConfig",
@@ -108,15 +100,7 @@ INDEX: dict[str, dict[str, tuple[str, str]]] = {
             "AnoConfig",
             "The sign of the momentum, and the size of the gradient: for noisy problems.",
         ),
-        "apollo": (
-            "APOLLOConfig",
-            "AdamW whose step sizes come from a low-rank projection: little memory.",
-        ),
         "apollodqn": ("ApolloDQNConfig", "A quasi-Newton method with a diagonal curvature."),
-        "po_asgd": (
-            "POASGDConfig",
-            "Gradient descent whose rate follows an estimate of the smoothness.",
-        ),
         "avagrad": (
             "AvaGradConfig",
             "Adam that divides by the average square of before, with a rate free of eps.",
@@ -125,29 +109,29 @@ INDEX: dict[str, dict[str, tuple[str, str]]] = {
         "bsam": ("BSAMConfig", "Sharpness-aware minimisation as Bayesian learning."),
         "came": ("CAMEConfig", "Adafactor that trusts an update the less, the more it wavers."),
         "conda": ("CondaConfig", "Adam in a basis that comes from the momentum."),
+        "dash": ("DASHConfig", "Shampoo in batched blocks, with fast inverse roots."),
         "dadaptadagrad": ("DAdaptAdaGradConfig", "AdaGrad that finds its rate by itself."),
         "dadaptadam": ("DAdaptAdamConfig", "Adam that finds its rate by itself."),
         "dadaptadan": ("DAdaptAdanConfig", "Adan that finds its rate by itself."),
         "dadaptlion": ("DAdaptLionConfig", "Lion that finds its rate by itself."),
         "dadaptsgd": ("DAdaptSGDConfig", "Gradient descent that finds its rate by itself."),
-        "dash": ("DASHConfig", "Shampoo in batched blocks, with fast inverse roots."),
         "diffgrad": ("DiffGradConfig", "Adam that steps less where gradients hardly change."),
         "dualadam": ("DualAdamConfig", "Adam mixed with its inverse, which fades."),
+        "exadam": ("EXAdamConfig", "Adam with moments that correct each other."),
         "emofact": ("EmoFactConfig", "Factored averages, scaled by how the loss moves."),
         "emolynx": ("EmoLynxConfig", "The sign of a momentum, scaled by how the loss moves."),
         "emonavi": ("EmoNaviConfig", "Adam scaled by how the loss moves."),
-        "exadam": ("EXAdamConfig", "Adam with moments that correct each other."),
         "fadam": (
             "FAdamConfig",
             "Adam as natural gradient descent with a diagonal Fisher information.",
         ),
+        "focus": ("FOCUSConfig", "The sign of a momentum, drawn to the average of the weights."),
+        "ftrl": ("FTRLConfig", "Follows the regularised leader: sparse weights for linear models."),
         "fira": (
             "FiraConfig",
             "AdamW of low rank, with a correction for the rest of the gradient.",
         ),
         "flashadamw": ("FlashAdamWConfig", "AdamW with 8-bit state."),
-        "focus": ("FOCUSConfig", "The sign of a momentum, drawn to the average of the weights."),
-        "ftrl": ("FTRLConfig", "Follows the regularised leader: sparse weights for linear models."),
         "galore": (
             "GaLoreConfig",
             "AdamW on gradients that are projected to a low rank: little memory.",
@@ -163,17 +147,17 @@ INDEX: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "kate": ("KateConfig", "AdaGrad without a root, indifferent to the scale of the data."),
         "kron": ("KronConfig", "Preconditioned gradient descent with Kronecker factors (PSGD)."),
-        "lamb": (
-            "LambConfig",
-            "Adam whose rate follows the ratio of weights to updates, by layer.",
+        "lars": (
+            "LARSConfig",
+            "Gradient descent whose rate follows the ratio of weights to gradients, by layer.",
         ),
         "laprop": (
             "LaPropConfig",
             "Momentum of gradients that are already scaled, so that the two do not mix.",
         ),
-        "lars": (
-            "LARSConfig",
-            "Gradient descent whose rate follows the ratio of weights to gradients, by layer.",
+        "lamb": (
+            "LambConfig",
+            "Adam whose rate follows the ratio of weights to updates, by layer.",
         ),
         "lion": ("LionConfig", "The sign of a momentum: simple, with half of Adam's state."),
         "lorarite": (
@@ -186,10 +170,6 @@ INDEX: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "mars": ("MARSConfig", "Adam, Lion or Shampoo on gradients whose noise is reduced."),
         "msvag": ("MSVAGConfig", "Momentum damped where gradients vary."),
-        "po_muon": (
-            "POMuonConfig",
-            "Momentum made orthogonal, for matrices and convolutions, and AdamW for the rest.",
-        ),
         "muonclip": (
             "MuonClipConfig",
             "Muon that clips the weights of attention where logits grow.",
@@ -205,6 +185,27 @@ INDEX: dict[str, dict[str, tuple[str, str]]] = {
             "Gradient descent steered like a controller: the gradient, its sum, its change.",
         ),
         "pnm": ("PNMConfig", "Gradient descent with a positive and a negative momentum."),
+        "po_asgd": (
+            "POASGDConfig",
+            "Gradient descent whose rate follows an estimate of the smoothness.",
+        ),
+        "po_adadelta": (
+            "POAdaDeltaConfig",
+            "Scales by recent gradients and recent updates, so that the rate has no unit.",
+        ),
+        "po_adafactor": (
+            "POAdaFactorConfig",
+            "Adam's second moment as rows and columns, in the variant of big vision models.",
+        ),
+        "po_adamax": (
+            "POAdaMaxConfig",
+            "Adam with the largest gradient instead of the average square.",
+        ),
+        "po_muon": (
+            "POMuonConfig",
+            "Momentum made orthogonal, for matrices and convolutions, and AdamW for the rest.",
+        ),
+        "po_radam": ("PORAdamConfig", "Adam with a rectified start: no warm-up needed."),
         "prodigy": (
             "ProdigyConfig",
             "Adam that finds its rate by itself, faster than D-Adaptation.",
@@ -212,16 +213,35 @@ INDEX: dict[str, dict[str, tuple[str, str]]] = {
         "qhadam": ("QHAdamConfig", "Adam that mixes its averages with the present gradient."),
         "qhm": ("QHMConfig", "Gradient descent that mixes its momentum with the present gradient."),
         "racs": ("RACSConfig", "Gradients scaled by row and by column: almost no state."),
-        "po_radam": ("PORAdamConfig", "Adam with a rectified start: no warm-up needed."),
-        "ranger": ("RangerConfig", "RAdam with Lookahead and centralised gradients."),
-        "ranger21": (
-            "Ranger21Config",
-            "AdamW with eight further methods, and a schedule of its own.",
-        ),
         "rose": (
             "ROSEConfig",
             "Gradients scaled by the range of their rows and columns: no state.",
         ),
+        "ranger21": (
+            "Ranger21Config",
+            "AdamW with eight further methods, and a schedule of its own.",
+        ),
+        "ranger": ("RangerConfig", "RAdam with Lookahead and centralised gradients."),
+        "scion": ("SCIONConfig", "Steps of a given length in a norm that suits each layer."),
+        "scionlight": ("SCIONLightConfig", "SCION with its momentum in the gradients: no state."),
+        "sgdp": (
+            "SGDPConfig",
+            "SGD that takes out what only makes weights longer, where their scale is free.",
+        ),
+        "sgdsai": (
+            "SGDSaIConfig",
+            "SGD with one rate for each tensor, from the noise of its first gradient.",
+        ),
+        "sgdw": ("SGDWConfig", "SGD with decoupled weight decay."),
+        "sm3": ("SM3Config", "AdaGrad with one number for each row and column: little memory."),
+        "soap": ("SOAPConfig", "Adam in the eigenbasis of Shampoo's preconditioner."),
+        "spam": ("SPAMConfig", "Adam that clips spikes and resets its momentum."),
+        "splus": (
+            "SPlusConfig",
+            "Shampoo's directions with steps of fixed size, and averaged weights for evaluation.",
+        ),
+        "srmm": ("SRMMConfig", "Minimises a regularised average of surrogates of the loss."),
+        "swats": ("SWATSConfig", "Begins as Adam and goes over to SGD by itself."),
         "sara": ("SaRAConfig", "AdamW for the weights that are nearly 0: fine-tuning."),
         "scalableshampoo": (
             "ScalableShampooConfig",
@@ -239,17 +259,6 @@ INDEX: dict[str, dict[str, tuple[str, str]]] = {
             "ScheduleFreeSGDConfig",
             "SGD that averages its weights instead of decaying its rate.",
         ),
-        "scion": ("SCIONConfig", "Steps of a given length in a norm that suits each layer."),
-        "scionlight": ("SCIONLightConfig", "SCION with its momentum in the gradients: no state."),
-        "sgdp": (
-            "SGDPConfig",
-            "SGD that takes out what only makes weights longer, where their scale is free.",
-        ),
-        "sgdsai": (
-            "SGDSaIConfig",
-            "SGD with one rate for each tensor, from the noise of its first gradient.",
-        ),
-        "sgdw": ("SGDWConfig", "SGD with decoupled weight decay."),
         "shampoo": (
             "ShampooConfig",
             "Preconditions each dimension of a tensor by the whole of its gradients.",
@@ -259,19 +268,11 @@ INDEX: dict[str, dict[str, tuple[str, str]]] = {
             "SimplifiedAdEMAMixConfig",
             "AdEMAMix with one momentum and the present gradient.",
         ),
-        "sm3": ("SM3Config", "AdaGrad with one number for each row and column: little memory."),
-        "soap": ("SOAPConfig", "Adam in the eigenbasis of Shampoo's preconditioner."),
         "sophiah": ("SophiaHConfig", "A clipped step by the diagonal of the curvature."),
-        "spam": ("SPAMConfig", "Adam that clips spikes and resets its momentum."),
         "spectralsphere": (
             "SpectralSphereConfig",
             "Orthogonal updates that keep the largest singular value of each matrix.",
         ),
-        "splus": (
-            "SPlusConfig",
-            "Shampoo's directions with steps of fixed size, and averaged weights for evaluation.",
-        ),
-        "srmm": ("SRMMConfig", "Minimises a regularised average of surrogates of the loss."),
         "stableadamw": (
             "StableAdamWConfig",
             "AdamW whose updates are clipped, with sums that lose nothing in 16 bits.",
@@ -280,7 +281,6 @@ INDEX: dict[str, dict[str, tuple[str, str]]] = {
             "StableSPAMConfig",
             "Adam that scales and clips spikes and resets its momentum, for 4-bit training.",
         ),
-        "swats": ("SWATSConfig", "Begins as Adam and goes over to SGD by itself."),
         "tam": (
             "TAMConfig",
             "Gradient descent that trusts a gradient the more, the better it agrees with momentum.",

@@ -1,4 +1,4 @@
-"""The optimizers of pytorch_optimizer 4.1.0. Written by tools/package_optimizers: edit there."""
+"""The optimizers of pytorch_optimizer 4.1.0; written by tools/package_optimizers/generate.py."""
 
 from __future__ import annotations
 
@@ -23,115 +23,115 @@ from nshtrainer.types import (
 
 __all__ = [
     "A2GradConfig",
+    "ADOPTConfig",
+    "APOLLOConfig",
     "AccSGDConfig",
+    "AdEMAMixConfig",
     "AdaBeliefConfig",
     "AdaBoundConfig",
-    "POAdaDeltaConfig",
-    "POAdaFactorConfig",
     "AdaGCConfig",
     "AdaGOConfig",
     "AdaHessianConfig",
-    "AdaiConfig",
-    "AdaliteConfig",
-    "POAdaMaxConfig",
-    "AdamCConfig",
-    "AdamGConfig",
     "AdaModConfig",
-    "AdamPConfig",
-    "AdamSConfig",
     "AdaMuonConfig",
-    "AdamWSNConfig",
-    "AdanConfig",
     "AdaNormConfig",
     "AdaPNMConfig",
     "AdaShiftConfig",
     "AdaSmoothConfig",
     "AdaTAMConfig",
-    "AdEMAMixConfig",
-    "ADOPTConfig",
+    "AdaiConfig",
+    "AdaliteConfig",
+    "AdamCConfig",
+    "AdamGConfig",
+    "AdamPConfig",
+    "AdamSConfig",
+    "AdamWSNConfig",
+    "AdanConfig",
     "AggMoConfig",
     "AidaConfig",
-    "AliceConfig",
     "AliGConfig",
+    "AliceConfig",
     "AmosConfig",
     "AnoConfig",
-    "APOLLOConfig",
     "ApolloDQNConfig",
-    "POASGDConfig",
     "AvaGradConfig",
     "BCOSConfig",
     "BSAMConfig",
     "CAMEConfig",
     "CondaConfig",
+    "DASHConfig",
     "DAdaptAdaGradConfig",
     "DAdaptAdamConfig",
     "DAdaptAdanConfig",
     "DAdaptLionConfig",
     "DAdaptSGDConfig",
-    "DASHConfig",
     "DiffGradConfig",
     "DualAdamConfig",
+    "EXAdamConfig",
     "EmoFactConfig",
     "EmoLynxConfig",
     "EmoNaviConfig",
-    "EXAdamConfig",
     "FAdamConfig",
-    "FiraConfig",
-    "FlashAdamWConfig",
     "FOCUSConfig",
     "FTRLConfig",
+    "FiraConfig",
+    "FlashAdamWConfig",
     "GaLoreConfig",
     "GramsConfig",
     "GravityConfig",
     "GrokFastAdamWConfig",
     "KateConfig",
     "KronConfig",
-    "LambConfig",
-    "LaPropConfig",
     "LARSConfig",
+    "LaPropConfig",
+    "LambConfig",
     "LionConfig",
     "LoRARiteConfig",
     "MADGRADConfig",
     "MARSConfig",
     "MSVAGConfig",
-    "POMuonConfig",
     "MuonClipConfig",
     "NorMuonConfig",
     "NovoGradConfig",
     "PAdamConfig",
     "PIDConfig",
     "PNMConfig",
+    "POASGDConfig",
+    "POAdaDeltaConfig",
+    "POAdaFactorConfig",
+    "POAdaMaxConfig",
+    "POMuonConfig",
+    "PORAdamConfig",
     "ProdigyConfig",
     "QHAdamConfig",
     "QHMConfig",
     "RACSConfig",
-    "PORAdamConfig",
-    "RangerConfig",
-    "Ranger21Config",
     "ROSEConfig",
-    "SaRAConfig",
-    "ScalableShampooConfig",
-    "ScheduleFreeAdamWConfig",
-    "ScheduleFreeRAdamConfig",
-    "ScheduleFreeSGDConfig",
+    "Ranger21Config",
+    "RangerConfig",
     "SCIONConfig",
     "SCIONLightConfig",
     "SGDPConfig",
     "SGDSaIConfig",
     "SGDWConfig",
+    "SM3Config",
+    "SOAPConfig",
+    "SPAMConfig",
+    "SPlusConfig",
+    "SRMMConfig",
+    "SWATSConfig",
+    "SaRAConfig",
+    "ScalableShampooConfig",
+    "ScheduleFreeAdamWConfig",
+    "ScheduleFreeRAdamConfig",
+    "ScheduleFreeSGDConfig",
     "ShampooConfig",
     "SignSGDConfig",
     "SimplifiedAdEMAMixConfig",
-    "SM3Config",
-    "SOAPConfig",
     "SophiaHConfig",
-    "SPAMConfig",
     "SpectralSphereConfig",
-    "SPlusConfig",
-    "SRMMConfig",
     "StableAdamWConfig",
     "StableSPAMConfig",
-    "SWATSConfig",
     "TAMConfig",
     "TigerConfig",
     "VSGDConfig",
@@ -542,7 +542,7 @@ class AdaGOConfig(PytorchOptimizerConfigBase):
     """Update lists of tensors at once. None: where it is of use."""
 
     use_muon: bool | None = None
-    """Orthogonal updates for all (true) or AdamW for all (false). None: by dimensions, 2 or more."""
+    """Orthogonal updates (true) or AdamW (false); None: by dimensions, 2 and more or fewer."""
 
 
 @final
@@ -1014,7 +1014,7 @@ class AdaMuonConfig(PytorchOptimizerConfigBase):
     """Update lists of tensors at once. None: where it is of use."""
 
     use_muon: bool | None = None
-    """Orthogonal updates for all (true) or AdamW for all (false). None: by dimensions, 2 or more."""
+    """Orthogonal updates (true) or AdamW (false); None: by dimensions, 2 and more or fewer."""
 
 
 @final
@@ -1197,7 +1197,7 @@ class AdaPNMConfig(PytorchOptimizerConfigBase):
 @final
 @optimizer_registry.register
 class AdaShiftConfig(PytorchOptimizerConfigBase):
-    """Adam whose second moment comes from older gradients, so that the two are independent.
+    """Adam whose second moment comes from older gradients than its first.
 
     Reference: Decorrelation and Convergence of Adaptive Learning Rate Methods, arXiv:1810.00143.
 
@@ -1560,7 +1560,7 @@ class AliceConfig(PytorchOptimizerConfigBase):
 @final
 @optimizer_registry.register
 class AliGConfig(PytorchOptimizerConfigBase):
-    """Gradient descent whose step is the loss over the squared gradient; the loss falls to 0.
+    """Gradient descent whose step is the loss over the squared gradient.
 
     Reference: Adaptive Learning Rates for Interpolation with Gradients, arXiv:1906.05661.
 
@@ -3580,7 +3580,7 @@ class POMuonConfig(PytorchOptimizerConfigBase):
     """Iterations after which to start anew."""
 
     use_muon: bool | None = None
-    """Orthogonal updates for all (true) or AdamW for all (false). None: by dimensions, 2 or more."""
+    """Orthogonal updates (true) or AdamW (false); None: by dimensions, 2 and more or fewer."""
 
 
 @final
@@ -3650,7 +3650,7 @@ class MuonClipConfig(PytorchOptimizerConfigBase):
     """Adjust the rate to the shape, so that rates found for AdamW hold."""
 
     use_muon: bool | None = None
-    """Orthogonal updates for all (true) or AdamW for all (false). None: by dimensions, 2 or more."""
+    """Orthogonal updates (true) or AdamW (false); None: by dimensions, 2 and more or fewer."""
 
 
 @final
@@ -3723,7 +3723,7 @@ class NorMuonConfig(PytorchOptimizerConfigBase):
     """Update lists of tensors at once. None: where it is of use."""
 
     use_muon: bool | None = None
-    """Orthogonal updates for all (true) or AdamW for all (false). None: by dimensions, 2 or more."""
+    """Orthogonal updates (true) or AdamW (false); None: by dimensions, 2 and more or fewer."""
 
 
 @final

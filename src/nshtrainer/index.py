@@ -1,0 +1,36 @@
+"""What modules register that are not imported yet: by name, the class and its first line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, NamedTuple
+
+__all__ = ["Listed", "read_index"]
+
+
+class Listed(NamedTuple):
+    """A class in the index."""
+
+    module: str
+    cls: str
+    summary: str
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.cls}"
+
+    def load(self) -> type[Any]:
+        """The class; its module is imported."""
+        return getattr(import_module(self.module), self.cls)
+
+
+def read_index(module: str | None) -> dict[str, Listed]:
+    """The members that a module's `INDEX` lists, by their names; None stands for an empty one."""
+    if module is None:
+        return {}
+    index: Mapping[str, Mapping[str, tuple[str, str]]] = import_module(module).INDEX
+    return {
+        name: Listed(home, cls, summary)
+        for home, members in index.items()
+        for name, (cls, summary) in members.items()
+    }
