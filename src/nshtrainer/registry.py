@@ -136,7 +136,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         self._check_class(cls)
         found = dict.fromkeys(self._names_of(cls), cls)
         if any(self._lists(name, cls) for name in found):
-            # It had its name before it was imported: what has it now took it over on purpose.
+            # Listed before it was imported: what has its name by now took it over on purpose.
             self._classes = found | self._classes
             return cls
         for name in found:

@@ -24,6 +24,7 @@ class Curated(NamedTuple):
 EXCLUDED = {
     "AdaLOMO": "updates within the backward pass; `step()` is not implemented",
     "AdamMini": "takes the model in place of parameters, and makes its own groups",
+    "BSAM": "its first step needs the gradients of an earlier one",
     "DeMo": "needs `einops` and a process group",
     "DistributedMuon": "needs a process group",
     "Fromage": "licence: CC BY-NC-SA, non-commercial",
@@ -68,17 +69,20 @@ FACTS: dict[str, dict[str, Any]] = {
     "AdaHessian": {"needs_second_backward": True},
     "AdaShift": {"state_is_plain": False},
     "AliG": {"needs_closure": True},
-    "BSAM": {"needs_closure": True},
     "Conda": {"state_is_plain": False},
+    "Alice": {"at_most": ("leading_basis", "rank")},
     "DAdaptAdaGrad": {"licence": "MIT"},
     "DAdaptAdam": {"licence": "MIT"},
     "DAdaptAdan": {"licence": "MIT"},
     "DAdaptLion": {"licence": "MIT"},
     "DAdaptSGD": {"licence": "MIT"},
     "MADGRAD": {"licence": "MIT"},
+    "Ranger": {"example": "lr: 0.02"},
+    "Ranger21": {"example": "num_iterations: 100"},
     "SCION": {"state_is_plain": False},
     "SCIONLight": {"state_is_plain": False},
     "SPlus": {"has_modes": True},
+    "SaRA": {"example": "{lr: 0.01, threshold: 0.5}", "takes_tensor_lr": False},
     "ScalableShampoo": {"state_is_plain": False},
     "ScheduleFreeAdamW": {"has_modes": True},
     "ScheduleFreeRAdam": {"has_modes": True},
@@ -184,7 +188,8 @@ CURATED = {
     ),
     "MARS": Curated(
         "For language models: corrects the noise of the gradient. Rates about three times those of "
-        "AdamW."
+        "AdamW.",
+        {"lr": "Positive"},
     ),
     "Muon": Curated(
         "Matrices and convolutions get orthogonal updates, the other parameters AdamW. Give "
@@ -275,7 +280,6 @@ SUMMARIES = {
     "ApolloDQN": "A quasi-Newton method with a diagonal curvature.",
     "AvaGrad": "Adam that divides by the average square of before, with a rate free of eps.",
     "BCOS": "Step sizes that are optimal for blocks of weights.",
-    "BSAM": "Sharpness-aware minimisation as Bayesian learning.",
     "CAME": "Adafactor that trusts an update the less, the more it wavers.",
     "Conda": "Adam in a basis that comes from the momentum.",
     "DAdaptAdaGrad": "AdaGrad that finds its rate by itself.",

@@ -154,7 +154,7 @@ def _number(key: str, default: Any) -> str:
 # -- classes ---------------------------------------------------------------------------------------
 
 HEAD = '''\
-"""The optimizers of pytorch_optimizer {version}; written by tools/package_optimizers/generate.py."""
+"""The optimizers of pytorch_optimizer {version}; tools/package_optimizers/generate.py wrote it."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ def docstring(cls: str) -> str:
 def example(cls: str) -> str:
     """A config with what it requires and another value for its first number."""
     every = list(fields(cls))
-    given = {key: "1000" for key, _, default, _ in every if default is None}
+    given = {key: "100" for key, _, default, _ in every if default is None}
     first = next(
         key for key, kind, _, _ in every if re.match(r"NonNegative\b|Positive\b|Beta\b", kind)
     )

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from typing_extensions import override
+from pydantic import model_validator
+from typing_extensions import Self, override
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase, target_class
@@ -34,6 +35,9 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
     licence: ClassVar[str]
     """The licence of the code that is run."""
 
+    example: ClassVar[str] = ""
+    """Fields as YAML with which it trains a small model, where its defaults do not."""
+
     takes_tensor_lr: ClassVar[bool] = True
     """Whether its rate may be a tensor."""
 
@@ -42,6 +46,17 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
 
     group_keys: ClassVar[tuple[str, ...]] = ()
     """Fields that the optimizer looks for in a group and that its constructor does not name."""
+
+    at_most: ClassVar[tuple[str, str] | None] = None
+    """A field, and the one that it may not be above."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.at_most:
+            low, high = self.at_most
+            if getattr(self, low) > getattr(self, high):
+                raise ValueError(f"{low} is above {high}: give at most {getattr(self, high)}")
+        return self
 
     @classmethod
     def arguments(cls) -> frozenset[str]:
@@ -76,9 +91,16 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
         full = [group._replace(options={**own, **group.options}) for group in groups]
         if self.splits_by_dimensions:
             full = [part for group in full for part in _by_dimensions(group)]
-        optimizer = super()._build(full)
+        try:
+            optimizer = super()._build(full)
+        except OptimizerError:
+            raise
+        except (NotImplementedError, TypeError, ValueError) as error:
+            raise OptimizerError(f"{type(self).__name__}: {error}") from error
         if self.has_modes:
             optimizer.train()  # type: ignore[attr-defined]
+        if self.needs_closure:
+            optimizer.register_step_pre_hook(_with_gradients)
         return optimizer
 
     def _check_installed(self) -> None:
@@ -109,6 +131,15 @@ def _as_argument(value: Any, default: Any) -> Any:
         return type(default)[value.upper()]
     kind = getattr(torch, value, None)
     return kind if isinstance(kind, torch.dtype) else value
+
+
+def _with_gradients(_optimizer: Optimizer, args: Any, kwargs: dict[str, Any]) -> Any:
+    """A step hook: let the closure compute gradients, where the package does not see to it."""
+    import torch
+
+    own, *given = args
+    closure = given[0] if given else kwargs.get("closure")
+    return (own,), {"closure": closure and torch.enable_grad()(closure)}
 
 
 def _by_dimensions(group: Group) -> Iterator[Group]:

@@ -106,7 +106,6 @@ INDEX: dict[str, dict[str, tuple[str, str]]] = {
             "Adam that divides by the average square of before, with a rate free of eps.",
         ),
         "bcos": ("BCOSConfig", "Step sizes that are optimal for blocks of weights."),
-        "bsam": ("BSAMConfig", "Sharpness-aware minimisation as Bayesian learning."),
         "came": ("CAMEConfig", "Adafactor that trusts an update the less, the more it wavers."),
         "conda": ("CondaConfig", "Adam in a basis that comes from the momentum."),
         "dash": ("DASHConfig", "Shampoo in batched blocks, with fast inverse roots."),

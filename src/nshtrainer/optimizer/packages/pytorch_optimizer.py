@@ -1,4 +1,4 @@
-"""The optimizers of pytorch_optimizer 4.1.0; written by tools/package_optimizers/generate.py."""
+"""The optimizers of pytorch_optimizer 4.1.0; tools/package_optimizers/generate.py wrote it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,6 @@ __all__ = [
     "ApolloDQNConfig",
     "AvaGradConfig",
     "BCOSConfig",
-    "BSAMConfig",
     "CAMEConfig",
     "CondaConfig",
     "DASHConfig",
@@ -505,7 +504,7 @@ class AdaGOConfig(PytorchOptimizerConfigBase):
     gamma: Positive = 10.0
     """Largest norm of a gradient that counts."""
 
-    eps: NonNegative = 0.0005
+    eps: Positive = 0.0005
     """Least size of a step."""
 
     v: Positive = 1e-06
@@ -1169,7 +1168,7 @@ class AdaPNMConfig(PytorchOptimizerConfigBase):
     lr: NonNegative = 0.001
     """Learning rate."""
 
-    betas: tuple[Beta, Beta, NonNegative] = (0.9, 0.999, 1.0)
+    betas: tuple[Beta, Beta, Fraction] = (0.9, 0.999, 1.0)
     """Decay of momentum and average square, and weight of the negative momentum."""
 
     weight_decay: NonNegative = 0.0
@@ -1513,6 +1512,7 @@ class AliceConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Alice"
+    at_most = ("leading_basis", "rank")
     takes_tensor_lr = False
 
     name: Literal["alice"] = "alice"
@@ -1910,47 +1910,6 @@ class BCOSConfig(PytorchOptimizerConfigBase):
 
     maximize: bool = False
     """Go up the gradient instead of down: the loss is then an objective."""
-
-    foreach: bool | None = None
-    """Update lists of tensors at once. None: where it is of use."""
-
-
-@final
-@optimizer_registry.register
-class BSAMConfig(PytorchOptimizerConfigBase):
-    """Sharpness-aware minimisation as Bayesian learning.
-
-    Reference: SAM as an Optimal Relaxation of Bayes, arXiv:2210.01620.
-
-    >>> BSAMConfig(num_data=1000, lr=0.5).lr
-    0.5
-    """
-
-    target = "pytorch_optimizer:BSAM"
-    needs_closure = True
-
-    name: Literal["bsam"] = "bsam"
-
-    lr: NonNegative = 0.5
-    """Learning rate."""
-
-    num_data: PositiveInt
-    """Number of samples in the training data."""
-
-    betas: tuple[Beta, Beta] = (0.9, 0.999)
-    """Decay of the averages of the gradient and of the curvature."""
-
-    weight_decay: NonNegative = 0.0001
-    """Weight decay."""
-
-    rho: NonNegative = 0.05
-    """Radius of the neighbourhood."""
-
-    adaptive: bool = False
-    """Scale the neighbourhood by the size of each weight (ASAM)."""
-
-    damping: NonNegative = 0.1
-    """Added to the curvature."""
 
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
@@ -3431,7 +3390,7 @@ class MARSConfig(PytorchOptimizerConfigBase):
 
     name: Literal["mars"] = "mars"
 
-    lr: NonNegative = 0.003
+    lr: Positive = 0.003
     """Learning rate."""
 
     betas: tuple[Beta, Beta] = (0.95, 0.99)
@@ -4154,6 +4113,7 @@ class RangerConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Ranger"
+    example = "lr: 0.02"
     takes_tensor_lr = False
 
     name: Literal["ranger"] = "ranger"
@@ -4208,11 +4168,12 @@ class Ranger21Config(PytorchOptimizerConfigBase):
 
     Reference: A synergistic deep learning optimizer, arXiv:2106.13731.
 
-    >>> Ranger21Config(num_iterations=1000, lr=0.5).lr
+    >>> Ranger21Config(num_iterations=100, lr=0.5).lr
     0.5
     """
 
     target = "pytorch_optimizer:Ranger21"
+    example = "num_iterations: 100"
     takes_tensor_lr = False
 
     name: Literal["ranger21"] = "ranger21"
@@ -4324,7 +4285,7 @@ class ROSEConfig(PytorchOptimizerConfigBase):
     bf16_sr: bool = True
     """Round at random where the weights are bfloat16."""
 
-    compute_dtype: Literal["float16", "bfloat16", "float32", "float64"] = "float64"
+    compute_dtype: Literal["float32", "float64"] = "float64"
     """Number format of the arithmetic."""
 
     maximize: bool = False
@@ -4347,6 +4308,8 @@ class SaRAConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SaRA"
+    example = "{lr: 0.01, threshold: 0.5}"
+    takes_tensor_lr = False
 
     name: Literal["sara"] = "sara"
 

@@ -84,6 +84,7 @@ class RAdamScheduleFreeConfig(_ScheduleFreeOptions):
     """
 
     target = "schedulefree:RAdamScheduleFree"
+    takes_tensor_lr = False
 
     name: Literal["radamschedulefree"] = "radamschedulefree"
 

@@ -1,0 +1,370 @@
+"""Laws of the optimizers of other packages; those of every config with few examples, of so many."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import inspect
+import io
+import math
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from tests.contracts import test_every_config as every_config
+from tests.support import configs_of
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from nshtrainer import configs
+from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer import optimizer_registry, packages
+from nshtrainer.optimizer.packages.base import PackageOptimizerConfigBase
+from nshtrainer.optimizer.packages.index import INDEX
+from nshtrainer.optimizer.torch_config import target_class
+
+TOOL = Path(__file__).parents[2] / "tools" / "package_optimizers"
+PERMISSIVE = {"Apache-2.0", "MIT"}
+
+Config = type[PackageOptimizerConfigBase]
+EVERY: list[Config] = [getattr(packages, name) for name in packages.__all__]
+every_optimizer = pytest.mark.parametrize("cls", EVERY, ids=lambda cls: cls.__name__)
+
+
+def those(capability: str, value: Any) -> pytest.MarkDecorator:
+    """The optimizers that declare something."""
+    found = [cls for cls in EVERY if getattr(cls, capability) == value]
+    assert found
+    return pytest.mark.parametrize("cls", found, ids=lambda cls: cls.__name__)
+
+
+class Network(nn.Module):
+    """A network of two layers that learns a sine; matrices only where asked for."""
+
+    def __init__(self, bias: bool) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(2, 16, bias), nn.Tanh(), nn.Linear(16, 1, bias))
+
+    def loss(self) -> Tensor:
+        x = torch.linspace(-2, 2, 32)[:, None]
+        inputs = torch.cat([x, torch.ones_like(x)], 1)
+        return mse_loss(self.layers(inputs), torch.sin(x))
+
+
+def default(cls: Config) -> Any:
+    return cls.from_yaml(cls.example or "{}")
+
+
+def modest(cls: Config) -> Any:
+    """The defaults, but for rates that only problems of another size take."""
+    config = default(cls)
+    rate = getattr(config, "lr", None)
+    return config.replace(lr=0.05) if rate is not None and rate > 0.05 else config
+
+
+def make_model(cls: Config, seed: int = 0) -> Network:
+    torch.manual_seed(seed)
+    return Network(cls.needs_dimensions is None)
+
+
+def train(cls: Config, model: Network, optimizer: Any, steps: int) -> list[float]:
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = model.loss()
+        loss.backward(create_graph=cls.needs_second_backward)
+        return loss.detach()
+
+    losses = []
+    for step in range(steps):
+        torch.manual_seed(step)
+        losses.append(float(optimizer.step(closure)))
+    optimizer.zero_grad()
+    return losses
+
+
+# AdaHessian and SophiaH differentiate the loss twice, as they are made to.
+pytestmark = pytest.mark.filterwarnings("ignore:Using backward.. with create_graph=True")
+
+# -- the module and the package --------------------------------------------------------------------
+
+
+@pytest.fixture
+def generate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.syspath_prepend(TOOL)
+    yield importlib.import_module("generate")
+    for name in ("generate", "arguments", "classes"):
+        sys.modules.pop(name)
+
+
+def test_the_generated_modules_are_what_the_installed_package_gives(generate: Any) -> None:
+    assert generate.main(["--check"]) == 0
+
+
+def test_every_optimizer_of_the_package_has_a_config_or_a_reason(generate: Any) -> None:
+    theirs = set(generate.optimizers())
+    ours = {cls.target.partition(":")[2] for cls in EVERY if cls.extra == "pytorch-optimizer"}
+    assert ours | set(generate.EXCLUDED) == theirs
+    assert not ours & set(generate.EXCLUDED)
+
+
+def test_what_is_known_of_a_class_or_an_argument_is_of_one_that_there_is(generate: Any) -> None:
+    kept = set(generate.optimizers()) - set(generate.EXCLUDED)
+    assert set(generate.SUMMARIES) == kept
+    for table in (generate.CURATED, generate.FACTS, generate.REFERENCES, generate.GROUP_KEYS):
+        assert set(table) <= kept
+    signatures = {
+        cls: set(inspect.signature(generate.optimizers()[cls]).parameters) for cls in kept
+    }
+    for key in {*generate.ARGUMENTS, *generate.OMITTED}:
+        cls, _, argument = key.rpartition(".")
+        assert any(argument in signatures[each] for each in ([cls] if cls else kept)), key
+
+
+def test_an_optimizer_with_an_argument_without_a_rule_is_not_guessed_at(generate: Any) -> None:
+    with pytest.raises(TypeError, match="no rule for the type of colour"):
+        generate._type(
+            "colour", inspect.Parameter("colour", inspect.Parameter.KEYWORD_ONLY, default="red")
+        )
+
+
+def test_a_stale_module_is_said_and_written(
+    generate: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate, "FOLDER", tmp_path)
+    monkeypatch.setattr(generate, "ROOT", tmp_path)
+    assert generate.write("one.py", "text", check=True)
+    assert not (tmp_path / "one.py").exists()
+    assert generate.write("one.py", "text", check=False)
+    assert not generate.write("one.py", "text", check=False)
+
+
+def test_the_index_names_every_class_with_its_first_line() -> None:
+    for module, members in INDEX.items():
+        for name, (cls, summary) in members.items():
+            found = getattr(importlib.import_module(module), cls)
+            assert found.model_fields["name"].default == name
+            assert found.__doc__.partition("\n")[0] == summary
+            assert optimizer_registry[name] is found is getattr(configs, cls)
+
+
+def test_no_name_of_a_class_or_in_a_file_differs_from_another_by_case_alone() -> None:
+    assert len({name.lower() for name in optimizer_registry}) == len(optimizer_registry)
+    classes = [cls.__name__.lower() for cls in optimizer_registry.values()]
+    assert len(set(classes)) == len(classes)
+
+
+def test_there_is_no_class_that_nobody_wrote() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'NeroConfig'"):
+        packages.NeroConfig  # noqa: B018 - the lookup is the test
+
+
+@every_optimizer
+def test_its_licence_is_permissive_and_its_package_declares_it(cls: Config) -> None:
+    assert cls.licence in PERMISSIVE
+    assert cls.target.partition(":")[0].replace("_", "-") == cls.extra
+    assert metadata.version(cls.extra)
+
+
+# -- configs ---------------------------------------------------------------------------------------
+
+LAWS = {
+    name.removeprefix("test_"): law
+    for name, law in vars(every_config).items()
+    if name.startswith("test_") and "cls" in inspect.signature(law).parameters
+}
+DRAWN = [law.hypothesis.inner_test for law in LAWS.values() if hasattr(law, "hypothesis")]
+
+
+@every_optimizer
+@settings(max_examples=2)
+@given(data=st.data())
+def test_what_holds_for_every_config_holds(cls: Config, data: st.DataObject) -> None:
+    for law in DRAWN:
+        law(cls=cls, data=data)
+
+
+@every_optimizer
+def test_it_is_described_as_every_config_is(cls: Config) -> None:
+    for law in LAWS.values():
+        if not hasattr(law, "hypothesis"):
+            law(cls)
+
+
+@every_optimizer
+def test_its_options_are_the_constructors_defaults(cls: Config) -> None:
+    parameters = inspect.signature(target_class(cls.target)).parameters
+    config = default(cls)
+    options = config.options()
+    for key, value in options.items():
+        assert key in config.model_fields_set or value == parameters[key].default
+    left_out = parameters.keys() - options.keys() - {"params", "kwargs"}
+    assert all(
+        callable(parameters[key].default) or parameters[key].default in {None, math.inf, False}
+        for key in left_out
+    )
+
+
+@every_optimizer
+@settings(max_examples=3)
+@given(data=st.data())
+def test_the_constructor_takes_what_the_config_takes(cls: Config, data: st.DataObject) -> None:
+    config = data.draw(configs_of(cls)).replace(tensor_lr=False, layer_decay=None, lr_scaling=None)
+    try:
+        config.without_grouping().create_optimizer(make_model(cls))
+    except OptimizerError as error:
+        assert "parameters" in str(error)  # what is wrong is not the config alone
+
+
+@every_optimizer
+def test_an_option_that_the_package_would_swallow_is_refused_in_a_group(cls: Config) -> None:
+    groups = [{"params": make_model(cls).parameters(), "weight_dekay": 0.1}]
+    with pytest.raises(OptimizerError, match="weight_dekay"):
+        default(cls).create_optimizer(groups)
+
+
+# -- training --------------------------------------------------------------------------------------
+
+
+@every_optimizer
+def test_its_steps_change_the_weights_and_the_loss_falls(cls: Config) -> None:
+    model = make_model(cls)
+    before = copy.deepcopy(model.state_dict())
+    losses = train(cls, model, modest(cls).create_optimizer(model), 24)
+    assert all(map(math.isfinite, losses))
+    assert min(losses[1:]) < losses[0]
+    assert any(not torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+@every_optimizer
+def test_a_resumed_run_equals_the_uninterrupted_one(cls: Config) -> None:
+    model = make_model(cls)
+    optimizer = modest(cls).create_optimizer(model)
+    train(cls, model, optimizer, 3)
+    file = io.BytesIO()
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, file)
+    losses = train(cls, model, optimizer, 3)
+
+    file.seek(0)
+    saved = torch.load(file, weights_only=cls.state_is_plain)
+    resumed = make_model(cls, seed=1)
+    again = modest(cls).create_optimizer(resumed)
+    resumed.load_state_dict(saved["model"])
+    again.load_state_dict(saved["optimizer"])
+    assert train(cls, resumed, again, 3) == losses
+
+
+@every_optimizer
+def test_a_rate_may_be_a_tensor_or_that_is_refused(cls: Config) -> None:
+    config, model = modest(cls).replace(tensor_lr=True), make_model(cls)
+    if not cls.takes_tensor_lr:
+        with pytest.raises(OptimizerError, match="takes no tensor for its rate"):
+            config.create_optimizer(model)
+        return
+    optimizer = config.create_optimizer(model)
+    assert all(isinstance(group["lr"], Tensor) for group in optimizer.param_groups)
+    assert all(map(math.isfinite, train(cls, model, optimizer, 2)))
+
+
+@every_optimizer
+def test_its_groups_have_a_rate_where_its_config_has(cls: Config) -> None:
+    optimizer = default(cls).create_optimizer(make_model(cls))
+    has_rate = all("lr" in group for group in optimizer.param_groups)
+    assert has_rate == ("lr" in cls.model_fields)
+
+
+# -- what is declared ------------------------------------------------------------------------------
+
+
+@those("state_is_plain", False)
+def test_a_state_that_is_not_plain_is_said_to_be_so(cls: Config) -> None:
+    model = make_model(cls)
+    optimizer = default(cls).create_optimizer(model)
+    train(cls, model, optimizer, 1)
+    file = io.BytesIO()
+    torch.save(optimizer.state_dict(), file)
+    file.seek(0)
+    with pytest.raises(Exception, match="Weights only load failed"):
+        torch.load(file, weights_only=True)
+
+
+@those("needs_second_backward", True)
+def test_without_a_graph_the_package_refuses_to_step(cls: Config) -> None:
+    model = make_model(cls)
+    optimizer = default(cls).create_optimizer(model)
+    model.loss().backward()
+    with pytest.raises(RuntimeError):
+        optimizer.step()
+
+
+@those("has_modes", True)
+def test_it_goes_to_other_weights_in_evaluation_and_back(cls: Config) -> None:
+    model = make_model(cls)
+    optimizer: Any = modest(cls).create_optimizer(model)
+    train(cls, model, optimizer, 10)
+    weights = copy.deepcopy(model.state_dict())
+    optimizer.eval()
+    assert any(not torch.allclose(weights[key], value) for key, value in model.state_dict().items())
+    optimizer.train()
+    torch.testing.assert_close(model.state_dict(), weights)
+
+
+@every_optimizer
+def test_it_has_modes_where_it_says_so(cls: Config) -> None:
+    target: Any = target_class(cls.target)
+    assert cls.has_modes == (hasattr(target, "train") and hasattr(target, "eval"))
+
+
+@those("splits_by_dimensions", True)
+def test_matrices_and_the_rest_get_groups_of_their_own(cls: Config) -> None:
+    model = make_model(cls)
+    named = default(cls).create_optimizer(model.named_parameters())
+    assert [(group["use_muon"], group["param_names"]) for group in named.param_groups] == [
+        (True, ["layers.0.weight", "layers.2.weight"]),
+        (False, ["layers.0.bias", "layers.2.bias"]),
+    ]
+    told = [
+        {"params": [model.layers[0].weight], "lr": 0.1},
+        {"params": [model.layers[2].weight], "use_muon": False},
+    ]
+    split = default(cls).create_optimizer(told)
+    assert [group["use_muon"] for group in split.param_groups] == [True, False]
+    assert split.param_groups[0]["lr"] == 0.1
+    assert split.param_groups[1]["lr"] == default(cls).adamw_lr
+
+
+def test_a_low_rank_is_what_the_group_gets() -> None:
+    model = make_model(packages.GaLoreConfig)
+    optimizer = packages.GaLoreConfig(rank=2).create_optimizer(model)
+    assert optimizer.param_groups[0]["rank"] == 2
+    losses = train(packages.GaLoreConfig, model, optimizer, 3)
+    assert losses[2] < losses[0]
+
+
+def test_what_the_package_refuses_is_said_with_the_class() -> None:
+    config = packages.FlashAdamWConfig(master_weight_bits=24)
+    with pytest.raises(OptimizerError, match="FlashAdamWConfig: .* all parameters are fp32"):
+        config.create_optimizer(make_model(packages.FlashAdamWConfig))
+
+
+def test_a_field_that_may_not_be_above_another_is_named_with_it() -> None:
+    with pytest.raises(ValidationError, match="leading_basis is above rank: give at most 8"):
+        packages.AliceConfig(rank=8)
+
+
+def test_a_missing_package_is_named_with_the_extra_that_brings_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("nshtrainer.optimizer.packages.base.find_spec", lambda _: None)
+    for call in (
+        lambda: configs.LionConfig().create_optimizer(make_model(configs.LionConfig)),
+        configs.LionConfig().options,
+    ):
+        with pytest.raises(OptimizerError, match=r"pip install 'nshtrainer\[pytorch-optimizer\]'"):
+            call()
