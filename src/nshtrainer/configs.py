@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from nshtrainer.optimizer.routing import *
     from nshtrainer.optimizer.selection import *
     from nshtrainer.optimizer.width import *
+    from nshtrainer.optimizer.wrapping import *
     from nshtrainer.trainer_config import *
 
 _MODULES = (
@@ -65,6 +66,7 @@ _MODULES = (
     "nshtrainer.optimizer.width",
     "nshtrainer.optimizer.routing",
     "nshtrainer.optimizer.muon_with_adamw",
+    "nshtrainer.optimizer.wrapping",
     "nshtrainer.lr_scheduler.base",
     "nshtrainer.lr_scheduler.schedules.base",
     "nshtrainer.lr_scheduler.schedules.warmup_cosine",

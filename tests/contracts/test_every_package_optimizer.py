@@ -219,7 +219,8 @@ def test_the_constructor_takes_what_the_config_takes(cls: Config, data: st.DataO
     try:
         config.without_grouping().create_optimizer(make_model(cls))
     except OptimizerError as error:
-        assert "parameters" in str(error)  # what is wrong is not the config alone
+        if "parameters" not in str(error):  # what is wrong is not the config alone
+            raise
 
 
 @every_optimizer
@@ -349,7 +350,7 @@ def test_a_low_rank_is_what_the_group_gets() -> None:
 
 def test_what_the_package_refuses_is_said_with_the_class() -> None:
     config = packages.FlashAdamWConfig(master_weight_bits=24)
-    with pytest.raises(OptimizerError, match="FlashAdamWConfig: .* all parameters are fp32"):
+    with pytest.raises(OptimizerError, match=r"FlashAdamWConfig: .* all parameters are fp32"):
         config.create_optimizer(make_model(packages.FlashAdamWConfig))
 
 

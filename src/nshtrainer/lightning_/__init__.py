@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nshtrainer.lightning_.driving import OptimizerCallback
 from nshtrainer.lightning_.module import LightningModuleBase
 from nshtrainer.lightning_.plateau import PlateauCallback
 from nshtrainer.lightning_.run_length import TrainerRunLength, run_length_of
@@ -9,6 +10,7 @@ from nshtrainer.lightning_.trainer import Trainer
 
 __all__ = [
     "LightningModuleBase",
+    "OptimizerCallback",
     "PlateauCallback",
     "Trainer",
     "TrainerRunLength",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from inspect import currentframe
@@ -16,6 +17,7 @@ from lightning.pytorch.utilities.model_helpers import (
 from typing_extensions import Self, TypeVar, override
 
 from nshtrainer.config import Config
+from nshtrainer.lightning_.driving import keeps_graph, missing_callbacks, save_in_evaluation
 from nshtrainer.lightning_.hyperparameters import (
     Source,
     argument_for_hparams,
@@ -25,10 +27,11 @@ from nshtrainer.lightning_.hyperparameters import (
     write_plainly,
 )
 from nshtrainer.lightning_.optimization import configure_optimizers, current_rate, with_rate
-from nshtrainer.lightning_.plateau import PlateauCallback
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from torch import Tensor
 
 __all__ = ["LightningModuleBase"]
 
@@ -194,6 +197,8 @@ class LightningModuleBase(LightningModule, Generic[T]):
         An override of yours need not call this one: it is done before yours runs.
         """
         write_plainly(checkpoint, self._config, self._others)
+        if self._fabric is None and self._trainer is not None:
+            save_in_evaluation(self._trainer, checkpoint)
 
     @_restricted_classmethod
     @override
@@ -265,11 +270,20 @@ class LightningModuleBase(LightningModule, Generic[T]):
         return configure_optimizers(self, self._config)
 
     @override
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Compute the gradients, with their graph where an optimizer differentiates them again."""
+        if not keeps_graph(self.trainer):
+            super().backward(loss, *args, **kwargs)
+            return
+        with warnings.catch_warnings():
+            # The cycle that torch warns of ends when Lightning sets the gradients to None.
+            warnings.filterwarnings("ignore", "Using backward.. with create_graph=True")
+            super().backward(loss, *args, **{"create_graph": True, **kwargs})
+
+    @override
     def configure_callbacks(self) -> Sequence[Callback] | Callback:
-        """What feeds plateau schedulers; an override should keep it: `[*super()..., yours]`."""
-        callbacks: list[Callback] = getattr(self.trainer, "callbacks", [])
-        present = any(isinstance(callback, PlateauCallback) for callback in callbacks)
-        return [] if present else [PlateauCallback()]
+        """What feeds schedulers and drives optimizers; an override should keep these callbacks."""
+        return missing_callbacks(getattr(self.trainer, "callbacks", []))
 
 
 def _saving_plainly(hook: Callable[..., Any]) -> Callable[..., Any]:

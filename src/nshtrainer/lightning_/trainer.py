@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import lightning.pytorch as pl
 from lightning.pytorch import Callback
 
-from nshtrainer.lightning_.plateau import PlateauCallback
+from nshtrainer.lightning_.driving import missing_callbacks
 from nshtrainer.trainer_config import OURS, TrainerConfig
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Trainer(pl.Trainer):
         if self.config.seed is not None:
             pl.seed_everything(self.config.seed, workers=True)
         given = {**self.config.lightning_arguments(), **lightning_arguments}
-        given["callbacks"] = _with_plateau(given.get("callbacks"))
+        given["callbacks"] = _with_ours(given.get("callbacks"))
         super().__init__(**given)
 
     @property
@@ -81,8 +81,7 @@ def _plain(config: TrainerConfig | Mapping[str, Any]) -> Any:
     return dict(config) if isinstance(config, Mapping) else config
 
 
-def _with_plateau(callbacks: Iterable[Callback] | Callback | None) -> list[Callback]:
-    """The callbacks, and the one that feeds plateau schedulers if it is not there yet."""
+def _with_ours(callbacks: Iterable[Callback] | Callback | None) -> list[Callback]:
+    """The callbacks, and those that feed schedulers and drive optimizers if they are missing."""
     given = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
-    present = any(isinstance(callback, PlateauCallback) for callback in given)
-    return given if present else [*given, PlateauCallback()]
+    return [*given, *missing_callbacks(given)]

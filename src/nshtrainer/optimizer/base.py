@@ -61,6 +61,7 @@ optimizer_registry: Registry[OptimizerConfigBase] = Registry(
         "nshtrainer.optimizer.native.curvature",
         "nshtrainer.optimizer.routing",
         "nshtrainer.optimizer.muon_with_adamw",
+        "nshtrainer.optimizer.wrapping",
     ),
     index="nshtrainer.optimizer.packages.index",
 )

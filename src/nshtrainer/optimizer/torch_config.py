@@ -110,6 +110,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
 
     def _build(self, groups: list[Group]) -> Optimizer:
         from nshtrainer.optimizer.implementation import takes_fused
+        from nshtrainer.optimizer.needs import declare
         from nshtrainer.optimizer.parameters import check_options
         from nshtrainer.optimizer.tensor_rate import with_tensor_rate
 
@@ -130,6 +131,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         cls = target_class(self.chosen_target([p for group in groups for p in group.params]))
         optimizer = cls(dicts, **self.options())
         _add_hooks(optimizer, fused)
+        declare(optimizer, second_backward=self.needs_second_backward, closure=self.needs_closure)
         return optimizer
 
     def fused_dtypes(self) -> tuple[str, ...]:

@@ -4113,7 +4113,7 @@ class RangerConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Ranger"
-    example = "lr: 0.02"
+    example = "{lr: 0.02, use_gc: false}"
     takes_tensor_lr = False
 
     name: Literal["ranger"] = "ranger"

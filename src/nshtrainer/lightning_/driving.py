@@ -1,0 +1,130 @@
+"""What optimizers ask of Lightning: modes, a closure, a graph of gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import lightning.pytorch as pl
+from lightning.pytorch import Callback
+from typing_extensions import override
+
+from nshtrainer.exceptions import OptimizerError
+from nshtrainer.lightning_.plateau import PlateauCallback
+from nshtrainer.optimizer.needs import needs_of, parts_of
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+__all__ = ["OptimizerCallback", "keeps_graph", "missing_callbacks", "save_in_evaluation"]
+
+
+class OptimizerCallback(Callback):
+    """Gives the optimizers of a run what they ask, or says before the first step why it cannot.
+
+    An optimizer with modes, such as the schedule-free ones, is in training while a batch is trained
+    on, and in evaluation during validation, in checkpoints and after the run.
+    `LightningModuleBase` and `nshtrainer.Trainer` attach this callback by themselves.
+    """
+
+    @override
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Refuse what cannot work in automatic optimization."""
+        if pl_module.automatic_optimization:
+            for optimizer in trainer.optimizers:
+                _check_closure(optimizer, trainer)
+                _check_graph(optimizer, pl_module)
+
+    @override
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Train with the weights of training, whatever came before."""
+        for part in _with_modes(trainer):
+            part.train()
+
+    @override
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Validate with the weights of evaluation."""
+        _evaluate(trainer)
+
+    @override
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave the module with the weights of evaluation."""
+        _evaluate(trainer)
+
+    @override
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Save weights and state of evaluation."""
+        save_in_evaluation(trainer, checkpoint)
+
+
+def missing_callbacks(present: Iterable[Callback]) -> list[Callback]:
+    """The callbacks of ours that are not there: what feeds schedulers, what drives optimizers."""
+    there = list(present)
+    ours = (PlateauCallback, OptimizerCallback)
+    return [cls() for cls in ours if not any(isinstance(callback, cls) for callback in there)]
+
+
+def save_in_evaluation(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
+    """Put the weights of evaluation into a checkpoint, and the state that belongs to them.
+
+    They stay in the module until the next batch is trained on.
+    """
+    if not list(_with_modes(trainer)):
+        return
+    _evaluate(trainer)
+    checkpoint["state_dict"] = trainer.strategy.lightning_module_state_dict()
+    if "optimizer_states" in checkpoint:
+        checkpoint["optimizer_states"] = [
+            trainer.strategy.optimizer_state(optimizer) for optimizer in trainer.optimizers
+        ]
+
+
+def keeps_graph(trainer: pl.Trainer) -> bool:
+    """Whether an optimizer of the run differentiates the loss twice."""
+    return any(needs_of(optimizer).second_backward for optimizer in trainer.optimizers)
+
+
+def _with_modes(trainer: pl.Trainer) -> Iterator[Any]:
+    """The optimizers, or parts of them, that have other weights in evaluation."""
+    for optimizer in trainer.optimizers:
+        for part in parts_of(optimizer):
+            modes = (getattr(part, name, None) for name in ("train", "eval"))
+            if all(map(callable, modes)):
+                yield part
+
+
+def _evaluate(trainer: pl.Trainer) -> None:
+    for part in _with_modes(trainer):
+        if part.state:  # before the first update all weights are the same
+            part.eval()
+
+
+def _check_closure(optimizer: Optimizer, trainer: pl.Trainer) -> None:
+    if not needs_of(optimizer).closure:
+        return
+    name = f"{type(optimizer).__name__}, as it is configured, computes the loss by itself, "
+    if trainer.accumulate_grad_batches != 1:
+        raise OptimizerError(
+            f"{name}anew from the last batch of an accumulation: "
+            f"accumulate_grad_batches={trainer.accumulate_grad_batches} would train on a part of "
+            "the data; set it to 1, or choose another optimizer"
+        )
+    if getattr(trainer.precision_plugin, "scaler", None) is not None:
+        raise OptimizerError(
+            f"{name}which the scaling of gradients leaves no room for: precision "
+            f"{trainer.precision} does not work with it; use bf16-mixed or 32-true"
+        )
+
+
+def _check_graph(optimizer: Optimizer, module: pl.LightningModule) -> None:
+    own = type(module).backward is not pl.LightningModule.backward
+    if needs_of(optimizer).second_backward and not own:
+        raise OptimizerError(
+            f"{type(optimizer).__name__} differentiates the loss twice, which takes a graph that "
+            f"{type(module).__name__} does not keep; derive it from nshtrainer.LightningModuleBase,"
+            " or write in it: def backward(self, loss): loss.backward(create_graph=True)"
+        )
