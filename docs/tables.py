@@ -33,11 +33,16 @@ from nshtrainer.configs import (
 )
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.lr_scheduler.preview import preview_tracks
+from nshtrainer.optimizer.packages.base import PackageOptimizerConfigBase
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase
 from nshtrainer.plotting import Plot, rendered
 from nshtrainer.tagged import Tagged
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools" / "package_optimizers"))
+
+from classes import CURATED, EXCLUDED  # noqa: E402 - it has no place in a package
+
 BAD_INPUT = ROOT / "tests" / "unit" / "bad_input.yaml"
 
 # -- tables ----------------------------------------------------------------------------------------
@@ -63,9 +68,79 @@ def summary(cls: type) -> str:
 
 
 def components(registry: Any) -> str:
-    """The names and classes of a registry, and what they are."""
-    rows = ([f"`{name}`", f"`{cls.__name__}`", summary(cls)] for name, cls in ours(registry))
+    """The names and classes of a registry, and what they are; those of packages have a page."""
+    rows = (
+        [f"`{name}`", f"`{cls.__name__}`", summary(cls)]
+        for name, cls in ours(registry)
+        if not is_of_a_package(cls)
+    )
     return table(["Name in a file", "Class", "What it is"], rows)
+
+
+# -- optimizers of other packages ------------------------------------------------------------------
+
+
+def is_of_a_package(cls: type) -> bool:
+    """Whether a class builds an optimizer of another package."""
+    return issubclass(cls, PackageOptimizerConfigBase)
+
+
+def of_packages() -> list[tuple[str, Any]]:
+    """The optimizers of other packages, by name."""
+    return [(name, cls) for name, cls in ours(optimizer_registry) if is_of_a_package(cls)]
+
+
+def curated() -> str:
+    """When to use those that people use, and where they come from."""
+    chosen = [(name, cls) for name, cls in of_packages() if cls.target.partition(":")[2] in CURATED]
+    rows = (
+        [f"`{name}`", CURATED[cls.target.partition(":")[2]].when, reference(cls)]
+        for name, cls in chosen
+    )
+    return table(["Name in a file", "When", "Reference"], rows)
+
+
+def reference(cls: type) -> str:
+    """The reference in a docstring, in one line."""
+    found = re.search(r"Reference: (.*?)\.\n\n", cls.__doc__ or "", flags=re.DOTALL)
+    return " ".join(found[1].split()) if found else ""
+
+
+def packages() -> str:
+    """All optimizers of other packages: what they are, the default rate, what they ask."""
+    rows = (
+        [f"`{name}`", f"`{cls.__name__}`", summary(cls), rate(cls), asked(cls)]
+        for name, cls in of_packages()
+    )
+    return table(["Name in a file", "Class", "What it is", "Default `lr`", "Asks for"], rows)
+
+
+def rate(cls: Any) -> str:
+    """The default of the learning rate."""
+    field = cls.model_fields.get("lr")
+    if field is None:
+        return "has none"
+    return "by itself" if field.default is None else f"{field.default:g}"
+
+
+def asked(cls: Any) -> str:
+    """What an optimizer of another package asks of its parameters, the loop and the reader."""
+    wanted = {
+        "a second backward": cls.needs_second_backward,
+        "`train()` and `eval()`": cls.has_modes,
+        "`weights_only=False` for its state": not cls.state_is_plain,
+        "no `tensor_lr`": not cls.takes_tensor_lr,
+    }
+    more = [what for what, true in wanted.items() if true]
+    return ", ".join([*filter(None, [needs(cls)]), *more])
+
+
+def left_out() -> str:
+    """The optimizers of pytorch_optimizer without a config, and why."""
+    return table(["Optimizer", "Why"], ([f"`{cls}`", why] for cls, why in EXCLUDED.items()))
+
+
+# -- what they need --------------------------------------------------------------------------------
 
 
 def implementations() -> str:
@@ -73,7 +148,7 @@ def implementations() -> str:
     rows = (
         [f"`{name}`", f"{cls.model_fields['lr'].default:g}", fused_types(cls), needs(cls)]
         for name, cls in ours(optimizer_registry)
-        if issubclass(cls, TorchOptimizerConfigBase)
+        if issubclass(cls, TorchOptimizerConfigBase) and not is_of_a_package(cls)
     )
     return table(["Optimizer", "Default `lr`", "Fused by itself for", "Needs"], rows)
 
@@ -231,6 +306,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "optimizers": lambda: components(optimizer_registry),
     "schedules": lambda: components(lr_scheduler_registry),
     "implementations": implementations,
+    "curated optimizers": curated,
+    "optimizers of packages": packages,
+    "optimizers left out": left_out,
     "fields of grouping": lambda: fields(AdamWConfig, only=GroupingConfigBase),
     "fields of a rule": lambda: fields(ParameterGroupConfig),
     "fields of a selector": lambda: fields(SelectorConfig),

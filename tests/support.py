@@ -129,10 +129,7 @@ def _of_class(kind: Any, longest: int) -> st.SearchStrategy[Any]:
 
 def _simple_optimizers() -> list[Any]:
     """The optimizers that can work beside others."""
-    optimizers = [
-        cls for cls in optimizer_registry.values() if issubclass(cls, TorchOptimizerConfigBase)
-    ]
-    return [cls for cls in optimizers if "native" in cls.__module__ and not cls.needs_closure]
+    return [cls for cls in torchs_optimizers() if not cls.needs_closure]
 
 
 def _simple_curves() -> list[Any]:
@@ -156,6 +153,15 @@ def _of_annotated(kind: Any, notes: tuple[Any, ...], longest: int) -> st.SearchS
     if kind not in {int, float}:
         return _SOME_TEXT if kind is str else _of_type(kind, longest)
     return _numbers(kind, [rule for note in notes for rule in getattr(note, "metadata", [note])])
+
+
+def torchs_optimizers() -> list[type[TorchOptimizerConfigBase]]:
+    """The configs of torch's own optimizers; those of other packages have laws of their own."""
+    return [
+        cls
+        for cls in optimizer_registry.values()
+        if issubclass(cls, TorchOptimizerConfigBase) and cls.target.startswith("torch.optim:")
+    ]
 
 
 def _of_tuple(arguments: tuple[Any, ...], longest: int) -> st.SearchStrategy[Any]:

@@ -57,6 +57,9 @@ class Component(Tagged, ABC):
 
     __registry__: ClassVar[Registry[Any] | None] = None
 
+    python_only: ClassVar[bool] = False
+    """Whether a field takes its instances though no file can name it."""
+
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         registry = cls.__dict__.get("__registry__")
@@ -340,7 +343,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
     def _accept(self, value: T) -> T:
         cls = type(value)
         current = self._classes.get(value.name)
-        if current is cls:
+        if current is cls or cls.python_only:
             return value
         if current is not None and _same_source(current, cls):
             return current.model_validate(value.model_dump())

@@ -11,20 +11,16 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
+from tests.support import torchs_optimizers
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from nshtrainer.configs import MuonConfig
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer import optimizer_registry
 from nshtrainer.optimizer.muon import PortableMuon, bfloat16_is_emulated
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase, target_class
 
-EVERY = [
-    cls
-    for cls in optimizer_registry.values()
-    if issubclass(cls, TorchOptimizerConfigBase) and cls.target.startswith("torch.optim:")
-]
+EVERY = torchs_optimizers()
 every_optimizer = pytest.mark.parametrize("cls", EVERY, ids=lambda cls: cls.__name__)
 
 Config = type[TorchOptimizerConfigBase]

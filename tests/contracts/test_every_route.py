@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.support import torchs_optimizers
 from torch import Tensor, nn
 
 from nshtrainer import RunLength
@@ -20,14 +21,9 @@ from nshtrainer.configs import (
     RoutedOptimizerConfig,
     StepsConfig,
 )
-from nshtrainer.optimizer import optimizer_registry
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase
 
-EVERY = [
-    cls
-    for cls in optimizer_registry.values()
-    if issubclass(cls, TorchOptimizerConfigBase) and not cls.needs_closure
-]
+EVERY = [cls for cls in torchs_optimizers() if not cls.needs_closure]
 every_optimizer = pytest.mark.parametrize("cls", EVERY, ids=lambda cls: cls.__name__)
 
 Config = type[TorchOptimizerConfigBase]
@@ -176,7 +172,7 @@ def test_it_has_each_optimizers_own_choice_of_implementation(cls: Config):
 
 
 def test_an_optimizer_that_needs_a_closure_is_no_part():
-    needy = [cls for cls in optimizer_registry.values() if getattr(cls, "needs_closure", False)]
+    needy = [cls for cls in torchs_optimizers() if cls.needs_closure]
     assert needy
     for cls in needy:
         config: OptimizerConfigBase = cls()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.support import torchs_optimizers
 from torch import Tensor, nn
 
 from nshtrainer.configs import (
@@ -20,16 +21,10 @@ from nshtrainer.configs import (
     RAdamConfig,
     SGDConfig,
 )
-from nshtrainer.optimizer import optimizer_registry
 from nshtrainer.optimizer.implementation import takes_fused
-from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase
 
 FUSED = [
-    *(
-        cls()
-        for cls in optimizer_registry.values()
-        if issubclass(cls, TorchOptimizerConfigBase) and cls().fused_dtypes()
-    ),
+    *(cls() for cls in torchs_optimizers() if cls().fused_dtypes()),
     AdamWConfig(amsgrad=True, maximize=True),
     SGDConfig(momentum=0.9),
     SGDConfig(momentum=0.9, weight_decay=0.1, nesterov=True),

@@ -89,3 +89,21 @@ def test_below_the_trainers_torch_is_imported_on_use(path: str) -> None:
 def test_curves_need_the_standard_library_alone(path: str) -> None:
     tree = ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
     assert set(imported_at_once(tree)) - {"nshtrainer"} <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from nshtrainer.configs import AdamWConfig, LookaheadConfig",
+        "from nshtrainer.optimizer import optimizer_registry; optimizer_registry['adamw']",
+        "from nshtrainer.optimizer import optimizer_registry; len(optimizer_registry)",
+        "from nshtrainer.cli import main; main(['list'])",
+    ],
+)
+def test_what_is_in_an_index_is_imported_when_its_name_is_used(code: str) -> None:
+    program = f"{code}\nimport sys; print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert "nshtrainer.optimizer.base" in run.stdout.split()
+    assert "nshtrainer.optimizer.packages.pytorch_optimizer" not in run.stdout.split()

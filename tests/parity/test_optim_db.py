@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from pydantic import ValidationError
+from tests.support import torchs_optimizers
 from torch import Tensor
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer import optimizer_registry
-from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase, target_class
+from nshtrainer.optimizer.torch_config import target_class
 
 pytest.importorskip("expecttest")
 
@@ -119,8 +120,7 @@ def chosen(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
 
 
 def test_the_table_holds_every_optimizer_of_ours_and_each_with_good_and_bad_options():
-    ours = [cls for cls in optimizer_registry.values() if issubclass(cls, TorchOptimizerConfigBase)]
-    classes = {target_class(cls.target) for cls in ours if cls.target.startswith("torch.optim:")}
+    classes = {target_class(cls.target) for cls in torchs_optimizers()}
     assert classes == {info.optim_cls for info in table.optim_db}
     for cls in classes:
         assert sum(case.info.optim_cls is cls for case in ON_CPU) >= 3

@@ -274,3 +274,29 @@ def test_manual_optimization_is_left_to_itself() -> None:
     run = trainer(nshtrainer.Trainer, max_epochs=1)
     run.fit(Manual({"name": "adahessian"}), data())
     assert run.global_step == 6
+
+
+# -- wrappers --------------------------------------------------------------------------------------
+
+
+def test_the_rate_of_a_module_is_that_within_all_wrappers() -> None:
+    inner = {"name": "clipped", "max_norm": 1.0, "optimizer": {"name": "lion", "lr": 0.02}}
+    module = model(name="lookahead", k=2, optimizer=inner)
+    assert module.lr == 0.02
+    module.lr = 0.01
+    run = trainer(max_epochs=1)
+    run.fit(module, data())
+    assert run.optimizers[0].param_groups[0]["lr"] == 0.01
+    assert run.optimizers[0].param_groups[0]["lookahead_step"] == 6
+
+
+@pytest.mark.filterwarnings(MID_EPOCH, NO_SAVER)
+def test_slow_weights_are_in_the_checkpoint(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"name": "lookahead", "k": 4, "optimizer": "adamw"}
+    saver = ModelCheckpoint(tmp_path, every_n_epochs=1, save_top_k=-1)
+    whole, resumed = model(**options), model(**options)
+    trainer(max_epochs=2, callbacks=[saver]).fit(whole, data())
+    first = min(tmp_path.glob("*.ckpt"), key=lambda path: path.name)
+    trainer(max_epochs=2).fit(resumed, data(), ckpt_path=first)
+    for key, value in weights(whole).items():
+        assert torch.equal(weights(resumed)[key], value)

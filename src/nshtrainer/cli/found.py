@@ -86,7 +86,7 @@ def _common(path: Keys, other: Keys) -> int:
 def _bases(optimizer: OptimizerConfigBase | None) -> dict[str, float]:
     """The numbers of an optimizer by the names that they have in a parameter group."""
     found: dict[str, float] = {}
-    for name, value in dict(optimizer or ()).items():
+    for name, value in dict(getattr(optimizer, "inner", optimizer) or ()).items():
         several = isinstance(value, tuple)
         for key, number in enumerate(cast("tuple[Any, ...]", value if several else (value,))):
             if isinstance(number, (int, float)) and not isinstance(number, bool):

@@ -10,6 +10,7 @@ from nshtrainer.exceptions import OptimizerError, ScheduleError
 from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
 from nshtrainer.optimizer.base import OptimizerConfigBase
 from nshtrainer.optimizer.routing import RoutingConfigBase
+from nshtrainer.optimizer.wrapping import WrappingConfigBase
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule
@@ -48,7 +49,7 @@ def current_rate(hparams: Config) -> float:
     Raises:
         AttributeError: There is none, or there is more than one optimizer.
     """
-    return getattr(_rate_holder(hparams)[1], "lr")  # noqa: B009 - not every optimizer has one
+    return getattr(_inner(_rate_holder(hparams)[1]), "lr")  # noqa: B009 - not every one has it
 
 
 def with_rate(hparams: Any, rate: float) -> Any:
@@ -59,14 +60,25 @@ def with_rate(hparams: Any, rate: float) -> Any:
         ValidationError: The rate is out of range.
     """
     name, holder = _rate_holder(hparams)
-    changed = holder.replace(lr=float(rate))
+    changed = _at_rate(holder, rate)
     return hparams.replace(**{name: changed}) if name else changed
+
+
+def _at_rate(config: Any, rate: float) -> Any:
+    if isinstance(config, WrappingConfigBase):
+        return config.replace(optimizer=_at_rate(config.optimizer, rate))
+    return config.replace(lr=float(rate))
+
+
+def _inner(config: Config) -> Config:
+    """The optimizer within its wrappers."""
+    return config.inner if isinstance(config, WrappingConfigBase) else config
 
 
 def _rate_holder(hparams: Config) -> tuple[str, Config]:
     """The config that has the field `lr`, and its name in the hyperparameters; "" is themselves."""
     found = _fields_of(hparams, OptimizerConfigBase)
-    if len(found) == 1 and "lr" in type(next(iter(found.values()))).model_fields:
+    if len(found) == 1 and "lr" in type(_inner(next(iter(found.values())))).model_fields:
         return next(iter(found.items()))
     if not found and "lr" in type(hparams).model_fields:
         return "", hparams

@@ -38,6 +38,11 @@ class WrappingConfigBase(OptimizerConfigBase):
         """Whether `step` needs a closure that computes the loss."""
         return getattr(self.optimizer, "needs_closure", False)
 
+    @property
+    def inner(self) -> OptimizerConfigBase:
+        """The optimizer within all wrappers."""
+        return getattr(self.optimizer, "inner", self.optimizer)
+
     @abstractmethod
     def wrap(self, optimizer: Optimizer, /) -> None:
         """Put the hooks on the optimizer."""

@@ -1,0 +1,81 @@
+"""A config around any optimizer class, for Python only: no file can name a class."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, PlainSerializer
+from typing_extensions import final
+
+from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.base import OptimizerConfigBase, Params
+from nshtrainer.text.problems import unknown
+from nshtrainer.types import FrozenDict
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+__all__ = ["CustomOptimizerConfig"]
+
+
+def _path(target: type) -> str:
+    return f"{target.__module__}:{target.__qualname__}"
+
+
+def _shown(options: FrozenDict[str, Any]) -> dict[str, Any]:
+    plain = (bool, int, float, str, tuple, list, type(None))
+    return {key: v if isinstance(v, plain) else repr(v) for key, v in options.items()}
+
+
+@final
+class CustomOptimizerConfig(OptimizerConfigBase):
+    """Any optimizer class with its options, where a field takes an optimizer config.
+
+    It is for a class that has no config, to try it out. It is written into checkpoints and logs as
+    a name, for people, and cannot be read back: then give `load_from_checkpoint` the `hparams`. For
+    use in files write a config of your own and register it.
+
+    Args:
+        target: The class of the optimizer.
+        **options: The options of its constructor; one that it does not name is an error, also where
+            the constructor would swallow it.
+
+    >>> import torch
+    >>> config = CustomOptimizerConfig(torch.optim.SGD, lr=0.1, momentum=0.9)
+    >>> config.create_optimizer(torch.nn.Linear(2, 1)).defaults["momentum"]
+    0.9
+    >>> config.to_dict()
+    {'name': 'custom', 'target': 'torch.optim.sgd:SGD', 'options': {'lr': 0.1, 'momentum': 0.9}}
+    """
+
+    python_only = True
+
+    name: Literal["custom"] = "custom"
+
+    target: Annotated[type[Any], PlainSerializer(_path)]
+    """The class of the optimizer."""
+
+    options: Annotated[dict[str, Any], AfterValidator(FrozenDict), PlainSerializer(_shown)]
+    """The options of its constructor."""
+
+    def __init__(self, target: type[Any], /, **options: Any) -> None:
+        super().__init__(target=target, options=options)  # pyright: ignore[reportCallIssue]
+
+    def create_optimizer(self, params: Params, /, **_: Any) -> Optimizer:
+        """Build the optimizer.
+
+        Args:
+            params: What the class takes, or a module, for its parameters.
+
+        Raises:
+            OptimizerError: The constructor does not name an option.
+        """
+        from torch.nn import Module
+
+        known = inspect.signature(self.target).parameters
+        for key in self.options:
+            if key not in known:
+                raise OptimizerError(unknown(f"option of {self.target.__name__}", key, known))
+        given: Any = params.parameters() if isinstance(params, Module) else params
+        return self.target(given, **self.options)
