@@ -85,8 +85,6 @@ class Plan:
     @property
     def label(self) -> str:
         """The name of the resolved schedule in checkpoints: another run length is another name."""
-        if not self._tracks:
-            return self._label
         texts = dict.fromkeys(
             self._text(track) for tracks in self._tracks.values() for track in tracks
         )
