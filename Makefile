@@ -3,16 +3,17 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+PEERS ?= $(VENV)-peers
 WORKERS ?= 2
 
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
+PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 # Byte-code is written when a module is first imported: torch has thousands that never are.
-INSTALL := $(PIP) install --no-compile -c constraints.txt
+INSTALL = $(PIP) install --no-compile -c constraints.txt
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check format bench docs clean
+.PHONY: help run test test-all test-peers check format bench docs clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,8 +24,11 @@ run: $(VENV)/.run ## Train a classifier on handwritten digits
 test: $(VENV)/.dev ## Run the tests, but for the slow ones, with coverage
 	$(PYTEST) -m "not slow" --cov --cov-report=term
 
-test-all: $(VENV)/.dev ## Run all tests, with more examples of each property
+test-all: $(VENV)/.dev test-peers ## Run all tests, with more examples of each property
 	HYPOTHESIS_PROFILE=thorough $(PYTEST)
+
+test-peers: $(PEERS)/.ready ## Compare schedules with transformers, pytorch_optimizer and optax
+	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=thorough $(PEERS)/bin/python -m pytest tests/peers
 
 check: $(VENV)/.dev ## Lint, formatting, types, and which module may import which
 	$(BIN)/ruff check
@@ -45,7 +49,7 @@ docs: $(VENV)/.docs ## Build the pages into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean: ## Remove the environment and everything that was built
-	rm -rf $(VENV) build dist site .coverage .hypothesis .import_linter_cache .mypy_cache \
+	rm -rf $(VENV) $(PEERS) build dist site .coverage .hypothesis .import_linter_cache .mypy_cache \
 		.pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -60,6 +64,16 @@ $(VENV)/.run: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.run
 	@$(INSTALL) --group test --group lint
+	@touch $@
+
+# Packages that share no environment with ours, so that none of them decides what ours has.
+$(PEERS)/.ready: BIN = $(PEERS)/bin
+$(PEERS)/.ready: pyproject.toml constraints.txt constraints-peers.txt
+	@echo "Installing the peers into $(PEERS), once"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(PEERS)
+	@$(INSTALL) --upgrade pip
+	@$(INSTALL) torch
+	@$(INSTALL) -c constraints-peers.txt -e . --group test optax pytorch_optimizer transformers
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.run

@@ -9,9 +9,11 @@ A page marks a generated part with `<!-- generated: name -->` and `<!-- end -->`
 from __future__ import annotations
 
 import html
+import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +24,17 @@ from nshtrainer.configs import (
     AdamWConfig,
     GroupingConfigBase,
     LinearWarmupCosineDecayLRSchedulerConfig,
+    LRSchedulerConfigBase,
     ParameterGroupConfig,
     SelectorConfig,
+    TrackScheduleConfigBase,
     lr_scheduler_registry,
     optimizer_registry,
 )
+from nshtrainer.exceptions import ConfigError
+from nshtrainer.lr_scheduler.preview import preview_tracks
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase
+from nshtrainer.plotting import Plot, rendered
 from nshtrainer.tagged import Tagged
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -142,83 +149,80 @@ def code(text: str) -> str:
 
 # -- pictures --------------------------------------------------------------------------------------
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 300, 56, 16, 40, 48
-STYLE = """\
-text { font: 13px system-ui, sans-serif; fill: #24292f }
-.axis { stroke: #57606a; fill: none }
-.grid { stroke: #57606a; opacity: 0.2 }
-.line { fill: none; stroke-width: 2.5; stroke-linejoin: round }
-.a { stroke: #0969da } .b { stroke: #bc4c00; stroke-dasharray: 6 4 }
-@media (prefers-color-scheme: dark) {
-  text { fill: #e6edf3 } .axis, .grid { stroke: #9198a1 }
-  .a { stroke: #58a6ff } .b { stroke: #f0883e }
-}"""
-
-
-class Axes:
-    """From steps and factors to places in a picture of a fixed size."""
-
-    def __init__(self, steps: int, top: float = 1.0) -> None:
-        self.steps = steps
-        self.top = top
-
-    def x(self, step: float) -> float:
-        """The place of a step, from the left."""
-        return round(LEFT + (WIDTH - LEFT - RIGHT) * step / self.steps, 1)
-
-    def y(self, factor: float) -> float:
-        """The place of a factor, from the top."""
-        return round(HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * factor / self.top, 1)
-
-    def frame(self) -> list[str]:
-        """Both axes with their ticks, grid and titles."""
-        parts = [f'<path class="axis" d="M{LEFT} {TOP}V{self.y(0)}H{WIDTH - RIGHT}"/>']
-        for tenth in range(0, 11, 2):
-            step, y = self.steps * tenth // 10, self.y(self.top * tenth / 10)
-            parts += [
-                f'<path class="grid" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>',
-                _text(LEFT - 8, y + 4, f"{self.top * tenth / 10:g}", "end"),
-                _text(self.x(step), HEIGHT - BOTTOM + 20, str(step), "middle"),
-            ]
-        middle = (LEFT + WIDTH - RIGHT) / 2
-        return [*parts, _text(middle, HEIGHT - 8, "update of the optimizer, from 0", "middle")]
-
-    def line(self, curve: Callable[[int], float], style: str) -> str:
-        """A curve at every step, so that nothing is smoothed over."""
-        points = " ".join(f"{self.x(t)},{self.y(curve(t))}" for t in range(self.steps + 1))
-        return f'<polyline class="line {style}" points="{points}"/>'
-
-
-def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x}" y="{y}" text-anchor="{anchor}">{html.escape(text)}</text>'
+GALLERY = "docs/images/schedules"
+RUN = RunLength(
+    total_steps=1000,
+    steps_per_epoch=100,
+    samples_per_step=256,
+    tokens_per_step=4096,
+    base_lr=1e-3,
+    beta2=0.999,
+)
+"""The run of the gallery."""
 
 
 def schedule_picture() -> str:
-    """`linear_warmup_cosine_decay`, with and without `annealing`."""
-    axes, run = Axes(300), RunLength(total_steps=200)
+    """`linear_warmup_cosine_decay`, with and without `annealing`, beyond the end of its run."""
     options: dict[str, Any] = {"warmup_duration": "10%", "max_duration": "100%"}
     plain = LinearWarmupCosineDecayLRSchedulerConfig(**options, min_lr_factor=0.1)
-    again = plain.replace(annealing=True)
-    parts = [
-        *axes.frame(),
-        axes.line(again.curve(run), "b"),
-        axes.line(plain.curve(run), "a"),
-        f'<path class="line a" d="M{LEFT} 18h28"/>',
-        _text(LEFT + 36, 22, "linear_warmup_cosine_decay", "start"),
-        f'<path class="line b" d="M{LEFT + 250} 18h28"/>',
-        _text(LEFT + 286, 22, "annealing: true", "start"),
+    named = {"linear_warmup_cosine_decay": plain, "annealing: true": plain.replace(annealing=True)}
+    run, longer = RunLength(total_steps=200), RunLength(total_steps=301)
+    plots = [
+        Plot(label, preview_tracks(config.tracks(run), longer)) for label, config in named.items()
     ]
-    return svg("factor on the learning rate over 300 updates", parts)
+    return str(rendered(plots, ".svg"))
 
 
-def svg(title: str, parts: list[str]) -> str:
-    """A picture that follows the light or dark theme of who looks at it."""
-    body = "\n".join(parts)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'width="{WIDTH}" height="{HEIGHT}">\n<title>{title}</title>\n<style>\n{STYLE}\n'
-        f"</style>\n{body}\n</svg>\n"
-    )
+def gallery_yaml(cls: Any) -> str:
+    """The example of a schedule as a file; where one has none of its own, its defaults."""
+    return f"name: {name_of(cls)}\n{cls.example.strip()}".strip()
+
+
+def gallery_config(cls: Any) -> LRSchedulerConfigBase:
+    """The example of a schedule."""
+    try:
+        return cls.from_yaml(gallery_yaml(cls))
+    except ConfigError as error:
+        text = f"{cls.__name__} has no valid example; write `example = ...` in the class"
+        raise ConfigError(f"{text}, with its fields as YAML: {error}") from error
+
+
+def name_of(cls: Any) -> str:
+    """The name of a component in a file."""
+    return str(cls.model_fields["name"].default)
+
+
+def gallery_picture(cls: Any) -> str:
+    """The example of a schedule, drawn."""
+    return str(rendered([Plot(name_of(cls), gallery_config(cls).preview(RUN))], ".svg"))
+
+
+def drawn() -> list[Any]:
+    """The schedules that can be computed before they run."""
+    return [
+        cls for _, cls in ours(lr_scheduler_registry) if issubclass(cls, TrackScheduleConfigBase)
+    ]
+
+
+def gallery() -> str:
+    """A section for each schedule: what it is, its formula and source, its picture, a config."""
+    return "\n\n".join(gallery_section(cls) for cls in drawn())
+
+
+def gallery_section(cls: Any) -> str:
+    """One schedule of the gallery."""
+    name, config, yaml = name_of(cls), gallery_config(cls), gallery_yaml(cls)
+    picture = f"![{name}](images/schedules/{name}.svg)"
+    note = config.describe(RUN)
+    note = f"{note[0].upper()}{note[1:]}."
+    return f"## {name}\n\n{prose(cls)}\n\n{picture}\n\n{note}\n\n```yaml\n{yaml}\n```"
+
+
+def prose(cls: type) -> str:
+    """The docstring of a class without its examples and its list of errors."""
+    paragraphs = re.split(r"\n\s*\n", inspect.cleandoc(cls.__doc__ or ""))
+    kept = [part for part in paragraphs if not part.lstrip().startswith((">>>", "Raises:"))]
+    return "\n\n".join(kept).replace("*", "\\*")
 
 
 # -- writing ---------------------------------------------------------------------------------------
@@ -235,8 +239,12 @@ PARTS: dict[str, Callable[[], str]] = {
     ),
     "fields of reduce_lr_on_plateau": lambda: fields(lr_scheduler_registry["reduce_lr_on_plateau"]),
     "bad input": bad_input,
+    "gallery": gallery,
 }
-PICTURES = {"docs/images/schedule.svg": schedule_picture}
+PICTURES: dict[str, Callable[[], str]] = {
+    "docs/images/schedule.svg": schedule_picture,
+    **{f"{GALLERY}/{name_of(cls)}.svg": partial(gallery_picture, cls) for cls in drawn()},
+}
 
 
 def filled(text: str) -> str:
@@ -271,7 +279,7 @@ def main(arguments: list[str]) -> int:
     for path, text in found.items():
         print(path.relative_to(ROOT))
         if "--check" not in arguments:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     return int("--check" in arguments and bool(found))
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
+from hypothesis import reject
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -23,6 +24,7 @@ from nshtrainer.lr_scheduler import (
     LRSchedulerConfigBase,
     lr_scheduler_registry,
 )
+from nshtrainer.lr_scheduler.several import MotionConfig
 from nshtrainer.metric import MetricConfig
 from nshtrainer.optimizer import OptimizerConfigBase, optimizer_registry
 from nshtrainer.optimizer.grouping import ParameterGroupConfig
@@ -30,8 +32,10 @@ from nshtrainer.optimizer.native.curvature import MuonConfig
 from nshtrainer.optimizer.routing import RouteConfig
 from nshtrainer.optimizer.selection import SelectorConfig
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase, target_class
+from nshtrainer.types import NonNegativeInt
 
 LONGEST = 10**9
+_ATTEMPTS = 30
 
 
 def durations(longest: int = LONGEST) -> st.SearchStrategy[Any]:
@@ -43,6 +47,13 @@ def durations(longest: int = LONGEST) -> st.SearchStrategy[Any]:
         st.integers(0, 100 * longest).map(lambda count: SamplesConfig(value=count)),
         st.integers(0, 1000 * longest).map(lambda count: TokensConfig(value=count)),
     )
+
+
+def rate_curve(config: Any, run: Any) -> Callable[[int], float]:
+    """The rates of a schedule, in a run that knows its base rate."""
+    track = next(track for track in config.tracks(run) if track.hyperparameter == "lr")
+    base = run.base_lr if track.kind == "factor" else 1.0
+    return lambda step: base * track.curve(step)
 
 
 def configs_of(cls: type[BaseModel], longest: int = LONGEST) -> st.SearchStrategy[Any]:
@@ -65,8 +76,17 @@ def configs_of(cls: type[BaseModel], longest: int = LONGEST) -> st.SearchStrateg
     # Only the fields that are required are always there: defaults are part of what is tested.
     required = {name: fields[name] for name in fields if cls.model_fields[name].is_required()}
     optional = {name: fields[name] for name in fields if name not in required}
-    drawn = st.fixed_dictionaries(required, optional=optional)
-    return drawn.map(build).filter(lambda config: config is not None)
+    return _first_built(st.fixed_dictionaries(required, optional=optional).map(build))
+
+
+@st.composite
+def _first_built(draw: st.DrawFn, built: st.SearchStrategy[Any]) -> Any:
+    """What could be built, within a number of attempts that no rule needs."""
+    for _ in range(_ATTEMPTS):
+        config = draw(built)
+        if config is not None:
+            return config
+    return reject()
 
 
 def _values(field: FieldInfo, longest: int) -> st.SearchStrategy[Any]:
@@ -100,6 +120,11 @@ def _of_class(kind: Any, longest: int) -> st.SearchStrategy[Any]:
         return st.sampled_from(_simple_curves()).flatmap(lambda cls: configs_of(cls, longest))
     if kind is OptimizerConfigBase:
         return st.sampled_from(_simple_optimizers()).flatmap(lambda cls: configs_of(cls, longest))
+    if kind is MotionConfig:  # one of three: drawn from all of them, most would be refused
+        curves = _of_class(LRSchedulerConfigBase, longest)
+        return st.sampled_from(["factor", "value"]).flatmap(
+            lambda form: curves.map(lambda curve: MotionConfig(**{form: curve}))
+        )
     return configs_of(kind, longest)
 
 
@@ -116,7 +141,16 @@ def _simple_curves() -> list[Any]:
     curves = [
         cls for cls in lr_scheduler_registry.values() if issubclass(cls, CurveScheduleConfigBase)
     ]
-    return [cls for cls in curves if "schedules" in cls.__module__]
+    return [
+        cls
+        for cls in curves
+        if "schedules" in cls.__module__
+        and not any(_mentions_schedules(field.annotation) for field in cls.model_fields.values())
+    ]
+
+
+def _mentions_schedules(kind: Any) -> bool:
+    return kind is LRSchedulerConfigBase or any(map(_mentions_schedules, get_args(kind)))
 
 
 def _of_annotated(kind: Any, notes: tuple[Any, ...], longest: int) -> st.SearchStrategy[Any]:
@@ -127,6 +161,9 @@ def _of_annotated(kind: Any, notes: tuple[Any, ...], longest: int) -> st.SearchS
 
 def _of_tuple(arguments: tuple[Any, ...], longest: int) -> st.SearchStrategy[Any]:
     if arguments[-1] is Ellipsis:
+        if NonNegativeInt in arguments:  # most of these are milestones
+            numbers = st.lists(st.integers(0, longest), min_size=1, max_size=3, unique=True)
+            return numbers.map(sorted).map(tuple)
         return st.lists(_of_type(arguments[0], longest), min_size=1, max_size=3).map(tuple)
     return st.tuples(*[_of_type(argument, longest) for argument in arguments])
 

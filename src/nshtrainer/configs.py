@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.schedules.horizonless import *
     from nshtrainer.lr_scheduler.schedules.stages import *
     from nshtrainer.lr_scheduler.schedules.stepped import *
+    from nshtrainer.lr_scheduler.schedules.torch_base import *
+    from nshtrainer.lr_scheduler.schedules.torch_cycles import *
+    from nshtrainer.lr_scheduler.schedules.torch_nested import *
+    from nshtrainer.lr_scheduler.schedules.torchs import *
     from nshtrainer.lr_scheduler.schedules.warmup_cosine import *
     from nshtrainer.lr_scheduler.several import *
     from nshtrainer.metric import *
@@ -67,6 +71,10 @@ _MODULES = (
     "nshtrainer.lr_scheduler.schedules.stepped",
     "nshtrainer.lr_scheduler.schedules.cycles",
     "nshtrainer.lr_scheduler.schedules.drawn",
+    "nshtrainer.lr_scheduler.schedules.torch_base",
+    "nshtrainer.lr_scheduler.schedules.torchs",
+    "nshtrainer.lr_scheduler.schedules.torch_cycles",
+    "nshtrainer.lr_scheduler.schedules.torch_nested",
     "nshtrainer.lr_scheduler.compose",
     "nshtrainer.lr_scheduler.noise",
     "nshtrainer.lr_scheduler.several",

@@ -30,7 +30,7 @@ def test_a_run_says_what_it_optimises_and_where_its_results_are(
     folder = only_run()
     (row,) = [line.split() for line in out.splitlines() if "AdamW" in line]
     assert row == ["0", "AdamW", "fused", "2", "3", "0.1", "0.01"]
-    assert "schedule  LinearWarmupCosine(warmup=2, total=12," in out
+    assert "schedule  warm-up 0 to 2, cosine 2 to 12, last update" in out
     assert "steps     12\n" in out
     assert f"results   {folder}\n" in out
     assert f"last      {folder}/checkpoints/last.ckpt\n" in out

@@ -15,6 +15,7 @@ from nshtrainer.configs import (
     LinearWarmupCosineDecayLRSchedulerConfig,
     MetricConfig,
     ReduceLROnPlateauConfig,
+    SchedulesConfig,
 )
 
 
@@ -61,7 +62,18 @@ def test_a_curve_is_described_by_its_numbers() -> None:
     config = LinearWarmupCosineDecayLRSchedulerConfig(warmup_duration="10%", max_duration="100%")
     made = SimpleNamespace(**config.create_scheduler(optimizer, RunLength(total_steps=50)))
     assert schedule_text(made) == (
-        "LinearWarmupCosine(warmup=5, total=50, start=0.0, end=0.0, restarts=False), by the step"
+        "warm-up 0 to 5, cosine 5 to 50, last update 0.00122, by the step"
+    )
+
+
+def test_with_several_rates_the_last_value_is_a_share_of_each() -> None:
+    groups = [{"params": [torch.zeros(1)], "lr": rate, "name": str(rate)} for rate in (0.1, 1.0)]
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.5)
+    config = SchedulesConfig(default={"lr": "constant", "weight_decay": "linear"})  # type: ignore[dict-item]
+    made = SimpleNamespace(**config.create_scheduler(optimizer, RunLength(total_steps=50)))
+    assert schedule_text(made) == (
+        "lr: constant 0 to 50, last update 1 of the base rate; "
+        "weight_decay: linear 0 to 50, last update 0.01, by the step"
     )
 
 

@@ -35,6 +35,9 @@ Captured = pytest.CaptureFixture[str]
         ["show", "trainer"],
         ["schema"],
         ["validate", "run.yaml"],
+        ["plot", "run.yaml", "--total-steps", "12"],
+        ["plot", "run.yaml", "--total-steps", "12", "-o", "x.svg"],
+        ["plot", "run.yaml", "--total-steps", "12", "-o", "x.html"],
         ["completion", "bash"],
     ],
 )

@@ -236,6 +236,8 @@ def test_a_tensor_may_stand_for_the_rate_of_a_group(cls: Config):
     rate = torch.tensor(0.01)
     optimizer = cls().create_optimizer([{"params": model.parameters(), "lr": rate}])
     assert optimizer.param_groups[0]["lr"] is rate
+    optimizer = cls(tensor_lr=True).create_optimizer([{"params": model.parameters(), "lr": rate}])
+    assert optimizer.param_groups[0]["lr"] is rate
     with pytest.raises(OptimizerError, match="lr"):
         cls().create_optimizer([{"params": model.parameters(), "lr": torch.tensor(-0.01)}])
     with pytest.raises(OptimizerError, match="lr has 2 elements"):

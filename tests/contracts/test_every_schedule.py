@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support import configs_of, durations
+from tests.support import configs_of, durations, rate_curve
 
 from nshtrainer import RunLength
 from nshtrainer.configs import (
@@ -114,6 +114,15 @@ def test_it_begins_at_exactly_one_and_ends_at_exactly_its_minimum(
 
 
 @every(FiniteScheduleConfigBase)
+@given(total=st.integers(20, 10**9), end=st.floats(0.001, 1))
+def test_with_hit_end_the_last_update_has_exactly_the_minimum(cls: Any, total: int, end: float):
+    config = cls(warmup_duration="10%", min_factor=end, hit_end=True)
+    curve = config.curve(RunLength(total_steps=total))
+    assert curve(-(-total // 10)) == 1.0
+    assert curve(total - 1) == curve(total) == curve(10**12) == end
+
+
+@every(FiniteScheduleConfigBase)
 def test_it_makes_no_jump(cls: Any):
     run = RunLength(total_steps=10**6)
     curve = cls(warmup_duration="10%", min_factor=0.01).curve(run)
@@ -178,7 +187,8 @@ def test_the_driver_is_the_curve_and_resuming_changes_nothing(cls: Any, data: st
     whole, _ = drive(config, run, 15)
     before, state = drive(config, run, at)
     after, _ = drive(config, run, 15 - at, state)
-    assert whole == [0.3 * curve(step) for step in range(15)]
+    rate = rate_curve(config, run)
+    assert whole == [rate(step) for step in range(15)]
     assert before + after == whole
 
 

@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from nshtrainer.exceptions import ConfigError
 from nshtrainer.lr_scheduler import lr_scheduler_registry
 from nshtrainer.optimizer import optimizer_registry
 
@@ -53,6 +54,19 @@ def test_a_stale_part_is_written_anew() -> None:
     assert "old" not in new
     assert "| `reduce_lr_on_plateau` |" in new
     assert tables.filled(new) == new
+
+
+def test_the_gallery_has_every_schedule_that_can_be_drawn_and_no_other_picture() -> None:
+    page = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
+    names = [tables.name_of(cls) for cls in tables.drawn()]
+    assert re.findall(r"^## (\w+)$", page, flags=re.MULTILINE) == names
+    assert sorted(path.stem for path in (ROOT / tables.GALLERY).iterdir()) == sorted(names)
+
+
+def test_a_schedule_without_a_valid_example_says_what_to_write() -> None:
+    cls = type("LostConfig", (lr_scheduler_registry["step"],), {"example": ""})
+    with pytest.raises(ConfigError, match=r"LostConfig has no valid example; write `example = "):
+        tables.gallery_config(cls)
 
 
 @pytest.mark.parametrize("picture", tables.PICTURES.values())

@@ -6,6 +6,7 @@ import copy
 import gc
 import pickle
 import weakref
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -276,6 +277,26 @@ def test_a_tensor_rate_is_filled_in_place():
     assert optimizer.param_groups[1]["lr"] is rate
     assert rate.item() == pytest.approx(0.5 * CURVE(6), rel=1e-6)
     assert scheduler.get_last_lr()[0] == 0.5 * CURVE(6)
+
+
+def test_another_tensor_in_its_place_is_filled_too():
+    optimizer = SGD([{"params": [parameter()], "lr": torch.tensor(0.5)}], lr=0.5)
+    scheduler = CurveScheduler(optimizer, CURVE)
+    advance(optimizer, scheduler, 6)
+    rate = optimizer.param_groups[0]["lr"] = torch.tensor(0.0)
+    scheduler.step()
+    assert rate.item() == pytest.approx(0.5 * CURVE(7), rel=1e-6)
+
+
+def test_a_curve_that_does_not_hash_is_as_good_as_any():
+    @dataclass
+    class Falling:
+        def __call__(self, step: int) -> float:
+            return 0.5**step
+
+    optimizer = sgd(0.5, 0.25)
+    used = advance(optimizer, CurveScheduler(optimizer, Falling()), 3)
+    assert used == [[0.5, 0.25], [0.25, 0.125], [0.125, 0.0625]]
 
 
 def test_a_tensor_rate_does_not_drift():

@@ -20,7 +20,7 @@ from nshtrainer.configs import (
     MetricConfig,
     ReduceLROnPlateauConfig,
 )
-from nshtrainer.exceptions import MetricError, NshtrainerWarning
+from nshtrainer.exceptions import MetricError, NshtrainerWarning, ScheduleError
 from nshtrainer.lr_scheduler.greedy import GreedyLR
 
 LOSS = MetricConfig(monitor="loss", mode="min")
@@ -177,6 +177,17 @@ def test_metadata_says_that_the_curve_moves_by_the_step():
         "reduce_on_plateau": False,
         "monitor": "loss",
     }
+
+
+def test_before_it_runs_the_curve_beside_it_can_be_looked_at():
+    config = plateau(warmup_duration="5 steps")
+    assert config.preview(RUN)["lr"][:2] == pytest.approx((1 / 6, 2 / 6))
+    assert config.describe(RUN) == (
+        "reduce_lr_on_plateau: by the step, looks at loss; what it does is known only as it runs, "
+        "times warm-up 0 to 5, constant 5 to 20, last update 1 of the base rate"
+    )
+    with pytest.raises(ScheduleError, match="nothing to draw"):
+        plateau().preview(RUN)
 
 
 def test_where_nobody_shows_the_metric_it_is_refused():

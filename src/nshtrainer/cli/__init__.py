@@ -1,4 +1,4 @@
-"""The command line: `nshtrainer fit | validate | list | show | schema | completion`.
+"""The command line: `nshtrainer fit | plot | validate | list | show | schema | completion`.
 
 Each verb is a module of this folder with `HELP`, `add_arguments` and `run`. Nothing heavy is
 imported before it is used: only `fit`, and what is told `--for train.py`, imports torch.

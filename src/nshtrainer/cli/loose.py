@@ -6,7 +6,7 @@ kind, and whatever else there is may be anything. So errors and their places are
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, cast
 
 from pydantic import ConfigDict, Field, create_model
@@ -16,13 +16,13 @@ from nshtrainer.cli.run_file import PARTS
 from nshtrainer.config import Config
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.registry import Registry
-from nshtrainer.text.documents import Document
+from nshtrainer.text.documents import Document, fail
 from nshtrainer.text.files import format_of, read_file
 from nshtrainer.text.loading import load, read_text
-from nshtrainer.text.problems import dotted
+from nshtrainer.text.problems import dotted, unknown
 from nshtrainer.trainer_config import TrainerConfig
 
-__all__ = ["check_loosely"]
+__all__ = ["check_loosely", "read_loosely"]
 
 Path = tuple[Any, ...]
 
@@ -44,13 +44,63 @@ def check_loosely(file: str) -> str:
     Raises:
         ConfigError: What is wrong, a line each.
     """
-    document = read_text(read_file(file), format_of(file), file)
+    _, shapes = _read(_document(file), ())
+    return "\n".join(_report(file, shapes))
+
+
+def read_loosely(file: str, overrides: Sequence[str] = ()) -> tuple[Config, Document]:
+    """Read every part of a file that names a registered component, and `trainer`.
+
+    Args:
+        file: The file of a run, or any config.
+        overrides: Values that win over the file's; in the file of a run `model.` may be left out.
+
+    Returns:
+        The file as a config, and where its values stand.
+
+    Raises:
+        ConfigError: What is wrong, a line each.
+    """
+    document = _document(file)
+    config, _ = _read(document, [_in_full(text, document.data) for text in overrides])
+    return config, document
+
+
+def _document(file: str) -> Document:
+    return read_text(read_file(file), format_of(file), file)
+
+
+def _read(document: Document, overrides: Sequence[str]) -> tuple[Config, _Shapes]:
     shapes = _Shapes()
+    root = shapes.root(document.data)
     try:
-        load(shapes.root(document), document, (), plugins=True)
+        if overrides and isinstance(document.data, dict):
+            from nshtrainer.text.overrides import Overridden, parse_override
+
+            # A component that an override brings is one, too.
+            changed = Overridden(document, root, [parse_override(text) for text in overrides])
+            shapes = _Shapes()
+            root = shapes.root(changed.document.data)
+        return load(root, document, overrides, plugins=True), shapes
     except ConfigError as error:
         raise ConfigError(f"{error}{shapes.note()}") from error
-    return "\n".join(_report(file, shapes))
+
+
+def _in_full(text: str, data: Any) -> str:
+    """The override with the part that its path belongs to; a key that nothing has is refused."""
+    if not isinstance(data, dict) or "name" in data:
+        return text
+    keys = cast("dict[str, Any]", data)
+    first = text.partition("=")[0].partition(".")[0].strip()
+    run_file = any(part in keys for part in PARTS)
+    if first in (PARTS if run_file else keys):
+        return text
+    model: Any = keys.get("model") if run_file else None
+    inside: list[str] = [*model] if isinstance(model, dict) else []
+    known = list(dict.fromkeys([*inside, *registries(), *(PARTS if run_file else keys)]))
+    if first not in known:
+        fail(text, unknown("key", first, known))
+    return f"model.{text}" if run_file else text
 
 
 def _report(file: str, shapes: _Shapes) -> Iterable[str]:
@@ -69,9 +119,8 @@ class _Shapes:
         self._registries = registries()
         self._names = {kind: {*each, *each.plugins()} for kind, each in self._registries.items()}
 
-    def root(self, document: Document) -> type[Config]:
-        """The class for a whole document."""
-        data = cast("dict[Any, Any]", document.data)
+    def root(self, data: dict[Any, Any]) -> type[Config]:
+        """The class for the data of a whole document."""
         if not isinstance(data, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
             return _Open
         registry = self._registry("", data)

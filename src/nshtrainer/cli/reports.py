@@ -10,6 +10,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from typing_extensions import override
 
 from nshtrainer.cli.output import print_table
+from nshtrainer.lr_scheduler.base import Track
+from nshtrainer.lr_scheduler.driver import CurveScheduler
+from nshtrainer.lr_scheduler.preview import describe_tracks
 from nshtrainer.lr_scheduler.run_length import run_length_of
 from nshtrainer.optimizer.base import OptimizerConfigBase
 
@@ -63,7 +66,7 @@ def plan_rows(trainer: Trainer, module: LightningModule) -> Iterator[tuple[str, 
                 str(len(tensors)),
                 f"{sum(tensor.numel() for tensor in tensors):,}",
                 _number(group.get("initial_lr", group.get("lr"))),
-                _number(group.get("weight_decay")),
+                _number(group.get("initial_weight_decay", group.get("weight_decay"))),
             )
     if left:
         count = sum(param.numel() for param in left.values())
@@ -106,13 +109,27 @@ def _number(value: Any) -> str:
 
 
 def schedule_text(config: Any) -> str:
-    """A schedule in a line: what it is, how often it moves, and what it looks at."""
+    """A schedule in a line: what it does, how often it moves, and what it looks at."""
     scheduler = config.scheduler
-    state = scheduler.state_dict()
-    what = state["curve"] if "curve" in state else type(scheduler).__name__
+    driven = isinstance(scheduler, CurveScheduler)
+    what = _curves_text(scheduler) if driven else type(scheduler).__name__
     often = config.interval if config.frequency == 1 else f"{config.frequency} {config.interval}s"
     looks = f", looks at {config.monitor}" if config.monitor else ""
     return f"{what}, by the {often}{looks}"
+
+
+def _curves_text(scheduler: CurveScheduler) -> str:
+    """The phases of each curve, and its last value, where all groups begin with the same."""
+    tracks: list[Track] = []
+    bases: dict[str, set[Any]] = {}
+    for group in scheduler.optimizer.param_groups:
+        for track in scheduler.plan.tracks(group, float(group["initial_lr"])):
+            tracks += [track] if track not in tracks else []
+            name = track.hyperparameter
+            bases.setdefault(name, set()).add(group.get(f"initial_{name}"))
+    known = {name: base for name, (base, *more) in bases.items() if base is not None and not more}
+    run = scheduler.plan.run.but(base_lr=known.get("lr"))
+    return describe_tracks(tracks, run, bases=known)
 
 
 @final

@@ -6,6 +6,8 @@ runs/digits/20260131-142501/
     checkpoints/best.ckpt  the best by the primary metric, where one is named
     checkpoints/last.ckpt  the newest
     metrics.csv            every logged metric
+    schedule.svg           how the rate, and whatever else is scheduled, is planned to move
+    schedule.csv           what was planned and what was used
     tensorboard/           the same, where tensorboard is installed
 """
 
@@ -49,6 +51,16 @@ class RunFolder:
     def metrics(self) -> Path:
         """The table of metrics."""
         return self.path / "metrics.csv"
+
+    @property
+    def picture(self) -> Path:
+        """The picture of the schedule."""
+        return self.path / "schedule.svg"
+
+    @property
+    def schedule(self) -> Path:
+        """The table of what was planned and what was used."""
+        return self.path / "schedule.csv"
 
     def write_config(self, config: Config) -> None:
         """Make the folder, and write the resolved config and its schema into it.

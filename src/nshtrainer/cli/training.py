@@ -21,6 +21,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressB
 from nshtrainer.cli.interrupt import GracefulStop, Interrupted, Signals
 from nshtrainer.cli.metrics import loggers_for
 from nshtrainer.cli.reports import EpochLines, Plan, kept_options, metrics_text
+from nshtrainer.cli.schedule_record import ScheduleRecord
 from nshtrainer.exceptions import CheckpointError, ConfigError
 from nshtrainer.lightning_.trainer import Trainer
 from nshtrainer.metric import MetricConfig
@@ -61,6 +62,7 @@ class Job:
     argv: Sequence[str]
     signals: Signals = field(default_factory=Signals)
     first_step: int = field(default=0, init=False)
+    record: ScheduleRecord | None = field(default=None, init=False)
 
     def run(self) -> int:
         """Train, and say where the results are.
@@ -113,6 +115,9 @@ class Job:
         callbacks: list[Callback] = []
         if not self.config.trainer.barebones:
             callbacks += [Plan(), _progress(self.config.trainer.enable_progress_bar)]
+        if self._keeps:
+            self.record = ScheduleRecord(self.folder)
+            callbacks.append(self.record)
         if self._saves:
             callbacks += self._checkpoints()
         return callbacks + self._stop()
@@ -197,9 +202,11 @@ class Job:
         if self.checkpoint and trainer.global_step == self.first_step:
             print("\nnothing was left to train; for more, raise trainer.max_epochs or max_steps")
         print(f"\ntrained   {trainer.global_step} steps  {metrics_text(trainer.callback_metrics)}")
-        if not self._keeps:
+        if self.record is None:
             print("results   none are kept in a trial run")
             return
+        for line in self.record.summary():
+            print(f"schedule  {line}")
         print(f"results   {self.folder.path}")
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.best_model_score is not None:

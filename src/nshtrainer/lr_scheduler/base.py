@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias, cast, final
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    TypeAlias,
+    cast,
+    final,
+)
 
 from typing_extensions import Required, TypedDict
 
@@ -17,6 +27,8 @@ if TYPE_CHECKING:
     from lightning.pytorch.utilities.types import LRSchedulerConfigType
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+    from nshtrainer.lr_scheduler.preview import Preview
 
 __all__ = [
     "Curve",
@@ -47,7 +59,8 @@ class Track(NamedTuple):
     """Whether the curve multiplies what the group began with, or is the value itself."""
 
     group: str | None = None
-    """The name of the group that is meant; `None`: every group that no other track names."""
+    """The name of the group that is meant, or of a rule that made several, such as `head/bias`;
+    `None`: every group for which no other track names this hyperparameter."""
 
 
 class LRSchedulerMetadata(TypedDict, total=False):
@@ -107,6 +120,9 @@ class LRSchedulerConfigBase(Component):
     {'interval': 'epoch'}
     """
 
+    example: ClassVar[str] = ""
+    """The fields of a typical config as YAML, without the name: what the docs show and draw."""
+
     @abstractmethod
     def metadata(self) -> LRSchedulerMetadata:
         """When the scheduler moves and what it looks at; keys may be left out. It never raises."""
@@ -165,6 +181,34 @@ class LRSchedulerConfigBase(Component):
             "CurveScheduleConfigBase can be computed without a run"
         )
 
+    def preview(self, run: RunLength, num_points: int = 200) -> Preview:  # noqa: ARG002 - likewise
+        """The numbers of the schedule, before it runs.
+
+        Args:
+            run: The length of the run; with `base_lr` the rates are absolute.
+            num_points: About how many steps to look at, evenly over the run.
+
+        Raises:
+            ScheduleError: Nothing is known of this schedule before it runs, or it makes no sense
+                for this run, or its length is unknown.
+        """
+        raise ScheduleError(f"{self.describe(run)}; there is nothing to draw")
+
+    def describe(self, run: RunLength) -> str:  # noqa: ARG002 - see `TrackScheduleConfigBase`
+        """What the schedule does, in a sentence.
+
+        Args:
+            run: The length of the run; with `base_lr` the rates are absolute.
+
+        Raises:
+            ScheduleError: The schedule makes no sense for this run, or its length is unknown.
+        """
+        metadata = self.metadata()
+        metric = metadata.get("monitor")
+        looks = f", looks at {metric}" if metric else ""
+        often = metadata.get("interval", "epoch")
+        return f"{self.name}: by the {often}{looks}; what it does is known only as it runs"
+
 
 lr_scheduler_registry: Registry[LRSchedulerConfigBase] = Registry(
     LRSchedulerConfigBase,
@@ -178,6 +222,9 @@ lr_scheduler_registry: Registry[LRSchedulerConfigBase] = Registry(
         "nshtrainer.lr_scheduler.schedules.stepped",
         "nshtrainer.lr_scheduler.schedules.cycles",
         "nshtrainer.lr_scheduler.schedules.drawn",
+        "nshtrainer.lr_scheduler.schedules.torchs",
+        "nshtrainer.lr_scheduler.schedules.torch_cycles",
+        "nshtrainer.lr_scheduler.schedules.torch_nested",
         "nshtrainer.lr_scheduler.compose",
         "nshtrainer.lr_scheduler.noise",
         "nshtrainer.lr_scheduler.several",
@@ -207,6 +254,18 @@ class TrackScheduleConfigBase(LRSchedulerConfigBase):
         Raises:
             ScheduleError: The schedule makes no sense for this run, or its length is unknown.
         """
+
+    def preview(self, run: RunLength, num_points: int = 200) -> Preview:
+        """The numbers of the schedule, by the names of what moves: `lr`, `backbone/lr`, ..."""
+        from nshtrainer.lr_scheduler.preview import preview_tracks
+
+        return preview_tracks(self.tracks(run), run, num_points, label=self.name)
+
+    def describe(self, run: RunLength) -> str:
+        """The phases of the schedule and the value of the last update, in a sentence."""
+        from nshtrainer.lr_scheduler.preview import describe_tracks
+
+        return describe_tracks(self.tracks(run), run, label=self.name)
 
     def metadata(self) -> LRSchedulerMetadata:
         """A curve moves with every update of the optimizer, and looks at no metric."""

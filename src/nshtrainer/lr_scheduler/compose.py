@@ -100,6 +100,13 @@ class SequenceScheduleConfig(CurveScheduleConfigBase):
     [1.0, 1.0, 1.0, 1.0, 0.5, 0.0, 0.0]
     """
 
+    example = """
+phases:
+  - schedule: {name: constant, warmup_duration: 10%}
+    duration: 50%
+  - schedule: {name: cosine, min_factor: 0.1}
+"""
+
     name: Literal["sequence"] = "sequence"
 
     phases: Annotated[tuple[PhaseConfig, ...], Field(min_length=1)]
@@ -168,6 +175,12 @@ class ProductScheduleConfig(CurveScheduleConfigBase):
     [0.5, 0.375, 0.25, 0.125, 0.0]
     """
 
+    example = """
+schedules:
+  - {name: cosine}
+  - {name: step, step_duration: 25%, gamma: 0.7}
+"""
+
     name: Literal["product"] = "product"
 
     schedules: Annotated[tuple[CurveConfig, ...], Field(min_length=1)]
@@ -194,6 +207,12 @@ class OverrideScheduleConfig(CurveScheduleConfigBase):
     >>> [curve(step) for step in range(8)]
     [1.0, 1.0, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
     """
+
+    example = """
+schedule: {name: cosine, warmup_duration: 10%}
+start: 50%
+decay_duration: 10%
+"""
 
     name: Literal["override"] = "override"
 

@@ -34,7 +34,7 @@ __all__ = ["CurveScheduler"]
 
 Group = dict[str, Any]
 
-_WATCHED = 16
+_WATCHED = 4
 """Of more groups than this with the same base, the rest is written without looking."""
 
 
@@ -44,16 +44,30 @@ class _Cohort:
 
     base: float
     written: float = 0.0
+    has_more: bool = False
     watched: list[Group] = field(default_factory=list[Group])
     others: list[Group] = field(default_factory=list[Group])
+    filled: list[tuple[Group, Tensor, Callable[[float], Tensor]]] = field(
+        default_factory=list[tuple[Group, Tensor, Callable[[float], Tensor]]]
+    )
+
+    def groups(self) -> list[Group]:
+        """All of them."""
+        return [*self.watched, *self.others, *(group for group, *_ in self.filled)]
 
     def settle(self, place: Place) -> None:
-        """Watch some of many groups; all that are written otherwise than by assignment."""
-        tall = [group for group in self.watched if place.needs_care(group)]
-        if len(tall) < len(self.watched):
-            self.watched.sort(key=lambda group: not place.needs_care(group))
-            watched = max(_WATCHED, len(tall))
-            self.watched, self.others = self.watched[:watched], self.watched[watched:]
+        """Sort the groups by how they are written: tensors filled, of many numbers some watched."""
+        if place.item is not None:
+            return
+        numbers: list[Group] = []
+        for group in self.watched:
+            standing = group[place.key]
+            if isinstance(standing, Tensor):
+                self.filled.append((group, standing, standing.fill_))
+            else:
+                numbers.append(group)
+        self.watched, self.others = numbers[:_WATCHED], numbers[_WATCHED:]
+        self.has_more = bool(self.others or self.filled)
 
 
 @dataclass(slots=True)
@@ -61,7 +75,6 @@ class _Movement:
     """One curve of one hyperparameter, and the groups that follow it."""
 
     place: Place
-    key: str
     call: Callable[[int], float]
     cohorts: dict[float, _Cohort]
 
@@ -71,8 +84,8 @@ class CurveScheduler(LRScheduler):
 
     The base of a rate is its `initial_lr` where a scheduler stood before, else its `lr`; that of
     another hyperparameter likewise. A value that somebody else writes before the first update (a
-    finder, a tuner) becomes the base; a later one is overwritten, with a warning (of more than 16
-    groups with the same base, the first 16 are watched for it). Groups that are added during the
+    finder, a tuner) becomes the base; a later one is overwritten, with a warning (of more than 4
+    groups with the same base, the first 4 are watched for it). Groups that are added during the
     run are scheduled as well. A tensor-valued rate is filled in place.
 
     Args:
@@ -116,8 +129,9 @@ class CurveScheduler(LRScheduler):
     # -- moving --------------------------------------------------------------------------------
 
     @override
-    def step(self, epoch: int | None = None) -> None:  # noqa: C901, PLR0912 - one flat, hot loop
+    def step(self, epoch: int | None = None) -> None:  # noqa: C901, PLR0912 - see below
         """Move to the next position, or to `epoch`, and write the values of it."""
+        # Called with every update, so written out: a call of a function costs as much as a group.
         groups = self.optimizer.param_groups
         if groups is not self._groups or len(groups) != self._planned:
             self._catch_up()
@@ -136,8 +150,14 @@ class CurveScheduler(LRScheduler):
                         group[key] = value
                     else:
                         self._set(place, group, value, written)
-                for group in cohort.others:
-                    group[key] = value
+                if cohort.has_more:
+                    for group in cohort.others:
+                        group[key] = value
+                    for group, tensor, fill in cohort.filled:
+                        if group[key] is tensor:
+                            fill(value)
+                        else:
+                            self._set(place, group, value, written)
 
     def _set(self, place: Place, group: Group, value: float, written: float) -> None:
         """Write where what stands is not ours: a tensor, a loaded copy, a foreign value."""
@@ -171,7 +191,8 @@ class CurveScheduler(LRScheduler):
                     movement.place.set(group, cohort.written)
                 cohort.settle(movement.place)
         self._lines = [
-            (m.place.key, m.call, list(m.cohorts.values()), m.place) for m in self._movements
+            (each.place.key, each.call, list(each.cohorts.values()), each.place)
+            for each in self._movements
         ]
         self._groups = groups
         # The first step has to look at what others wrote before it: no plan is good enough.
@@ -189,7 +210,7 @@ class CurveScheduler(LRScheduler):
                 base = self._scaled(index, base)
             key = place, _identity(track.curve)
             if key not in movements:
-                movements[key] = _Movement(place, place.key, _callable(track.curve), {})
+                movements[key] = _Movement(place, _callable(track.curve), {})
             yield movements[key], base
 
     def _base(self, index: int, group: Group, place: Place) -> float:
@@ -245,7 +266,7 @@ class CurveScheduler(LRScheduler):
             written = {
                 id(group): cohort.written
                 for cohort in movement.cohorts.values()
-                for group in cohort.watched + cohort.others
+                for group in cohort.groups()
             }
             for index, group in enumerate(groups[: len(bases)]):
                 standing = movement.place.get(group)
@@ -304,6 +325,11 @@ class CurveScheduler(LRScheduler):
             )
 
     # -- looking -------------------------------------------------------------------------------
+
+    @property
+    def plan(self) -> Plan:
+        """What is in store for each group."""
+        return self._plan
 
     @property
     def base_lrs(self) -> list[float]:  # type: ignore[override]

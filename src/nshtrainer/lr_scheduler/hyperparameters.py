@@ -52,10 +52,6 @@ class Place(NamedTuple):
             values[self.item] = value
             group[self.key] = tuple(values)
 
-    def needs_care(self, group: Mapping[str, Any]) -> bool:
-        """Whether an assignment to the key alone would be wrong."""
-        return self.item is not None or isinstance(group[self.key], Tensor)
-
     def __str__(self) -> str:
         return self.key if self.item is None else f"{self.key}.{self.item}"
 

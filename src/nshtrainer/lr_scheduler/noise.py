@@ -37,6 +37,11 @@ class NoiseScheduleConfig(CurveScheduleConfigBase):
     True
     """
 
+    example = """
+schedule: {name: cosine, warmup_duration: 10%}
+limit: 0.2
+"""
+
     name: Literal["noise"] = "noise"
 
     schedule: CurveConfig

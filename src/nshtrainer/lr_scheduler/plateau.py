@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+    from nshtrainer.lr_scheduler.preview import Preview
+
 __all__ = ["GreedyScheduleConfig", "MetricScheduleConfigBase", "ReduceLROnPlateauConfig"]
 
 ReductionFactor = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
@@ -72,6 +74,23 @@ class MetricScheduleConfigBase(LRSchedulerConfigBase):
         if self.metric is not None:
             metadata["monitor"] = self.metric.monitor
         return metadata
+
+    def preview(self, run: RunLength, num_points: int = 200) -> Preview:
+        """The numbers of the curve beside the metric, as if the metric never did anything."""
+        from nshtrainer.lr_scheduler.preview import preview_tracks
+
+        if not self._has_a_curve():
+            return super().preview(run, num_points)
+        return preview_tracks(self._tracks(run), run, num_points, label=self.name)
+
+    def describe(self, run: RunLength) -> str:
+        """What it looks at, and the curve beside it, in a sentence."""
+        from nshtrainer.lr_scheduler.preview import describe_tracks
+
+        text = super().describe(run)
+        if not self._has_a_curve():
+            return text
+        return f"{text}, times {describe_tracks(self._tracks(run), run, label=self.name)}"
 
     @final
     def create_scheduler_impl(
@@ -201,6 +220,8 @@ class GreedyScheduleConfig(MetricScheduleConfigBase):
     >>> GreedyScheduleConfig(max_lr=0.01, patience=2).factor
     0.95
     """
+
+    example = "max_lr: 0.01"
 
     name: Literal["greedy"] = "greedy"
 

@@ -100,6 +100,15 @@ class SchedulesConfig(TrackScheduleConfigBase):
     (0.855, 0.999)
     """
 
+    example = """
+default:
+  lr: {name: cosine, warmup_duration: 10%}
+  weight_decay: {follows: lr}
+groups:
+  backbone:
+    lr: {name: linear, warmup_duration: 30%}
+"""
+
     name: Literal["schedules"] = "schedules"
 
     default: Motions = Field(default_factory=dict)

@@ -75,7 +75,7 @@ def _reason(error: Exception) -> str:
     return (getattr(error, "strerror", None) or str(error)).lower()
 
 
-def write_file(path: FilePath, text: str) -> None:
+def write_file(path: FilePath, content: str | bytes) -> None:
     """Writes a file in one step: at any moment the old content is there, or all of the new.
 
     Links are followed, and the mode of an existing file is kept.
@@ -88,7 +88,7 @@ def write_file(path: FilePath, text: str) -> None:
         target = Path(os.path.realpath(name))
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
-            _write(temporary, target, text.encode())
+            _write(temporary, target, content.encode() if isinstance(content, str) else content)
         finally:
             with suppress(OSError):
                 temporary.unlink()

@@ -44,6 +44,13 @@ from nshtrainer.lr_scheduler.curves.shapes import (
     SquareShape,
     TanhShape,
 )
+from nshtrainer.lr_scheduler.curves.torchs import (
+    Epochs,
+    Geometric,
+    OneCycle,
+    Staircase,
+    Triangles,
+)
 from nshtrainer.lr_scheduler.curves.warmup_cosine import LinearWarmupCosine
 
 __all__ = [
@@ -54,7 +61,9 @@ __all__ = [
     "CosineShape",
     "Curve",
     "Decay",
+    "Epochs",
     "Exponential",
+    "Geometric",
     "GeometricDecay",
     "HalfCosineShape",
     "HalvingShape",
@@ -66,6 +75,7 @@ __all__ = [
     "MultiStep",
     "Noam",
     "Noisy",
+    "OneCycle",
     "Override",
     "Periods",
     "Phase",
@@ -79,7 +89,9 @@ __all__ = [
     "Shape",
     "SquareShape",
     "StableDecay",
+    "Staircase",
     "TanhShape",
+    "Triangles",
     "WarmRestarts",
     "Warmup",
     "Zigzag",

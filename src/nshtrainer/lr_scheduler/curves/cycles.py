@@ -37,14 +37,14 @@ class WarmRestarts:
     def __call__(self, step: int) -> float:
         """The factor at an update, counted from 0."""
         if self.growth == 1:
-            cycle, position = divmod(step, self.first)
             length = self.first
+            cycle, position = step // length, step % length
         else:
             cycle, position, length = self._cycle(step)
         if self.cycles is not None and cycle >= self.cycles:
             return self.end
         end = self.end
-        height = max(end, self.peak**cycle) - end
+        height = max(end, self.peak**cycle if self.peak != 1.0 else 1.0) - end
         rise = self.rise
         if rise and cycle:
             if position < rise:

@@ -67,7 +67,7 @@ class Decay:
         """The factor at an update, counted from 0."""
         if step >= self.length:
             step = self._folded(step)
-        return self.end + (1.0 - self.end) * self.shape(min(step / self.last, 1.0))
+        return self.end + (1.0 - self.end) * self.shape(step / self.last)
 
     def _folded(self, step: int) -> int:
         """The step within the one way that stands for a step after it."""
@@ -76,7 +76,7 @@ class Decay:
         if self.after == "repeat":
             return step % self.length
         step %= 2 * self.length
-        return min(step, 2 * self.length - step)
+        return min(step, 2 * self.length - step, self.last)
 
     def phases(self) -> tuple[Phase, ...]:
         """The way down; one that is gone again and again has no end."""

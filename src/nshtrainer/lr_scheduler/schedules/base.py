@@ -65,6 +65,8 @@ class WarmupScheduleConfigBase(CurveScheduleConfigBase):
     Optimization", arXiv 1910.04209.
     """
 
+    example = "warmup_duration: 10%"
+
     warmup_duration: WarmupField = cast("Any", StepsConfig(value=0))
     """How long the rate rises at first; `untuned` takes 2 / (1 - beta2) steps of the optimizer."""
 
@@ -189,6 +191,9 @@ class FiniteScheduleConfigBase(WarmupScheduleConfigBase, MinimumScheduleConfigBa
     max_duration: DurationField = cast("Any", FractionConfig(value=1.0))
     """When the decay ends, counted from the beginning of the run: warm-up included."""
 
+    hit_end: bool = False
+    """Whether the last update before the end has the end value already; else the one after it."""
+
     def remaining(self, run: RunLength, parts: Mapping[str, int]) -> int:
         """The steps that parts of the schedule, named by their fields, leave of the whole.
 
@@ -221,9 +226,6 @@ class DecayScheduleConfigBase(FiniteScheduleConfigBase):
 
     after_end: Literal["hold", "repeat", "mirror"] = "hold"
     """What follows the end: that value, the same way again, or the way back and forth."""
-
-    hit_end: bool = False
-    """Whether the last update before the end has the end value already; else the one after it."""
 
     @abstractmethod
     def shape(self) -> Curve:

@@ -58,6 +58,12 @@ class CosineRestartsScheduleConfig(WarmupScheduleConfigBase, MinimumScheduleConf
     [1.0, 0.5, 1.0, 0.854, 0.5, 0.146, 1.0]
     """
 
+    example = """
+cycle_duration: 10%
+growth_factor: 2
+peak_factor: 0.8
+"""
+
     name: Literal["cosine_restarts"] = "cosine_restarts"
 
     cycle_duration: DurationField
@@ -116,6 +122,13 @@ class CyclicScheduleConfig(MinimumScheduleConfigBase):
     >>> [config.curve(RunLength())(step) for step in range(6)]
     [0.5, 0.75, 1.0, 0.75, 0.5, 0.75]
     """
+
+    example = """
+rise_duration: 10%
+fall_duration: 15%
+mode: triangular2
+min_factor: 0.1
+"""
 
     name: Literal["cyclic"] = "cyclic"
 
@@ -264,6 +277,11 @@ class ChebyshevScheduleConfig(CurveScheduleConfigBase):
     >>> [round(curve(step), 2) for step in range(5)]
     [7.45, 1.04, 2.65, 1.38, 7.45]
     """
+
+    example = """
+depth: 4
+step_duration: 2%
+"""
 
     name: Literal["chebyshev"] = "chebyshev"
 

@@ -142,6 +142,11 @@ class PolynomialScheduleConfig(DecayScheduleConfigBase):
     [1.0, 0.5625, 0.25, 0.0625, 0.0]
     """
 
+    example = """
+warmup_duration: 10%
+power: 2
+"""
+
     name: Literal["polynomial"] = "polynomial"
 
     power: Positive = 1.0

@@ -48,6 +48,14 @@ class PiecewiseScheduleConfig(CurveScheduleConfigBase):
     [1.0, 1.0, 1.0, 0.5, 0.0, 0.0]
     """
 
+    example = """
+points:
+  - {at: 0%, factor: 0.1}
+  - {at: 20%, factor: 1.0}
+  - {at: 60%, factor: 0.7}
+  - {at: 100%, factor: 0.05}
+"""
+
     name: Literal["piecewise"] = "piecewise"
 
     points: Annotated[tuple[PointConfig, ...], Field(min_length=1)]

@@ -109,6 +109,8 @@ class NoamScheduleConfig(CurveScheduleConfigBase):
     [0.25, 0.5, 0.75, 1.0, 0.5]
     """
 
+    example = "warmup_duration: 10%"
+
     name: Literal["noam"] = "noam"
 
     warmup_duration: DurationField

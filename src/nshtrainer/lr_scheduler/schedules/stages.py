@@ -43,8 +43,8 @@ __all__ = [
 ]
 
 
-def _stable_decay(stable: int, length: int, shape: Shape, end: float) -> StableDecay:
-    return StableDecay(stable, Decay(shape, length, end, last=max(1, length)))
+def _stable_decay(stable: int, length: int, shape: Shape, end: float, hit_end: bool) -> StableDecay:
+    return StableDecay(stable, Decay(shape, length, end, last=max(1, length - hit_end)))
 
 
 @lr_scheduler_registry.register
@@ -83,7 +83,8 @@ class WarmupStableDecayScheduleConfig(FiniteScheduleConfigBase):
         """The full rate for what remains, then the decay."""
         length = self.decay_duration.resolve(run, "decay_duration")
         stable = self.remaining(run, {"warmup_duration": warmup, "decay_duration": length})
-        return _stable_decay(stable, length, FALLS[self.decay_shape], self.minimum(run))
+        shape = FALLS[self.decay_shape]
+        return _stable_decay(stable, length, shape, self.minimum(run), self.hit_end)
 
 
 @lr_scheduler_registry.register
@@ -111,6 +112,11 @@ class MultiPeriodStableDecayScheduleConfig(WarmupScheduleConfigBase, MinimumSche
     >>> [curve(step) for step in range(10)]
     [1.0, 1.0, 1.0, 0.5, 1.0, 1.0, 1.0, 0.5, 0.0, 0.0]
     """
+
+    example = """
+warmup_duration: 5%
+periods: [40%, 30%, 30%]
+"""
 
     name: Literal["wsd_s"] = "wsd_s"
 
@@ -190,7 +196,7 @@ class TriStageScheduleConfig(FiniteScheduleConfigBase):
         end = self.minimum(run)
         if end == 0:
             raise ScheduleError("min_lr is 0, which an exponential never reaches; raise it")
-        return StableDecay(hold, GeometricDecay(length, end))
+        return StableDecay(hold, GeometricDecay(max(0, length - self.hit_end), end))
 
 
 @lr_scheduler_registry.register
@@ -224,7 +230,7 @@ class FlatCosineScheduleConfig(FiniteScheduleConfigBase):
                 f"within the warm-up of {warmup} steps"
             )
             too_long(run, text, "lengthen the one or shorten the other")
-        return _stable_decay(flat - warmup, length, CosineShape(), self.minimum(run))
+        return _stable_decay(flat - warmup, length, CosineShape(), self.minimum(run), self.hit_end)
 
 
 @lr_scheduler_registry.register
@@ -264,4 +270,4 @@ class CosineLinearTailScheduleConfig(FiniteScheduleConfigBase):
         start = self.remaining(run, {"warmup_duration": warmup, "tail_duration": tail})
         length = start + tail
         cosine = Decay(CosineShape(), length, self.cosine_min_factor, last=max(1, length))
-        return Override(cosine, start, tail, self.minimum(run))
+        return Override(cosine, start, max(0, tail - self.hit_end), self.minimum(run))

@@ -39,6 +39,12 @@ class StepScheduleConfig(WarmupScheduleConfigBase):
     [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
     """
 
+    example = """
+warmup_duration: 10%
+step_duration: 20%
+gamma: 0.5
+"""
+
     name: Literal["step"] = "step"
 
     step_duration: DurationField
@@ -69,6 +75,11 @@ class MultiStepScheduleConfig(WarmupScheduleConfigBase):
     >>> [config.curve(RunLength())(step) for step in range(5)]
     [1.0, 1.0, 0.5, 0.25, 0.25]
     """
+
+    example = """
+milestones: [50%, 75%]
+gamma: 0.3
+"""
 
     name: Literal["multi_step"] = "multi_step"
 
@@ -101,6 +112,12 @@ class ExponentialScheduleConfig(WarmupScheduleConfigBase, MinimumScheduleConfigB
     >>> [curve(step) for step in range(5)]
     [1.0, 0.5, 0.25, 0.125, 0.0625]
     """
+
+    example = """
+warmup_duration: 10%
+step_duration: 1 epochs
+gamma: 0.7
+"""
 
     name: Literal["exponential"] = "exponential"
 

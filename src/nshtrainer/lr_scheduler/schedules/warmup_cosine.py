@@ -45,6 +45,12 @@ class LinearWarmupCosineDecayLRSchedulerConfig(CurveScheduleConfigBase):
     [0.0, 0.5, 1.0, 0.55, 0.1, 0.1]
     """
 
+    example = """
+warmup_duration: 10%
+max_duration: 100%
+min_lr_factor: 0.1
+"""
+
     name: Literal["linear_warmup_cosine_decay"] = "linear_warmup_cosine_decay"
 
     warmup_duration: DurationField

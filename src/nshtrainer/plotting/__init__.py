@@ -1,0 +1,52 @@
+"""Schedules as pictures and as numbers: in a terminal, SVG, HTML, PNG, CSV, JSON.
+
+>>> from nshtrainer import RunLength
+>>> from nshtrainer.configs import CosineScheduleConfig
+>>> run = RunLength(total_steps=1000, base_lr=1e-3)
+>>> plot = Plot("cosine", CosineScheduleConfig().preview(run))
+>>> rendered([plot], ".svg")[:4]
+'<svg'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nshtrainer.plotting.figure import Figure, Line, Panel, Plot, Span, figure_of
+
+__all__ = ["FORMATS", "Figure", "Line", "Panel", "Plot", "Span", "figure_of", "rendered"]
+
+FORMATS = (".svg", ".html", ".png", ".csv", ".json")
+"""The suffixes of the files that schedules are written to."""
+
+
+def rendered(plots: Sequence[Plot], suffix: str, title: str = "") -> str | bytes:
+    """Schedules in the format of a suffix.
+
+    Args:
+        plots: What to draw, one over the other.
+        suffix: One of `FORMATS`.
+        title: What stands above the picture; left out, the label of the only one.
+
+    Raises:
+        ConfigError: A PNG, and matplotlib is not installed.
+        ValueError: No such format.
+    """
+    if suffix in {".csv", ".json"}:
+        from nshtrainer.plotting.tables import as_csv, as_json
+
+        return as_csv(plots) if suffix == ".csv" else as_json(plots)
+    figure = figure_of(plots, title)
+    if suffix == ".svg":
+        from nshtrainer.plotting.svg import svg
+
+        return svg(figure)
+    if suffix == ".html":
+        from nshtrainer.plotting.page import page
+
+        return page(figure)
+    if suffix == ".png":
+        from nshtrainer.plotting.image import png
+
+        return png(figure)
+    raise ValueError(f"{suffix!r} is no format of a picture (there are: {', '.join(FORMATS)})")

@@ -1,0 +1,145 @@
+"""What the one driver promises holds for every schedule that it drives, made as its class shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch.optim import SGD, Optimizer
+
+from nshtrainer import Config, RunLength
+from nshtrainer.configs import LRSchedulerConfig, TrackScheduleConfigBase, lr_scheduler_registry
+from nshtrainer.exceptions import NshtrainerWarning, RunLengthError
+
+DRIVEN = [cls for cls in lr_scheduler_registry.values() if issubclass(cls, TrackScheduleConfigBase)]
+every_schedule = pytest.mark.parametrize("cls", DRIVEN, ids=lambda cls: cls.__name__)
+
+RUN = RunLength(
+    total_steps=100, steps_per_epoch=10, samples_per_step=8, tokens_per_step=64, base_lr=0.3
+)
+
+
+class Holder(Config):
+    schedule: LRSchedulerConfig
+
+
+def config_of(cls: Any) -> Any:
+    """The example that its class shows in the docs."""
+    lines = [f"name: {cls.model_fields['name'].default}", *cls.example.strip().splitlines()]
+    return Holder.from_yaml("schedule:\n" + "".join(f"  {line}\n" for line in lines)).schedule
+
+
+def sgd(*rates: float, tensors: bool = False) -> Optimizer:
+    groups = [
+        {
+            "params": [torch.nn.Parameter(torch.ones(1))],
+            "lr": torch.tensor(rate) if tensors else rate,
+            "name": name,
+        }
+        for name, rate in zip(("backbone", "head"), rates, strict=False)
+    ]
+    return SGD(groups, lr=0.3, momentum=0.9, weight_decay=0.1)
+
+
+def build(config: Any, optimizer: Optimizer, run: RunLength = RUN) -> Any:
+    return config.create_scheduler(optimizer, run)["scheduler"]
+
+
+def advance(optimizer: Optimizer, scheduler: Any, updates: int) -> list[list[float]]:
+    used = []
+    for _ in range(updates):
+        used.append([float(group["lr"]) for group in optimizer.param_groups])
+        optimizer.step()
+        scheduler.step()
+    return used
+
+
+@every_schedule
+def test_it_says_what_it_needs_of_a_run_that_nobody_knows(cls: Any):
+    told = ""
+    try:
+        tracks = config_of(cls).tracks(RunLength())
+    except RunLengthError as error:
+        told = str(error)
+    assert "RunLength(" in told or all(track.curve(10**6) >= 0 for track in tracks)
+
+
+@every_schedule
+def test_a_group_that_joins_later_has_the_values_of_one_that_was_there(cls: Any):
+    config = config_of(cls)
+    whole = sgd(0.3, 0.3)
+    expected = advance(whole, build(config, whole), 20)
+    optimizer = sgd(0.3)
+    scheduler = build(config, optimizer) if not _names_head(config) else None
+    if scheduler is None:
+        pytest.skip("it names the group that is to come")
+    advance(optimizer, scheduler, 7)
+    late = {"params": [torch.nn.Parameter(torch.ones(1))], "lr": 0.3, "name": "head"}
+    optimizer.add_param_group(late)
+    advance(optimizer, scheduler, 1)
+    assert advance(optimizer, scheduler, 12) == expected[8:]
+
+
+def _names_head(config: Any) -> bool:
+    return any(track.group == "head" for track in config.tracks(RUN))
+
+
+@every_schedule
+def test_a_rate_that_a_finder_wrote_before_the_first_update_holds(cls: Any):
+    config = config_of(cls)
+    found, given = sgd(0.9, 0.9), sgd(0.6, 0.6)
+    scheduler = build(config, found)
+    for group in found.param_groups:
+        group["lr"] = 0.6
+    found.step()
+    scheduler.step()
+    other = build(config, given)
+    given.step()
+    other.step()
+    assert advance(found, scheduler, 10) == advance(given, other, 10)
+
+
+@every_schedule
+def test_a_resumed_run_that_is_made_longer_follows_the_longer_schedule(cls: Any):
+    config = config_of(cls)
+    longer = RUN.but(total_steps=200)
+    optimizer = sgd(0.3, 0.3)
+    scheduler = build(config, optimizer)
+    advance(optimizer, scheduler, 30)
+    state = optimizer.state_dict(), scheduler.state_dict()
+
+    whole = sgd(0.3, 0.3)
+    expected = advance(whole, build(config, whole, longer), 60)
+    second = sgd(0.3, 0.3)
+    resumed = build(config, second, longer)
+    second.load_state_dict(state[0])
+    if resumed.state_dict()["curve"] == state[1]["curve"]:
+        resumed.load_state_dict(state[1])
+    else:
+        with pytest.warns(NshtrainerWarning, match="the schedule has changed"):
+            resumed.load_state_dict(state[1])
+    assert advance(second, resumed, 30) == expected[30:]
+
+
+@every_schedule
+def test_rates_in_tensors_are_filled_with_the_same_values(cls: Any):
+    config = config_of(cls)
+    plain, tensors = sgd(0.3, 0.3), sgd(0.3, 0.3, tensors=True)
+    rates = [group["lr"] for group in tensors.param_groups]
+    expected = advance(plain, build(config, plain), 30)
+    used = advance(tensors, build(config, tensors), 30)
+    for row, other in zip(used, expected, strict=True):
+        assert row == pytest.approx(other, rel=2e-7, abs=1e-12)
+    assert all(group["lr"] is rate for group, rate in zip(tensors.param_groups, rates, strict=True))
+
+
+@every_schedule
+def test_it_can_go_to_any_position_at_once(cls: Any):
+    config = config_of(cls)
+    one, other = sgd(0.3, 0.3), sgd(0.3, 0.3)
+    step_by_step = advance(one, build(config, one), 60)
+    scheduler = build(config, other)
+    for position in (59, 0, 17):
+        scheduler.step(position)
+        assert [group["lr"] for group in other.param_groups] == step_by_step[position]
