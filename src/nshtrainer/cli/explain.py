@@ -52,7 +52,7 @@ def run(args: Namespace) -> int:
     read_text(read_file(args.config), format_of(args.config), str(args.config))
 
     from nshtrainer.cli.explained import print_explained
-    from nshtrainer.cli.planned import explained_before, lengths_in
+    from nshtrainer.cli.planned import lengths_in, planned
     from nshtrainer.cli.quiet import quiet
     from nshtrainer.cli.run_file import read_run
     from nshtrainer.cli.user_code import load_user_code
@@ -62,10 +62,12 @@ def run(args: Namespace) -> int:
     code = load_user_code(args.code)
     config = read_run(args.config, code, args.overrides)
     with quiet():
-        module, found = explained_before(code, config, lengths_in(args))
+        plan = planned(code, config, lengths_in(args))
     if args.parameter is None:
-        print(write_json(found.to_dict()), end="") if args.json else print_explained(found)
+        print(write_json(plan.found.to_dict()), end="") if args.json else print_explained(
+            plan.found
+        )
         return 0
-    way = way_of(args.parameter, module, config.model, found)
+    way = way_of(args.parameter, plan.module, config.model, plan.found)
     print(write_json(way.to_dict()), end="") if args.json else print_way(way)
     return 0

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 __all__ = ["VERBS", "VerbParser", "make_parser", "parse", "split_overrides"]
 
-VERBS = ("fit", "explain", "plot", "validate", "list", "show", "schema", "completion")
+VERBS = ("fit", "explain", "diff", "plot", "validate", "list", "show", "schema", "completion")
 """The modules of this folder that are verbs, in the order of the help."""
 
 _WITH_OVERRIDES = ("fit", "explain", "plot")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -12,16 +12,19 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 
 from nshtrainer.cli.explained import Explained, explained
+from nshtrainer.cli.found import optimizers_in
 from nshtrainer.exceptions import ConfigError, RunLengthError
 from nshtrainer.lightning_.run_length import run_length_of
 from nshtrainer.lightning_.trainer import Trainer
 
 if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
     from nshtrainer.cli.run_file import RunConfig
     from nshtrainer.cli.user_code import UserCode
     from nshtrainer.trainer_config import TrainerConfig
 
-__all__ = ["Lengths", "explained_before", "lengths_in"]
+__all__ = ["Lengths", "Planned", "lengths_in", "planned"]
 
 _SUPPOSED = 1000
 """Updates in an epoch where nobody knows, so that the optimizers can be built."""
@@ -44,15 +47,30 @@ class Lengths:
     tokens_per_step: float | None = None
 
 
+@dataclass(frozen=True)
+class Planned:
+    """A run whose optimizers are there.
+
+    Args:
+        module: The module as `fit` builds it.
+        optimizers: Its optimizers.
+        schedulers: What Lightning keeps of each scheduler; none where a length is missing.
+        found: What was read off them.
+    """
+
+    module: LightningModule
+    optimizers: Sequence[Optimizer]
+    schedulers: Sequence[Any]
+    found: Explained
+
+
 def lengths_in(args: Namespace) -> Lengths:
     """The lengths among the arguments of a verb."""
     return Lengths(**{each.name: getattr(args, each.name) for each in fields(Lengths)})
 
 
-def explained_before(
-    code: UserCode, config: RunConfig, lengths: Lengths
-) -> tuple[LightningModule, Explained]:
-    """The module as `fit` builds it, and what the run would optimise how.
+def planned(code: UserCode, config: RunConfig, lengths: Lengths) -> Planned:
+    """Build the module and its optimizers, and look at them.
 
     Schedules that need a length which nobody knows are left out, with what would help.
 
@@ -65,24 +83,27 @@ def explained_before(
         ConfigError: The trainer refuses its options.
         NshtrainerError: The optimizers cannot be built.
     """
+    lengths, missing = _with_batch(config, lengths)
     trainer = _trainer(config.trainer, lengths)  # it sets the seed, so it comes first
     module = _built(trainer, code.module(config.model))
-    missing: list[str] = []
+    known = True
     try:
         _set_up(trainer, module, lengths.steps_per_epoch)
     except RunLengthError as error:
         missing.append(_with_options(str(error)))
+        known = False
         trainer = _trainer(config.trainer, lengths)
-        _set_up(trainer, module, lengths.steps_per_epoch or _SUPPOSED)
+        _set_up(trainer, module, _SUPPOSED)
+    schedulers = trainer.lr_scheduler_configs if known else ()
     found = explained(
         module,
         trainer.optimizers,
-        () if missing else trainer.lr_scheduler_configs,
-        total_steps=None if missing else run_length_of(trainer).total_steps,
+        schedulers,
+        total_steps=run_length_of(trainer).total_steps if known else None,
         missing=missing,
         on_cpu=_on_cpu(config.trainer.accelerator),
     )
-    return module, found
+    return Planned(module, trainer.optimizers, schedulers, found)
 
 
 def _built(trainer: Trainer, module: LightningModule) -> LightningModule:
@@ -91,6 +112,18 @@ def _built(trainer: Trainer, module: LightningModule) -> LightningModule:
     module.configure_model()
     trainer.strategy.precision_plugin.convert_module(module)
     return module
+
+
+def _with_batch(config: RunConfig, lengths: Lengths) -> tuple[Lengths, list[str]]:
+    """The lengths with a batch, where the rates follow one and nobody says it; and a word on it."""
+    scalings = (getattr(each, "lr_scaling", None) for _, each in optimizers_in(config.model))
+    scaling = next(filter(None, scalings), None)
+    told = lengths.samples_per_step or getattr(config.model, "samples_per_step", None)
+    if scaling is None or told is not None:
+        return lengths, []
+    batch = scaling.base_batch_size
+    text = f"the batch that lr_scaling follows: the rates are those of {batch} samples an update"
+    return replace(lengths, samples_per_step=batch), [f"{text}; give --samples-per-step"]
 
 
 def _with_options(text: str) -> str:
@@ -104,7 +137,7 @@ def _set_up(trainer: Trainer, module: LightningModule, steps_per_epoch: float | 
     loader = _Endless()
     if steps_per_epoch is not None:
         loader = _Batches(steps_per_epoch, trainer.accumulate_grad_batches)
-    trainer.fit_loop._data_source.instance = loader  # noqa: SLF001 - in place of `fit`
+    vars(trainer.fit_loop)["_data_source"].instance = loader  # in place of `fit`
     module.trainer = trainer
     trainer.strategy.connect(module)
     trainer.strategy.setup_optimizers(trainer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -106,22 +106,22 @@ def _rules(parameter: Parameter, hparams: Config) -> Iterator[Rule]:
 def _rules_of(parameter: Parameter, config: Any, where: str) -> Iterator[Rule]:
     """The rules of a config, and those of the route that takes the parameter."""
     routes: Sequence[Any] = config.all_routes() if hasattr(config, "all_routes") else ()
-    taker = yield from _asked(parameter, routes, f"{where}: route")
+    yield from _asked(parameter, routes, f"{where}: route")
+    taker = _taker(parameter, routes)
     if taker is not None:
         where, config = f"{where}: route {taker.name!r}", taker.optimizer
     yield from _asked(parameter, getattr(config, "groups", ()), f"{where}: group")
 
 
-def _asked(
-    parameter: Parameter, rules: Sequence[Any], where: str
-) -> Iterator[Rule]:  # and returns the rule that takes it
-    taker: Any = None
+def _taker(parameter: Parameter, rules: Iterable[Any]) -> Any:
+    return next((rule for rule in rules if selects(rule.select, parameter)), None)
+
+
+def _asked(parameter: Parameter, rules: Sequence[Any], where: str) -> Iterator[Rule]:
+    taker = _taker(parameter, rules)
     for rule in rules:
-        takes = taker is None and selects(rule.select, parameter)
-        why = _why(rule.select, parameter, taker)
-        taker = rule if takes else taker
-        yield Rule(f"{where} {rule.name!r}", described(rule.select), takes, why)
-    return taker
+        why = _why(rule.select, parameter, taker if rule is not taker else None)
+        yield Rule(f"{where} {rule.name!r}", described(rule.select), rule is taker, why)
 
 
 def _why(selection: Selection, parameter: Parameter, taker: Any) -> str:
@@ -129,7 +129,7 @@ def _why(selection: Selection, parameter: Parameter, taker: Any) -> str:
         return why_not(selection, parameter)
     if taker is not None:
         return f"comes later: the first that selects it wins, which is {taker.name!r}"
-    return "selects it, as the first"
+    return "it is the first that selects it"
 
 
 def why_not(selection: Selection, parameter: Parameter) -> str:
@@ -144,7 +144,8 @@ def why_not(selection: Selection, parameter: Parameter) -> str:
     if isinstance(selection, str):
         return f"its name is not {selection}"
     if isinstance(selection, tuple):
-        return "; ".join(dict.fromkeys(why_not(one, parameter) for one in selection))
+        failing = (one for one in selection if not selects(one, parameter))
+        return "; ".join(dict.fromkeys(why_not(one, parameter) for one in failing))
     return next(_failing(selection, parameter))
 
 

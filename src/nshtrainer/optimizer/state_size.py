@@ -24,7 +24,8 @@ _MOST_ON_CPU = 2**26
 _OFF = ("capturable", "differentiable", "foreach", "fused")
 """How an update is computed; what is kept for it is the same."""
 
-_PLAIN = (bool, int, float, str, tuple, type(None))
+_PLAIN = (bool, int, float, str, type(None))
+"""Attributes that a copy takes over; what a step could change in them, it changes in the copy."""
 
 
 def state_bytes(optimizer: Optimizer, group: Group) -> int | None:
@@ -84,7 +85,8 @@ def _like(param: Tensor, device: str, *, sparse: bool) -> Tensor:
     if sparse and made.ndim:
         none = torch.zeros((1, 0), dtype=torch.long, device=device)
         values = torch.zeros((0, *made.shape[1:]), dtype=made.dtype, device=device)
-        made.grad = torch.sparse_coo_tensor(none, values, made.shape, check_invariants=False)
+        make = cast("Any", torch).sparse_coo_tensor
+        made.grad = make(none, values, made.shape, check_invariants=False)
     return made
 
 
@@ -93,7 +95,7 @@ def _after_a_step(optimizer: Optimizer, group: Group, param: Tensor) -> int | No
 
     try:
         copy = _bare_copy(optimizer, {**_settled(group), "params": [param]})
-        with torch.random.fork_rng(devices=[]):
+        with cast("Any", torch.random).fork_rng(devices=[]):
             copy.step()
     except Exception:  # noqa: BLE001 - the update may be anybody's code
         return None
