@@ -110,11 +110,13 @@ def _schedule(found: Found, run: RunLength) -> Said:
     run = run.but(base_lr=bases.get("lr"), beta2=bases.get("betas.1"))
     tracks = schedule.tracks(run)
     text = describe_tracks(tracks, run, bases=bases, label=schedule.name)
-    return Said({(each.group, *_key(each)): _values(each, run) for each in tracks}, text)
+    return Said({_key(each): _values(each, run) for each in tracks}, text)
 
 
-def _key(track: Track) -> tuple[str, str]:
-    return track.hyperparameter, track.kind
+def _key(track: Track) -> str:
+    """What moves: `head/lr`, or `lr times` where it moves by a factor."""
+    where = f"{track.group}/" if track.group else ""
+    return f"{where}{track.hyperparameter}{' times' * (track.kind == 'factor')}"
 
 
 def _values(track: Track, run: RunLength) -> tuple[float, ...]:
@@ -134,15 +136,19 @@ def _differing(first: Facts, second: Facts) -> Iterator[Difference]:
 
 
 def _texts(one: Said, two: Said) -> tuple[str, str]:
-    """What to say of each; of curves with the same sentence, the first values that differ."""
-    if one.text != two.text or not isinstance(one.value, dict):
+    """What to say of each; of two with the same sentence, the first values that differ."""
+    if one.text != two.text:
         return one.text, two.text
     mine, theirs = cast("dict[Any, Any]", one.value), cast("dict[Any, Any]", two.value)
-    for key in mine.keys() & theirs.keys():
+    for key in [key for key in mine if key in theirs]:
         for a, b in zip(mine[key], theirs[key], strict=False):
             if a != b:
-                return f"{one.text} ({number_text(a)})", f"{two.text} ({number_text(b)})"
+                return f"{one.text} ({key} {_short(a)})", f"{two.text} ({key} {_short(b)})"
     return one.text, two.text
+
+
+def _short(value: Any) -> str:
+    return number_text(value) if isinstance(value, float) else str(value)
 
 
 # -- by parameter ----------------------------------------------------------------------------------
@@ -192,8 +198,8 @@ def _moved(config: Any, group: dict[str, Any], found: Explained) -> dict[Any, An
         # The plan knows of the run only what its curves asked for.
         run = scheduler.plan.run.but(total_steps=found.total_steps)
         return {_key(track): _values(track, run) for track in tracks_of(scheduler, group)}
-    state = {k: v for k, v in scheduler.state_dict().items() if not k.startswith("_")}
-    return {type(scheduler).__name__: state, "when": (config.interval, config.frequency)}
+    state = {k: (v,) for k, v in scheduler.state_dict().items() if not k.startswith("_")}
+    return {"class": (type(scheduler).__name__,), **state}
 
 
 def _plainly(value: Any) -> Said:
