@@ -33,6 +33,7 @@ from nshtrainer.configs import (
 )
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.lr_scheduler.preview import preview_tracks
+from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase
 from nshtrainer.plotting import Plot, rendered
 from nshtrainer.tagged import Tagged
 
@@ -72,6 +73,7 @@ def implementations() -> str:
     rows = (
         [f"`{name}`", f"{cls.model_fields['lr'].default:g}", fused_types(cls), needs(cls)]
         for name, cls in ours(optimizer_registry)
+        if issubclass(cls, TorchOptimizerConfigBase)
     )
     return table(["Optimizer", "Default `lr`", "Fused by itself for", "Needs"], rows)
 

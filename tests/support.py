@@ -26,8 +26,12 @@ from nshtrainer.lr_scheduler import (
 )
 from nshtrainer.lr_scheduler.several import MotionConfig
 from nshtrainer.metric import MetricConfig
+from nshtrainer.optimizer import OptimizerConfigBase, optimizer_registry
 from nshtrainer.optimizer.grouping import ParameterGroupConfig
+from nshtrainer.optimizer.native.curvature import MuonConfig
+from nshtrainer.optimizer.routing import RouteConfig
 from nshtrainer.optimizer.selection import SelectorConfig
+from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase, target_class
 from nshtrainer.types import NonNegativeInt
 
 LONGEST = 10**9
@@ -114,12 +118,22 @@ def _of_class(kind: Any, longest: int) -> st.SearchStrategy[Any]:
     if kind is LRSchedulerConfigBase:
         # Drawn in two steps: Hypothesis prints its strategies, and all classes at once are long.
         return st.sampled_from(_simple_curves()).flatmap(lambda cls: configs_of(cls, longest))
+    if kind is OptimizerConfigBase:
+        return st.sampled_from(_simple_optimizers()).flatmap(lambda cls: configs_of(cls, longest))
     if kind is MotionConfig:  # one of three: drawn from all of them, most would be refused
         curves = _of_class(LRSchedulerConfigBase, longest)
         return st.sampled_from(["factor", "value"]).flatmap(
             lambda form: curves.map(lambda curve: MotionConfig(**{form: curve}))
         )
     return configs_of(kind, longest)
+
+
+def _simple_optimizers() -> list[Any]:
+    """The optimizers that can work beside others."""
+    optimizers = [
+        cls for cls in optimizer_registry.values() if issubclass(cls, TorchOptimizerConfigBase)
+    ]
+    return [cls for cls in optimizers if not cls.needs_closure]
 
 
 def _simple_curves() -> list[Any]:
@@ -167,6 +181,12 @@ _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
         options=st.sampled_from([{}, {"lr": 0.5}]),
         freeze=st.just(False),
     ),
+    RouteConfig: st.builds(
+        RouteConfig,
+        name=st.integers(0, LONGEST).map(lambda number: f"route_{number}"),
+        select=st.sampled_from(["*.bias", ("head", SelectorConfig(role="norm"))]),
+        optimizer=st.sampled_from(["sgd", "adamw"]),
+    ),
     # A selector may hold selectors; those inside of it are leaves here.
     SelectorConfig: st.builds(
         SelectorConfig, name=st.sampled_from(["*.bias", "re:h.*"]), ndim=st.integers(0, 4)
@@ -197,3 +217,16 @@ def _numbers(kind: Any, rules: list[Any]) -> st.SearchStrategy[Any]:
         exclude_min=any(isinstance(rule, Gt) for rule in rules),
         exclude_max=any(isinstance(rule, Lt) for rule in rules),
     )
+
+
+def built_class(cls: type[TorchOptimizerConfigBase]) -> Any:
+    """What a config builds here: exactly torch's class, but for Muon on a CPU without bfloat16.
+
+    There torch's iteration takes 10 to 50 times as long, and a class derived from torch's runs it
+    in float32. `test_muon.py` holds it to torch's; here it is held to itself.
+    """
+    from nshtrainer.optimizer.muon import PortableMuon, bfloat16_is_emulated
+
+    if cls is MuonConfig and bfloat16_is_emulated():
+        return PortableMuon
+    return target_class(cls.target)

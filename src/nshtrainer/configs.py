@@ -38,10 +38,12 @@ if TYPE_CHECKING:
     from nshtrainer.metric import *
     from nshtrainer.optimizer.base import *
     from nshtrainer.optimizer.grouping import *
+    from nshtrainer.optimizer.muon_with_adamw import *
     from nshtrainer.optimizer.native.adam import *
     from nshtrainer.optimizer.native.adaptive import *
     from nshtrainer.optimizer.native.curvature import *
     from nshtrainer.optimizer.native.sgd import *
+    from nshtrainer.optimizer.routing import *
     from nshtrainer.optimizer.selection import *
     from nshtrainer.optimizer.width import *
     from nshtrainer.trainer_config import *
@@ -58,6 +60,8 @@ _MODULES = (
     "nshtrainer.optimizer.grouping",
     "nshtrainer.optimizer.selection",
     "nshtrainer.optimizer.width",
+    "nshtrainer.optimizer.routing",
+    "nshtrainer.optimizer.muon_with_adamw",
     "nshtrainer.lr_scheduler.base",
     "nshtrainer.lr_scheduler.schedules.base",
     "nshtrainer.lr_scheduler.schedules.warmup_cosine",

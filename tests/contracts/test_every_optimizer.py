@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
+from tests.support import built_class
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
@@ -88,7 +89,7 @@ def test_every_optimizer_of_torch_has_a_config():
 def test_the_fields_are_the_constructors_arguments_with_equal_defaults(cls: Config):
     parameters = inspect.signature(target_class(cls.target)).parameters
     expected = {key: p.default for key, p in parameters.items() if key != "params"}
-    ours = {"name", *TorchOptimizerConfigBase.model_fields}
+    ours = {"name", *TorchOptimizerConfigBase.model_fields, *cls.own_options}
     fields = {key: field.default for key, field in cls.model_fields.items() if key not in ours}
     assert fields == expected
 
@@ -111,7 +112,7 @@ def test_what_is_built_is_exactly_torchs_class_with_torchs_defaults(cls: Config)
     model = make_model(cls)
     ours = cls().create_optimizer(model)
     theirs = target_class(cls.target)(model.parameters())
-    assert type(ours) is type(theirs)
+    assert type(ours) is built_class(cls)
     assert ours.defaults == theirs.defaults
 
 
@@ -127,7 +128,7 @@ def test_the_loss_falls(cls: Config):
 def test_it_does_what_torchs_own_default_does(cls: Config):
     ours, theirs = make_model(cls), make_model(cls)
     train(ours, cls().create_optimizer(ours), 6)
-    train(theirs, target_class(cls.target)(theirs.parameters()), 6)
+    train(theirs, built_class(cls)(theirs.parameters()), 6)  # type: ignore[call-arg]
     torch.testing.assert_close(values(ours), values(theirs), rtol=1e-5, atol=1e-6)
 
 

@@ -22,6 +22,7 @@ TORCH_MODULES = {
     "lr_scheduler/greedy.py",
     "lr_scheduler/hyperparameters.py",
     "lr_scheduler/observing.py",
+    "optimizer/muon.py",
     "optimizer/routed.py",
 }
 UPPER_FLOORS = ("lightning_/", "cli/")

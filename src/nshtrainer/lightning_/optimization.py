@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lightning.pytorch.utilities import rank_zero_info
+
 from nshtrainer.exceptions import OptimizerError, ScheduleError
 from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
 from nshtrainer.optimizer.base import OptimizerConfigBase
+from nshtrainer.optimizer.routing import RoutingConfigBase
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule
@@ -29,7 +32,10 @@ def configure_optimizers(module: LightningModule, hparams: Config) -> OptimizerL
         OptimizerError: No field, or more than one, holds an optimizer config, or it creates none.
         ScheduleError: More than one field holds a scheduler config.
     """
-    optimizer = _create(_the_optimizer(hparams), module)
+    config = _the_optimizer(hparams)
+    optimizer = _create(config, module)
+    if isinstance(config, RoutingConfigBase):
+        rank_zero_info("\n".join(["Which optimizer has what:", config.describe(module)]))
     scheduler = _the_scheduler(hparams)
     if scheduler is None:
         return optimizer
@@ -64,6 +70,13 @@ def _rate_holder(hparams: Config) -> tuple[str, Config]:
         return next(iter(found.items()))
     if not found and "lr" in type(hparams).model_fields:
         return "", hparams
+    for name, config in found.items():
+        if isinstance(config, RoutingConfigBase):
+            routes = ", ".join(route.name for route in config.all_routes())
+            raise AttributeError(  # noqa: TRY004 - what `hasattr` understands
+                f"{type(config).__name__} has a rate for each route ({routes}), and none that a "
+                f"finder could set for all; set them in their routes, under {name!r}"
+            )
     raise AttributeError(
         f"there is no one learning rate in {type(hparams).__name__}: it needs exactly one field "
         "with an optimizer that has an lr, or a field lr of its own "

@@ -6,15 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer.inventory import inventory
+from nshtrainer.optimizer.inventory import Part, inventory
 from nshtrainer.optimizer.parameters import Group
 from nshtrainer.optimizer.rules import check_rules, freeze, rule_for
 from nshtrainer.optimizer.selection import needs_modules
 from nshtrainer.optimizer.settings import settings_of
 
 if TYPE_CHECKING:
-    from torch.nn import Module
-
     from nshtrainer.optimizer.base import Params
     from nshtrainer.optimizer.grouping import GroupingConfigBase
     from nshtrainer.optimizer.inventory import Parameter
@@ -47,27 +45,34 @@ def assigned_groups(config: GroupingConfigBase, params: Params | Any) -> list[Gr
         OptimizerError: There are no names, or no modules where they are needed; a rule takes
             nothing, or only what is frozen.
     """
-    root = _the_module(params)
-    parameters = inventory(_pairs(config, params) if root is None else root)
-    taken = [rule_for(parameter, config.groups) for parameter in parameters]
+    part = _part(config, params)
+    parameters = part.inventory
+    taken = [rule_for(p, config.groups) if p in part.chosen else None for p in parameters]
     check_rules(config, parameters, taken)
-    settings = list(settings_of(config, parameters, taken, root))
+    settings = list(settings_of(config, parameters, taken, part.model))
     freeze(parameters, taken)
     assigned = [
         _Assigned(parameter, rule and rule.name, held)
         for parameter, rule, held in zip(parameters, taken, settings, strict=True)
-        if config.include_frozen or parameter.tensor.requires_grad
+        if parameter in part.chosen and (config.include_frozen or parameter.tensor.requires_grad)
     ]
-    return _merged(assigned, named=root is None)
+    return _merged(assigned, named=part.model is None)
 
 
 # -- what is given ---------------------------------------------------------------------------------
 
 
-def _the_module(params: Any) -> Module | None:
+def _part(config: GroupingConfigBase, params: Any) -> Part:
+    """What is given, as a part of a model; mostly it is the whole."""
     import torch
 
-    return params if isinstance(params, torch.nn.Module) else None
+    if isinstance(params, Part):
+        if params.model is None:
+            _refuse_names_alone(config)
+        return params
+    model = params if isinstance(params, torch.nn.Module) else None
+    parameters = tuple(inventory(_pairs(config, params) if model is None else model))
+    return Part(model, parameters, frozenset(parameters))
 
 
 def _pairs(config: GroupingConfigBase, params: Any) -> list[tuple[str, Any]]:
@@ -85,12 +90,16 @@ def _pairs(config: GroupingConfigBase, params: Any) -> list[tuple[str, Any]]:
     for name, tensor in items:
         if not isinstance(tensor, torch.Tensor):
             raise OptimizerError(f"{name!r} is a {type(tensor).__name__}, not a parameter")
+    _refuse_names_alone(config)
+    return items
+
+
+def _refuse_names_alone(config: GroupingConfigBase) -> None:
     if _needs_modules(config):
         raise OptimizerError(
             f"{_asked(config)}: parameters are told apart by the modules that hold them, and these "
             "are names and tensors; give the module: create_optimizer(module)"
         )
-    return items
 
 
 def _needs_modules(config: GroupingConfigBase) -> bool:

@@ -59,6 +59,8 @@ optimizer_registry: Registry[OptimizerConfigBase] = Registry(
         "nshtrainer.optimizer.native.sgd",
         "nshtrainer.optimizer.native.adaptive",
         "nshtrainer.optimizer.native.curvature",
+        "nshtrainer.optimizer.routing",
+        "nshtrainer.optimizer.muon_with_adamw",
     ),
 )
 """Every optimizer config, by name."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-__all__ = ["Parameter", "Place", "Role", "inventory", "modules_by_path"]
+__all__ = ["Parameter", "Part", "Place", "Role", "inventory", "modules_by_path"]
 
 Role: TypeAlias = Literal["bias", "norm", "embedding", "head", "matrix", "conv", "scalar"]
 """The part that a parameter plays; see `SelectorConfig.role`."""
@@ -129,6 +129,21 @@ def _roles_by_shape(parameter: Parameter) -> Iterator[Role]:
         yield "conv"
     elif parameter.tensor.ndim == 2:
         yield "matrix"
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some of the parameters of a model, for an optimizer that has them alone.
+
+    Args:
+        model: The model; `None` where only the names of its parameters are known.
+        inventory: All its parameters: how deep one lies is told by the others.
+        chosen: Those that are meant.
+    """
+
+    model: Module | None
+    inventory: tuple[Parameter, ...]
+    chosen: frozenset[Parameter]
 
 
 def inventory(params: Module | Iterable[tuple[str, Tensor]]) -> list[Parameter]:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from nshtrainer.config import Config
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.inventory import Part
 from nshtrainer.text.documents import Document
 from nshtrainer.text.problems import describe
 
@@ -50,8 +51,8 @@ def groups_of(params: Params | Any, *, include_frozen: bool = False) -> list[Gro
     """Read parameters in any form that torch takes, or a module.
 
     Args:
-        params: A module, tensors, `(name, tensor)` pairs, or group dicts with one of these under
-            `params`. Nothing in it is changed.
+        params: A module, a part of one, tensors, `(name, tensor)` pairs, or group dicts with one
+            of these under `params`. Nothing in it is changed.
         include_frozen: Whether a module stands for its frozen parameters too. Parameters that are
             given one by one are all meant.
 
@@ -60,6 +61,10 @@ def groups_of(params: Params | Any, *, include_frozen: bool = False) -> list[Gro
     """
     import torch
 
+    if isinstance(params, Part):
+        chosen = [p for p in params.inventory if p in params.chosen]
+        tensors, names = [p.tensor for p in chosen], [p.name for p in chosen]
+        return [Group("the parameters", tensors, names, params.model is None, {})]
     if isinstance(params, torch.Tensor) or not isinstance(params, (Iterable, torch.nn.Module)):
         kind = type(params).__name__
         raise OptimizerError(f"got one {kind}; give a list of parameters, or the module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,6 +16,7 @@ from nshtrainer.optimizer.base import Params
 from nshtrainer.optimizer.grouping import GroupingConfigBase
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.optim import Optimizer
 
     from nshtrainer.optimizer.batch import Run
@@ -62,6 +64,9 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
 
     needs_dimensions: ClassVar[int | None] = None
     """The number of dimensions that every parameter must have; any, when `None`."""
+
+    own_options: ClassVar[frozenset[str]] = frozenset()
+    """Fields of the class that say how it is built, and are no arguments of the target."""
 
     tensor_lr: bool = False
     """Keep the rate in a tensor that schedules fill in place, as a compiled step needs it."""
@@ -113,7 +118,8 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         ]
         for place in fused:
             dicts[place]["fused"] = True
-        optimizer = target_class(self.target)(dicts, **self.options())
+        cls = target_class(self.chosen_target([p for group in groups for p in group.params]))
+        optimizer = cls(dicts, **self.options())
         _add_hooks(optimizer, fused)
         return optimizer
 
@@ -124,6 +130,17 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         """
         return ()
 
+    def chosen_target(self, params: Sequence[Tensor]) -> str:  # noqa: ARG002 - for those who choose
+        """What is built of these parameters: the target, or a class of ours derived from it.
+
+        Here: the target. An optimizer for which torch's own class cannot serve everywhere says so.
+        """
+        return self.target
+
+    def takes(self, param: Tensor) -> bool:
+        """Whether the optimizer can update a parameter of this shape."""
+        return self.needs_dimensions in (None, param.ndim)
+
     def options(self) -> dict[str, Any]:
         """The arguments for the constructor of the installed torch.
 
@@ -132,7 +149,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         """
         cls = target_class(self.target)
         known = _arguments(cls)
-        fields = {k: field for k, field in type(self).model_fields.items() if k not in _ours()}
+        fields = {k: field for k, field in type(self).model_fields.items() if k not in self._ours()}
         for key in fields.keys() - known:
             default = fields[key].default
             if getattr(self, key) != default:
@@ -142,13 +159,18 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
                 )
         return {key: getattr(self, key) for key in fields if key in known}
 
+    @classmethod
+    def _ours(cls) -> set[str]:
+        """The fields that are no argument of torch's: they say how we build the optimizer."""
+        return {"name", *TorchOptimizerConfigBase.model_fields, *cls.own_options}
+
     def _keeps_rates_in_tensors(self) -> bool:
         """A captured graph would never see another rate, so `capturable` needs the tensor too."""
         return self.tensor_lr or getattr(self, "capturable", False)
 
     def _check_for_our_own(self, groups: list[Group]) -> None:
         for group in groups:
-            own = (group.options.keys() & _ours()) - {"name"}
+            own = (group.options.keys() & self._ours()) - {"name"}
             if own:
                 raise OptimizerError(
                     f"{group.label}: {', '.join(sorted(own))} holds for all groups; give it to "
@@ -165,7 +187,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             group.describe(place)
             for group in groups
             for place, param in enumerate(group.params)
-            if self.needs_dimensions not in (None, param.ndim)
+            if not self.takes(param)
         ]
         if wrong:
             more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
@@ -178,12 +200,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
     @override
     def group_options(cls) -> set[str]:
         """The arguments of the constructor."""
-        return cls.model_fields.keys() - _ours()
-
-
-def _ours() -> set[str]:
-    """The fields that are no argument of torch's: they say how we build the optimizer."""
-    return {"name", *TorchOptimizerConfigBase.model_fields}
+        return cls.model_fields.keys() - cls._ours()
 
 
 def _add_hooks(optimizer: Optimizer, fused: list[int]) -> None:

@@ -1,0 +1,114 @@
+"""Muon where torch's own cannot serve: CPUs without bfloat16, and kernels of convolutions."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Muon, Optimizer
+from torch.optim.optimizer import ParamsT
+from typing_extensions import override
+
+__all__ = ["PortableMuon", "bfloat16_is_emulated"]
+
+_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
+"""What a CPU multiplies matrices of bfloat16 with, as `torch.cpu.get_capabilities` calls it."""
+
+
+@cache
+def bfloat16_is_emulated() -> bool:
+    """Whether the CPU multiplies matrices of bfloat16 more slowly than those of float32.
+
+    It is read off the CPU and not measured, so that two runs on one machine do the same: it is so
+    where oneDNN, which has the kernels, cannot multiply in bfloat16 (5 to 50 times as slow), and
+    where the CPU has no instructions for it (AVX-512 without them: 1.3 to 3 times as slow).
+    """
+    mkldnn: Any = torch.ops.mkldnn
+    if not (torch.backends.mkldnn.is_available() and mkldnn._is_mkldnn_bf16_supported()):  # noqa: SLF001 - torch asks itself so
+        return True
+    capabilities = getattr(torch.cpu, "get_capabilities", None)
+    if capabilities is None:  # an older torch does not tell, and the kernels are what counts most
+        return False
+    flags: Mapping[str, Any] = capabilities()
+    return not any(flags.get(name) for name in _INSTRUCTIONS)
+
+
+class PortableMuon(Muon):
+    """torch's Muon, but for two things.
+
+    On a CPU that emulates bfloat16 the Newton-Schulz iteration runs in float32. A parameter of more
+    than 2 dimensions is taken as a matrix, its first dimension by all others. State and options are
+    those of torch's, and where neither of the two applies, so is every bit of the result.
+
+    Args:
+        params: As torch's optimizers take them.
+        options: The options of `torch.optim.Muon`.
+
+    >>> weight = torch.nn.Parameter(torch.eye(2, 3))
+    >>> optimizer = PortableMuon([weight], lr=0.1, weight_decay=0.0)
+    >>> weight.sum().backward()
+    >>> optimizer.step()
+    >>> list(optimizer.state[weight])
+    ['momentum_buffer']
+    """
+
+    def __init__(self, params: ParamsT, **options: Any) -> None:
+        # Not Muon's own `__init__`, which refuses all but matrices.
+        parameters = inspect.signature(Muon).parameters.values()
+        defaults = {each.name: each.default for each in parameters if each.name != "params"}
+        Optimizer.__init__(self, params, {**defaults, **options})
+
+    @torch.no_grad()
+    @override
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update the parameters once."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            params: list[Tensor] = []
+            grads: list[Tensor] = []
+            momenta: list[Tensor] = []
+            self._init_group(group, params, grads, momenta)  # pyright: ignore[reportUnknownMemberType]
+            for param, grad, momentum in zip(params, grads, momenta, strict=True):
+                _update(param, grad, momentum, group)
+        return loss
+
+
+def _update(param: Tensor, grad: Tensor, momentum: Tensor, group: Mapping[str, Any]) -> None:
+    momentum.lerp_(grad, 1 - group["momentum"])
+    ahead = grad.lerp(momentum, group["momentum"]) if group["nesterov"] else momentum
+    matrix = ahead.flatten(1)
+    direction = _orthogonal(matrix, group["ns_coefficients"], group["ns_steps"], group["eps"])
+    rate = float(group["lr"])
+    param.mul_(1 - rate * group["weight_decay"])
+    adjusted = rate * _ratio(group["adjust_lr_fn"], *matrix.shape)
+    param.add_(direction.reshape(param.shape), alpha=-adjusted)
+
+
+def _ratio(adjustment: str | None, rows: int, columns: int) -> float:
+    if adjustment == "match_rms_adamw":
+        return 0.2 * math.sqrt(max(rows, columns))
+    return math.sqrt(max(1, rows / columns))
+
+
+def _orthogonal(
+    matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
+) -> Tensor:
+    """The matrix with its singular values brought near 1."""
+    a, b, c = coefficients
+    slow = matrix.device.type == "cpu" and bfloat16_is_emulated()
+    x = matrix.to(torch.float32 if slow else torch.bfloat16, copy=True)
+    is_tall = matrix.size(0) > matrix.size(1)
+    x = x.T if is_tall else x
+    x.div_(x.norm().clamp(min=eps))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    for _ in range(steps):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.T if is_tall else x

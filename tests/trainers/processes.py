@@ -1,0 +1,151 @@
+"""What each of several processes does in the tests of distributed training; results go to files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from tests.models import Transformer
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
+
+from nshtrainer import RunLength
+from nshtrainer.configs import LinearScheduleConfig, MuonWithAdamWConfig
+from nshtrainer.optimizer import muon
+
+STEPS = 3
+
+CONFIG: Any = MuonWithAdamWConfig.from_mapping(
+    # A gradient of zero is a rounding error, which a smaller eps would make an update of.
+    {"adamw": {"lr": 1e-2, "eps": 1e-3, "no_decay": "bias_and_norm"}, "muon": {"lr": 0.02}}
+)
+
+
+def make_model() -> Transformer:
+    torch.manual_seed(0)
+    model = Transformer(width=8, depth=2)
+    model.scale = nn.Parameter(torch.ones(1))  # FSDP2 refuses parameters without a dimension
+    return model
+
+
+def batch(step: int) -> Tensor:
+    generator = torch.Generator().manual_seed(step)
+    return torch.randint(5, (4, 3), generator=generator)
+
+
+class Run(NamedTuple):
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: Any
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Run:
+        optimizer = CONFIG.create_optimizer(model)
+        made = LinearScheduleConfig().create_scheduler(optimizer, RunLength(total_steps=10))
+        return cls(model, optimizer, made["scheduler"])
+
+    def train(self, steps: range) -> Run:
+        """Each process sees its share of the batch; the gradients are averaged over all."""
+        rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        for step in steps:
+            tokens = batch(step).chunk(world)[rank]
+            logits = self.model(tokens).flatten(0, 1)
+            nn.functional.cross_entropy(logits, tokens.flatten()).backward()
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            self.scheduler.step()
+        return self
+
+    def save(self, folder: Path) -> None:
+        dcp.save(self._state(), checkpoint_id=folder)
+
+    def load(self, folder: Path) -> Run:
+        state = self._state()
+        dcp.load(state, checkpoint_id=folder)
+        weights, moments = state["model"], state["optimizer"]
+        set_state_dict(
+            self.model, self.optimizer, model_state_dict=weights, optim_state_dict=moments
+        )
+        self.scheduler.load_state_dict(state["scheduler"])
+        return self
+
+    def _state(self) -> dict[str, Any]:
+        weights, moments = get_state_dict(self.model, self.optimizer)
+        return {
+            "model": weights,
+            "optimizer": moments,
+            "scheduler": self.scheduler.state_dict(),
+        }
+
+
+FIRST, SECOND = range(STEPS), range(STEPS, 2 * STEPS)
+
+
+def values(model: nn.Module) -> dict[str, Tensor]:
+    return {name: whole(param.detach()) for name, param in model.named_parameters()}
+
+
+def whole(tensor: Tensor) -> Tensor:
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor.clone()
+
+
+def sharded() -> nn.Module:
+    model = make_model()
+    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+    for block in model.blocks:
+        fully_shard(block, mesh=mesh)
+    return fully_shard(model, mesh=mesh)
+
+
+def ddp(folder: Path) -> None:
+    model = make_model()
+    Run.of(DistributedDataParallel(model)).train(FIRST)
+    put(folder / "ddp.pt", values(model))
+
+
+def fsdp(folder: Path) -> None:
+    """Trains, saves half-way, and goes on."""
+    run = Run.of(sharded()).train(FIRST)
+    put(folder / "fsdp.pt", values(run.model))
+    run.save(folder / "by_two")
+    put(folder / "fsdp_longer.pt", values(run.train(SECOND).model))
+
+
+def resumed(folder: Path, source: str) -> None:
+    """Goes on from what this or another number of processes saved."""
+    run = Run.of(sharded()).load(folder / source).train(SECOND)
+    put(folder / f"{source}_resumed.pt", values(run.model))
+
+
+def put(path: Path, result: Any) -> None:
+    if dist.get_rank() == 0:
+        torch.save(result, path)
+
+
+def always() -> bool:
+    """In place of the question whether bfloat16 is emulated: its roundings would hide the rest."""
+    return True
+
+
+def work(rank: int, world: int, folder: Path) -> None:
+    """The whole program of one process."""
+    torch.set_num_threads(1)
+    muon.bfloat16_is_emulated = always  # type: ignore[assignment]
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    store = dist.FileStore(str(folder / "store"), world)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=world)
+    try:
+        ddp(folder)
+        fsdp(folder)
+        resumed(folder, "by_two")
+        resumed(folder, "by_one")
+    finally:
+        dist.destroy_process_group()
