@@ -167,6 +167,22 @@ def test_why_a_rule_does_not_take_a_parameter_is_what_fails(
     assert (found["shape"], found["modules"]) == ([1, 2], ["Linear"])
 
 
+def test_the_route_of_a_parameter_is_told_before_the_rules_of_its_optimizer(
+    home: Path, capsys: Captured
+) -> None:
+    routed = (
+        "optimizer={name: routed, routes: [{name: biases, select: '*bias', optimizer: "
+        "{name: sgd, groups: [{name: own, select: layer}]}}], default: adamw}"
+    )
+    found = data(capsys, *KNOWN, routed, "--parameter", "layer.bias")
+    assert found["group"]["name"] == "biases/own"
+    assert [(rule["where"], rule["takes"]) for rule in found["rules"]] == [
+        ("optimizer: route 'biases'", True),
+        ("optimizer: route 'default'", False),
+        ("optimizer: route 'biases': group 'own'", True),
+    ]
+
+
 # -- three ways of getting it wrong ----------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from nshtrainer.configs import (
     AdamWConfig,
     LinearWarmupCosineDecayLRSchedulerConfig,
     MetricConfig,
+    MuonWithAdamWConfig,
     ReduceLROnPlateauConfig,
     SchedulesConfig,
 )
@@ -98,13 +99,13 @@ def test_an_optimizer_without_such_flags_computes_its_own_way_and_its_state_is_u
 
 def test_a_group_of_several_optimizers_behind_one_is_that_of_its_part() -> None:
     module = nn.Linear(3, 2)
-    muon = torch.optim.Muon([module.weight], lr=0.1)
-    adamw = torch.optim.AdamW([module.bias], lr=0.2)
-    whole = torch.optim.SGD([torch.zeros(1)])
-    whole.param_groups = [*muon.param_groups, *adamw.param_groups]
-    vars(whole)["routes"] = {"muon": muon, "adamw": adamw}
+    whole = MuonWithAdamWConfig().create_optimizer(module)
     rows = look(whole, module).groups
-    assert [(row.optimizer, row.state_bytes) for row in rows] == [("Muon", 24), ("AdamW", 20)]
+    assert [(row.name, row.names, row.state_bytes) for row in rows] == [
+        ("muon", ["weight"], 24),
+        ("adamw", ["bias"], 20),
+    ]
+    assert [row.optimizer for row in rows] == [type(whole.routes[n]).__name__ for n in whole.routes]
 
 
 def test_looking_changes_nothing() -> None:

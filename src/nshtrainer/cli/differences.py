@@ -171,7 +171,11 @@ def _of_parameters(run: Planned) -> dict[str, Facts]:
     frozen = set(facts)
     groups = ((each, group) for each in run.optimizers for group in each.param_groups)
     for row, (optimizer, group) in zip(run.found.groups, groups, strict=True):
-        mine = [each for each in run.schedulers if each.scheduler.optimizer is optimizer]
+        mine = [
+            each
+            for each in run.schedulers
+            if getattr(each.scheduler, "optimizer", None) is optimizer
+        ]
         moved = {k: v for each in mine for k, v in _moved(each, group, run.found).items()}
         held = dict(_of_group(row)) | {"schedule": Said(moved, row.schedule or "none")}
         for name in row.names:

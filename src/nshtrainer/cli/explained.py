@@ -152,7 +152,7 @@ def _row(
     group = optimizer.param_groups[place]
     part = _part_with(optimizer, group)
     count = sum(param.numel() for param in group["params"])
-    mine = [each for each in schedulers if each.scheduler.optimizer is optimizer]
+    mine = [each for each in schedulers if getattr(each.scheduler, "optimizer", None) is optimizer]
     texts = [text for each in mine if (text := group_sentence(each, group))]
     return GroupRow(
         name=str(group.get("name", place)),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from nshtrainer.cli.found import optimizers_in
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.optimizer.inventory import inventory
+from nshtrainer.optimizer.routing import RoutingConfigBase
 from nshtrainer.optimizer.selection import described, selects
 from nshtrainer.text.problems import dotted, unknown
 
@@ -105,7 +106,7 @@ def _rules(parameter: Parameter, hparams: Config) -> Iterator[Rule]:
 
 def _rules_of(parameter: Parameter, config: Any, where: str) -> Iterator[Rule]:
     """The rules of a config, and those of the route that takes the parameter."""
-    routes: Sequence[Any] = config.all_routes() if hasattr(config, "all_routes") else ()
+    routes = config.all_routes() if isinstance(config, RoutingConfigBase) else ()
     yield from _asked(parameter, routes, f"{where}: route")
     taker = _taker(parameter, routes)
     if taker is not None:
