@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property, partial
@@ -45,6 +45,9 @@ __all__ = ["Component", "Registry"]
 
 T = TypeVar("T", bound="Component")
 C = TypeVar("C", bound="type[Component]")
+
+_MOST_LISTED = 20
+"""Of more names than this a message says where to find them."""
 
 _being_described: ContextVar[frozenset[str]] = ContextVar("_being_described", default=frozenset())
 
@@ -242,7 +245,13 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         names = sorted({*self, *self.plugins()})
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"unknown {self.kind} {name!r}{hint} (registered: {', '.join(names)})"
+        return f"unknown {self.kind} {name!r}{hint} ({self._listed(names)})"
+
+    def _listed(self, names: Sequence[str]) -> str:
+        """The names for a message, which nobody reads to its end where they are many."""
+        if len(names) <= _MOST_LISTED:
+            return f"registered: {', '.join(names)}"
+        return f"{len(names)} are registered; `nshtrainer list {self.kind}` shows them"
 
     def find(self, name: str, *, plugins: bool = True) -> type[T] | None:
         """The class under a name, or None; with `plugins`, that of an installed plug-in too.
@@ -320,7 +329,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         if "name" not in value:
             raise self._problem(
                 "missing_name",
-                f"which {self.kind}? add 'name: ...' (registered: {', '.join(sorted(self))})",
+                f"which {self.kind}? add 'name: ...' ({self._listed(sorted(self))})",
                 value,
                 "name",
             )

@@ -29,8 +29,8 @@ def test_a_run_says_what_it_optimises_and_where_its_results_are(
     out = capsys.readouterr().out
     folder = only_run()
     (row,) = [line.split() for line in out.splitlines() if "AdamW" in line]
-    assert row == ["0", "AdamW", "fused", "2", "3", "0.1", "0.01"]
-    assert "schedule  LinearWarmupCosine(warmup=2, total=12," in out
+    assert row[:8] == ["0", "AdamW", "fused", "2", "3", "100%", "0.1", "0.01"]
+    assert "schedule  warm-up 0 to 2, cosine 2 to 12, last update" in out
     assert "steps     12\n" in out
     assert f"results   {folder}\n" in out
     assert f"last      {folder}/checkpoints/last.ckpt\n" in out
@@ -38,6 +38,17 @@ def test_a_run_says_what_it_optimises_and_where_its_results_are(
     files = {path.name for path in folder.iterdir()}
     assert {"config.yaml", "config.schema.json", "metrics.csv", "tensorboard"} <= files
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+
+
+def test_a_run_keeps_as_data_what_it_said_at_its_start(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*FIT, "--out", "o"]) == 0
+    said = capsys.readouterr().out.partition("epoch 1/3")[0]
+    assert main(["explain", *FIT[1:], "--steps-per-epoch", "4"]) == 0
+    assert capsys.readouterr().out == said
+    assert main(["explain", *FIT[1:], "--steps-per-epoch", "4", "--json"]) == 0
+    assert capsys.readouterr().out == Path("o/optimizer.json").read_text(encoding="utf-8")
 
 
 def test_the_resolved_config_fits_its_schema_and_runs_again(home: Path) -> None:

@@ -38,6 +38,7 @@ Captured = pytest.CaptureFixture[str]
         ["plot", "run.yaml", "--total-steps", "12"],
         ["plot", "run.yaml", "--total-steps", "12", "-o", "x.svg"],
         ["plot", "run.yaml", "--total-steps", "12", "-o", "x.html"],
+        ["diff", "run.yaml", "run.yaml", "--total-steps", "12"],
         ["completion", "bash"],
     ],
 )

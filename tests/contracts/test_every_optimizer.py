@@ -11,13 +11,11 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
-from tests.support import torchs_optimizers
+from tests.support import built_class, torchs_optimizers
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from nshtrainer.configs import MuonConfig
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer.muon import PortableMuon, bfloat16_is_emulated
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase, target_class
 
 EVERY = torchs_optimizers()
@@ -106,17 +104,6 @@ def test_the_name_is_the_class_in_lower_case(cls: Config):
 def test_the_name_and_the_rate_are_the_first_fields(cls: Config):
     assert list(cls().model_dump())[:2] == ["name", "lr"]
     assert list(cls.model_json_schema()["properties"])[:2] == ["name", "lr"]
-
-
-def built_class(cls: Config) -> type[torch.optim.Optimizer]:
-    """What a config builds here: exactly torch's class, but for Muon on a CPU without bfloat16.
-
-    There torch's iteration takes 10 to 50 times as long, and a class derived from torch's runs it
-    in float32. `test_muon.py` holds it to torch's; here it is held to itself.
-    """
-    if cls is MuonConfig and bfloat16_is_emulated():
-        return PortableMuon
-    return target_class(cls.target)
 
 
 @every_optimizer

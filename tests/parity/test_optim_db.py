@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from pydantic import ValidationError
-from tests.support import torchs_optimizers
+from tests.support import built_class, torchs_optimizers
 from torch import Tensor
 
 from nshtrainer.exceptions import OptimizerError
@@ -145,7 +145,7 @@ def test_a_config_from_json_trains_to_the_very_weights_of_torchs_constructor(cas
     ours, theirs, start = make_params(case), make_params(case), make_params(case)
     optimizer = config.create_optimizer(ours)
     choice = chosen(optimizer)
-    direct = case.info.optim_cls(theirs, **{**case.options, **choice})
+    direct = built_class(case.config)(theirs, **{**case.options, **choice})
     train(case, optimizer, ours)
     train(case, direct, theirs)
     assert type(optimizer) is type(direct)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 import torch.multiprocessing as mp
-from tests.trainers.processes import FIRST, SECOND, Run, make_model, values, work
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.strategies import ModelParallelStrategy
+from tests.trainers.processes import CONFIG, FIRST, SECOND, Run, always, make_model, values, work
+from tests.trainers.support import MID_EPOCH, NO_SAVER, TinyConfig, data, trainer
 from torch import Tensor
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+
+from nshtrainer import LightningModuleBase
+from nshtrainer.optimizer import muon
 
 pytestmark = [
     pytest.mark.slow,
@@ -28,6 +38,13 @@ def trained(*steps: range) -> dict[str, Tensor]:
     for some in steps:
         run.train(some)
     return values(run.model)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _in_float32() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(muon, "bfloat16_is_emulated", always)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +90,40 @@ def test_what_two_processes_saved_one_goes_on_with(folder: Path) -> None:
     groups = run.optimizer.param_groups
     assert all(ours is theirs for ours, theirs in zip(groups, shared, strict=True))
     assert_close(values(run.train(SECOND).model), result(folder, "fsdp_longer"))
+
+
+class Sharded(LightningModuleBase[TinyConfig]):
+    """Shards itself, as Lightning's strategy for FSDP2 wants it."""
+
+    def __init__(self, hparams: Any) -> None:
+        super().__init__(hparams)
+        self.net = make_model()
+
+    def configure_model(self) -> None:
+        if not isinstance(self.net.norm.weight, DTensor):
+            fully_shard(self.net, mesh=self.device_mesh["data_parallel"])
+
+    def training_step(self, batch: Tensor) -> Tensor:
+        return self.net.loss()
+
+
+@pytest.mark.filterwarnings(MID_EPOCH, NO_SAVER)
+@pytest.mark.parametrize("distributed", [False, True])
+def test_lightnings_strategy_for_fsdp2_saves_and_resumes_it(
+    distributed: bool, tmp_path: Path
+) -> None:
+    def fitted(**options: Any) -> dict[str, Tensor]:
+        strategy = ModelParallelStrategy(1, 1, save_distributed_checkpoint=distributed)
+        resume = options.pop("resume", None)
+        model = Sharded({"optimizer": CONFIG, "lr_scheduler": "cosine"})
+        trainer(max_steps=8, strategy=strategy, **options).fit(model, data(), ckpt_path=resume)
+        return values(model)
+
+    try:
+        saver = ModelCheckpoint(tmp_path, every_n_train_steps=4, save_top_k=-1)
+        uninterrupted = fitted(callbacks=[saver])
+        resumed = fitted(resume=next(tmp_path.glob("*step=4.ckpt")))
+    finally:
+        dist.destroy_process_group()
+    assert resumed.keys() == uninterrupted.keys()
+    assert all(torch.equal(resumed[name], uninterrupted[name]) for name in resumed)

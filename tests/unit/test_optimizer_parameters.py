@@ -65,6 +65,14 @@ def test_one_group_may_be_empty():
     assert [len(group["params"]) for group in optimizer.param_groups] == [0, 1]
 
 
+def test_a_group_that_has_a_tensor_for_its_rate_or_no_parameter_keeps_its_own():
+    rate = torch.tensor(0.5)
+    groups = [{"params": []}, {"params": new(2), "lr": rate}]
+    empty, other = AdamWConfig(tensor_lr=True).create_optimizer(groups).param_groups
+    assert empty["lr"] == 1e-3
+    assert other["lr"] is rate
+
+
 def test_a_module_may_stand_in_a_group():
     layer = nn.Linear(2, 1)
     (group,) = AdamWConfig().create_optimizer([{"params": layer, "lr": 0.5}]).param_groups

@@ -91,6 +91,16 @@ def test_a_group_by_name_has_its_own_and_the_rest_the_default():
         assert head == [0.1 * cosine(t), 0.2 * cosine(t)]
 
 
+def test_a_name_is_also_that_of_the_parts_into_which_a_rule_was_split():
+    config = SchedulesConfig(
+        default={"lr": COSINE},
+        groups={"head": {"lr": LINEAR}, "head/bias": {"lr": ConstantScheduleConfig()}},
+    )
+    optimizer = adamw(**{"head/weight": {}, "head/bias": {}, "header": {}})
+    rows = used(optimizer, config, 6, "lr")
+    assert rows[5] == [[0.1 * LINEAR.curve(TEN)(5)], [0.1], [0.1 * COSINE.curve(TEN)(5)]]
+
+
 def test_without_a_default_other_groups_are_left_alone():
     config = SchedulesConfig(groups={"backbone": {"lr": LINEAR}})
     rows = used(adamw(backbone={}, head={}), config, 6, "lr")

@@ -1,7 +1,7 @@
-"""The command line: `nshtrainer fit | plot | validate | list | show | schema | completion`.
+"""The command line: `nshtrainer fit | explain | diff | plot | validate | list | show | ...`.
 
 Each verb is a module of this folder with `HELP`, `add_arguments` and `run`. Nothing heavy is
-imported before it is used: only `fit`, and what is told `--for train.py`, imports torch.
+imported before it is used: only `fit`, `explain`, and what is told `--for train.py` import torch.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    0 is success, 1 a file that `validate` refuses, 2 a command, file or override that makes no
-    sense (one line a problem on stderr), 130 and 143 a run that Ctrl-C or SIGTERM ended. An
-    exception of the user's own code goes through, with its traceback.
+    0 is success, 1 a file that `validate` refuses or two that `diff` finds different, 2 a command,
+    file or override that makes no sense (one line a problem on stderr), 130 and 143 a run that
+    Ctrl-C or SIGTERM ended. An exception of the user's own code goes through, with its traceback.
 
     Args:
         argv: The arguments without the program's name; those of the process if left out.

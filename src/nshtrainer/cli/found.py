@@ -14,7 +14,7 @@ from nshtrainer.optimizer.base import OptimizerConfigBase
 from nshtrainer.text.documents import Keys
 from nshtrainer.trainer_config import TrainerConfig
 
-__all__ = ["Found", "run_length", "schedules_in", "time_limit", "trainer_in"]
+__all__ = ["Found", "optimizers_in", "run_length", "schedules_in", "time_limit", "trainer_in"]
 
 T = TypeVar("T")
 
@@ -36,11 +36,16 @@ class Found:
 
 def schedules_in(config: Config) -> list[Found]:
     """The schedules in a config, whatever the names of the fields; those within others are not."""
-    optimizers = list(_inside(config, OptimizerConfigBase))
+    optimizers = optimizers_in(config)
     return [
         Found(path, schedule, _bases(_optimizer_of(path, optimizers)))
         for path, schedule in _inside(config, LRSchedulerConfigBase)
     ]
+
+
+def optimizers_in(config: Config) -> list[tuple[Keys, OptimizerConfigBase]]:
+    """The optimizers in a config and where they stand; those within others are not."""
+    return list(_inside(config, OptimizerConfigBase))
 
 
 def _inside(value: Any, kind: type[T], path: Keys = ()) -> Iterator[tuple[Keys, T]]:

@@ -14,10 +14,10 @@ from typing_extensions import override
 
 __all__ = ["VERBS", "VerbParser", "make_parser", "parse", "split_overrides"]
 
-VERBS = ("fit", "plot", "validate", "list", "show", "schema", "completion")
+VERBS = ("fit", "explain", "diff", "plot", "validate", "list", "show", "schema", "completion")
 """The modules of this folder that are verbs, in the order of the help."""
 
-_WITH_OVERRIDES = ("fit", "plot")
+_WITH_OVERRIDES = ("fit", "explain", "plot")
 _FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
 _PATH = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*")
 

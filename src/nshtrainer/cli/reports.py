@@ -9,24 +9,18 @@ from typing import TYPE_CHECKING, Any, cast, final
 from lightning.pytorch import Callback, LightningModule, Trainer
 from typing_extensions import override
 
-from nshtrainer.cli.output import print_table
+from nshtrainer.cli.explained import explained, print_explained
 from nshtrainer.lr_scheduler.run_length import run_length_of
 from nshtrainer.optimizer.base import OptimizerConfigBase
+from nshtrainer.text.files import write_file
+from nshtrainer.text.json_format import write_json
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nshtrainer.config import Config
 
-__all__ = ["EpochLines", "Plan", "kept_options", "metrics_text", "plan_rows", "schedule_text"]
-
-_COLUMNS = (
-    "group",
-    "optimizer",
-    "implementation",
-    "tensors",
-    "parameters",
-    "lr",
-    "weight decay",
-)
+__all__ = ["EpochLines", "Plan", "kept_options", "metrics_text"]
 
 _CHOSEN_ANEW = frozenset({"foreach", "fused"})
 """What a loaded state does not overrule."""
@@ -34,40 +28,29 @@ _CHOSEN_ANEW = frozenset({"foreach", "fused"})
 
 @final
 class Plan(Callback):
-    """Prints what will be optimised how, before the first step."""
+    """Says what will be optimised how, before the first step.
+
+    Args:
+        file: Where the same is written as JSON, if anywhere.
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._file = file
 
     @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print a row for each parameter group, and the schedules."""
         if not trainer.is_global_zero:
             return
-        print_table(_COLUMNS, plan_rows(trainer, pl_module))
-        for config in trainer.lr_scheduler_configs:
-            print(f"schedule  {schedule_text(config)}")
-        total = run_length_of(trainer).total_steps
-        print(f"steps     {'unknown' if total is None else total}\n", flush=True)
-
-
-def plan_rows(trainer: Trainer, module: LightningModule) -> Iterator[tuple[str, ...]]:
-    """A row for each parameter group, and one for trainable parameters that are in none."""
-    left = {id(param): param for param in module.parameters() if param.requires_grad}
-    for optimizer in trainer.optimizers:
-        for index, group in enumerate(optimizer.param_groups):
-            tensors = group["params"]
-            for tensor in tensors:
-                left.pop(id(tensor), None)
-            yield (
-                str(group.get("name", index)),
-                type(optimizer).__name__,
-                _implementation(group),
-                str(len(tensors)),
-                f"{sum(tensor.numel() for tensor in tensors):,}",
-                _number(group.get("initial_lr", group.get("lr"))),
-                _number(group.get("weight_decay")),
-            )
-    if left:
-        count = sum(param.numel() for param in left.values())
-        yield ("(in none)", "-", "-", str(len(left)), f"{count:,}", "-", "-")
+        found = explained(
+            pl_module,
+            trainer.optimizers,
+            trainer.lr_scheduler_configs,
+            total_steps=run_length_of(trainer).total_steps,
+        )
+        print_explained(found)
+        if self._file is not None:
+            write_file(self._file, write_json(found.to_dict()))
 
 
 def kept_options(checkpoint: Mapping[str, Any], hparams: Config) -> Iterator[str]:
@@ -87,32 +70,6 @@ def kept_options(checkpoint: Mapping[str, Any], hparams: Config) -> Iterator[str
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
-
-
-def _implementation(group: Mapping[str, Any]) -> str:
-    """What computes the updates, as far as the group says."""
-    if not group.keys() & {"foreach", "fused"}:
-        return "its own"
-    chosen = [flag for flag in ("fused", "foreach") if group.get(flag)]
-    if chosen:
-        return chosen[0]
-    on_cpu = all(param.device.type == "cpu" for param in group["params"])
-    # torch takes lists of tensors on an accelerator, unless it is told not to.
-    return "plain" if on_cpu or group.get("foreach") is False else "foreach"
-
-
-def _number(value: Any) -> str:
-    return "-" if value is None else f"{float(value):g}"
-
-
-def schedule_text(config: Any) -> str:
-    """A schedule in a line: what it is, how often it moves, and what it looks at."""
-    scheduler = config.scheduler
-    state = scheduler.state_dict()
-    what = state["curve"] if "curve" in state else type(scheduler).__name__
-    often = config.interval if config.frequency == 1 else f"{config.frequency} {config.interval}s"
-    looks = f", looks at {config.monitor}" if config.monitor else ""
-    return f"{what}, by the {often}{looks}"
 
 
 @final

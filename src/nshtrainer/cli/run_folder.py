@@ -6,6 +6,7 @@ runs/digits/20260131-142501/
     checkpoints/best.ckpt  the best by the primary metric, where one is named
     checkpoints/last.ckpt  the newest
     metrics.csv            every logged metric
+    optimizer.json         what is optimised how: groups, rates, schedules, state
     schedule.svg           how the rate, and whatever else is scheduled, is planned to move
     schedule.csv           what was planned and what was used
     tensorboard/           the same, where tensorboard is installed
@@ -51,6 +52,11 @@ class RunFolder:
     def metrics(self) -> Path:
         """The table of metrics."""
         return self.path / "metrics.csv"
+
+    @property
+    def optimizer(self) -> Path:
+        """What is optimised how."""
+        return self.path / "optimizer.json"
 
     @property
     def picture(self) -> Path:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import shlex
 import sys
-import warnings
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -20,6 +17,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressB
 
 from nshtrainer.cli.interrupt import GracefulStop, Interrupted, Signals
 from nshtrainer.cli.metrics import loggers_for
+from nshtrainer.cli.quiet import quiet
 from nshtrainer.cli.reports import EpochLines, Plan, kept_options, metrics_text
 from nshtrainer.cli.schedule_record import ScheduleRecord
 from nshtrainer.exceptions import CheckpointError, ConfigError
@@ -32,15 +30,6 @@ if TYPE_CHECKING:
     from nshtrainer.cli.user_code import UserCode
 
 __all__ = ["Job"]
-
-_NOISE = (
-    # Advice for data that is slow to read; for a small run it makes no sense.
-    "The '.*_dataloader' does not have many workers",
-    # A run that goes on does so in its own folder.
-    "Checkpoint directory .* exists and is not empty",
-    # lightning 2.6.6 calls what torch 2.13 deprecates.
-    ".isinstance.treespec, LeafSpec",
-)
 
 
 @dataclass
@@ -70,7 +59,7 @@ class Job:
         Returns:
             0, or 128 and the number of the signal that ended the run.
         """
-        with self.signals, _quiet():
+        with self.signals, quiet():
             self._say_where_from()
             trainer = self._trainer()
             try:
@@ -114,7 +103,8 @@ class Job:
     def _callbacks(self) -> list[Callback]:
         callbacks: list[Callback] = []
         if not self.config.trainer.barebones:
-            callbacks += [Plan(), _progress(self.config.trainer.enable_progress_bar)]
+            file = self.folder.optimizer if self._keeps else None
+            callbacks += [Plan(file), _progress(self.config.trainer.enable_progress_bar)]
         if self._keeps:
             self.record = ScheduleRecord(self.folder)
             callbacks.append(self.record)
@@ -236,20 +226,3 @@ def _program() -> list[str]:
 def _progress(wanted: bool | None) -> Callback:
     """A progress bar on a terminal, lines elsewhere."""
     return RichProgressBar() if sys.stdout.isatty() and wanted is not False else EpochLines()
-
-
-@contextmanager
-def _quiet() -> Generator[None]:
-    """Leave out what Lightning says about itself."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        for message in _NOISE:
-            warnings.filterwarnings("ignore", message)
-        for logger in loggers:
-            logger.setLevel(logging.WARNING)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

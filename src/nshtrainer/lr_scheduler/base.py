@@ -59,7 +59,8 @@ class Track(NamedTuple):
     """Whether the curve multiplies what the group began with, or is the value itself."""
 
     group: str | None = None
-    """The name of the group that is meant; `None`: every group that no other track names."""
+    """The name of the group that is meant, or of a rule that made several, such as `head/bias`;
+    `None`: every group for which no other track names this hyperparameter."""
 
 
 class LRSchedulerMetadata(TypedDict, total=False):

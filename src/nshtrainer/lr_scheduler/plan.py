@@ -57,14 +57,11 @@ class Plan:
         Raises:
             ScheduleError: The schedule makes no sense for this run and this rate.
         """
-        tracks, name = self._tracks_for(base_lr, _beta2(group)), group.get("name")
-        own = {track.hyperparameter for track in tracks if name and track.group == name}
-        for track in tracks:
-            if track.group is None:
-                if track.hyperparameter not in own:
-                    yield track
-            elif track.group == name:
-                yield track
+        tracks = self._tracks_for(base_lr, _beta2(group))
+        fitting = [track for track in tracks if _fits(track.group, group.get("name"))]
+        # Of several that fit, the one with the longest name says most.
+        fitting.sort(key=lambda track: len(track.group or ""))
+        return {track.hyperparameter: track for track in fitting}.values()
 
     def check_names(self, groups: Iterable[Group]) -> None:
         """Every group that a track names must be there.
@@ -75,7 +72,7 @@ class Plan:
         names = {group["name"] for group in groups if group.get("name")}
         tracks = [track for tracks in self._tracks.values() for track in tracks]
         for wanted in [track.group for track in tracks if track.group is not None]:
-            if wanted not in names:
+            if not any(_fits(wanted, name) for name in names):
                 known = ", ".join(sorted(names)) or "none has a name"
                 raise ScheduleError(
                     f"the schedule names a parameter group {wanted!r}, which the optimizer does "
@@ -114,6 +111,11 @@ class Plan:
             run, tracks = timed, self._resolve(timed)
         self.run = run.known()
         return tracks
+
+
+def _fits(wanted: str | None, name: str | None) -> bool:
+    """Whether a track is for a group: for all, by its name, or by the first part of `head/bias`."""
+    return wanted is None or (name is not None and f"{name}/".startswith(f"{wanted}/"))
 
 
 def _beta2(group: Group) -> float | None:

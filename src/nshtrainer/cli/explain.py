@@ -1,0 +1,73 @@
+"""Say what a run would optimise how: a row for each parameter group, and what is in none.
+
+It builds the module and its optimizers as `fit` does, on a CPU, and reads no data. What needs the
+length of the run takes it from the trainer's part of the file and from the options.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nshtrainer.cli.lengths import add_length_arguments
+
+if TYPE_CHECKING:
+    from nshtrainer.cli.parser import VerbParser
+
+HELP = "what a run would optimise how"
+
+
+def add_arguments(parser: VerbParser) -> None:
+    """Add the arguments of this verb."""
+    parser.add_argument(
+        "code",
+        metavar="train.py",
+        is_file=True,
+        help="with one LightningModuleBase, or train.py:Name",
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        is_file=True,
+        help="YAML, JSON or TOML",
+    )
+    parser.add_argument("--parameter", metavar="NAME", help="say which rule takes it, and why")
+    parser.add_argument("--json", action="store_true", help="the same as data")
+    lengths = ("--total-steps", "--steps-per-epoch", "--samples-per-step", "--tokens-per-step")
+    add_length_arguments(parser, *lengths)
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="wins over the file")
+
+
+def run(args: Namespace) -> int:
+    """Print the table, or the way of one parameter."""
+    from nshtrainer.cli.user_code import split_target
+    from nshtrainer.text.files import format_of, read_file
+    from nshtrainer.text.loading import read_text
+
+    # What is plainly wrong is said before torch is imported.
+    split_target(args.code)
+    read_text(read_file(args.config), format_of(args.config), str(args.config))
+
+    from nshtrainer.cli.explained import print_explained
+    from nshtrainer.cli.planned import lengths_in, planned
+    from nshtrainer.cli.quiet import quiet
+    from nshtrainer.cli.run_file import read_run
+    from nshtrainer.cli.user_code import load_user_code
+    from nshtrainer.cli.way import print_way, way_of
+    from nshtrainer.text.json_format import write_json
+
+    code = load_user_code(args.code)
+    config = read_run(args.config, code, args.overrides)
+    with quiet():
+        plan = planned(code, config, lengths_in(args))
+    if args.parameter is None:
+        print(write_json(plan.found.to_dict()), end="") if args.json else print_explained(
+            plan.found
+        )
+        return 0
+    way = way_of(args.parameter, plan.module, config.model, plan.found)
+    print(write_json(way.to_dict()), end="") if args.json else print_way(way)
+    return 0

@@ -1,0 +1,56 @@
+"""The options that say how long a run is, and the numbers that they take."""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nshtrainer.cli.parser import VerbParser
+
+__all__ = ["add_length_arguments"]
+
+_MULTIPLES = {"": 1, "k": 10**3, "M": 10**6, "B": 10**9}
+_SECONDS = {"": 1, "s": 1, "min": 60, "h": 3600, "d": 86400}
+
+
+def add_length_arguments(parser: VerbParser, *names: str) -> None:
+    """Add the options of these names, or all of them."""
+    for name in names or _OPTIONS:
+        read, metavar, text = _OPTIONS[name]
+        parser.add_argument(name, type=read, metavar=metavar, help=text)
+
+
+def _number(text: str) -> float:
+    """A number, such as 0.001, 5e-4 or 20k."""
+    match = re.fullmatch(r"([0-9_.]+(?:[eE][+-]?[0-9]+)?)([kMB]?)", text)
+    try:
+        return float(match[1]) * _MULTIPLES[match[2]] if match else float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no number; write such as 1000 or 20k") from None
+
+
+def _whole(text: str) -> int:
+    number = _number(text)
+    if not number.is_integer():
+        raise ArgumentTypeError(f"{text!r} is not whole; a run has a whole number of updates")
+    return int(number)
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(s|min|h|d)?", text)
+    if match is None:
+        raise ArgumentTypeError(f"{text!r} is no time; write such as 90min, 12h or 3d")
+    return float(match[1]) * _SECONDS[match[2] or ""]
+
+
+_OPTIONS: dict[str, tuple[Callable[[str], Any], str, str]] = {
+    "--total-steps": (_whole, "N", "updates of the optimizer in the run"),
+    "--steps-per-epoch": (_number, "N", "updates of the optimizer in an epoch"),
+    "--total-time": (_seconds, "TIME", "length of a run that a time limits: 90min, 12h, 3d"),
+    "--samples-per-step": (_number, "N", "samples in an update"),
+    "--tokens-per-step": (_number, "N", "tokens in an update"),
+    "--base-lr": (_number, "RATE", "what a factor multiplies; else the lr of the optimizer"),
+}

@@ -1,0 +1,36 @@
+"""Leaves out what Lightning says about itself."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+
+__all__ = ["quiet"]
+
+_NOISE = (
+    # Advice for data that is slow to read; for a small run it makes no sense.
+    "The '.*_dataloader' does not have many workers",
+    # A run that goes on does so in its own folder.
+    "Checkpoint directory .* exists and is not empty",
+    # lightning 2.6.6 calls what torch 2.13 deprecates.
+    ".isinstance.treespec, LeafSpec",
+)
+
+
+@contextmanager
+def quiet() -> Generator[None]:
+    """Leave out what Lightning says about itself."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        for message in _NOISE:
+            warnings.filterwarnings("ignore", message)
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

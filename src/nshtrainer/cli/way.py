@@ -1,0 +1,204 @@
+"""The way of one parameter: which rule takes it, and why the others do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from nshtrainer.cli.found import optimizers_in
+from nshtrainer.exceptions import ConfigError
+from nshtrainer.optimizer.inventory import inventory
+from nshtrainer.optimizer.routing import RoutingConfigBase
+from nshtrainer.optimizer.selection import described, selects
+from nshtrainer.text.problems import dotted, unknown
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from nshtrainer.cli.explained import Explained, GroupRow
+    from nshtrainer.config import Config
+    from nshtrainer.optimizer.inventory import Parameter
+    from nshtrainer.optimizer.selection import Selection, SelectorConfig
+
+__all__ = ["Rule", "Way", "print_way", "way_of"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule, and what it has to do with a parameter.
+
+    Args:
+        where: Where it stands in the hyperparameters, and its name.
+        select: What it selects.
+        takes: Whether it takes the parameter.
+        why: Why it does, or does not.
+    """
+
+    where: str
+    select: str
+    takes: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class Way:
+    """A parameter, its group, and what each rule makes of it.
+
+    Args:
+        names: All its names.
+        shape: Its shape.
+        modules: The classes of the modules that hold it.
+        roles: The parts that it plays.
+        trained: Whether it is.
+        group: The row of its group; None where it is in none.
+        rules: The rules that were asked, in their order.
+    """
+
+    names: list[str]
+    shape: list[int]
+    modules: list[str]
+    roles: list[str]
+    trained: bool
+    group: GroupRow | None
+    rules: list[Rule]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return asdict(self)
+
+
+def way_of(name: str, module: Module, hparams: Config, found: Explained) -> Way:
+    """What becomes of one parameter, and why.
+
+    Args:
+        name: One of its names, as `named_parameters()` gives it.
+        module: The module.
+        hparams: Its hyperparameters, with the optimizer's config.
+        found: What was read off the optimizers.
+
+    Raises:
+        ConfigError: There is no such parameter; it says the nearest.
+    """
+    owned = inventory(module)
+    parameter = next((each for each in owned if name in each.names), None)
+    if parameter is None:
+        known = [known for each in owned for known in each.names]
+        raise ConfigError(f"--parameter {name}: {unknown('parameter', name, known)}")
+    return Way(
+        names=list(parameter.names),
+        shape=list(parameter.tensor.shape),
+        modules=list(dict.fromkeys(type(place.module).__name__ for place in parameter.places)),
+        roles=sorted(parameter.roles),
+        trained=parameter.tensor.requires_grad,
+        group=next((row for row in found.groups if parameter.name in row.names), None),
+        rules=list(_rules(parameter, hparams)),
+    )
+
+
+def _rules(parameter: Parameter, hparams: Config) -> Iterator[Rule]:
+    """The rules of the one optimizer; where there are several, only the module knows which."""
+    optimizers = optimizers_in(hparams)
+    if len(optimizers) == 1:
+        path, config = optimizers[0]
+        yield from _rules_of(parameter, config, dotted(path))
+
+
+def _rules_of(parameter: Parameter, config: Any, where: str) -> Iterator[Rule]:
+    """The rules of a config, and those of the route that takes the parameter."""
+    routes = config.all_routes() if isinstance(config, RoutingConfigBase) else ()
+    yield from _asked(parameter, routes, f"{where}: route")
+    taker = _taker(parameter, routes)
+    if taker is not None:
+        where, config = f"{where}: route {taker.name!r}", taker.optimizer
+    yield from _asked(parameter, getattr(config, "groups", ()), f"{where}: group")
+
+
+def _taker(parameter: Parameter, rules: Iterable[Any]) -> Any:
+    return next((rule for rule in rules if selects(rule.select, parameter)), None)
+
+
+def _asked(parameter: Parameter, rules: Sequence[Any], where: str) -> Iterator[Rule]:
+    taker = _taker(parameter, rules)
+    for rule in rules:
+        why = _why(rule.select, parameter, taker if rule is not taker else None)
+        yield Rule(f"{where} {rule.name!r}", described(rule.select), rule is taker, why)
+
+
+def _why(selection: Selection, parameter: Parameter, taker: Any) -> str:
+    if not selects(selection, parameter):
+        return why_not(selection, parameter)
+    if taker is not None:
+        return f"comes later: the first that selects it wins, which is {taker.name!r}"
+    return "it is the first that selects it"
+
+
+def why_not(selection: Selection, parameter: Parameter) -> str:
+    """Why a selection does not select a parameter.
+
+    >>> from torch import nn
+    >>> from nshtrainer.optimizer.selection import SelectorConfig
+    >>> weight = inventory(nn.Linear(2, 1))[0]
+    >>> why_not(SelectorConfig(role="norm"), weight)
+    'its role is matrix, not norm'
+    """
+    if isinstance(selection, str):
+        return f"its name is not {selection}"
+    if isinstance(selection, tuple):
+        failing = (one for one in selection if not selects(one, parameter))
+        return "; ".join(dict.fromkeys(why_not(one, parameter) for one in failing))
+    return next(_failing(selection, parameter))
+
+
+def _failing(selector: SelectorConfig, parameter: Parameter) -> Iterator[str]:
+    """What a selector says that is not true of a parameter."""
+    from nshtrainer.optimizer.selection import SelectorConfig
+
+    for field, wanted in dict(selector).items():
+        if wanted is None or selects(SelectorConfig(**{field: wanted}), parameter):
+            continue
+        if field == "none_of":
+            yield f"{described(wanted)} selects it, which none_of excludes"
+        elif field in {"any_of", "all_of"}:
+            yield why_not(wanted, parameter)
+        else:
+            yield f"its {field} is {_own(field, parameter)}, not {_either(wanted)}"
+
+
+def _own(field: str, parameter: Parameter) -> str:
+    """What a parameter has where a selector names something else."""
+    if field == "ndim":
+        return str(parameter.tensor.ndim)
+    if field == "role":
+        return " and ".join(sorted(parameter.roles)) or "none"
+    if field == "module":
+        return " and ".join(dict.fromkeys(type(p.module).__name__ for p in parameter.places))
+    return " and ".join(parameter.names)
+
+
+def _either(wanted: Any) -> str:
+    each = cast("tuple[Any, ...]", wanted if isinstance(wanted, tuple) else (wanted,))
+    return " or ".join(map(str, each))
+
+
+def print_way(way: Way) -> None:
+    """Print a parameter, its group, and a line for each rule."""
+    state = "trained" if way.trained else "frozen"
+    form = " x ".join(map(str, way.shape)) or "one number"
+    print(" = ".join(way.names))
+    print(f"  {form}, in {', '.join(way.modules)}, role {', '.join(way.roles) or 'none'}, {state}")
+    print(f"  {_group_text(way.group)}")
+    for rule in way.rules:
+        print(f"  {'takes it' if rule.takes else 'does not'}  {rule.where}: {rule.select}")
+        print(f"            {rule.why}")
+    if not any(rule.takes for rule in way.rules):
+        print("  no rule takes it, so it has what holds for all, and what presets make of it")
+
+
+def _group_text(row: GroupRow | None) -> str:
+    if row is None:
+        return "in no parameter group: no optimizer updates it"
+    rate = "" if row.lr is None else f", lr {row.lr:g}"
+    decay = "" if row.weight_decay is None else f", weight decay {row.weight_decay:g}"
+    schedule = f"; {row.schedule}" if row.schedule else ""
+    return f"in group {row.name!r} of {row.optimizer}{rate}{decay}{schedule}"

@@ -1,0 +1,79 @@
+"""The bytes of an optimizer's state, before there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from typing_extensions import override
+
+from nshtrainer.optimizer.state_size import state_bytes
+
+
+def size_of(optimizer: Optimizer) -> int | None:
+    return state_bytes(optimizer, optimizer.param_groups[0])
+
+
+def test_what_is_frozen_has_no_state() -> None:
+    layer = nn.Linear(3, 2)
+    layer.bias.requires_grad = False
+    assert size_of(torch.optim.SGD(layer.parameters(), momentum=0.9)) == 24
+
+
+def test_the_precision_of_the_parameters_counts() -> None:
+    layer = nn.Linear(3, 2, dtype=torch.bfloat16)
+    assert size_of(torch.optim.SGD(layer.parameters(), momentum=0.9)) == 16
+
+
+def test_an_optimizer_that_takes_sparse_gradients_only_is_given_one() -> None:
+    table = nn.Embedding(5, 2, sparse=True)
+    assert size_of(torch.optim.SparseAdam(table.parameters())) == 80
+
+
+class Picky(Optimizer):
+    """Keeps a part, and has things that a copy lacks."""
+
+    def __init__(self, params: Any) -> None:
+        super().__init__(params, {"lr": 0.1})
+        self.notes: list[str] = []
+
+    @override
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        self.notes.append("a step")
+
+
+class Reader(Optimizer):
+    """Looks at the numbers in its parameters."""
+
+    def __init__(self, params: Any) -> None:
+        super().__init__(params, {"lr": 0.1})
+
+    @override
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        for param in self.param_groups[0]["params"]:
+            self.state[param]["norm"] = torch.tensor(param.norm().item())
+            self.state[param]["parts"] = [torch.zeros_like(param), {"inner": torch.zeros(2)}]
+
+
+def test_what_a_copy_cannot_do_is_unknown_and_the_optimizer_is_not_touched() -> None:
+    optimizer = Picky([torch.zeros(2, requires_grad=True)])
+    assert size_of(optimizer) is None
+    assert optimizer.notes == []
+
+
+def test_an_update_that_reads_numbers_is_one_of_zeros(monkeypatch: Any) -> None:
+    param: Tensor = torch.zeros(3, requires_grad=True)
+    assert size_of(Reader([param])) == 4 + 12 + 8
+    monkeypatch.setattr("nshtrainer.optimizer.state_size._MOST_ON_CPU", 2)
+    assert size_of(Reader([param])) is None
+
+
+def test_hooks_of_the_optimizer_do_not_run() -> None:
+    optimizer = torch.optim.SGD([torch.zeros(2, requires_grad=True)], momentum=0.9)
+    seen: list[str] = []
+    optimizer.register_step_pre_hook(lambda *_: seen.append("a step"))
+    assert size_of(optimizer) == 8
+    assert seen == []
