@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from inspect import cleandoc
 from typing import Any, NamedTuple
 
-__all__ = ["Listed", "read_index"]
+__all__ = ["Listed", "read_index", "summary_of"]
 
 
 class Listed(NamedTuple):
@@ -18,6 +19,10 @@ class Listed(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.module}.{self.cls}"
+
+    def is_it(self, cls: type) -> bool:
+        """Whether a class is the one that is listed."""
+        return (cls.__module__, cls.__name__) == (self.module, self.cls)
 
     def load(self) -> type[Any]:
         """The class; its module is imported."""
@@ -34,3 +39,8 @@ def read_index(module: str | None) -> dict[str, Listed]:
         for home, members in index.items()
         for name, (cls, summary) in members.items()
     }
+
+
+def summary_of(cls: type) -> tuple[str, str]:
+    """The name of a class and the first line of its docstring, as an index has them."""
+    return cls.__name__, cleandoc(cls.__doc__ or "").partition("\n")[0]

@@ -35,7 +35,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 from typing_extensions import LiteralString, TypeVar, overload
 
 from nshtrainer.exceptions import RegistryError
-from nshtrainer.index import Listed, read_index
+from nshtrainer.index import Listed, read_index, summary_of
 from nshtrainer.tagged import Tagged
 
 if TYPE_CHECKING:
@@ -141,37 +141,23 @@ class Registry(Mapping[str, type[T]], Generic[T]):
     def _add(self, cls: type[T], *, override: bool) -> type[T]:
         self._check_class(cls)
         found = dict.fromkeys(self._names_of(cls), cls)
-        if any(self._lists(name, cls) for name in found):
-            # Listed before it was imported: what has its name by now took it over on purpose.
+        indexed = {} if cls.__module__ in self._modules else self._indexed
+        if any(name in indexed and indexed[name].is_it(cls) for name in found):
+            # It had its name before it was imported: what has it now took it over on purpose.
             self._classes = found | self._classes
             return cls
         for name in found:
-            owner = self._owner(name, cls)
-            if owner and not override:
+            old = self._classes.get(name, indexed.get(name))
+            if old is not None and not (override or _same_source(old, cls)):
                 raise RegistryError(
-                    f"{self.kind} name {name!r} is already taken by {owner}; choose another "
+                    f"{self.kind} name {name!r} is already taken by {_where(old)}; choose another "
                     f"name for {_where(cls)}, or register it with override=True"
                 )
         self._classes.update(found)
         return cls
 
-    def _lists(self, name: str, cls: type[T]) -> bool:
-        """Whether the index says that this class has this name."""
-        if cls.__module__ in self._modules:
-            return False  # not looked into where nothing can be found
-        listed = self._listed.get(name)
-        return listed is not None and listed[:2] == (cls.__module__, cls.__name__)
-
-    def _owner(self, name: str, cls: type[T]) -> str | None:
-        """What has a name already, unless it is the same class."""
-        old = self._classes.get(name)
-        if old is not None:
-            return None if _same_source(old, cls) else _where(old)
-        listed = None if cls.__module__ in self._modules else self._listed.get(name)
-        return str(listed) if listed else None
-
     @cached_property
-    def _listed(self) -> dict[str, Listed]:
+    def _indexed(self) -> dict[str, Listed]:
         """The members in the index, by name, imported or not."""
         return read_index(self._index)
 
@@ -218,7 +204,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
 
     def __iter__(self) -> Iterator[str]:
         self._import_all()
-        return iter(dict.fromkeys([*self._classes, *self._listed]))
+        return iter(dict.fromkeys([*self._classes, *self._indexed]))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -264,16 +250,15 @@ class Registry(Mapping[str, type[T]], Generic[T]):
                 import_module(module)
             if name in self._classes:
                 return self._classes[name]
-        listed = self._listed.get(name)
-        if listed is not None:
-            return self._classes.setdefault(name, listed.load())
+        if name in self._indexed:
+            return self._classes.setdefault(name, self._indexed[name].load())
         return self._load_plugin(name) if plugins else None
 
     def summaries(self) -> dict[str, tuple[str, str]]:
         """Class and first line of each member, by name; what the index says is not imported."""
         self._import_all()
-        listed = {name: (each.cls, each.summary) for name, each in self._listed.items()}
-        return listed | {name: _summary(cls) for name, cls in self._classes.items()}
+        indexed = {name: (each.cls, each.summary) for name, each in self._indexed.items()}
+        return indexed | {name: summary_of(cls) for name, cls in self._classes.items()}
 
     def _import_all(self) -> None:
         for module in self._modules:
@@ -390,14 +375,12 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         return core_schema.tagged_union_schema(members, discriminator="name", ref=ref)
 
 
-def _summary(cls: type) -> tuple[str, str]:
-    return cls.__name__, inspect.cleandoc(cls.__doc__ or "").partition("\n")[0]
-
-
-def _same_source(old: type, new: type) -> bool:
+def _same_source(old: type | Listed, new: type) -> bool:
     """Whether the same class was defined again: in a notebook, by a reload, as `__main__`."""
     if old is new:
         return True
+    if isinstance(old, Listed):
+        return False
     if old.__qualname__ != new.__qualname__:
         return False
     return old.__module__ == new.__module__ or _file(old) == _file(new) is not None
@@ -410,5 +393,5 @@ def _file(cls: type) -> str | None:
         return None
 
 
-def _where(cls: type) -> str:
-    return f"{cls.__module__}.{cls.__qualname__}"
+def _where(cls: type | Listed) -> str:
+    return str(cls) if isinstance(cls, Listed) else f"{cls.__module__}.{cls.__qualname__}"

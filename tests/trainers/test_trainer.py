@@ -194,9 +194,9 @@ def test_a_seed_fixes_the_weights_of_the_module_made_next() -> None:
 
 
 @pytest.mark.parametrize("given", [None, [], PlateauCallback(), [PlateauCallback()]])
-def test_the_callback_for_plateau_schedulers_is_there_once(given: Any) -> None:
+def test_each_callback_of_ours_is_there_once(given: Any) -> None:
     callbacks = Trainer(callbacks=given, **QUIET).callbacks
-    assert [type(callback) for callback in callbacks] == [PlateauCallback]
+    assert [type(callback) for callback in callbacks] == [PlateauCallback, OptimizerCallback]
 
 
 def test_the_primary_metric_is_what_a_plateau_schedule_looks_at() -> None:

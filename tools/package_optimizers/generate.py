@@ -272,6 +272,7 @@ INDEX: dict[str, dict[str, tuple[str, str]]] = {
 
 def index() -> str:
     """The text of the index, read off the modules."""
+    from nshtrainer.index import summary_of
     from nshtrainer.optimizer.packages import base
 
     text = INDEX
@@ -279,7 +280,7 @@ def index() -> str:
         module = import_module(f"{base.__package__}.{name}")
         text += f"    {module.__name__!r}: {{\n"
         for cls in (getattr(module, key) for key in module.__all__):
-            entry = (cls.__name__, cls.__doc__.partition("\n")[0])
+            entry = summary_of(cls)
             text += f"        {cls.model_fields['name'].default!r}: {entry!r},\n"
         text += "    },\n"
     return formatted(
