@@ -150,6 +150,10 @@ ARGUMENTS: dict[str, tuple[str, str]] = {
         "Scale of the averaging, as the refined method has it; 0: plain.",
     ),
     "degenerated_to_sgd": ("", "Take a plain step while the variance is not yet known."),
+    "Ranger.degenerated_to_sgd": (
+        "",
+        "Take a plain step in the first five updates; without it these go uphill (4.1.0).",
+    ),
     "delta": ("Beta", "A small number added to the accumulated squares."),
     "AdamP.delta": ("", "Cosine below which weights count as free of scale."),
     "SGDP.delta": ("", "Cosine below which weights count as free of scale."),

@@ -77,7 +77,7 @@ FACTS: dict[str, dict[str, Any]] = {
     "DAdaptLion": {"licence": "MIT"},
     "DAdaptSGD": {"licence": "MIT"},
     "MADGRAD": {"licence": "MIT"},
-    "Ranger": {"example": "{lr: 0.02, use_gc: false}"},
+    "Ranger": {"example": "degenerated_to_sgd: true"},
     "Ranger21": {"example": "num_iterations: 100"},
     "SCION": {"state_is_plain": False},
     "SCIONLight": {"state_is_plain": False},

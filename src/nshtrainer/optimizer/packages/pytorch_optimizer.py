@@ -4113,7 +4113,7 @@ class RangerConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Ranger"
-    example = "{lr: 0.02, use_gc: false}"
+    example = "degenerated_to_sgd: true"
     takes_tensor_lr = False
 
     name: Literal["ranger"] = "ranger"
@@ -4134,7 +4134,7 @@ class RangerConfig(PytorchOptimizerConfigBase):
     """Samples that the average must span before the variance is used."""
 
     degenerated_to_sgd: bool = False
-    """Take a plain step while the variance is not yet known."""
+    """Take a plain step in the first five updates; without it these go uphill (4.1.0)."""
 
     weight_decay: NonNegative = 0.0
     """Weight decay."""
