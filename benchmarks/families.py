@@ -17,8 +17,13 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import sys
 import warnings
 from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any, NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -232,15 +237,25 @@ def transformers_s(name: str, optimizer: Any) -> Callable[[], None] | None:
     return get_scheduler(kinds[name], optimizer, WARMUP, TOTAL).step
 
 
+@cache
+def timm_schedulers() -> Any:
+    """timm's schedulers where it is installed, without the rest of it, which needs torchvision."""
+    spec = find_spec("timm")
+    if spec is None:
+        return None
+    package = sys.modules["timm"] = ModuleType("timm")
+    package.__path__ = list(spec.submodule_search_locations or ())
+    return import_module("timm.scheduler")
+
+
 def timm_s(name: str, optimizer: Any) -> Callable[[], None] | None:
-    try:
-        from timm.scheduler import CosineLRScheduler, PolyLRScheduler, StepLRScheduler
-    except (ImportError, RuntimeError):
+    timm = timm_schedulers()
+    if timm is None:
         return None
     made = {
-        "cosine": lambda: CosineLRScheduler(optimizer, TOTAL, t_in_epochs=False),
-        "polynomial": lambda: PolyLRScheduler(optimizer, TOTAL, power=2.0, t_in_epochs=False),
-        "step": lambda: StepLRScheduler(optimizer, 1_000_000, 0.5, t_in_epochs=False),
+        "cosine": lambda: timm.CosineLRScheduler(optimizer, TOTAL, t_in_epochs=False),
+        "polynomial": lambda: timm.PolyLRScheduler(optimizer, TOTAL, power=2.0, t_in_epochs=False),
+        "step": lambda: timm.StepLRScheduler(optimizer, 1_000_000, 0.5, t_in_epochs=False),
     }
     if name not in made:
         return None
