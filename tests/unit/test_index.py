@@ -27,11 +27,18 @@ def own_lion() -> Any:
 
 def test_a_name_in_the_index_is_taken() -> None:
     with optimizer_registry.scoped():
+        optimizer_registry._classes.pop("lion", None)  # as if its module was never imported
         with pytest.raises(RegistryError, match=rf"'lion' is already taken by {HOME}.LionConfig"):
             optimizer_registry.register(own_lion())
         optimizer_registry.register(override=True)(own_lion())
         assert optimizer_registry["lion"].__name__ == "Own"
     assert optimizer_registry["lion"] is LionConfig
+
+
+def test_a_name_is_found_by_the_index() -> None:
+    with optimizer_registry.scoped():
+        optimizer_registry._classes.pop("lion")
+        assert optimizer_registry["lion"] is LionConfig
 
 
 def test_a_name_that_was_taken_over_stays_so_when_the_module_is_imported() -> None:
