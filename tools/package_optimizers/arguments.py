@@ -25,6 +25,10 @@ _NEWTON_SCHULZ = 'Literal["original", "quintic", "polar_express", "polar_express
 _NORM = 'Literal["none", "auto", "spectral", "spectralconv", "sign", "bias", "col", "row"]'
 _OPEN_FRACTION = "Annotated[Positive, Lt(1)]"
 _SHARE = "Annotated[Positive, Le(1)]"
+_AVERAGED = (
+    f"tuple[{_OPEN_FRACTION}, Beta]",
+    "Where between average and newest weights gradients are taken; decay of the square.",
+)
 
 ARGUMENTS: dict[str, tuple[str, str]] = {
     "adam": ("", "Use a trust ratio of 1 everywhere, which is Adam."),
@@ -106,14 +110,8 @@ ARGUMENTS: dict[str, tuple[str, str]] = {
     "DASH.betas": ("", "Decay of the momentum and of Shampoo's statistics."),
     "SOAP.betas": ("", "Decay of the averages, taken in the eigenbasis."),
     "ScalableShampoo.betas": ("", "Decay of the momentum and of the statistics."),
-    "ScheduleFreeAdamW.betas": (
-        f"tuple[{_OPEN_FRACTION}, Beta]",
-        "Where between average and newest weights gradients are taken; decay of the square.",
-    ),
-    "ScheduleFreeRAdam.betas": (
-        f"tuple[{_OPEN_FRACTION}, Beta]",
-        "Where between average and newest weights gradients are taken; decay of the square.",
-    ),
+    "ScheduleFreeAdamW.betas": _AVERAGED,
+    "ScheduleFreeRAdam.betas": _AVERAGED,
     "betas_1d": ("", "The `betas` of AdamW, for vectors."),
     "bf16_sr": ("", "Round at random where the weights are bfloat16."),
     "bias_correction": ("", "Correct the averages for their start at 0."),
@@ -150,10 +148,7 @@ ARGUMENTS: dict[str, tuple[str, str]] = {
         "Scale of the averaging, as the refined method has it; 0: plain.",
     ),
     "degenerated_to_sgd": ("", "Take a plain step while the variance is not yet known."),
-    "Ranger.degenerated_to_sgd": (
-        "",
-        "Take a plain step in the first five updates; without it these go uphill (4.1.0).",
-    ),
+    "Ranger.degenerated_to_sgd": ("", "Take plain steps at first; without it these go uphill."),
     "delta": ("Beta", "A small number added to the accumulated squares."),
     "AdamP.delta": ("", "Cosine below which weights count as free of scale."),
     "SGDP.delta": ("", "Cosine below which weights count as free of scale."),

@@ -4134,7 +4134,7 @@ class RangerConfig(PytorchOptimizerConfigBase):
     """Samples that the average must span before the variance is used."""
 
     degenerated_to_sgd: bool = False
-    """Take a plain step in the first five updates; without it these go uphill (4.1.0)."""
+    """Take plain steps at first; without it these go uphill."""
 
     weight_decay: NonNegative = 0.0
     """Weight decay."""
