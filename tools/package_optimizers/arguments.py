@@ -72,7 +72,7 @@ ARGUMENTS: dict[str, tuple[str, str]] = {
     "betas": ("", "Decay of the running averages of the gradient and of its square."),
     "AdaFactor.betas": (
         "tuple[Beta | None, Beta]",
-        "Decay of the momentum, None for none, and the most for that of the average square.",
+        "Decay of momentum, or None; most for the square.",
     ),
     "AdaBelief.betas": ("", "Decay of the averages of the gradient and of its squared surprise."),
     "AdaHessian.betas": ("", "Decay of the averages of the gradient and of the squared curvature."),

@@ -374,7 +374,7 @@ class POAdaFactorConfig(PytorchOptimizerConfigBase):
     """Learning rate; not used while `relative_step` is on."""
 
     betas: tuple[Beta | None, Beta] = (0.9, 0.999)
-    """Decay of the momentum, None for none, and the most for that of the average square."""
+    """Decay of momentum, or None; most for the square."""
 
     decay_rate: Finite = -0.8
     """Power with which the average square forgets, below 0."""
