@@ -23,7 +23,7 @@ from nshtrainer.exceptions import NshtrainerWarning, ScheduleError
 from nshtrainer.lr_scheduler.clock import Clock
 from nshtrainer.lr_scheduler.hyperparameters import Place, find
 from nshtrainer.lr_scheduler.plan import Plan
-from nshtrainer.lr_scheduler.run_length import RunLength
+from nshtrainer.run_length import RunLength
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer

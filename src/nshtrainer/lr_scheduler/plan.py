@@ -10,7 +10,7 @@ from nshtrainer.lr_scheduler.base import Track
 
 if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.base import Curve, TrackScheduleConfigBase
-    from nshtrainer.lr_scheduler.run_length import RunLength
+    from nshtrainer.run_length import RunLength
 
 __all__ = ["Plan"]
 

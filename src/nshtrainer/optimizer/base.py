@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 else:
     Params: TypeAlias = Any  # the real one needs torch, and a config must not import it
 
-__all__ = ["OptimizerConfig", "OptimizerConfigBase", "Params", "optimizer_registry"]
+__all__ = ["OptimizerConfig", "OptimizerConfigBase", "Params", "optimizer_registry", "takes_module"]
 
 
 class OptimizerConfigBase(Component):
@@ -48,6 +48,15 @@ class OptimizerConfigBase(Component):
             params: Whatever the optimizer takes: `model.parameters()`, `model.named_parameters()`,
                 or a list of group dicts. The configs of this package also take the module itself.
         """
+
+
+def takes_module(config: OptimizerConfigBase) -> bool:
+    """Whether `create_optimizer` looks at names and types of modules, as ours do.
+
+    A method that a user wrote takes what torch's optimizers take.
+    """
+    package = __name__.partition(".")[0]
+    return type(config).create_optimizer.__module__.partition(".")[0] == package
 
 
 optimizer_registry: Registry[OptimizerConfigBase] = Registry(
