@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 
-__all__ = ["first_line", "print_table", "some"]
+__all__ = ["first_line", "print_table"]
 
 _WIDE = 160
 
@@ -28,13 +28,3 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: st
 def first_line(cls: type) -> str:
     """The first line of a class's own docstring, without what Markdown needs."""
     return (cls.__doc__ or "").strip().partition("\n")[0].replace("`", "")
-
-
-def some(names: Sequence[str], most: int = 3) -> str:
-    """The first of some names, and how many more there are.
-
-    >>> some(["a", "b", "c"], most=2)
-    'a, b and 1 more'
-    """
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
