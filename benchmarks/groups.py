@@ -54,31 +54,24 @@ def make_model(depth: int = 84, width: int = 64) -> nn.Module:
     return model
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
-    torch.set_num_threads(1)
-    model = make_model()
-    tensors = len(list(model.parameters()))
-    ours = CONFIG.create_optimizer(model)
-    settings = len(ours.param_groups)
-    print(f"{tensors} tensors, {settings} groups, torch {torch.__version__}\n")
-
-    building = Rounds(
+def compare_building(model: nn.Module, rounds: int) -> None:
+    timed = Rounds(
         {
             "ours": lambda: CONFIG.create_optimizer(model),
             "bare": lambda: AdamWConfig().create_optimizer(model),
             "torch": lambda: torch.optim.AdamW(model.parameters()),
-            "step": ours.step,
+            "step": CONFIG.create_optimizer(model).step,
         },
         rounds=rounds,
         repeats=3,
     )
     for name in ("ours", "bare", "torch"):
-        print(f"build, {name:6} {building.microseconds(name) / 1000:8.2f} ms")
-    steps = building.ratio("ours", "step")
+        print(f"build, {name:6} {timed.microseconds(name) / 1000:8.2f} ms")
+    steps = timed.ratio("ours", "step")
+    print(f"building our groups: {steps:.1f} steps (aim: at most 20, {verdict(met=steps <= 20)})\n")
 
+
+def compare_steps(ours: torch.optim.Optimizer, rounds: int) -> None:
     groups: Any = [
         {key: group[key] for key in ("params", "lr", "betas", "weight_decay")}
         for group in ours.param_groups
@@ -91,18 +84,28 @@ def main() -> None:
         "a group each": AdamWConfig().create_optimizer(each).step,
         "a group each, torch": torch.optim.AdamW(each, fused=True).step,
     }
-    stepping = Rounds(calls, rounds=rounds, repeats=3)
+    timed = Rounds(calls, rounds=rounds, repeats=3)
     for name in calls:
-        print(f"step, {name:19} {stepping.microseconds(name) / 1000:8.2f} ms")
-    ratio, bare = (stepping.ratio("ours", f"k groups{which}") for which in (" by hand", ", torch"))
-    each_ratio = stepping.ratio("a group each", "ours")
-    print()
-    print(f"building our groups: {steps:.1f} steps (aim: at most 20, {verdict(met=steps <= 20)})")
-    print(
-        f"a step: {ratio:.2f} of k groups by hand (aim: at most 1.1, {verdict(met=ratio <= 1.1)})"
-    )
+        print(f"step, {name:19} {timed.microseconds(name) / 1000:8.2f} ms")
+    ratio, bare = (timed.ratio("ours", f"k groups{which}") for which in (" by hand", ", torch"))
+    met = verdict(met=ratio <= 1.1)
+    print(f"a step: {ratio:.2f} of k groups by hand (aim: at most 1.1, {met})")
     print(f"and {bare:.2f} of torch's kernel alone")
-    print(f"a group for each parameter takes {each_ratio:.1f} times as long as ours")
+    times = timed.ratio("a group each", "ours")
+    print(f"a group for each parameter takes {times:.1f} times as long as ours")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    rounds = parser.parse_args().rounds
+    torch.set_num_threads(1)
+    model = make_model()
+    ours = CONFIG.create_optimizer(model)
+    tensors, settings = len(list(model.parameters())), len(ours.param_groups)
+    print(f"{tensors} tensors, {settings} groups, torch {torch.__version__}\n")
+    compare_building(model, rounds)
+    compare_steps(ours, rounds)
 
 
 if __name__ == "__main__":

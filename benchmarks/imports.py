@@ -13,15 +13,11 @@ The aim: at most 2.5 times `from pydantic import BaseModel` and 0.12 of `import 
 from __future__ import annotations
 
 import argparse
-import os
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from _rounds import verdict
+from _rounds import program_seconds, verdict
 
 CONFIGS = "from nshtrainer.configs import AdamWConfig"
 SCHEDULE = "from nshtrainer.configs import LinearWarmupCosineDecayLRSchedulerConfig"
@@ -52,15 +48,6 @@ optimizer_registry._modules += ("hundred_more",)
 """
 
 
-def cpu_seconds(statement: str, folder: str) -> float:
-    """CPU time of a fresh interpreter that runs a statement."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([folder, *sys.path[1:]])}
-    subprocess.run([sys.executable, "-c", statement], check=True, env=environment)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=9)
@@ -76,9 +63,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         text = MORE + "".join(ONE_MORE.format(n=n) for n in range(100))
         Path(folder, "hundred_more.py").write_text(text, encoding="utf-8")
-        cpu_seconds(WITH_MORE, folder)  # compile everything once
+        program_seconds(["-c", WITH_MORE], folder)  # compile everything once
         table = [
-            {name: cpu_seconds(text, folder) for name, text in statements.items()}
+            {name: program_seconds(["-c", text], folder) for name, text in statements.items()}
             for _ in range(rounds)
         ]
 

@@ -11,15 +11,11 @@ The aim: at most 0.7 of `import torch`, for each format.
 from __future__ import annotations
 
 import argparse
-import os
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from _rounds import verdict
+from _rounds import program_seconds, verdict
 
 RUN = """\
 model:
@@ -28,21 +24,6 @@ model:
 trainer: {max_steps: 20000}
 """
 FORMATS = {"the terminal": [], **{s: ["--out", f"run.{s}"] for s in ("svg", "html", "png")}}
-
-
-def cpu_seconds(arguments: list[str], folder: str) -> float:
-    """CPU time of an interpreter with these arguments."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path[1:])}
-    subprocess.run(
-        [sys.executable, *arguments],
-        check=True,
-        env=environment,
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def main() -> None:
@@ -56,9 +37,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "run.yaml").write_text(RUN, encoding="utf-8")
         for command in commands.values():  # byte-code and caches, once
-            cpu_seconds(command, folder)
+            program_seconds(command, folder)
         rows = [
-            {name: cpu_seconds(command, folder) for name, command in commands.items()}
+            {name: program_seconds(command, folder) for name, command in commands.items()}
             for _ in range(rounds)
         ]
     torch = statistics.median(row["import torch"] for row in rows)

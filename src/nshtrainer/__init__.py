@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nshtrainer.config import Config
     from nshtrainer.lightning_.module import LightningModuleBase
     from nshtrainer.lightning_.trainer import Trainer
-    from nshtrainer.lr_scheduler.run_length import RunLength
+    from nshtrainer.run_length import RunLength
     from nshtrainer.trainer_config import TrainerConfig
 
 __version__ = "2.0.0.dev0"
@@ -39,7 +39,7 @@ __all__ = [
 _HOMES = {
     "Config": "nshtrainer.config",
     "LightningModuleBase": "nshtrainer.lightning_.module",
-    "RunLength": "nshtrainer.lr_scheduler.run_length",
+    "RunLength": "nshtrainer.run_length",
     "Trainer": "nshtrainer.lightning_.trainer",
     "TrainerConfig": "nshtrainer.trainer_config",
 }

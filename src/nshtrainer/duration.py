@@ -23,7 +23,7 @@ from nshtrainer.tagged import Tagged
 from nshtrainer.types import Fraction, NonNegative, NonNegativeInt
 
 if TYPE_CHECKING:
-    from nshtrainer.lr_scheduler.run_length import RunLength
+    from nshtrainer.run_length import RunLength
 
 __all__ = [
     "DurationConfig",

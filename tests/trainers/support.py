@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from tests.models import Transformer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
@@ -51,6 +52,17 @@ class Tiny(LightningModuleBase[TinyConfig]):
 
     def training_step(self, batch: Tensor) -> Tensor:
         return self.layer(batch).square().mean()
+
+
+class Deep(LightningModuleBase[TinyConfig]):
+    """A transformer of two blocks, in ours."""
+
+    def __init__(self, hparams: Any) -> None:
+        super().__init__(hparams)
+        self.net = Transformer(depth=2)
+
+    def training_step(self, batch: Tensor) -> Tensor:
+        return self.net.loss()
 
 
 class Plain(pl.LightningModule):

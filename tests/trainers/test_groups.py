@@ -10,12 +10,10 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
-from tests.models import Transformer, settings
-from tests.trainers.support import MID_EPOCH, NO_SAVER, Rates, TinyConfig, data, trainer
-from torch import Tensor
+from tests.models import settings
+from tests.trainers.support import MID_EPOCH, NO_SAVER, Deep, Rates, data, trainer
 
 import nshtrainer
-from nshtrainer import LightningModuleBase
 from nshtrainer.exceptions import OptimizerError
 
 GROUPED = {
@@ -30,21 +28,12 @@ GROUPED = {
 }
 
 
-class Model(LightningModuleBase[TinyConfig]):
-    def __init__(self, hparams: Any) -> None:
-        super().__init__(hparams)
-        self.net = Transformer(depth=2)
-
-    def training_step(self, batch: Tensor) -> Tensor:
-        return self.net.loss()
-
-
 def fitted(optimizer: Any = GROUPED, schedule: Any = None, **options: Any) -> Any:
     torch.manual_seed(0)
     resume = options.pop("resume", None)
     loader = options.pop("loader", data())
     runner = trainer(**{"max_steps": 6, **options})
-    runner.fit(Model({"optimizer": optimizer, "lr_scheduler": schedule}), loader, ckpt_path=resume)
+    runner.fit(Deep({"optimizer": optimizer, "lr_scheduler": schedule}), loader, ckpt_path=resume)
     return runner
 
 
@@ -102,8 +91,8 @@ def test_a_batch_that_the_loader_does_not_know_is_an_error() -> None:
     optimizer = {"name": "sgd", "lr_scaling": {"base_batch_size": 4}}
     with pytest.raises(OptimizerError, match="the batch of one update is unknown; in a loop of"):
         fitted(optimizer, loader=[torch.ones(2, 2)] * 3)
-    module = Model({"optimizer": optimizer})
-    with pytest.raises(OptimizerError, match=r"unknown \(Model is not attached to a trainer\); "):
+    module = Deep({"optimizer": optimizer})
+    with pytest.raises(OptimizerError, match=r"unknown \(Deep is not attached to a trainer\); "):
         module.hparams.optimizer.create_optimizer(module)
 
 

@@ -13,25 +13,15 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.tuner.tuning import Tuner
 from tests.models import Transformer
-from tests.trainers.support import MID_EPOCH, NO_SAVER, Rates, TinyConfig, data, trainer
+from tests.trainers.support import MID_EPOCH, NO_SAVER, Deep, Rates, data, trainer
 from torch import Tensor
 
 import nshtrainer
-from nshtrainer import LightningModuleBase
 from nshtrainer.configs import AdamWConfig, MuonWithAdamWConfig
 from nshtrainer.optimizer.routed import RoutedOptimizer
 
 PRESET = {"name": "muon_with_adamw", "adamw": {"lr": 1e-3, "no_decay": "bias_and_norm"}}
 NAMES = ["muon", "adamw/no_decay", "adamw/default"]
-
-
-class Model(LightningModuleBase[TinyConfig]):
-    def __init__(self, hparams: Any) -> None:
-        super().__init__(hparams)
-        self.net = Transformer(depth=2)
-
-    def training_step(self, batch: Tensor) -> Tensor:
-        return self.net.loss()
 
 
 class ByHand(pl.LightningModule):
@@ -64,7 +54,7 @@ def fitted(make_model: Any = None, **options: Any) -> Any:
     torch.manual_seed(0)
     schedule, resume = options.pop("schedule", None), options.pop("resume", None)
     loader = options.pop("loader", data(20))
-    model = make_model() if make_model else Model({"optimizer": PRESET, "lr_scheduler": schedule})
+    model = make_model() if make_model else Deep({"optimizer": PRESET, "lr_scheduler": schedule})
     runner = trainer(**{"max_steps": 6, **options})
     runner.fit(model, loader, ckpt_path=resume)
     return runner
@@ -202,7 +192,7 @@ def test_parameters_that_are_unfrozen_late_go_to_the_default_route() -> None:
 
 
 def test_there_is_no_one_rate_for_a_finder_and_that_is_said() -> None:
-    model = Model({"optimizer": PRESET})
+    model = Deep({"optimizer": PRESET})
     text = (
         r"MuonWithAdamWConfig has a rate for each route \(muon, adamw\).*set them in their routes"
     )
@@ -235,4 +225,4 @@ def test_the_routing_is_told_when_the_optimizer_is_made(caplog: pytest.LogCaptur
 
 
 def test_of_one_optimizer_there_is_nothing_to_tell(caplog: pytest.LogCaptureFixture) -> None:
-    assert told(caplog, lambda: Model({"optimizer": AdamWConfig()})) == []
+    assert told(caplog, lambda: Deep({"optimizer": AdamWConfig()})) == []

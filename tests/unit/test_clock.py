@@ -13,7 +13,7 @@ from nshtrainer import RunLength
 from nshtrainer.configs import CosineScheduleConfig, LinearScheduleConfig, SequenceScheduleConfig
 from nshtrainer.exceptions import RunLengthError
 from nshtrainer.lr_scheduler import clock
-from nshtrainer.lr_scheduler.run_length import TICKS
+from nshtrainer.run_length import TICKS
 
 LINE = LinearScheduleConfig()
 MINUTE = RunLength(total_time=60)

@@ -345,3 +345,16 @@ def test_a_copy_from_before_the_first_update_hears_of_it():
     twin.step()
     assert twin.base_lrs == [0.25]
     assert scheduler.base_lrs == [0.5]
+
+
+def test_a_copy_fills_its_own_tensors_and_leaves_the_others_alone():
+    rate = torch.tensor(0.5)
+    optimizer = SGD([{"params": [parameter()], "lr": rate}], lr=0.5)
+    scheduler = CurveScheduler(optimizer, CURVE)
+    advance(optimizer, scheduler, 3)
+    before = rate.item()
+    twin = copy.deepcopy(scheduler)
+    twin.step()
+    assert rate.item() == before
+    own = twin.optimizer.param_groups[0]["lr"]
+    assert own.item() == pytest.approx(0.5 * CURVE(4), rel=1e-6)

@@ -23,7 +23,7 @@ from nshtrainer.configs import (
     TokensConfig,
 )
 from nshtrainer.exceptions import RunLengthError
-from nshtrainer.lr_scheduler.run_length import TICKS
+from nshtrainer.run_length import TICKS
 
 DURATION = TypeAdapter[Any](DurationConfig)
 

@@ -9,7 +9,7 @@ import pytest
 from nshtrainer import RunLength
 from nshtrainer.exceptions import RunLengthError, ScheduleError
 from nshtrainer.lr_scheduler import run_length_of
-from nshtrainer.lr_scheduler.run_length import TICKS
+from nshtrainer.run_length import TICKS
 
 
 @pytest.mark.parametrize(

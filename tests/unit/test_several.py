@@ -147,6 +147,19 @@ def test_a_group_that_joins_later_is_scheduled_by_its_name():
     assert late["weight_decay"] == LINEAR.curve(TEN)(2)
 
 
+def test_an_untuned_warm_up_keeps_its_length_when_beta2_moves():
+    rising = ConstantScheduleConfig(warmup_duration="untuned")
+    config = SchedulesConfig(default={"lr": rising, "betas.1": LINEAR})
+    optimizer = adamw(body={})
+    scheduler: Any = config.create_scheduler(optimizer, TEN)["scheduler"]
+    before = scheduler.state_dict()["curve"]
+    scheduler.step(4)
+    optimizer.add_param_group({"params": [parameter()], "name": "late"})
+    scheduler.step()
+    assert scheduler.state_dict()["curve"] == before
+    assert optimizer.param_groups[0]["lr"] == 0.1 * rising.curve(TEN.but(beta2=0.999))(5)
+
+
 def test_the_state_and_the_name_in_it_are_plain_data():
     config = SchedulesConfig(default={"lr": LINEAR, "weight_decay": MotionConfig(follows="lr")})
     scheduler: Any = config.create_scheduler(adamw(), TEN)["scheduler"]
@@ -254,6 +267,20 @@ def test_absolute_rates_are_another_factor_for_each_base():
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.01, 0.01])
     with pytest.raises(ScheduleError, match=r"min_lr: 0\.01 is above the rate .* 0\.001"):
         config.create_scheduler(adamw(tiny={"lr": 0.001}), TEN)
+
+
+def test_with_another_rate_in_the_config_a_resumed_run_keeps_its_schedule_and_its_name():
+    config = LinearScheduleConfig(min_lr=0.01)
+    first = adamw(all={"lr": 0.1})
+    scheduler: Any = config.create_scheduler(first, TEN)["scheduler"]
+    scheduler.step(5)
+    saved = scheduler.state_dict()
+    second = adamw(all={"lr": 0.5})
+    resumed: Any = config.create_scheduler(second, TEN)["scheduler"]
+    second.load_state_dict(first.state_dict())
+    resumed.load_state_dict(saved)  # a warning would be an error here
+    assert resumed.state_dict() == saved
+    assert second.param_groups[0]["lr"] == pytest.approx(0.055)
 
 
 def test_a_scheduled_rate_in_a_tensor_is_filled_in_place():

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from nshtrainer.cli.found import optimizers_in, run_length, schedules_in
-from nshtrainer.cli.output import some
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.base import TrackScheduleConfigBase
 from nshtrainer.lr_scheduler.preview import describe_tracks, number_text
 from nshtrainer.text.problems import dotted
+from nshtrainer.text.words import some
 
 if TYPE_CHECKING:
     from nshtrainer.cli.explained import Explained, GroupRow
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nshtrainer.cli.planned import Planned
     from nshtrainer.config import Config
     from nshtrainer.lr_scheduler.base import Track
-    from nshtrainer.lr_scheduler.run_length import RunLength
+    from nshtrainer.run_length import RunLength
     from nshtrainer.text.documents import Keys
 
 __all__ = ["Difference", "Said", "by_field", "by_parameter"]
@@ -161,21 +161,21 @@ def by_parameter(first: Planned, second: Planned) -> list[Difference]:
     for name in dict.fromkeys((*one, *two)):
         for each in _differing(one.get(name, {}), two.get(name, {})):
             alike.setdefault(each, []).append(name)
-    return [each._replace(where=f"{some(names)}: {each.where}") for each, names in alike.items()]
+    return [
+        each._replace(where=f"{some(names, most=3)}: {each.where}") for each, names in alike.items()
+    ]
 
 
 def _of_parameters(run: Planned) -> dict[str, Facts]:
     """What holds for each parameter; for one that is in no group, nothing."""
+    from nshtrainer.cli.sentences import schedulers_of
+
     names = [*run.found.frozen.names, *run.found.uncovered.names]
     facts: dict[str, Facts] = {name.partition(" = ")[0]: {} for name in names}
     frozen = set(facts)
     groups = ((each, group) for each in run.optimizers for group in each.param_groups)
     for row, (optimizer, group) in zip(run.found.groups, groups, strict=True):
-        mine = [
-            each
-            for each in run.schedulers
-            if getattr(each.scheduler, "optimizer", None) is optimizer
-        ]
+        mine = schedulers_of(optimizer, run.schedulers)
         moved = {k: v for each in mine for k, v in _moved(each, group, run.found).items()}
         held = dict(_of_group(row)) | {"schedule": Said(moved, row.schedule or "none")}
         for name in row.names:

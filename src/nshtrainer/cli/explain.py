@@ -7,7 +7,7 @@ length of the run takes it from the trainer's part of the file and from the opti
 from __future__ import annotations
 
 from argparse import Namespace
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nshtrainer.cli.lengths import add_length_arguments
@@ -20,20 +20,7 @@ HELP = "what a run would optimise how"
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
-    parser.add_argument(
-        "code",
-        metavar="train.py",
-        is_file=True,
-        help="with one LightningModuleBase, or train.py:Name",
-    )
-    parser.add_argument(
-        "--config",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        is_file=True,
-        help="YAML, JSON or TOML",
-    )
+    parser.add_run_arguments()
     parser.add_argument("--parameter", metavar="NAME", help="say which rule takes it, and why")
     parser.add_argument("--json", action="store_true", help="the same as data")
     lengths = ("--total-steps", "--steps-per-epoch", "--samples-per-step", "--tokens-per-step")
@@ -63,11 +50,14 @@ def run(args: Namespace) -> int:
     config = read_run(args.config, code, args.overrides)
     with quiet():
         plan = planned(code, config, lengths_in(args))
+    found = plan.found
     if args.parameter is None:
-        print(write_json(plan.found.to_dict()), end="") if args.json else print_explained(
-            plan.found
-        )
-        return 0
-    way = way_of(args.parameter, plan.module, config.model, plan.found)
-    print(write_json(way.to_dict()), end="") if args.json else print_way(way)
+        show = partial(print_explained, found)
+    else:
+        found = way_of(args.parameter, plan.module, config.model, found)
+        show = partial(print_way, found)
+    if args.json:
+        print(write_json(found.to_dict()), end="")
+    else:
+        show()
     return 0

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from nshtrainer.cli.output import print_table, some
-from nshtrainer.cli.sentences import group_sentence, sentences
+from nshtrainer.cli.output import print_table
+from nshtrainer.cli.sentences import group_sentence, schedulers_of, sentences
 from nshtrainer.optimizer.inventory import inventory
 from nshtrainer.optimizer.state_size import state_bytes
+from nshtrainer.text.words import some
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -152,7 +153,7 @@ def _row(
     group = optimizer.param_groups[place]
     part = _part_with(optimizer, group)
     count = sum(param.numel() for param in group["params"])
-    mine = [each for each in schedulers if getattr(each.scheduler, "optimizer", None) is optimizer]
+    mine = schedulers_of(optimizer, schedulers)
     texts = [text for each in mine if (text := group_sentence(each, group))]
     return GroupRow(
         name=str(group.get("name", place)),
@@ -255,7 +256,7 @@ def _cells(row: GroupRow) -> tuple[str, ...]:
         "-" if row.lr is None else f"{row.lr:g}",
         "-" if row.weight_decay is None else f"{row.weight_decay:g}",
         "unknown" if row.state_bytes is None else bytes_text(row.state_bytes),
-        some(row.names, 2),
+        some(row.names, most=2),
     )
 
 
@@ -263,7 +264,7 @@ def _parameters_text(found: Parameters) -> str:
     if not found.tensors:
         return "0"
     what = f"{found.tensors} tensor{'s' * (found.tensors > 1)}"
-    return f"{what}, {found.parameters:,} parameters: {some(found.names)}"
+    return f"{what}, {found.parameters:,} parameters: {some(found.names, most=3)}"
 
 
 def bytes_text(size: int) -> str:

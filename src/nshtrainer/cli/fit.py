@@ -18,20 +18,7 @@ HELP = "train what a file describes"
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
-    parser.add_argument(
-        "code",
-        metavar="train.py",
-        is_file=True,
-        help="with one LightningModuleBase, or train.py:Name",
-    )
-    parser.add_argument(
-        "--config",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        is_file=True,
-        help="YAML, JSON or TOML",
-    )
+    parser.add_run_arguments()
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="of this run; left out, runs/<config>/<time>"
     )

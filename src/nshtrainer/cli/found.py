@@ -9,8 +9,8 @@ from typing import Any, TypeVar, cast
 
 from nshtrainer.config import Config
 from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
-from nshtrainer.lr_scheduler.run_length import RunLength
 from nshtrainer.optimizer.base import OptimizerConfigBase
+from nshtrainer.run_length import RunLength
 from nshtrainer.text.documents import Keys
 from nshtrainer.trainer_config import TrainerConfig
 

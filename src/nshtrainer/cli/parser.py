@@ -7,6 +7,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NoReturn
 
 from rich_argparse import RichHelpFormatter
@@ -43,6 +44,13 @@ class VerbParser(argparse.ArgumentParser):
             setattr(action, "complete", _FILES)  # noqa: B010 - where shtab looks
         self.options.update(dict.fromkeys(action.option_strings, action.nargs != 0))
         return action
+
+    def add_run_arguments(self) -> None:
+        """Add the two that say what a run is made of: the user's code and the file."""
+        code = "with one LightningModuleBase, or train.py:Name"
+        self.add_argument("code", metavar="train.py", is_file=True, help=code)
+        file: dict[str, Any] = {"metavar": "FILE", "is_file": True, "help": "YAML, JSON or TOML"}
+        self.add_argument("--config", type=Path, required=True, **file)
 
 
 def make_parser() -> tuple[VerbParser, dict[str, VerbParser]]:

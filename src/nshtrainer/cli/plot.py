@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from nshtrainer.cli.found import Found
     from nshtrainer.cli.parser import VerbParser
     from nshtrainer.config import Config
-    from nshtrainer.lr_scheduler.run_length import RunLength
     from nshtrainer.plotting import Plot
+    from nshtrainer.run_length import RunLength
     from nshtrainer.text.documents import Document
 
 HELP = "draw the schedules of files"

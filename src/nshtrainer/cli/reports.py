@@ -10,8 +10,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from typing_extensions import override
 
 from nshtrainer.cli.explained import explained, print_explained
-from nshtrainer.lr_scheduler.run_length import run_length_of
 from nshtrainer.optimizer.base import OptimizerConfigBase
+from nshtrainer.run_length import run_length_of
 from nshtrainer.text.files import write_file
 from nshtrainer.text.json_format import write_json
 

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from nshtrainer.cli.output import some
 from nshtrainer.lr_scheduler.base import Track
 from nshtrainer.lr_scheduler.driver import CurveScheduler
 from nshtrainer.lr_scheduler.preview import describe_tracks
+from nshtrainer.text.words import some
 
-__all__ = ["group_sentence", "sentences", "tracks_of"]
+__all__ = ["group_sentence", "schedulers_of", "sentences", "tracks_of"]
 
 Group = dict[str, Any]
+
+
+def schedulers_of(optimizer: Any, configs: Iterable[Any]) -> list[Any]:
+    """Those of the schedulers that drive an optimizer.
+
+    Args:
+        optimizer: The optimizer.
+        configs: What Lightning keeps of each scheduler.
+    """
+    return [each for each in configs if getattr(each.scheduler, "optimizer", None) is optimizer]
 
 
 def group_sentence(config: Any, group: Group) -> str | None:
@@ -46,7 +56,7 @@ def sentences(config: Any) -> Iterator[str]:
             alike.append((tracks, same := []))
         same.append(group)
     for tracks, groups in alike:
-        who = f"{some([_name(scheduler, g) for g in groups])}: " if len(alike) > 1 else ""
+        who = f"{some((_name(scheduler, g) for g in groups), most=3)}: " if len(alike) > 1 else ""
         text = _curves_text(scheduler, tracks, groups) if tracks else "as it begins"
         yield who + (_in_full(config, text) if tracks else text)
 

@@ -8,7 +8,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from nshtrainer.exceptions import OptimizerError, ScheduleError
 from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
-from nshtrainer.optimizer.base import OptimizerConfigBase
+from nshtrainer.optimizer.base import OptimizerConfigBase, build_optimizer
 from nshtrainer.optimizer.routing import RoutingConfigBase
 from nshtrainer.optimizer.wrapping import WrappingConfigBase
 
@@ -97,9 +97,7 @@ def _rate_holder(hparams: Config) -> tuple[str, Config]:
 
 
 def _create(config: OptimizerConfigBase, module: LightningModule) -> Optimizer:
-    # Ours look at names and types of modules; a method that a user wrote takes parameters.
-    ours = type(config).create_optimizer.__module__.partition(".")[0] == "nshtrainer"
-    optimizer = config.create_optimizer(module if ours else module.parameters())
+    optimizer = build_optimizer(config, module)
     if optimizer is None:  # pyright: ignore[reportUnnecessaryComparison]
         # Lightning would train nothing then, with no more than a warning.
         name = type(config).__name__

@@ -15,8 +15,8 @@ from typing_extensions import override
 
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lightning_.plateau import PlateauCallback
-from nshtrainer.lr_scheduler.run_length import TICKS, RunLength
 from nshtrainer.metric import MetricConfig
+from nshtrainer.run_length import TICKS, RunLength
 
 __all__ = ["TrainerRunLength", "run_length_of"]
 

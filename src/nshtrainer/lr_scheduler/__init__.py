@@ -11,7 +11,7 @@ from nshtrainer.lr_scheduler.base import (
     LRSchedulerMetadata,
     lr_scheduler_registry,
 )
-from nshtrainer.lr_scheduler.run_length import RunLength, run_length_of
+from nshtrainer.run_length import RunLength, run_length_of
 
 __all__ = [
     "Curve",

@@ -19,8 +19,8 @@ from typing import (
 from typing_extensions import Required, TypedDict
 
 from nshtrainer.exceptions import ScheduleError
-from nshtrainer.lr_scheduler.run_length import RunLength, run_length_of
 from nshtrainer.registry import Component, Registry
+from nshtrainer.run_length import RunLength, run_length_of
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule

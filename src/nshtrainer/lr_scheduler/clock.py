@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import distributed
 
-from nshtrainer.lr_scheduler.run_length import TICKS
+from nshtrainer.run_length import TICKS
 
 __all__ = ["Clock"]
 

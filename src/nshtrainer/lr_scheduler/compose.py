@@ -23,7 +23,7 @@ from nshtrainer.lr_scheduler.base import (
     lr_scheduler_registry,
 )
 from nshtrainer.lr_scheduler.curves import Override, Product, Sequence
-from nshtrainer.lr_scheduler.run_length import RunLength
+from nshtrainer.run_length import RunLength
 from nshtrainer.types import NonNegative
 
 __all__ = [

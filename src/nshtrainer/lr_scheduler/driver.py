@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from weakref import WeakMethod
 
 from torch import Tensor
@@ -23,7 +23,7 @@ from nshtrainer.exceptions import NshtrainerWarning, ScheduleError
 from nshtrainer.lr_scheduler.clock import Clock
 from nshtrainer.lr_scheduler.hyperparameters import Place, find
 from nshtrainer.lr_scheduler.plan import Plan
-from nshtrainer.lr_scheduler.run_length import RunLength
+from nshtrainer.run_length import RunLength
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -47,13 +47,11 @@ class _Cohort:
     has_more: bool = False
     watched: list[Group] = field(default_factory=list[Group])
     others: list[Group] = field(default_factory=list[Group])
-    filled: list[tuple[Group, Tensor, Callable[[float], Tensor]]] = field(
-        default_factory=list[tuple[Group, Tensor, Callable[[float], Tensor]]]
-    )
+    filled: list[tuple[Group, Tensor]] = field(default_factory=list[tuple[Group, Tensor]])
 
     def groups(self) -> list[Group]:
         """All of them."""
-        return [*self.watched, *self.others, *(group for group, *_ in self.filled)]
+        return [*self.watched, *self.others, *(group for group, _ in self.filled)]
 
     def settle(self, place: Place) -> None:
         """Sort the groups by how they are written: tensors filled, of many numbers some watched."""
@@ -63,20 +61,20 @@ class _Cohort:
         for group in self.watched:
             standing = group[place.key]
             if isinstance(standing, Tensor):
-                self.filled.append((group, standing, standing.fill_))
+                self.filled.append((group, standing))
             else:
                 numbers.append(group)
         self.watched, self.others = numbers[:_WATCHED], numbers[_WATCHED:]
         self.has_more = bool(self.others or self.filled)
 
 
-@dataclass(slots=True)
-class _Movement:
+class _Movement(NamedTuple):
     """One curve of one hyperparameter, and the groups that follow it."""
 
-    place: Place
+    key: str
     call: Callable[[int], float]
-    cohorts: dict[float, _Cohort]
+    cohorts: list[_Cohort]
+    place: Place
 
 
 class CurveScheduler(LRScheduler):
@@ -117,7 +115,6 @@ class CurveScheduler(LRScheduler):
         self._plan = plan if isinstance(plan, Plan) else Plan.of_curve(plan, RunLength(), label)
         self._bases: dict[str, list[float | None]] = {"lr": []}
         self._movements: list[_Movement] = []
-        self._lines: list[tuple[str, Curve, list[_Cohort], Place]] = []
         self._groups: list[Group] = []
         self._planned = 0
         self._write()
@@ -138,7 +135,7 @@ class CurveScheduler(LRScheduler):
         if self._clock is not None and epoch is None:
             epoch = self._clock.position(groups)
         self.last_epoch = position = self.last_epoch + 1 if epoch is None else epoch
-        for key, call, cohorts, place in self._lines:
+        for key, call, cohorts, place in self._movements:
             factor = call(position)
             if not 0.0 <= factor < inf:
                 _refuse(factor, position, place)
@@ -153,9 +150,9 @@ class CurveScheduler(LRScheduler):
                 if cohort.has_more:
                     for group in cohort.others:
                         group[key] = value
-                    for group, tensor, fill in cohort.filled:
+                    for group, tensor in cohort.filled:
                         if group[key] is tensor:
-                            fill(value)
+                            tensor.fill_(value)
                         else:
                             self._set(place, group, value, written)
 
@@ -175,43 +172,44 @@ class CurveScheduler(LRScheduler):
     def _write(self) -> None:
         """Plan anew from the live groups, and write the values of this position."""
         groups = self.optimizer.param_groups
+        self._plan.begin()
         movements: dict[Hashable, _Movement] = {}
+        cohorts: dict[Hashable, _Cohort] = {}
         for index, group in enumerate(groups):
-            for movement, base in self._tracks_of(index, group, movements):
-                cohort = movement.cohorts.setdefault(base, _Cohort(base))
-                cohort.watched.append(group)
+            for place, curve, base in self._tracks_of(index, group):
+                key = place, _identity(curve)
+                if key not in movements:
+                    movements[key] = _Movement(place.key, _callable(curve), [], place)
+                if (key, base) not in cohorts:
+                    movements[key].cohorts.append(cohorts.setdefault((key, base), _Cohort(base)))
+                cohorts[key, base].watched.append(group)
         self._movements = list(movements.values())
         for movement in self._movements:
-            factor = movement.call(self.last_epoch)
-            if not 0.0 <= factor < inf:
-                _refuse(factor, self.last_epoch, movement.place)
-            for cohort in movement.cohorts.values():
-                cohort.written = cohort.base * factor
-                for group in cohort.watched:
-                    movement.place.set(group, cohort.written)
-                cohort.settle(movement.place)
-        self._lines = [
-            (each.place.key, each.call, list(each.cohorts.values()), each.place)
-            for each in self._movements
-        ]
+            self._begin(movement)
         self._groups = groups
         # The first step has to look at what others wrote before it: no plan is good enough.
         self._planned = len(groups) if self.last_epoch else -1
 
-    def _tracks_of(
-        self, index: int, group: Group, movements: dict[Hashable, _Movement]
-    ) -> Iterator[tuple[_Movement, float]]:
-        """The movements of a group, newly made where no other group has them, and its bases."""
+    def _begin(self, movement: _Movement) -> None:
+        """Write the values of this position, whatever stands there."""
+        factor = movement.call(self.last_epoch)
+        if not 0.0 <= factor < inf:
+            _refuse(factor, self.last_epoch, movement.place)
+        for cohort in movement.cohorts:
+            cohort.written = cohort.base * factor
+            for group in cohort.watched:
+                movement.place.set(group, cohort.written)
+            cohort.settle(movement.place)
+
+    def _tracks_of(self, index: int, group: Group) -> Iterator[tuple[Place, Curve, float]]:
+        """What moves in a group, along which curve, and from which base."""
         base_lr = self._base(index, group, find(group, "lr"))
         for track in self._plan.tracks(group, base_lr):
             place = find(group, track.hyperparameter)
             base = 1.0 if track.kind == "value" else self._base(index, group, place)
             if place.key == "lr":
                 base = self._scaled(index, base)
-            key = place, _identity(track.curve)
-            if key not in movements:
-                movements[key] = _Movement(place, _callable(track.curve), {})
-            yield movements[key], base
+            yield place, track.curve, base
 
     def _base(self, index: int, group: Group, place: Place) -> float:
         """The value that a group began with, noted where torch notes it, too."""
@@ -265,7 +263,7 @@ class CurveScheduler(LRScheduler):
             bases = self._bases.get(str(movement.place), [])
             written = {
                 id(group): cohort.written
-                for cohort in movement.cohorts.values()
+                for cohort in movement.cohorts
                 for group in cohort.groups()
             }
             for index, group in enumerate(groups[: len(bases)]):
@@ -314,12 +312,12 @@ class CurveScheduler(LRScheduler):
             del own[len(self.optimizer.param_groups) :]
         if self._clock is not None:
             self._clock.elapsed = float(state_dict.get("elapsed", 0.0))
-        saved, label = state_dict.get("curve"), self._plan.label
         self._write()
+        saved, label = state_dict.get("curve"), self._plan.label
         if saved not in (None, label):
             warnings.warn(
                 f"the schedule has changed: the checkpoint was written under {saved}, and the run "
-                f"goes on at step {self.last_epoch} under {self._plan.label}",
+                f"goes on at step {self.last_epoch} under {label}",
                 NshtrainerWarning,
                 stacklevel=2,
             )

@@ -8,7 +8,7 @@ from nshtrainer.duration import DurationConfig, DurationField, StepsConfig
 from nshtrainer.lr_scheduler.base import CurveScheduleConfigBase, lr_scheduler_registry
 from nshtrainer.lr_scheduler.compose import CurveConfig, curve_of_part
 from nshtrainer.lr_scheduler.curves import Noisy
-from nshtrainer.lr_scheduler.run_length import RunLength
+from nshtrainer.run_length import RunLength
 from nshtrainer.types import Fraction, NonNegativeInt, Positive
 
 __all__ = ["NoiseScheduleConfig"]

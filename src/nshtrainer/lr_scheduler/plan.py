@@ -10,7 +10,7 @@ from nshtrainer.lr_scheduler.base import Track
 
 if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.base import Curve, TrackScheduleConfigBase
-    from nshtrainer.lr_scheduler.run_length import RunLength
+    from nshtrainer.run_length import RunLength
 
 __all__ = ["Plan"]
 
@@ -35,6 +35,7 @@ class Plan:
         self._resolve = resolve
         self._label = label
         self._tracks: dict[tuple[float, float | None], Sequence[Track]] = {}
+        self._in_use: dict[tuple[float, float | None], None] = {}
         self.run = run
 
     @classmethod
@@ -46,6 +47,10 @@ class Plan:
     def of_curve(cls, curve: Curve, run: RunLength, label: str | None) -> Plan:
         """The plan of a curve for the learning rate of every group."""
         return cls(lambda _: (Track("lr", curve),), run, label or repr(curve))
+
+    def begin(self) -> None:
+        """Forget which tracks are in use: the groups may have other base rates now."""
+        self._in_use.clear()
 
     def tracks(self, group: Group, base_lr: float) -> Iterable[Track]:
         """What moves in a group, and how.
@@ -70,7 +75,7 @@ class Plan:
             ScheduleError: One is not; the message lists those that are.
         """
         names = {group["name"] for group in groups if group.get("name")}
-        tracks = [track for tracks in self._tracks.values() for track in tracks]
+        tracks = self._tracks_in_use()
         for wanted in [track.group for track in tracks if track.group is not None]:
             if not any(_fits(wanted, name) for name in names):
                 known = ", ".join(sorted(names)) or "none has a name"
@@ -82,10 +87,10 @@ class Plan:
     @property
     def label(self) -> str:
         """The name of the resolved schedule in checkpoints: another run length is another name."""
-        texts = dict.fromkeys(
-            self._text(track) for tracks in self._tracks.values() for track in tracks
-        )
-        return "; ".join(texts)
+        return "; ".join(dict.fromkeys(map(self._text, self._tracks_in_use())))
+
+    def _tracks_in_use(self) -> list[Track]:
+        return [track for key in self._in_use for track in self._tracks[key]]
 
     def _text(self, track: Track) -> str:
         named = hasattr(track.curve, "__dataclass_fields__")
@@ -96,6 +101,7 @@ class Plan:
 
     def _tracks_for(self, base_lr: float, beta2: float | None) -> Sequence[Track]:
         key = base_lr, beta2
+        self._in_use[key] = None
         if key not in self._tracks:
             self._tracks[key] = self._resolved(self.run.but(base_lr=base_lr, beta2=beta2))
         return self._tracks[key]
@@ -119,5 +125,8 @@ def _fits(wanted: str | None, name: str | None) -> bool:
 
 
 def _beta2(group: Group) -> float | None:
+    """What the last of the betas began with: a schedule may have moved it."""
     betas = group.get("betas")
-    return float(betas[-1]) if betas is not None else None
+    if betas is None:
+        return None
+    return float(group.get(f"initial_betas.{len(betas) - 1}", betas[-1]))

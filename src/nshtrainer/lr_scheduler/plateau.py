@@ -18,8 +18,8 @@ from nshtrainer.lr_scheduler.base import (
 )
 from nshtrainer.lr_scheduler.compose import CurveConfig, curve_of_part
 from nshtrainer.lr_scheduler.curves import Constant, Product, Warmup
-from nshtrainer.lr_scheduler.run_length import RunLength, run_length_of
 from nshtrainer.metric import MetricConfig
+from nshtrainer.run_length import RunLength, run_length_of
 from nshtrainer.types import NonNegative, NonNegativeInt, Positive, PositiveInt
 
 if TYPE_CHECKING:

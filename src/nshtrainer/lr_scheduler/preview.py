@@ -11,7 +11,7 @@ from typing import Literal
 from nshtrainer.exceptions import RunLengthError
 from nshtrainer.lr_scheduler.base import Curve, Track
 from nshtrainer.lr_scheduler.curves.phases import HOLD, Phase, phases_of
-from nshtrainer.lr_scheduler.run_length import TICKS, RunLength
+from nshtrainer.run_length import TICKS, RunLength
 
 __all__ = [
     "Preview",

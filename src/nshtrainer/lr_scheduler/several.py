@@ -17,7 +17,7 @@ from nshtrainer.lr_scheduler.base import (
     lr_scheduler_registry,
 )
 from nshtrainer.lr_scheduler.compose import CurveConfig, curve_of_part
-from nshtrainer.lr_scheduler.run_length import RunLength
+from nshtrainer.run_length import RunLength
 from nshtrainer.types import FrozenDict
 
 __all__ = ["MotionConfig", "SchedulesConfig"]

@@ -11,13 +11,21 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer
 
+    from nshtrainer.run_length import RunLength
+
     Params: TypeAlias = (
         Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[Mapping[str, Any]] | Module
     )
 else:
     Params: TypeAlias = Any  # the real one needs torch, and a config must not import it
 
-__all__ = ["OptimizerConfig", "OptimizerConfigBase", "Params", "optimizer_registry"]
+__all__ = [
+    "OptimizerConfig",
+    "OptimizerConfigBase",
+    "Params",
+    "build_optimizer",
+    "optimizer_registry",
+]
 
 
 class OptimizerConfigBase(Component):
@@ -48,6 +56,22 @@ class OptimizerConfigBase(Component):
             params: Whatever the optimizer takes: `model.parameters()`, `model.named_parameters()`,
                 or a list of group dicts. The configs of this package also take the module itself.
         """
+
+
+def build_optimizer(
+    config: OptimizerConfigBase, params: Any, /, run: "RunLength | None" = None
+) -> "Optimizer":
+    """Build an optimizer of a module or of a part of one, whoever wrote its config.
+
+    Our own look at names and types of modules, and at the run; a method that a user wrote takes
+    what torch's optimizers take.
+    """
+    from nshtrainer.optimizer.inventory import for_torch
+
+    create: Any = config.create_optimizer
+    if create.__module__.partition(".")[0] == __name__.partition(".")[0]:
+        return create(params, run=run)
+    return create(for_torch(params))
 
 
 optimizer_registry: Registry[OptimizerConfigBase] = Registry(

@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any, Protocol
+from typing import Any
 
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.run_length import RunLength, known_run_length
 
-__all__ = ["Run", "batch_size_of"]
-
-_ADAPTERS = {
-    "lightning": "nshtrainer.lightning_.run_length:run_length_of",
-    "pytorch_lightning": "nshtrainer.lightning_.run_length:run_length_of",
-}
-"""Package that defines the class of a module -> what reads its run. It stands on an upper floor."""
+__all__ = ["batch_size_of"]
 
 
-class Run(Protocol):
-    """What a rate has to know of a run; a `RunLength` does."""
-
-    @property
-    def samples_per_step(self) -> float | None:
-        """Samples in one update, over all devices and accumulated batches."""
-
-
-def batch_size_of(run: Run | None, module: Any) -> float:
+def batch_size_of(run: RunLength | None, module: Any) -> float:
     """Samples in one update: of the run, if it is given, else as the module's trainer knows.
 
     Raises:
         OptimizerError: Nobody knows; it says what to do.
     """
-    found = run or _run_of(module)
-    known = getattr(found, "samples_per_step", None)
+    found = run or known_run_length(module)
+    known = found and found.samples_per_step
     if known is None:
-        reason = getattr(found, "unknown_because", None)
+        reason = found and found.unknown_because
         because = f" ({reason.partition(';')[0]})" if reason else ""
         raise OptimizerError(
             f"lr_scaling: the batch of one update is unknown{because}; in a loop of your own give "
@@ -42,13 +28,3 @@ def batch_size_of(run: Run | None, module: Any) -> float:
             "batch_size, or with a samples_per_step in the hyperparameters"
         )
     return known
-
-
-def _run_of(module: Any) -> Any:
-    """What the trainer of a module knows of its run; None where it has no trainer."""
-    for cls in type(module).__mro__:
-        adapter = _ADAPTERS.get(cls.__module__.partition(".")[0])
-        if adapter is not None:
-            home, _, function = adapter.partition(":")
-            return getattr(import_module(home), function)(module)
-    return None

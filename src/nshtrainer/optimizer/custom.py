@@ -71,11 +71,10 @@ class CustomOptimizerConfig(OptimizerConfigBase):
         Raises:
             OptimizerError: The constructor does not name an option.
         """
-        from torch.nn import Module
+        from nshtrainer.optimizer.inventory import for_torch
 
         known = inspect.signature(self.target).parameters
         for key in self.options:
             if key not in known:
                 raise OptimizerError(unknown(f"option of {self.target.__name__}", key, known))
-        given: Any = params.parameters() if isinstance(params, Module) else params
-        return self.target(given, **self.options)
+        return self.target(for_torch(params), **self.options)

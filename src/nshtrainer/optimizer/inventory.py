@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-__all__ = ["Parameter", "Part", "Place", "Role", "inventory", "modules_by_path"]
+__all__ = ["Parameter", "Part", "Place", "Role", "for_torch", "inventory", "modules_by_path"]
 
 Role: TypeAlias = Literal["bias", "norm", "embedding", "head", "matrix", "conv", "scalar"]
 """The part that a parameter plays; see `SelectorConfig.role`."""
@@ -144,6 +144,21 @@ class Part:
     model: Module | None
     inventory: tuple[Parameter, ...]
     chosen: frozenset[Parameter]
+
+
+def for_torch(params: Any) -> Any:
+    """What torch's optimizers take of a module, or of a part of one; anything else as it is.
+
+    The parameters of a part have their names where no model is there to ask for them.
+    """
+    import torch
+
+    if isinstance(params, torch.nn.Module):
+        return params.parameters()
+    if not isinstance(params, Part):
+        return params
+    chosen = [p for p in params.inventory if p in params.chosen]
+    return [p.tensor if params.model is not None else (p.name, p.tensor) for p in chosen]
 
 
 def inventory(params: Module | Iterable[tuple[str, Tensor]]) -> list[Parameter]:

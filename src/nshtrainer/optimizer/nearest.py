@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from nshtrainer.text.words import some
+
 if TYPE_CHECKING:
     from nshtrainer.optimizer.inventory import Parameter
     from nshtrainer.optimizer.selection import Selection
@@ -54,6 +56,4 @@ def listed(names: Iterable[str], most: int = 5) -> str:
     >>> listed(["a", "b", "c"], most=2)
     "'a', 'b' and 1 more"
     """
-    known = list(names)
-    more = f" and {len(known) - most} more" if len(known) > most else ""
-    return ", ".join(map(repr, known[:most])) + more
+    return some(map(repr, names), most)

@@ -15,10 +15,9 @@ from nshtrainer.optimizer.base import (
     OptimizerConfig,
     OptimizerConfigBase,
     Params,
+    build_optimizer,
     optimizer_registry,
 )
-from nshtrainer.optimizer.batch import Run, batch_size_of
-from nshtrainer.optimizer.grouping import GroupingConfigBase
 from nshtrainer.optimizer.inventory import Part, inventory
 from nshtrainer.optimizer.nearest import listed, nearest
 from nshtrainer.optimizer.selection import (
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from nshtrainer.optimizer.inventory import Parameter
+    from nshtrainer.run_length import RunLength
 
 __all__ = ["RouteConfig", "RoutedOptimizerConfig", "RoutingConfigBase"]
 
@@ -84,7 +84,7 @@ class RoutingConfigBase(OptimizerConfigBase):
     def all_routes(self) -> tuple[RouteConfig, ...]:
         """The routes, of which the first that selects a parameter takes it."""
 
-    def create_optimizer(self, params: Params, /, *, run: Run | None = None) -> Optimizer:
+    def create_optimizer(self, params: Params, /, *, run: RunLength | None = None) -> Optimizer:
         """Build the optimizers, and one that is all of them.
 
         Args:
@@ -198,22 +198,11 @@ def _read(
         ) from error
 
 
-def _create(route: RouteConfig, part: Part, run: Run | None) -> Optimizer:
-    config = route.optimizer
-    # Ours can tell names and modules; a method of a user's takes what torch takes.
-    ours = type(config).create_optimizer.__module__.partition(".")[0] == __name__.partition(".")[0]
+def _create(route: RouteConfig, part: Part, run: RunLength | None) -> Optimizer:
     try:
-        if isinstance(config, GroupingConfigBase) and config.lr_scaling is not None:
-            config = config.at_batch(batch_size_of(run, part.model))
-        return config.create_optimizer(part if ours else _for_torch(part))
+        return build_optimizer(route.optimizer, part, run)
     except OptimizerError as error:
         raise OptimizerError(f"route {route.name!r}: {error}") from error
-
-
-def _for_torch(part: Part) -> list[Any]:
-    """The parameters of a part, with their names where no model is there to ask for them."""
-    chosen = [p for p in part.inventory if p in part.chosen]
-    return [p.tensor if part.model is not None else (p.name, p.tensor) for p in chosen]
 
 
 # -- what is wrong ---------------------------------------------------------------------------------

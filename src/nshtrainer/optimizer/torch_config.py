@@ -14,13 +14,14 @@ from typing_extensions import Self, override
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import Params
 from nshtrainer.optimizer.grouping import GroupingConfigBase
+from nshtrainer.text.words import some
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
-    from nshtrainer.optimizer.batch import Run
     from nshtrainer.optimizer.parameters import Group
+    from nshtrainer.run_length import RunLength
 
 __all__ = [
     "CapturableOptions",
@@ -80,7 +81,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
     tensor_lr: bool = False
     """Keep the rate in a tensor that schedules fill in place, as a compiled step needs it."""
 
-    def create_optimizer(self, params: Params, /, *, run: Run | None = None) -> Optimizer:
+    def create_optimizer(self, params: Params, /, *, run: RunLength | None = None) -> Optimizer:
         """Build the optimizer with the fastest implementation that the parameters allow.
 
         Args:
@@ -97,10 +98,12 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         """
         from nshtrainer.optimizer.assignment import assigned_groups
         from nshtrainer.optimizer.batch import batch_size_of
+        from nshtrainer.optimizer.inventory import Part
         from nshtrainer.optimizer.parameters import check_parameters, groups_of
 
         if self.lr_scaling is not None:
-            return self.at_batch(batch_size_of(run, params)).create_optimizer(params)
+            model = params.model if isinstance(params, Part) else params
+            return self.at_batch(batch_size_of(run, model)).create_optimizer(params)
         if self.asks_for_groups:
             groups = assigned_groups(self, params)
         else:
@@ -205,10 +208,9 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             if not self.takes(param)
         ]
         if wrong:
-            more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
             raise OptimizerError(
                 f"{type(self).__name__} takes parameters of {self.needs_dimensions} dimensions "
-                f"only; give these to another, such as AdamW: {', '.join(wrong[:5])}{more}"
+                f"only; give these to another, such as AdamW: {some(wrong, most=5)}"
             )
 
     @classmethod

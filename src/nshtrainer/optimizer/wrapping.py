@@ -6,7 +6,7 @@ What is built is the other optimizer, with hooks.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import model_validator
 from typing_extensions import Self, final
@@ -15,6 +15,7 @@ from nshtrainer.optimizer.base import (
     OptimizerConfig,
     OptimizerConfigBase,
     Params,
+    build_optimizer,
     optimizer_registry,
 )
 from nshtrainer.types import Fraction, NonNegative, Positive, PositiveInt
@@ -22,7 +23,7 @@ from nshtrainer.types import Fraction, NonNegative, Positive, PositiveInt
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-    from nshtrainer.optimizer.batch import Run
+    from nshtrainer.run_length import RunLength
 
 __all__ = ["ClippedConfig", "LookaheadConfig", "SAMConfig", "WrappingConfigBase"]
 
@@ -47,30 +48,16 @@ class WrappingConfigBase(OptimizerConfigBase):
     def wrap(self, optimizer: Optimizer, /) -> None:
         """Put the hooks on the optimizer."""
 
-    def create_optimizer(self, params: Params, /, *, run: Run | None = None) -> Optimizer:
+    def create_optimizer(self, params: Params, /, *, run: RunLength | None = None) -> Optimizer:
         """Build the other optimizer, and put the hooks on it.
 
         Args:
             params: What the other one takes.
             run: What is known of the run, where the other one has an `lr_scaling`.
         """
-        optimizer = _create(self.optimizer, params, run)
+        optimizer = build_optimizer(self.optimizer, params, run)
         self.wrap(optimizer)
         return optimizer
-
-
-def _create(config: OptimizerConfigBase, params: Any, run: Run | None) -> Optimizer:
-    from torch.nn import Module
-
-    from nshtrainer.optimizer.inventory import Part
-
-    create: Any = config.create_optimizer
-    if create.__module__.partition(".")[0] == __name__.partition(".")[0]:
-        return create(params, run=run)
-    # A method that a user wrote takes what torch takes.
-    if isinstance(params, Part):
-        params = [p.tensor for p in params.inventory if p in params.chosen]
-    return create(params.parameters() if isinstance(params, Module) else params)
 
 
 @final

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nshtrainer.lr_scheduler.preview import Preview, Series
-from nshtrainer.lr_scheduler.run_length import TICKS
 from nshtrainer.plotting.ticks import Axis, height_axis, step_axis, time_axis
+from nshtrainer.run_length import TICKS
 
 __all__ = ["Figure", "Line", "Panel", "Plot", "Span", "figure_of"]
 

@@ -8,8 +8,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from nshtrainer.lr_scheduler.run_length import TICKS
 from nshtrainer.plotting.figure import Plot
+from nshtrainer.run_length import TICKS
 
 __all__ = ["as_csv", "as_json"]
 

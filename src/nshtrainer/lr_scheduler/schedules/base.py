@@ -22,7 +22,7 @@ from nshtrainer.duration import (
 from nshtrainer.exceptions import NshtrainerWarning, RunLengthError, ScheduleError
 from nshtrainer.lr_scheduler.base import Curve, CurveScheduleConfigBase
 from nshtrainer.lr_scheduler.curves import FALLS, Decay, Override, Warmup
-from nshtrainer.lr_scheduler.run_length import RunLength
+from nshtrainer.run_length import RunLength
 from nshtrainer.types import NonNegative
 
 __all__ = [

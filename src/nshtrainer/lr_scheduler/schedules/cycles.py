@@ -16,7 +16,6 @@ from nshtrainer.lr_scheduler.curves import (
     WarmRestarts,
     Zigzag,
 )
-from nshtrainer.lr_scheduler.run_length import RunLength
 from nshtrainer.lr_scheduler.schedules.base import (
     Decline,
     MinimumScheduleConfigBase,
@@ -24,6 +23,7 @@ from nshtrainer.lr_scheduler.schedules.base import (
     positive_steps,
     too_long,
 )
+from nshtrainer.run_length import RunLength
 from nshtrainer.types import Beta, NonNegative, PositiveInt
 
 __all__ = [

@@ -16,11 +16,11 @@ from nshtrainer.lr_scheduler.curves import (
     ReflectedExponentialShape,
     TanhShape,
 )
-from nshtrainer.lr_scheduler.run_length import RunLength
 from nshtrainer.lr_scheduler.schedules.base import (
     DecayScheduleConfigBase,
     WarmupScheduleConfigBase,
 )
+from nshtrainer.run_length import RunLength
 from nshtrainer.types import NonNegative, Positive
 
 __all__ = [

@@ -12,7 +12,7 @@ from nshtrainer.duration import DurationField
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.base import CurveScheduleConfigBase, lr_scheduler_registry
 from nshtrainer.lr_scheduler.curves import Interpolation, Piecewise
-from nshtrainer.lr_scheduler.run_length import RunLength
+from nshtrainer.run_length import RunLength
 from nshtrainer.types import NonNegative
 
 __all__ = ["PiecewiseScheduleConfig", "PointConfig"]

@@ -8,8 +8,8 @@ from nshtrainer.duration import AnyDuration, DurationConfig, DurationField
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.base import CurveScheduleConfigBase, lr_scheduler_registry
 from nshtrainer.lr_scheduler.curves import InverseSqrt, Noam, Power
-from nshtrainer.lr_scheduler.run_length import RunLength
 from nshtrainer.lr_scheduler.schedules.base import EndlessScheduleConfigBase, positive_steps
+from nshtrainer.run_length import RunLength
 from nshtrainer.types import Positive, PositiveInt
 
 __all__ = ["InverseSqrtScheduleConfig", "NoamScheduleConfig", "PowerScheduleConfig"]

@@ -23,7 +23,6 @@ from nshtrainer.lr_scheduler.curves import (
     Shape,
     StableDecay,
 )
-from nshtrainer.lr_scheduler.run_length import RunLength
 from nshtrainer.lr_scheduler.schedules.base import (
     DecayShape,
     FiniteScheduleConfigBase,
@@ -32,6 +31,7 @@ from nshtrainer.lr_scheduler.schedules.base import (
     positive_steps,
     too_long,
 )
+from nshtrainer.run_length import RunLength
 from nshtrainer.types import Fraction, NonNegative, Positive
 
 __all__ = [

@@ -11,13 +11,13 @@ from nshtrainer.duration import DurationConfig, DurationField
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.base import lr_scheduler_registry
 from nshtrainer.lr_scheduler.curves import Exponential, MultiStep
-from nshtrainer.lr_scheduler.run_length import RunLength
 from nshtrainer.lr_scheduler.schedules.base import (
     Decline,
     MinimumScheduleConfigBase,
     WarmupScheduleConfigBase,
     positive_steps,
 )
+from nshtrainer.run_length import RunLength
 from nshtrainer.types import NonNegative
 
 __all__ = [

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from nshtrainer.exceptions import RunLengthError
 from nshtrainer.lr_scheduler.base import Curve, CurveScheduleConfigBase
 from nshtrainer.lr_scheduler.curves import Epochs, Staircase
-from nshtrainer.lr_scheduler.run_length import RunLength
+from nshtrainer.run_length import RunLength
 from nshtrainer.types import NonNegativeInt
 
 __all__ = ["TorchScheduleConfigBase"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -12,14 +12,13 @@ from typing_extensions import Self
 from nshtrainer.exceptions import RunLengthError
 from nshtrainer.lr_scheduler.base import (
     Curve,
-    CurveScheduleConfigBase,
     Track,
     lr_scheduler_registry,
 )
-from nshtrainer.lr_scheduler.compose import CurveConfig
+from nshtrainer.lr_scheduler.compose import CurveConfig, curve_of_part
 from nshtrainer.lr_scheduler.curves import Constant, Geometric, OneCycle, Triangles
-from nshtrainer.lr_scheduler.run_length import RunLength
 from nshtrainer.lr_scheduler.schedules.torch_base import TorchScheduleConfigBase, factor
+from nshtrainer.run_length import RunLength
 from nshtrainer.types import Fraction, NonNegative, Positive, PositiveInt
 
 __all__ = ["CyclicLRConfig", "OneCycleLRConfig", "TorchCycleConfigBase"]
@@ -156,7 +155,7 @@ mode: triangular2
         up = self.step_size_up
         scale, per = Constant(1.0), self.scale_mode
         if self.scale_fn is not None:
-            scale = cast("CurveScheduleConfigBase", self.scale_fn).curve(run)
+            scale = curve_of_part(self.scale_fn, run)
         elif self.mode == "triangular2":
             scale = Geometric(0.5)
         elif self.mode == "exp_range":

@@ -18,13 +18,13 @@ from nshtrainer.lr_scheduler.base import (
 )
 from nshtrainer.lr_scheduler.compose import CurveConfig, curve_of_part
 from nshtrainer.lr_scheduler.curves import Product, Sequence
-from nshtrainer.lr_scheduler.run_length import RunLength, run_length_of
 from nshtrainer.lr_scheduler.schedules.torch_base import (
     Milestones,
     TorchScheduleConfigBase,
     Unit,
     in_epochs,
 )
+from nshtrainer.run_length import RunLength, run_length_of
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer

@@ -16,13 +16,13 @@ from nshtrainer.lr_scheduler.curves import (
     PowerShape,
     WarmRestarts,
 )
-from nshtrainer.lr_scheduler.run_length import RunLength
 from nshtrainer.lr_scheduler.schedules.torch_base import (
     Milestones,
     TorchScheduleConfigBase,
     factor,
     least,
 )
+from nshtrainer.run_length import RunLength
 from nshtrainer.types import Fraction, NonNegative, NonNegativeInt, PositiveInt
 
 __all__ = [

@@ -7,8 +7,8 @@ from typing import Literal
 from nshtrainer.duration import DurationField
 from nshtrainer.lr_scheduler.base import CurveScheduleConfigBase, lr_scheduler_registry
 from nshtrainer.lr_scheduler.curves import LinearWarmupCosine
-from nshtrainer.lr_scheduler.run_length import RunLength
 from nshtrainer.lr_scheduler.schedules.base import fitting_warmup
+from nshtrainer.run_length import RunLength
 from nshtrainer.types import NonNegative
 
 __all__ = ["LinearWarmupCosineDecayLRSchedulerConfig"]

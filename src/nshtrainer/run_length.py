@@ -1,4 +1,4 @@
-"""What a schedule has to know of a run, and who can tell."""
+"""What schedules and rates have to know of a run, and who can tell."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nshtrainer.exceptions import RunLengthError, ScheduleError
 if TYPE_CHECKING:
     from nshtrainer.metric import MetricConfig
 
-__all__ = ["RunLength", "run_length_of"]
+__all__ = ["RunLength", "known_run_length", "run_length_of"]
 
 ADAPTERS: dict[str, str] = {
     "lightning": "nshtrainer.lightning_.run_length:run_length_of",
@@ -180,6 +180,17 @@ def run_length_of(source: Any) -> RunLength:
     Raises:
         ScheduleError: Nothing is known about objects of this class.
     """
+    found = known_run_length(source)
+    if found is None:
+        raise ScheduleError(
+            f"the run length of {type(source).__module__}.{type(source).__qualname__} is unknown; "
+            "pass the LightningModule, or RunLength(total_steps=..., steps_per_epoch=...)"
+        )
+    return found
+
+
+def known_run_length(source: Any) -> RunLength | None:
+    """The same; `None` for an object of a package that has no adapter."""
     if isinstance(source, RunLength):
         return source
     for cls in type(source).__mro__:
@@ -187,7 +198,4 @@ def run_length_of(source: Any) -> RunLength:
         if adapter is not None:
             module, _, function = adapter.partition(":")
             return getattr(import_module(module), function)(source)
-    raise ScheduleError(
-        f"the run length of {type(source).__module__}.{type(source).__qualname__} is unknown; "
-        "pass the LightningModule, or RunLength(total_steps=..., steps_per_epoch=...)"
-    )
+    return None
