@@ -53,6 +53,18 @@ def test_fields_of_the_optimizer_differ_by_their_place(home: Path, capsys: Captu
     assert diff(capsys) == (1, ["model.optimizer.weight_decay: 0.01 -> 0.0"])
 
 
+WRAPPED = "optimizer: {name: lookahead, optimizer: {name: sam, optimizer: {name: adamw, lr: 0.1}}}"
+AROUND = "around: nothing -> lookahead (k 5, alpha 0.5), sam (rho 0.05, adaptive False)"
+
+
+def test_what_is_put_around_an_optimizer_is_one_difference(home: Path, capsys: Captured) -> None:
+    other(("optimizer: {name: adamw, lr: 0.1}", WRAPPED))
+    assert diff(capsys, *KNOWN) == (1, [f"model.optimizer.{AROUND}"])
+    code, lines = diff(capsys, *FOR, *KNOWN)
+    assert code == 1
+    assert {line.partition(": ")[2] for line in lines} == {AROUND}
+
+
 def test_schedules_differ_in_a_sentence(home: Path, capsys: Captured) -> None:
     other(("2 steps", "3 steps"))
     code, (line,) = diff(capsys, *KNOWN)

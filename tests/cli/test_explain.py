@@ -167,12 +167,13 @@ def test_why_a_rule_does_not_take_a_parameter_is_what_fails(
     assert (found["shape"], found["modules"]) == ([1, 2], ["Linear"])
 
 
-def test_the_route_of_a_parameter_is_told_before_the_rules_of_its_optimizer(
+def test_the_route_of_a_parameter_is_told_before_the_rules_of_what_it_wraps(
     home: Path, capsys: Captured
 ) -> None:
     routed = (
-        "optimizer={name: routed, routes: [{name: biases, select: '*bias', optimizer: "
-        "{name: sgd, groups: [{name: own, select: layer}]}}], default: adamw}"
+        "optimizer={name: lookahead, optimizer: {name: routed, default: adamw, routes: [{name: "
+        "biases, select: '*bias', optimizer: {name: clipped, max_norm: 1, optimizer: {name: sgd, "
+        "groups: [{name: own, select: layer}]}}}]}}"
     )
     found = data(capsys, *KNOWN, routed, "--parameter", "layer.bias")
     assert found["group"]["name"] == "biases/own"

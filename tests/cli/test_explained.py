@@ -16,10 +16,14 @@ from nshtrainer.cli.reports import metrics_text
 from nshtrainer.cli.sentences import group_sentence, sentences
 from nshtrainer.configs import (
     AdamWConfig,
+    ClippedConfig,
     LinearWarmupCosineDecayLRSchedulerConfig,
+    LookaheadConfig,
     MetricConfig,
     MuonWithAdamWConfig,
     ReduceLROnPlateauConfig,
+    RouteConfig,
+    RoutedOptimizerConfig,
     SchedulesConfig,
 )
 
@@ -106,6 +110,19 @@ def test_a_group_of_several_optimizers_behind_one_is_that_of_its_part() -> None:
         ("adamw", ["bias"], 20),
     ]
     assert [row.optimizer for row in rows] == [type(whole.routes[n]).__name__ for n in whole.routes]
+
+
+def test_what_is_put_around_an_optimizer_or_a_route_of_it_is_told() -> None:
+    module = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    around = LookaheadConfig(optimizer=ClippedConfig(optimizer="sgd", max_value=1.0))
+    (row,) = look(around.create_optimizer(module), module).groups
+    assert row.update == "lookahead(clipped(SGD))"
+    assert row.around[0] == "lookahead (k 5, alpha 0.5)"
+
+    route = RouteConfig(name="first", select="0", optimizer=around.optimizer)
+    routed = RoutedOptimizerConfig(routes=[route], default="adamw")
+    rows = look(LookaheadConfig(optimizer=routed).create_optimizer(module), module).groups
+    assert [row.update for row in rows] == ["lookahead(clipped(SGD))", "lookahead(AdamW)"]
 
 
 def test_looking_changes_nothing() -> None:

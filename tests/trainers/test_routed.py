@@ -224,5 +224,11 @@ def test_the_routing_is_told_when_the_optimizer_is_made(caplog: pytest.LogCaptur
     )
 
 
+def test_the_routing_within_a_wrapper_is_told_too(caplog: pytest.LogCaptureFixture) -> None:
+    wrapped = {"name": "clipped", "max_norm": 1.0, "optimizer": PRESET}
+    (text,) = told(caplog, lambda: Deep({"optimizer": wrapped}))
+    assert "muon (muon): 384 parameters" in text
+
+
 def test_of_one_optimizer_there_is_nothing_to_tell(caplog: pytest.LogCaptureFixture) -> None:
     assert told(caplog, lambda: Deep({"optimizer": AdamWConfig()})) == []

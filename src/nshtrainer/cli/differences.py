@@ -10,6 +10,7 @@ from nshtrainer.cli.found import optimizers_in, run_length, schedules_in
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.base import TrackScheduleConfigBase
 from nshtrainer.lr_scheduler.preview import describe_tracks, number_text
+from nshtrainer.optimizer.wrapping import unwrapped
 from nshtrainer.text.problems import dotted
 from nshtrainer.text.words import some
 
@@ -65,7 +66,7 @@ def by_field(
         schedules_only: Whether the optimizers are left out.
     """
     both = (first, second)
-    one, two = ({} if schedules_only else _leaves_of(optimizers_in(each)) for each in both)
+    one, two = ({} if schedules_only else _optimizers_of(each) for each in both)
     mine, theirs = (_resolved(each, args) for each in both)
     if mine is None or theirs is None:
         mine, theirs = (
@@ -73,6 +74,17 @@ def by_field(
             for each in both
         )
     return list(_differing(one | mine, two | theirs))
+
+
+def _optimizers_of(config: Config) -> Facts:
+    """The fields of the optimizers, and what is put around each of them."""
+    found = [(path, *unwrapped(each)) for path, each in optimizers_in(config)]
+    around = {
+        dotted((*path, "around")): _plainly(", ".join(each.label() for each in wrappers))
+        for path, wrappers, _ in found
+        if wrappers
+    }
+    return around | _leaves_of((path, within) for path, _, within in found)
 
 
 def _leaves_of(configs: Iterable[tuple[Keys, Config]]) -> Facts:
@@ -185,6 +197,8 @@ def _of_parameters(run: Planned) -> dict[str, Facts]:
 
 def _of_group(row: GroupRow) -> Iterator[tuple[str, Said]]:
     yield "optimizer", _plainly(row.optimizer)
+    if row.around:
+        yield "around", _plainly(", ".join(row.around))
     yield "lr", _plainly(row.lr)
     yield "weight_decay", _plainly(row.weight_decay)
     for key, value in row.options.items():

@@ -13,6 +13,7 @@ from nshtrainer.cli.output import print_table
 from nshtrainer.cli.sentences import group_sentence, schedulers_of, sentences
 from nshtrainer.optimizer.inventory import inventory
 from nshtrainer.optimizer.state_size import state_bytes
+from nshtrainer.optimizer.wrapping import wrappers_around
 from nshtrainer.text.words import some
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class GroupRow:
     Args:
         name: Its name, or its number.
         optimizer: The class that updates it.
+        around: What is put around the optimizer, the outermost first; each begins with its name.
         implementation: What computes the update: `fused`, `foreach`, `plain`, or `its own`.
         tensors: How many parameters there are, a tied one once.
         parameters: How many numbers these hold.
@@ -47,6 +49,7 @@ class GroupRow:
 
     name: str
     optimizer: str
+    around: list[str]
     implementation: str
     tensors: int
     parameters: int
@@ -57,6 +60,12 @@ class GroupRow:
     state_bytes: int | None
     options: dict[str, Any]
     names: list[str]
+
+    @property
+    def update(self) -> str:
+        """The optimizer within what is put around it: `lookahead(sam(SGD))`."""
+        opened = "".join(f"{each.partition(' ')[0]}(" for each in self.around)
+        return f"{opened}{self.optimizer}{')' * len(self.around)}"
 
 
 @dataclass(frozen=True)
@@ -158,6 +167,11 @@ def _row(
     return GroupRow(
         name=str(group.get("name", place)),
         optimizer=type(part).__name__,
+        around=[
+            each.label()
+            for own in dict.fromkeys((optimizer, part))
+            for each in wrappers_around(own)
+        ],
         implementation=_implementation(group, on_cpu),
         tensors=len(group["params"]),
         parameters=count,
@@ -248,7 +262,7 @@ def _besides(found: Explained) -> Iterator[tuple[str, Parameters]]:
 def _cells(row: GroupRow) -> tuple[str, ...]:
     return (
         row.name,
-        row.optimizer,
+        row.update,
         row.implementation,
         str(row.tensors),
         f"{row.parameters:,}",

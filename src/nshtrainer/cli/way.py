@@ -11,6 +11,7 @@ from nshtrainer.exceptions import ConfigError
 from nshtrainer.optimizer.inventory import inventory
 from nshtrainer.optimizer.routing import RoutingConfigBase
 from nshtrainer.optimizer.selection import described, selects
+from nshtrainer.optimizer.wrapping import unwrapped
 from nshtrainer.text.problems import dotted, unknown
 
 if TYPE_CHECKING:
@@ -106,11 +107,12 @@ def _rules(parameter: Parameter, hparams: Config) -> Iterator[Rule]:
 
 def _rules_of(parameter: Parameter, config: Any, where: str) -> Iterator[Rule]:
     """The rules of a config, and those of the route that takes the parameter."""
+    config = unwrapped(config)[1]
     routes = config.all_routes() if isinstance(config, RoutingConfigBase) else ()
     yield from _asked(parameter, routes, f"{where}: route")
     taker = _taker(parameter, routes)
     if taker is not None:
-        where, config = f"{where}: route {taker.name!r}", taker.optimizer
+        where, config = f"{where}: route {taker.name!r}", unwrapped(taker.optimizer)[1]
     yield from _asked(parameter, getattr(config, "groups", ()), f"{where}: group")
 
 
@@ -201,4 +203,4 @@ def _group_text(row: GroupRow | None) -> str:
     rate = "" if row.lr is None else f", lr {row.lr:g}"
     decay = "" if row.weight_decay is None else f", weight decay {row.weight_decay:g}"
     schedule = f"; {row.schedule}" if row.schedule else ""
-    return f"in group {row.name!r} of {row.optimizer}{rate}{decay}{schedule}"
+    return f"in group {row.name!r} of {row.update}{rate}{decay}{schedule}"

@@ -10,7 +10,7 @@ from nshtrainer.exceptions import OptimizerError, ScheduleError
 from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
 from nshtrainer.optimizer.base import OptimizerConfigBase, build_optimizer
 from nshtrainer.optimizer.routing import RoutingConfigBase
-from nshtrainer.optimizer.wrapping import WrappingConfigBase
+from nshtrainer.optimizer.wrapping import WrappingConfigBase, unwrapped
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule
@@ -35,8 +35,9 @@ def configure_optimizers(module: LightningModule, hparams: Config) -> OptimizerL
     """
     config = _the_optimizer(hparams)
     optimizer = _create(config, module)
-    if isinstance(config, RoutingConfigBase):
-        rank_zero_info("\n".join(["Which optimizer has what:", config.describe(module)]))
+    within = _within(config)
+    if isinstance(within, RoutingConfigBase):
+        rank_zero_info("\n".join(["Which optimizer has what:", within.describe(module)]))
     scheduler = _the_scheduler(hparams)
     if scheduler is None:
         return optimizer
@@ -49,7 +50,7 @@ def current_rate(hparams: Config) -> float:
     Raises:
         AttributeError: There is none, or there is more than one optimizer.
     """
-    return getattr(_inner(_rate_holder(hparams)[1]), "lr")  # noqa: B009 - not every one has it
+    return getattr(_within(_rate_holder(hparams)[1]), "lr")  # noqa: B009 - not every one has it
 
 
 def with_rate(hparams: Any, rate: float) -> Any:
@@ -70,19 +71,19 @@ def _at_rate(config: Any, rate: float) -> Any:
     return config.replace(lr=float(rate))
 
 
-def _inner(config: Config) -> Config:
-    """The optimizer within its wrappers."""
-    return config.inner if isinstance(config, WrappingConfigBase) else config
+def _within(config: Config) -> Config:
+    """The config within its wrappers."""
+    return unwrapped(config)[1]
 
 
 def _rate_holder(hparams: Config) -> tuple[str, Config]:
     """The config that has the field `lr`, and its name in the hyperparameters; "" is themselves."""
     found = _fields_of(hparams, OptimizerConfigBase)
-    if len(found) == 1 and "lr" in type(_inner(next(iter(found.values())))).model_fields:
+    if len(found) == 1 and "lr" in type(_within(next(iter(found.values())))).model_fields:
         return next(iter(found.items()))
     if not found and "lr" in type(hparams).model_fields:
         return "", hparams
-    for name, config in found.items():
+    for name, config in ((name, _within(config)) for name, config in found.items()):
         if isinstance(config, RoutingConfigBase):
             routes = ", ".join(route.name for route in config.all_routes())
             raise AttributeError(  # noqa: TRY004 - what `hasattr` understands

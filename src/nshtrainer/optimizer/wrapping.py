@@ -6,11 +6,13 @@ What is built is the other optimizer, with hooks.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
 
 from pydantic import model_validator
 from typing_extensions import Self, final
 
+from nshtrainer.config import Config
 from nshtrainer.optimizer.base import (
     OptimizerConfig,
     OptimizerConfigBase,
@@ -25,7 +27,16 @@ if TYPE_CHECKING:
 
     from nshtrainer.run_length import RunLength
 
-__all__ = ["ClippedConfig", "LookaheadConfig", "SAMConfig", "WrappingConfigBase"]
+__all__ = [
+    "ClippedConfig",
+    "LookaheadConfig",
+    "SAMConfig",
+    "WrappingConfigBase",
+    "unwrapped",
+    "wrappers_around",
+]
+
+_around: WeakKeyDictionary[Any, tuple[WrappingConfigBase, ...]] = WeakKeyDictionary()
 
 
 class WrappingConfigBase(OptimizerConfigBase):
@@ -39,10 +50,10 @@ class WrappingConfigBase(OptimizerConfigBase):
         """Whether `step` needs a closure that computes the loss."""
         return getattr(self.optimizer, "needs_closure", False)
 
-    @property
-    def inner(self) -> OptimizerConfigBase:
-        """The optimizer within all wrappers."""
-        return getattr(self.optimizer, "inner", self.optimizer)
+    def label(self) -> str:
+        """What is put around, with its fields, for people."""
+        fields = {key: value for key, value in self if key not in {"name", "optimizer"}}
+        return f"{self.name} ({', '.join(f'{key} {value}' for key, value in fields.items())})"
 
     @abstractmethod
     def wrap(self, optimizer: Optimizer, /) -> None:
@@ -57,7 +68,26 @@ class WrappingConfigBase(OptimizerConfigBase):
         """
         optimizer = build_optimizer(self.optimizer, params, run)
         self.wrap(optimizer)
+        _around[optimizer] = (self, *wrappers_around(optimizer))
         return optimizer
+
+
+def wrappers_around(optimizer: Optimizer) -> tuple[WrappingConfigBase, ...]:
+    """What was put around an optimizer that configs built, the outermost first."""
+    return _around.get(optimizer, ())
+
+
+def unwrapped(config: Config) -> tuple[tuple[WrappingConfigBase, ...], Config]:
+    """The wrappers in a config, the outermost first, and the config within them.
+
+    >>> wrappers, within = unwrapped(LookaheadConfig(optimizer="sgd"))
+    >>> [wrapper.label() for wrapper in wrappers], type(within).__name__
+    (['lookahead (k 5, alpha 0.5)'], 'SGDConfig')
+    """
+    if not isinstance(config, WrappingConfigBase):
+        return (), config
+    wrappers, within = unwrapped(config.optimizer)
+    return (config, *wrappers), within
 
 
 @final
