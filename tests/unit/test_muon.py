@@ -78,6 +78,23 @@ def test_in_float32_the_update_is_within_two_percent_of_torchs(
         assert (mine - yours).norm() < 0.02 * (yours - before).norm()
 
 
+@pytest.mark.parametrize("columns", [32, 40, 64, 320])
+@pytest.mark.parametrize("rank", [0, 1, 8, 32])
+@pytest.mark.parametrize(
+    ("coefficients", "steps"),
+    [((3.4445, -4.775, 2.0315), 5), ((2.0, -1.5, 0.5), 11), ((8.2, -22.5, 15.9), 3)],
+)
+def test_in_float32_the_iterations_are_those_of_float64(
+    columns: int, rank: int, coefficients: muon.Coefficients, steps: int
+):
+    torch.manual_seed(0)
+    matrix = torch.randn(32, rank) @ torch.randn(rank, columns)
+    matrix /= matrix.norm().clamp(min=1.0)
+    exact = muon._iterated(matrix.double(), coefficients, steps)
+    ours = muon._in_float32(matrix, coefficients, steps)
+    assert (ours - exact).norm() <= 1e-3 * exact.norm()
+
+
 @pytest.mark.parametrize("first", [PortableMuon, torch.optim.Muon])
 @pytest.mark.usefixtures("emulated")
 def test_states_are_interchangeable_with_torchs(first: Any):
