@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from nshtrainer.optimizer.packages.schedulefree import *
     from nshtrainer.optimizer.routing import *
     from nshtrainer.optimizer.selection import *
+    from nshtrainer.optimizer.sharpness_aware import *
     from nshtrainer.optimizer.width import *
     from nshtrainer.optimizer.wrapping import *
     from nshtrainer.trainer_config import *
@@ -67,6 +68,7 @@ _MODULES = (
     "nshtrainer.optimizer.routing",
     "nshtrainer.optimizer.muon_with_adamw",
     "nshtrainer.optimizer.wrapping",
+    "nshtrainer.optimizer.sharpness_aware",
     "nshtrainer.lr_scheduler.base",
     "nshtrainer.lr_scheduler.schedules.base",
     "nshtrainer.lr_scheduler.schedules.warmup_cosine",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from typing import Any
 
 import pytest
@@ -17,11 +16,9 @@ from nshtrainer.configs import (
     ClippedConfig,
     LookaheadConfig,
     OptimizerConfigBase,
-    SAMConfig,
     SGDConfig,
     optimizer_registry,
 )
-from nshtrainer.exceptions import ConfigError, OptimizerError
 
 SGD = SGDConfig(lr=0.1)
 
@@ -101,72 +98,6 @@ def test_lookahead_leaves_alone_what_is_not_updated() -> None:
     assert set(optimizer.state) == {net[2].weight, net[2].bias}
 
 
-# -- sharpness -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("adaptive", [False, True])
-def test_sam_is_pytorch_optimizers(adaptive: bool) -> None:
-    ours, theirs = network(), network()
-    config = SAMConfig(optimizer=SGD, rho=0.2, adaptive=adaptive)
-    train(ours, config.create_optimizer(ours), 5, closure=True)
-    wrapped = pytorch_optimizer.SAM(
-        theirs.parameters(), torch.optim.SGD, rho=0.2, adaptive=adaptive, lr=0.1
-    )
-    for _ in range(5):
-        loss_of(theirs).backward()
-        wrapped.first_step(zero_grad=True)
-        loss_of(theirs).backward()
-        wrapped.second_step(zero_grad=True)
-    torch.testing.assert_close(values(ours), values(theirs))
-
-
-def test_sam_gives_the_loss_where_the_weights_are() -> None:
-    net = network()
-    expected = loss_of(net).item()
-    optimizer = SAMConfig(optimizer=SGD, rho=1.0).create_optimizer(net)
-    assert train(net, optimizer, 1, closure=True) == [expected]
-
-
-def test_sam_puts_the_weights_back_where_the_second_loss_fails() -> None:
-    net = network()
-    optimizer: Any = SAMConfig(optimizer=SGD).create_optimizer(net)
-    before, calls = values(net), []
-
-    def closure() -> Tensor:
-        calls.append(None)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        loss = loss_of(net)
-        loss.backward()
-        return loss
-
-    with pytest.raises(KeyboardInterrupt):
-        optimizer.step(closure=closure)
-    assert all(map(torch.equal, before, values(net)))
-
-
-def test_sam_without_a_closure_says_what_it_needs() -> None:
-    optimizer = SAMConfig(optimizer=SGD).create_optimizer(network())
-    with pytest.raises(OptimizerError, match="computes the loss twice an update, so step"):
-        optimizer.step()
-
-
-def test_sam_cannot_be_one_of_several_routes_but_may_be_around_them() -> None:
-    routed = optimizer_registry["routed"]
-    route = {"name": "all", "select": "*", "optimizer": {"name": "sam", "optimizer": "sgd"}}
-    with pytest.raises(ConfigError, match="sam computes the loss several times an update"):
-        routed.from_mapping({"routes": [route]})
-    around = {**route["optimizer"], "optimizer": "lookahead"}  # type: ignore[dict-item]
-    around["optimizer"] = {"name": "lookahead", "optimizer": {"name": "sam", "optimizer": "sgd"}}
-    with pytest.raises(ConfigError, match="lookahead computes the loss several times"):
-        routed.from_mapping({"routes": [{**route, "optimizer": around["optimizer"]}]})
-    inner = {"name": "routed", "routes": [{**route, "optimizer": "adamw"}]}
-    net = network()
-    optimizer = SAMConfig.from_mapping({"optimizer": inner}).create_optimizer(net)
-    losses = train(net, optimizer, 5, closure=True)
-    assert losses[-1] < losses[0]
-
-
 # -- clipping --------------------------------------------------------------------------------------
 
 
@@ -199,22 +130,6 @@ def test_adaptive_clipping_bounds_each_unit_by_its_weights() -> None:
     optimizer.step()
     torch.testing.assert_close(weight.grad, torch.tensor([[0.0, 0.5], [0.0, 1e-4]]))
     torch.testing.assert_close(vector.grad, torch.tensor([0.01, 0.0]))
-
-
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_an_update_with_a_bad_gradient_changes_nothing_and_is_counted(bad: float) -> None:
-    net = network()
-    optimizer = ClippedConfig(optimizer=AdamWConfig(), skip_nonfinite=True).create_optimizer(net)
-    train(net, optimizer, 2)
-    before, state = values(net), str(optimizer.state)
-    loss_of(net).backward()
-    net[0].bias.grad[0] = bad
-    optimizer.step()
-    assert all(map(torch.equal, before, values(net)))
-    assert str(optimizer.state) == state
-    assert optimizer.param_groups[0]["skipped"] == 1
-    train(net, optimizer, 1)
-    assert optimizer.param_groups[0]["skipped"] == 1
 
 
 def test_a_config_that_clips_nothing_is_refused() -> None:
