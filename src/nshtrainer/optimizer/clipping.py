@@ -2,68 +2,81 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
+from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
 
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer.hooks import norm_of, with_gradient
+from nshtrainer.optimizer.hooks import norm_of, on_gradients, with_gradient
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+__all__ = ["ClipNorm", "Skipping", "clip_adaptively", "clip_values"]
 
-    from torch import Tensor
-    from torch.optim import Optimizer
-
-__all__ = ["Skipping", "clip_adaptively", "clip_norm", "forget_scale"]
+_foreach_norm: Any = vars(torch)["_foreach_norm"]
+"""The norm of each tensor; what torch's own clipping calls, without what goes around it."""
 
 
-def clip_norm(optimizer: Optimizer, limit: float) -> None:
-    """Clip the gradients to a norm of all of them together, as torch's `clip_grad_norm_` does.
+class ClipNorm:
+    """Clips the gradients to a norm of all of them together, as torch's `clip_grad_norm_` does.
 
     On a CPU nothing is touched where nothing is to be clipped, and a fused kernel gets the factor
     for its own pass over the gradients, which leaves them clipped. Where the norm lies on another
     device, torch's way: to look at it would make this process wait.
 
     Args:
-        optimizer: Whose gradients.
         limit: The largest norm.
     """
-    from torch.nn.utils import clip_grads_with_norm_
 
-    params = with_gradient(optimizer)
-    norm = _total_norm(params)
-    if norm.device.type == "cpu":
-        factor = limit / (norm + 1e-6)  # torch's formula
-        if factor >= 1:
-            return
-        if factor > 0 and _divides_by_itself(optimizer, factor):
-            vars(optimizer)["grad_scale"] = 1 / factor
-            return
-    clip_grads_with_norm_(params, limit, norm)
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+
+    def attach(self, optimizer: Optimizer) -> None:
+        """Put the hooks on an optimizer."""
+        on_gradients(optimizer, self._clip)
+        optimizer.register_step_post_hook(_forget_scale)
+
+    def _clip(self, optimizer: Optimizer) -> None:
+        params = with_gradient(optimizer)
+        norm = _total_norm(params)
+        if norm.device.type == "cpu":
+            scale = (norm.item() + 1e-6) / self._limit  # as in torch's formula
+            if scale <= 1:
+                return
+            if scale < math.inf and norm.dtype is torch.float32 and _divides_by_itself(optimizer):
+                vars(optimizer)["grad_scale"] = torch.tensor(scale, dtype=torch.float32)
+                return
+        clip_grads_with_norm_(params, self._limit, norm)
 
 
 def _total_norm(params: Sequence[Tensor]) -> Tensor:
-    """The norm of all gradients together; torch's function does not take sparse ones."""
-    from torch.nn.utils import get_total_norm
-
-    return get_total_norm([_elements(param.grad) for param in params])
+    """The norm of all gradients together, also of sparse ones, which torch's function refuses."""
+    grads = [_elements(param.grad) for param in params]
+    if len({(grad.device, grad.dtype) for grad in grads}) != 1:
+        return get_total_norm(grads)
+    return norm_of(torch.stack(_foreach_norm(grads)))
 
 
 def _elements(grad: Any) -> Tensor:
     return grad.coalesce().values() if grad.is_sparse else grad
 
 
-def _divides_by_itself(optimizer: Optimizer, by: Tensor) -> bool:
-    """Whether the step is that of torch's fused kernels, which take a `grad_scale` in float32."""
-    from torch import float32
-    from torch.optim import SGD, Adagrad, Adam, AdamW
-
-    kernels = type(optimizer) in (SGD, Adagrad, Adam, AdamW) and by.dtype is float32
+def _divides_by_itself(optimizer: Optimizer) -> bool:
+    """Whether the step is that of torch's fused kernels, which take a `grad_scale`."""
+    kernels = type(optimizer) in (SGD, Adagrad, Adam, AdamW)
     return kernels and all(group.get("fused") for group in optimizer.param_groups)
 
 
-def forget_scale(optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
-    """A hook after the step: what was left for its kernel is done."""
+def _forget_scale(optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
     vars(optimizer)["grad_scale"] = None
+
+
+def clip_values(optimizer: Optimizer, limit: float) -> None:
+    """Clip each element of the gradients to a size."""
+    clip_grad_value_(with_gradient(optimizer), limit)
 
 
 def clip_adaptively(optimizer: Optimizer, limit: float, eps: float = 1e-3) -> None:
@@ -79,8 +92,6 @@ def clip_adaptively(optimizer: Optimizer, limit: float, eps: float = 1e-3) -> No
         limit: The largest norm of a gradient, as a share of that of the weights.
         eps: The least norm of weights that counts.
     """
-    import torch
-
     with torch.no_grad():
         for param in with_gradient(optimizer):
             grad: Any = param.grad
@@ -117,14 +128,12 @@ class Skipping:
             self._check(optimizer)
 
     def _is_good(self, params: Sequence[Tensor]) -> bool:
-        from torch import isfinite
-
         norm = float(_total_norm(params))
         if self._max_norm is not None:
             return norm <= self._max_norm
         # A norm of finite gradients may be infinite: their squares are.
         return norm < float("inf") or all(
-            bool(isfinite(_elements(param.grad)).all()) for param in params
+            bool(torch.isfinite(_elements(param.grad)).all()) for param in params
         )
 
     def _check(self, optimizer: Optimizer) -> None:

@@ -6,15 +6,16 @@ the optimizer gets of both. A relative of SAM says which way is uphill, or what 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
 from typing_extensions import override
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.hooks import Arguments, closure_of, norm_of, settle, with_gradient
-
-if TYPE_CHECKING:
-    from torch.optim import Optimizer
 
 __all__ = ["FriendlySharpness", "GapSharpness", "LookSharpness", "Sharpness", "WeightedSharpness"]
 
@@ -51,8 +52,6 @@ class Sharpness:
         Raises:
             OptimizerError: There is no closure.
         """
-        import torch
-
         closure = closure_of(args, kwargs)
         if closure is None:
             raise OptimizerError(
@@ -92,8 +91,6 @@ class Sharpness:
 
     def _climb(self, optimizer: Optimizer, way: Gradients) -> None:
         """Go uphill by the radius."""
-        import torch
-
         if not way:
             return
         sizes: Gradients = {param: param.abs() if self._adaptive else 1.0 for param in way}
@@ -107,8 +104,6 @@ class Sharpness:
                     param.add_(scaled[param] * sizes[param] * length.to(param.device))
 
     def _after(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
-        import torch
-
         with torch.no_grad():
             self.after(optimizer)
 
@@ -132,9 +127,16 @@ class Sharpness:
         """What follows the update."""
 
 
-def _both(optimizer: Optimizer, here: Gradients) -> list[tuple[Any, Any, Any]]:
-    """Parameter, g and h, of each parameter that has both."""
-    return [(p, here[p], p.grad) for p in with_gradient(optimizer) if p in here]
+def _both(optimizer: Optimizer, here: Gradients) -> tuple[list[Any], list[Any], list[Any]]:
+    """The parameters that have both, their g and their h."""
+    params = [param for param in with_gradient(optimizer) if param in here]
+    return params, [here[param] for param in params], [param.grad for param in params]
+
+
+def _dot(one: Iterable[Tensor], other: Iterable[Tensor]) -> Any:
+    """The product of two vectors in pieces; 0 for pieces of nothing."""
+    products = [(a * b).sum() for a, b in zip(one, other, strict=True)]
+    return sum(product.to(products[0].device) for product in products)
 
 
 class GapSharpness(Sharpness):
@@ -153,11 +155,9 @@ class GapSharpness(Sharpness):
     @override
     def combine(self, optimizer: Optimizer, here: Gradients) -> None:
         """Go on down the gap between the losses, where h does not object."""
-        both = _both(optimizer, here)
-        product: Any = sum((g * h).sum().to(both[0][0].device) for _, g, h in both)
-        square: Any = sum(h.square().sum().to(both[0][0].device) for _, _, h in both)
-        along = product / (square + 1e-12)
-        for _, g, h in both:
+        _, gs, hs = _both(optimizer, here)
+        along = _dot(gs, hs) / (_dot(hs, hs) + 1e-12)
+        for g, h in zip(gs, hs, strict=True):
             h.sub_(g - along.to(h.device) * h, alpha=self._alpha)
 
 
@@ -190,7 +190,7 @@ class WeightedSharpness(Sharpness):
     @override
     def combine(self, optimizer: Optimizer, here: Gradients) -> None:
         """Give the optimizer both parts, or the first and remember the second."""
-        for param, g, h in _both(optimizer, here):
+        for param, g, h in zip(*_both(optimizer, here), strict=True):
             sharpness = h - g
             h.copy_(g)
             if self._decouple:
@@ -213,8 +213,7 @@ class LookSharpness(Sharpness):
     r"""LookSAM: h every k updates; between them $g + \alpha \lVert g\rVert v / \lVert v\rVert$.
 
     v, the part of h at right angles to g when h was last computed, lies in the state of each
-    parameter under `look_sam`, and each group counts its updates under `look_sam_step`. Norms and
-    angles are those of each tensor.
+    parameter under `look_sam`, and each group counts its updates under `look_sam_step`.
 
     Args:
         rho: The radius of the neighbourhood.
@@ -237,18 +236,20 @@ class LookSharpness(Sharpness):
     @override
     def combine(self, optimizer: Optimizer, here: Gradients) -> None:
         """Remember where h points beside g."""
-        for param, g, h in _both(optimizer, here):
-            along = (g * h).sum() / g.square().sum().clamp(min=1e-24)
-            self._found[param] = h - along * g
+        params, gs, hs = _both(optimizer, here)
+        along = _dot(gs, hs) / (_dot(gs, gs) + 1e-24)
+        for param, g, h in zip(params, gs, hs, strict=True):
+            self._found[param] = h - along.to(g.device) * g
 
     @override
     def go_by(self, optimizer: Optimizer) -> None:
         """Go where h pointed."""
-        for param in with_gradient(optimizer):
-            grad: Any = param.grad
-            beside = optimizer.state.get(param, {}).get("look_sam")
-            if beside is not None:
-                grad.add_(beside * (norm_of(grad) / (norm_of(beside) + 1e-8)), alpha=self._alpha)
+        found = {p: optimizer.state.get(p, {}).get("look_sam") for p in with_gradient(optimizer)}
+        besides = {param: beside for param, beside in found.items() if beside is not None}
+        grads: list[Any] = [param.grad for param in besides]
+        longer = (_dot(grads, grads) / (_dot(besides.values(), besides.values()) + 1e-24)) ** 0.5
+        for grad, beside in zip(grads, besides.values(), strict=True):
+            grad.add_(beside * longer.to(grad.device), alpha=self._alpha)
 
     @override
     def after(self, optimizer: Optimizer) -> None:

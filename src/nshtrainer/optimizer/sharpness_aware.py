@@ -151,7 +151,9 @@ class LookSAMConfig(SharpnessConfigBase):
 
     Every $k$ updates the optimizer gets $h$, and $v = h - (h \cdot g)\, g / \lVert g \rVert^2$ is
     kept, of the size of the weights. Between them it gets $g + \alpha \lVert g \rVert v / \lVert v
-    \rVert$, for one computation of the loss. Angles and norms are those of each tensor.
+    \rVert$, for one computation of the loss. Products and norms are those of all tensors together,
+    as in the paper; implementations that take them tensor by tensor follow rounding errors where a
+    tensor is small.
 
     Reference: Y. Liu et al., Towards Efficient and Scalable Sharpness-Aware Minimization,
     arXiv:2203.02714.

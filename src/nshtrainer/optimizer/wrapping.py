@@ -6,6 +6,7 @@ What is built is the other optimizer, with hooks.
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import model_validator
@@ -132,24 +133,15 @@ class ClippedConfig(WrappingConfigBase):
 
     def wrap(self, optimizer: Optimizer, /) -> None:
         """Put the hooks on the optimizer."""
-        from nshtrainer.optimizer.clipping import forget_scale
+        from nshtrainer.optimizer.clipping import ClipNorm, clip_adaptively, clip_values
         from nshtrainer.optimizer.hooks import on_gradients
 
-        on_gradients(optimizer, self._change)
-        optimizer.register_step_post_hook(forget_scale)
-
-    def _change(self, optimizer: Optimizer) -> None:
-        from torch.nn.utils import clip_grad_value_
-
-        from nshtrainer.optimizer.clipping import clip_adaptively, clip_norm
-        from nshtrainer.optimizer.hooks import with_gradient
-
         if self.adaptive is not None:
-            clip_adaptively(optimizer, self.adaptive)
+            on_gradients(optimizer, partial(clip_adaptively, limit=self.adaptive))
         if self.max_value is not None:
-            clip_grad_value_(with_gradient(optimizer), self.max_value)
+            on_gradients(optimizer, partial(clip_values, limit=self.max_value))
         if self.max_norm is not None:
-            clip_norm(optimizer, self.max_norm)
+            ClipNorm(self.max_norm).attach(optimizer)
 
 
 @final
