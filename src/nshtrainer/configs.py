@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from nshtrainer.optimizer.width import *
     from nshtrainer.optimizer.wrapping import *
     from nshtrainer.trainer_config import *
+    from nshtrainer.weight_averaging import *
 
 _MODULES = (
     "nshtrainer.config",
@@ -87,6 +88,7 @@ _MODULES = (
     "nshtrainer.lr_scheduler.several",
     "nshtrainer.lr_scheduler.plateau",
     "nshtrainer.trainer_config",
+    "nshtrainer.weight_averaging",
 )
 
 
