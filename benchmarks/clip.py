@@ -7,9 +7,9 @@ ResNet-50, in one thread; where the norm of the gradients is under the limit, an
 the limit. Each of a round's variants gets the same gradients, put in place before its time begins.
 What is compared is the CPU time of the process, and a ratio is the median over the rounds.
 
-Large models are bound by memory. Torch moves 40 bytes a parameter: 4 for the norm, 8 to multiply, 28
-for the step. Without the multiplication 32 are left, 0.80 of them; where the kernel clips in its own
-pass, and leaves the clipped gradients, 36 or 0.90.
+Large models are bound by memory. Torch moves 40 bytes a parameter: 4 for the norm, 8 to multiply,
+28 for the step. Without the multiplication 32 are left, 0.80 of them; where the kernel clips in its
+own pass, and leaves the clipped gradients, 36 or 0.90.
 
 The aims: at most 0.8 of torch's clipping with torch's fused step, clipped or not; and the same bits
 as torch's where nothing is clipped.

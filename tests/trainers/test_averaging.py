@@ -258,6 +258,12 @@ def test_two_averages_are_refused_before_the_first_step(own: bool, inside: bool)
     assert fitted.global_step == 0
 
 
+def test_two_callbacks_that_average_are_refused_before_the_first_step() -> None:
+    fitted = run("ema", max_epochs=1, callbacks=[EMAWeightAveraging()])
+    with pytest.raises(OptimizerError, match="EMAWeightAveraging and AveragingCallback would each"):
+        fitted.fit(Model(), data(), data(1))
+
+
 @pytest.mark.parametrize("name", ["sam", "lookahead"])
 def test_a_wrapped_optimizer_is_averaged(name: str) -> None:
     path, module = Walk(), Model({"optimizer": {"name": name, "optimizer": SGD}})

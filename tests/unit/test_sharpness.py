@@ -12,6 +12,7 @@ import torch
 from tests.unit.test_wrapping import SGD, loss_of, network, train, values
 from torch import Tensor, nn
 
+from nshtrainer import RunLength
 from nshtrainer.configs import (
     A2GradConfig,
     AdamWConfig,
@@ -20,6 +21,7 @@ from nshtrainer.configs import (
     GSAMConfig,
     LookSAMConfig,
     SAMConfig,
+    SchedulesConfig,
     SGDConfig,
     SkippingConfig,
     WSAMConfig,
@@ -217,13 +219,21 @@ def test_a_radius_of_nothing_is_the_optimizer_alone(make: Any) -> None:
     torch.testing.assert_close(values(ours), values(theirs))
 
 
-def test_a_schedule_may_move_the_radius() -> None:
+def test_the_radius_may_follow_the_rate() -> None:
     ours, theirs = network(), network()
-    optimizer = SAMConfig(optimizer=SGD, rho=0.5).create_optimizer(ours)
-    optimizer.param_groups[0]["sam_rho"] = 0.1
+    config = GSAMConfig(optimizer=SGD, rho=0.5)
+    optimizer = config.create_optimizer(ours)
+    schedule = SchedulesConfig.from_yaml(
+        "default: {lr: {name: linear, min_factor: 0.2}, sam_rho: {follows: lr}}"
+    )
+    run = RunLength(total_steps=4)
+    scheduler: Any = schedule.create_scheduler(optimizer, run)["scheduler"]
+    scheduler.step(2)
+    assert optimizer.param_groups[0]["sam_rho"] == pytest.approx(0.3)
     train(ours, optimizer, 2, closure=True)
-    train(theirs, SAMConfig(optimizer=SGD, rho=0.1).create_optimizer(theirs), 2, closure=True)
-    assert all(map(torch.equal, values(ours), values(theirs)))
+    slow = GSAMConfig(optimizer=SGDConfig(lr=0.06), rho=0.3)
+    train(theirs, slow.create_optimizer(theirs), 2, closure=True)
+    torch.testing.assert_close(values(ours), values(theirs))
 
 
 def test_a_closure_without_gradients_is_no_trouble() -> None:

@@ -122,11 +122,15 @@ def _evaluate(trainer: pl.Trainer) -> None:
 
 
 def _check_average(trainer: pl.Trainer) -> None:
-    if not any(
-        isinstance(callback, WeightAveraging) for callback in getattr(trainer, "callbacks", [])
-    ):
-        return
-    for part in _with_modes(trainer):
+    callbacks: list[Callback] = getattr(trainer, "callbacks", [])
+    averages = [each for each in callbacks if isinstance(each, WeightAveraging)]
+    if len(averages) > 1:
+        names = " and ".join(type(each).__name__ for each in averages)
+        raise OptimizerError(
+            f"{names} would each put an average in the place of the weights; leave one of them out:"
+            " a callback, or weight_averaging of the trainer's config"
+        )
+    for part in _with_modes(trainer) if averages else ():
         raise OptimizerError(
             f"{type(part).__name__} has an average of the weights of its own, and another "
             "(weight_averaging, or Lightning's WeightAveraging) would average its weights of "

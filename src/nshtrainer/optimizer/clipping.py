@@ -25,7 +25,7 @@ class ClipNorm:
 
     On a CPU nothing is touched where nothing is to be clipped, and a fused kernel gets the factor
     for its own pass over the gradients, which leaves them clipped. Where the norm lies on another
-    device, torch's way: to look at it would make this process wait.
+    device, or the step is compiled, torch's way: to look at the norm would make this process wait.
 
     Args:
         limit: The largest norm.
@@ -42,7 +42,7 @@ class ClipNorm:
     def _clip(self, optimizer: Optimizer) -> None:
         params = with_gradient(optimizer)
         norm = _total_norm(params)
-        if norm.device.type == "cpu":
+        if norm.device.type == "cpu" and not torch.compiler.is_compiling():
             scale = (norm.item() + 1e-6) / self._limit  # as in torch's formula
             if scale <= 1:
                 return

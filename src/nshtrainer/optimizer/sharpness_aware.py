@@ -90,7 +90,7 @@ class GSAMConfig(SharpnessConfigBase):
     r"""SAM that also closes the surrogate gap: the loss nearby falls, and that here with it.
 
     The optimizer gets $h - \alpha\, g_\perp$, with $g_\perp = g - (g \cdot h)\, h / \lVert h
-    \rVert^2$. The paper lets $\rho$ follow the rate: give `sam_rho` a schedule.
+    \rVert^2$. In the paper $\rho$ follows the rate: `sam_rho: {follows: lr}` among `schedules`.
 
     Reference: J. Zhuang et al., Surrogate Gap Minimization Improves Sharpness-Aware Training,
     arXiv:2203.08065.
