@@ -47,9 +47,11 @@ if TYPE_CHECKING:
     from nshtrainer.optimizer.packages.schedulefree import *
     from nshtrainer.optimizer.routing import *
     from nshtrainer.optimizer.selection import *
+    from nshtrainer.optimizer.sharpness_aware import *
     from nshtrainer.optimizer.width import *
     from nshtrainer.optimizer.wrapping import *
     from nshtrainer.trainer_config import *
+    from nshtrainer.weight_averaging import *
 
 _MODULES = (
     "nshtrainer.config",
@@ -67,6 +69,7 @@ _MODULES = (
     "nshtrainer.optimizer.routing",
     "nshtrainer.optimizer.muon_with_adamw",
     "nshtrainer.optimizer.wrapping",
+    "nshtrainer.optimizer.sharpness_aware",
     "nshtrainer.lr_scheduler.base",
     "nshtrainer.lr_scheduler.schedules.base",
     "nshtrainer.lr_scheduler.schedules.warmup_cosine",
@@ -85,6 +88,7 @@ _MODULES = (
     "nshtrainer.lr_scheduler.several",
     "nshtrainer.lr_scheduler.plateau",
     "nshtrainer.trainer_config",
+    "nshtrainer.weight_averaging",
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from nshtrainer.config import Config
 from nshtrainer.metric import MetricConfig
 from nshtrainer.types import Fraction, NonNegative, NonNegativeInt, PositiveInt
+from nshtrainer.weight_averaging import WeightAveragingField
 
 __all__ = ["OURS", "TrainerConfig"]
 
@@ -56,7 +57,7 @@ Precision: TypeAlias = Literal[
     16,
 ]
 
-OURS = frozenset({"primary_metric", "seed"})
+OURS = frozenset({"primary_metric", "seed", "weight_averaging"})
 """The options that are not Lightning's."""
 
 
@@ -190,6 +191,9 @@ class TrainerConfig(Config):
 
     primary_metric: MetricConfig | None = None
     """The metric that schedules and checkpoints look at when they name none."""
+
+    weight_averaging: WeightAveragingField = cast("Any", None)
+    """The average of the weights that is validated and saved, such as `ema`; left out, none."""
 
     seed: Annotated[int, Field(ge=0, le=2**32 - 1, strict=True)] | None = None
     """What random numbers start from, in this process and in the workers of data loaders."""

@@ -95,3 +95,26 @@ def test_the_handlers_of_before_are_put_back(home: Path) -> None:
         python_signal.getsignal(each) for each in (python_signal.SIGINT, python_signal.SIGTERM)
     ]
     assert after == before
+
+
+@pytest.mark.parametrize(("phase", "step"), [("train", 7), ("validate", 8)])
+def test_a_run_with_an_average_goes_on_with_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch, phase: str, step: int
+) -> None:
+    averaged = [*FIT, "trainer.weight_averaging={name: ema, decay: 0.5, start: 3 steps}"]
+    assert main([*averaged, "--out", "whole"]) == 0
+    monkeypatch.setenv("STOP", f"SIGINT {phase} {step}")
+    assert main([*averaged, "--out", "o"]) == 130
+    monkeypatch.delenv("STOP")
+    assert main([*averaged, "--out", "o", "--resume", "last"]) == 0
+    one, other = (
+        torch.load(f"{folder}/checkpoints/last.ckpt", weights_only=True)
+        for folder in ("o", "whole")
+    )
+    assert one["averaging_state"]["n_averaged"] == other["averaging_state"]["n_averaged"] == 9
+    for kind in ("state_dict", "current_model_state"):
+        for key, value in other[kind].items():
+            assert torch.equal(one[kind][key], value)
+    assert not torch.equal(
+        one["state_dict"]["layer.bias"], one["current_model_state"]["layer.bias"]
+    )

@@ -22,8 +22,10 @@ TORCH_MODULES = {
     "lr_scheduler/greedy.py",
     "lr_scheduler/hyperparameters.py",
     "lr_scheduler/observing.py",
+    "optimizer/clipping.py",
     "optimizer/muon.py",
     "optimizer/routed.py",
+    "optimizer/sharpness.py",
 }
 UPPER_FLOORS = ("lightning_/", "cli/")
 

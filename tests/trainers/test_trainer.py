@@ -18,7 +18,7 @@ from nshtrainer.configs import MetricConfig
 from nshtrainer.lightning_ import OptimizerCallback, PlateauCallback
 
 OBJECTS = {"self", "callbacks", "plugins"}
-OURS = {"primary_metric", "seed"}
+OURS = {"primary_metric", "seed", "weight_averaging"}
 LIGHTNINGS = {
     name: parameter.default
     for name, parameter in inspect.signature(pl.Trainer.__init__).parameters.items()

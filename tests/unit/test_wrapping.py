@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 from typing import Any
@@ -17,11 +18,11 @@ from nshtrainer.configs import (
     ClippedConfig,
     LookaheadConfig,
     OptimizerConfigBase,
-    SAMConfig,
     SGDConfig,
+    SkippingConfig,
     optimizer_registry,
 )
-from nshtrainer.exceptions import ConfigError, OptimizerError
+from nshtrainer.exceptions import OptimizerError
 
 SGD = SGDConfig(lr=0.1)
 
@@ -101,72 +102,6 @@ def test_lookahead_leaves_alone_what_is_not_updated() -> None:
     assert set(optimizer.state) == {net[2].weight, net[2].bias}
 
 
-# -- sharpness -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("adaptive", [False, True])
-def test_sam_is_pytorch_optimizers(adaptive: bool) -> None:
-    ours, theirs = network(), network()
-    config = SAMConfig(optimizer=SGD, rho=0.2, adaptive=adaptive)
-    train(ours, config.create_optimizer(ours), 5, closure=True)
-    wrapped = pytorch_optimizer.SAM(
-        theirs.parameters(), torch.optim.SGD, rho=0.2, adaptive=adaptive, lr=0.1
-    )
-    for _ in range(5):
-        loss_of(theirs).backward()
-        wrapped.first_step(zero_grad=True)
-        loss_of(theirs).backward()
-        wrapped.second_step(zero_grad=True)
-    torch.testing.assert_close(values(ours), values(theirs))
-
-
-def test_sam_gives_the_loss_where_the_weights_are() -> None:
-    net = network()
-    expected = loss_of(net).item()
-    optimizer = SAMConfig(optimizer=SGD, rho=1.0).create_optimizer(net)
-    assert train(net, optimizer, 1, closure=True) == [expected]
-
-
-def test_sam_puts_the_weights_back_where_the_second_loss_fails() -> None:
-    net = network()
-    optimizer: Any = SAMConfig(optimizer=SGD).create_optimizer(net)
-    before, calls = values(net), []
-
-    def closure() -> Tensor:
-        calls.append(None)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        loss = loss_of(net)
-        loss.backward()
-        return loss
-
-    with pytest.raises(KeyboardInterrupt):
-        optimizer.step(closure=closure)
-    assert all(map(torch.equal, before, values(net)))
-
-
-def test_sam_without_a_closure_says_what_it_needs() -> None:
-    optimizer = SAMConfig(optimizer=SGD).create_optimizer(network())
-    with pytest.raises(OptimizerError, match="computes the loss twice an update, so step"):
-        optimizer.step()
-
-
-def test_sam_cannot_be_one_of_several_routes_but_may_be_around_them() -> None:
-    routed = optimizer_registry["routed"]
-    route = {"name": "all", "select": "*", "optimizer": {"name": "sam", "optimizer": "sgd"}}
-    with pytest.raises(ConfigError, match="sam computes the loss several times an update"):
-        routed.from_mapping({"routes": [route]})
-    around = {**route["optimizer"], "optimizer": "lookahead"}  # type: ignore[dict-item]
-    around["optimizer"] = {"name": "lookahead", "optimizer": {"name": "sam", "optimizer": "sgd"}}
-    with pytest.raises(ConfigError, match="lookahead computes the loss several times"):
-        routed.from_mapping({"routes": [{**route, "optimizer": around["optimizer"]}]})
-    inner = {"name": "routed", "routes": [{**route, "optimizer": "adamw"}]}
-    net = network()
-    optimizer = SAMConfig.from_mapping({"optimizer": inner}).create_optimizer(net)
-    losses = train(net, optimizer, 5, closure=True)
-    assert losses[-1] < losses[0]
-
-
 # -- clipping --------------------------------------------------------------------------------------
 
 
@@ -201,25 +136,133 @@ def test_adaptive_clipping_bounds_each_unit_by_its_weights() -> None:
     torch.testing.assert_close(vector.grad, torch.tensor([0.01, 0.0]))
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_an_update_with_a_bad_gradient_changes_nothing_and_is_counted(bad: float) -> None:
-    net = network()
-    optimizer = ClippedConfig(optimizer=AdamWConfig(), skip_nonfinite=True).create_optimizer(net)
-    train(net, optimizer, 2)
-    before, state = values(net), str(optimizer.state)
-    loss_of(net).backward()
-    net[0].bias.grad[0] = bad
-    optimizer.step()
-    assert all(map(torch.equal, before, values(net)))
-    assert str(optimizer.state) == state
-    assert optimizer.param_groups[0]["skipped"] == 1
-    train(net, optimizer, 1)
-    assert optimizer.param_groups[0]["skipped"] == 1
-
-
 def test_a_config_that_clips_nothing_is_refused() -> None:
     with pytest.raises(ValidationError, match="nothing is clipped: give max_norm"):
         ClippedConfig(optimizer="sgd")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("options", [{}, {"maximize": True, "weight_decay": 0.1}])
+def test_a_fused_kernel_clips_in_its_own_pass(options: Any) -> None:
+    ours, theirs = network(), network()
+    optimizer = ClippedConfig(optimizer=AdamWConfig(**options), max_norm=0.01).create_optimizer(
+        ours
+    )
+    loss_of(ours).backward()
+    loss_of(theirs).backward()
+    given = [param.grad.clone() for param in ours.parameters() if param.grad is not None]
+    left = []
+    optimizer.register_step_pre_hook(lambda own, *_: left.append(own.grad_scale.item()))
+    optimizer.step()
+    nn.utils.clip_grad_norm_(theirs.parameters(), 0.01)
+    assert left[0] > 1
+    assert optimizer.grad_scale is None  # type: ignore[attr-defined]
+    for own, other, before in zip(ours.parameters(), theirs.parameters(), given, strict=True):
+        torch.testing.assert_close(own.grad, other.grad)
+        torch.testing.assert_close(own.grad, before / left[0])
+
+
+def test_gradients_that_are_not_finite_are_clipped_as_torch_does_it() -> None:
+    for bad in (math.nan, math.inf):
+        ours, theirs = network(), network()
+        optimizer = ClippedConfig(optimizer=AdamWConfig(), max_norm=1.0).create_optimizer(ours)
+        for net in (ours, theirs):
+            loss_of(net).backward()
+            net[0].bias.grad[0] = bad
+        optimizer.step()
+        nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)
+        for own, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+            torch.testing.assert_close(own.grad, other.grad, equal_nan=True)
+
+
+def test_clipping_in_two_ways_clips_what_the_first_left() -> None:
+    ours, theirs = network(), network()
+    inner = ClippedConfig(optimizer=AdamWConfig(), max_norm=0.01)
+    config = ClippedConfig(optimizer=inner, max_value=0.001)
+    train(ours, config.create_optimizer(ours), 3)
+    optimizer = AdamWConfig().create_optimizer(theirs)
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss_of(theirs).backward()
+        nn.utils.clip_grad_norm_(theirs.parameters(), 0.01)
+        nn.utils.clip_grad_value_(theirs.parameters(), 0.001)
+        optimizer.step()
+    torch.testing.assert_close(values(ours), values(theirs))
+
+
+@pytest.mark.parametrize("fused", [None, True])
+def test_scaled_gradients_are_clipped_at_the_size_they_have(fused: bool | None) -> None:
+    ours, theirs = network(), network()
+    config = ClippedConfig(optimizer=AdamWConfig(fused=fused), max_norm=0.01)
+    optimizer, scaler = config.create_optimizer(ours), torch.amp.GradScaler("cpu")
+    for _ in range(3):
+        optimizer.zero_grad()
+        scaler.scale(loss_of(ours)).backward()
+        scaler.step(optimizer)
+        scaler.update()
+    train(theirs, config.create_optimizer(theirs), 3)
+    torch.testing.assert_close(values(ours), values(theirs))
+
+
+# -- skipping --------------------------------------------------------------------------------------
+
+
+def test_an_update_far_too_large_is_skipped_where_a_limit_is_given() -> None:
+    net = network()
+    config = SkippingConfig(optimizer=AdamWConfig(), max_norm=10.0)
+    optimizer = config.create_optimizer(net)
+    train(net, optimizer, 1)
+    before = values(net)
+    optimizer.zero_grad()
+    (1e6 * loss_of(net)).backward()
+    optimizer.step()
+    assert all(map(torch.equal, before, values(net)))
+    assert optimizer.param_groups[0]["skipped"] == 1
+
+
+def test_finite_gradients_whose_norm_is_not_are_good() -> None:
+    param = nn.Parameter(torch.ones(2))
+    param.grad = torch.full((2,), 1e30)
+    optimizer = SkippingConfig(optimizer=AdamWConfig()).create_optimizer([param])
+    optimizer.step()
+    assert optimizer.param_groups[0]["skipped"] == 0
+
+
+def test_too_many_bad_updates_in_a_row_are_an_error() -> None:
+    net = network()
+    optimizer = SkippingConfig(optimizer=AdamWConfig(), max_in_a_row=1).create_optimizer(net)
+    for row in ((math.nan, 1.0), (math.nan, math.nan)):
+        with pytest.raises(OptimizerError) if row[1] != 1.0 else contextlib.nullcontext() as raised:
+            for scale in row:
+                optimizer.zero_grad()
+                (scale * loss_of(net)).backward()
+                optimizer.step()
+    assert "2 updates in a row were bad, and max_in_a_row is 1" in str(raised.value)
+    assert "(3 skipped in all)" in str(raised.value)
+
+
+@pytest.mark.parametrize("fused", [None, True])
+def test_a_scaler_and_skipping_agree(fused: bool | None) -> None:
+    net = network()
+    optimizer = SkippingConfig(optimizer=AdamWConfig(fused=fused)).create_optimizer(net)
+    scaler = torch.amp.GradScaler("cpu")
+    for scale in (1.0, math.nan, 1.0):
+        optimizer.zero_grad()
+        before = values(net)
+        scaler.scale(scale * loss_of(net)).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        assert all(map(torch.equal, before, values(net))) == (scale != 1.0)
+    assert all(state["step"] == 2 for state in optimizer.state.values())
+
+
+def test_a_skipped_update_is_none_for_the_slow_weights() -> None:
+    net = network()
+    config = LookaheadConfig(optimizer=SkippingConfig(optimizer=AdamWConfig()))
+    optimizer = config.create_optimizer(net)
+    train(net, optimizer, 2)
+    (math.nan * loss_of(net)).backward()
+    optimizer.step()
+    assert optimizer.param_groups[0]["lookahead_step"] == 2
 
 
 # -- what is inside --------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import WeightAveraging
 from typing_extensions import override
 
 from nshtrainer.exceptions import OptimizerError
@@ -23,13 +24,15 @@ class OptimizerCallback(Callback):
     """Gives the optimizers of a run what they ask, or says before the first step why it cannot.
 
     An optimizer with modes, such as the schedule-free ones, is in training while a batch is trained
-    on, and in evaluation during validation, in checkpoints and after the run.
+    on, and in evaluation during validation, in checkpoints and after the run. Where bad updates are
+    skipped, their number is logged as `skipped_updates`.
     `LightningModuleBase` and `nshtrainer.Trainer` attach this callback by themselves.
     """
 
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Refuse what cannot work in automatic optimization."""
+        """Refuse what cannot work: beside an average, or in automatic optimization."""
+        _check_average(trainer)
         if pl_module.automatic_optimization:
             for optimizer in trainer.optimizers:
                 _check_closure(optimizer, trainer)
@@ -42,6 +45,21 @@ class OptimizerCallback(Callback):
         """Train with the weights of training, whatever came before."""
         for part in _with_modes(trainer):
             part.train()
+
+    @override
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Log how many updates were skipped, where bad ones are."""
+        groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+        skipped = [group["skipped"] for group in groups if "skipped" in group]
+        if skipped:
+            pl_module.log("skipped_updates", float(max(skipped)), on_step=True, on_epoch=False)
 
     @override
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -101,6 +119,23 @@ def _evaluate(trainer: pl.Trainer) -> None:
     for part in _with_modes(trainer):
         if part.state:  # before the first update all weights are the same
             part.eval()
+
+
+def _check_average(trainer: pl.Trainer) -> None:
+    callbacks: list[Callback] = getattr(trainer, "callbacks", [])
+    averages = [each for each in callbacks if isinstance(each, WeightAveraging)]
+    if len(averages) > 1:
+        names = " and ".join(type(each).__name__ for each in averages)
+        raise OptimizerError(
+            f"{names} would each put an average in the place of the weights; leave one of them out:"
+            " a callback, or weight_averaging of the trainer's config"
+        )
+    for part in _with_modes(trainer) if averages else ():
+        raise OptimizerError(
+            f"{type(part).__name__} has an average of the weights of its own, and another "
+            "(weight_averaging, or Lightning's WeightAveraging) would average its weights of "
+            "training; leave that one out, or choose another optimizer"
+        )
 
 
 def _check_closure(optimizer: Optimizer, trainer: pl.Trainer) -> None:

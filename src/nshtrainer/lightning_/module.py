@@ -17,6 +17,7 @@ from lightning.pytorch.utilities.model_helpers import (
 from typing_extensions import Self, TypeVar, override
 
 from nshtrainer.config import Config
+from nshtrainer.lightning_.averaging import save_averages
 from nshtrainer.lightning_.driving import keeps_graph, missing_callbacks, save_in_evaluation
 from nshtrainer.lightning_.hyperparameters import (
     Source,
@@ -199,6 +200,7 @@ class LightningModuleBase(LightningModule, Generic[T]):
         write_plainly(checkpoint, self._config, self._others)
         if self._fabric is None and self._trainer is not None:
             save_in_evaluation(self._trainer, checkpoint)
+            save_averages(self._trainer, checkpoint)
 
     @_restricted_classmethod
     @override

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import lightning.pytorch as pl
 from lightning.pytorch import Callback
 
+from nshtrainer.lightning_.averaging import AveragingCallback
 from nshtrainer.lightning_.driving import missing_callbacks
 from nshtrainer.trainer_config import OURS, TrainerConfig
 
@@ -59,7 +60,7 @@ class Trainer(pl.Trainer):
         if self.config.seed is not None:
             pl.seed_everything(self.config.seed, workers=True)
         given = {**self.config.lightning_arguments(), **lightning_arguments}
-        given["callbacks"] = _with_ours(given.get("callbacks"))
+        given["callbacks"] = _with_ours(given.get("callbacks"), self.config)
         super().__init__(**given)
 
     @property
@@ -81,7 +82,11 @@ def _plain(config: TrainerConfig | Mapping[str, Any]) -> Any:
     return dict(config) if isinstance(config, Mapping) else config
 
 
-def _with_ours(callbacks: Iterable[Callback] | Callback | None) -> list[Callback]:
-    """The callbacks, and those that feed schedulers and drive optimizers if they are missing."""
+def _with_ours(
+    callbacks: Iterable[Callback] | Callback | None, config: TrainerConfig
+) -> list[Callback]:
+    """The callbacks, those that the config asks for, and those of ours that are missing."""
     given = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
+    if config.weight_averaging is not None:
+        given.append(AveragingCallback(config.weight_averaging))
     return [*given, *missing_callbacks(given)]

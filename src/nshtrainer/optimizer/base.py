@@ -86,6 +86,7 @@ optimizer_registry: Registry[OptimizerConfigBase] = Registry(
         "nshtrainer.optimizer.routing",
         "nshtrainer.optimizer.muon_with_adamw",
         "nshtrainer.optimizer.wrapping",
+        "nshtrainer.optimizer.sharpness_aware",
     ),
     index="nshtrainer.optimizer.packages.index",
 )

@@ -1,0 +1,119 @@
+"""Which average of the weights a run keeps, and from when on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
+
+from pydantic import BeforeValidator, Field
+from typing_extensions import final
+
+from nshtrainer.duration import DurationField, EpochsConfig, FractionConfig, StepsConfig
+from nshtrainer.tagged import Tagged
+from nshtrainer.types import Fraction
+
+__all__ = [
+    "EMAWeightAveragingConfig",
+    "SWAWeightAveragingConfig",
+    "WeightAveragingConfig",
+    "WeightAveragingConfigBase",
+    "WeightAveragingField",
+]
+
+
+class WeightAveragingConfigBase(Tagged):
+    """The base of the averages: when weights join, and where the average lies.
+
+    Lightning's callback keeps a second copy of the module. Validation and checkpoints get the
+    average as soon as there is one, and so does the module at the end of the run. A checkpoint has
+    the weights of training as well, so that a resumed run goes on from them.
+    """
+
+    start: DurationField
+    """When the average begins, counted from the beginning of the run: weights of later updates."""
+
+    every: DurationField
+    """How long it is from one update whose weights join to the next."""
+
+    use_buffers: bool = True
+    """Whether buffers are averaged too, such as those of batch norm; else they are copied."""
+
+    device: str | None = None
+    """Where the average lies, such as `cpu` to spare a GPU; left out, beside the weights."""
+
+
+@final
+class EMAWeightAveragingConfig(WeightAveragingConfigBase):
+    r"""An exponential moving average of the weights.
+
+    $a \leftarrow d\, a + (1 - d)\, \theta$ every so often, with $d$ the `decay`; the first weights
+    that join are the average. It remembers about $1 / (1 - d)$ of them.
+
+    Reference: B. Polyak and A. Juditsky, Acceleration of Stochastic Approximation by Averaging,
+    SIAM J. Control Optim. 30(4), 1992; D. Morales-Brotons et al., Exponential Moving Average of
+    Weights in Deep Learning, arXiv:2411.18704.
+
+    >>> str(EMAWeightAveragingConfig(decay=0.99, start="1000 steps").start)
+    '1000 steps'
+    """
+
+    name: Literal["ema"] = "ema"
+
+    decay: Fraction = 0.999
+    """How much of the average stays each time, in [0, 1]."""
+
+    start: DurationField = cast("Any", StepsConfig(value=0))
+    """When the average begins, counted from the beginning of the run: weights of later updates."""
+
+    every: DurationField = cast("Any", StepsConfig(value=1))
+    """How long it is from one update whose weights join to the next."""
+
+
+@final
+class SWAWeightAveragingConfig(WeightAveragingConfigBase):
+    r"""Stochastic weight averaging: the plain mean of the weights at the end of a run.
+
+    $a \leftarrow a + (\theta - a) / (n + 1)$, with $n$ the number of weights that have joined. The
+    paper keeps the rate high meanwhile: beside a schedule that falls to 0 there is little to
+    average.
+
+    Reference: P. Izmailov et al., Averaging Weights Leads to Wider Optima and Better
+    Generalization, arXiv:1803.05407.
+
+    >>> str(SWAWeightAveragingConfig().start)
+    '75%'
+    """
+
+    name: Literal["swa"] = "swa"
+
+    start: DurationField = cast("Any", FractionConfig(value=0.75))
+    """When the average begins, counted from the beginning of the run: weights of later updates."""
+
+    every: DurationField = cast("Any", EpochsConfig(value=1))
+    """How long it is from one update whose weights join to the next."""
+
+
+AnyWeightAveraging: TypeAlias = EMAWeightAveragingConfig | SWAWeightAveragingConfig
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+WeightAveragingConfig: TypeAlias = Annotated[
+    Annotated[AnyWeightAveraging, Field(discriminator="name")],
+    BeforeValidator(_named, json_schema_input_type=AnyWeightAveraging | Literal["ema", "swa"]),
+]
+"""The type of a field that holds an average of the weights; a name alone has its defaults."""
+
+if TYPE_CHECKING:
+
+    class WeightAveragingField:
+        """What a constructor takes for an average is wider than what the field then holds."""
+
+        def __get__(self, instance: object, owner: Any) -> AnyWeightAveraging | None: ...
+        def __set__(
+            self, instance: object, value: AnyWeightAveraging | str | Mapping[str, Any] | None
+        ) -> None: ...
+else:
+    WeightAveragingField = WeightAveragingConfig | None

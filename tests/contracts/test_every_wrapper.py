@@ -1,0 +1,84 @@
+"""Laws of what is put around an optimizer, with every optimizer of torch."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import pytest
+import torch
+from tests.contracts.test_every_optimizer import (
+    Config,
+    every_optimizer,
+    make_model,
+    saved_and_loaded,
+    train,
+    values,
+)
+from torch import Tensor
+
+from nshtrainer.configs import ClippedConfig, SkippingConfig
+from nshtrainer.exceptions import OptimizerError
+
+
+def gradients(model: Any, *, scale: float = 1.0) -> None:
+    """The gradients of the loss, made anew."""
+    model.zero_grad()
+    (scale * model.loss()).backward()
+
+
+@every_optimizer
+def test_where_nothing_is_clipped_not_a_bit_is_changed(cls: Config) -> None:
+    ours, theirs = make_model(cls), make_model(cls)
+    train(ours, ClippedConfig(optimizer=cls(), max_norm=1e4).create_optimizer(ours), 4)
+    train(theirs, cls().create_optimizer(theirs), 4)
+    assert all(map(torch.equal, values(ours), values(theirs)))
+
+
+@every_optimizer
+def test_what_is_clipped_is_clipped_as_torch_does_it(cls: Config) -> None:
+    ours, theirs = make_model(cls), make_model(cls)
+    optimizer = ClippedConfig(optimizer=cls(), max_norm=0.05).create_optimizer(ours)
+    own = cls().create_optimizer(theirs)
+
+    def clipped() -> Tensor:
+        own.zero_grad()
+        loss = theirs.loss()
+        loss.backward()
+        grads = [param.grad for param in theirs.parameters()]
+        size = torch.stack([grad.norm() for grad in grads]).norm()  # torch's takes no sparse ones
+        assert size > 0.05
+        for grad in grads:
+            grad.mul_(0.05 / (size + 1e-6))
+        return loss
+
+    for _ in range(4):
+        train(ours, optimizer, 1)
+        own.step(clipped)  # type: ignore[arg-type]
+        for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+            torch.testing.assert_close(one.grad, other.grad)
+    torch.testing.assert_close(values(ours), values(theirs))
+
+
+@every_optimizer
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_bad_update_changes_nothing_and_is_counted(cls: Config, bad: float) -> None:
+    model = make_model(cls)
+    if cls().name == "lbfgs":
+        with pytest.raises(OptimizerError, match="LBFGS computes several gradients within one"):
+            SkippingConfig(optimizer=cls()).create_optimizer(model)
+        return
+    decay = {"weight_decay": 0.1} if "weight_decay" in cls.model_fields else {}
+    optimizer = SkippingConfig(optimizer=cls(**decay)).create_optimizer(model)
+    train(model, optimizer, 2)
+    before, state = values(model), copy.deepcopy(optimizer.state_dict())
+    gradients(model, scale=bad)
+    optimizer.step()
+    assert all(map(torch.equal, before, values(model)))
+    assert str(optimizer.state_dict()["state"]) == str(state["state"])
+    assert optimizer.param_groups[0]["skipped"] == 1
+    train(model, optimizer, 1)
+    assert not all(map(torch.equal, before, values(model)))
+    counts = saved_and_loaded(optimizer.state_dict())["param_groups"][0]
+    assert (counts["skipped"], counts["skipped_in_a_row"]) == (1, 0)
