@@ -7,6 +7,7 @@ import importlib
 import inspect
 import io
 import math
+import re
 import sys
 from collections.abc import Iterator
 from importlib import metadata
@@ -31,7 +32,7 @@ from nshtrainer.optimizer.packages.index import INDEX
 from nshtrainer.optimizer.torch_config import target_class
 
 TOOL = Path(__file__).parents[2] / "tools" / "package_optimizers"
-PERMISSIVE = {"Apache-2.0", "MIT"}
+PERMISSIVE = {"Apache-2.0", "BSD-3-Clause", "MIT"}
 
 Config = type[PackageOptimizerConfigBase]
 EVERY: list[Config] = [getattr(packages, name) for name in packages.__all__]
@@ -45,12 +46,16 @@ def those(capability: str, value: Any) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("cls", found, ids=lambda cls: cls.__name__)
 
 
+every_one_for_a_cpu = those("instead_on_cpu", "")
+LOW_BIT = {"bitsandbytes", "torchao"}
+
+
 class Network(nn.Module):
     """A network of two layers that learns a sine; matrices only where asked for."""
 
-    def __init__(self, bias: bool) -> None:
+    def __init__(self, bias: bool, width: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(2, 16, bias), nn.Tanh(), nn.Linear(16, 1, bias))
+        self.layers = nn.Sequential(nn.Linear(2, width, bias), nn.Tanh(), nn.Linear(width, 1, bias))
 
     def loss(self) -> Tensor:
         x = torch.linspace(-2, 2, 32)[:, None]
@@ -71,7 +76,9 @@ def modest(cls: Config) -> Any:
 
 def make_model(cls: Config, seed: int = 0) -> Network:
     torch.manual_seed(seed)
-    return Network(cls.needs_dimensions is None)
+    # The moments of a matrix of 4096 numbers take few bits; those of the others are plain.
+    model = Network(cls.needs_dimensions is None, 2048 if cls.extra in LOW_BIT else 16)
+    return model.to("meta") if cls.instead_on_cpu else model
 
 
 def train(cls: Config, model: Network, optimizer: Any, steps: int) -> list[float]:
@@ -87,6 +94,13 @@ def train(cls: Config, model: Network, optimizer: Any, steps: int) -> list[float
         losses.append(float(optimizer.step(closure)))
     optimizer.zero_grad()
     return losses
+
+
+@pytest.fixture(autouse=True)
+def _as_written() -> Iterator[None]:
+    """The steps of torchao without the half minute in which they are compiled."""
+    with torch.compiler.set_stance("force_eager"):
+        yield
 
 
 # AdaHessian and SophiaH differentiate the loss twice, as they are made to.
@@ -168,7 +182,7 @@ def test_there_is_no_class_that_nobody_wrote() -> None:
 @every_optimizer
 def test_its_licence_is_permissive_and_its_package_declares_it(cls: Config) -> None:
     assert cls.licence in PERMISSIVE
-    assert cls.target.partition(":")[0].replace("_", "-") == cls.extra
+    assert re.split(r"[.:]", cls.target)[0].replace("_", "-") == cls.extra
     assert metadata.version(cls.extra)
 
 
@@ -204,7 +218,7 @@ def test_its_options_are_the_constructors_defaults(cls: Config) -> None:
     options = config.options()
     for key, value in options.items():
         assert key in config.model_fields_set or value == parameters[key].default
-    left_out = parameters.keys() - options.keys() - {"params", "kwargs"}
+    left_out = parameters.keys() - options.keys() - {"params", "kwargs", "optim_bits"}
     assert all(
         callable(parameters[key].default) or parameters[key].default in {None, math.inf, False}
         for key in left_out
@@ -233,7 +247,7 @@ def test_an_option_that_the_package_would_swallow_is_refused_in_a_group(cls: Con
 # -- training --------------------------------------------------------------------------------------
 
 
-@every_optimizer
+@every_one_for_a_cpu
 def test_its_steps_change_the_weights_and_the_loss_falls(cls: Config) -> None:
     model = make_model(cls)
     before = copy.deepcopy(model.state_dict())
@@ -243,7 +257,7 @@ def test_its_steps_change_the_weights_and_the_loss_falls(cls: Config) -> None:
     assert any(not torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
-@every_optimizer
+@every_one_for_a_cpu
 def test_a_resumed_run_equals_the_uninterrupted_one(cls: Config) -> None:
     model = make_model(cls)
     optimizer = modest(cls).create_optimizer(model)
@@ -261,7 +275,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one(cls: Config) -> None:
     assert train(cls, resumed, again, 3) == losses
 
 
-@every_optimizer
+@every_one_for_a_cpu
 def test_a_rate_may_be_a_tensor_or_that_is_refused(cls: Config) -> None:
     config, model = modest(cls).replace(tensor_lr=True), make_model(cls)
     if not cls.takes_tensor_lr:
@@ -338,6 +352,43 @@ def test_matrices_and_the_rest_get_groups_of_their_own(cls: Config) -> None:
     assert [group["use_muon"] for group in split.param_groups] == [True, False]
     assert split.param_groups[0]["lr"] == 0.1
     assert split.param_groups[1]["lr"] == default(cls).adamw_lr
+
+
+@pytest.mark.parametrize(
+    "cls", [cls for cls in EVERY if cls.instead_on_cpu], ids=lambda cls: cls.__name__
+)
+def test_one_for_a_gpu_names_another_for_a_cpu(cls: Config) -> None:
+    model = make_model(cls).to_empty(device="cpu")
+    with pytest.raises(OptimizerError, match=r"needs a GPU; .*'layers\.0\.weight'") as error:
+        default(cls).create_optimizer(model)
+    other = optimizer_registry[cls.instead_on_cpu]
+    assert f"take {cls.instead_on_cpu!r}, which runs on a CPU" in str(error.value)
+    assert other().create_optimizer(model)
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [cls for cls in EVERY if cls.extra in LOW_BIT and not cls.instead_on_cpu],
+    ids=lambda cls: cls.__name__,
+)
+def test_its_state_takes_few_bits(cls: Config) -> None:
+    model = make_model(cls)
+    optimizer = default(cls).create_optimizer(model)
+    train(cls, model, optimizer, 1)
+    state = optimizer.state[model.layers[0].weight]
+    kept = [value for key, value in state.items() if re.match("state|exp", key)]
+    assert kept
+    assert all(
+        value.dtype is torch.uint8 or type(value).__name__.startswith("OptimState")
+        for value in kept
+    )
+
+
+def test_an_option_that_a_group_cannot_have_is_not_taken_for_one() -> None:
+    model = make_model(configs.AOAdamW8bitConfig)
+    groups = [{"params": model.parameters(), "name": "all", "block_size": 64}]
+    with pytest.raises(OptimizerError, match=r"\('all'\): block_size holds for all groups"):
+        configs.AOAdamW8bitConfig().create_optimizer(groups)
 
 
 def test_a_low_rank_is_what_the_group_gets() -> None:

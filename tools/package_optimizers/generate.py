@@ -254,7 +254,7 @@ def indented(text: str) -> list[str]:
 
 # -- the index -------------------------------------------------------------------------------------
 
-MODULES = ("pytorch_optimizer", "schedulefree")
+MODULES = ("bitsandbytes", "pytorch_optimizer", "schedulefree", "torchao")
 
 INDEX = '''\
 """What optimizers of other packages there are, without importing them.
