@@ -113,7 +113,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using backward.. with create_gra
 def generate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.syspath_prepend(TOOL)
     yield importlib.import_module("generate")
-    for name in ("generate", "arguments", "classes"):
+    for name in ("generate", "arguments", "classes", "measured"):
         sys.modules.pop(name)
 
 
@@ -131,8 +131,9 @@ def test_every_optimizer_of_the_package_has_a_config_or_a_reason(generate: Any) 
 def test_what_is_known_of_a_class_or_an_argument_is_of_one_that_there_is(generate: Any) -> None:
     kept = set(generate.optimizers()) - set(generate.EXCLUDED)
     assert set(generate.SUMMARIES) == kept
-    for table in (generate.CURATED, generate.FACTS, generate.REFERENCES, generate.GROUP_KEYS):
-        assert set(table) <= kept
+    tables = ("CURATED", "FACTS", "REFERENCES", "GROUP_KEYS", "UNDER_FSDP2")
+    for table in tables:
+        assert set(getattr(generate, table)) <= kept
     signatures = {
         cls: set(inspect.signature(generate.optimizers()[cls]).parameters) for cls in kept
     }

@@ -5,7 +5,7 @@
 
 Two files come out of it: `pytorch_optimizer.py`, the classes, and `index.py`, the names of all
 optimizers of other packages, so that a name can be looked up and listed without its module. What
-signatures do not say is in `arguments.py` and `classes.py`, beside this file.
+signatures do not say is in `arguments.py`, `classes.py` and `measured.py`, beside this file.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # as a module of the tests it ha
 
 from arguments import ARGUMENTS, OMITTED
 from classes import CURATED, EXCLUDED, FACTS, GROUP_KEYS, REFERENCES, SUMMARIES
+from measured import UNDER_FSDP2
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "src" / "nshtrainer" / "optimizer" / "packages"
@@ -236,6 +237,8 @@ def facts(cls: str) -> dict[str, Any]:
     found = dict(FACTS.get(cls, {}))
     if cls in GROUP_KEYS:
         found["group_keys"] = tuple(GROUP_KEYS[cls])
+    if cls in UNDER_FSDP2:
+        found["under_fsdp2"] = UNDER_FSDP2[cls]
     rate = inspect.signature(optimizers()[cls]).parameters.get("lr")
     if rate is None or "Tensor" not in str(rate.annotation):
         found["takes_tensor_lr"] = False

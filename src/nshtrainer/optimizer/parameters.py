@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from nshtrainer.optimizer.base import Params
 
-__all__ = ["Group", "check_options", "check_parameters", "described", "groups_of"]
+__all__ = ["Group", "check_options", "check_parameters", "described", "groups_of", "is_sharded"]
 
 ConfigT = TypeVar("ConfigT", bound=Config)
 
@@ -55,6 +55,11 @@ def described(groups: Iterable[Group], which: Callable[[Tensor], bool]) -> list[
         for place, param in enumerate(group.params)
         if which(param)
     ]
+
+
+def is_sharded(param: Any) -> bool:
+    """Whether a process has a part of the parameter alone, as FSDP2 has it."""
+    return any(placement.is_shard() for placement in getattr(param, "placements", ()))
 
 
 def groups_of(params: Params | Any, *, include_frozen: bool = False) -> list[Group]:

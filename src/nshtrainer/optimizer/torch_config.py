@@ -216,12 +216,10 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             )
 
     def _check_whole(self, groups: list[Group]) -> None:
-        from nshtrainer.optimizer.parameters import described
+        from nshtrainer.optimizer.parameters import described, is_sharded
 
-        if self.under_fsdp2 == "works":
-            return
-        sharded = described(groups, _is_sharded)
-        if sharded:
+        sharded = described(groups, is_sharded)
+        if sharded and self.under_fsdp2 != "works":
             raise OptimizerError(
                 f"{type(self).__name__} does not work where FSDP2 shards parameters: "
                 f"{_UNDER_FSDP2[self.under_fsdp2]}. Keep them whole, as DDP does, or take another, "
@@ -282,10 +280,6 @@ _UNDER_FSDP2 = {
     "differs": "it trains other weights than one process does",
     "fails": "its step fails",
 }
-
-
-def _is_sharded(param: Tensor) -> bool:
-    return any(placement.is_shard() for placement in getattr(param, "placements", ()))
 
 
 def _is_switch(value: Any) -> bool:

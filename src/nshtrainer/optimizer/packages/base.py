@@ -15,6 +15,7 @@ from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase, target_c
 from nshtrainer.text.words import some
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.optim import Optimizer
 
     from nshtrainer.optimizer.parameters import Group
@@ -91,8 +92,10 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
             raise OptimizerError(
                 f"{name}: this optimizer takes no tensor for its rate; leave tensor_lr at false"
             )
-        own = {k: getattr(self, k) for k in self.group_keys if getattr(self, k) is not None}
-        full = [group._replace(options={**own, **group.options}) for group in groups]
+        full = [
+            group._replace(options={**self._for_groups(group.params), **group.options})
+            for group in groups
+        ]
         if self.splits_by_dimensions:
             full = [part for group in full for part in _by_dimensions(group)]
         try:
@@ -107,6 +110,18 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
         if self.needs_closure:
             optimizer.register_step_pre_hook(_with_gradients)
         return optimizer
+
+    def _for_groups(self, params: list[Tensor]) -> dict[str, Any]:
+        """What a group is given beside its own options.
+
+        Where FSDP2 shards parameters, a loop: many operations on lists do not take these.
+        """
+        from nshtrainer.optimizer.parameters import is_sharded
+
+        own = {key: getattr(self, key) for key in self.group_keys}
+        if getattr(self, "foreach", False) is None and any(map(is_sharded, params)):
+            own["foreach"] = False
+        return {key: value for key, value in own.items() if value is not None}
 
     @override
     def _check_needs(self, groups: list[Group]) -> None:
