@@ -23,8 +23,6 @@ LEFT_OUT: dict[str, dict[str, str]] = {
         "AdamWScheduleFreePaper": "for comparison with `AdamWScheduleFree`, and slower",
         "AdamWScheduleFreeReference": "for comparison with `AdamWScheduleFree`, and slower",
         "SGDScheduleFreeReference": "for comparison with `SGDScheduleFree`, and slower",
-        "ScheduleFreeWrapper": "a wrapper of another optimizer",
-        "ScheduleFreeWrapperReference": "a wrapper of another optimizer",
     },
     "torchao": {
         "CPUOffloadOptimizer": "needs a GPU, takes no hooks, makes a group of each parameter",

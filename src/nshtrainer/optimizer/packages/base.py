@@ -139,12 +139,12 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
     def _check_read(self, groups: list[Group], optimizer: Optimizer) -> None:
         """Refuse an option in a group where the optimizer keeps the constructor's for all.
 
-        What it reads of a group is in its defaults; those that have none fill groups themselves.
+        What it reads of a group is in its defaults, but for the Muons, which fill each themselves.
         """
         read = {*optimizer.defaults, *self.group_keys}
         for group in groups:
             unread = (group.options.keys() & self.group_options()) - read
-            if unread and optimizer.defaults:
+            if unread and not self.splits_by_dimensions:
                 raise OptimizerError(
                     f"{group.label}: {', '.join(sorted(unread))} holds for all groups; give it to "
                     f"the {type(self).__name__}"

@@ -8,13 +8,18 @@ $c$ a number, which the map $q$ gives a value. The arithmetic is in float32.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from typing_extensions import final
+from typing_extensions import final, override
 
 from nshtrainer.optimizer.base import optimizer_registry
 from nshtrainer.optimizer.packages.base import PackageOptimizerConfigBase
 from nshtrainer.types import Beta, NonNegative, PositiveInt
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+    from nshtrainer.optimizer.parameters import Group
 
 __all__ = [
     "AOAdam4bitConfig",
@@ -53,6 +58,14 @@ class _TorchaoOptions(PackageOptimizerConfigBase):
 
     bf16_stochastic_round: bool = False
     """Round weights of bfloat16 at random, so that small updates are not lost; no float32 copy."""
+
+    @override
+    def _build(self, groups: list[Group]) -> Optimizer:
+        from nshtrainer.optimizer.packages.plain_state import keep_state_plain
+
+        optimizer = super()._build(groups)
+        keep_state_plain(optimizer)
+        return optimizer
 
 
 class _DecoupledOptions(_TorchaoOptions):
