@@ -12,6 +12,7 @@ import html
 import inspect
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -37,12 +38,16 @@ from nshtrainer.optimizer.packages.base import PackageOptimizerConfigBase
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase
 from nshtrainer.plotting import Plot, rendered
 from nshtrainer.tagged import Tagged
+from nshtrainer.text.docstrings import own_docs
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools" / "package_optimizers"))
 
-from classes import CURATED, EXCLUDED  # noqa: E402 - it has no place in a package
+from classes import CURATED  # noqa: E402 - it has no place in a package
+from left_out import LEFT_OUT  # noqa: E402 - nor has this
 
+FEW = 12
+"""Of more names than this a table gives the count."""
 BAD_INPUT = ROOT / "tests" / "unit" / "bad_input.yaml"
 
 # -- tables ----------------------------------------------------------------------------------------
@@ -107,12 +112,13 @@ def reference(cls: type) -> str:
 
 
 def packages() -> str:
-    """All optimizers of other packages: what they are, the default rate, what they ask."""
+    """All optimizers of other packages: what they are, the default rate, what they ask, whose."""
     rows = (
-        [f"`{name}`", f"`{cls.__name__}`", summary(cls), rate(cls), asked(cls)]
+        [f"`{name}`", f"`{cls.__name__}`", summary(cls), rate(cls), needs(cls), cls.licence]
         for name, cls in of_packages()
     )
-    return table(["Name in a file", "Class", "What it is", "Default `lr`", "Asks for"], rows)
+    head = ["Name in a file", "Class", "What it is", "Default `lr`", "Asks for", "Licence"]
+    return table(head, rows)
 
 
 def rate(cls: Any) -> str:
@@ -120,24 +126,19 @@ def rate(cls: Any) -> str:
     field = cls.model_fields.get("lr")
     if field is None:
         return "has none"
+    if field.is_required():
+        return "required"
     return "by itself" if field.default is None else f"{field.default:g}"
 
 
-def asked(cls: Any) -> str:
-    """What an optimizer of another package asks of its parameters, the loop and the reader."""
-    wanted = {
-        "a second backward": cls.needs_second_backward,
-        "`train()` and `eval()`": cls.has_modes,
-        "`weights_only=False` for its state": not cls.state_is_plain,
-        "no `tensor_lr`": not cls.takes_tensor_lr,
-    }
-    more = [what for what, true in wanted.items() if true]
-    return ", ".join([*filter(None, [needs(cls)]), *more])
-
-
 def left_out() -> str:
-    """The optimizers of pytorch_optimizer without a config, and why."""
-    return table(["Optimizer", "Why"], ([f"`{cls}`", why] for cls, why in EXCLUDED.items()))
+    """The optimizers of other packages without a config, and why."""
+    rows = (
+        [package, ", ".join(f"`{cls}`" for cls, reason in entries.items() if reason == why), why]
+        for package, entries in LEFT_OUT.items()
+        for why in dict.fromkeys(entries.values())
+    )
+    return table(["Package", "Optimizers", "Why"], rows)
 
 
 # -- what they need --------------------------------------------------------------------------------
@@ -163,14 +164,43 @@ def fused_types(cls: Any) -> str:
 
 
 def needs(cls: Any) -> str:
-    """What an optimizer asks of its parameters and of the loop."""
-    wanted = {
-        "a closure": cls.needs_closure,
-        "sparse gradients": cls.needs_sparse_gradients,
-        "all parameters in one group": cls.needs_one_group,
-        f"parameters of {cls.needs_dimensions} dimensions": cls.needs_dimensions is not None,
+    """What an optimizer asks of its parameters, of the loop and of who reads its state."""
+    return ", ".join(cls.asks())
+
+
+CAPABILITIES = (
+    "needs_closure",
+    "needs_second_backward",
+    "has_modes",
+    "needs_dimensions",
+    "needs_sparse_gradients",
+    "needs_one_group",
+    "splits_by_dimensions",
+    "takes_tensor_lr",
+    "state_is_plain",
+    "under_fsdp2",
+    "instead_on_cpu",
+    "licence",
+)
+
+
+def capabilities() -> str:
+    """What a class declares of its optimizer, and which differ from most."""
+    docs = own_docs(TorchOptimizerConfigBase) | own_docs(PackageOptimizerConfigBase)
+    rows = ([f"`{key}`", " ".join(docs[key].split()), who(key)] for key in CAPABILITIES)
+    return table(["Class variable", "What it says", "Where it is not as usual"], rows)
+
+
+def who(capability: str) -> str:
+    """The names for which a class variable has another value than for most, or how many."""
+    values = {
+        name: getattr(cls, capability)
+        for name, cls in ours(optimizer_registry)
+        if hasattr(cls, capability) and issubclass(cls, TorchOptimizerConfigBase)
     }
-    return ", ".join(what for what, true in wanted.items() if true)
+    usual = Counter(values.values()).most_common(1)[0][0]
+    others = [f"`{name}`" for name, value in values.items() if value != usual]
+    return ", ".join(others) if len(others) <= FEW else f"{len(others)} of {len(values)}"
 
 
 def fields(cls: Any, only: Any = None) -> str:
@@ -309,6 +339,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "curated optimizers": curated,
     "optimizers of packages": packages,
     "optimizers left out": left_out,
+    "capabilities": capabilities,
     "fields of grouping": lambda: fields(AdamWConfig, only=GroupingConfigBase),
     "fields of a rule": lambda: fields(ParameterGroupConfig),
     "fields of a selector": lambda: fields(SelectorConfig),

@@ -156,6 +156,17 @@ def test_a_field_is_shown_with_type_default_range_and_meaning(capsys: Captured) 
     assert ">= 0, < 1" in line
 
 
+def test_what_an_optimizer_declares_is_shown(capsys: Captured) -> None:
+    assert main(["show", "alig"]) == 0
+    shown = capsys.readouterr().out
+    assert "\nIt asks for a closure, whole parameters (no FSDP2), no tensor_lr.\n" in shown
+    assert (
+        "\nLicence: Apache-2.0. Installed by: pip install 'nshtrainer[pytorch-optimizer]'" in shown
+    )
+    assert main(["show", "adamw"]) == 0
+    assert "asks for" not in capsys.readouterr().out
+
+
 def test_an_unknown_name_suggests_the_nearest(capsys: Captured) -> None:
     assert main(["show", "adamww"]) == 2
     assert "unknown component 'adamww'; did you mean 'adamw'?" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-__all__ = ["CURATED", "EXCLUDED", "FACTS", "GROUP_KEYS", "REFERENCES", "SUMMARIES", "Curated"]
+__all__ = ["CURATED", "FACTS", "GROUP_KEYS", "REFERENCES", "SUMMARIES", "Curated"]
 
 
 class Curated(NamedTuple):
@@ -20,19 +20,6 @@ class Curated(NamedTuple):
     when: str
     types: Mapping[str, str] = MappingProxyType({})
 
-
-EXCLUDED = {
-    "AdaLOMO": "updates within the backward pass; `step()` is not implemented",
-    "AdamMini": "takes the model in place of parameters, and makes its own groups",
-    "BSAM": "its first step needs the gradients of an earlier one",
-    "DeMo": "needs `einops` and a process group",
-    "DistributedMuon": "needs a process group",
-    "Fromage": "licence: CC BY-NC-SA, non-commercial",
-    "LOMO": "updates within the backward pass; `step()` is not implemented",
-    "Magma": "a wrapper of another optimizer",
-    "Nero": "licence: CC BY-NC-SA, non-commercial",
-}
-"""Those without a config, and why."""
 
 _MUONS = ("AdaGO", "AdaMuon", "Muon", "MuonClip", "NorMuon")
 _LOW_RANK = {

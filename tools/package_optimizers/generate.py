@@ -5,7 +5,7 @@
 
 Two files come out of it: `pytorch_optimizer.py`, the classes, and `index.py`, the names of all
 optimizers of other packages, so that a name can be looked up and listed without its module. What
-signatures do not say is in `arguments.py` and `classes.py`, beside this file.
+signatures do not say is in `arguments.py`, `classes.py`, `measured.py`, and `left_out.py`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from typing import Any, Literal, get_args, get_origin
 sys.path.insert(0, str(Path(__file__).parent))  # as a module of the tests it has no folder
 
 from arguments import ARGUMENTS, OMITTED
-from classes import CURATED, EXCLUDED, FACTS, GROUP_KEYS, REFERENCES, SUMMARIES
+from classes import CURATED, FACTS, GROUP_KEYS, REFERENCES, SUMMARIES
+from left_out import LEFT_OUT
+from measured import UNDER_FSDP2
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "src" / "nshtrainer" / "optimizer" / "packages"
@@ -182,7 +184,7 @@ from nshtrainer.types import (
 
 def module() -> str:
     """The text of the module with all classes."""
-    names = [cls for cls in optimizers() if cls not in EXCLUDED]
+    names = [cls for cls in optimizers() if cls not in LEFT_OUT["pytorch_optimizer"]]
     head = HEAD.format(version=metadata.version("pytorch_optimizer"))
     exported = "\n".join(f'    "{class_name(cls)}",' for cls in names)
     classes = "\n\n".join(class_text(cls) for cls in names)
@@ -236,6 +238,8 @@ def facts(cls: str) -> dict[str, Any]:
     found = dict(FACTS.get(cls, {}))
     if cls in GROUP_KEYS:
         found["group_keys"] = tuple(GROUP_KEYS[cls])
+    if cls in UNDER_FSDP2:
+        found["under_fsdp2"] = UNDER_FSDP2[cls]
     rate = inspect.signature(optimizers()[cls]).parameters.get("lr")
     if rate is None or "Tensor" not in str(rate.annotation):
         found["takes_tensor_lr"] = False
@@ -254,7 +258,7 @@ def indented(text: str) -> list[str]:
 
 # -- the index -------------------------------------------------------------------------------------
 
-MODULES = ("pytorch_optimizer", "schedulefree")
+MODULES = ("bitsandbytes", "pytorch_optimizer", "schedulefree", "torchao")
 
 INDEX = '''\
 """What optimizers of other packages there are, without importing them.

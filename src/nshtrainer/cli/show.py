@@ -28,6 +28,7 @@ def run(args: Namespace) -> int:
     print(f"{cls.__name__}  (from nshtrainer.configs)" if _is_ours(cls) else _full_name(cls))
     print()
     print(inspect.cleandoc(cls.__doc__ or ""))
+    print(*_declared(cls), sep="\n")
     print_table(("field", "type", "default", "range", "what it is"), _rows(cls))
     return 0
 
@@ -64,6 +65,17 @@ def _class_of(name: str) -> type[Config]:
         part for registry in registries().values() for part in (*registry, *registry.plugins())
     }
     raise ConfigError(unknown("component", name, sorted(known)))
+
+
+def _declared(cls: type[Config]) -> Iterator[str]:
+    """What an optimizer asks for, and where it comes from; nothing of most."""
+    from nshtrainer.optimizer.packages.base import PackageOptimizerConfigBase
+    from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase
+
+    if issubclass(cls, TorchOptimizerConfigBase) and cls.asks():
+        yield f"\nIt asks for {', '.join(cls.asks())}.".replace("`", "")
+    if issubclass(cls, PackageOptimizerConfigBase):
+        yield f"\nLicence: {cls.licence}. Installed by: pip install 'nshtrainer[{cls.extra}]'"
 
 
 def _rows(cls: type[Config]) -> Iterator[tuple[str, str, str, str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from pydantic import ValidationError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from nshtrainer.optimizer.base import Params
 
-__all__ = ["Group", "check_options", "check_parameters", "groups_of"]
+__all__ = ["Group", "check_options", "check_parameters", "described", "groups_of", "is_sharded"]
 
 ConfigT = TypeVar("ConfigT", bound=Config)
 
@@ -45,6 +45,21 @@ class Group(NamedTuple):
         """A parameter for a message: its name or place, and its shape."""
         which = repr(self.names[index]) if self.names else f"number {index}"
         return f"{which} {tuple(self.params[index].shape)}"
+
+
+def described(groups: Iterable[Group], which: Callable[[Tensor], bool]) -> list[str]:
+    """The parameters of which something is true, for a message."""
+    return [
+        group.describe(place)
+        for group in groups
+        for place, param in enumerate(group.params)
+        if which(param)
+    ]
+
+
+def is_sharded(param: Any) -> bool:
+    """Whether a process has a part of the parameter alone, as FSDP2 has it."""
+    return any(placement.is_shard() for placement in getattr(param, "placements", ()))
 
 
 def groups_of(params: Params | Any, *, include_frozen: bool = False) -> list[Group]:

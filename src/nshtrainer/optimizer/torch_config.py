@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import model_validator
 from typing_extensions import Self, override
@@ -75,6 +75,10 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
     state_is_plain: ClassVar[bool] = True
     """Whether `torch.load(weights_only=True)` takes its state."""
 
+    under_fsdp2: ClassVar[Literal["works", "differs", "fails"]] = "works"
+    """What it does with parameters that FSDP2 shards: it works, it trains other weights than one
+    process does, or it fails. tools/package_optimizers/fsdp2.py measures it."""
+
     own_options: ClassVar[frozenset[str]] = frozenset()
     """Fields of the class that say how it is built, and are no arguments of the target."""
 
@@ -120,6 +124,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         alike = self.without_grouping()
         configs = [check_options(alike, group) for group in groups]
         self._check_needs(groups)
+        self._check_whole(groups)
         self._check_for_our_own(groups)
         if self._keeps_rates_in_tensors():
             groups = [with_tensor_rate(group, self.options()["lr"]) for group in groups]
@@ -196,22 +201,45 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
                 )
 
     def _check_needs(self, groups: list[Group]) -> None:
+        from nshtrainer.optimizer.parameters import described
+
         if self.needs_one_group and len(groups) > 1:
             raise OptimizerError(
                 f"{type(self).__name__}: got {len(groups)} parameter groups; this optimizer takes "
                 "all parameters in one"
             )
-        wrong = [
-            group.describe(place)
-            for group in groups
-            for place, param in enumerate(group.params)
-            if not self.takes(param)
-        ]
+        wrong = described(groups, lambda param: not self.takes(param))
         if wrong:
             raise OptimizerError(
                 f"{type(self).__name__} takes parameters of {self.needs_dimensions} dimensions "
                 f"only; give these to another, such as AdamW: {some(wrong, most=5)}"
             )
+
+    def _check_whole(self, groups: list[Group]) -> None:
+        from nshtrainer.optimizer.parameters import described, is_sharded
+
+        sharded = described(groups, is_sharded)
+        if sharded and self.under_fsdp2 != "works":
+            raise OptimizerError(
+                f"{type(self).__name__} does not work where FSDP2 shards parameters: "
+                f"{_UNDER_FSDP2[self.under_fsdp2]}. Keep them whole, as DDP does, or take another, "
+                f"such as AdamW. Sharded are: {some(sharded, most=5)}"
+            )
+
+    @classmethod
+    def asks(cls) -> list[str]:
+        """What it asks of its parameters, of the loop and of the reader of its state, in words."""
+        wanted = {
+            "a closure": cls.needs_closure,
+            "a second backward": cls.needs_second_backward,
+            "`train()` and `eval()`": cls.has_modes,
+            "sparse gradients": cls.needs_sparse_gradients,
+            "all parameters in one group": cls.needs_one_group,
+            f"parameters of {cls.needs_dimensions} dimensions": cls.needs_dimensions is not None,
+            "whole parameters (no FSDP2)": cls.under_fsdp2 != "works",
+            "`weights_only=False` for its state": not cls.state_is_plain,
+        }
+        return [what for what, true in wanted.items() if true]
 
     @classmethod
     @override
@@ -246,6 +274,12 @@ def _refuse_another(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
             f"{', '.join(sorted(lacking))}, which {type(optimizer).__name__} needs; go on with the "
             "optimizer that wrote it, or start without its state"
         )
+
+
+_UNDER_FSDP2 = {
+    "differs": "it trains other weights than one process does",
+    "fails": "its step fails",
+}
 
 
 def _is_switch(value: Any) -> bool:

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from pydantic import BaseModel
 
-__all__ = ["field_docs"]
+__all__ = ["field_docs", "own_docs"]
 
 
 def field_docs(cls: type[BaseModel]) -> dict[str, str]:
@@ -30,13 +30,14 @@ def field_docs(cls: type[BaseModel]) -> dict[str, str]:
     docs: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         if issubclass(base, BaseModel) and base is not BaseModel:
-            docs.update(_own_docs(base))
+            docs.update(own_docs(base))
     written = {name: field.description for name, field in cls.model_fields.items()}
     docs.update({name: text for name, text in written.items() if text})
     return {name: docs[name] for name in cls.model_fields if name in docs}
 
 
-def _own_docs(cls: type) -> dict[str, str]:
+def own_docs(cls: type) -> dict[str, str]:
+    """The texts below what a class itself annotates: its fields, and its class variables."""
     name = cls.__qualname__.split("[")[0]  # Pair[int] has the text of Pair
     found = _docs_in(_source(sys.modules.get(cls.__module__)))
     if name in found:

@@ -252,6 +252,7 @@ class SparseAdamConfig(MaximizeOptions):
     """
 
     target = "torch.optim:SparseAdam"
+    under_fsdp2 = "fails"
     needs_sparse_gradients = True
 
     name: Literal["sparseadam"] = "sparseadam"

@@ -160,6 +160,7 @@ class RpropConfig(CapturableOptions):
     """
 
     target = "torch.optim:Rprop"
+    under_fsdp2 = "fails"
 
     name: Literal["rprop"] = "rprop"
 
@@ -199,6 +200,7 @@ class AdafactorConfig(ForeachOptions):
     """
 
     target = "torch.optim:Adafactor"
+    under_fsdp2 = "fails"
 
     name: Literal["adafactor"] = "adafactor"
 

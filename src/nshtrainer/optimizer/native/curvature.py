@@ -119,6 +119,7 @@ class LBFGSConfig(TorchOptimizerConfigBase):
     """
 
     target = "torch.optim:LBFGS"
+    under_fsdp2 = "fails"
     needs_closure = True
     needs_one_group = True
 

@@ -15,8 +15,10 @@ from nshtrainer.optimizer.packages.index import INDEX
 # ruff: noqa: F403 - a star for each module is the whole list that a type checker sees
 
 if TYPE_CHECKING:
+    from nshtrainer.optimizer.packages.bitsandbytes import *
     from nshtrainer.optimizer.packages.pytorch_optimizer import *
     from nshtrainer.optimizer.packages.schedulefree import *
+    from nshtrainer.optimizer.packages.torchao import *
 
 _HOMES = {cls: module for module, members in INDEX.items() for cls, _ in members.values()}
 

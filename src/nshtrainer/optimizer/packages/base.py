@@ -12,8 +12,10 @@ from typing_extensions import Self, override
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase, target_class
+from nshtrainer.text.words import some
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.optim import Optimizer
 
     from nshtrainer.optimizer.parameters import Group
@@ -49,6 +51,9 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
 
     at_most: ClassVar[tuple[str, str] | None] = None
     """A field, and the one that it may not be above."""
+
+    instead_on_cpu: ClassVar[str] = ""
+    """The name of what to take on a CPU, where this one needs a GPU."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -87,8 +92,10 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
             raise OptimizerError(
                 f"{name}: this optimizer takes no tensor for its rate; leave tensor_lr at false"
             )
-        own = {k: getattr(self, k) for k in self.group_keys if getattr(self, k) is not None}
-        full = [group._replace(options={**own, **group.options}) for group in groups]
+        full = [
+            group._replace(options={**self._for_groups(group.params), **group.options})
+            for group in groups
+        ]
         if self.splits_by_dimensions:
             full = [part for group in full for part in _by_dimensions(group)]
         try:
@@ -97,14 +104,61 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
             raise
         except (NotImplementedError, TypeError, ValueError) as error:
             raise OptimizerError(f"{type(self).__name__}: {error}") from error
+        self._check_read(groups, optimizer)
         if self.has_modes:
             optimizer.train()  # type: ignore[attr-defined]
         if self.needs_closure:
             optimizer.register_step_pre_hook(_with_gradients)
         return optimizer
 
+    def _for_groups(self, params: list[Tensor]) -> dict[str, Any]:
+        """What a group is given beside its own options.
+
+        Where FSDP2 shards parameters, a loop: many operations on lists do not take these.
+        """
+        from nshtrainer.optimizer.parameters import is_sharded
+
+        own = {key: getattr(self, key) for key in self.group_keys}
+        if getattr(self, "foreach", False) is None and any(map(is_sharded, params)):
+            own["foreach"] = False
+        return {key: value for key, value in own.items() if value is not None}
+
+    @override
+    def _check_needs(self, groups: list[Group]) -> None:
+        from nshtrainer.optimizer.parameters import described
+
+        super()._check_needs(groups)
+        on_cpu = described(groups, lambda param: param.device.type == "cpu")
+        if self.instead_on_cpu and on_cpu:
+            raise OptimizerError(
+                f"{type(self).__name__} needs a GPU; move the model to it before its optimizer is "
+                f"built, or take {self.instead_on_cpu!r}, which runs on a CPU. On the CPU are: "
+                f"{some(on_cpu, most=5)}"
+            )
+
+    def _check_read(self, groups: list[Group], optimizer: Optimizer) -> None:
+        """Refuse an option in a group where the optimizer keeps the constructor's for all.
+
+        What it reads of a group is in its defaults, but for the Muons, which fill each themselves.
+        """
+        read = {*optimizer.defaults, *self.group_keys}
+        for group in groups:
+            unread = (group.options.keys() & self.group_options()) - read
+            if unread and not self.splits_by_dimensions:
+                raise OptimizerError(
+                    f"{group.label}: {', '.join(sorted(unread))} holds for all groups; give it to "
+                    f"the {type(self).__name__}"
+                )
+
+    @classmethod
+    @override
+    def asks(cls) -> list[str]:
+        """What every optimizer may ask, a GPU, and a rate that is a number."""
+        more = {"a GPU": bool(cls.instead_on_cpu), "no `tensor_lr`": not cls.takes_tensor_lr}
+        return [*super().asks(), *(what for what, true in more.items() if true)]
+
     def _check_installed(self) -> None:
-        package = self.target.partition(":")[0]
+        package = self.target.partition(":")[0].partition(".")[0]
         if find_spec(package) is None:
             raise OptimizerError(
                 f"{type(self).__name__} needs the package {package}, which is not installed; "

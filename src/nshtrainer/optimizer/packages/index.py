@@ -8,6 +8,65 @@ from __future__ import annotations
 __all__ = ["INDEX"]
 
 INDEX: dict[str, dict[str, tuple[str, str]]] = {
+    "nshtrainer.optimizer.packages.bitsandbytes": {
+        "bnb_ademamix8bit": (
+            "BNBAdEMAMix8bitConfig",
+            "AdEMAMix with 8-bit states, of bitsandbytes: less state than AdamW has.",
+        ),
+        "bnb_adagrad8bit": (
+            "BNBAdagrad8bitConfig",
+            "Adagrad with an 8-bit sum of squares, of bitsandbytes.",
+        ),
+        "bnb_adam8bit": (
+            "BNBAdam8bitConfig",
+            "Adam with 8-bit moments, of bitsandbytes; its weight decay is that of AdamW.",
+        ),
+        "bnb_adamw8bit": (
+            "BNBAdamW8bitConfig",
+            "AdamW with 8-bit moments, of bitsandbytes: a quarter of the state.",
+        ),
+        "bnb_lion8bit": (
+            "BNBLion8bitConfig",
+            "Lion with an 8-bit momentum, of bitsandbytes: an eighth of AdamW's state.",
+        ),
+        "bnb_pagedademamix8bit": (
+            "BNBPagedAdEMAMix8bitConfig",
+            "`bnb_ademamix8bit` with a state that a full GPU pushes out to the CPU; needs a GPU.",
+        ),
+        "bnb_pagedademamix": (
+            "BNBPagedAdEMAMixConfig",
+            "AdEMAMix in float32 with a state that a full GPU pushes out to the CPU; needs a GPU.",
+        ),
+        "bnb_pagedadam8bit": (
+            "BNBPagedAdam8bitConfig",
+            "`bnb_adam8bit` with a state that a full GPU pushes out to the CPU; needs a GPU.",
+        ),
+        "bnb_pagedadam": (
+            "BNBPagedAdamConfig",
+            "Adam in float32 with a state that a full GPU pushes out to the CPU; needs a GPU.",
+        ),
+        "bnb_pagedadamw8bit": (
+            "BNBPagedAdamW8bitConfig",
+            "`bnb_adamw8bit` with a state that a full GPU pushes out to the CPU; needs a GPU.",
+        ),
+        "bnb_pagedadamw": (
+            "BNBPagedAdamWConfig",
+            "AdamW in float32 with a state that a full GPU pushes out to the CPU; needs a GPU.",
+        ),
+        "bnb_pagedlion8bit": (
+            "BNBPagedLion8bitConfig",
+            "`bnb_lion8bit` with a state that a full GPU pushes out to the CPU; needs a GPU.",
+        ),
+        "bnb_pagedlion": (
+            "BNBPagedLionConfig",
+            "Lion in float32 with a state that a full GPU pushes out to the CPU; needs a GPU.",
+        ),
+        "bnb_rmsprop8bit": (
+            "BNBRMSprop8bitConfig",
+            "RMSprop with an 8-bit average, of bitsandbytes.",
+        ),
+        "bnb_sgd8bit": ("BNBSGD8bitConfig", "SGD with an 8-bit momentum, of bitsandbytes."),
+    },
     "nshtrainer.optimizer.packages.pytorch_optimizer": {
         "a2grad": (
             "A2GradConfig",
@@ -300,6 +359,32 @@ INDEX: dict[str, dict[str, tuple[str, str]]] = {
         "sgdschedulefree": (
             "SGDScheduleFreeConfig",
             "SGD that averages its weights instead of decaying its rate.",
+        ),
+    },
+    "nshtrainer.optimizer.packages.torchao": {
+        "ao_adam4bit": (
+            "AOAdam4bitConfig",
+            "Adam with 4-bit moments, of torchao: an eighth of the state.",
+        ),
+        "ao_adam8bit": (
+            "AOAdam8bitConfig",
+            "Adam with 8-bit moments, of torchao: a quarter of the state, on any device.",
+        ),
+        "ao_adamfp8": (
+            "AOAdamFp8Config",
+            "Adam with moments as floats of 8 bits (e4m3), of torchao: a quarter of the state.",
+        ),
+        "ao_adamw4bit": (
+            "AOAdamW4bitConfig",
+            "AdamW with 4-bit moments, of torchao: an eighth of the state.",
+        ),
+        "ao_adamw8bit": (
+            "AOAdamW8bitConfig",
+            "AdamW with 8-bit moments, of torchao: a quarter of the state, on any device.",
+        ),
+        "ao_adamwfp8": (
+            "AOAdamWFp8Config",
+            "AdamW with moments as floats of 8 bits (e4m3), of torchao: a quarter of the state.",
         ),
     },
 }

@@ -150,6 +150,7 @@ class A2GradConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:A2Grad"
+    under_fsdp2 = "fails"
     takes_tensor_lr = False
 
     name: Literal["a2grad"] = "a2grad"
@@ -366,6 +367,7 @@ class POAdaFactorConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdaFactor"
+    under_fsdp2 = "fails"
     takes_tensor_lr = False
 
     name: Literal["po_adafactor"] = "po_adafactor"
@@ -431,6 +433,7 @@ class AdaGCConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdaGC"
+    under_fsdp2 = "fails"
 
     name: Literal["adagc"] = "adagc"
 
@@ -485,6 +488,7 @@ class AdaGOConfig(PytorchOptimizerConfigBase):
     target = "pytorch_optimizer:AdaGO"
     splits_by_dimensions = True
     group_keys = ("use_muon",)
+    under_fsdp2 = "fails"
     takes_tensor_lr = False
 
     name: Literal["adago"] = "adago"
@@ -557,6 +561,7 @@ class AdaHessianConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:AdaHessian"
     needs_second_backward = True
+    under_fsdp2 = "fails"
 
     name: Literal["adahessian"] = "adahessian"
 
@@ -653,6 +658,7 @@ class AdaliteConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Adalite"
+    under_fsdp2 = "fails"
     takes_tensor_lr = False
 
     name: Literal["adalite"] = "adalite"
@@ -875,6 +881,7 @@ class AdamPConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdamP"
+    under_fsdp2 = "fails"
 
     name: Literal["adamp"] = "adamp"
 
@@ -1116,6 +1123,7 @@ class AdaNormConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdaNorm"
+    under_fsdp2 = "fails"
 
     name: Literal["adanorm"] = "adanorm"
 
@@ -1453,6 +1461,7 @@ class AidaConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Aida"
+    under_fsdp2 = "fails"
 
     name: Literal["aida"] = "aida"
 
@@ -1513,6 +1522,7 @@ class AliceConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:Alice"
     at_most = ("leading_basis", "rank")
+    under_fsdp2 = "fails"
     takes_tensor_lr = False
 
     name: Literal["alice"] = "alice"
@@ -1570,6 +1580,7 @@ class AliGConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:AliG"
     needs_closure = True
+    under_fsdp2 = "fails"
     takes_tensor_lr = False
 
     name: Literal["alig"] = "alig"
@@ -1603,6 +1614,7 @@ class AmosConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Amos"
+    under_fsdp2 = "fails"
 
     name: Literal["amos"] = "amos"
 
@@ -1748,6 +1760,7 @@ class ApolloDQNConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:ApolloDQN"
+    under_fsdp2 = "fails"
     takes_tensor_lr = False
 
     name: Literal["apollodqn"] = "apollodqn"
@@ -1795,6 +1808,7 @@ class POASGDConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:ASGD"
+    under_fsdp2 = "fails"
 
     name: Literal["po_asgd"] = "po_asgd"
 
@@ -1929,6 +1943,7 @@ class CAMEConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:CAME"
+    under_fsdp2 = "fails"
 
     name: Literal["came"] = "came"
 
@@ -1979,6 +1994,7 @@ class CondaConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:Conda"
     state_is_plain = False
+    under_fsdp2 = "differs"
 
     name: Literal["conda"] = "conda"
 
@@ -2023,6 +2039,7 @@ class DAdaptAdaGradConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:DAdaptAdaGrad"
     licence = "MIT"
+    under_fsdp2 = "fails"
     takes_tensor_lr = False
 
     name: Literal["dadaptadagrad"] = "dadaptadagrad"
@@ -2073,6 +2090,7 @@ class DAdaptAdamConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:DAdaptAdam"
     licence = "MIT"
+    under_fsdp2 = "fails"
 
     name: Literal["dadaptadam"] = "dadaptadam"
 
@@ -2123,6 +2141,7 @@ class DAdaptAdanConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:DAdaptAdan"
     licence = "MIT"
+    under_fsdp2 = "fails"
     takes_tensor_lr = False
 
     name: Literal["dadaptadan"] = "dadaptadan"
@@ -2170,6 +2189,7 @@ class DAdaptLionConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:DAdaptLion"
     licence = "MIT"
+    under_fsdp2 = "fails"
 
     name: Literal["dadaptlion"] = "dadaptlion"
 
@@ -2213,6 +2233,7 @@ class DAdaptSGDConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:DAdaptSGD"
     licence = "MIT"
+    under_fsdp2 = "fails"
 
     name: Literal["dadaptsgd"] = "dadaptsgd"
 
@@ -2257,6 +2278,7 @@ class DASHConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:DASH"
+    under_fsdp2 = "fails"
     takes_tensor_lr = False
 
     name: Literal["dash"] = "dash"
@@ -2423,6 +2445,7 @@ class EmoFactConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:EmoFact"
+    under_fsdp2 = "fails"
 
     name: Literal["emofact"] = "emofact"
 
@@ -2598,6 +2621,7 @@ class FAdamConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:FAdam"
+    under_fsdp2 = "fails"
 
     name: Literal["fadam"] = "fadam"
 
@@ -2695,6 +2719,7 @@ class FlashAdamWConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:FlashAdamW"
+    under_fsdp2 = "fails"
 
     name: Literal["flashadamw"] = "flashadamw"
 
@@ -2899,6 +2924,7 @@ class GravityConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Gravity"
+    under_fsdp2 = "differs"
 
     name: Literal["gravity"] = "gravity"
 
@@ -3029,6 +3055,7 @@ class KronConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Kron"
+    under_fsdp2 = "fails"
     takes_tensor_lr = False
 
     name: Literal["kron"] = "kron"
@@ -3087,6 +3114,7 @@ class LambConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Lamb"
+    under_fsdp2 = "fails"
     takes_tensor_lr = False
 
     name: Literal["lamb"] = "lamb"
@@ -3284,6 +3312,7 @@ class LoRARiteConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:LoRARite"
+    under_fsdp2 = "fails"
     takes_tensor_lr = False
 
     name: Literal["lorarite"] = "lorarite"
@@ -3626,6 +3655,7 @@ class NorMuonConfig(PytorchOptimizerConfigBase):
     target = "pytorch_optimizer:NorMuon"
     splits_by_dimensions = True
     group_keys = ("use_muon",)
+    under_fsdp2 = "fails"
     takes_tensor_lr = False
 
     name: Literal["normuon"] = "normuon"
@@ -3700,6 +3730,7 @@ class NovoGradConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:NovoGrad"
+    under_fsdp2 = "fails"
 
     name: Literal["novograd"] = "novograd"
 
@@ -3877,6 +3908,7 @@ class ProdigyConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Prodigy"
+    under_fsdp2 = "fails"
     takes_tensor_lr = False
 
     name: Literal["prodigy"] = "prodigy"
@@ -4020,6 +4052,7 @@ class RACSConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:RACS"
+    under_fsdp2 = "fails"
 
     name: Literal["racs"] = "racs"
 
@@ -4174,6 +4207,7 @@ class Ranger21Config(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:Ranger21"
     example = "num_iterations: 100"
+    under_fsdp2 = "fails"
     takes_tensor_lr = False
 
     name: Literal["ranger21"] = "ranger21"
@@ -4258,6 +4292,7 @@ class ROSEConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:ROSE"
+    under_fsdp2 = "fails"
 
     name: Literal["rose"] = "rose"
 
@@ -4310,6 +4345,7 @@ class SaRAConfig(PytorchOptimizerConfigBase):
     target = "pytorch_optimizer:SaRA"
     example = "{lr: 0.01, threshold: 0.5}"
     takes_tensor_lr = False
+    under_fsdp2 = "fails"
 
     name: Literal["sara"] = "sara"
 
@@ -4680,6 +4716,7 @@ class SGDPConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SGDP"
+    under_fsdp2 = "fails"
 
     name: Literal["sgdp"] = "sgdp"
 
@@ -4813,6 +4850,7 @@ class ShampooConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Shampoo"
+    under_fsdp2 = "fails"
     takes_tensor_lr = False
 
     name: Literal["shampoo"] = "shampoo"
@@ -4938,6 +4976,7 @@ class SM3Config(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SM3"
+    under_fsdp2 = "fails"
 
     name: Literal["sm3"] = "sm3"
 
@@ -4975,6 +5014,7 @@ class SOAPConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SOAP"
+    under_fsdp2 = "fails"
     takes_tensor_lr = False
 
     name: Literal["soap"] = "soap"
@@ -5036,6 +5076,7 @@ class SophiaHConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:SophiaH"
     needs_second_backward = True
+    under_fsdp2 = "fails"
 
     name: Literal["sophiah"] = "sophiah"
 
@@ -5088,6 +5129,7 @@ class SPAMConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SPAM"
+    under_fsdp2 = "fails"
 
     name: Literal["spam"] = "spam"
 
@@ -5138,6 +5180,7 @@ class SpectralSphereConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:SpectralSphere"
     needs_dimensions = 2
+    under_fsdp2 = "fails"
     takes_tensor_lr = False
 
     name: Literal["spectralsphere"] = "spectralsphere"
@@ -5192,6 +5235,7 @@ class SPlusConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:SPlus"
     has_modes = True
+    under_fsdp2 = "fails"
 
     name: Literal["splus"] = "splus"
 
@@ -5280,6 +5324,7 @@ class StableAdamWConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:StableAdamW"
+    under_fsdp2 = "fails"
 
     name: Literal["stableadamw"] = "stableadamw"
 
@@ -5320,6 +5365,7 @@ class StableSPAMConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:StableSPAM"
+    under_fsdp2 = "fails"
 
     name: Literal["stablespam"] = "stablespam"
 
@@ -5372,6 +5418,7 @@ class SWATSConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SWATS"
+    under_fsdp2 = "fails"
     takes_tensor_lr = False
 
     name: Literal["swats"] = "swats"

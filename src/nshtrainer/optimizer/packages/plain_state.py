@@ -1,0 +1,62 @@
+"""States of torchao as plain data, so that any `torch.load` takes them, and Lightning's does.
+
+Its states are tensors of classes of its own, each made of a few plain tensors. `weights_only` takes
+those classes only where torchao was imported, and with a function for `map_location`, which is what
+Lightning gives, torch does not load such a tensor at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+__all__ = ["keep_state_plain"]
+
+_HOMES = {
+    "OptimState8bit": "torchao.optim.subclass_8bit",
+    "OptimState4bit": "torchao.optim.subclass_4bit",
+    "OptimStateFp8": "torchao.optim.subclass_fp8",
+}
+_CLASS, _TENSORS, _CONTEXT = "torchao", "tensors", "context"
+
+
+def keep_state_plain(optimizer: Optimizer) -> None:
+    """Let `state_dict` give plain tensors, and `load_state_dict` take these and torchao's own."""
+
+    def write(_optimizer: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
+        return _with_each(_plain, state_dict)
+
+    def read(_optimizer: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
+        return _with_each(_restored, state_dict)
+
+    optimizer.register_state_dict_post_hook(write)
+    optimizer.register_load_state_dict_pre_hook(read)
+
+
+def _with_each(change: Callable[[Any], Any], state_dict: dict[str, Any]) -> dict[str, Any]:
+    state = {
+        index: {key: change(value) for key, value in values.items()}
+        for index, values in state_dict["state"].items()
+    }
+    return {**state_dict, "state": state}
+
+
+def _plain(value: Any) -> Any:
+    name = type(value).__name__
+    if name not in _HOMES:  # a DTensor among them, which is written by shards
+        return value
+    names, context = value.__tensor_flatten__()
+    tensors = {key: getattr(value, key) for key in names}
+    return {_CLASS: name, _TENSORS: tensors, _CONTEXT: list(context)}
+
+
+def _restored(value: Any) -> Any:
+    made: Any = value
+    if not isinstance(value, dict) or _CLASS not in value:
+        return made  # torchao's own, or a number
+    cls = getattr(import_module(_HOMES[made[_CLASS]]), made[_CLASS])
+    return cls.__tensor_unflatten__(made[_TENSORS], made[_CONTEXT])
