@@ -46,11 +46,13 @@ if TYPE_CHECKING:
     from nshtrainer.optimizer.routing import *
     from nshtrainer.optimizer.selection import *
     from nshtrainer.optimizer.width import *
+    from nshtrainer.resume import *
     from nshtrainer.trainer_config import *
 
 _MODULES = (
     "nshtrainer.config",
     "nshtrainer.metric",
+    "nshtrainer.resume",
     "nshtrainer.duration",
     "nshtrainer.optimizer.base",
     "nshtrainer.optimizer.native.adam",

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from nshtrainer.config import Config
 from nshtrainer.metric import MetricConfig
+from nshtrainer.resume import ResumeConfig
 from nshtrainer.types import Fraction, NonNegative, NonNegativeInt, PositiveInt
 
 __all__ = ["OURS", "TrainerConfig"]
@@ -56,7 +57,7 @@ Precision: TypeAlias = Literal[
     16,
 ]
 
-OURS = frozenset({"primary_metric", "seed"})
+OURS = frozenset({"primary_metric", "resume", "seed"})
 """The options that are not Lightning's."""
 
 
@@ -190,6 +191,10 @@ class TrainerConfig(Config):
 
     primary_metric: MetricConfig | None = None
     """The metric that schedules and checkpoints look at when they name none."""
+
+    resume: ResumeConfig | None = None
+    """What a resumed run takes from its config; left out, what the hyperparameters say, or else
+    nothing: the checkpoint wins."""
 
     seed: Annotated[int, Field(ge=0, le=2**32 - 1, strict=True)] | None = None
     """What random numbers start from, in this process and in the workers of data loaders."""

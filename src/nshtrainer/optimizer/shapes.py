@@ -1,0 +1,97 @@
+"""Whether saved states have the shapes of their parameters, and states that all of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from nshtrainer.exceptions import OptimizerError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from nshtrainer.optimizer.matching import Match, Own, OwnGroup, Saved
+
+__all__ = ["check_shapes", "joint_match"]
+
+
+def check_shapes(match: Match, groups: Sequence[OwnGroup]) -> None:
+    """Check that what is saved for each parameter can be its own.
+
+    A state holds tensors of other shapes too, such as a count of steps, or one row. So one of as
+    many dimensions as the parameter has has to fit, if there is any.
+
+    Raises:
+        OptimizerError: None fits; it says of which parameter, and what its shapes are.
+    """
+    for own, found in _pairs(match, groups):
+        misfit = None if found is None else _misfit(own.tensor, found.state or {})
+        if found is not None and misfit is not None:
+            raise OptimizerError(
+                f"the saved state does not fit: {own.name} is {tuple(own.tensor.shape)}, and its "
+                f"saved {misfit}; {_advice(own, found)}"
+            )
+
+
+def _pairs(match: Match, groups: Sequence[OwnGroup]) -> Iterator[tuple[Own, Saved | None]]:
+    for group, found in zip(groups, match.params, strict=True):
+        yield from zip(group.params, found, strict=True)
+
+
+def _misfit(param: Tensor, state: Mapping[str, Any]) -> str | None:
+    alike = {k: tuple(v.shape) for k, v in state.items() if getattr(v, "ndim", 0) == param.ndim > 0}
+    for shape in alike.values():
+        if all(n in (1, size) for n, size in zip(shape, param.shape, strict=True)):
+            return None
+    return next((f"{key} {shape}" for key, shape in alike.items()), None)
+
+
+def _advice(own: Own, found: Saved) -> str:
+    if found.name is not None and own.names:
+        return "give it the size that it had, or start without the state"
+    return (
+        "without names in the state and in the optimizer a parameter is known by its place, so "
+        "give them in the order that they had"
+    )
+
+
+# -- one state for all -----------------------------------------------------------------------------
+
+
+def joint_match(match: Match, groups: Sequence[OwnGroup]) -> Match:
+    """What was saved of an optimizer that keeps one state for all parameters, as L-BFGS does.
+
+    torch keeps it under the first of them, and what it has of each lies in one row, in their order.
+    Where one is new or gone, no state fits.
+
+    Raises:
+        OptimizerError: A row is of another length than the parameters together.
+    """
+    pairs = list(_pairs(match, groups))
+    saved = [found for _, found in pairs if found is not None]
+    state = next((each.state for each in saved if each.state), None)
+    if state is None or match.left or len(saved) < len(pairs):
+        return match._replace(params=[[None for _ in group.params] for group in groups])
+    sizes = {found.place: own.tensor.numel() for own, found in pairs if found is not None}
+    order = [each.place for each in saved]
+    whole = {key: _reordered(value, [sizes[n] for n in sorted(sizes)], order) for key, value in state.items()}
+    first, *rest = [each._replace(state=None) for each in saved]
+    return match._replace(params=[[first._replace(state=whole), *rest]])
+
+
+def _reordered(value: Any, sizes: Sequence[int], order: Sequence[int]) -> Any:
+    """A row whose parts are put into another order, or a list of such rows."""
+    import torch
+
+    if isinstance(value, list):
+        return [_reordered(each, sizes, order) for each in cast("list[Any]", value)]
+    if not isinstance(value, torch.Tensor) or value.ndim != 1:
+        return value
+    if len(value) != sum(sizes):
+        raise OptimizerError(
+            f"the saved state does not fit: it has a row of {len(value)} numbers for parameters "
+            f"that have {sum(sizes)} together; go on with the model that wrote it, or start "
+            "without the state"
+        )
+    parts = value.split(list(sizes))
+    return torch.cat([parts[place] for place in order])
