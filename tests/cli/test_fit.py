@@ -126,7 +126,9 @@ def test_a_resumed_run_says_which_options_the_state_of_its_optimizer_keeps(
 
 def test_without_a_policy_the_rate_of_the_checkpoint_stays(home: Path) -> None:
     assert main([*FIT, "lr_scheduler=null", *SHORT, "--out", "o"]) == 0
-    assert main([*FIT, "lr_scheduler=null", "optimizer.lr=0.2", "--out", "o", "--resume", "last"]) == 0
+    assert (
+        main([*FIT, "lr_scheduler=null", "optimizer.lr=0.2", "--out", "o", "--resume", "last"]) == 0
+    )
     assert list(rates(Path("o")).values()) == pytest.approx([0.1] * 12)
 
 

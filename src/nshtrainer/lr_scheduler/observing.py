@@ -125,9 +125,7 @@ class ObservingScheduler(CurveScheduler):
     def _take_noted(self) -> None:
         before = self.base_lrs
         super()._take_noted()
-        for group, old, new in zip(
-            self._shadow.param_groups, before, self.base_lrs, strict=False
-        ):
+        for group, old, new in zip(self._shadow.param_groups, before, self.base_lrs, strict=False):
             group["lr"] *= new / old if old else 1.0
         self._write()
 

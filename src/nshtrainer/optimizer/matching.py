@@ -151,7 +151,10 @@ def by_name(state: StateDict, groups: Sequence[OwnGroup]) -> Match:
     pairs = list(zip(groups, found, strict=True))
     return Match(
         [_group_for(group, theirs, state["param_groups"]) for group, theirs in pairs],
-        [[None if _is_anothers(each, group) else each for each in theirs] for group, theirs in pairs],
+        [
+            [None if _is_anothers(each, group) else each for each in theirs]
+            for group, theirs in pairs
+        ],
         [
             own
             for group, theirs in pairs

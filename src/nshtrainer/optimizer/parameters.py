@@ -117,9 +117,7 @@ def _group(label: str, params: Any, options: dict[str, Any], include_frozen: boo
 
 def names_in(groups: Iterable[Group]) -> list[tuple[str, Tensor]]:
     """The parameters of which the names are known."""
-    return [
-        pair for group in groups for pair in zip(group.names or (), group.params, strict=False)
-    ]
+    return [pair for group in groups for pair in zip(group.names or (), group.params, strict=False)]
 
 
 def check_parameters(groups: Iterable[Group]) -> None:

@@ -91,13 +91,13 @@ class Resumption:
         if names and any(each.name is not None for each in saved_in(state)):
             match = by_name(state, groups)
             check_names(match, groups, {name for each in names.values() for name in each}, policy)
-            self._parked = _outside(match, groups, names)
+            self._parked = {} if self._is_joint else _outside(match, groups, names)
         else:
             match = by_place(state, groups)
         if match is None:
             return state  # torch says what is wrong
         if self._is_joint:
-            match = joint_match(match, groups)
+            match = joint_match(match, groups, may_be_lost=policy.allow_missing)
         else:
             check_shapes(match, groups)
         return _rebuilt(optimizer, state, match, groups, policy)

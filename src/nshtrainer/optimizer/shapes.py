@@ -24,18 +24,21 @@ def check_shapes(match: Match, groups: Sequence[OwnGroup]) -> None:
     Raises:
         OptimizerError: None fits; it says of which parameter, and what its shapes are.
     """
-    for own, found in _pairs(match, groups):
-        misfit = None if found is None else _misfit(own.tensor, found.state or {})
-        if found is not None and misfit is not None:
+    for own, found in _found(match, groups):
+        misfit = _misfit(own.tensor, found.state or {})
+        if misfit is not None:
             raise OptimizerError(
                 f"the saved state does not fit: {own.name} is {tuple(own.tensor.shape)}, and its "
                 f"saved {misfit}; {_advice(own, found)}"
             )
 
 
-def _pairs(match: Match, groups: Sequence[OwnGroup]) -> Iterator[tuple[Own, Saved | None]]:
-    for group, found in zip(groups, match.params, strict=True):
-        yield from zip(group.params, found, strict=True)
+def _found(match: Match, groups: Sequence[OwnGroup]) -> Iterator[tuple[Own, Saved]]:
+    """The parameters that were found, with what was."""
+    for group, theirs in zip(groups, match.params, strict=True):
+        for own, found in zip(group.params, theirs, strict=True):
+            if found is not None:
+                yield own, found
 
 
 def _misfit(param: Tensor, state: Mapping[str, Any]) -> str | None:
@@ -58,25 +61,37 @@ def _advice(own: Own, found: Saved) -> str:
 # -- one state for all -----------------------------------------------------------------------------
 
 
-def joint_match(match: Match, groups: Sequence[OwnGroup]) -> Match:
+def joint_match(match: Match, groups: Sequence[OwnGroup], *, may_be_lost: bool) -> Match:
     """What was saved of an optimizer that keeps one state for all parameters, as L-BFGS does.
 
     torch keeps it under the first of them, and what it has of each lies in one row, in their order.
-    Where one is new or gone, no state fits.
+
+    Args:
+        match: What was found of each parameter.
+        groups: The groups of the optimizer.
+        may_be_lost: Whether it may begin anew where the parameters are not the same.
 
     Raises:
-        OptimizerError: A row is of another length than the parameters together.
+        OptimizerError: They are not the same, or their sizes are not.
     """
-    pairs = list(_pairs(match, groups))
-    saved = [found for _, found in pairs if found is not None]
+    pairs = sorted(_found(match, groups), key=lambda pair: pair[1].place)
+    saved = [*(found for _, found in pairs), *match.left]
     state = next((each.state for each in saved if each.state), None)
-    if state is None or match.left or len(saved) < len(pairs):
-        return match._replace(params=[[None for _ in group.params] for group in groups])
-    sizes = {found.place: own.tensor.numel() for own, found in pairs if found is not None}
-    order = [each.place for each in saved]
-    whole = {key: _reordered(value, [sizes[n] for n in sorted(sizes)], order) for key, value in state.items()}
-    first, *rest = [each._replace(state=None) for each in saved]
-    return match._replace(params=[[first._replace(state=whole), *rest]])
+    alone = match._replace(params=[[None for _ in group.params] for group in groups])
+    if state is None:
+        return alone
+    if match.left or len(pairs) < sum(len(group.params) for group in groups):
+        if may_be_lost:
+            return alone
+        raise OptimizerError(
+            "the saved state is one state for all parameters together, and they are not the same "
+            "any more; go on with those that it had, or without it: resume: {allow_missing: true}"
+        )
+    place = {id(found): place for place, (_, found) in enumerate(pairs)}
+    order = [place[id(found)] for _, found in _found(match, groups)]
+    sizes = [own.tensor.numel() for own, _ in pairs]
+    whole = {key: _reordered(value, sizes, order) for key, value in state.items()}
+    return alone._replace(params=[[pairs[0][1]._replace(state=whole), *alone.params[0][1:]]])
 
 
 def _reordered(value: Any, sizes: Sequence[int], order: Sequence[int]) -> Any:
