@@ -116,12 +116,12 @@ def test_a_resumed_run_says_which_options_the_state_of_its_optimizer_keeps(
     changed = ["optimizer.lr=0.2", "optimizer.fused=false", "optimizer.no_decay=ndim_below_2"]
     assert main([*again, *changed, "width=2"]) == 0
     said = [line for line in capsys.readouterr().out.splitlines() if " -> " in line]
-    assert said == [
+    assert "\n".join(said) == (
         "optimizer.lr 0.1 -> 0.2: taken from the checkpoint; for that of the config add "
-        "'trainer.resume={policy: override, fields: [lr]}'",
+        "'trainer.resume={policy: override, fields: [lr]}'\n"
         "optimizer.no_decay none -> ndim_below_2: parameter groups that the checkpoint knows keep "
-        "their options",
-    ]
+        "their options"
+    )
 
 
 def test_without_a_policy_the_rate_of_the_checkpoint_stays(home: Path) -> None:

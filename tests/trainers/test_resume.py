@@ -160,7 +160,7 @@ def test_the_rate_of_the_config_is_taken_where_the_policy_says_so(
 ) -> None:
     path = stop(tmp_path, lr_scheduler=schedule)
     again = {"lr_scheduler": schedule, "optimizer": AdamWConfig(lr=0.3)}
-    flat = {step: 1.0 for step in range(4, 8)}
+    flat = dict.fromkeys(range(4, 8), 1.0)
     expected = curve(1.0) if schedule else flat
     ours = {"config": {"resume": OVERRIDE}}
     for rate, seen in (
@@ -196,7 +196,7 @@ def test_what_a_plateau_made_of_the_rate_is_kept_with_a_new_one(tmp_path: Path) 
 
 
 class Thaw(BaseFinetuning):
-    """Trains the first layer from the second epoch on, in a group without names, as Lightning does."""
+    """Trains the first layer from the second epoch on, in a group of its own."""
 
     def freeze_before_training(self, pl_module: Any) -> None:
         self.freeze(pl_module.a)

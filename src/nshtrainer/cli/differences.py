@@ -87,14 +87,15 @@ def _leaves_of(configs: Iterable[tuple[Keys, Config]]) -> Facts:
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
     """The values in plain data that hold no others, and where they are; a list of values is one."""
-    parts: list[tuple[Any, Any]] = []
+    parts: dict[Any, Any] = {}
     if isinstance(value, Mapping):
-        parts = list(cast("Mapping[Any, Any]", value).items())
-    elif isinstance(value, list) and any(isinstance(part, Mapping) for part in value):
-        parts = list(enumerate(cast("list[Any]", value)))
+        parts = dict(cast("Mapping[Any, Any]", value))
+    elif isinstance(value, list):
+        items = cast("list[Any]", value)
+        parts = dict(enumerate(items)) if any(isinstance(item, Mapping) for item in items) else {}
     if not parts:
         yield path, value
-    for key, part in parts:
+    for key, part in parts.items():
         yield from leaves(part, (*path, key))
 
 

@@ -7,7 +7,7 @@ always `base * curve(position)`; it is never inferred from what stands in a grou
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf

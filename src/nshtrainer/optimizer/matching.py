@@ -90,8 +90,8 @@ class Match(NamedTuple):
 
     groups: list[Group | None]
     params: list[list[Saved | None]]
-    foreign: Sequence[Own] = ()
-    left: Sequence[Saved] = ()
+    foreign: list[Own]
+    left: list[Saved]
 
 
 # -- what is saved ---------------------------------------------------------------------------------
@@ -148,21 +148,13 @@ def by_name(state: StateDict, groups: Sequence[OwnGroup]) -> Match:
     unnamed = iter([each for each in saved if each.name is None])
     found = [[_find(own, known, unnamed) for own in group.params] for group in groups]
     taken = {id(each) for each in chain.from_iterable(found)}
-    pairs = list(zip(groups, found, strict=True))
-    return Match(
-        [_group_for(group, theirs, state["param_groups"]) for group, theirs in pairs],
-        [
-            [None if _is_anothers(each, group) else each for each in theirs]
-            for group, theirs in pairs
-        ],
-        [
-            own
-            for group, theirs in pairs
-            for own, each in zip(group.params, theirs, strict=True)
-            if _is_anothers(each, group)
-        ],
-        [each for each in saved if id(each) not in taken],
-    )
+    match = Match([], [], [], [each for each in saved if id(each) not in taken])
+    for group, theirs in zip(groups, found, strict=True):
+        match.groups.append(_group_for(group, theirs, state["param_groups"]))
+        match.params.append([None if _is_anothers(each, group) else each for each in theirs])
+        pairs = zip(group.params, theirs, strict=True)
+        match.foreign.extend(own for own, each in pairs if _is_anothers(each, group))
+    return match
 
 
 def _find(own: Own, known: Mapping[Any, Saved], unnamed: Iterator[Saved]) -> Saved | None:
@@ -201,7 +193,7 @@ def by_place(state: StateDict, groups: Sequence[OwnGroup]) -> Match | None:
     if list(map(_size, saved)) != [len(group.params) for group in groups]:
         return None
     found = iter(saved_in({**state, "param_groups": saved}))
-    return Match(list(saved), [list(islice(found, len(group.params))) for group in groups])
+    return Match(list(saved), [list(islice(found, len(group.params))) for group in groups], [], [])
 
 
 def groups_in_order(saved: Sequence[Group], names: Sequence[str | None]) -> list[Group]:

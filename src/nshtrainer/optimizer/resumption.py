@@ -91,7 +91,6 @@ class Resumption:
         if names and any(each.name is not None for each in saved_in(state)):
             match = by_name(state, groups)
             check_names(match, groups, {name for each in names.values() for name in each}, policy)
-            self._parked = {} if self._is_joint else _outside(match, groups, names)
         else:
             match = by_place(state, groups)
         if match is None:
@@ -100,16 +99,24 @@ class Resumption:
             match = joint_match(match, groups, may_be_lost=policy.allow_missing)
         else:
             check_shapes(match, groups)
+        self._parked = _outside(match, groups, names)
         return _rebuilt(optimizer, state, match, groups, policy)
 
     def _names(self) -> dict[Tensor, tuple[str, ...]]:
         """All names of each parameter; nothing at all where one name is that of two."""
-        names = {each.tensor: each.names for each in inventory(self._named)}
+        from torch.nn import Module
+
+        named: Any = self._named
+        if isinstance(named, Module):
+            named = named.named_parameters(remove_duplicate=False)
+        names = {each.tensor: each.names for each in inventory(named)}
         every = list(chain.from_iterable(names.values()))
         return names if len(set(every)) == len(every) else {}
 
     def _policy(self) -> ResumeConfig:
-        run = self._run or known_run_length(self._named)
+        run = self._run
+        if run is None and hasattr(self._named, "configure_optimizers"):
+            run = known_run_length(self._named)
         return (run and run.resume) or ResumeConfig()
 
     def _groups(
@@ -151,13 +158,15 @@ def _rebuilt(
 ) -> StateDict:
     """The state as the optimizer itself would have saved it."""
     numbers = count()
-    states: dict[Any, Any] = {}
+    keys = {key for group in state["param_groups"] for key in group["params"]}
+    states = {key: value for key, value in state["state"].items() if key not in keys}
     rebuilt: list[Group] = []
     for place, live in enumerate(optimizer.param_groups):
         own, was = groups[place].options, match.groups[place]
-        group = {**(own if was is None else _options(was)), "params": []}
+        ids: list[int] = []
+        group: Group = {**(own if was is None else _options(was)), "params": ids}
         for param, found in zip(live["params"], match.params[place], strict=True):
-            group["params"].append(number := next(numbers))
+            ids.append(number := next(numbers))
             # What is new keeps what it has: some optimizers make a state when they are built.
             held = optimizer.state.get(param) if found is None else found.state
             if held is not None:
@@ -171,11 +180,11 @@ def _rebuilt(
 def _overridden(group: Group, own: Group, fields: Sequence[str]) -> Group:
     """The group with these options as the config says, and so what a schedule multiplies."""
     for name in (name for name in fields if name in own):
-        group[name] = own[name]
+        group[name] = own.get(f"initial_{name}", own[name])
         for key in [key for key in group if key.startswith("initial_")]:
             option, _, item = key.removeprefix("initial_").partition(".")
             if option == name:
-                group[key] = float(own[name][int(item)] if item else own[name])
+                group[key] = float(group[name][int(item)] if item else group[name])
     return group
 
 

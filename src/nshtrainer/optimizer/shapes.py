@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.matching import Match
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from nshtrainer.optimizer.matching import Match, Own, OwnGroup, Saved
+    from nshtrainer.optimizer.matching import Own, OwnGroup, Saved
 
 __all__ = ["check_shapes", "joint_match"]
 
@@ -34,7 +35,7 @@ def check_shapes(match: Match, groups: Sequence[OwnGroup]) -> None:
 
 
 def _found(match: Match, groups: Sequence[OwnGroup]) -> Iterator[tuple[Own, Saved]]:
-    """The parameters that were found, with what was."""
+    """The parameters of which something was found, and what it was."""
     for group, theirs in zip(groups, match.params, strict=True):
         for own, found in zip(group.params, theirs, strict=True):
             if found is not None:
@@ -42,6 +43,7 @@ def _found(match: Match, groups: Sequence[OwnGroup]) -> Iterator[tuple[Own, Save
 
 
 def _misfit(param: Tensor, state: Mapping[str, Any]) -> str | None:
+    """The first tensor of as many dimensions, if none is as long in each, or 1."""
     alike = {k: tuple(v.shape) for k, v in state.items() if getattr(v, "ndim", 0) == param.ndim > 0}
     for shape in alike.values():
         if all(n in (1, size) for n, size in zip(shape, param.shape, strict=True)):
@@ -77,7 +79,7 @@ def joint_match(match: Match, groups: Sequence[OwnGroup], *, may_be_lost: bool) 
     pairs = sorted(_found(match, groups), key=lambda pair: pair[1].place)
     saved = [*(found for _, found in pairs), *match.left]
     state = next((each.state for each in saved if each.state), None)
-    alone = match._replace(params=[[None for _ in group.params] for group in groups])
+    alone = Match(match.groups, [[None for _ in group.params] for group in groups], [], [])
     if state is None:
         return alone
     if match.left or len(pairs) < sum(len(group.params) for group in groups):
@@ -108,5 +110,5 @@ def _reordered(value: Any, sizes: Sequence[int], order: Sequence[int]) -> Any:
             f"that have {sum(sizes)} together; go on with the model that wrote it, or start "
             "without the state"
         )
-    parts = value.split(list(sizes))
+    parts = torch.split(value, list(sizes))
     return torch.cat([parts[place] for place in order])

@@ -61,16 +61,17 @@ def _said(
 ) -> Iterator[str]:
     others = {id(own.tensor) for own in foreign}
     unknown = [own.name for own in missing if id(own.tensor) not in others]
+    moved = [own.name for own in missing if id(own.tensor) in others]
     if unknown:
-        yield f"missing (here, and not in the state) {listed(unknown, _MOST)}{_was(unknown, strangers)}"
-    if len(unknown) < len(missing):
-        names = [own.name for own in missing if id(own.tensor) in others]
-        yield f"another optimizer had {listed(names, _MOST)}"
+        was = _was(unknown[0], strangers)
+        yield f"missing (here, and not in the state) {listed(unknown, _MOST)}{was}"
+    if moved:
+        yield f"another optimizer had {listed(moved, _MOST)}"
     if strangers:
         yield f"unexpected (in the state, and not in the model) {listed(strangers, _MOST)}"
 
 
-def _was(missing: Sequence[str], strangers: Sequence[str]) -> str:
+def _was(missing: str, strangers: Sequence[str]) -> str:
     """What the first of the missing parameters may have been called."""
-    near = difflib.get_close_matches(missing[0], strangers, n=1)
+    near = difflib.get_close_matches(missing, strangers, n=1)
     return f" (was the first {near[0]!r}?)" if near else ""
