@@ -138,8 +138,8 @@ def test_with_the_policy_override_the_schedule_multiplies_the_rate_of_the_file(
     fixed = "lr_scheduler.max_duration=12 steps"
     assert main([*FIT, fixed, "--out", "whole"]) == 0
     assert main([*FIT, fixed, *SHORT, "--out", "o"]) == 0
-    policy = ["trainer.resume.policy=override", "trainer.resume.fields=[lr]"]
-    again = [*FIT, fixed, "optimizer.lr=0.2", *policy, "--out", "o", "--resume", "last"]
+    policy = "trainer.resume={policy: override, fields: [lr]}"
+    again = [*FIT, fixed, "optimizer.lr=0.2", policy, "--out", "o", "--resume", "last"]
     assert main(again) == 0
     assert "optimizer.lr 0.1 -> 0.2: taken from the config\n" in capsys.readouterr().out
     one, other = rates(Path("whole")), rates(Path("o"))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.fabric import Fabric
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
@@ -459,6 +460,21 @@ def test_a_schedule_multiplies_what_the_policy_says(fields: list[str], optimizer
     assert again.param_groups[0]["betas"][0] == (0.5 if fields == ["betas"] else 0.9)
 
 
+def test_a_group_that_joined_late_takes_what_it_began_with():
+    model, late = Layers("ab"), nn.Parameter(torch.ones(3))
+    run = policy(policy="override", fields=["lr"])
+    optimizer = AdamWConfig(lr=0.3).create_optimizer(model, run=run)
+    scheduler: Any = CosineScheduleConfig().create_scheduler(optimizer, TEN)["scheduler"]
+    optimizer.add_param_group({"params": late, "lr": 0.7})
+    step(model, optimizer)
+    scheduler.step(5)
+    state = copy.deepcopy(optimizer.state_dict())
+    for group in state["param_groups"]:
+        group["lr"] = group["initial_lr"] = 1.0
+    optimizer.load_state_dict(state)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.15, 0.35])
+
+
 def test_an_option_that_there_is_not_is_refused():
     _, state = saved()
     again = AdamWConfig().create_optimizer(Layers(), run=policy(policy="override", fields=["lrr"]))
@@ -504,6 +520,25 @@ def test_torchs_own_optimizer_takes_the_state():
     assert len(plain.state) == 6
     again = AdamWConfig().create_optimizer(Layers("cab"))
     again.load_state_dict(plain.state_dict())
+    assert_equal(averages(again.state_dict()), averages(state))
+
+
+def test_what_belongs_to_no_parameter_is_taken_as_it_is():
+    _, state = saved()
+    again = AdamWConfig().create_optimizer(Layers("cab"))
+    again.load_state_dict({**state, "state": {**state["state"], "epoch": 3}})
+    assert again.state["epoch"] == 3  # type: ignore[index]
+
+
+def test_fabric_saves_and_loads_names(tmp_path: Any):
+    fabric = Fabric(accelerator="cpu", devices=1)
+    _, state = saved()
+    model = fabric.setup_module(Layers("cab"))
+    optimizer = fabric.setup_optimizers(AdamWConfig().create_optimizer(model))
+    optimizer.load_state_dict(state)
+    fabric.save(tmp_path / "state.ckpt", {"optimizer": optimizer})
+    again = fabric.setup_optimizers(AdamWConfig().create_optimizer(Layers("bca")))
+    fabric.load(tmp_path / "state.ckpt", {"optimizer": again})
     assert_equal(averages(again.state_dict()), averages(state))
 
 

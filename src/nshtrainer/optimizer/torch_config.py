@@ -80,8 +80,8 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             params: A module, `module.parameters()`, `module.named_parameters()`, or a list of group
                 dicts whose options hold for the group. Where the config tells parameters apart, the
                 module. Nothing in it is changed, but that a rule may freeze parameters.
-            run: What is known of the run, for `lr_scaling`: a `RunLength` with `samples_per_step`.
-                Under Lightning the module's trainer knows.
+            run: What is known of the run: a `RunLength` with `samples_per_step` for `lr_scaling`,
+                or with `resume`. Under Lightning the module's trainer knows.
 
         Raises:
             OptimizerError: An option of a group is unknown or out of range; the parameters are not
