@@ -19,8 +19,8 @@ __all__ = ["check_shapes", "joint_match"]
 def check_shapes(match: Match, groups: Sequence[OwnGroup]) -> None:
     """Check that what is saved for each parameter can be its own.
 
-    A state holds tensors of other shapes too, such as a count of steps, or one row. So one of as
-    many dimensions as the parameter has has to fit, if there is any.
+    A state may hold tensors of other shapes too, such as a count of steps. So one of those that are
+    no single numbers has to fit, if there are any.
 
     Raises:
         OptimizerError: None fits; it says of which parameter, and what its shapes are.
@@ -43,12 +43,13 @@ def _found(match: Match, groups: Sequence[OwnGroup]) -> Iterator[tuple[Own, Save
 
 
 def _misfit(param: Tensor, state: Mapping[str, Any]) -> str | None:
-    """The first tensor of as many dimensions, if none is as long in each, or 1."""
-    alike = {k: tuple(v.shape) for k, v in state.items() if getattr(v, "ndim", 0) == param.ndim > 0}
-    for shape in alike.values():
-        if all(n in (1, size) for n, size in zip(shape, param.shape, strict=True)):
+    """The first tensor of a state, if none is as long as the parameter in each dimension, or 1."""
+    shapes = {key: tuple(value.shape) for key, value in state.items() if getattr(value, "ndim", 0)}
+    for shape in shapes.values():
+        sizes = zip(shape, param.shape, strict=False)
+        if len(shape) == param.ndim and all(n in (1, size) for n, size in sizes):
             return None
-    return next((f"{key} {shape}" for key, shape in alike.items()), None)
+    return next((f"{key} {shape}" for key, shape in shapes.items()), None)
 
 
 def _advice(own: Own, found: Saved) -> str:
