@@ -27,6 +27,7 @@ from nshtrainer.configs import (
     LinearWarmupCosineDecayLRSchedulerConfig,
     LRSchedulerConfigBase,
     ParameterGroupConfig,
+    ResumeConfig,
     SelectorConfig,
     TrackScheduleConfigBase,
     lr_scheduler_registry,
@@ -343,6 +344,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "fields of grouping": lambda: fields(AdamWConfig, only=GroupingConfigBase),
     "fields of a rule": lambda: fields(ParameterGroupConfig),
     "fields of a selector": lambda: fields(SelectorConfig),
+    "fields of resume": lambda: fields(ResumeConfig),
     "fields of linear_warmup_cosine_decay": lambda: fields(
         lr_scheduler_registry["linear_warmup_cosine_decay"]
     ),

@@ -50,12 +50,14 @@ if TYPE_CHECKING:
     from nshtrainer.optimizer.sharpness_aware import *
     from nshtrainer.optimizer.width import *
     from nshtrainer.optimizer.wrapping import *
+    from nshtrainer.resume import *
     from nshtrainer.trainer_config import *
     from nshtrainer.weight_averaging import *
 
 _MODULES = (
     "nshtrainer.config",
     "nshtrainer.metric",
+    "nshtrainer.resume",
     "nshtrainer.duration",
     "nshtrainer.optimizer.base",
     "nshtrainer.optimizer.native.adam",

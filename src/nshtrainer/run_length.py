@@ -16,6 +16,7 @@ from nshtrainer.exceptions import RunLengthError, ScheduleError
 
 if TYPE_CHECKING:
     from nshtrainer.metric import MetricConfig
+    from nshtrainer.resume import ResumeConfig
 
 __all__ = ["RunLength", "known_run_length", "run_length_of"]
 
@@ -47,6 +48,7 @@ class RunLength:
         tokens_per_step: Tokens in one update, likewise.
         shortened: Why the run is shorter than it is meant to be, such as `fast_dev_run`.
         primary_metric: The metric of a schedule that names none.
+        resume: What the optimizer takes from its config when it loads a state.
         plateau_problem: Why a reduce-on-plateau scheduler would be fed wrongly here.
         observer_problem: Why nobody would show a metric to a scheduler that also moves by the step.
         unknown_because: Why nothing is known, and what to do, where that is the case.
@@ -71,6 +73,7 @@ class RunLength:
     tokens_per_step: float | None = field(default=None, kw_only=True)
     shortened: str | None = field(default=None, kw_only=True)
     primary_metric: MetricConfig | None = field(default=None, kw_only=True)
+    resume: ResumeConfig | None = field(default=None, kw_only=True)
     plateau_problem: str | None = field(default=None, kw_only=True)
     observer_problem: str | None = field(default=None, kw_only=True)
     unknown_because: str | None = field(default=None, kw_only=True)

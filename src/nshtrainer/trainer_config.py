@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from nshtrainer.config import Config
 from nshtrainer.metric import MetricConfig
+from nshtrainer.resume import ResumeConfig
 from nshtrainer.types import Fraction, NonNegative, NonNegativeInt, PositiveInt
 from nshtrainer.weight_averaging import WeightAveragingField
 
@@ -57,7 +58,7 @@ Precision: TypeAlias = Literal[
     16,
 ]
 
-OURS = frozenset({"primary_metric", "seed", "weight_averaging"})
+OURS = frozenset({"primary_metric", "resume", "seed", "weight_averaging"})
 """The options that are not Lightning's."""
 
 
@@ -191,6 +192,10 @@ class TrainerConfig(Config):
 
     primary_metric: MetricConfig | None = None
     """The metric that schedules and checkpoints look at when they name none."""
+
+    resume: ResumeConfig | None = None
+    """What a resumed run takes from its config; left out, what the hyperparameters say, or else
+    nothing: the checkpoint wins."""
 
     weight_averaging: WeightAveragingField = cast("Any", None)
     """The average of the weights that is validated and saved, such as `ema`; left out, none."""

@@ -113,12 +113,38 @@ def test_a_resumed_run_says_which_options_the_state_of_its_optimizer_keeps(
 ) -> None:
     assert main([*FIT, "lr_scheduler=null", *SHORT, "--out", "o"]) == 0
     again = [*FIT, "lr_scheduler=null", "--out", "o", "--resume", "last"]
-    assert main([*again, "optimizer.lr=0.2", "optimizer.fused=false", "width=2"]) == 0
-    said = [line for line in capsys.readouterr().out.splitlines() if " stays " in line]
-    assert said == [
-        "optimizer.lr stays 0.1, which the optimizer's state says; for 0.2 start without --resume"
-    ]
+    changed = ["optimizer.lr=0.2", "optimizer.fused=false", "optimizer.no_decay=ndim_below_2"]
+    assert main([*again, *changed, "width=2"]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if " -> " in line]
+    assert "\n".join(said) == (
+        "optimizer.lr 0.1 -> 0.2: taken from the checkpoint; for that of the config add "
+        "'trainer.resume={policy: override, fields: [lr]}'\n"
+        "optimizer.no_decay none -> ndim_below_2: parameter groups that the checkpoint knows keep "
+        "their options"
+    )
+
+
+def test_without_a_policy_the_rate_of_the_checkpoint_stays(home: Path) -> None:
+    assert main([*FIT, "lr_scheduler=null", *SHORT, "--out", "o"]) == 0
+    assert (
+        main([*FIT, "lr_scheduler=null", "optimizer.lr=0.2", "--out", "o", "--resume", "last"]) == 0
+    )
     assert list(rates(Path("o")).values()) == pytest.approx([0.1] * 12)
+
+
+def test_with_the_policy_override_the_schedule_multiplies_the_rate_of_the_file(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fixed = "lr_scheduler.max_duration=12 steps"
+    assert main([*FIT, fixed, "--out", "whole"]) == 0
+    assert main([*FIT, fixed, *SHORT, "--out", "o"]) == 0
+    policy = "trainer.resume={policy: override, fields: [lr]}"
+    again = [*FIT, fixed, "optimizer.lr=0.2", policy, "--out", "o", "--resume", "last"]
+    assert main(again) == 0
+    assert "optimizer.lr 0.1 -> 0.2: taken from the config\n" in capsys.readouterr().out
+    one, other = rates(Path("whole")), rates(Path("o"))
+    expected = [one[step] * (1 if step < 4 else 2) for step in range(12)]
+    assert [other[step] for step in range(12)] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("given", ["whole", "whole/checkpoints/best.ckpt"])

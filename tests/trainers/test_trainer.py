@@ -18,7 +18,7 @@ from nshtrainer.configs import MetricConfig
 from nshtrainer.lightning_ import OptimizerCallback, PlateauCallback
 
 OBJECTS = {"self", "callbacks", "plugins"}
-OURS = {"primary_metric", "seed", "weight_averaging"}
+OURS = {"primary_metric", "resume", "seed", "weight_averaging"}
 LIGHTNINGS = {
     name: parameter.default
     for name, parameter in inspect.signature(pl.Trainer.__init__).parameters.items()
@@ -26,7 +26,7 @@ LIGHTNINGS = {
 }
 
 
-def test_the_options_are_lightnings_and_two_of_ours() -> None:
+def test_the_options_are_lightnings_and_three_of_ours() -> None:
     assert set(TrainerConfig.model_fields) == {*LIGHTNINGS, *OURS}
 
 
@@ -172,7 +172,7 @@ def test_an_argument_that_nobody_knows_is_a_type_error_that_names_it(wrong: dict
         Trainer(wrong, **QUIET)
 
 
-@pytest.mark.parametrize("ours", [{"seed": 1}, {"primary_metric": None}])
+@pytest.mark.parametrize("ours", [{"seed": 1}, {"primary_metric": None}, {"resume": None}])
 def test_what_is_ours_stands_in_the_config_alone(ours: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match=rf"write it in the config: .*{next(iter(ours))}="):
         Trainer(**ours, **QUIET)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nshtrainer.run_length import RunLength
     from nshtrainer.text.documents import Keys
 
-__all__ = ["Difference", "Said", "by_field", "by_parameter"]
+__all__ = ["Difference", "Said", "by_field", "by_parameter", "leaves"]
 
 _HOW = frozenset({"capturable", "differentiable", "foreach", "fused"})
 """Options that say how an update is computed, not what it is."""
@@ -92,18 +92,23 @@ def _leaves_of(configs: Iterable[tuple[Keys, Config]]) -> Facts:
     return {
         dotted((*path, *keys)): _plainly(value)
         for path, config in configs
-        for keys, value in _leaves(config.to_dict())
+        for keys, value in leaves(config.to_dict())
         if keys[-1] not in _HOW
     }
 
 
-def _leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """The values in plain data that hold no others, and where they are."""
-    if isinstance(value, Mapping) and value:
-        for key, part in cast("Mapping[Any, Any]", value).items():
-            yield from _leaves(part, (*path, key))
-    else:
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """The values in plain data that hold no others, and where they are; a list of values is one."""
+    parts: dict[Any, Any] = {}
+    if isinstance(value, Mapping):
+        parts = dict(cast("Mapping[Any, Any]", value))
+    elif isinstance(value, list):
+        items = cast("list[Any]", value)
+        parts = dict(enumerate(items)) if any(isinstance(item, Mapping) for item in items) else {}
+    if not parts:
         yield path, value
+    for key, part in parts.items():
+        yield from leaves(part, (*path, key))
 
 
 def _resolved(config: Config, args: Namespace) -> Facts | None:

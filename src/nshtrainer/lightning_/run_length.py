@@ -16,6 +16,7 @@ from typing_extensions import override
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lightning_.plateau import PlateauCallback
 from nshtrainer.metric import MetricConfig
+from nshtrainer.resume import ResumeConfig
 from nshtrainer.run_length import TICKS, RunLength
 
 __all__ = ["TrainerRunLength", "run_length_of"]
@@ -161,6 +162,12 @@ class TrainerRunLength(RunLength):
         """The `primary_metric` of the trainer, else that of the module's hyperparameters."""
         told = self._told("primary_metric")
         return told if isinstance(told, MetricConfig) else None
+
+    @cached_property
+    def resume(self) -> ResumeConfig | None:
+        """The `resume` of the trainer, else that of the module's hyperparameters."""
+        told = self._told("resume")
+        return told if isinstance(told, ResumeConfig) else None
 
     def _told(self, name: str) -> Any:
         """What the trainer says under a name, else what the module's hyperparameters say."""

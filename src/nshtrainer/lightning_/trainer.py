@@ -15,6 +15,7 @@ from nshtrainer.trainer_config import OURS, TrainerConfig
 
 if TYPE_CHECKING:
     from nshtrainer.metric import MetricConfig
+    from nshtrainer.resume import ResumeConfig
 
 __all__ = ["Trainer"]
 
@@ -67,6 +68,11 @@ class Trainer(pl.Trainer):
     def primary_metric(self) -> MetricConfig | None:
         """The metric that a schedule looks at when it names none."""
         return self.config.primary_metric
+
+    @property
+    def resume(self) -> ResumeConfig | None:
+        """What a resumed run takes from its config instead of the checkpoint."""
+        return self.config.resume
 
 
 def _refuse_ours(arguments: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ always `base * curve(position)`; it is never inferred from what stands in a grou
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
@@ -23,6 +23,7 @@ from nshtrainer.exceptions import NshtrainerWarning, ScheduleError
 from nshtrainer.lr_scheduler.clock import Clock
 from nshtrainer.lr_scheduler.hyperparameters import Place, find
 from nshtrainer.lr_scheduler.plan import Plan
+from nshtrainer.lr_scheduler.saved_state import saved_bases, saved_position
 from nshtrainer.run_length import RunLength
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ class CurveScheduler(LRScheduler):
         self._movements: list[_Movement] = []
         self._groups: list[Group] = []
         self._planned = 0
+        self._is_noted = False
         self._write()
         self._plan.check_names(optimizer.param_groups)
         time = self._plan.run.total_time
@@ -238,7 +240,7 @@ class CurveScheduler(LRScheduler):
 
     def _listen(self) -> None:
         """Hear of the first update and of loaded states, without keeping this scheduler alive."""
-        first, loaded = WeakMethod(self._before_first_update), WeakMethod(self._write)
+        first, loaded = WeakMethod(self._before_first_update), WeakMethod(self._take_noted)
         self._before_update = self.optimizer.register_step_pre_hook(partial(_call, first))
         self.optimizer.register_load_state_dict_post_hook(partial(_call, loaded))
 
@@ -273,6 +275,12 @@ class CurveScheduler(LRScheduler):
                     bases[index] = float(standing)
         self._write()
 
+    def _take_noted(self) -> None:
+        """The groups of an optimizer that has loaded a state note the bases that came with it."""
+        self._is_noted = True
+        self._bases = {name: [] for name in self._bases}
+        self._write()
+
     def __getstate__(self) -> dict[str, Any]:
         """A copy hears of its own optimizer, not of this one's."""
         return {key: value for key, value in vars(self).items() if key != "_before_update"}
@@ -299,14 +307,16 @@ class CurveScheduler(LRScheduler):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go to a saved position, and write its values at once.
 
-        The state of one of torch's own schedulers is taken for its position and base rates. A
-        curve with another name is followed, with a warning that names both.
+        The base values are those in the state, unless the optimizer has loaded its own: its groups
+        know which they were, and may take theirs from the config. The state of one of torch's own
+        schedulers is taken for its position and base rates. A curve with another name is followed,
+        with a warning that names both.
 
         Raises:
             ScheduleError: The state has no position.
         """
-        self.last_epoch = _position(state_dict)
-        for name, bases in _saved_bases(state_dict).items():
+        self.last_epoch = saved_position(state_dict)
+        for name, bases in () if self._is_noted else saved_bases(state_dict).items():
             own = self._bases.setdefault(name, [])
             own[: len(bases)] = bases
             del own[len(self.optimizer.param_groups) :]
@@ -382,19 +392,3 @@ def _call(method: WeakMethod[Any], *_: object) -> None:
     bound = method()
     if bound is not None:
         bound()
-
-
-def _position(state: dict[str, Any]) -> int:
-    for part in (state, *state.get("_schedulers", ())):
-        if "last_epoch" in part:
-            return int(part["last_epoch"])
-    raise ScheduleError(
-        f"this state of a scheduler has no position (last_epoch): its keys are {sorted(state)}"
-    )
-
-
-def _saved_bases(state: Mapping[str, Any]) -> dict[str, list[float | None]]:
-    """The base values in a state: ours, or the rates in that of a scheduler of torch's."""
-    if "base_values" in state:
-        return state["base_values"]
-    return {"lr": [float(rate) for rate in state.get("base_lrs", ())]}

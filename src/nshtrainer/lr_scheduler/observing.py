@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,6 +10,7 @@ from torch.optim import SGD
 from typing_extensions import override
 
 from nshtrainer.lr_scheduler.driver import CurveScheduler
+from nshtrainer.lr_scheduler.saved_state import saved_bases
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -93,6 +94,7 @@ class ObservingScheduler(CurveScheduler):
     def state_dict(self) -> dict[str, Any]:
         """The position, and what the metric's scheduler has seen and made of the rates."""
         metric = {
+            "groups": [group.get("name") for group in self.optimizer.param_groups],
             "rates": [group["lr"] for group in self._shadow.param_groups],
             "scheduler": self._metric_scheduler.state_dict(),
         }
@@ -104,9 +106,28 @@ class ObservingScheduler(CurveScheduler):
         saved = state_dict.get("metric")
         if saved is not None:
             self._metric_scheduler.load_state_dict(saved["scheduler"])
-            for group, rate in zip(self._shadow.param_groups, saved["rates"], strict=False):
-                group["lr"] = rate
         super().load_state_dict(state_dict)
+        if saved is not None:
+            self._load_rates(saved, saved_bases(state_dict)["lr"])
+            self._write()
+
+    def _load_rates(self, saved: Mapping[str, Any], bases: Sequence[float | None]) -> None:
+        """The base rates, each times what the metric had made of that of its group."""
+        names = saved.get("groups", ())
+        groups = zip(self.optimizer.param_groups, self._shadow.param_groups, strict=False)
+        for place, (group, shadow) in enumerate(groups):
+            name = group.get("name")
+            was = names.index(name) if name and name in names else min(place, len(bases) - 1)
+            rate, base = saved["rates"][was], self.base_lrs[place]
+            shadow["lr"] = rate if base == bases[was] else base * rate / (bases[was] or 1.0)
+
+    @override
+    def _take_noted(self) -> None:
+        before = self.base_lrs
+        super()._take_noted()
+        for group, old, new in zip(self._shadow.param_groups, before, self.base_lrs, strict=False):
+            group["lr"] *= new / old if old else 1.0
+        self._write()
 
 
 def _shadow(rates: list[float]) -> Optimizer:

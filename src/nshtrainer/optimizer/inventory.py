@@ -7,7 +7,7 @@ its name, never by a part of a word: `debias.weight` is no bias.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-__all__ = ["Parameter", "Part", "Place", "Role", "for_torch", "inventory", "modules_by_path"]
+__all__ = [
+    "Parameter",
+    "Part",
+    "Place",
+    "Role",
+    "clean_names",
+    "for_torch",
+    "inventory",
+    "modules_by_path",
+]
 
 Role: TypeAlias = Literal["bias", "norm", "embedding", "head", "matrix", "conv", "scalar"]
 """The part that a parameter plays; see `SelectorConfig.role`."""
@@ -192,11 +201,21 @@ def _held_in_pairs(pairs: list[Any]) -> Iterator[tuple[Place, Tensor]]:
     for pair in pairs:
         if not isinstance(pair, tuple):
             raise OptimizerError(f"got a {type(pair).__name__} without a name")
+    names = clean_names([name for name, _ in pairs])
+    for name, (_, tensor) in zip(names, pairs, strict=True):
+        yield _place(name.split(".")), tensor
+
+
+def clean_names(names: Sequence[str]) -> list[str]:
+    """The names of all parameters of a model without what wrappers put in.
+
+    >>> clean_names(["module._orig_mod.stem.weight", "module._orig_mod.head.weight"])
+    ['stem.weight', 'head.weight']
+    """
     # Every name of a model wrapped for several processes begins so; no other model's do.
-    common = "module." if all(name.startswith("module.") for name, _ in pairs) else ""
-    for name, tensor in pairs:
-        parts = name.removeprefix(common).split(".")
-        yield _place([part for part in parts if part not in _WRAPPERS]), tensor
+    common = "module." if all(name.startswith("module.") for name in names) else ""
+    parts = [name.removeprefix(common).split(".") for name in names]
+    return [".".join(part for part in each if part not in _WRAPPERS) for each in parts]
 
 
 def _held_in_module(root: Module) -> Iterator[tuple[Place, Tensor]]:

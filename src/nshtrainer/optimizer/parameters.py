@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
     from nshtrainer.optimizer.base import Params
 
-__all__ = ["Group", "check_options", "check_parameters", "described", "groups_of", "is_sharded"]
+__all__ = [
+    "Group",
+    "check_options",
+    "check_parameters",
+    "described",
+    "groups_of",
+    "is_sharded",
+    "names_in",
+]
 
 ConfigT = TypeVar("ConfigT", bound=Config)
 
@@ -116,7 +124,7 @@ def _group(label: str, params: Any, options: dict[str, Any], include_frozen: boo
     if isinstance(params, torch.nn.Module):
         all_of_it = params.named_parameters()
         pairs = [(name, p) for name, p in all_of_it if include_frozen or p.requires_grad]
-        # The names serve messages only: torch does not let unnamed groups join named ones later.
+        # To torch they stay without names, or it would not let groups without names join later.
         return Group(label, [p for _, p in pairs], [name for name, _ in pairs], False, options)
     items: list[Any] = [params] if isinstance(params, torch.Tensor) else list(params)
     named = [isinstance(item, tuple) for item in items]
@@ -128,6 +136,11 @@ def _group(label: str, params: Any, options: dict[str, Any], include_frozen: boo
             raise OptimizerError(f"{label}: {item!r} is a {type(item).__name__}, not a parameter")
     names = [item[0] for item in items] if any(named) else options.get("param_names")
     return Group(label, tensors, names, any(named), options)
+
+
+def names_in(groups: Iterable[Group]) -> list[tuple[str, Tensor]]:
+    """The parameters of which the names are known."""
+    return [pair for group in groups for pair in zip(group.names or (), group.params, strict=False)]
 
 
 def check_parameters(groups: Iterable[Group]) -> None:

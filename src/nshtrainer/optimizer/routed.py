@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 from typing_extensions import override
 
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.matching import groups_in_order
 
 __all__ = ["RoutedOptimizer"]
 
@@ -282,13 +283,12 @@ def _in_order(saved: list[Group], own: list[Group]) -> list[Group]:
     if len(saved) != len(own):
         raise ValueError("loaded state dict has a different number of parameter groups")
     names: list[str] = [group["name"] for group in own]
-    by_name: dict[str | None, Group] = {group.get("name"): group for group in saved}
-    if set(by_name) == set(names):
-        saved = [by_name[name] for name in names]
-    elif None not in by_name:
+    saved = groups_in_order(saved, names)
+    theirs = [group.get("name") for group in saved]
+    if theirs != names and None not in theirs:
         raise OptimizerError(
             f"the saved state is that of other routes: its groups are "
-            f"{', '.join(map(str, by_name))}, and here they are {', '.join(names)}; give the "
+            f"{', '.join(map(str, theirs))}, and here they are {', '.join(names)}; give the "
             "routes the names that they had"
         )
     for theirs, ours in zip(saved, own, strict=True):

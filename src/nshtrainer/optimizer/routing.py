@@ -90,12 +90,13 @@ class RoutingConfigBase(OptimizerConfigBase):
         Args:
             params: A module, or `module.named_parameters()` where no route asks for the type of a
                 module or for a role.
-            run: What is known of the run, where a route has an `lr_scaling`.
+            run: What is known of the run, for `resume` and where a route has an `lr_scaling`.
 
         Raises:
             OptimizerError: A route matches nothing, or no route a parameter; names or modules are
                 needed and not there; an optimizer cannot be built of what it gets.
         """
+        from nshtrainer.optimizer.resumption import Resumption
         from nshtrainer.optimizer.routed import RoutedOptimizer
 
         model, parameters = _read(params, self.all_routes())
@@ -107,7 +108,10 @@ class RoutingConfigBase(OptimizerConfigBase):
         }
         last = self.all_routes()[-1]
         takes_rest = last.select == "*" and last.name in parts
-        return RoutedOptimizer(parts, default=last.name if takes_rest else None)
+        optimizer = RoutedOptimizer(parts, default=last.name if takes_rest else None)
+        named = [(name, p.tensor) for p in parameters for name in p.names]
+        Resumption(named if model is None else model, run).attach(optimizer)
+        return optimizer
 
     def routing(self, params: Params, /) -> dict[str, str]:
         """The route of every parameter in the optimizer; a tied weight has its first name.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from nshtrainer.optimizer.parameters import Group
+    from nshtrainer.optimizer.resumption import Resumption
     from nshtrainer.run_length import RunLength
 
 __all__ = [
@@ -92,30 +93,36 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             params: A module, `module.parameters()`, `module.named_parameters()`, or a list of group
                 dicts whose options hold for the group. Where the config tells parameters apart, the
                 module. Nothing in it is changed, but that a rule may freeze parameters.
-            run: What is known of the run, for `lr_scaling`: a `RunLength` with `samples_per_step`.
-                Under Lightning the module's trainer knows.
+            run: What is known of the run: a `RunLength` with `samples_per_step` for `lr_scaling`,
+                or with `resume`. Under Lightning the module's trainer knows.
 
         Raises:
             OptimizerError: An option of a group is unknown or out of range; the parameters are not
                 what this optimizer takes; a rule takes no parameter; the batch that the rate
                 follows is unknown; the installed torch lacks the class or an option in use.
         """
+        import torch
+
         from nshtrainer.optimizer.assignment import assigned_groups
         from nshtrainer.optimizer.batch import batch_size_of
         from nshtrainer.optimizer.inventory import Part
-        from nshtrainer.optimizer.parameters import check_parameters, groups_of
+        from nshtrainer.optimizer.parameters import check_parameters, groups_of, names_in
+        from nshtrainer.optimizer.resumption import Resumption
 
         if self.lr_scaling is not None:
             model = params.model if isinstance(params, Part) else params
-            return self.at_batch(batch_size_of(run, model)).create_optimizer(params)
+            return self.at_batch(batch_size_of(run, model)).create_optimizer(params, run=run)
         if self.asks_for_groups:
             groups = assigned_groups(self, params)
         else:
             groups = groups_of(params, include_frozen=self.include_frozen)
         check_parameters(groups)
-        return self._build(groups)
+        if isinstance(params, Part):  # its states are known by the whole
+            return self._build(groups, None)
+        named = params if isinstance(params, torch.nn.Module) else names_in(groups)
+        return self._build(groups, Resumption(named, run, is_joint=self.needs_one_group))
 
-    def _build(self, groups: list[Group]) -> Optimizer:
+    def _build(self, groups: list[Group], resumption: Resumption | None) -> Optimizer:
         from nshtrainer.optimizer.implementation import takes_fused
         from nshtrainer.optimizer.needs import declare
         from nshtrainer.optimizer.parameters import check_options
@@ -138,7 +145,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             dicts[place]["fused"] = True
         cls = target_class(self.chosen_target([p for group in groups for p in group.params]))
         optimizer = cls(dicts, **self.options())
-        _add_hooks(optimizer, fused)
+        _add_hooks(optimizer, fused, resumption)
         declare(optimizer, second_backward=self.needs_second_backward, closure=self.needs_closure)
         return optimizer
 
@@ -248,11 +255,13 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         return cls.model_fields.keys() - cls._ours()
 
 
-def _add_hooks(optimizer: Optimizer, fused: list[int]) -> None:
+def _add_hooks(optimizer: Optimizer, fused: list[int], resumption: Resumption | None) -> None:
     from nshtrainer.optimizer.implementation import FLAGS, Guard, keep_flags, state_of_copies
     from nshtrainer.optimizer.tensor_rate import keep_tensor_rates
 
     optimizer.register_load_state_dict_pre_hook(_refuse_another)
+    if resumption is not None:
+        resumption.attach(optimizer)
     optimizer.register_load_state_dict_pre_hook(keep_tensor_rates)
     if any(flag in optimizer.defaults for flag in FLAGS):
         optimizer.register_load_state_dict_pre_hook(keep_flags)
@@ -265,13 +274,14 @@ def _add_hooks(optimizer: Optimizer, fused: list[int]) -> None:
 
 def _refuse_another(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
     """A hook of `load_state_dict`: torch takes any state, and then fails in the first step."""
-    # Switches may be missing: an older torch did not have them, and torch fills them in.
-    options = {key for key, value in optimizer.defaults.items() if not _is_switch(value)}
-    lacking = {key for group in state_dict["param_groups"] for key in options - group.keys()}
-    if lacking:
+    from nshtrainer.optimizer.matching import lacking
+
+    groups = state_dict["param_groups"]
+    missing = {key for group in groups for key in lacking(group, optimizer.defaults)}
+    if missing:
         raise OptimizerError(
             "the saved state is that of another optimizer: it has no "
-            f"{', '.join(sorted(lacking))}, which {type(optimizer).__name__} needs; go on with the "
+            f"{', '.join(sorted(missing))}, which {type(optimizer).__name__} needs; go on with the "
             "optimizer that wrote it, or start without its state"
         )
 
@@ -280,10 +290,6 @@ _UNDER_FSDP2 = {
     "differs": "it trains other weights than one process does",
     "fails": "its step fails",
 }
-
-
-def _is_switch(value: Any) -> bool:
-    return value is None or isinstance(value, bool)
 
 
 @cache

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from nshtrainer.optimizer.parameters import Group
+    from nshtrainer.optimizer.resumption import Resumption
 
 __all__ = ["PackageOptimizerConfigBase", "PytorchOptimizerConfigBase"]
 
@@ -85,7 +86,7 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
         }
 
     @override
-    def _build(self, groups: list[Group]) -> Optimizer:
+    def _build(self, groups: list[Group], resumption: Resumption | None) -> Optimizer:
         self._check_installed()
         if self._keeps_rates_in_tensors() and not self.takes_tensor_lr:
             name = type(self).__name__
@@ -99,7 +100,7 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
         if self.splits_by_dimensions:
             full = [part for group in full for part in _by_dimensions(group)]
         try:
-            optimizer = super()._build(full)
+            optimizer = super()._build(full, resumption)
         except OptimizerError:
             raise
         except (NotImplementedError, TypeError, ValueError) as error:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from nshtrainer.optimizer.parameters import Group
+    from nshtrainer.optimizer.resumption import Resumption
 
 __all__ = [
     "AOAdam4bitConfig",
@@ -60,10 +61,10 @@ class _TorchaoOptions(PackageOptimizerConfigBase):
     """Round weights of bfloat16 at random, so that small updates are not lost; no float32 copy."""
 
     @override
-    def _build(self, groups: list[Group]) -> Optimizer:
+    def _build(self, groups: list[Group], resumption: Resumption | None) -> Optimizer:
         from nshtrainer.optimizer.packages.plain_state import keep_state_plain
 
-        optimizer = super()._build(groups)
+        optimizer = super()._build(groups, resumption)
         keep_state_plain(optimizer)
         return optimizer
 

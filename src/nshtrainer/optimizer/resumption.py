@@ -1,0 +1,196 @@
+"""Resume by name: what an optimizer loads finds its parameters by what they are called.
+
+Two hooks of torch's. When a state is saved, `param_names` is written beside the numbers of the
+parameters, as torch has it; the groups of the optimizer themselves stay without names, so that a
+group of bare parameters can be added at any time. When a state is loaded, it is brought into the
+order of the optimizer before torch reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, count
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.inventory import inventory
+from nshtrainer.optimizer.matching import PARKED, Match, Own, OwnGroup, by_name, by_place, saved_in
+from nshtrainer.optimizer.shapes import check_shapes, joint_match
+from nshtrainer.optimizer.strangers import check_names
+from nshtrainer.resume import ResumeConfig
+from nshtrainer.run_length import known_run_length
+from nshtrainer.text.problems import unknown
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+    from torch.optim import Optimizer
+
+    from nshtrainer.run_length import RunLength
+
+__all__ = ["Resumption"]
+
+Group: TypeAlias = dict[str, Any]
+StateDict: TypeAlias = dict[str, Any]
+
+
+class Resumption:
+    """The hooks of an optimizer that give its states names, and know them again by these.
+
+    >>> import torch
+    >>> one, other = torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(2))
+    >>> optimizer = torch.optim.SGD([one, other], momentum=0.9)
+    >>> Resumption([("one", one), ("other", other)]).attach(optimizer)
+    >>> optimizer.state_dict()["param_groups"][0]["param_names"]
+    ['one', 'other']
+
+    Args:
+        named: The model, or its parameters with their names, as far as these are known.
+        run: What is known of the run; left out, what the trainer of the model knows.
+        is_joint: Whether the optimizer keeps one state for all parameters together.
+    """
+
+    def __init__(
+        self,
+        named: Module | Sequence[tuple[str, Tensor]],
+        run: RunLength | None = None,
+        *,
+        is_joint: bool = False,
+    ) -> None:
+        self._named = named
+        self._run = run
+        self._is_joint = is_joint
+        self._begun: list[Group] = []
+        self._parked: dict[str, Any] = {}
+
+    def attach(self, optimizer: Optimizer) -> None:
+        """Hear of what the optimizer saves and loads; its groups are now as the config says."""
+        self._begun = [_options(group) for group in optimizer.param_groups]
+        optimizer.register_state_dict_post_hook(self.save)
+        optimizer.register_load_state_dict_pre_hook(self.load)
+
+    def save(self, optimizer: Optimizer, state: StateDict) -> None:
+        """Write the names of the parameters into a state, and the states that wait for theirs."""
+        names = self._names()
+        for group, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
+            if names and all(param in names for param in group["params"]):
+                saved.setdefault("param_names", [names[param][0] for param in group["params"]])
+        if self._parked:
+            state[PARKED] = dict(self._parked)
+
+    def load(self, optimizer: Optimizer, state: StateDict) -> StateDict:
+        """The state in the order of the optimizer, with what the policy takes from the config.
+
+        Raises:
+            OptimizerError: A parameter is missing or unexpected, and may not be; the state of one
+                has another shape; the policy names an option that there is not.
+        """
+        names, policy = self._names(), self._policy()
+        groups = list(self._groups(optimizer, names))
+        _check_fields(policy, groups)
+        if names and any(each.name is not None for each in saved_in(state)):
+            match = by_name(state, groups)
+            check_names(match, groups, {name for each in names.values() for name in each}, policy)
+        else:
+            match = by_place(state, groups)
+        if match is None:
+            return state  # torch says what is wrong
+        if self._is_joint:
+            match = joint_match(match, groups, may_be_lost=policy.allow_missing)
+        else:
+            check_shapes(match, groups)
+        self._parked = _outside(match, groups, names)
+        return _rebuilt(optimizer, state, match, groups, policy)
+
+    def _names(self) -> dict[Tensor, tuple[str, ...]]:
+        """All names of each parameter; nothing at all where one name is that of two."""
+        from torch.nn import Module
+
+        named: Any = self._named
+        if isinstance(named, Module):
+            named = named.named_parameters(remove_duplicate=False)
+        names = {each.tensor: each.names for each in inventory(named)}
+        every = list(chain.from_iterable(names.values()))
+        return names if len(set(every)) == len(every) else {}
+
+    def _policy(self) -> ResumeConfig:
+        run = self._run
+        if run is None and hasattr(self._named, "configure_optimizers"):
+            run = known_run_length(self._named)
+        return (run and run.resume) or ResumeConfig()
+
+    def _groups(
+        self, optimizer: Optimizer, names: Mapping[Tensor, tuple[str, ...]]
+    ) -> Iterator[OwnGroup]:
+        for index, group in enumerate(optimizer.param_groups):
+            params = [
+                Own(param, names.get(param, ()), f"number {place} of parameter group {index}")
+                for place, param in enumerate(group["params"])
+            ]
+            is_late = index >= len(self._begun)
+            yield OwnGroup(_options(group) if is_late else self._begun[index], params)
+
+
+def _options(group: Mapping[str, Any]) -> Group:
+    """What a group says beside its parameters; a tensor as it is now."""
+    own = {key: value for key, value in group.items() if key not in ("params", "param_names")}
+    return {k: v.detach().clone() if hasattr(v, "detach") else v for k, v in own.items()}
+
+
+def _outside(
+    match: Match, groups: Sequence[OwnGroup], names: Mapping[Tensor, tuple[str, ...]]
+) -> dict[str, Any]:
+    """The saved states of what is in the model and not in the optimizer: it is frozen for now."""
+    inside = {own.tensor for group in groups for own in group.params}
+    outside = {name for tensor, own in names.items() if tensor not in inside for name in own}
+    return {each.name: each.state for each in match.left if each.name in outside and each.state}
+
+
+# -- what torch gets -------------------------------------------------------------------------------
+
+
+def _rebuilt(
+    optimizer: Optimizer,
+    state: StateDict,
+    match: Match,
+    groups: Sequence[OwnGroup],
+    policy: ResumeConfig,
+) -> StateDict:
+    """The state as the optimizer itself would have saved it."""
+    numbers = count()
+    keys = {key for group in state["param_groups"] for key in group["params"]}
+    states = {key: value for key, value in state["state"].items() if key not in keys}
+    rebuilt: list[Group] = []
+    for place, live in enumerate(optimizer.param_groups):
+        own, was = groups[place].options, match.groups[place]
+        ids: list[int] = []
+        group: Group = {**(own if was is None else _options(was)), "params": ids}
+        for param, found in zip(live["params"], match.params[place], strict=True):
+            ids.append(number := next(numbers))
+            # What is new keeps what it has: some optimizers make a state when they are built.
+            held = optimizer.state.get(param) if found is None else found.state
+            if held is not None:
+                states[number] = held
+        if "param_names" in live:
+            group["param_names"] = live["param_names"]
+        rebuilt.append(_overridden(group, own, policy.fields))
+    return {**state, "state": states, "param_groups": rebuilt}
+
+
+def _overridden(group: Group, own: Group, fields: Sequence[str]) -> Group:
+    """The group with these options as the config says, and so what a schedule multiplies."""
+    for name in (name for name in fields if name in own):
+        group[name] = own.get(f"initial_{name}", own[name])
+        for key in [key for key in group if key.startswith("initial_")]:
+            option, _, item = key.removeprefix("initial_").partition(".")
+            if option == name:
+                group[key] = float(group[name][int(item)] if item else group[name])
+    return group
+
+
+def _check_fields(policy: ResumeConfig, groups: Sequence[OwnGroup]) -> None:
+    known = {key: None for group in groups for key in group.options if key != "name"}
+    for name in policy.fields:
+        if name not in known:
+            text = unknown("option of the optimizer", name, known)
+            raise OptimizerError(f"resume: fields: {text}")

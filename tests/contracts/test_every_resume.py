@@ -1,0 +1,128 @@
+"""Laws of a state that is loaded into a changed optimizer, for every optimizer of torch's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tests.contracts.test_every_optimizer import (
+    Config,
+    every_optimizer,
+    make_model,
+    saved_and_loaded,
+    train,
+)
+
+from nshtrainer import RunLength
+from nshtrainer.configs import ResumeConfig
+from nshtrainer.exceptions import OptimizerError
+
+
+def turned(model: Any) -> list[tuple[str, Any]]:
+    """The parameters of a model from the last to the first."""
+    return list(model.named_parameters())[::-1]
+
+
+def trained(cls: Config, **fields: Any) -> tuple[Any, Any, dict[str, Any]]:
+    """A model, its optimizer after 3 updates, and what was saved of both then."""
+    model = make_model(cls)
+    optimizer = cls.model_validate({"lr": 0.01, **fields}).create_optimizer(model)
+    train(model, optimizer, 3)
+    states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    return model, optimizer, saved_and_loaded(states)
+
+
+def assert_same_steps(cls: Config, model: Any, optimizer: Any, resumed: Any, again: Any) -> None:
+    train(model, optimizer, 3)
+    train(resumed, again, 3)
+    # One state for all is a row, and the sum of another row is rounded otherwise.
+    tolerance = 1e-5 if cls.needs_one_group else 0.0
+    others = dict(resumed.named_parameters())
+    for name, param in model.named_parameters():
+        torch.testing.assert_close(others[name], param, rtol=tolerance, atol=tolerance)
+
+
+@every_optimizer
+def test_parameters_in_another_order_keep_their_own_state(cls: Config):
+    model, optimizer, saved = trained(cls)
+    resumed = make_model(cls, seed=1)
+    resumed.load_state_dict(saved["model"])
+    again = cls(lr=0.5).create_optimizer(turned(resumed))  # type: ignore[call-arg]
+    again.load_state_dict(saved["optimizer"])
+    assert_same_steps(cls, model, optimizer, resumed, again)
+
+
+@every_optimizer
+def test_parameters_in_other_groups_keep_their_own_state(cls: Config):
+    model, optimizer, saved = trained(cls)
+    resumed = make_model(cls, seed=1)
+    resumed.load_state_dict(saved["model"])
+    select = "*" if cls.needs_one_group else turned(resumed)[0][0]
+    rule = {"name": "one", "select": select}
+    again = cls.model_validate({"lr": 0.01, "groups": [rule]}).create_optimizer(resumed)
+    again.load_state_dict(saved["optimizer"])
+    assert_same_steps(cls, model, optimizer, resumed, again)
+
+
+@every_optimizer
+def test_of_a_state_without_names_the_order_counts(cls: Config):
+    model, optimizer, saved = trained(cls)
+    resumed = make_model(cls, seed=1)
+    resumed.load_state_dict(saved["model"])
+    for group in saved["optimizer"]["param_groups"]:
+        del group["param_names"]
+    again = cls(lr=0.5).create_optimizer(resumed)  # type: ignore[call-arg]
+    again.load_state_dict(saved["optimizer"])
+    assert_same_steps(cls, model, optimizer, resumed, again)
+
+
+@every_optimizer
+def test_a_state_of_other_names_is_refused_unless_it_is_allowed(cls: Config):
+    _, _, saved = trained(cls)
+    names = saved["optimizer"]["param_groups"][0]["param_names"]
+    was, names[0] = names[0], "elsewhere"
+    model = make_model(cls)
+    with pytest.raises(OptimizerError, match=f"missing .*'{was}'.*unexpected .*'elsewhere'"):
+        cls().create_optimizer(model).load_state_dict(saved["optimizer"])
+
+
+@every_optimizer
+def test_what_may_be_missing_starts_afresh(cls: Config):
+    model, _, saved = trained(cls)
+    saved["optimizer"]["param_groups"][0]["param_names"][0] = "elsewhere"
+    policy = ResumeConfig(allow_missing=True, allow_unexpected=True)
+    again = cls().create_optimizer(model, run=RunLength(resume=policy))
+    fresh = cls().create_optimizer(make_model(cls))
+    again.load_state_dict(saved["optimizer"])
+    first, *_ = model.parameters()
+    other = fresh.param_groups[0]["params"][0]
+    assert again.state.get(first, {}).keys() == fresh.state.get(other, {}).keys()
+    train(model, again, 2)
+
+
+@every_optimizer
+def test_the_options_that_a_policy_names_come_from_the_config(cls: Config):
+    model, _, saved = trained(cls)
+    policy = ResumeConfig(policy="override", fields=("lr",))
+    for config, rate in ((cls(lr=0.25), 0.25), (cls(lr=0.25, tensor_lr=True), 0.25)):  # type: ignore[call-arg]
+        again = config.create_optimizer(model, run=RunLength(resume=policy))
+        again.load_state_dict(saved["optimizer"])
+        assert [float(group["lr"]) for group in again.param_groups] == [rate]
+
+
+@every_optimizer
+def test_a_group_without_names_may_join(cls: Config):
+    if cls.needs_one_group:
+        return
+    model, other = make_model(cls), make_model(cls, seed=1)
+    optimizer = cls().create_optimizer(model)
+    optimizer.add_param_group({"params": list(other.parameters())})
+    again = cls().create_optimizer(model)
+    again.add_param_group({"params": list(other.parameters())})
+    train(model, optimizer, 1)
+    train(other, optimizer, 1)
+    again.load_state_dict(saved_and_loaded(optimizer.state_dict()))
+    for param in (*model.parameters(), *other.parameters()):
+        ours, theirs = again.state.get(param, {}), optimizer.state.get(param, {})
+        torch.testing.assert_close(dict(ours), dict(theirs), rtol=0, atol=0)

@@ -1,0 +1,551 @@
+"""Resume by name, in plain torch: what a changed optimizer finds of itself in a saved state."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from lightning.fabric import Fabric
+from pydantic import ValidationError
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
+)
+
+from nshtrainer import RunLength
+from nshtrainer.configs import (
+    AdamWConfig,
+    CosineScheduleConfig,
+    LBFGSConfig,
+    MuonWithAdamWConfig,
+    ResumeConfig,
+    RoutedOptimizerConfig,
+)
+from nshtrainer.exceptions import OptimizerError
+
+TEN = RunLength(total_steps=10)
+
+
+class Layers(nn.Module):
+    """Layers in any order; what they compute does not depend on it."""
+
+    def __init__(self, names: str = "abc", width: int = 3) -> None:
+        super().__init__()
+        for name in names:
+            torch.manual_seed(ord(name))
+            setattr(self, name, nn.Linear(width, width))
+
+    def loss(self) -> Tensor:
+        layers = sorted(self.named_children())
+        return torch.stack([layer(torch.ones(3)).square().sum() for _, layer in layers]).sum()
+
+
+def step(model: Any, optimizer: Any, times: int = 1) -> None:
+    for _ in range(times):
+        optimizer.zero_grad()
+        model.loss().backward()
+        optimizer.step()
+
+
+def saved(config: Any = None, model: Any = None, times: int = 2) -> tuple[Any, dict[str, Any]]:
+    """A model that was trained, and the state of its optimizer."""
+    model = model or Layers()
+    optimizer = (config or AdamWConfig(lr=0.1)).create_optimizer(model)
+    step(model, optimizer, times)
+    return model, copy.deepcopy(optimizer.state_dict())
+
+
+def policy(**fields: Any) -> RunLength:
+    return RunLength(resume=ResumeConfig(**fields))
+
+
+def averages(state: dict[str, Any]) -> dict[str, Tensor]:
+    """The first moment of each parameter, by its name."""
+    return {
+        name: state["state"][key]["exp_avg"]
+        for group in state["param_groups"]
+        for key, name in zip(group["params"], group["param_names"], strict=True)
+        if key in state["state"]
+    }
+
+
+def assert_equal(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+# -- names -----------------------------------------------------------------------------------------
+
+
+def test_a_state_carries_the_names_and_the_groups_of_the_optimizer_do_not():
+    model, state = saved()
+    names = [name for name, _ in model.named_parameters()]
+    assert state["param_groups"][0]["param_names"] == names
+    assert "param_names" not in AdamWConfig().create_optimizer(model).param_groups[0]
+
+
+def test_names_that_were_given_stay_in_the_groups():
+    model, state = saved()
+    again = AdamWConfig().create_optimizer(reversed(list(model.named_parameters())))
+    again.load_state_dict(state)
+    assert again.param_groups[0]["param_names"][-1] == "a.weight"
+    assert_equal(averages(again.state_dict()), averages(state))
+
+
+def compiled(model: Any) -> Any:
+    return torch.compile(model, backend="eager")
+
+
+def compiled_twice(model: Any) -> Any:
+    model.a = compiled(model.a)
+    return compiled(model)
+
+
+@pytest.mark.parametrize("wrap", [compiled, nn.DataParallel, compiled_twice])
+def test_what_wraps_the_model_does_not_matter(wrap: Any):
+    _, state = saved()
+    model = wrap(Layers("cab"))
+    again = AdamWConfig().create_optimizer(model)
+    again.load_state_dict(state)
+    assert_equal(averages(again.state_dict()), averages(state))
+    ones = torch.ones(3, 3)
+    plain = torch.optim.AdamW(wrap(Layers("bca")).named_parameters())
+    other = AdamWConfig().create_optimizer(Layers("bca"))
+    other.load_state_dict(
+        {**plain.state_dict(), "state": {0: {"exp_avg": ones, "step": ones[0, 0]}}}
+    )
+    assert list(averages(other.state_dict())) == ["b.weight"]
+
+
+def test_a_tied_weight_is_known_by_any_of_its_names():
+    def tied(names: str) -> Any:
+        model = Layers(names)
+        model.c.weight = model.a.weight
+        return model
+
+    _, state = saved(model=tied("abc"))
+    again = AdamWConfig().create_optimizer(tied("cba"))
+    again.load_state_dict(state)
+    ours, theirs = averages(again.state_dict()), averages(state)
+    assert torch.equal(ours["c.weight"], theirs["a.weight"])
+    _, untied = saved()
+    again.load_state_dict(untied)
+    assert torch.equal(averages(again.state_dict())["c.weight"], averages(untied)["c.weight"])
+
+
+def test_a_name_that_two_parameters_have_is_none():
+    model = Layers("ab")
+    groups: list[Any] = [{"params": model.a}, {"params": model.b}]
+    optimizer = AdamWConfig().create_optimizer(groups)
+    step(model, optimizer)
+    state = optimizer.state_dict()
+    assert not any("param_names" in group for group in state["param_groups"])
+    again = AdamWConfig().create_optimizer(groups)
+    again.load_state_dict(state)
+    assert again.state[model.b.bias]["step"] == 1
+
+
+def test_a_parameter_that_joins_late_is_known_by_its_name_if_the_model_has_it():
+    def unfrozen(names: str) -> tuple[Any, Any]:
+        model = Layers(names)
+        model.a.requires_grad_(False)
+        optimizer = AdamWConfig(lr=0.1).create_optimizer(model)
+        optimizer.add_param_group({"params": model.a.requires_grad_().parameters(), "lr": 0.01})
+        return model, optimizer
+
+    model, optimizer = unfrozen("abc")
+    step(model, optimizer)
+    state = copy.deepcopy(optimizer.state_dict())
+    assert state["param_groups"][1]["param_names"] == ["a.weight", "a.bias"]
+    _, again = unfrozen("cba")
+    again.load_state_dict(state)
+    assert_equal(averages(again.state_dict()), averages(state))
+    assert [group["lr"] for group in again.param_groups] == [0.1, 0.01]
+
+
+def test_a_copy_is_as_torch_makes_it():
+    model, state = saved()
+    optimizer = AdamWConfig().create_optimizer(model)
+    for twin in (copy.deepcopy(optimizer), pickle.loads(pickle.dumps(optimizer))):
+        assert "param_names" not in twin.state_dict()["param_groups"][0]
+        twin.load_state_dict(state)
+        assert len(twin.state) == 6
+
+
+# -- frozen, new and gone --------------------------------------------------------------------------
+
+
+def test_the_state_of_what_is_frozen_waits_for_it():
+    _, state = saved()
+    model = Layers("cab")
+    model.a.requires_grad_(False)
+    second = AdamWConfig().create_optimizer(model)
+    second.load_state_dict(state)
+    assert "a.weight" not in averages(second.state_dict())
+    step(model, second)
+    between = copy.deepcopy(second.state_dict())
+    third = AdamWConfig().create_optimizer(Layers("abc"))
+    third.load_state_dict(between)
+    ours = averages(third.state_dict())
+    assert torch.equal(ours["a.weight"], averages(state)["a.weight"])
+    assert torch.equal(ours["b.weight"], averages(between)["b.weight"])
+    assert "parked" not in third.state_dict()
+
+
+def test_with_frozen_parameters_included_they_keep_their_state():
+    config = AdamWConfig(include_frozen=True)
+    _, state = saved(config)
+    model = Layers("cab")
+    model.a.requires_grad_(False)
+    again = config.create_optimizer(model)
+    again.load_state_dict(state)
+    assert_equal(averages(again.state_dict()), averages(state))
+
+
+def test_a_frozen_parameter_need_not_have_been_there():
+    _, state = saved(model=Layers("ab"))
+    model = Layers("cab")
+    model.c.requires_grad_(False)
+    again = AdamWConfig(include_frozen=True).create_optimizer(model)
+    again.load_state_dict(state)
+    assert_equal(averages(again.state_dict()), averages(state))
+
+
+def test_what_is_missing_and_what_is_unexpected_is_listed():
+    _, state = saved(model=Layers("abx"))
+    again = AdamWConfig().create_optimizer(Layers("aby"))
+    with pytest.raises(OptimizerError) as caught:
+        again.load_state_dict(state)
+    assert str(caught.value) == (
+        "the saved state is that of other parameters: missing (here, and not in the state) "
+        "'y.weight', 'y.bias' (was the first 'x.weight'?); unexpected (in the state, and not in "
+        "the model) 'x.weight', 'x.bias'; give them the names that they had, or go on all the same "
+        "with resume: {allow_missing: true, allow_unexpected: true}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "field"), [("abc", "ab", "allow_unexpected"), ("ab", "abc", "allow_missing")]
+)
+def test_it_may_be_allowed(was: str, now: str, field: str):
+    _, state = saved(model=Layers(was))
+    with pytest.raises(OptimizerError, match=rf"resume: {{{field}: true}}"):
+        AdamWConfig().create_optimizer(Layers(now)).load_state_dict(state)
+    again = AdamWConfig().create_optimizer(Layers(now), run=policy(**{field: True}))
+    again.load_state_dict(state)
+    ours, theirs = averages(again.state_dict()), averages(state)
+    assert set(ours) == {name for name in theirs if name[0] in now}
+
+
+def test_an_unnamed_parameter_that_is_gone_is_said():
+    model, late = Layers("ab"), nn.Parameter(torch.ones(2))
+    optimizer = AdamWConfig().create_optimizer(model)
+    optimizer.add_param_group({"params": late})
+    with pytest.raises(OptimizerError, match=r"unexpected .* 'one without a name'"):
+        AdamWConfig().create_optimizer(model).load_state_dict(optimizer.state_dict())
+    fewer = AdamWConfig().create_optimizer(model).state_dict()
+    with pytest.raises(OptimizerError, match=r"missing .* 'number 0 of parameter group 1'"):
+        optimizer.load_state_dict(fewer)
+
+
+# -- groups ----------------------------------------------------------------------------------------
+
+
+def test_a_group_of_the_same_name_keeps_its_options_and_a_new_one_has_the_configs():
+    rules = [{"name": "one", "select": "a"}, {"name": "two", "select": "b", "lr_mult": 10}]
+    _, state = saved(AdamWConfig.model_validate({"lr": 0.1, "groups": rules}))
+    others = [{"name": "two", "select": "c", "lr_mult": 3}, {"name": "new", "select": "a"}]
+    again = AdamWConfig.model_validate({"lr": 0.5, "groups": others}).create_optimizer(Layers())
+    again.load_state_dict(state)
+    assert {group["name"]: group["lr"] for group in again.param_groups} == {
+        "two": 1.0,
+        "new": 0.5,
+        "default": 0.1,
+    }
+
+
+def test_a_group_without_a_name_is_what_its_parameters_were_in():
+    model = Layers("ab")
+
+    def groups(*layers: str) -> Any:
+        pairs = {name: list(model.named_parameters()) for name in layers}
+        return [{"params": [pair for pair in pairs[name] if pair[0][0] == name]} for name in layers]
+
+    state = AdamWConfig().create_optimizer(groups("a", "b")).state_dict()
+    state["param_groups"][0]["lr"], state["param_groups"][1]["lr"] = 0.1, 0.2
+    again = AdamWConfig().create_optimizer(groups("b", "a"))
+    again.load_state_dict(state)
+    assert [group["lr"] for group in again.param_groups] == [0.2, 0.1]
+
+
+# -- by place --------------------------------------------------------------------------------------
+
+
+def unnamed(state: dict[str, Any]) -> dict[str, Any]:
+    for group in state["param_groups"]:
+        del group["param_names"]
+    return state
+
+
+def test_a_state_without_names_is_taken_in_order():
+    model, state = saved()
+    again = AdamWConfig().create_optimizer(model)
+    again.load_state_dict(unnamed(copy.deepcopy(state)))
+    assert_equal(averages(again.state_dict()), averages(state))
+
+
+def test_of_a_state_without_names_the_shapes_are_checked():
+    model = Layers("ab")
+    model.b = nn.Linear(3, 5)
+    _, state = saved(model=model)
+    turned = AdamWConfig().create_optimizer(list(model.parameters())[::-1])
+    with pytest.raises(OptimizerError) as caught:
+        turned.load_state_dict(unnamed(state))
+    assert str(caught.value) == (
+        "the saved state does not fit: number 0 of parameter group 0 is (5,), and its saved "
+        "exp_avg (3, 3); without names in the state and in the optimizer a parameter is known by "
+        "its place, so give them in the order that they had"
+    )
+    other = AdamWConfig().create_optimizer(nn.Sequential(model.b, model.a))
+    with pytest.raises(OptimizerError, match=r"0.weight is \(5, 3\), and its saved exp_avg \(3, 3"):
+        other.load_state_dict(state)
+
+
+def test_a_parameter_of_the_same_name_and_another_shape_is_refused():
+    _, state = saved()
+    again = AdamWConfig().create_optimizer(Layers(width=4))
+    with pytest.raises(OptimizerError, match=r"a.weight is \(4, 4\).*give it the size that it had"):
+        again.load_state_dict(state)
+
+
+def test_another_number_of_parameters_is_torchs_to_refuse():
+    _, state = saved()
+    again = AdamWConfig().create_optimizer(Layers("ab"))
+    with pytest.raises(ValueError, match="doesn't match the size of optimizer's group"):
+        again.load_state_dict(unnamed(state))
+
+
+# -- one state for all -----------------------------------------------------------------------------
+
+
+def lbfgs(names: str) -> tuple[Any, Any]:
+    model = Layers(names)
+    optimizer = LBFGSConfig(lr=0.1, max_iter=2).create_optimizer(model)
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        loss = model.loss()
+        loss.backward()
+        return loss.item()
+
+    optimizer.step(closure)
+    return model, optimizer
+
+
+def test_lbfgs_has_one_state_for_all_which_needs_all():
+    _, optimizer = lbfgs("abc")
+    state = optimizer.state_dict()
+    _, again = lbfgs("cba")
+    again.load_state_dict(LBFGSConfig().create_optimizer(Layers("abc")).state_dict())
+    again.load_state_dict(state)
+    row, other = (each.state_dict()["state"][0]["d"].split(12) for each in (optimizer, again))
+    assert all(map(torch.equal, row, reversed(other)))
+    frozen = Layers("abc")
+    frozen.a.requires_grad_(False)
+    fewer = LBFGSConfig().create_optimizer(frozen)
+    with pytest.raises(OptimizerError, match="one state for all parameters"):
+        fewer.load_state_dict(state)
+    fewer = LBFGSConfig().create_optimizer(frozen, run=policy(allow_missing=True))
+    fewer.load_state_dict(state)
+    assert not fewer.state
+    wider = LBFGSConfig().create_optimizer(Layers("abc", width=4))
+    with pytest.raises(OptimizerError, match="a row of 36 numbers for parameters that have 60"):
+        wider.load_state_dict(state)
+
+
+# -- routes ----------------------------------------------------------------------------------------
+
+
+def routed(**routes: str) -> RoutedOptimizerConfig:
+    each = [{"name": k, "select": k, "optimizer": v} for k, v in routes.items()]
+    return RoutedOptimizerConfig.model_validate({"routes": each, "default": {"name": "adamw"}})
+
+
+def test_routes_and_their_parameters_in_another_order_keep_their_own_state():
+    config = MuonWithAdamWConfig()
+    model = Layers("abc")
+    optimizer = config.create_optimizer(model)
+    step(model, optimizer)
+    state = copy.deepcopy(optimizer.state_dict())
+    resumed = Layers("cab")
+    resumed.load_state_dict(model.state_dict())
+    again = config.create_optimizer(resumed)
+    again.load_state_dict(state)
+    step(model, optimizer)
+    step(resumed, again)
+    assert_equal(resumed.state_dict(), model.state_dict())
+
+
+def test_a_parameter_that_goes_to_another_route_takes_its_state_along():
+    _, state = saved(routed(a="adamw"))
+    again = routed(b="adamw").create_optimizer(Layers())
+    again.load_state_dict(state)
+    assert_equal(averages(again.state_dict()), averages(state))
+
+
+def test_it_does_not_take_it_to_another_optimizer():
+    config = routed(a={"name": "sgd", "momentum": 0.9})  # type: ignore[arg-type]
+    _, state = saved(routed(b="adamw"))
+    with pytest.raises(OptimizerError, match=r"another optimizer had 'a.weight', 'a.bias'; give"):
+        config.create_optimizer(Layers()).load_state_dict(state)
+    model = Layers()
+    again = config.create_optimizer(model, run=policy(allow_missing=True))
+    again.load_state_dict(state)
+    assert model.a.weight not in again.state
+    assert torch.equal(again.state[model.b.bias]["exp_avg"], averages(state)["b.bias"])
+    step(model, again)
+
+
+def test_without_the_model_routes_know_names_as_well():
+    _, state = saved(routed(a="adamw"))
+    pairs = list(Layers().named_parameters())[::-1]
+    again = routed(a="adamw").create_optimizer(pairs)
+    again.load_state_dict(state)
+    assert_equal(averages(again.state_dict()), averages(state))
+
+
+# -- the policy ------------------------------------------------------------------------------------
+
+
+def test_fields_of_every_group_come_from_the_config():
+    rule = {"name": "one", "select": "a", "lr_mult": 10}
+    base = {"groups": [rule]}
+    _, state = saved(AdamWConfig.model_validate({"lr": 0.1, "weight_decay": 0.3, **base}))
+    config = AdamWConfig.model_validate({"lr": 0.2, "weight_decay": 0.4, "eps": 0.1, **base})
+    fields = {"policy": "override", "fields": ["lr", "weight_decay"]}
+    again = config.create_optimizer(Layers(), run=policy(**fields))
+    again.load_state_dict(state)
+    assert [group["lr"] for group in again.param_groups] == [2.0, 0.2]
+    assert {group["weight_decay"] for group in again.param_groups} == {0.4}
+    assert {group["eps"] for group in again.param_groups} == {1e-8}
+
+
+@pytest.mark.parametrize("optimizer_first", [True, False])
+@pytest.mark.parametrize("fields", [[], ["lr"], ["betas"]])
+def test_a_schedule_multiplies_what_the_policy_says(fields: list[str], optimizer_first: bool):
+    schedule = CosineScheduleConfig()
+    model = Layers()
+    optimizer = AdamWConfig(lr=0.1).create_optimizer(model)
+    scheduler: Any = schedule.create_scheduler(optimizer, TEN)["scheduler"]
+    for _ in range(4):
+        step(model, optimizer)
+        scheduler.step()
+    states = copy.deepcopy((optimizer.state_dict(), scheduler.state_dict()))
+
+    run = policy(policy="override", fields=fields) if fields else None
+    again = AdamWConfig(lr=0.3, betas=(0.5, 0.6)).create_optimizer(Layers("cab"), run=run)
+    resumed: Any = schedule.create_scheduler(again, TEN)["scheduler"]
+    pairs = [(again, states[0]), (resumed, states[1])]
+    for loads, state in pairs if optimizer_first else pairs[::-1]:
+        loads.load_state_dict(state)
+    base = 0.3 if fields == ["lr"] else 0.1
+    curve = schedule.curve(TEN)
+    for at in range(4, 10):
+        assert again.param_groups[0]["lr"] == pytest.approx(base * curve(at))
+        resumed.step()
+    assert again.param_groups[0]["betas"][0] == (0.5 if fields == ["betas"] else 0.9)
+
+
+def test_a_group_that_joined_late_takes_what_it_began_with():
+    model, late = Layers("ab"), nn.Parameter(torch.ones(3))
+    run = policy(policy="override", fields=["lr"])
+    optimizer = AdamWConfig(lr=0.3).create_optimizer(model, run=run)
+    scheduler: Any = CosineScheduleConfig().create_scheduler(optimizer, TEN)["scheduler"]
+    optimizer.add_param_group({"params": late, "lr": 0.7})
+    step(model, optimizer)
+    scheduler.step(5)
+    state = copy.deepcopy(optimizer.state_dict())
+    for group in state["param_groups"]:
+        group["lr"] = group["initial_lr"] = 1.0
+    optimizer.load_state_dict(state)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.15, 0.35])
+
+
+def test_an_option_that_there_is_not_is_refused():
+    _, state = saved()
+    again = AdamWConfig().create_optimizer(Layers(), run=policy(policy="override", fields=["lrr"]))
+    text = r"resume: fields: unknown option of the optimizer 'lrr'; did you mean 'lr'\? \(known: "
+    with pytest.raises(OptimizerError, match=text):
+        again.load_state_dict(state)
+
+
+def test_a_policy_says_one_thing():
+    with pytest.raises(ValidationError, match="override takes nothing; list what it takes"):
+        ResumeConfig(policy="override")
+    with pytest.raises(ValidationError, match="keep takes no fields; write policy: override"):
+        ResumeConfig(fields=("lr",))
+    for bad in ({"policy": "extends"}, {"fields": "lr"}, {"fields": [""]}, {"allow_missing": 1}):
+        with pytest.raises(ValidationError):
+            ResumeConfig.model_validate(bad)
+
+
+# -- beside other ways of saving -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flatten", [False, True])
+@pytest.mark.parametrize("config", [AdamWConfig(), MuonWithAdamWConfig()])
+def test_torchs_distributed_checkpoints_know_names_themselves(config: Any, flatten: bool):
+    options = StateDictOptions(flatten_optimizer_state_dict=flatten)
+    model = Layers("abc")
+    optimizer = config.create_optimizer(model)
+    step(model, optimizer)
+    state = copy.deepcopy(get_optimizer_state_dict(model, optimizer, options=options))
+    resumed = Layers("cab")
+    again = config.create_optimizer(resumed)
+    set_optimizer_state_dict(resumed, again, copy.deepcopy(state), options=options)
+    resumed.load_state_dict(model.state_dict())
+    step(model, optimizer)
+    step(resumed, again)
+    assert_equal(resumed.state_dict(), model.state_dict())
+
+
+def test_torchs_own_optimizer_takes_the_state():
+    model, state = saved()
+    plain = torch.optim.AdamW(model.parameters())
+    plain.load_state_dict(state)
+    assert len(plain.state) == 6
+    again = AdamWConfig().create_optimizer(Layers("cab"))
+    again.load_state_dict(plain.state_dict())
+    assert_equal(averages(again.state_dict()), averages(state))
+
+
+def test_what_belongs_to_no_parameter_is_taken_as_it_is():
+    _, state = saved()
+    again = AdamWConfig().create_optimizer(Layers("cab"))
+    again.load_state_dict({**state, "state": {**state["state"], "epoch": 3}})
+    assert again.state["epoch"] == 3  # type: ignore[index]
+
+
+def test_fabric_saves_and_loads_names(tmp_path: Any):
+    fabric = Fabric(accelerator="cpu", devices=1)
+    _, state = saved()
+    model = fabric.setup_module(Layers("cab"))
+    optimizer = fabric.setup_optimizers(AdamWConfig().create_optimizer(model))
+    optimizer.load_state_dict(state)
+    fabric.save(tmp_path / "state.ckpt", {"optimizer": optimizer})
+    again = fabric.setup_optimizers(AdamWConfig().create_optimizer(Layers("bca")))
+    fabric.load(tmp_path / "state.ckpt", {"optimizer": again})
+    assert_equal(averages(again.state_dict()), averages(state))
+
+
+def test_what_is_given_to_load_is_not_changed():
+    _, state = saved()
+    before = copy.deepcopy(state)
+    AdamWConfig().create_optimizer(Layers("cab")).load_state_dict(state)
+    assert state["param_groups"] == before["param_groups"]
+    assert state["state"].keys() == before["state"].keys()
