@@ -307,8 +307,8 @@ def test_of_a_state_without_names_the_shapes_are_checked():
     with pytest.raises(OptimizerError) as caught:
         turned.load_state_dict(unnamed(state))
     assert str(caught.value) == (
-        "the saved state does not fit: number 0 of parameter group 0 is (5,), and its saved exp_avg "
-        "(3, 3); without names in the state and in the optimizer a parameter is known by "
+        "the saved state does not fit: number 0 of parameter group 0 is (5,), and its saved "
+        "exp_avg (3, 3); without names in the state and in the optimizer a parameter is known by "
         "its place, so give them in the order that they had"
     )
     other = AdamWConfig().create_optimizer(nn.Sequential(model.b, model.a))
