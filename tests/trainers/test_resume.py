@@ -219,3 +219,67 @@ def test_a_group_that_lightnings_finetuning_adds_is_resumed(tmp_path: Path) -> N
     assert len(runner.optimizers[0].param_groups) == 2
     assert_same(run(4, path), run(4))
     assert_same(run(4, path, layers="cba"), run(4))
+
+
+# -- optimizers that are built of bare parameters --------------------------------------------------
+
+
+class Bare(Layers):
+    def configure_optimizers(self) -> Any:
+        optimizer = self.hparams.optimizer.create_optimizer(self.parameters())
+        assert self.hparams.lr_scheduler is not None
+        scheduler = self.hparams.lr_scheduler.create_scheduler(optimizer, self)
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+
+class Torchs(Layers):
+    def configure_optimizers(self) -> Any:
+        lr = self.hparams.optimizer.lr
+        return torch.optim.AdamW(self.parameters(), lr=lr)
+
+
+class Flat(Layers):
+    def configure_optimizers(self) -> Any:
+        return torch.optim.LBFGS(self.parameters(), lr=0.1, max_iter=2)
+
+
+def moments(runner: Any) -> dict[str, Tensor]:
+    (optimizer,) = runner.optimizers
+    named = runner.lightning_module.named_parameters()
+    return {name: optimizer.state[param]["exp_avg"] for name, param in named}
+
+
+@pytest.mark.parametrize("make", [Bare, Torchs])
+def test_bare_parameters_are_known_by_the_names_of_the_module(make: Any, tmp_path: Path) -> None:
+    first = trainer(max_steps=4)
+    first.fit(make({"layers": "abc"}), same())
+    first.save_checkpoint(tmp_path / "stopped.ckpt")
+    before = moments(first)
+    second = trainer(max_steps=4)
+    second.fit(make({"layers": "cab"}), same(), ckpt_path=tmp_path / "stopped.ckpt")
+    assert before.keys() == moments(second).keys()
+    assert all(torch.equal(before[name], value) for name, value in moments(second).items())
+
+
+@pytest.mark.parametrize("make", [Bare, Torchs])
+def test_the_policy_of_the_run_holds_for_optimizers_of_bare_parameters(
+    make: Any, tmp_path: Path
+) -> None:
+    first = trainer(max_steps=4)
+    first.fit(make({"optimizer": AdamWConfig(lr=0.4)}), same())
+    first.save_checkpoint(tmp_path / "stopped.ckpt")
+    policy = {"policy": "override", "fields": ["lr"]}
+    second = trainer(max_steps=5)
+    second.fit(make({"resume": policy}), same(), ckpt_path=tmp_path / "stopped.ckpt")
+    (optimizer,) = second.optimizers
+    assert optimizer.param_groups[0].get("initial_lr", optimizer.param_groups[0]["lr"]) == 0.1
+
+
+def test_an_optimizer_of_a_user_that_keeps_one_state_for_all_goes_on(tmp_path: Path) -> None:
+    first = trainer(max_steps=4)
+    first.fit(Flat({}), same())
+    first.save_checkpoint(tmp_path / "stopped.ckpt")
+    second = trainer(max_steps=4)
+    second.fit(Flat({}), same(), ckpt_path=tmp_path / "stopped.ckpt")
+    one, other = (runner.optimizers[0].state_dict()["state"] for runner in (first, second))
+    torch.testing.assert_close(one, other, rtol=0, atol=0)

@@ -13,6 +13,7 @@ from typing_extensions import override
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.lightning_.plateau import PlateauCallback
 from nshtrainer.optimizer.needs import needs_of, parts_of
+from nshtrainer.optimizer.resumption import resume_by_name
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -25,14 +26,17 @@ class OptimizerCallback(Callback):
 
     An optimizer with modes, such as the schedule-free ones, is in training while a batch is trained
     on, and in evaluation during validation, in checkpoints and after the run. Where bad updates are
-    skipped, their number is logged as `skipped_updates`.
+    skipped, their number is logged as `skipped_updates`. Before they are loaded all learn the names
+    of their parameters, also those that were built of bare ones.
     `LightningModuleBase` and `nshtrainer.Trainer` attach this callback by themselves.
     """
 
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Refuse what cannot work: beside an average, or in automatic optimization."""
+        """Refuse what cannot work; tell optimizers the names by which they are loaded."""
         _check_average(trainer)
+        for optimizer in trainer.optimizers:
+            resume_by_name(optimizer, pl_module)
         if pl_module.automatic_optimization:
             for optimizer in trainer.optimizers:
                 _check_closure(optimizer, trainer)

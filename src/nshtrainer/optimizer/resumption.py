@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.inventory import inventory
@@ -28,10 +29,34 @@ if TYPE_CHECKING:
 
     from nshtrainer.run_length import RunLength
 
-__all__ = ["Resumption"]
+__all__ = ["Resumption", "resume_by_name"]
 
 Group: TypeAlias = dict[str, Any]
 StateDict: TypeAlias = dict[str, Any]
+
+_attached: WeakKeyDictionary[Any, Resumption] = WeakKeyDictionary()
+
+
+def resume_by_name(optimizer: Optimizer, model: Module) -> None:
+    """Let any optimizer know its parameters by what a model calls them.
+
+    One that knows them under names already keeps these.
+
+    Args:
+        optimizer: What loads a state later on; one that a user built, too.
+        model: A model whose trainer knows what is taken from the config.
+    """
+    known = _attached.get(optimizer)
+    if known is None:
+        Resumption(model, is_joint=_is_joint(optimizer), is_ours=False).attach(optimizer)
+    else:
+        known.learn(model)
+
+
+def _is_joint(optimizer: Optimizer) -> bool:
+    import torch
+
+    return isinstance(optimizer, torch.optim.LBFGS)
 
 
 class Resumption:
@@ -48,6 +73,7 @@ class Resumption:
         named: The model, or its parameters with their names, as far as these are known.
         run: What is known of the run; left out, what the trainer of the model knows.
         is_joint: Whether the optimizer keeps one state for all parameters together.
+        is_ours: Whether it is known that a state has something of the shape of its parameter.
     """
 
     def __init__(
@@ -56,18 +82,27 @@ class Resumption:
         run: RunLength | None = None,
         *,
         is_joint: bool = False,
+        is_ours: bool = True,
     ) -> None:
         self._named = named
         self._run = run
         self._is_joint = is_joint
+        self._is_ours = is_ours
         self._begun: list[Group] = []
         self._parked: dict[str, Any] = {}
 
     def attach(self, optimizer: Optimizer) -> None:
         """Hear of what the optimizer saves and loads; its groups are now as the config says."""
+        _attached[optimizer] = self
         self._begun = [_options(group) for group in optimizer.param_groups]
         optimizer.register_state_dict_post_hook(self.save)
         optimizer.register_load_state_dict_pre_hook(self.load)
+
+    def learn(self, model: Module) -> None:
+        """Take the names from a model, if there are none, and what its trainer knows of the run."""
+        if not self._names():
+            self._named = model
+        self._run = self._run or known_run_length(model)
 
     def save(self, optimizer: Optimizer, state: StateDict) -> None:
         """Write the names of the parameters into a state, and the states that wait for theirs."""
@@ -97,7 +132,7 @@ class Resumption:
             return state  # torch says what is wrong
         if self._is_joint:
             match = joint_match(match, groups, may_be_lost=policy.allow_missing)
-        else:
+        elif self._is_ours:
             check_shapes(match, groups)
         self._parked = _outside(match, groups, names)
         return _rebuilt(optimizer, state, match, groups, policy)
