@@ -24,6 +24,7 @@ sys.modules.update(dict.fromkeys(IMPORTED, MagicMock()))
 try:
     import timm
     import timm.optim
+    import timm.scheduler
 finally:
     for name in IMPORTED:
         del sys.modules[name]
