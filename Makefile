@@ -27,7 +27,7 @@ test: $(VENV)/.dev ## Run the tests, but for the slow ones, with coverage
 test-all: $(VENV)/.dev test-peers ## Run all tests, with more examples of each property
 	HYPOTHESIS_PROFILE=thorough $(PYTEST)
 
-test-peers: $(PEERS)/.ready ## Compare schedules with transformers, pytorch_optimizer and optax
+test-peers: $(PEERS)/.ready ## Compare with transformers, timm, pytorch_optimizer and optax
 	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=thorough $(PEERS)/bin/python -m pytest tests/peers
 
 check: $(VENV)/.dev ## Lint, formatting, types, and which module may import which
@@ -67,7 +67,8 @@ $(VENV)/.dev: $(VENV)/.run
 	@$(INSTALL) --group test --group lint
 	@touch $@
 
-# Packages that share no environment with ours, so that none of them decides what ours has.
+# Packages that share no environment with ours, so that none of them decides what ours has. timm
+# comes without torchvision, whose wheels do not go with torch's builds for the CPU.
 $(PEERS)/.ready: BIN = $(PEERS)/bin
 $(PEERS)/.ready: pyproject.toml constraints.txt constraints-peers.txt
 	@echo "Installing the peers into $(PEERS), once"
@@ -75,6 +76,7 @@ $(PEERS)/.ready: pyproject.toml constraints.txt constraints-peers.txt
 	@$(INSTALL) --upgrade pip
 	@$(INSTALL) torch
 	@$(INSTALL) -c constraints-peers.txt -e . --group test optax transformers
+	@$(INSTALL) -c constraints-peers.txt --no-deps timm
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.run

@@ -1,30 +1,21 @@
 """Writes timm_vectors.json: the rates of timm's schedulers, computed once.
 
-timm needs torchvision, whose wheels do not go with torch's builds for the CPU, so it shares no
-environment with the tests. In one that is thrown away afterwards:
+`make test` has no timm. The environment of `make test-peers` has:
 
-    pip install torch numpy
-    pip install --no-deps timm
-    python tests/parity/make_timm_vectors.py
-
-Only its schedulers are imported: a module without code stands for the package that they are in,
-which imports torchvision.
+    .venv-peers/bin/python -m tests.parity.make_timm_vectors
 """
 
 from __future__ import annotations
 
 import json
-import sys
 import warnings
 from collections.abc import Sequence
-from importlib import import_module
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
+from tests.peers.timm_alone import timm
 
 LR = 0.4
 METRICS = [1.0, 0.9, 0.91, 0.92, 0.95, 0.94, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6, 0.4, 0.6, 0.6]
@@ -84,10 +75,10 @@ CASES: list[tuple[str, dict[str, Any], Sequence[int]]] = [
 ]
 
 
-def rates(schedulers: ModuleType, name: str, options: dict[str, Any], at: Sequence[int]) -> Any:
+def rates(name: str, options: dict[str, Any], at: Sequence[int]) -> Any:
     """The rates that a scheduler gives at some updates, or after each value of the metric."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=LR)
-    cls = getattr(schedulers, name)
+    cls = getattr(timm.scheduler, name)
     used = []
     if name == "PlateauLRScheduler":
         scheduler = cls(optimizer, **options)
@@ -102,23 +93,13 @@ def rates(schedulers: ModuleType, name: str, options: dict[str, Any], at: Sequen
     return used
 
 
-def only_the_schedulers() -> ModuleType:
-    """timm's schedulers, without the rest of it."""
-    spec = find_spec("timm")
-    assert spec is not None
-    package = sys.modules["timm"] = ModuleType("timm")
-    package.__path__ = list(spec.submodule_search_locations or ())
-    return import_module("timm.scheduler")
-
-
 def main() -> None:
     """Write one row a case."""
-    schedulers = only_the_schedulers()
     warnings.simplefilter("ignore")
     rows = [
         {"scheduler": name, "options": options, "updates": list(at)}
         | ({"metrics": METRICS} if name == "PlateauLRScheduler" else {})
-        | {"rates": rates(schedulers, name, options, at)}
+        | {"rates": rates(name, options, at)}
         for name, options, at in CASES
     ]
     lines = ",\n".join(json.dumps(row) for row in rows)

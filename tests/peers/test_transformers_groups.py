@@ -6,9 +6,6 @@ from typing import Any
 
 import pytest
 from tests.models import names_in, settings
-
-pytest.importorskip("transformers")
-
 from torch import nn
 from transformers import (
     GPT2Config,
@@ -70,6 +67,58 @@ def test_every_parameter_is_in_one_group(name: str) -> None:
     assert listed == sorted(name for name, _ in model.named_parameters())
 
 
+@pytest.mark.parametrize(
+    ("name", "number", "without_decay"),
+    [
+        # Words and positions; in a block two norms and four matrices with biases; a norm. The
+        # head is the words again.
+        ("gpt2", 2 + DEPTH * (4 + 8) + 2, DEPTH * (4 + 4) + 2),
+        # Words; in a block two norms of one parameter, and seven matrices; a norm; the head.
+        ("llama", 1 + DEPTH * (2 + 7) + 1 + 1, DEPTH * 2 + 1),
+        # Token, positions, patches with a bias; in a block two norms and six matrices with
+        # biases; a norm; the head with a bias.
+        ("vit", 4 + DEPTH * (4 + 12) + 2 + 2, 1 + DEPTH * (4 + 6) + 2 + 1),
+        # A convolution with a norm, two in each of three layers, one on a way around; the head.
+        ("resnet", 3 * (1 + 3 * 2 + 1) + 2, 2 * (1 + 3 * 2 + 1) + 1),
+    ],
+)
+def test_the_groups_of_each_preset_are_counted_by_hand(
+    name: str, number: int, without_decay: int
+) -> None:
+    model = MODELS[name]()
+
+    def counts(preset: str) -> dict[str, int]:
+        found = groups(model, no_decay=preset)
+        return {group: len(members) for group, members in found.items()}
+
+    (plain,) = AdamWConfig().create_optimizer(model).param_groups
+    assert len(plain["params"]) == number
+    apart = {"default": number - without_decay, "no_decay": without_decay}
+    assert counts("bias_and_norm") == counts("ndim_below_2") == apart
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "block", "last"),
+    # With decay and without: before the blocks, in each of them, and behind them.
+    [
+        ("gpt2", (2, 0), (4, 8), (0, 2)),
+        ("llama", (1, 0), (7, 2), (1, 1)),
+        ("vit", (3, 1), (6, 10), (1, 3)),
+    ],
+)
+def test_layers_with_and_without_decay_are_counted_by_hand(
+    name: str, first: tuple[int, int], block: tuple[int, int], last: tuple[int, int]
+) -> None:
+    found = groups(MODELS[name](), no_decay="bias_and_norm", layer_decay=0.5)
+    by_hand = {
+        f"layer_{layer}{suffix}": number
+        for layer, numbers in enumerate((first, *[block] * DEPTH, last))
+        for suffix, number in zip(("", "/no_decay"), numbers, strict=True)
+        if number
+    }
+    assert {group: len(members) for group, members in found.items()} == by_hand
+
+
 def spared_by_transformers(model: Any) -> set[str]:
     decayed = Trainer.get_decay_parameter_names(None, model)  # type: ignore[arg-type]
     return {name for name, _ in model.named_parameters()} - set(decayed)
@@ -80,21 +129,6 @@ def test_biases_and_norms_are_those_that_transformers_spares(name: str) -> None:
     model = MODELS[name]()
     spared = groups(model, no_decay="bias_and_norm")["no_decay"]
     assert set(spared) == spared_by_transformers(model)
-
-
-def test_the_batch_norms_that_transformers_lets_decay_are_norms_here() -> None:
-    model = resnet()
-    norms = {
-        f"{path}.{name}"
-        for path, module in model.named_modules()
-        if isinstance(module, nn.BatchNorm2d)
-        for name in ("weight", "bias")
-    }
-    spared = set(groups(model, no_decay="bias_and_norm")["no_decay"])
-    assert spared == norms | {"classifier.1.bias"}
-    assert {name for name in spared - spared_by_transformers(model) if "weight" in name} == {
-        name for name in norms if "weight" in name
-    }
 
 
 @pytest.mark.parametrize(
@@ -166,7 +200,34 @@ def test_the_layers_of_a_transformer_are_its_blocks(
 
 
 def test_the_layers_of_a_resnet_are_its_stages() -> None:
-    found = groups(resnet(), layer_decay=0.5)
-    assert list(found) == ["layer_0", "layer_1", "layer_2", "layer_3"]
+    model = resnet()
+    optimizer = AdamWConfig(lr=1.0, layer_decay=0.5).create_optimizer(model)
+    rates = {"layer_0": (0.125,), "layer_1": (0.25,), "layer_2": (0.5,), "layer_3": (1.0,)}
+    assert settings(optimizer, "lr") == rates
+    found = names_in(optimizer, model)
     assert all(name.startswith("resnet.encoder.stages.1") for name in found["layer_2"])
     assert found["layer_3"] == ["classifier.1.weight", "classifier.1.bias"]
+
+
+# -- where transformers is wrong -------------------------------------------------------------------
+
+
+def test_the_batch_norms_that_transformers_lets_decay_are_norms_here() -> None:
+    model = resnet()
+    norms = {
+        f"{path}.{name}"
+        for path, module in model.named_modules()
+        if isinstance(module, nn.BatchNorm2d)
+        for name in ("weight", "bias")
+    }
+    spared = set(groups(model, no_decay="bias_and_norm")["no_decay"])
+    assert spared == norms | {"classifier.1.bias"}
+    assert {name for name in spared - spared_by_transformers(model) if "weight" in name} == {
+        name for name in norms if "weight" in name
+    }
+
+
+def test_a_matrix_with_bias_in_its_name_does_not_decay_there_and_does_here() -> None:
+    model = nn.ModuleDict({"debias": nn.Linear(2, 2)})
+    assert spared_by_transformers(model) == {"debias.weight", "debias.bias"}
+    assert groups(model, no_decay="bias_and_norm")["no_decay"] == ["debias.bias"]
