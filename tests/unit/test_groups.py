@@ -214,6 +214,11 @@ def test_a_stack_that_is_the_model_itself_is_found():
     assert list(groups("layer_decay: 0.5", model)) == ["layer_1", "layer_2"]
 
 
+def test_a_stack_within_something_of_another_kind_is_found():
+    model = nn.Sequential(Transformer(depth=2))
+    assert list(groups("layer_decay: 0.5", model)) == ["layer_0", "layer_1", "layer_2", "layer_3"]
+
+
 @pytest.mark.parametrize(
     ("decay", "model", "message"),
     [
@@ -222,6 +227,11 @@ def test_a_stack_that_is_the_model_itself_is_found():
             "0.5",
             nn.ModuleDict({"a": Transformer(), "b": Transformer()}),
             r"several stacks of layers \(a.blocks.\*, b.blocks.\*\); say",
+        ),
+        (
+            "0.5",
+            nn.ModuleDict({"one": Transformer(depth=1), "two": Transformer(depth=2)}),
+            r"several stacks of layers \(one.blocks.\*, two.blocks.\*\); say",
         ),
         (
             "{rate: 0.5, layers: block.*}",

@@ -110,25 +110,34 @@ def _glob(pattern: str) -> str:
 
 
 def _the_stack(root: Module) -> str:
-    """The pattern of the only outermost stack of two or more modules of one class."""
-    stacks: list[str] = []
+    """The pattern of the only outermost stack of two or more modules of one class.
+
+    Another one of that class alone makes it one of several: a stage with a single block.
+    """
+    stacks: dict[str, tuple[type, int]] = {}
     for path, module in modules_by_path(root).items():
-        is_inside = any(path.startswith(outer.removesuffix("*")) for outer in stacks)
-        if _is_stack(module) and not is_inside:
-            stacks.append(f"{path}.*" if path else "*")
-    if len(stacks) == 1:
-        return stacks[0]
-    found = f"several stacks of layers ({', '.join(stacks)})" if stacks else "no stack of layers"
+        outer = (pattern for pattern, (_, count) in stacks.items() if count > 1)
+        is_inside = any(path.startswith(pattern.removesuffix("*")) for pattern in outer)
+        found = None if is_inside else _stacked(module)
+        if found is not None:
+            stacks[f"{path}.*" if path else "*"] = found
+    deep = {kind for kind, count in stacks.values() if count > 1}
+    like = [pattern for pattern, (kind, _) in stacks.items() if kind in deep]
+    if len(like) == 1:
+        return like[0]
+    found = f"several stacks of layers ({', '.join(like)})" if like else "no stack of layers"
     raise OptimizerError(
         f"layer_decay: the model has {found}; say what its layers are, in a pattern or in a list: "
         "layer_decay: {rate: ..., layers: encoder.layers.*}"
     )
 
 
-def _is_stack(module: Module) -> bool:
+def _stacked(module: Module) -> tuple[type, int] | None:
+    """The one class of what lies in a container, and how often; None for what is no stack."""
     import torch
 
     if not isinstance(module, (torch.nn.ModuleList, torch.nn.Sequential)):
-        return False
+        return None
     kinds = [type(child) for child in module]
-    return len(kinds) > 1 and len(set(kinds)) == 1 and any(True for _ in module.parameters())
+    alike = len(set(kinds)) == 1 and any(True for _ in module.parameters())
+    return (kinds[0], len(kinds)) if alike else None
