@@ -53,8 +53,9 @@ def test_fields_of_the_optimizer_differ_by_their_place(home: Path, capsys: Captu
     assert diff(capsys) == (1, ["model.optimizer.weight_decay: 0.01 -> 0.0"])
 
 
-WRAPPED = "optimizer: {name: lookahead, optimizer: {name: sam, optimizer: {name: adamw, lr: 0.1}}}"
-AROUND = "around: nothing -> lookahead (k 5, alpha 0.5), sam (rho 0.05, adaptive False)"
+CLIPPED = "{name: clipped, max_norm: 1, optimizer: {name: adamw, lr: 0.1}}"
+WRAPPED = f"optimizer: {{name: lookahead, optimizer: {CLIPPED}}}"
+AROUND = "around: nothing -> lookahead (k 5, alpha 0.5), clipped (max_norm 1.0)"
 
 
 def test_what_is_put_around_an_optimizer_is_one_difference(home: Path, capsys: Captured) -> None:

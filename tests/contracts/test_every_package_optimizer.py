@@ -280,6 +280,8 @@ def test_a_resumed_run_equals_the_uninterrupted_one(cls: Config) -> None:
 
     file.seek(0)
     saved = torch.load(file, weights_only=cls.state_is_plain)
+    names = [name for group in saved["optimizer"]["param_groups"] for name in group["param_names"]]
+    assert sorted(names) == sorted(dict(model.named_parameters()))
     resumed = make_model(cls, seed=1)
     again = modest(cls).create_optimizer(resumed)
     resumed.load_state_dict(saved["model"])

@@ -123,6 +123,19 @@ def test_gradients_are_clipped_as_torch_clips_them(limit: Any, closure: bool) ->
     torch.testing.assert_close(values(ours), values(theirs))
 
 
+def test_gradients_of_several_types_are_clipped_as_torch_clips_them() -> None:
+    ours, theirs = network(), network()
+    for net in (ours, theirs):
+        net[2].to(torch.bfloat16)
+        for param in net.parameters():
+            param.grad = torch.full_like(param, 3.0)
+    config = ClippedConfig(optimizer=SGDConfig(lr=0.0), max_norm=1.0)
+    config.create_optimizer(ours).step()
+    torch.nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+
+
 def test_adaptive_clipping_bounds_each_unit_by_its_weights() -> None:
     weight = nn.Parameter(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
     vector = nn.Parameter(torch.tensor([3.0, 4.0]))

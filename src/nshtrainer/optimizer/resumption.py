@@ -48,7 +48,7 @@ def resume_by_name(optimizer: Optimizer, model: Module) -> None:
     """
     known = _attached.get(optimizer)
     if known is None:
-        Resumption(model, is_joint=_is_joint(optimizer), is_ours=False).attach(optimizer)
+        Resumption(model, is_joint=_is_joint(optimizer), keeps_shape=False).attach(optimizer)
     else:
         known.learn(model)
 
@@ -73,7 +73,7 @@ class Resumption:
         named: The model, or its parameters with their names, as far as these are known.
         run: What is known of the run; left out, what the trainer of the model knows.
         is_joint: Whether the optimizer keeps one state for all parameters together.
-        is_ours: Whether it is known that a state has something of the shape of its parameter.
+        keeps_shape: Whether something in a state has the shape of its parameter.
     """
 
     def __init__(
@@ -82,12 +82,12 @@ class Resumption:
         run: RunLength | None = None,
         *,
         is_joint: bool = False,
-        is_ours: bool = True,
+        keeps_shape: bool = True,
     ) -> None:
         self._named = named
         self._run = run
         self._is_joint = is_joint
-        self._is_ours = is_ours
+        self._keeps_shape = keeps_shape
         self._begun: list[Group] = []
         self._parked: dict[str, Any] = {}
 
@@ -132,7 +132,7 @@ class Resumption:
             return state  # torch says what is wrong
         if self._is_joint:
             match = joint_match(match, groups, may_be_lost=policy.allow_missing)
-        elif self._is_ours:
+        elif self._keeps_shape:
             check_shapes(match, groups)
         self._parked = _outside(match, groups, names)
         return _rebuilt(optimizer, state, match, groups, policy)

@@ -76,6 +76,9 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
     state_is_plain: ClassVar[bool] = True
     """Whether `torch.load(weights_only=True)` takes its state."""
 
+    state_keeps_shape: ClassVar[bool] = True
+    """Whether the state of a parameter has something of its shape, if it has anything."""
+
     under_fsdp2: ClassVar[Literal["works", "differs", "fails"]] = "works"
     """What it does with parameters that FSDP2 shards: it works, it trains other weights than one
     process does, or it fails. tools/package_optimizers/fsdp2.py measures it."""
@@ -120,7 +123,10 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         if isinstance(params, Part):  # its states are known by the whole
             return self._build(groups, None)
         named = params if isinstance(params, torch.nn.Module) else names_in(groups)
-        return self._build(groups, Resumption(named, run, is_joint=self.needs_one_group))
+        known = Resumption(
+            named, run, is_joint=self.needs_one_group, keeps_shape=self.state_keeps_shape
+        )
+        return self._build(groups, known)
 
     def _build(self, groups: list[Group], resumption: Resumption | None) -> Optimizer:
         from nshtrainer.optimizer.implementation import takes_fused

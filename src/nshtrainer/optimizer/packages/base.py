@@ -32,6 +32,8 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
     its name, and `None` where it takes infinity.
     """
 
+    state_keeps_shape = False
+
     extra: ClassVar[str]
     """The extra that installs the package: `pip install nshtrainer[extra]`."""
 

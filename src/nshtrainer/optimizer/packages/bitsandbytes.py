@@ -132,7 +132,7 @@ class BNBAdam8bitConfig(_AdamOptions):
     Reference: T. Dettmers et al., 8-bit Optimizers via Block-wise Quantization, arXiv:2110.02861.
 
     >>> BNBAdam8bitConfig(lr=3e-4).weight_decay
-    0
+    0.0
     """
 
     target = "bitsandbytes.optim:Adam8bit"
@@ -172,7 +172,7 @@ class BNBSGD8bitConfig(_CoupledOptions):
     Reference: T. Dettmers et al., 8-bit Optimizers via Block-wise Quantization, arXiv:2110.02861.
 
     >>> BNBSGD8bitConfig(lr=0.1, momentum=0.9).weight_decay
-    0
+    0.0
     """
 
     target = "bitsandbytes.optim:SGD8bit"

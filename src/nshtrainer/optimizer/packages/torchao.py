@@ -152,7 +152,7 @@ class AOAdam8bitConfig(_TorchaoOptions):
     Reference: T. Dettmers et al., 8-bit Optimizers via Block-wise Quantization, arXiv:2110.02861.
 
     >>> AOAdam8bitConfig(lr=3e-4).weight_decay
-    0
+    0.0
     """
 
     target = "torchao.optim:Adam8bit"
@@ -194,7 +194,7 @@ class AOAdamFp8Config(_TorchaoOptions):
     Reference: torchao, `torchao.optim`; the blocks are those of arXiv:2110.02861.
 
     >>> AOAdamFp8Config(lr=3e-4).weight_decay
-    0
+    0.0
     """
 
     target = "torchao.optim:AdamFp8"
