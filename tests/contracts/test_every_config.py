@@ -6,9 +6,11 @@ import copy
 import functools
 import pickle
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,11 +76,50 @@ def test_it_is_a_frozen_value(cls: Any, data: st.DataObject):
         setattr(config, next(iter(cls.model_fields)), None)
 
 
+schema_of = functools.cache(lambda cls: cls.json_schema())
+
+
 @functools.cache
 def validator_of(cls: Any) -> jsonschema.Draft202012Validator:
-    schema = cls.json_schema()
+    schema = schema_of(cls)
+    # What the registries have is looked at once, below.
+    own = {key: value for key, value in schema.items() if key != "$defs"}
+    jsonschema.Draft202012Validator.check_schema(own)
+    return ByName(schema)
+
+
+def one_of_by_name(validator: Any, branches: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    """`oneOf`, where a discriminator says which: each of the others refuses the name.
+
+    jsonschema looks at all, and so at all that each might nest, and at all that these might.
+    """
+    mapping = schema.get("discriminator", {}).get("mapping", {})
+    if not (isinstance(instance, dict) and instance.get("name") in mapping):
+        yield from jsonschema.Draft202012Validator.VALIDATORS["oneOf"](
+            validator, branches, instance, schema
+        )
+    else:
+        branch = mapping[instance["name"]]
+        yield from validator.descend(instance, {"$ref": branch}, schema_path=branch)
+
+
+ByName: Any = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator, {"oneOf": one_of_by_name}
+)
+
+
+@pytest.mark.parametrize("registry", [optimizer_registry, lr_scheduler_registry])
+def test_the_names_in_a_schema_tell_its_classes_apart(registry: Any):
+    schema = pydantic.TypeAdapter(registry.base).json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
-    return jsonschema.Draft202012Validator(schema)
+    definitions = schema["$defs"]
+    (union,) = (each for each in definitions.values() if len(each.get("oneOf", ())) > 30)
+    mapping = union["discriminator"]["mapping"]
+    assert set(registry) <= set(mapping)
+    assert {branch["$ref"] for branch in union["oneOf"]} == set(mapping.values())
+    for name, branch in mapping.items():
+        field = definitions[branch.rpartition("/")[2]]["properties"]["name"]
+        assert name in field.get("enum", [field.get("const")])
 
 
 @every_config
@@ -112,7 +153,7 @@ def test_every_field_is_described(cls: Any):
 
 @every_config
 def test_every_field_is_described_in_the_schema(cls: Any):
-    for name, schema in cls.json_schema()["properties"].items():
+    for name, schema in schema_of(cls)["properties"].items():
         assert name == "name" or schema.get("description")
 
 
