@@ -193,6 +193,28 @@ def test_what_the_users_code_raises_goes_through(home: Path) -> None:
         main([*FIT, *SHORT])
 
 
+@pytest.mark.filterwarnings("ignore:the schedule has changed")
+def test_what_it_raises_in_a_resumed_run_goes_through_too(home: Path) -> None:
+    assert main([*FIT, *SHORT]) == 0
+    text = Path("train.py").read_text(encoding="utf-8")
+    failing = text.replace('stop("train"', 'raise RuntimeError("mine"); stop(0')
+    Path("train.py").write_text(failing, encoding="utf-8")
+    with pytest.raises(RuntimeError, match="mine"):
+        main([*FIT, "--resume", "last"])
+
+
+def test_the_weights_of_another_model_are_said_to_be_that(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*FIT, *SHORT]) == 0
+    text = Path("train.py").read_text(encoding="utf-8")
+    Path("train.py").write_text(text.replace("self.layer", "self.line"), encoding="utf-8")
+    assert main([*FIT, "--resume", "last"]) == 2
+    error = capsys.readouterr().err
+    assert "last.ckpt: has the weights of another model; go on with the code and the co" in error
+    assert 'Missing key(s) in state_dict: "line.weight", "line.bias"' in error
+
+
 REFUSED = [
     (["optimzer.lr=1"], "optimzer.lr=1: unknown key 'optimzer'; did you mean 'optimizer'?"),
     (["optimizer.lr=fast"], "model.optimizer.lr=fast: model.optimizer.lr: must be a number"),

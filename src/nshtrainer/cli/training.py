@@ -156,7 +156,15 @@ class Job:
         if self._keeps and trainer.is_global_zero:
             self.folder.write_config(self.config)
         path = None if self.checkpoint is None else str(self.checkpoint)
-        trainer.fit(module, datamodule=data, ckpt_path=path)
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=path)
+        except RuntimeError as error:
+            if path is None or not str(error).startswith("Error(s) in loading state_dict"):
+                raise
+            raise CheckpointError(
+                f"{path}: has the weights of another model; go on with the code and the config "
+                f"that wrote it, or start without --resume. {error}"
+            ) from error
 
     # -- saying ------------------------------------------------------------------------------
 
