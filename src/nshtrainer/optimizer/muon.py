@@ -126,7 +126,12 @@ def _iterated(x: Tensor, coefficients: Coefficients, steps: int) -> Tensor:
 
 
 def _in_float32(x: Tensor, coefficients: Coefficients, steps: int) -> Tensor:
-    """The same in the form that takes fewer multiplications, in runs of few enough iterations."""
+    """The same in the form that takes fewer multiplications, in runs of few enough iterations.
+
+    A DTensor stays with the first, which has fewer products: each takes communication.
+    """
+    if hasattr(x, "placements"):
+        return _iterated(x, coefficients, steps)
     most = _most_by_gram(coefficients[0])
     while steps > 0:
         several = min(steps, most)
