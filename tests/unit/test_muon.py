@@ -95,19 +95,6 @@ def test_in_float32_the_iterations_are_those_of_float64(
     assert (ours - exact).norm() <= 1e-3 * exact.norm()
 
 
-def test_a_matrix_that_processes_share_takes_the_form_with_fewer_products():
-    class Shared(Tensor):
-        placements = ()
-
-    coefficients = (3.4445, -4.775, 2.0315)
-    shared = torch.eye(2, 9).as_subclass(Shared)
-    ours = muon._in_float32(shared, coefficients, 5)
-    assert type(ours) is Shared
-    torch.testing.assert_close(
-        ours.as_subclass(Tensor), muon._iterated(torch.eye(2, 9), coefficients, 5), rtol=0, atol=0
-    )
-
-
 @pytest.mark.parametrize("first", [PortableMuon, torch.optim.Muon])
 @pytest.mark.usefixtures("emulated")
 def test_states_are_interchangeable_with_torchs(first: Any):
