@@ -1,4 +1,4 @@
-"""What holds for every test: the profile of Hypothesis, fixed seeds, no network."""
+"""What holds for every test: the profile of Hypothesis, fixed seeds, no network, a clean exit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import os
 import random
 import socket
 import sys
+from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import settings
@@ -38,3 +40,10 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", connect_here)
+
+
+@pytest.fixture(autouse=True)
+def _own_environment() -> Iterator[None]:
+    """Undo what a test leaves in the environment, such as the port where Lightning listened."""
+    with mock.patch.dict(os.environ):
+        yield
