@@ -118,6 +118,7 @@ def test_what_is_put_around_an_optimizer_or_a_route_of_it_is_told() -> None:
     (row,) = look(around.create_optimizer(module), module).groups
     assert row.update == "lookahead(clipped(SGD))"
     assert row.around[0] == "lookahead (k 5, alpha 0.5)"
+    assert row.state_bytes == 4 * 13  # the slow weights; SGD keeps nothing
 
     route = RouteConfig(name="first", select="0", optimizer=around.optimizer)
     routed = RoutedOptimizerConfig(routes=[route], default="adamw")

@@ -18,8 +18,13 @@ from tests.contracts.test_every_optimizer import (
 )
 from torch import Tensor
 
-from nshtrainer.configs import ClippedConfig, SkippingConfig
+from nshtrainer.configs import ClippedConfig, SGDConfig, SkippingConfig, optimizer_registry
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.state_size import state_bytes
+from nshtrainer.optimizer.wrapping import WrappingConfigBase
+
+WRAPPERS = [cls for cls in optimizer_registry.values() if issubclass(cls, WrappingConfigBase)]
+REQUIRED = {"clipped": {"max_norm": 1.0}}
 
 
 def gradients(model: Any, *, scale: float = 1.0) -> None:
@@ -82,3 +87,15 @@ def test_a_bad_update_changes_nothing_and_is_counted(cls: Config, bad: float) ->
     assert not all(map(torch.equal, before, values(model)))
     counts = saved_and_loaded(optimizer.state_dict())["param_groups"][0]
     assert (counts["skipped"], counts["skipped_in_a_row"]) == (1, 0)
+
+
+@pytest.mark.parametrize("cls", WRAPPERS, ids=lambda cls: cls.__name__)
+def test_it_keeps_as_many_copies_of_the_weights_as_it_says(cls: type[WrappingConfigBase]) -> None:
+    model = make_model(SGDConfig)
+    inner = SGDConfig(lr=0.01, momentum=0.9)
+    name = cls.model_fields["name"].default
+    optimizer = cls(optimizer=inner, **REQUIRED.get(name, {})).create_optimizer(model)
+    told = state_bytes(optimizer, optimizer.param_groups[0], copies=cls.copies)
+    train(model, optimizer, 4)
+    tensors = [value for state in optimizer.state.values() for value in state.values()]
+    assert told == sum(tensor.numel() * tensor.element_size() for tensor in tensors)

@@ -162,16 +162,13 @@ def _row(
     group = optimizer.param_groups[place]
     part = _part_with(optimizer, group)
     count = sum(param.numel() for param in group["params"])
+    around = [each for own in dict.fromkeys((optimizer, part)) for each in wrappers_around(own)]
     mine = schedulers_of(optimizer, schedulers)
     texts = [text for each in mine if (text := group_sentence(each, group))]
     return GroupRow(
         name=str(group.get("name", place)),
         optimizer=type(part).__name__,
-        around=[
-            each.label()
-            for own in dict.fromkeys((optimizer, part))
-            for each in wrappers_around(own)
-        ],
+        around=[each.label() for each in around],
         implementation=_implementation(group, on_cpu),
         tensors=len(group["params"]),
         parameters=count,
@@ -179,7 +176,7 @@ def _row(
         lr=_number(group.get("initial_lr", group.get("lr"))),
         weight_decay=_number(group.get("initial_weight_decay", group.get("weight_decay"))),
         schedule="; ".join(texts) or None,
-        state_bytes=state_bytes(part, group),
+        state_bytes=state_bytes(part, group, copies=sum(each.copies for each in around)),
         options=dict(_options(group)),
         names=[names[id(param)] for param in group["params"] if id(param) in names],
     )

@@ -162,6 +162,8 @@ class LookSAMConfig(SharpnessConfigBase):
     0.7
     """
 
+    copies = 1
+
     name: Literal["looksam"] = "looksam"
 
     rho: NonNegative = 0.1
@@ -193,6 +195,8 @@ class FriendlySAMConfig(SharpnessConfigBase):
     >>> FriendlySAMConfig(optimizer="sgd").decay
     0.9
     """
+
+    copies = 1
 
     name: Literal["friendlysam"] = "friendlysam"
 

@@ -28,7 +28,7 @@ _PLAIN = (bool, int, float, str, type(None))
 """Attributes that a copy takes over; what a step could change in them, it changes in the copy."""
 
 
-def state_bytes(optimizer: Optimizer, group: Group) -> int | None:
+def state_bytes(optimizer: Optimizer, group: Group, copies: int = 0) -> int | None:
     """The bytes that an optimizer keeps for a group once each parameter was updated.
 
     Frozen parameters count nothing. Of a sharded parameter the own shard counts.
@@ -41,6 +41,7 @@ def state_bytes(optimizer: Optimizer, group: Group) -> int | None:
     Args:
         optimizer: The optimizer that updates the group; it is not touched.
         group: One of its parameter groups.
+        copies: How many tensors of the size of each parameter its hooks keep in its state.
 
     Returns:
         None where it cannot be found out: the optimizer needs a closure, has parts that a copy
@@ -57,7 +58,7 @@ def state_bytes(optimizer: Optimizer, group: Group) -> int | None:
         size = known[key]
         if size is None:
             return None
-        total += size
+        total += size + copies * param.numel() * param.element_size()
     return total
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from weakref import WeakKeyDictionary
 
 from pydantic import model_validator
@@ -43,6 +43,9 @@ _around: WeakKeyDictionary[Any, tuple[WrappingConfigBase, ...]] = WeakKeyDiction
 
 class WrappingConfigBase(OptimizerConfigBase):
     """The base of configs that put something around another optimizer: write their `wrap`."""
+
+    copies: ClassVar[int] = 0
+    """How many tensors of the size of each parameter it keeps in the optimizer's state."""
 
     optimizer: OptimizerConfig
     """The optimizer that updates the weights."""
@@ -108,6 +111,8 @@ class LookaheadConfig(WrappingConfigBase):
     >>> type(optimizer)
     <class 'torch.optim.sgd.SGD'>
     """
+
+    copies = 1
 
     name: Literal["lookahead"] = "lookahead"
 
