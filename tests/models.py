@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Block", "Convnet", "Transformer", "names_in", "settings"]
+__all__ = ["Block", "Convnet", "Sine", "Transformer", "names_in", "settings"]
 
 
 class Block(nn.Module):
@@ -27,6 +27,19 @@ class Block(nn.Module):
         attended = nn.functional.scaled_dot_product_attention(query, key, value)
         x = x + self.out(attended)
         return x + self.proj(nn.functional.gelu(self.fc(self.norm2(x))))
+
+
+class Sine(nn.Module):
+    """A network of two layers that learns a sine; matrices only where asked for."""
+
+    def __init__(self, bias: bool, width: int = 16) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(2, width, bias), nn.Tanh(), nn.Linear(width, 1, bias))
+
+    def loss(self) -> Tensor:
+        x = torch.linspace(-2, 2, 32)[:, None]
+        inputs = torch.cat([x, torch.ones_like(x)], 1)
+        return nn.functional.mse_loss(self.layers(inputs), torch.sin(x))
 
 
 class Transformer(nn.Module):

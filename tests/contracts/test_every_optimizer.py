@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
+from tests.models import Sine
 from tests.support import built_class, torchs_optimizers
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
@@ -36,22 +37,9 @@ class Table(nn.Module):
         return mse_loss(self.table(rows), rows[:, None].expand(4, 3) / 4)
 
 
-class Network(nn.Module):
-    """For all others: a network of two layers that learns a sine; matrices only where asked for."""
-
-    def __init__(self, bias: bool) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Linear(2, 16, bias), nn.Tanh(), nn.Linear(16, 1, bias))
-
-    def loss(self) -> Tensor:
-        x = torch.linspace(-2, 2, 32)[:, None]
-        inputs = torch.cat([x, torch.ones_like(x)], 1)
-        return mse_loss(self.layers(inputs), torch.sin(x))
-
-
 def make_model(cls: Config, seed: int = 0) -> Any:
     torch.manual_seed(seed)
-    return Table() if cls.needs_sparse_gradients else Network(cls.needs_dimensions is None)
+    return Table() if cls.needs_sparse_gradients else Sine(cls.needs_dimensions is None)
 
 
 def train(model: Any, optimizer: torch.optim.Optimizer, steps: int) -> list[float]:

@@ -20,9 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from tests.contracts import test_every_config as every_config
+from tests.models import Sine
 from tests.support import configs_of
-from torch import Tensor, nn
-from torch.nn.functional import mse_loss
+from torch import Tensor
 
 from nshtrainer import configs
 from nshtrainer.exceptions import OptimizerError
@@ -50,19 +50,6 @@ every_one_for_a_cpu = those("instead_on_cpu", "")
 LOW_BIT = {"bitsandbytes", "torchao"}
 
 
-class Network(nn.Module):
-    """A network of two layers that learns a sine; matrices only where asked for."""
-
-    def __init__(self, bias: bool, width: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Linear(2, width, bias), nn.Tanh(), nn.Linear(width, 1, bias))
-
-    def loss(self) -> Tensor:
-        x = torch.linspace(-2, 2, 32)[:, None]
-        inputs = torch.cat([x, torch.ones_like(x)], 1)
-        return mse_loss(self.layers(inputs), torch.sin(x))
-
-
 def default(cls: Config) -> Any:
     return cls.from_yaml(cls.example or "{}")
 
@@ -74,14 +61,14 @@ def modest(cls: Config) -> Any:
     return config.replace(lr=0.05) if rate is not None and rate > 0.05 else config
 
 
-def make_model(cls: Config, seed: int = 0) -> Network:
+def make_model(cls: Config, seed: int = 0) -> Sine:
     torch.manual_seed(seed)
     # The moments of a matrix of 4096 numbers take few bits; those of the others are plain.
-    model = Network(cls.needs_dimensions is None, 2048 if cls.extra in LOW_BIT else 16)
+    model = Sine(cls.needs_dimensions is None, 2048 if cls.extra in LOW_BIT else 16)
     return model.to("meta") if cls.instead_on_cpu else model
 
 
-def train(cls: Config, model: Network, optimizer: Any, steps: int) -> list[float]:
+def train(cls: Config, model: Sine, optimizer: Any, steps: int) -> list[float]:
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = model.loss()

@@ -72,6 +72,17 @@ def model(**optimizer: Any) -> Model:
     return Model({"optimizer": optimizer})
 
 
+def assert_resume_is_exact(folder: Path, **optimizer: Any) -> None:
+    """Check that a run that goes on after its first epoch ends with the weights of a whole one."""
+    saver = ModelCheckpoint(folder, every_n_epochs=1, save_top_k=-1)
+    whole, resumed = model(**optimizer), model(**optimizer)
+    trainer(max_epochs=2, callbacks=[saver]).fit(whole, data())
+    first = min(folder.glob("*.ckpt"), key=lambda path: path.name)
+    trainer(max_epochs=2).fit(resumed, data(), ckpt_path=first)
+    for key, value in weights(whole).items():
+        assert torch.equal(weights(resumed)[key], value)
+
+
 def weights(module: Any) -> dict[str, Tensor]:
     return copy.deepcopy(module.net.state_dict())
 
@@ -292,11 +303,4 @@ def test_the_rate_of_a_module_is_that_within_all_wrappers() -> None:
 
 @pytest.mark.filterwarnings(MID_EPOCH, NO_SAVER)
 def test_slow_weights_are_in_the_checkpoint(tmp_path: Path) -> None:
-    options: dict[str, Any] = {"name": "lookahead", "k": 4, "optimizer": "adamw"}
-    saver = ModelCheckpoint(tmp_path, every_n_epochs=1, save_top_k=-1)
-    whole, resumed = model(**options), model(**options)
-    trainer(max_epochs=2, callbacks=[saver]).fit(whole, data())
-    first = min(tmp_path.glob("*.ckpt"), key=lambda path: path.name)
-    trainer(max_epochs=2).fit(resumed, data(), ckpt_path=first)
-    for key, value in weights(whole).items():
-        assert torch.equal(weights(resumed)[key], value)
+    assert_resume_is_exact(tmp_path, name="lookahead", k=4, optimizer="adamw")

@@ -8,10 +8,18 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins import MixedPrecision
 from tests.trainers.support import MID_EPOCH, NO_SAVER, trainer
-from tests.trainers.test_driving import Model, data, loss_of, model, network, weights
+from tests.trainers.test_driving import (
+    Model,
+    assert_resume_is_exact,
+    data,
+    loss_of,
+    model,
+    network,
+    weights,
+)
 from torch import Tensor
 
 ADAMW = {"name": "adamw", "lr": 0.01, "weight_decay": 0.1}
@@ -116,11 +124,4 @@ def test_a_relative_of_sam_takes_both_gradients_from_the_batch_that_it_is_at(opt
 def test_what_a_relative_of_sam_remembers_is_in_the_checkpoint(
     options: Any, tmp_path: Path
 ) -> None:
-    config: Any = {**options, "optimizer": "adamw"}
-    saver = ModelCheckpoint(tmp_path, every_n_epochs=1, save_top_k=-1)
-    whole, resumed = model(**config), model(**config)
-    trainer(max_epochs=2, callbacks=[saver]).fit(whole, data())
-    first = min(tmp_path.glob("*.ckpt"), key=lambda path: path.name)
-    trainer(max_epochs=2).fit(resumed, data(), ckpt_path=first)
-    for key, value in weights(whole).items():
-        assert torch.equal(weights(resumed)[key], value)
+    assert_resume_is_exact(tmp_path, **options, optimizer="adamw")
