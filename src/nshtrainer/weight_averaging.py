@@ -63,10 +63,7 @@ class EMAWeightAveragingConfig(WeightAveragingConfigBase):
     """How much of the average stays each time, in [0, 1]."""
 
     start: DurationField = cast("Any", StepsConfig(value=0))
-    """When the average begins, counted from the beginning of the run: weights of later updates."""
-
     every: DurationField = cast("Any", StepsConfig(value=1))
-    """How long it is from one update whose weights join to the next."""
 
 
 @final
@@ -87,10 +84,7 @@ class SWAWeightAveragingConfig(WeightAveragingConfigBase):
     name: Literal["swa"] = "swa"
 
     start: DurationField = cast("Any", FractionConfig(value=0.75))
-    """When the average begins, counted from the beginning of the run: weights of later updates."""
-
     every: DurationField = cast("Any", EpochsConfig(value=1))
-    """How long it is from one update whose weights join to the next."""
 
 
 AnyWeightAveraging: TypeAlias = EMAWeightAveragingConfig | SWAWeightAveragingConfig

@@ -152,7 +152,7 @@ def test_the_rates_of_the_layers_of_a_convnet_are_those_of_timm(kind: str, block
 
 @pytest.mark.parametrize("kind", ["vit", "swin"])
 def test_the_rates_of_a_transformer_are_those_of_timm_but_for_the_last_norm(kind: str) -> None:
-    """BEiT, from which timm has it, gives what stands behind the blocks the full rate, as here."""
+    """What stands behind the blocks has the full rate here."""
     model = made(kind)
     layers = {"rate": RATE, "layers": BLOCKS[kind]}
     found = ours(model, no_decay="ndim_below_2", layer_decay=layers)

@@ -34,6 +34,11 @@ __all__ = [
     "target_class",
 ]
 
+_UNDER_FSDP2 = {
+    "differs": "it trains other weights than one process does",
+    "fails": "its step fails",
+}
+
 
 class TorchOptimizerConfigBase(GroupingConfigBase):
     """A config with the fields of a constructor: name the class in `target`, and write the fields.
@@ -290,12 +295,6 @@ def _refuse_another(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
             f"{', '.join(sorted(missing))}, which {type(optimizer).__name__} needs; go on with the "
             "optimizer that wrote it, or start without its state"
         )
-
-
-_UNDER_FSDP2 = {
-    "differs": "it trains other weights than one process does",
-    "fails": "its step fails",
-}
 
 
 @cache

@@ -194,9 +194,10 @@ def _with_gradients(_optimizer: Optimizer, args: Any, kwargs: dict[str, Any]) ->
     """A step hook: let the closure compute gradients, where the package does not see to it."""
     import torch
 
-    own, *given = args
-    closure = given[0] if given else kwargs.get("closure")
-    return (own,), {"closure": closure and torch.enable_grad()(closure)}
+    from nshtrainer.optimizer.hooks import closure_of
+
+    closure = closure_of(args, kwargs)
+    return args[:1], {"closure": closure and torch.enable_grad()(closure)}
 
 
 def _by_dimensions(group: Group) -> Iterator[Group]:

@@ -117,8 +117,6 @@ class AOAdamW4bitConfig(_DecoupledOptions):
     name: Literal["ao_adamw4bit"] = "ao_adamw4bit"
 
     block_size: PositiveInt = 128
-    """Numbers that share one scale: fewer are more exact, and take more memory. What has less than
-    4096 numbers, or a count that this does not divide, keeps states of its own type."""
 
 
 @final
@@ -179,8 +177,6 @@ class AOAdam4bitConfig(_TorchaoOptions):
     name: Literal["ao_adam4bit"] = "ao_adam4bit"
 
     block_size: PositiveInt = 128
-    """Numbers that share one scale: fewer are more exact, and take more memory. What has less than
-    4096 numbers, or a count that this does not divide, keeps states of its own type."""
 
 
 @final
