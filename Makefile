@@ -75,7 +75,7 @@ $(PEERS)/.ready: pyproject.toml constraints.txt constraints-peers.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(PEERS)
 	@$(INSTALL) --upgrade pip
 	@$(INSTALL) torch
-	@$(INSTALL) -c constraints-peers.txt -e . --group test optax transformers
+	@$(INSTALL) -c constraints-peers.txt -e . --group test accelerate optax transformers
 	@$(INSTALL) -c constraints-peers.txt --no-deps timm
 	@touch $@
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nshtrainer import configs, exceptions, lr_scheduler, optimizer
     from nshtrainer.config import Config
+    from nshtrainer.creation import create
     from nshtrainer.lightning_.module import LightningModuleBase
     from nshtrainer.lightning_.trainer import Trainer
     from nshtrainer.run_length import RunLength
@@ -31,6 +32,7 @@ __all__ = [
     "TrainerConfig",
     "__version__",
     "configs",
+    "create",
     "exceptions",
     "lr_scheduler",
     "optimizer",
@@ -42,6 +44,7 @@ _HOMES = {
     "RunLength": "nshtrainer.run_length",
     "Trainer": "nshtrainer.lightning_.trainer",
     "TrainerConfig": "nshtrainer.trainer_config",
+    "create": "nshtrainer.creation",
 }
 
 

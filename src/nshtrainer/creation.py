@@ -1,0 +1,73 @@
+"""Both at once: the optimizer and the scheduler that a loop takes, from their configs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, overload
+
+from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
+from nshtrainer.optimizer.base import OptimizerConfigBase, Params, build_optimizer
+from nshtrainer.run_length import RunLength, run_length_of
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
+
+__all__ = ["create"]
+
+
+@overload
+def create(
+    optimizer_config: OptimizerConfigBase,
+    scheduler_config: LRSchedulerConfigBase,
+    model: Params,
+    run: RunLength | Any = None,
+) -> tuple[Optimizer, LRScheduler]: ...
+@overload
+def create(
+    optimizer_config: OptimizerConfigBase, scheduler_config: None, model: Params, run: Any = None
+) -> tuple[Optimizer, None]: ...
+def create(
+    optimizer_config: OptimizerConfigBase,
+    scheduler_config: LRSchedulerConfigBase | None,
+    model: Params,
+    run: RunLength | Any = None,
+) -> tuple[Optimizer, LRScheduler | None]:
+    """Build the optimizer of a model and its scheduler: torch's two objects, for any loop.
+
+    Call `scheduler.step()` after each `optimizer.step()`; a schedule that looks at a metric takes
+    it once an epoch, as `scheduler.step(metric)`. Which of the two it is, and how often, is what
+    `scheduler_config.metadata()` says.
+
+    Args:
+        optimizer_config: Which optimizer.
+        scheduler_config: Which schedule; `None` for none.
+        model: The module whose parameters are trained, as it is when training begins: after it was
+            sharded, compiled or moved. Also what torch's optimizers take.
+        run: How long the run is: a `RunLength`, or a trainer or module that knows. A schedule that
+            is written in steps needs none.
+
+    Returns:
+        The optimizer, and the scheduler or `None`.
+
+    Raises:
+        OptimizerError: The config does not fit the model.
+        ScheduleError: The schedule does not fit the run, or the run's length is not known.
+
+    >>> import torch
+    >>> from nshtrainer.configs import AdamWConfig, CosineScheduleConfig
+    >>> model = torch.nn.Linear(2, 1)
+    >>> optimizer, scheduler = create(
+    ...     AdamWConfig(lr=0.1), CosineScheduleConfig(), model, RunLength(total_steps=10)
+    ... )
+    >>> for _ in range(5):
+    ...     optimizer.step()
+    ...     scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.05]
+    """
+    length = RunLength() if run is None else run_length_of(run)
+    optimizer = build_optimizer(optimizer_config, model, run=length)
+    if scheduler_config is None:
+        return optimizer, None
+    source = length if run is None else run
+    return optimizer, scheduler_config.create_scheduler(optimizer, source)["scheduler"]
