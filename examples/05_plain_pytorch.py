@@ -12,6 +12,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
+import nshtrainer
 from nshtrainer import Config, RunLength
 from nshtrainer.configs import LRSchedulerConfig, OptimizerConfig
 
@@ -36,9 +37,9 @@ images = torch.tensor(digits.data, dtype=torch.float32) / 16
 labels = torch.tensor(digits.target)
 model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
 
-optimizer = config.optimizer.create_optimizer(model)
-# A plain loop knows its length; under Lightning it is read from the trainer.
-scheduler = config.lr_scheduler.create_scheduler(optimizer, RunLength(total_steps=100))["scheduler"]
+# A plain loop knows its length; under a trainer it is read from that.
+run = RunLength(total_steps=100)
+optimizer, scheduler = nshtrainer.create(config.optimizer, config.lr_scheduler, model, run)
 
 for _ in range(100):
     batch = torch.randint(len(images), (256,))

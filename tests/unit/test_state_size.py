@@ -34,11 +34,11 @@ def test_an_optimizer_that_takes_sparse_gradients_only_is_given_one() -> None:
 
 
 class Picky(Optimizer):
-    """Keeps a part, and has things that a copy lacks."""
+    """Has its weights in a list of its own, which a copy lacks."""
 
     def __init__(self, params: Any) -> None:
         super().__init__(params, {"lr": 0.1})
-        self.notes: list[str] = []
+        self.notes: list[Any] = list(self.param_groups[0]["params"])
 
     @override
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -61,7 +61,31 @@ class Reader(Optimizer):
 def test_what_a_copy_cannot_do_is_unknown_and_the_optimizer_is_not_touched() -> None:
     optimizer = Picky([torch.zeros(2, requires_grad=True)])
     assert size_of(optimizer) is None
-    assert optimizer.notes == []
+    assert len(optimizer.notes) == 1
+
+
+class Writer(Optimizer):
+    """Notes what it did, in a list and in an object that knows itself."""
+
+    class Notes:
+        def __init__(self) -> None:
+            self.lines: list[str] = []
+            self.itself = self
+
+    def __init__(self, params: Any) -> None:
+        super().__init__(params, {"lr": 0.1})
+        self.notes = self.Notes()
+
+    @override
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        self.notes.lines.append("a step")
+        assert self.notes.itself is self.notes
+
+
+def test_what_a_copy_writes_down_it_writes_into_its_own() -> None:
+    optimizer = Writer([torch.zeros(2, requires_grad=True)])
+    assert size_of(optimizer) == 0
+    assert optimizer.notes.lines == []
 
 
 def test_an_update_that_reads_numbers_is_one_of_zeros(monkeypatch: Any) -> None:
