@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 from tests.models import Transformer
 
 from nshtrainer import Config
-from nshtrainer.configs import Selection, SelectorConfig
+from nshtrainer.configs import ParameterGroupConfig, Selection, SelectorConfig
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.optimizer.inventory import inventory
+from nshtrainer.optimizer.rules import FirstRule
 from nshtrainer.optimizer.selection import described, needs_modules, selects
 
 
@@ -123,3 +126,26 @@ def test_in_python_a_selector_is_a_value_like_any_other():
     assert one == SelectorConfig.model_validate({"role": ["bias", "norm"]})
     with pytest.raises(ValidationError, match="frozen"):
         one.role = "bias"  # type: ignore[misc]
+
+
+PARAMETERS = list(inventory(Transformer(depth=2)))
+PATTERNS = st.sampled_from(
+    [
+        *(parameter.name for parameter in PARAMETERS),
+        *("blocks", "blocks.1", "blocks.1.qkv", "blocks.*", "*.bias", "lm_*", "head"),
+        *(r"re:.*\.weight", "blocks.[1-9].out", "embed.weigh?"),
+    ]
+)
+SELECTIONS = PATTERNS | st.lists(PATTERNS, min_size=1, max_size=3) | st.just({"role": "norm"})
+
+
+@given(st.lists(SELECTIONS, max_size=12))
+def test_the_first_rule_is_found_as_if_all_were_tried_in_turn(selections: list[Any]):
+    rules = [
+        ParameterGroupConfig.model_validate({"name": f"rule{place}", "select": select})
+        for place, select in enumerate(selections)
+    ]
+    first = FirstRule(rules)
+    for parameter in PARAMETERS:
+        tried = (rule for rule in rules if selects(rule.select, parameter))
+        assert first.of(parameter) is next(tried, None)

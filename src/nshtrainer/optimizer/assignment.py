@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.inventory import Part, inventory
 from nshtrainer.optimizer.parameters import Group
-from nshtrainer.optimizer.rules import check_rules, freeze, rule_for
+from nshtrainer.optimizer.rules import FirstRule, check_rules, freeze
 from nshtrainer.optimizer.selection import needs_modules
 from nshtrainer.optimizer.settings import settings_of
 
@@ -47,7 +47,8 @@ def assigned_groups(config: GroupingConfigBase, params: Params | Any) -> list[Gr
     """
     part = _part(config, params)
     parameters = part.inventory
-    taken = [rule_for(p, config.groups) if p in part.chosen else None for p in parameters]
+    first = FirstRule(config.groups)
+    taken = [first.of(p) if p in part.chosen else None for p in parameters]
     check_rules(config, parameters, taken)
     settings = list(settings_of(config, parameters, taken, part.model))
     freeze(parameters, taken)

@@ -253,17 +253,18 @@ class GroupingConfigBase(OptimizerConfigBase):
                 raise ValueError(f"{self.name} has no {option}, so {field} has no effect")
 
     def _check_groups(self) -> None:
-        names = [group.name for group in self.groups]
+        last = len(self.groups) - 1
+        first = {group.name: last - back for back, group in enumerate(reversed(self.groups))}
         problems = [
             _moved(("groups", place, *where), problem)
             for place, group in enumerate(self.groups)
-            for where, problem in self._wrong_in(group, names[:place])
+            for where, problem in self._wrong_in(group, is_second=first[group.name] != place)
         ]
         if problems:
             raise ValidationError.from_exception_data(type(self).__name__, problems)
 
-    def _wrong_in(self, group: ParameterGroupConfig, earlier: list[str]) -> Iterator[_Wrong]:
-        if group.name in earlier:
+    def _wrong_in(self, group: ParameterGroupConfig, *, is_second: bool) -> Iterator[_Wrong]:
+        if is_second:
             yield ("name",), _custom(f"{group.name!r} is the name of two groups", group.name)
         known = self.group_options()
         for option, field in (("lr", "lr_mult"), ("weight_decay", "weight_decay_mult")):

@@ -24,7 +24,11 @@ from nshtrainer.types import NonNegativeInt
 if TYPE_CHECKING:
     from nshtrainer.optimizer.inventory import Parameter
 
-__all__ = ["Selection", "SelectorConfig", "described", "needs_modules", "selects"]
+__all__ = ["Selection", "SelectorConfig", "described", "needs_modules", "selects", "spelled_out"]
+
+
+_PATTERN = re.compile(r"^re:|[*?[]")
+"""What makes a pattern more than a name."""
 
 
 @cache
@@ -162,6 +166,17 @@ def needs_modules(selection: Selection) -> bool:
     said = dict(_said(selection))
     inner = (said[field] for field in ("any_of", "all_of", "none_of") if field in said)
     return not said.keys().isdisjoint({"module", "role"}) or any(map(needs_modules, inner))
+
+
+def spelled_out(selection: Selection) -> tuple[str, ...]:
+    """The names that a selection consists of, where it is nothing but whole names.
+
+    >>> spelled_out(("head", "stem.weight")), spelled_out("head.*"), spelled_out(("head", "re:a+"))
+    (('head', 'stem.weight'), (), ())
+    """
+    each = selection if isinstance(selection, tuple) else (selection,)
+    names = [one for one in each if isinstance(one, str) and not _PATTERN.search(one)]
+    return tuple(names) if len(names) == len(each) else ()
 
 
 def described(selection: Selection) -> str:
