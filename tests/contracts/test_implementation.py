@@ -157,7 +157,6 @@ REFUSED: dict[str, Callable[[], list[Tensor]]] = {
     "sparse": lambda: [torch.zeros(3, layout=torch.sparse_coo)],
     "with gaps": lambda: [nn.Parameter(torch.zeros(3, 4)[:, ::2])],
     "overlapping": lambda: [torch.zeros(1).expand(3)],
-    "twice": lambda: 2 * [param(3)],
     "uninitialized": lambda: [nn.parameter.UninitializedParameter()],
 }
 

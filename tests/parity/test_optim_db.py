@@ -62,6 +62,16 @@ def errors_of(info: Any) -> list[Case]:
     return [Case(info, options) for options in rows if options]
 
 
+def wrong_parameters_of(info: Any) -> list[Any]:
+    """The rows about parameters."""
+    errors = info.optim_error_inputs_func(device="cpu", dtype=torch.float32)
+    return [
+        pytest.param(info, error, id=f"{info.optim_cls.__name__}-{place}")
+        for place, error in enumerate(errors)
+        if not error.optimizer_error_input.kwargs
+    ]
+
+
 def tensors_in(value: Any) -> list[Tensor]:
     if isinstance(value, dict):
         return tensors_in(list(value.values()))
@@ -167,6 +177,22 @@ def test_options_that_torch_refuses_are_refused_by_name(case: Case):
 def test_options_that_torch_refuses_are_refused_for_a_group(case: Case):
     with pytest.raises(OptimizerError, match=r"^parameter group 0"):
         case.config().create_optimizer([{"params": make_params(case), **case.options}])
+
+
+@pytest.mark.parametrize(
+    ("info", "error"), [row for info in table.optim_db for row in wrong_parameters_of(info)]
+)
+def test_parameters_that_torch_refuses_or_warns_of_are_refused(info: Any, error: Any):
+    wrong = error.optimizer_error_input.params
+    config: Any = optimizer_registry[info.optim_cls.__name__.lower()]
+    if error.error_on is table.OptimizerErrorEnum.CONSTRUCTION_ERROR:
+        with pytest.raises((OptimizerError, ValueError)):
+            config().create_optimizer(wrong)
+        return
+    for param in wrong:
+        param.grad = torch.rand_like(param)
+    with pytest.raises(error.error_type, match=error.error_regex):
+        config().create_optimizer(wrong).step()
 
 
 @pytest.mark.parametrize("case", HARMLESS, ids=str)

@@ -53,11 +53,12 @@ def test_a_parameter_in_two_groups_is_refused_by_name():
         AdamWConfig().create_optimizer(groups)
 
 
-def test_a_parameter_twice_in_one_group_is_torchs_business():
+def test_a_parameter_twice_in_one_group_is_refused_where_torch_warns():
     param = new(2)
-    with pytest.warns(UserWarning, match="duplicate parameters"):
-        optimizer = AdamWConfig().create_optimizer([param, param])
-    assert optimizer.param_groups[0]["fused"] is None
+    with pytest.raises(
+        OptimizerError, match=r"number 1 \(2,\) is twice in .*give a tied weight once"
+    ):
+        AdamWConfig().create_optimizer([param, param])
 
 
 def test_one_group_may_be_empty():

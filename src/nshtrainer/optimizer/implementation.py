@@ -41,7 +41,7 @@ def takes_fused(
     It is where all of this holds: nobody gave `fused` or `foreach` (torch takes a `False` for
     either as a wish for the loop); no `differentiable`; no option is a tensor; every parameter is a
     plain tensor (no `DTensor` or other subclass), strided and dense in memory, of a listed type,
-    all on the CPU or all on CUDA devices, and none is there twice.
+    all on the CPU or all on CUDA devices.
 
     >>> import torch
     >>> takes_fused(["float32"], [torch.zeros(3)], {"fused": None})
@@ -58,9 +58,8 @@ def takes_fused(
         return False
     if options.get("differentiable") or any(map(_holds_a_tensor, options.values())):
         return False
-    if len({param.device.type for param in params}) != 1 or len(set(map(id, params))) < len(params):
-        return False
-    return all(_is_plain(param, dtypes) for param in params)
+    is_together = len({param.device.type for param in params}) == 1
+    return is_together and all(_is_plain(param, dtypes) for param in params)
 
 
 def _holds_a_tensor(value: Any) -> bool:

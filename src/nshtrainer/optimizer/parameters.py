@@ -144,7 +144,7 @@ def names_in(groups: Iterable[Group]) -> list[tuple[str, Tensor]]:
 
 
 def check_parameters(groups: Iterable[Group]) -> None:
-    """Check that there are parameters, and none in two groups.
+    """Check that there are parameters, and each of them once.
 
     Raises:
         OptimizerError: There is none, or one is there twice; it says which, and in what groups.
@@ -152,11 +152,15 @@ def check_parameters(groups: Iterable[Group]) -> None:
     owner: dict[int, Group] = {}
     for group in groups:
         for index, param in enumerate(group.params):
-            other = owner.setdefault(id(param), group)
-            if other is not group:
+            other = owner.get(id(param))
+            owner[id(param)] = group
+            if other is not None:
+                where = f"twice in {group.label}"
+                if other is not group:
+                    where = f"in two groups: {other.label} and {group.label}"
                 raise OptimizerError(
-                    f"parameter {group.describe(index)} is in two groups: {other.label} and "
-                    f"{group.label}; tied weights belong to one"
+                    f"parameter {group.describe(index)} is {where}; give a tied weight once, or "
+                    "the module, which knows its tied weights"
                 )
     if not owner:
         raise OptimizerError(
