@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Job"]
 
+
 @dataclass
 class Job:
     """A run: what, with what, where, and from where.
@@ -136,8 +137,9 @@ class Job:
     def _metric(self) -> MetricConfig | None:
         """The primary metric: the trainer's, else that of the hyperparameters."""
         own = getattr(self.config.model, "primary_metric", None)
-        return self.config.trainer.primary_metric or (own if isinstance(own, MetricConfig) else None)
-
+        return self.config.trainer.primary_metric or (
+            own if isinstance(own, MetricConfig) else None
+        )
 
     def _fit(self, trainer: Trainer) -> None:
         data = self.code.data.build(self.config.data) if self.code.data else None

@@ -112,7 +112,8 @@ def succession(own: Plan, state: Mapping[str, Any], groups: Based) -> Succession
     decided = [_decided(each, policy, own) for each in found]
     plan = _followed(own, old, decided, policy)
     now = _position_in(plan.run, old.run, state)
-    return Succession(plan, now, decided, list(_jumps((old, position), (plan, now), groups)))
+    more = [*_jumps((old, position), (plan, now), groups), *_advice(decided, policy)]
+    return Succession(plan, now, decided, more)
 
 
 def _position_in(run: RunLength, old: RunLength, state: Mapping[str, Any]) -> int:
@@ -125,9 +126,7 @@ def _position_in(run: RunLength, old: RunLength, state: Mapping[str, Any]) -> in
 # -- what has changed ------------------------------------------------------------------------------
 
 
-def _changes(
-    own: Plan, state: Mapping[str, Any], groups: Based
-) -> tuple[list[Change], Plan | str]:
+def _changes(own: Plan, state: Mapping[str, Any], groups: Based) -> tuple[list[Change], Plan | str]:
     """The changes, and the plan of the state or why there is none."""
     saved, data = state.get("config"), as_data(own.config)
     if saved is None or data is None:
@@ -206,7 +205,8 @@ def _takes_all(policy: ResumeConfig) -> bool:
 def _decided(change: Change, policy: ResumeConfig, own: Plan) -> Change:
     """A change with what the policy makes of it."""
     if change.path[0] != SCHEDULE:
-        return change._replace(outcome=_outcome_of_run(policy), is_followed=_takes_all(policy))
+        outcome = _outcome_of_run(change, policy)
+        return change._replace(outcome=outcome, is_followed=_takes_all(policy))
     if not _is_curve(own) and change.path[1] not in _CURVE_FIELDS:
         return change._replace(outcome="kept by the state of what looks at the metric")
     where = f"{dotted(change.path)}."
@@ -216,10 +216,12 @@ def _decided(change: Change, policy: ResumeConfig, own: Plan) -> Change:
     return change
 
 
-def _outcome_of_run(policy: ResumeConfig) -> str:
+def _outcome_of_run(change: Change, policy: ResumeConfig) -> str:
     if policy.policy == "extend":
         return "the schedule is stretched"
-    return f"the schedule {'is resolved anew' if _takes_all(policy) else 'goes on as it was'}"
+    if _takes_all(policy):
+        return "the schedule is resolved anew"
+    return f"the schedule goes on as it was, for {change.saved}"
 
 
 def _followed(own: Plan, old: Plan, changes: Sequence[Change], policy: ResumeConfig) -> Plan:
@@ -233,6 +235,16 @@ def _followed(own: Plan, old: Plan, changes: Sequence[Change], policy: ResumeCon
     if isinstance(made, str):
         raise ScheduleError(f"resume: fields {', '.join(policy.schedule_fields())}: {made}")
     return made
+
+
+def _advice(changes: Sequence[Change], policy: ResumeConfig) -> Iterator[str]:
+    """How to follow the config, where it is not."""
+    if not _takes_all(policy) and not all(change.is_followed for change in changes):
+        fields = ", ".join([*policy.option_fields(), SCHEDULE])
+        yield (
+            "to follow the config: resume: {policy: extend} for a longer run, else "
+            f"resume: {{policy: override, fields: [{fields}]}}"
+        )
 
 
 def _jumps(old: tuple[Plan, int], new: tuple[Plan, int], groups: Based) -> Iterator[str]:

@@ -134,8 +134,7 @@ class Resumption:
         return changes_of(state, self._config, self._policy())
 
     def save(self, optimizer: Optimizer, state: StateDict) -> None:
-        """Write the names of the parameters into a state, the states that wait for theirs, and the
-        config that is in force."""
+        """Write into a state the names of the parameters, what is parked, and the config in force."""
         names = self._names()
         for group, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
             if names and all(param in names for param in group["params"]):
