@@ -108,7 +108,9 @@ def test_the_policy_decides_on_every_rate_and_names_every_difference(
         assert text in said
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row.name != "two groups"], ids=lambda row: row.name)
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if row.name != "two groups"], ids=lambda row: row.name
+)
 def test_what_is_kept_trains_the_weights_of_a_run_that_never_changed(row: Row) -> None:
     loop, _ = resumed(row.after, stopped(row.before))
     loop.train(12)
@@ -193,8 +195,8 @@ def test_a_state_without_a_config_goes_on_under_that_of_the_config():
     assert resumed(Setup(AdamWConfig(lr=0.2)), state, policy="error")[1] == ""
     loop, said = resumed(Setup(schedule=LinearScheduleConfig()), state)
     assert said == (
-        "the schedule has changed since the checkpoint, which does not say how: the run goes on at "
-        "step 6 under the linear schedule of the config"
+        "the schedule has changed since the checkpoint: it does not say how, and the run goes on "
+        "at step 6 under the linear schedule of the config"
     )
     assert loop.train(7).rates == {6: 0.1 * 0.5}
 

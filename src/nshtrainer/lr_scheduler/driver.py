@@ -1,7 +1,7 @@
 """The one torch scheduler: it drives any curve, of any hyperparameter.
 
-Its state is the position, the base values of each group, and what the curves are resolved from: the
-config of the schedule and the length of the run. A value is always `base * curve(position)`; it is never inferred from what stands in a group.
+Its state is the position, the base values of each group, and what the curves are resolved from. A
+value is always `base * curve(position)`; it is never inferred from what stands in a group.
 """
 
 from __future__ import annotations

@@ -58,10 +58,11 @@ class Succession(NamedTuple):
         tell(self.changes, *self.more)
         saved, label, config = state.get("curve"), self.plan.label, self.plan.config
         if not self.is_known and saved not in (None, label):
+            was = f"it was written under {saved}" if config is None else "it does not say how"
             own = label if config is None else f"the {config.name} schedule of the config"
             tell_of(
-                "the schedule has changed since the checkpoint, which does not say how: the run "
-                f"goes on at step {self.position} under {own}"
+                f"the schedule has changed since the checkpoint: {was}, and the run goes on at "
+                f"step {self.position} under {own}"
             )
 
 

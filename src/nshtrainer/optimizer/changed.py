@@ -79,7 +79,7 @@ def check_changes(changes: Sequence[Change], policy: ResumeConfig) -> None:
 def in_force(
     changes: Sequence[Change], config: OptimizerConfigBase | None
 ) -> dict[str, Any] | None:
-    """The config with what the checkpoint has where that is followed: what a state is saved with."""
+    """What a state is saved with: the config, with the values of the checkpoint that were kept."""
     own = as_data(config)
     kept = [(change.path[1:], change.saved) for change in changes if not change.is_followed]
     return None if own is None else with_values(own, kept)
