@@ -20,7 +20,7 @@ from nshtrainer.configs import (
     MetricConfig,
     ReduceLROnPlateauConfig,
 )
-from nshtrainer.exceptions import MetricError, ScheduleError
+from nshtrainer.exceptions import ConfigChangedWarning, MetricError, ScheduleError
 from nshtrainer.lr_scheduler.greedy import GreedyLR
 
 LOSS = MetricConfig(monitor="loss", mode="min")

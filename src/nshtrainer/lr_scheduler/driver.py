@@ -310,18 +310,17 @@ class CurveScheduler(LRScheduler):
         """Go to a saved position, and write its values at once.
 
         The base values are those in the state, unless the optimizer has loaded its own: its groups
-        know which they were, and may take theirs from the config. The state of one of torch's own
-        schedulers is taken for its position and base rates. Of a schedule that has changed since,
-        the `resume` of the run says which is followed; a warning names what has changed.
+        know which they were, and may take theirs from the config. The state of a scheduler of
+        torch's is taken for its position and base rates. Where the schedule has changed since, the
+        `resume` of the run says which is followed, and a warning what has changed.
 
         Raises:
             ScheduleError: The state has no position, or does not fit the policy; then nothing of it
                 is taken.
         """
         found = succession(self._plan, state_dict, self._based())
-        if found.plan is not self._plan:
-            self._plan, self._clock = found.plan, _clock_of(found.plan)
-        self.last_epoch = found.position
+        self._plan, self.last_epoch = found.plan, found.position
+        self._clock = _clock_of(found.plan)
         for name, bases in () if self._is_noted else saved_bases(state_dict).items():
             own = self._bases.setdefault(name, [])
             own[: len(bases)] = bases
@@ -366,8 +365,7 @@ class CurveScheduler(LRScheduler):
 
 
 def _clock_of(plan: Plan) -> Clock | None:
-    time = plan.run.total_time
-    return None if time is None else Clock(time)
+    return None if plan.run.total_time is None else Clock(plan.run.total_time)
 
 
 def _refuse(factor: object, position: int, place: Place) -> NoReturn:
@@ -378,11 +376,7 @@ def _refuse(factor: object, position: int, place: Place) -> NoReturn:
 
 
 def _callable(curve: Curve) -> Curve:
-    """What is called for a value, without a detour over the class.
-
-    Raises:
-        ScheduleError: It is no function.
-    """
+    """What is called for a value, without a detour over the class; what is no function fails."""
     if not callable(curve):
         raise ScheduleError(
             f"a curve is a function of the step, such as `lambda step: 1 / (1 + step)`, not "

@@ -134,7 +134,7 @@ class Resumption:
         return changes_of(state, self._config, self._policy())
 
     def save(self, optimizer: Optimizer, state: StateDict) -> None:
-        """Write into a state the names of the parameters, what waits for its own, and the config."""
+        """Write into a state the names, what waits for its parameter, and the config in force."""
         names = self._names()
         for group, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
             if names and all(param in names for param in group["params"]):
