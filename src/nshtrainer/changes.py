@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from inspect import currentframe
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
@@ -59,19 +60,25 @@ def as_data(config: Config | None) -> dict[str, Any] | None:
         return None
 
 
-def differing(saved: Any, own: Any, path: Path = ()) -> Iterator[tuple[Path, Any, Any]]:
-    """The places where two configs differ as plain data, and what each has there.
+def differing(saved: Any, own: Any, path: Path = ()) -> Iterator[Change]:
+    """The values that are not the same in two configs as plain data.
 
     A duration is one value, and so is a component of another name. A field that only one of two
     components has is passed over: the other was written by another release.
 
-    >>> list(differing({"lr": 0.1, "betas": [0.9, 0.99]}, {"lr": 0.2, "betas": [0.9, 0.99]}))
-    [(('lr',), 0.1, 0.2)]
+    Args:
+        saved: What the checkpoint has.
+        own: What the config has.
+        path: Where both are.
+
+    >>> saved, own = {"lr": 0.1, "betas": [0.9, 0.99]}, {"lr": 0.2, "betas": [0.9, 0.99]}
+    >>> [change.difference for change in differing(saved, own, ("optimizer",))]
+    ['optimizer.lr 0.1 -> 0.2']
     """
     one, two = _parts(saved), _parts(own)
     if one is None or two is None or one.get("name") != two.get("name"):
         if saved != own:
-            yield path, saved, own
+            yield Change(path, saved, own)
         return
     keys = dict.fromkeys((*one, *two))
     for key in [key for key in keys if "name" not in one or (key in one and key in two)]:
@@ -90,7 +97,7 @@ def _parts(value: Any) -> dict[Any, Any] | None:
 
 
 def _is_duration(value: Mapping[Any, Any]) -> bool:
-    return value.keys() == {"name", "value"}
+    return set(value) == {"name", "value"}
 
 
 def _shown(value: Any) -> str:
@@ -122,9 +129,9 @@ def _with_value(data: Any, path: Path, value: Any) -> Any:
     if not path:
         return value
     first, *rest = path
-    copy: Any = list(data) if isinstance(data, list) else dict(data)
-    copy[first] = _with_value(copy[first] if rest else None, tuple(rest), value)
-    return copy
+    changed: Any = copy(data)
+    changed[first] = _with_value(changed[first] if rest else None, tuple(rest), value)
+    return changed
 
 
 # -- saying ----------------------------------------------------------------------------------------

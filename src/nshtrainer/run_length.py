@@ -132,16 +132,17 @@ class RunLength:
 
     def to_dict(self) -> dict[str, Any]:
         """The lengths that are known by now, as plain data for a checkpoint."""
-        known = {name: vars(self).get(name) for name in _LENGTHS}
-        return {name: _plain(value) for name, value in known.items() if value is not None}
+        # What a trainer was not asked for is not looked at.
+        known: dict[str, Any] = {name: vars(self).get(name) for name in _LENGTHS}
+        if known["steps_per_epoch"].__class__ is tuple:
+            known["steps_per_epoch"] = list(_as_tuple(self.steps_per_epoch))
+        return {name: value for name, value in known.items() if value is not None}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RunLength:
         """The run of which these lengths were known."""
-        epochs = data.get("steps_per_epoch")
-        return RunLength().but(
-            **{**data, "steps_per_epoch": tuple(epochs) if isinstance(epochs, list) else epochs}
-        )
+        ticks = {"total_steps"} if "total_time" in data else set[str]()
+        return RunLength(**{name: data[name] for name in data.keys() - ticks})
 
     def steps_in_epochs(self, epochs: float) -> int | None:
         """Updates in the first `epochs` epochs, rounded up; `None` where nobody knows.
@@ -184,10 +185,6 @@ _NONE, _ONE = Decimal(0), Decimal(1)
 
 def _as_tuple(lengths: float | tuple[float, ...] | None) -> tuple[float, ...]:
     return () if lengths is None else lengths if isinstance(lengths, tuple) else (lengths,)
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _check(name: str, number: object, kind: type | UnionType, *, least: int = 0) -> None:

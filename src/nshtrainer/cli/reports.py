@@ -33,8 +33,8 @@ class Plan(Callback):
         self._file = file
 
     @override
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print a row for each parameter group, and the schedules."""
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print a row for each parameter group, and the schedules, as a checkpoint left them."""
         if not trainer.is_global_zero:
             return
         found = explained(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from nshtrainer.changes import Change, all_of, differing, tell, tell_of
+from nshtrainer.changes import Change, all_of, as_data, differing, tell, tell_of
 from nshtrainer.config import Config
 from nshtrainer.exceptions import CheckpointError
 from nshtrainer.lightning_.run_length import run_length_of
@@ -78,11 +78,11 @@ def _changes_of_others(
     config = _only(getattr(module, "hparams", None), LRSchedulerConfigBase)
     if config is None or len(schedulers) != 1 or _is_ours(schedulers[0]):
         return
-    saved = checkpoint.get("hyper_parameters", {}).get("hparams", {})
-    was = saved.get(_name_of(module, config)) if isinstance(saved, Mapping) else None
-    if isinstance(was, Mapping):
-        for path, *both in differing(was, config.to_dict()):
-            yield Change((SCHEDULE, *path), *both, _TORCHS)
+    saved: Any = checkpoint.get("hyper_parameters", {}).get("hparams", {})
+    if isinstance(saved, Mapping):
+        was: Any = cast("Mapping[str, Any]", saved).get(_name_of(module, config))
+        for change in differing(was, as_data(config), (SCHEDULE,)):
+            yield change._replace(outcome=_TORCHS)
 
 
 def _check_schedule_fields(policy: ResumeConfig, trainer: pl.Trainer) -> None:
@@ -126,7 +126,7 @@ def _only(hparams: Any, kind: type[T]) -> T | None:
     return found[0] if len(found) == 1 else None
 
 
-def _name_of(module: pl.LightningModule, config: Any) -> str:
+def _name_of(module: Any, config: Any) -> str:
     return next(name for name, value in _values(module.hparams).items() if value is config)
 
 

@@ -7,7 +7,7 @@ plain data. The schedule is built again from both.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from nshtrainer.changes import (
     Change,
@@ -133,7 +133,7 @@ def _changes(own: Plan, state: Mapping[str, Any], groups: Based) -> tuple[list[C
     if saved is None or data is None:
         return [], own
     found = [
-        *(Change((SCHEDULE, *path), *both) for path, *both in differing(saved, data)),
+        *differing(saved, data, (SCHEDULE,)),
         *_changes_of_run(state.get("run", {}), own.run.to_dict()),
     ]
     if not found:
@@ -282,12 +282,19 @@ def _check_fields(policy: ResumeConfig, own: Plan) -> None:
 
 def _check_field(name: str, path: Sequence[str], data: Any) -> None:
     for key in path:
-        parts = data if isinstance(data, Mapping) else dict(enumerate(data or ()))
-        known = {str(part): value for part, value in parts.items()}
+        known = _parts(data)
         if key not in known or key == "name":
             text = unknown("field of the schedule", key, [k for k in known if k != "name"])
             raise ScheduleError(f"resume: fields: {name}: {text}")
         data = known[key]
+
+
+def _parts(data: Any) -> dict[str, Any]:
+    """What is within a value of a config, by what a field calls it."""
+    if isinstance(data, Mapping):
+        return dict(cast("Mapping[str, Any]", data))
+    items = cast("list[Any]", data) if isinstance(data, list) else []
+    return {str(place): item for place, item in enumerate(items)}
 
 
 def _check_run(policy: ResumeConfig, own: RunLength, old: RunLength, position: int) -> None:

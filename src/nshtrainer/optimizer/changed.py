@@ -43,10 +43,15 @@ def changes_of(
         return []
     options = {key for group in state["param_groups"] for key in group}
     return [
-        Change((_OPTIMIZER, *path), *both, *_outcome(path, config, policy, options))
-        for path, *both in differing(saved, own)
-        if not _CHOSEN_ANEW.intersection(path[-1:])
+        _decided(change, config, policy, options)
+        for change in differing(saved, own, (_OPTIMIZER,))
+        if not _CHOSEN_ANEW.intersection(change.path[-1:])
     ]
+
+
+def _decided(change: Change, config: Any, policy: ResumeConfig, options: set[str]) -> Change:
+    outcome, is_followed = _outcome(change.path[1:], config, policy, options)
+    return change._replace(outcome=outcome, is_followed=is_followed)
 
 
 def _outcome(
