@@ -22,6 +22,7 @@ from tests.trainers.support import (
     trainer,
 )
 
+import nshtrainer
 from nshtrainer import RunLength
 from nshtrainer.configs import (
     CurveScheduleConfigBase,
