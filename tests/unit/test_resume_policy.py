@@ -14,13 +14,16 @@ from tests.changes import DONE, ROWS, HyperbolaConfig, Row, Setup, cases, rates
 from torch import nn
 
 from nshtrainer import RunLength, create
+from nshtrainer.changes import tell_of
 from nshtrainer.configs import (
+    AdamConfig,
     AdamWConfig,
     CosineScheduleConfig,
     LinearScheduleConfig,
     LookaheadConfig,
     ReduceLROnPlateauConfig,
     ResumeConfig,
+    SchedulesConfig,
     SGDConfig,
     StepsConfig,
 )
@@ -239,6 +242,75 @@ def test_an_error_leaves_the_optimizer_and_the_scheduler_as_they_were():
         assert getattr(loop, name).state_dict() == before
 
 
+def test_a_config_that_has_no_plain_form_is_not_compared():
+    class OddConfig(HyperbolaConfig):
+        form: Any = object()
+
+    loop = Loop(Setup(schedule=OddConfig())).train(DONE)
+    state = loop.state()
+    assert not {"config", "run"} & state["scheduler"].keys()
+    again, said = resumed(Setup(schedule=OddConfig()), state, policy="error")
+    assert again.scheduler.changes(state["scheduler"]) == []
+    assert "it does not say how, and the run goes on at step 6 under the hyperbola schedule" in said
+
+
+def test_an_optimizer_that_the_state_of_another_fits_takes_its_options():
+    loop, said = resumed(Setup(), stopped(Setup(AdamConfig(lr=0.3))))
+    assert "optimizer adam -> adamw: its state and its options are taken from the check" in said
+    assert loop.train(7).rates == pytest.approx({6: 0.15})
+
+
+def test_whatever_a_schedule_is_resolved_from_is_named():
+    config = LinearScheduleConfig(max_duration="96 samples")
+    for policy, rate in (("keep", 0.25), ("extend", 0.5)):
+        first, again = (
+            config.create_scheduler(
+                torch.optim.SGD([torch.zeros(1)], lr=0.5), RunLength(samples_per_step=size, **how)
+            )["scheduler"]
+            for size, how in ((8, {}), (4, {"resume": ResumeConfig(policy=policy)}))  # type: ignore[arg-type]
+        )
+        first.step(6)
+        with pytest.warns(ConfigChangedWarning, match=r"samples_per_step 8 -> 4: the schedule"):
+            again.load_state_dict(first.state_dict())
+        assert again.get_last_lr() == [pytest.approx(rate * (1.0 if rate == 0.25 else 0.75))]
+
+
+def test_a_schedule_that_leaves_the_rate_alone_makes_it_jump_nowhere():
+    schedules = (
+        SchedulesConfig.model_validate({"default": {"weight_decay": {"factor": curve}}})
+        for curve in ("linear", "cosine")
+    )
+    before, after = (Setup(schedule=each) for each in schedules)  # type: ignore[arg-type]
+    said = resumed(after, stopped(before), policy="extend")[1]
+    assert "linear -> cosine: taken from the config" in said
+    assert "instead of" not in said
+
+
+@pytest.mark.parametrize(
+    ("is_available", "is_initialized", "rank", "is_said"),
+    [
+        (False, False, 0, True),
+        (True, False, 0, True),
+        (True, True, 0, True),
+        (True, True, 1, False),
+    ],
+)
+def test_of_several_processes_the_first_says_it(
+    is_available: bool,
+    is_initialized: bool,
+    rank: int,
+    is_said: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.distributed, "is_available", lambda: is_available)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: is_initialized)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: rank)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        tell_of("something")
+    assert [str(each.message) for each in caught] == ["something"] * is_said
+
+
 # -- mistakes --------------------------------------------------------------------------------------
 
 
@@ -269,6 +341,14 @@ def test_a_field_that_is_not_there_is_refused(field: str, message: str) -> None:
     policy = ResumeConfig(policy="override", fields=(field,))
     with pytest.raises(NshtrainerError, match=message):
         Loop(Setup(), policy).load(stopped(Setup()))
+
+
+def test_a_field_that_does_not_go_with_the_schedule_of_the_checkpoint_is_refused():
+    before = Setup(schedule=CosineScheduleConfig(min_lr=0.01))
+    after = Setup(schedule=CosineScheduleConfig(min_factor=0.5))
+    fields = ["lr_scheduler.min_factor"]
+    with pytest.raises(ScheduleError, match=r"resume: fields lr_scheduler.min_factor: that of the"):
+        resumed(after, stopped(before), policy="override", fields=fields)
 
 
 def test_to_extend_to_a_shorter_run_is_refused_with_both_lengths():
