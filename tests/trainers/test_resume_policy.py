@@ -49,6 +49,7 @@ class Layers(LightningModuleBase[LayersConfig]):
         self.a, self.b, self.c = (nn.Linear(2, 2) for _ in range(3))
 
     def training_step(self, batch: Tensor) -> Tensor:
+        self.log("val", 1.0)
         return self.c(self.b(self.a(batch))).square().mean()
 
 

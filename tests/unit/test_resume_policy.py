@@ -251,7 +251,7 @@ def test_a_config_that_has_no_plain_form_is_not_compared():
     assert not {"config", "run"} & state["scheduler"].keys()
     again, said = resumed(Setup(schedule=OddConfig()), state, policy="error")
     assert again.scheduler.changes(state["scheduler"]) == []
-    assert "it does not say how, and the run goes on at step 6 under the hyperbola schedule" in said
+    assert said == ""
 
 
 def test_an_optimizer_that_the_state_of_another_fits_takes_its_options():
@@ -262,7 +262,7 @@ def test_an_optimizer_that_the_state_of_another_fits_takes_its_options():
 
 def test_whatever_a_schedule_is_resolved_from_is_named():
     config = LinearScheduleConfig(max_duration="96 samples")
-    for policy, rate in (("keep", 0.25), ("extend", 0.5)):
+    for policy, rate in (("keep", 0.25), ("extend", 0.375)):
         first, again = (
             config.create_scheduler(
                 torch.optim.SGD([torch.zeros(1)], lr=0.5), RunLength(samples_per_step=size, **how)
@@ -272,7 +272,7 @@ def test_whatever_a_schedule_is_resolved_from_is_named():
         first.step(6)
         with pytest.warns(ConfigChangedWarning, match=r"samples_per_step 8 -> 4: the schedule"):
             again.load_state_dict(first.state_dict())
-        assert again.get_last_lr() == [pytest.approx(rate * (1.0 if rate == 0.25 else 0.75))]
+        assert again.get_last_lr() == pytest.approx([rate])
 
 
 def test_a_schedule_that_leaves_the_rate_alone_makes_it_jump_nowhere():

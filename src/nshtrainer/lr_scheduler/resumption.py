@@ -190,8 +190,8 @@ def _is_curve(plan: Plan) -> bool:
 
 
 def _agree(old: Plan, own: Plan, groups: Based) -> bool:
-    """Whether two plans have the same curves for each group."""
-    return all(
+    """Whether two plans have the same curves for each group, by the same clock."""
+    return old.run.total_time == own.run.total_time and all(
         list(old.tracks(group, base)) == list(own.tracks(group, base)) for group, base in groups
     )
 
