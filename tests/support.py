@@ -34,6 +34,10 @@ from nshtrainer.optimizer.selection import SelectorConfig
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase, target_class
 from nshtrainer.types import NonNegativeInt
 
+CONFIG_CHANGED = "ignore:the config has changed since the checkpoint"
+"""What a state is loaded into is another config on purpose, and what is said of it is tested
+elsewhere."""
+
 LONGEST = 10**9
 _ATTEMPTS = 30
 

@@ -10,6 +10,7 @@
     └── CheckpointError(ValueError)     a checkpoint whose hyperparameters cannot be used
 
     NshtrainerWarning(UserWarning)      something that goes on, but that you should know
+    └── ConfigChangedWarning            … because the config is another than the checkpoint's
 
 The constructor of a config and `model_validate` raise pydantic's own `ValidationError`.
 `Config.from_*`, overrides and the command line turn it into a `ConfigError` with the place.
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 __all__ = [
     "CheckpointError",
+    "ConfigChangedWarning",
     "ConfigError",
     "MetricError",
     "NshtrainerError",
@@ -67,3 +69,7 @@ class CheckpointError(NshtrainerError, ValueError):
 
 class NshtrainerWarning(UserWarning):
     """Something goes on that you should know of."""
+
+
+class ConfigChangedWarning(NshtrainerWarning):
+    """A run goes on with another config than that of its checkpoint; the message says how."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from importlib import import_module
@@ -27,6 +28,15 @@ ADAPTERS: dict[str, str] = {
 """Package that defines the class of a trainer or a module -> what reads its run length."""
 
 
+_LENGTHS = (
+    "total_steps",
+    "steps_per_epoch",
+    "total_time",
+    "samples_per_step",
+    "tokens_per_step",
+    "shortened",
+)
+
 TICKS = 1_000_000
 """Positions of a schedule in a run whose length is a time."""
 
@@ -48,7 +58,7 @@ class RunLength:
         tokens_per_step: Tokens in one update, likewise.
         shortened: Why the run is shorter than it is meant to be, such as `fast_dev_run`.
         primary_metric: The metric of a schedule that names none.
-        resume: What the optimizer takes from its config when it loads a state.
+        resume: What the optimizer and the schedule take from their configs when they load a state.
         plateau_problem: Why a reduce-on-plateau scheduler would be fed wrongly here.
         observer_problem: Why nobody would show a metric to a scheduler that also moves by the step.
         unknown_because: Why nothing is known, and what to do, where that is the case.
@@ -119,6 +129,20 @@ class RunLength:
     def known(self) -> RunLength:
         """What is known by now, as a plain value."""
         return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """The lengths that are known by now, as plain data for a checkpoint."""
+        # What a trainer was not asked for is not looked at.
+        known: dict[str, Any] = {name: vars(self).get(name) for name in _LENGTHS}
+        if known["steps_per_epoch"].__class__ is tuple:
+            known["steps_per_epoch"] = list(_as_tuple(self.steps_per_epoch))
+        return {name: value for name, value in known.items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RunLength:
+        """The run of which these lengths were known."""
+        ticks = {"total_steps"} if "total_time" in data else set[str]()
+        return RunLength(**{name: data[name] for name in data.keys() - ticks})
 
     def steps_in_epochs(self, epochs: float) -> int | None:
         """Updates in the first `epochs` epochs, rounded up; `None` where nobody knows.

@@ -117,11 +117,26 @@ def test_a_resumed_run_says_which_options_the_state_of_its_optimizer_keeps(
     assert main([*again, *changed, "width=2"]) == 0
     said = [line for line in capsys.readouterr().out.splitlines() if " -> " in line]
     assert "\n".join(said) == (
-        "optimizer.lr 0.1 -> 0.2: taken from the checkpoint; for that of the config add "
-        "'trainer.resume={policy: override, fields: [lr]}'\n"
-        "optimizer.no_decay none -> ndim_below_2: parameter groups that the checkpoint knows keep "
-        "their options"
+        "  optimizer.lr 0.1 -> 0.2: taken from the checkpoint\n"
+        "  optimizer.no_decay none -> ndim_below_2: parameter groups that the checkpoint knows "
+        "keep their options"
     )
+
+
+def test_a_run_with_more_epochs_says_what_its_schedule_does_and_extends_it_on_demand(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*FIT, *SHORT, "--out", "o"]) == 0
+    capsys.readouterr()
+    extend = "trainer.resume.policy=extend"
+    assert main([*FIT, "--out", "o", "--resume", "last", extend]) == 0
+    out, err = capsys.readouterr()
+    assert (
+        "the config has changed since the checkpoint:\n  run 4 -> 12 steps: the schedule is st"
+        in out
+    )
+    assert "schedule  warm-up 0 to 2, cosine 2 to 12, last update" in out
+    assert "ConfigChangedWarning" not in out + err
 
 
 def test_without_a_policy_the_rate_of_the_checkpoint_stays(home: Path) -> None:
@@ -193,7 +208,6 @@ def test_what_the_users_code_raises_goes_through(home: Path) -> None:
         main([*FIT, *SHORT])
 
 
-@pytest.mark.filterwarnings("ignore:the schedule has changed")
 def test_what_it_raises_in_a_resumed_run_goes_through_too(home: Path) -> None:
     assert main([*FIT, *SHORT]) == 0
     text = Path("train.py").read_text(encoding="utf-8")

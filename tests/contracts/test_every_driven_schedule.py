@@ -6,17 +6,31 @@ from typing import Any
 
 import pytest
 import torch
+from tests.contracts.test_every_optimizer import saved_and_loaded
 from torch.optim import SGD, Optimizer
 
 from nshtrainer import Config, RunLength
-from nshtrainer.configs import LRSchedulerConfig, TrackScheduleConfigBase, lr_scheduler_registry
-from nshtrainer.exceptions import NshtrainerWarning, RunLengthError
+from nshtrainer.configs import (
+    LRSchedulerConfig,
+    ResumeConfig,
+    TrackScheduleConfigBase,
+    lr_scheduler_registry,
+)
+from nshtrainer.exceptions import ConfigChangedWarning, RunLengthError
 
 DRIVEN = [cls for cls in lr_scheduler_registry.values() if issubclass(cls, TrackScheduleConfigBase)]
 every_schedule = pytest.mark.parametrize("cls", DRIVEN, ids=lambda cls: cls.__name__)
 
 RUN = RunLength(
     total_steps=100, steps_per_epoch=10, samples_per_step=8, tokens_per_step=64, base_lr=0.3
+)
+
+
+SILENT = (
+    ResumeConfig(),
+    ResumeConfig(policy="extend"),
+    ResumeConfig(policy="error"),
+    ResumeConfig(policy="override", fields=("lr_scheduler",)),
 )
 
 
@@ -95,25 +109,42 @@ def test_a_rate_that_a_finder_wrote_before_the_first_update_holds(cls: Any):
 
 
 @every_schedule
-def test_a_resumed_run_that_is_made_longer_follows_the_longer_schedule(cls: Any):
+@pytest.mark.parametrize("policy", ["keep", "extend"])
+def test_a_resumed_run_that_is_made_longer_keeps_its_schedule_or_extends_it(cls: Any, policy: Any):
     config = config_of(cls)
-    longer = RUN.but(total_steps=200)
+    longer = RUN.but(total_steps=200, resume=ResumeConfig(policy=policy))
     optimizer = sgd(0.3, 0.3)
     scheduler = build(config, optimizer)
     advance(optimizer, scheduler, 30)
     state = optimizer.state_dict(), scheduler.state_dict()
 
     whole = sgd(0.3, 0.3)
-    expected = advance(whole, build(config, whole, longer), 60)
+    expected = advance(whole, build(config, whole, longer if policy == "extend" else RUN), 60)
     second = sgd(0.3, 0.3)
     resumed = build(config, second, longer)
     second.load_state_dict(state[0])
     if resumed.state_dict()["curve"] == state[1]["curve"]:
         resumed.load_state_dict(state[1])
     else:
-        with pytest.warns(NshtrainerWarning, match="the schedule has changed"):
+        with pytest.warns(ConfigChangedWarning, match="run 100 -> 200 steps: the schedule"):
             resumed.load_state_dict(state[1])
     assert advance(second, resumed, 30) == expected[30:]
+
+
+@every_schedule
+def test_an_unchanged_schedule_goes_on_without_a_word_under_every_policy(cls: Any):
+    config = config_of(cls)
+    optimizer = sgd(0.3, 0.3)
+    scheduler = build(config, optimizer)
+    advance(optimizer, scheduler, 10)
+    states = optimizer.state_dict(), saved_and_loaded(scheduler.state_dict())
+    expected = advance(optimizer, scheduler, 10)
+    for policy in SILENT:
+        again = sgd(0.3, 0.3)
+        resumed = build(config, again, RUN.but(resume=policy))
+        again.load_state_dict(states[0])
+        resumed.load_state_dict(states[1])  # a warning would be an error
+        assert advance(again, resumed, 10) == expected
 
 
 @every_schedule

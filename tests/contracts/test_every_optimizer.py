@@ -12,7 +12,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from tests.models import Sine
-from tests.support import built_class, torchs_optimizers
+from tests.support import CONFIG_CHANGED, built_class, torchs_optimizers
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
@@ -255,6 +255,7 @@ def test_with_a_tensor_for_its_rate_it_does_what_it_does_with_a_number(cls: Conf
 
 
 @every_optimizer
+@pytest.mark.filterwarnings(CONFIG_CHANGED)
 def test_a_rate_stays_a_tensor_whatever_is_loaded(cls: Config):
     model = make_model(cls)
     plain = cls().create_optimizer(model)

@@ -14,10 +14,13 @@ from tests.contracts.test_every_optimizer import (
     saved_and_loaded,
     train,
 )
+from tests.support import CONFIG_CHANGED
 
 from nshtrainer import RunLength
 from nshtrainer.configs import ResumeConfig
 from nshtrainer.exceptions import OptimizerError
+
+pytestmark = pytest.mark.filterwarnings(CONFIG_CHANGED)
 
 
 def turned(model: Any) -> list[tuple[str, Any]]:
@@ -100,6 +103,20 @@ def test_what_may_be_missing_starts_afresh(cls: Config):
     other = fresh.param_groups[0]["params"][0]
     assert again.state.get(first, {}).keys() == fresh.state.get(other, {}).keys()
     train(model, again, 2)
+
+
+@every_optimizer
+def test_an_unchanged_optimizer_goes_on_without_a_word_under_every_policy(cls: Config):
+    model, _, saved = trained(cls)
+    for policy in (
+        ResumeConfig(),
+        ResumeConfig(policy="extend"),
+        ResumeConfig(policy="error"),
+        ResumeConfig(policy="override", fields=("lr",)),
+    ):
+        again = cls(lr=0.01).create_optimizer(model, run=RunLength(resume=policy))  # type: ignore[call-arg]
+        again.load_state_dict(saved["optimizer"])  # a warning would be an error
+        assert again.state_dict()["config"] == saved["optimizer"]["config"]
 
 
 @every_optimizer

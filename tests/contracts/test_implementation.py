@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.support import torchs_optimizers
+from tests.support import CONFIG_CHANGED, torchs_optimizers
 from torch import Tensor, nn
 
 from nshtrainer.configs import (
@@ -357,6 +357,7 @@ def test_a_checkpoint_does_not_overrule_the_choice(config: Config, first: Any, s
     torch.testing.assert_close(values(target), values(source), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.filterwarnings(CONFIG_CHANGED)
 def test_the_hyperparameters_of_a_checkpoint_are_loaded():
     source = AdamWConfig(lr=0.5).create_optimizer([param(3)])
     target = AdamWConfig(lr=0.1).create_optimizer([param(3)])

@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from lightning.pytorch.callbacks import BaseFinetuning
+from tests.support import CONFIG_CHANGED
 from tests.trainers.support import BOTH_TRAINERS, MID_EPOCH, Rates, trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -24,7 +25,7 @@ from nshtrainer.configs import (
 )
 from nshtrainer.exceptions import OptimizerError
 
-pytestmark = pytest.mark.filterwarnings(MID_EPOCH)
+pytestmark = [pytest.mark.filterwarnings(MID_EPOCH), pytest.mark.filterwarnings(CONFIG_CHANGED)]
 
 COSINE = CosineScheduleConfig(max_duration="10 steps")
 

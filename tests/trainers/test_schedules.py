@@ -22,6 +22,7 @@ from tests.trainers.support import (
     trainer,
 )
 
+import nshtrainer
 from nshtrainer import RunLength
 from nshtrainer.configs import (
     CurveScheduleConfigBase,
@@ -29,7 +30,7 @@ from nshtrainer.configs import (
     LRSchedulerConfigBase,
     SGDConfig,
 )
-from nshtrainer.exceptions import NshtrainerWarning
+from nshtrainer.exceptions import ConfigChangedWarning
 from nshtrainer.lr_scheduler import lr_scheduler_registry
 
 BASE = 0.1
@@ -108,10 +109,11 @@ def stopped(tmp_path: Path) -> Path:
 
 
 @pytest.mark.filterwarnings(MID_EPOCH)
-def test_a_longer_schedule_is_followed_on_resume_with_a_warning(stopped: Path) -> None:
+def test_a_longer_schedule_is_followed_on_resume_where_the_policy_says_so(stopped: Path) -> None:
+    options: Any = {"config": {"resume": {"policy": "extend"}}, "max_steps": 24}
     module = Tiny({"lr_scheduler": cosine(24)})
-    with pytest.warns(NshtrainerWarning, match="total=12.*total=24"):
-        rest = rates_of(module, resume=stopped, max_steps=24)
+    with pytest.warns(ConfigChangedWarning, match="max_duration 12 steps -> 24 steps: taken from"):
+        rest = rates_of(module, nshtrainer.Trainer, stopped, **options)
     assert rest == expected(cosine(24), range(8, 24))
 
 

@@ -10,8 +10,13 @@ from torch import distributed
 from torch.optim import SGD, Optimizer
 
 from nshtrainer import RunLength
-from nshtrainer.configs import CosineScheduleConfig, LinearScheduleConfig, SequenceScheduleConfig
-from nshtrainer.exceptions import RunLengthError
+from nshtrainer.configs import (
+    CosineScheduleConfig,
+    LinearScheduleConfig,
+    ResumeConfig,
+    SequenceScheduleConfig,
+)
+from nshtrainer.exceptions import ConfigChangedWarning, RunLengthError, ScheduleError
 from nshtrainer.lr_scheduler import clock
 from nshtrainer.run_length import TICKS
 
@@ -105,3 +110,37 @@ def test_all_processes_follow_the_clock_of_the_first(watch: Watch, monkeypatch: 
     optimizer = sgd()
     scheduler = LINE.create_scheduler(optimizer, MINUTE)["scheduler"]
     assert advance(optimizer, scheduler, watch, 6) == pytest.approx(0.5)
+
+
+def resumed(watch: Watch, run: RunLength) -> tuple[Optimizer, Any]:
+    """A run of a minute that goes on as another one, after 15 seconds."""
+    first = sgd()
+    scheduler = LINE.create_scheduler(first, MINUTE)["scheduler"]
+    advance(first, scheduler, watch, 15)
+    second = sgd()
+    again: Any = LINE.create_scheduler(second, run)["scheduler"]
+    second.load_state_dict(first.state_dict())
+    again.load_state_dict(scheduler.state_dict())
+    return second, again
+
+
+@pytest.mark.parametrize(
+    ("policy", "first", "later"), [("keep", 0.75, 0.5), ("extend", 0.875, 0.75)]
+)
+def test_a_run_of_more_time_keeps_its_schedule_or_extends_it(
+    watch: Watch, policy: Any, first: float, later: float
+) -> None:
+    run = RunLength(total_time=120, resume=ResumeConfig(policy=policy))
+    with pytest.warns(ConfigChangedWarning, match="run 60 -> 120 seconds: the schedule"):
+        optimizer, scheduler = resumed(watch, run)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(first)
+    assert advance(optimizer, scheduler, watch, 15) == pytest.approx(later)
+
+
+def test_a_time_does_not_become_a_number_of_steps(watch: Watch):
+    steps = RunLength(total_steps=100)
+    with pytest.warns(ConfigChangedWarning, match="run 60 seconds -> 100 steps: the schedule goes"):
+        optimizer, _ = resumed(watch, steps)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.75)
+    with pytest.raises(ScheduleError, match="do not both count steps, or both a time"):
+        resumed(watch, steps.but(resume=ResumeConfig(policy="extend")))

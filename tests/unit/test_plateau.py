@@ -20,7 +20,7 @@ from nshtrainer.configs import (
     MetricConfig,
     ReduceLROnPlateauConfig,
 )
-from nshtrainer.exceptions import MetricError, NshtrainerWarning, ScheduleError
+from nshtrainer.exceptions import ConfigChangedWarning, MetricError, ScheduleError
 from nshtrainer.lr_scheduler.greedy import GreedyLR
 
 LOSS = MetricConfig(monitor="loss", mode="min")
@@ -150,14 +150,18 @@ def test_a_rate_written_before_the_first_update_is_the_new_base():
 def test_the_state_of_a_plain_curve_is_taken_for_its_position():
     optimizer = sgd(1.0)
     scheduler = build(plateau(schedule=LINE), optimizer)
-    scheduler.load_state_dict(build(LINE, sgd(1.0)).state_dict() | {"last_epoch": 10})
+    state = build(LINE, sgd(1.0)).state_dict() | {"last_epoch": 10}
+    with pytest.warns(ConfigChangedWarning, match="since a linear is another kind of scheduler"):
+        scheduler.load_state_dict(state)
     assert rates(optimizer) == [0.5]
 
 
-def test_another_curve_on_resume_is_followed_with_a_warning():
-    state = build(plateau(schedule=LINE), sgd(1.0)).state_dict()
-    with pytest.warns(NshtrainerWarning, match="the schedule has changed"):
-        build(plateau(schedule=CosineScheduleConfig()), sgd(1.0)).load_state_dict(state)
+def test_the_curve_beside_the_metric_is_kept_on_resume_with_a_warning():
+    optimizer = sgd(1.0)
+    state = build(plateau(schedule=LINE), sgd(1.0)).state_dict() | {"last_epoch": 5}
+    with pytest.warns(ConfigChangedWarning, match="linear -> cosine: taken from the checkpoint"):
+        build(plateau(schedule=CosineScheduleConfig()), optimizer).load_state_dict(state)
+    assert rates(optimizer) == [0.75]
 
 
 def test_it_deep_copies_with_its_optimizer():

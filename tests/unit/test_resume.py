@@ -10,6 +10,7 @@ import pytest
 import torch
 from lightning.fabric import Fabric
 from pydantic import ValidationError
+from tests.support import CONFIG_CHANGED
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -27,6 +28,8 @@ from nshtrainer.configs import (
     RoutedOptimizerConfig,
 )
 from nshtrainer.exceptions import OptimizerError
+
+pytestmark = pytest.mark.filterwarnings(CONFIG_CHANGED)
 
 TEN = RunLength(total_steps=10)
 

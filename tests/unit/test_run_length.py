@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -75,3 +76,15 @@ def test_without_a_base_rate_it_is_an_error_that_says_how_to_give_one():
 def test_a_least_rate_above_the_rate_itself_is_refused():
     with pytest.raises(ScheduleError, match=r"min_lr: 0\.5 is above the rate .* 0\.1; lower"):
         RunLength(base_lr=0.1).factor_of(0.5, "min_lr")
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        RunLength(),
+        RunLength(12, (4, 8), samples_per_step=2.5, tokens_per_step=3, shortened="fast_dev_run"),
+        RunLength(total_time=60.0, steps_per_epoch=5),
+    ],
+)
+def test_its_lengths_go_through_plain_data(run: RunLength) -> None:
+    assert RunLength.from_dict(json.loads(json.dumps(run.to_dict()))) == run

@@ -160,7 +160,7 @@ def test_an_untuned_warm_up_keeps_its_length_when_beta2_moves():
     assert optimizer.param_groups[0]["lr"] == 0.1 * rising.curve(TEN.but(beta2=0.999))(5)
 
 
-def test_the_state_and_the_name_in_it_are_plain_data():
+def test_the_state_and_what_is_in_it_are_plain_data():
     config = SchedulesConfig(default={"lr": LINEAR, "weight_decay": MotionConfig(follows="lr")})
     scheduler: Any = config.create_scheduler(adamw(), TEN)["scheduler"]
     curve = repr(LINEAR.curve(TEN))
@@ -168,6 +168,8 @@ def test_the_state_and_the_name_in_it_are_plain_data():
         "last_epoch": 0,
         "base_values": {"lr": [0.1], "weight_decay": [0.2]},
         "curve": f"{curve}; weight_decay: {curve}",
+        "config": config.to_dict(),
+        "run": {"total_steps": 10},
     }
 
 

@@ -1,4 +1,4 @@
-"""Leaves out what Lightning says about itself."""
+"""What a run says beside its own lines: nothing of Lightning's, and warnings of ours as lines."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import logging
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
+
+from nshtrainer.exceptions import ConfigChangedWarning
 
 __all__ = ["quiet"]
 
@@ -21,12 +24,14 @@ _NOISE = (
 
 @contextmanager
 def quiet() -> Generator[None]:
-    """Leave out what Lightning says about itself."""
+    """Leave out what Lightning says about itself, and print what has changed in the config."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         for message in _NOISE:
             warnings.filterwarnings("ignore", message)
+        warnings.simplefilter("always", ConfigChangedWarning)
+        warnings.showwarning = _printing(warnings.showwarning)
         for logger in loggers:
             logger.setLevel(logging.WARNING)
         try:
@@ -34,3 +39,15 @@ def quiet() -> Generator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
+
+
+def _printing(show: Any) -> Any:
+    """What shows warnings, but that those of a changed config are printed without their place."""
+
+    def shown(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, ConfigChangedWarning):
+            print(message)
+        else:
+            show(message, category, *place, **more)
+
+    return shown

@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast, final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, final
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from typing_extensions import override
 
-from nshtrainer.cli.differences import leaves
 from nshtrainer.cli.explained import explained, print_explained
-from nshtrainer.optimizer.base import OptimizerConfigBase
-from nshtrainer.optimizer.grouping import GroupingConfigBase
 from nshtrainer.run_length import run_length_of
 from nshtrainer.text.files import write_file
 from nshtrainer.text.json_format import write_json
-from nshtrainer.text.problems import dotted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nshtrainer.config import Config
-    from nshtrainer.resume import ResumeConfig
 
-__all__ = ["EpochLines", "Plan", "changed_options", "metrics_text"]
-
-_CHOSEN_ANEW = frozenset({"capturable", "foreach", "fused", "include_frozen", "tensor_lr"})
-"""What a loaded state does not overrule."""
+__all__ = ["EpochLines", "Plan", "metrics_text"]
 
 
 @final
@@ -42,8 +33,8 @@ class Plan(Callback):
         self._file = file
 
     @override
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print a row for each parameter group, and the schedules."""
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print a row for each parameter group, and the schedules, as a checkpoint left them."""
         if not trainer.is_global_zero:
             return
         found = explained(
@@ -55,46 +46,6 @@ class Plan(Callback):
         print_explained(found)
         if self._file is not None:
             write_file(self._file, write_json(found.to_dict()))
-
-
-def changed_options(
-    checkpoint: Mapping[str, Any], hparams: Config, policy: ResumeConfig
-) -> Iterator[str]:
-    """A line for each option of an optimizer that differs between a checkpoint and the file.
-
-    The state of an optimizer holds its options, and is loaded with them.
-
-    Args:
-        checkpoint: What the run goes on from.
-        hparams: The hyperparameters in the file.
-        policy: What is taken from the file all the same.
-    """
-    saved = _mapping(_mapping(checkpoint.get("hyper_parameters")).get("hparams"))
-    for field, config in dict(hparams).items():
-        old = _mapping(saved.get(field))
-        if isinstance(config, OptimizerConfigBase) and old.get("name") == config.name:
-            was = dict(leaves(old))
-            for path, value in leaves(config.to_dict()):
-                if path in was and was[path] != value and path[-1] not in _CHOSEN_ANEW:
-                    where = dotted((field, *path))
-                    yield f"{where} {was[path]} -> {value}: {_taken(path, policy)}"
-
-
-def _taken(path: tuple[Any, ...], policy: ResumeConfig) -> str:
-    """Where an option comes from, and what would take it from the file."""
-    if path[-1] in policy.fields:
-        return "taken from the config"
-    if path[0] in GroupingConfigBase.model_fields and "options" not in path:
-        return "parameter groups that the checkpoint knows keep their options"
-    fields = ", ".join(map(str, [*policy.fields, path[-1]]))
-    return (
-        "taken from the checkpoint; for that of the config add "
-        f"'trainer.resume={{policy: override, fields: [{fields}]}}'"
-    )
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
 
 
 @final

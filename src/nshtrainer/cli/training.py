@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -18,12 +18,11 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressB
 from nshtrainer.cli.interrupt import GracefulStop, Interrupted, Signals
 from nshtrainer.cli.metrics import loggers_for
 from nshtrainer.cli.quiet import quiet
-from nshtrainer.cli.reports import EpochLines, Plan, changed_options, metrics_text
+from nshtrainer.cli.reports import EpochLines, Plan, metrics_text
 from nshtrainer.cli.schedule_record import ScheduleRecord
 from nshtrainer.exceptions import CheckpointError, ConfigError
 from nshtrainer.lightning_.trainer import Trainer
 from nshtrainer.metric import MetricConfig
-from nshtrainer.resume import ResumeConfig
 
 if TYPE_CHECKING:
     from nshtrainer.cli.run_file import RunConfig
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from nshtrainer.cli.user_code import UserCode
 
 __all__ = ["Job"]
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -139,16 +136,10 @@ class Job:
     @property
     def _metric(self) -> MetricConfig | None:
         """The primary metric: the trainer's, else that of the hyperparameters."""
-        return self._told("primary_metric", MetricConfig)
-
-    @property
-    def _resume(self) -> ResumeConfig:
-        """What is taken from the file instead of the checkpoint, said in the same places."""
-        return self._told("resume", ResumeConfig) or ResumeConfig()
-
-    def _told(self, name: str, kind: type[T]) -> T | None:
-        own = getattr(self.config.model, name, None)
-        return getattr(self.config.trainer, name) or (own if isinstance(own, kind) else None)
+        own = getattr(self.config.model, "primary_metric", None)
+        return self.config.trainer.primary_metric or (
+            own if isinstance(own, MetricConfig) else None
+        )
 
     def _fit(self, trainer: Trainer) -> None:
         data = self.code.data.build(self.config.data) if self.code.data else None
@@ -179,8 +170,6 @@ class Job:
             text = f"{self.checkpoint}: cannot be read as a checkpoint: "
             raise CheckpointError(f"{text}{type(error).__name__}: {error}") from error
         _say(f"resuming from {self.checkpoint} (step {self.first_step}, epoch {epoch + 1})")
-        for text in changed_options(saved, self.config.model, self._resume):
-            _say(text)
 
     def _interrupted(self, error: BaseException) -> int:
         assert self.signals.asked is not None

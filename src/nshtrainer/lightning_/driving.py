@@ -12,8 +12,8 @@ from typing_extensions import override
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.lightning_.plateau import PlateauCallback
+from nshtrainer.lightning_.resumption import check_resume, learn_names
 from nshtrainer.optimizer.needs import needs_of, parts_of
-from nshtrainer.optimizer.resumption import resume_by_name
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -27,16 +27,39 @@ class OptimizerCallback(Callback):
     An optimizer with modes, such as the schedule-free ones, is in training while a batch is trained
     on, and in evaluation during validation, in checkpoints and after the run. Where bad updates are
     skipped, their number is logged as `skipped_updates`. Before they are loaded all learn the names
-    of their parameters, also those that were built of bare ones.
+    of their parameters, also those that were built of bare ones, and the config is compared with
+    that of the checkpoint.
     `LightningModuleBase` and `nshtrainer.Trainer` attach this callback by themselves.
     """
+
+    def __init__(self) -> None:
+        self._checkpoint: dict[str, Any] | None = None
+
+    @override
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Forget the checkpoint of a run that failed before its first step."""
+        self._checkpoint = None
+
+    @override
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Look at the checkpoint of a run that goes on, once its optimizers are there."""
+        if trainer.state.fn != "fit":
+            return
+        if trainer.strategy.restore_checkpoint_after_setup:
+            check_resume(trainer, pl_module, checkpoint)
+        else:
+            self._checkpoint = checkpoint
 
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse what cannot work; tell optimizers the names by which they are loaded."""
         _check_average(trainer)
-        for optimizer in trainer.optimizers:
-            resume_by_name(optimizer, pl_module)
+        learn_names(trainer, pl_module)
+        checkpoint, self._checkpoint = self._checkpoint, None
+        if checkpoint is not None:
+            check_resume(trainer, pl_module, checkpoint)
         if pl_module.automatic_optimization:
             for optimizer in trainer.optimizers:
                 _check_closure(optimizer, trainer)

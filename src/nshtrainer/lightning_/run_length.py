@@ -116,9 +116,9 @@ class TrainerRunLength(RunLength):
 
     @override
     def known(self) -> RunLength:
-        """What was asked for by now, without the trainer."""
+        """What was asked for by now, and the policy of a resume, without the trainer."""
         asked = {name: value for name, value in vars(self).items() if not name.startswith("_")}
-        return RunLength().but(**asked)
+        return RunLength().but(**{**asked, "resume": self.resume})
 
     @cached_property
     def samples_per_step(self) -> float | None:

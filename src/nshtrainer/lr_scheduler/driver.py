@@ -1,7 +1,7 @@
 """The one torch scheduler: it drives any curve, of any hyperparameter.
 
-Its state is the position, the base values of each group, and the name of the curves. A value is
-always `base * curve(position)`; it is never inferred from what stands in a group.
+Its state is the position, the base values of each group, and what the curves are resolved from. A
+value is always `base * curve(position)`; it is never inferred from what stands in a group.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
+from nshtrainer.changes import Change
 from nshtrainer.exceptions import NshtrainerWarning, ScheduleError
 from nshtrainer.lr_scheduler.clock import Clock
 from nshtrainer.lr_scheduler.hyperparameters import Place, find
 from nshtrainer.lr_scheduler.plan import Plan
-from nshtrainer.lr_scheduler.saved_state import saved_bases, saved_position
+from nshtrainer.lr_scheduler.resumption import changes_of, plan_data, succession
+from nshtrainer.lr_scheduler.saved_state import saved_bases
 from nshtrainer.run_length import RunLength
 
 if TYPE_CHECKING:
@@ -121,8 +123,7 @@ class CurveScheduler(LRScheduler):
         self._is_noted = False
         self._write()
         self._plan.check_names(optimizer.param_groups)
-        time = self._plan.run.total_time
-        self._clock = None if time is None else Clock(time)
+        self._clock = _clock_of(self._plan)
         self._listen()
 
     # -- moving --------------------------------------------------------------------------------
@@ -293,11 +294,12 @@ class CurveScheduler(LRScheduler):
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        """The position, the base of each group and the name of the curve: plain data."""
+        """The position, the base of each group, and what the curves are: plain data."""
         state: dict[str, Any] = {
             "last_epoch": self.last_epoch,
             "base_values": {name: list(bases) for name, bases in self._bases.items()},
             "curve": self._plan.label,
+            **plan_data(self._plan),
         }
         if self._clock is not None:
             state["elapsed"] = self._clock.elapsed
@@ -308,14 +310,17 @@ class CurveScheduler(LRScheduler):
         """Go to a saved position, and write its values at once.
 
         The base values are those in the state, unless the optimizer has loaded its own: its groups
-        know which they were, and may take theirs from the config. The state of one of torch's own
-        schedulers is taken for its position and base rates. A curve with another name is followed,
-        with a warning that names both.
+        know which they were, and may take theirs from the config. The state of a scheduler of
+        torch's is taken for its position and base rates. Where the schedule has changed since, the
+        `resume` of the run says which is followed, and a warning what has changed.
 
         Raises:
-            ScheduleError: The state has no position.
+            ScheduleError: The state has no position, or does not fit the policy; then nothing of it
+                is taken.
         """
-        self.last_epoch = saved_position(state_dict)
+        found = succession(self._plan, state_dict, self._based())
+        self._plan, self.last_epoch = found.plan, found.position
+        self._clock = _clock_of(found.plan)
         for name, bases in () if self._is_noted else saved_bases(state_dict).items():
             own = self._bases.setdefault(name, [])
             own[: len(bases)] = bases
@@ -323,14 +328,15 @@ class CurveScheduler(LRScheduler):
         if self._clock is not None:
             self._clock.elapsed = float(state_dict.get("elapsed", 0.0))
         self._write()
-        saved, label = state_dict.get("curve"), self._plan.label
-        if saved not in (None, label):
-            warnings.warn(
-                f"the schedule has changed: the checkpoint was written under {saved}, and the run "
-                f"goes on at step {self.last_epoch} under {label}",
-                NshtrainerWarning,
-                stacklevel=2,
-            )
+        found.tell(state_dict)
+
+    def changes(self, state_dict: dict[str, Any]) -> list[Change]:
+        """What has changed since a state was saved, as far as the state says."""
+        return changes_of(self._plan, state_dict, self._based())
+
+    def _based(self) -> list[tuple[Group, float]]:
+        groups = self.optimizer.param_groups
+        return [(group, self._base(k, group, find(group, "lr"))) for k, group in enumerate(groups)]
 
     # -- looking -------------------------------------------------------------------------------
 
@@ -358,6 +364,10 @@ class CurveScheduler(LRScheduler):
         return f"CurveScheduler({self._plan.label}, position={self.last_epoch})"
 
 
+def _clock_of(plan: Plan) -> Clock | None:
+    return None if plan.run.total_time is None else Clock(plan.run.total_time)
+
+
 def _refuse(factor: object, position: int, place: Place) -> NoReturn:
     raise ScheduleError(
         f"the schedule of {place} gives {factor!r} at step {position}; a factor must be finite and "
@@ -366,11 +376,7 @@ def _refuse(factor: object, position: int, place: Place) -> NoReturn:
 
 
 def _callable(curve: Curve) -> Curve:
-    """What is called for a value, without a detour over the class.
-
-    Raises:
-        ScheduleError: It is no function.
-    """
+    """What is called for a value, without a detour over the class; what is no function fails."""
     if not callable(curve):
         raise ScheduleError(
             f"a curve is a function of the step, such as `lambda step: 1 / (1 + step)`, not "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch.optim import SGD
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch.optim.lr_scheduler import ReduceLROnPlateau
 
     from nshtrainer.lr_scheduler.plan import Plan
-    from nshtrainer.run_length import RunLength
+    from nshtrainer.lr_scheduler.plateau import MetricScheduleConfigBase
 
 __all__ = ["ObservingScheduler"]
 
@@ -32,8 +32,6 @@ class ObservingScheduler(CurveScheduler):
         optimizer: The optimizer to drive.
         plan: The curve of each group.
         make: Builds the metric's scheduler for an optimizer.
-        first: The length of the run, as the plan came to see it -> the update before which values
-            are passed over.
     """
 
     @override
@@ -42,12 +40,9 @@ class ObservingScheduler(CurveScheduler):
         optimizer: Optimizer,
         plan: Plan,
         make: Callable[[Optimizer], ReduceLROnPlateau],
-        *,
-        first: Callable[[RunLength], int],
     ) -> None:
         self._shadow: Any = None
         super().__init__(optimizer, plan)
-        self._first = first(plan.run)
         self._shadow = _shadow(self.base_lrs)
         self._metric_scheduler: Any = make(self._shadow)
 
@@ -57,7 +52,8 @@ class ObservingScheduler(CurveScheduler):
         Args:
             value: A number, or a tensor with one.
         """
-        if self.last_epoch < self._first:
+        config = cast("MetricScheduleConfigBase", self.plan.config)
+        if self.last_epoch < config.warmup_steps(self.plan.run):
             return
         self._extend()
         self._metric_scheduler.step(value)

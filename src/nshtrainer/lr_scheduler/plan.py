@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nshtrainer.exceptions import RunLengthError, ScheduleError
 from nshtrainer.lr_scheduler.base import Track
+from nshtrainer.resume import ResumeConfig
 
 if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.base import Curve, TrackScheduleConfigBase
+    from nshtrainer.lr_scheduler.plateau import MetricScheduleConfigBase
     from nshtrainer.run_length import RunLength
+
+    Planned: TypeAlias = TrackScheduleConfigBase | MetricScheduleConfigBase
 
 __all__ = ["Plan"]
 
@@ -27,26 +31,37 @@ class Plan:
         resolve: The length of the run, as one group sees it -> the tracks of all groups.
         run: The length of the run.
         label: What the schedule is called where its curves have no name of their own.
+        config: The config of the schedule, if it has one.
     """
 
     def __init__(
-        self, resolve: Callable[[RunLength], Sequence[Track]], run: RunLength, label: str
+        self,
+        resolve: Callable[[RunLength], Sequence[Track]],
+        run: RunLength,
+        label: str,
+        config: Planned | None = None,
     ) -> None:
         self._resolve = resolve
         self._label = label
+        self.config = config
         self._tracks: dict[tuple[float, float | None], Sequence[Track]] = {}
         self._in_use: dict[tuple[float, float | None], None] = {}
         self.run = run
 
     @classmethod
-    def of_config(cls, config: TrackScheduleConfigBase, run: RunLength) -> Plan:
+    def of_config(cls, config: Planned, run: RunLength) -> Plan:
         """The plan of a config."""
-        return cls(config.tracks, run, repr(config))
+        return cls(config.tracks, run, repr(config), config)
 
     @classmethod
     def of_curve(cls, curve: Curve, run: RunLength, label: str | None) -> Plan:
         """The plan of a curve for the learning rate of every group."""
         return cls(lambda _: (Track("lr", curve),), run, label or repr(curve))
+
+    @property
+    def policy(self) -> ResumeConfig:
+        """What a state that is loaded has a say in."""
+        return self.run.resume or ResumeConfig()
 
     def begin(self) -> None:
         """Forget which tracks are in use: the groups may have other base rates now."""

@@ -81,7 +81,7 @@ class MetricScheduleConfigBase(LRSchedulerConfigBase):
 
         if not self._has_a_curve():
             return super().preview(run, num_points)
-        return preview_tracks(self._tracks(run), run, num_points, label=self.name)
+        return preview_tracks(self.tracks(run), run, num_points, label=self.name)
 
     def describe(self, run: RunLength) -> str:
         """What it looks at, and the curve beside it, in a sentence."""
@@ -90,7 +90,7 @@ class MetricScheduleConfigBase(LRSchedulerConfigBase):
         text = super().describe(run)
         if not self._has_a_curve():
             return text
-        return f"{text}, times {describe_tracks(self._tracks(run), run, label=self.name)}"
+        return f"{text}, times {describe_tracks(self.tracks(run), run, label=self.name)}"
 
     @final
     def create_scheduler_impl(
@@ -123,16 +123,17 @@ class MetricScheduleConfigBase(LRSchedulerConfigBase):
 
         return ObservingScheduler(
             optimizer,
-            Plan(self._tracks, run, repr(self)),
+            Plan.of_config(self, run),
             lambda shadow: self.metric_scheduler(shadow, mode),
-            first=self._warmup,
         )
 
-    def _warmup(self, run: RunLength) -> int:
+    def warmup_steps(self, run: RunLength) -> int:
+        """Updates before the first that a value of the metric has a say in."""
         return self.warmup_duration.resolve(run, "warmup_duration")
 
-    def _tracks(self, run: RunLength) -> tuple[Track, ...]:
-        warmup = self._warmup(run)
+    def tracks(self, run: RunLength) -> tuple[Track, ...]:
+        """The curve beside the metric: the warm-up times the schedule."""
+        warmup = self.warmup_steps(run)
         parts = [] if self.schedule is None else [curve_of_part(self.schedule, run)]
         if warmup:
             parts.append(Warmup(Constant(), steps=warmup, start=1 / (warmup + 1)))

@@ -13,7 +13,9 @@ from itertools import chain, count
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
+from nshtrainer.changes import as_data, tell
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.changed import CONFIG, advice, changes_of, check_changes, in_force
 from nshtrainer.optimizer.inventory import inventory
 from nshtrainer.optimizer.matching import PARKED, Match, Own, OwnGroup, by_name, by_place, saved_in
 from nshtrainer.optimizer.shapes import check_shapes, joint_match
@@ -27,9 +29,11 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer
 
+    from nshtrainer.changes import Change
+    from nshtrainer.optimizer.base import OptimizerConfigBase
     from nshtrainer.run_length import RunLength
 
-__all__ = ["Resumption", "resume_by_name"]
+__all__ = ["Resumption", "describe", "resume_by_name"]
 
 Group: TypeAlias = dict[str, Any]
 StateDict: TypeAlias = dict[str, Any]
@@ -37,20 +41,31 @@ StateDict: TypeAlias = dict[str, Any]
 _attached: WeakKeyDictionary[Any, Resumption] = WeakKeyDictionary()
 
 
-def resume_by_name(optimizer: Optimizer, model: Module) -> None:
+def resume_by_name(
+    optimizer: Optimizer, model: Module, config: OptimizerConfigBase | None = None
+) -> Resumption:
     """Let any optimizer know its parameters by what a model calls them.
 
-    One that knows them under names already keeps these.
+    One that knows them under names already keeps these, and so does one that knows its config.
 
     Args:
         optimizer: What loads a state later on; one that a user built, too.
         model: A model whose trainer knows what is taken from the config.
+        config: What the optimizer was built from, if that is known.
     """
     known = _attached.get(optimizer)
     if known is None:
-        Resumption(model, is_joint=_is_joint(optimizer), keeps_shape=False).attach(optimizer)
-    else:
-        known.learn(model)
+        known = Resumption(model, is_joint=_is_joint(optimizer), keeps_shape=False, config=config)
+        known.attach(optimizer)
+    known.learn(model, config)
+    return known
+
+
+def describe(optimizer: Optimizer, config: OptimizerConfigBase) -> None:
+    """Let an optimizer that resumes by name know the whole config that it was built from."""
+    known = _attached.get(optimizer)
+    if known is not None:
+        known.describe(config)
 
 
 def _is_joint(optimizer: Optimizer) -> bool:
@@ -74,6 +89,7 @@ class Resumption:
         run: What is known of the run; left out, what the trainer of the model knows.
         is_joint: Whether the optimizer keeps one state for all parameters together.
         keeps_shape: Whether something in a state has the shape of its parameter.
+        config: What the optimizer was built from, if that is known.
     """
 
     def __init__(
@@ -83,11 +99,14 @@ class Resumption:
         *,
         is_joint: bool = False,
         keeps_shape: bool = True,
+        config: OptimizerConfigBase | None = None,
     ) -> None:
         self._named = named
         self._run = run
         self._is_joint = is_joint
         self._keeps_shape = keeps_shape
+        self._config = config
+        self._in_force = as_data(config)
         self._begun: list[Group] = []
         self._parked: dict[str, Any] = {}
 
@@ -98,31 +117,46 @@ class Resumption:
         optimizer.register_state_dict_post_hook(self.save)
         optimizer.register_load_state_dict_pre_hook(self.load)
 
-    def learn(self, model: Module) -> None:
+    def learn(self, model: Module, config: OptimizerConfigBase | None = None) -> None:
         """Take the names from a model, if there are none, and what its trainer knows of the run."""
         if not self._names():
             self._named = model
+        if self._config is None:
+            self.describe(config)
         self._run = self._run or known_run_length(model)
 
+    def describe(self, config: OptimizerConfigBase | None) -> None:
+        """Take what the optimizer was built from."""
+        self._config, self._in_force = config, as_data(config)
+
+    def changes(self, state: StateDict) -> list[Change]:
+        """What has changed since a state was saved, as far as the state says."""
+        return changes_of(state, self._config, self._policy())
+
     def save(self, optimizer: Optimizer, state: StateDict) -> None:
-        """Write the names of the parameters into a state, and the states that wait for theirs."""
+        """Write into a state the names, what waits for its parameter, and the config in force."""
         names = self._names()
         for group, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
             if names and all(param in names for param in group["params"]):
                 saved.setdefault("param_names", [names[param][0] for param in group["params"]])
         if self._parked:
             state[PARKED] = dict(self._parked)
+        if self._in_force is not None:
+            state[CONFIG] = self._in_force
 
     def load(self, optimizer: Optimizer, state: StateDict) -> StateDict:
         """The state in the order of the optimizer, with what the policy takes from the config.
 
         Raises:
             OptimizerError: A parameter is missing or unexpected, and may not be; the state of one
-                has another shape; the policy names an option that there is not.
+                has another shape; the policy names an option that there is not, or is `error` and
+                the config has changed.
         """
         names, policy = self._names(), self._policy()
         groups = list(self._groups(optimizer, names))
         _check_fields(policy, groups)
+        changes = self.changes(state)
+        check_changes(changes, policy)
         if names and any(each.name is not None for each in saved_in(state)):
             match = by_name(state, groups)
             check_names(match, groups, {name for each in names.values() for name in each}, policy)
@@ -135,6 +169,8 @@ class Resumption:
         elif self._keeps_shape:
             check_shapes(match, groups)
         self._parked = _outside(match, groups, names)
+        self._in_force = in_force(changes, self._config)
+        tell(changes, *advice(changes, policy))
         return _rebuilt(optimizer, state, match, groups, policy)
 
     def _names(self) -> dict[Tensor, tuple[str, ...]]:
@@ -208,7 +244,7 @@ def _rebuilt(
                 states[number] = held
         if "param_names" in live:
             group["param_names"] = live["param_names"]
-        rebuilt.append(_overridden(group, own, policy.fields))
+        rebuilt.append(_overridden(group, own, policy.option_fields()))
     return {**state, "state": states, "param_groups": rebuilt}
 
 
@@ -225,7 +261,7 @@ def _overridden(group: Group, own: Group, fields: Sequence[str]) -> Group:
 
 def _check_fields(policy: ResumeConfig, groups: Sequence[OwnGroup]) -> None:
     known = {key: None for group in groups for key in group.options if key != "name"}
-    for name in policy.fields:
+    for name in policy.option_fields():
         if name not in known:
             text = unknown("option of the optimizer", name, known)
             raise OptimizerError(f"resume: fields: {text}")

@@ -110,7 +110,7 @@ class RoutingConfigBase(OptimizerConfigBase):
         takes_rest = last.select == "*" and last.name in parts
         optimizer = RoutedOptimizer(parts, default=last.name if takes_rest else None)
         named = [(name, p.tensor) for p in parameters for name in p.names]
-        Resumption(named if model is None else model, run).attach(optimizer)
+        Resumption(named if model is None else model, run, config=self).attach(optimizer)
         return optimizer
 
     def routing(self, params: Params, /) -> dict[str, str]:

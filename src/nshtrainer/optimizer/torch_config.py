@@ -129,7 +129,11 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             return self._build(groups, None)
         named = params if isinstance(params, torch.nn.Module) else names_in(groups)
         known = Resumption(
-            named, run, is_joint=self.needs_one_group, keeps_shape=self.state_keeps_shape
+            named,
+            run,
+            is_joint=self.needs_one_group,
+            keeps_shape=self.state_keeps_shape,
+            config=self,
         )
         return self._build(groups, known)
 

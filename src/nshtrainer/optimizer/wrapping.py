@@ -72,8 +72,11 @@ class WrappingConfigBase(OptimizerConfigBase):
             params: What the other one takes.
             run: What is known of the run, where the other one has an `lr_scaling`.
         """
+        from nshtrainer.optimizer.resumption import describe
+
         optimizer = build_optimizer(self.optimizer, params, run)
         self.wrap(optimizer)
+        describe(optimizer, self)
         _around[optimizer] = (self, *wrappers_around(optimizer))
         return optimizer
 
