@@ -124,8 +124,9 @@ class Resumption:
         groups = list(self._groups(optimizer, names))
         _check_fields(policy, groups)
         if names and any(each.name is not None for each in saved_in(state)):
-            match = by_name(state, groups)
-            check_names(match, groups, {name for each in names.values() for name in each}, policy)
+            every = {name for each in names.values() for name in each}
+            match = by_name(state, groups, every)
+            check_names(match, groups, every, policy)
         else:
             match = by_place(state, groups)
         if match is None:
