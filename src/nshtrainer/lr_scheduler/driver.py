@@ -21,6 +21,7 @@ from typing_extensions import override
 
 from nshtrainer.exceptions import NshtrainerWarning, ScheduleError
 from nshtrainer.lr_scheduler.clock import Clock
+from nshtrainer.lr_scheduler.guard import MovesOnceAnUpdate
 from nshtrainer.lr_scheduler.hyperparameters import Place, find
 from nshtrainer.lr_scheduler.plan import Plan
 from nshtrainer.lr_scheduler.saved_state import saved_bases, saved_position
@@ -104,6 +105,8 @@ class CurveScheduler(LRScheduler):
     >>> scheduler.get_last_lr()
     [0.125]
     """
+
+    _is_accelerate_prepared = MovesOnceAnUpdate()
 
     @override
     def __init__(
