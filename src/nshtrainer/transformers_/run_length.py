@@ -166,7 +166,8 @@ def _has_length(loader: Any) -> bool:
 
 def metric_of(args: Any) -> str:
     """The name under which an evaluation has the `metric_for_best_model`."""
-    return f"eval_{args.metric_for_best_model.removeprefix('eval_')}"
+    name: str = args.metric_for_best_model or ""
+    return f"eval_{name.removeprefix('eval_')}"
 
 
 def run_length_of(source: Any) -> TrainerRunLength:
