@@ -68,10 +68,9 @@ def _updates(accelerator: Any, loader: Any, num_epochs: int) -> float | None:
 
 def _samples(accelerator: Any, loader: Any) -> int | None:
     """Samples in an update of all processes, where Accelerate counts them rightly."""
-    counts_processes = hasattr(loader.batch_sampler, "num_processes")
-    if not counts_processes and accelerator.num_processes > 1:
-        return None
-    return loader.total_batch_size * accelerator.gradient_accumulation_steps
+    size: int | None = getattr(loader, "total_batch_size", None)
+    is_shared = hasattr(loader.batch_sampler, "num_processes") or accelerator.num_processes == 1
+    return size * accelerator.gradient_accumulation_steps if size and is_shared else None
 
 
 def run_length_of(source: Any) -> NoReturn:
