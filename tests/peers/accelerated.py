@@ -83,6 +83,7 @@ def work(rank: int, world: int, folder: Path) -> None:
     try:
         results = {every: both(every, folder) for every in EVERY}
         torch.save(results, folder / f"{rank}.pt")
+        dist.barrier()  # one that ends while the other still talks takes that one down
     finally:
         dist.destroy_process_group()
 
