@@ -239,7 +239,8 @@ def run_length_of(source: Any) -> RunLength:
     if found is None:
         raise ScheduleError(
             f"the run length of {type(source).__module__}.{type(source).__qualname__} is unknown; "
-            "pass the LightningModule, or RunLength(total_steps=..., steps_per_epoch=...)"
+            "pass the LightningModule, a Trainer of Lightning or of transformers, or "
+            "RunLength(total_steps=..., steps_per_epoch=...)"
         )
     return found
 

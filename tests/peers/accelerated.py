@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.utils import GradientAccumulationPlugin
+from tests.peers.characters import gpt2, logged, rows, trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -81,7 +82,8 @@ def work(rank: int, world: int, folder: Path) -> None:
     store = dist.FileStore(str(folder / "store"), world)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=world)
     try:
-        results = {every: both(every, folder) for every in EVERY}
+        results: dict[Any, Any] = {every: both(every, folder) for every in EVERY}
+        results["trainer"] = of_a_trainer(folder)
         torch.save(results, folder / f"{rank}.pt")
         dist.barrier()  # one that ends while the other still talks takes that one down
     finally:
@@ -105,6 +107,20 @@ def both(every: int, folder: Path) -> dict[str, Any]:
         "names": whole.optimizer.state_dict()["param_groups"][0]["param_names"],
         "weights": [values(each.model) for each in (whole, resumed)],
     }
+
+
+def of_a_trainer(folder: Path) -> tuple[Any, ...]:
+    """Length, steps and rates of a Trainer of transformers."""
+    options = {"gradient_accumulation_steps": 3, "per_device_train_batch_size": 2}
+    made = trainer(folder, gpt2(), rows(20), num_train_epochs=2, logging_steps=1, **options)
+    run = nshtrainer.run_length.run_length_of(made)
+    known = run.total_steps, run.steps_per_epoch, run.samples_per_step
+    made.optimizer, made.lr_scheduler = nshtrainer.create(
+        AdamWConfig(lr=1.0), CosineScheduleConfig(), made.model, made
+    )
+    made.train()
+    names = made.optimizer.state_dict()["param_groups"][0]["param_names"]
+    return (*known, made.state.global_step, names, logged(made))
 
 
 def values(net: nn.Module) -> list[Tensor]:

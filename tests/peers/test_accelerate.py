@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from tests.peers.accelerated import EVERY, Loop, accelerator, model, work
+from tests.peers.characters import gpt2
 from tests.support import torchs_optimizers
 from torch import nn
 from torch.multiprocessing import spawn
@@ -207,3 +208,16 @@ def test_two_processes_resume_exactly_under_the_names_of_the_model(results: list
         assert all(map(torch.equal, whole, resumed))
     first, second = (result[every]["weights"][0] for result in results)
     assert all(map(torch.equal, first, second))
+
+
+@pytest.mark.slow
+def test_the_trainer_of_transformers_counts_the_processes(results: list[Any]):
+    names = [name for name, _ in gpt2().named_parameters()]
+    rates = dict(enumerate(cosine(4), 1))
+    for found in (result["trainer"] for result in results):
+        # 20 pieces, 2 in a batch, 2 processes: 5 batches, 3 and 2 of them an update.
+        *numbers, named, logs = found
+        assert numbers == [4, 2, 12, 4]
+        assert named == names
+        assert logs == pytest.approx(rates if logs else {})
+    assert results[0]["trainer"][-1]
