@@ -45,8 +45,8 @@ def create(
         scheduler_config: Which schedule; `None` for none.
         model: The module whose parameters are trained, as it is when training begins: after it was
             sharded, compiled or moved. Also what torch's optimizers take.
-        run: How long the run is: a `RunLength`, or a trainer or module that knows. A schedule that
-            is written in steps needs none.
+        run: How long the run is: a `RunLength`, or a module or trainer that knows, of Lightning or
+            of transformers. A schedule that is written in steps needs none.
 
     Returns:
         The optimizer, and the scheduler or `None`.
