@@ -7,10 +7,10 @@ from pydoc_data.topics import topics
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 
-__all__ = ["gpt2", "logged", "rows", "trainer"]
+__all__ = ["Line", "gpt2", "logged", "rows", "trainer"]
 
 WIDTH = 16
 
@@ -36,6 +36,17 @@ def gpt2() -> Any:
     return GPT2LMHeadModel(
         GPT2Config(vocab_size=vocabulary, bos_token_id=0, eos_token_id=0, **sizes)
     )
+
+
+class Line(nn.Module):
+    """The smallest model that the Trainer trains."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"loss": self.layer(x).square().mean()}
 
 
 def trainer(folder: Any, model: Any, data: Any, cls: Any = Trainer, **options: Any) -> Any:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import pytest
 import torch
-from tests.peers.characters import gpt2, logged, rows, trainer
-from torch import Tensor, nn
+from tests.peers.characters import Line, gpt2, logged, rows, trainer
+from torch import Tensor
 from torch.optim.lr_scheduler import StepLR
 from torch.utils.data import IterableDataset
 from transformers import Trainer, TrainerCallback
@@ -35,17 +35,6 @@ from nshtrainer.lr_scheduler import LRSchedulerConfigBase, run_length_of
 from nshtrainer.transformers_ import MetricCallback
 
 COSINE = CosineScheduleConfig()
-
-
-class Line(nn.Module):
-    """The smallest model that the Trainer trains."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(1, 1)
-
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        return {"loss": self.layer(x).square().mean()}
 
 
 def numbers(count: int) -> list[dict[str, Tensor]]:
