@@ -27,8 +27,9 @@ test: $(VENV)/.dev ## Run the tests, but for the slow ones, with coverage
 test-all: $(VENV)/.dev test-peers ## Run all tests, with more examples of each property
 	HYPOTHESIS_PROFILE=thorough $(PYTEST)
 
-test-peers: $(PEERS)/.ready ## Compare with transformers, timm, pytorch_optimizer and optax
-	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=thorough $(PEERS)/bin/python -m pytest tests/peers
+test-peers: $(PEERS)/.ready ## Compare with, and run under, transformers, accelerate, timm and others
+	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=thorough $(PEERS)/bin/python -m pytest tests/peers \
+		tests/docs/test_examples.py docs/trainers.md
 
 check: $(VENV)/.dev ## Lint, formatting, types, and which module may import which
 	$(BIN)/ruff check
@@ -75,7 +76,7 @@ $(PEERS)/.ready: pyproject.toml constraints.txt constraints-peers.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(PEERS)
 	@$(INSTALL) --upgrade pip
 	@$(INSTALL) torch
-	@$(INSTALL) -c constraints-peers.txt -e . --group test accelerate optax transformers
+	@$(INSTALL) -c constraints-peers.txt -e '.[accelerate,transformers]' --group test optax
 	@$(INSTALL) -c constraints-peers.txt --no-deps timm
 	@touch $@
 

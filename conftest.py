@@ -2,7 +2,8 @@
 
 Python blocks of a page and `>>>` lines of a docstring run in order, in one namespace a file and in
 an empty folder. A YAML or TOML block of a page whose first line is a comment with a file's name,
-such as `# run.yaml`, is written to that file, so that the Python below can read it.
+such as `# run.yaml`, is written to that file, so that the Python below can read it. What needs a
+package that may not be there is skipped with `lacks("package")` as the condition.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import re
 from contextlib import ExitStack
 from doctest import ELLIPSIS, NORMALIZE_WHITESPACE
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -34,11 +36,17 @@ def write_named_file(example: Example) -> None:
         Path(name[1]).write_text(example.parsed, encoding="utf-8")
 
 
+def lacks(package: str) -> bool:
+    """Whether a package is not installed here."""
+    return find_spec(package) is None
+
+
 def enter_empty_folder(namespace: dict[str, Any]) -> None:
     """Let the examples of one file write and register what they like."""
     from nshtrainer.lr_scheduler import lr_scheduler_registry
     from nshtrainer.optimizer import optimizer_registry
 
+    namespace["lacks"] = lacks
     namespace["__folder__"] = Path.cwd(), TemporaryDirectory(), ExitStack()
     for registry in (optimizer_registry, lr_scheduler_registry):
         list(registry)  # imports our own: what is registered in the block is forgotten after it

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, overload
 
+from nshtrainer.exceptions import OptimizerError
 from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
 from nshtrainer.optimizer.base import OptimizerConfigBase, Params, build_optimizer
+from nshtrainer.optimizer.needs import needs_of
 from nshtrainer.run_length import RunLength, run_length_of
 
 if TYPE_CHECKING:
@@ -43,14 +45,14 @@ def create(
         scheduler_config: Which schedule; `None` for none.
         model: The module whose parameters are trained, as it is when training begins: after it was
             sharded, compiled or moved. Also what torch's optimizers take.
-        run: How long the run is: a `RunLength`, or a trainer or module that knows. A schedule that
-            is written in steps needs none.
+        run: How long the run is: a `RunLength`, or a module or trainer that knows, of Lightning or
+            of transformers. A schedule that is written in steps needs none.
 
     Returns:
         The optimizer, and the scheduler or `None`.
 
     Raises:
-        OptimizerError: The config does not fit the model.
+        OptimizerError: The config does not fit the model, or the trainer.
         ScheduleError: The schedule does not fit the run, or the run's length is not known.
 
     >>> import torch
@@ -67,6 +69,8 @@ def create(
     """
     length = RunLength() if run is None else run_length_of(run)
     optimizer = build_optimizer(optimizer_config, model, run=length)
+    if length.loop_problem is not None and any(needs_of(optimizer)):
+        raise OptimizerError(f"{optimizer_config.name} cannot work here: {length.loop_problem}")
     if scheduler_config is None:
         return optimizer, None
     source = length if run is None else run

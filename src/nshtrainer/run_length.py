@@ -11,7 +11,7 @@ from importlib import import_module
 from types import UnionType
 from typing import TYPE_CHECKING, Any
 
-from typing_extensions import Self
+from typing_extensions import Self, override
 
 from nshtrainer.exceptions import RunLengthError, ScheduleError
 
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from nshtrainer.metric import MetricConfig
     from nshtrainer.resume import ResumeConfig
 
-__all__ = ["RunLength", "known_run_length", "run_length_of"]
+__all__ = ["LazyRunLength", "RunLength", "known_run_length", "run_length_of"]
 
 ADAPTERS: dict[str, str] = {
+    "accelerate": "nshtrainer.accelerate_:run_length_of",
     "lightning": "nshtrainer.lightning_.run_length:run_length_of",
     "pytorch_lightning": "nshtrainer.lightning_.run_length:run_length_of",
+    "transformers": "nshtrainer.transformers_.run_length:run_length_of",
 }
 """Package that defines the class of a trainer or a module -> what reads its run length."""
 
@@ -58,9 +60,12 @@ class RunLength:
         tokens_per_step: Tokens in one update, likewise.
         shortened: Why the run is shorter than it is meant to be, such as `fast_dev_run`.
         primary_metric: The metric of a schedule that names none.
+        shown_metric: The metric that a trainer shows to schedulers, where it shows no other.
         resume: What the optimizer and the schedule take from their configs when they load a state.
         plateau_problem: Why a reduce-on-plateau scheduler would be fed wrongly here.
         observer_problem: Why nobody would show a metric to a scheduler that also moves by the step.
+        interval_problem: Why only a scheduler that moves with each update is moved rightly here.
+        loop_problem: Why an optimizer is stepped here, and gets no closure and no graph.
         unknown_because: Why nothing is known, and what to do, where that is the case.
         base_lr: The rate that a schedule multiplies, for schedules that name a rate outright. It is
             filled in from the optimizer, group by group, where there is one.
@@ -83,9 +88,12 @@ class RunLength:
     tokens_per_step: float | None = field(default=None, kw_only=True)
     shortened: str | None = field(default=None, kw_only=True)
     primary_metric: MetricConfig | None = field(default=None, kw_only=True)
+    shown_metric: MetricConfig | None = field(default=None, kw_only=True)
     resume: ResumeConfig | None = field(default=None, kw_only=True)
     plateau_problem: str | None = field(default=None, kw_only=True)
     observer_problem: str | None = field(default=None, kw_only=True)
+    interval_problem: str | None = field(default=None, kw_only=True)
+    loop_problem: str | None = field(default=None, kw_only=True)
     unknown_because: str | None = field(default=None, kw_only=True)
     base_lr: float | None = field(default=None, kw_only=True)
     beta2: float | None = field(default=None, kw_only=True)
@@ -198,6 +206,50 @@ def _check(name: str, number: object, kind: type | UnionType, *, least: int = 0)
         raise ScheduleError(f"{name} must be {floor} and finite, not {number!r}")
 
 
+class LazyRunLength(RunLength):
+    """A run whose lengths are read where they are known, each when it is first asked for.
+
+    The run of a trainer derives from it, and writes a `cached_property` for what it can read; the
+    rest is unknown.
+
+    >>> from functools import cached_property
+    >>> class RunOfLoader(LazyRunLength):
+    ...     @cached_property
+    ...     def steps_per_epoch(self):
+    ...         return len(self._loader)
+    >>> RunOfLoader(_loader=range(5)).steps_in_epochs(3)
+    15
+
+    Args:
+        **held: What the lengths are read from, by names that begin with an underscore.
+    """
+
+    def __init__(self, **held: Any) -> None:
+        # Not the base's `__init__`: it would set, and so look at, every length.
+        vars(self).update(held)
+
+    @override
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self._asked.items())})"
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    @override
+    def __hash__(self) -> int:
+        return id(self)
+
+    @override
+    def known(self) -> RunLength:
+        """What was asked for by now, without what it was read from."""
+        return RunLength().but(**self._asked)
+
+    @property
+    def _asked(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+
 def run_length_of(source: Any) -> RunLength:
     """The run length that an object stands for: itself, or what its trainer knows.
 
@@ -211,7 +263,8 @@ def run_length_of(source: Any) -> RunLength:
     if found is None:
         raise ScheduleError(
             f"the run length of {type(source).__module__}.{type(source).__qualname__} is unknown; "
-            "pass the LightningModule, or RunLength(total_steps=..., steps_per_epoch=...)"
+            "pass the LightningModule, a Trainer of Lightning or of transformers, or "
+            "RunLength(total_steps=..., steps_per_epoch=...)"
         )
     return found
 

@@ -15,6 +15,7 @@ from tests.contracts.test_every_optimizer import (
     train,
 )
 from tests.support import CONFIG_CHANGED
+from torch import Tensor, nn
 
 from nshtrainer import RunLength
 from nshtrainer.configs import ResumeConfig
@@ -79,6 +80,29 @@ def test_of_a_state_without_names_the_order_counts(cls: Config):
     again = cls(lr=0.5).create_optimizer(resumed)  # type: ignore[call-arg]
     again.load_state_dict(saved["optimizer"])
     assert_same_steps(cls, model, optimizer, resumed, again)
+
+
+class Holder(nn.Module):
+    def __init__(self, net: Any) -> None:
+        super().__init__()
+        self.net = net
+
+    def loss(self) -> Tensor:
+        return self.net.loss()
+
+
+@every_optimizer
+def test_a_state_goes_into_a_module_that_holds_the_model_and_out_of_it(cls: Config):
+    model, optimizer, saved = trained(cls)
+    held = Holder(make_model(cls, seed=1))
+    held.net.load_state_dict(saved["model"])
+    inside = cls(lr=0.5).create_optimizer(list(held.named_parameters())[::-1])  # type: ignore[call-arg]
+    inside.load_state_dict(saved["optimizer"])
+    resumed = make_model(cls, seed=1)
+    resumed.load_state_dict(saved["model"])
+    outside = cls(lr=0.5).create_optimizer(resumed)  # type: ignore[call-arg]
+    outside.load_state_dict(saved_and_loaded(inside.state_dict()))
+    assert_same_steps(cls, model, optimizer, resumed, outside)
 
 
 @every_optimizer

@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-PEERS = ("optax", "pytorch_optimizer", "timm", "transformers")
+PEERS = ("accelerate", "optax", "pytorch_optimizer", "timm", "transformers")
 
 collect_ignore_glob = [f"test_{peer}*.py" for peer in PEERS if find_spec(peer) is None]

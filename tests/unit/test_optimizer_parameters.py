@@ -55,9 +55,7 @@ def test_a_parameter_in_two_groups_is_refused_by_name():
 
 def test_a_parameter_twice_in_one_group_is_refused_where_torch_warns():
     param = new(2)
-    with pytest.raises(
-        OptimizerError, match=r"number 1 \(2,\) is twice in .* give a tied"
-    ):
+    with pytest.raises(OptimizerError, match=r"number 1 \(2,\) is twice in .* give a tied"):
         AdamWConfig().create_optimizer([param, param])
 
 

@@ -422,6 +422,109 @@ def test_without_the_model_routes_know_names_as_well():
     assert_equal(averages(again.state_dict()), averages(state))
 
 
+# -- a model in another ----------------------------------------------------------------------------
+
+
+class Holder(nn.Module):
+    """A model that holds another one, as a LightningModule does."""
+
+    def __init__(self, net: Any, **others: Any) -> None:
+        super().__init__()
+        self.net = net
+        for name, other in others.items():
+            setattr(self, name, other)
+
+    def loss(self) -> Tensor:
+        return self.net.loss()
+
+
+def loads(model: Any, state: dict[str, Any], config: Any = None) -> Any:
+    optimizer = (config or AdamWConfig()).create_optimizer(model)
+    optimizer.load_state_dict(state)
+    return optimizer
+
+
+def test_a_state_goes_into_the_module_that_holds_the_model_and_back():
+    _, state = saved()
+    inside = loads(Holder(Holder(Layers("cab"))), state).state_dict()
+    assert_equal(
+        {f"net.net.{name}": value for name, value in averages(state).items()}, averages(inside)
+    )
+    assert_equal(averages(loads(Layers("bca"), inside).state_dict()), averages(state))
+    once = loads(Holder(Layers("bca")), inside).state_dict()
+    assert_equal({f"net.{name}": value for name, value in averages(state).items()}, averages(once))
+
+
+def test_several_optimizers_as_one_go_along():
+    config = routed(a="adamw", b="adamw")
+    _, state = saved(config)
+    again = loads(Holder(Layers("cab")), state, routed(**{"net.a": "adamw", "net.b": "adamw"}))
+    assert_equal(
+        averages(again.state_dict()), {f"net.{name}": v for name, v in averages(state).items()}
+    )
+
+
+def test_what_is_frozen_on_either_side_does_not_matter():
+    _, state = saved()
+    held = Holder(Layers())
+    held.net.b.requires_grad_(False)
+    optimizer = loads(held, state, AdamWConfig())
+    assert held.net.a.weight in optimizer.state
+    frozen = AdamWConfig.model_validate(
+        {"groups": [{"name": "b", "select": "net.b", "freeze": True}]}
+    )
+    again = loads(Holder(Layers()), state, frozen).state_dict()
+    assert again["parked"].keys() == {"net.b.weight", "net.b.bias"}
+    assert len(averages(loads(Layers(), again).state_dict())) == 6
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Holder(Layers(), loss_weight=nn.Parameter(torch.ones(3))),  # one is new
+        Holder(Layers("ab")),  # some are gone
+        Holder(Layers("abd")),  # one has another name
+        Holder(Layers("abc"), other=Layers("abc")),  # two could be meant
+        Holder(
+            Layers("a"), b=nn.Linear(3, 3), c=nn.Linear(3, 3)
+        ),  # one is held, the others are not
+    ],
+)
+def test_where_not_all_fit_under_one_prefix_it_is_an_error_as_before(model: Any):
+    _, state = saved()
+    with pytest.raises(OptimizerError, match=r"missing \(here, and not in the state\)|unexpected"):
+        loads(model, state)
+    back = AdamWConfig().create_optimizer(model)
+    with pytest.raises(OptimizerError, match=r"missing \(here, and not in the state\)|unexpected"):
+        loads(Layers(), copy.deepcopy(back.state_dict()))
+
+
+def test_a_layer_of_another_name_is_no_prefix():
+    encoder, decoder = (nn.ModuleDict({name: nn.Linear(3, 3)}) for name in ("encoder", "decoder"))
+    state = AdamWConfig().create_optimizer(encoder).state_dict()
+    with pytest.raises(
+        OptimizerError, match=r"'decoder.weight', .* \(was the first 'encoder.weight'"
+    ):
+        loads(decoder, state)
+
+
+def test_a_prefix_that_could_be_either_of_two_is_none():
+    model = Holder(Holder(nn.Module()))
+    for holder in (model, model.net, model.net.net):
+        holder.weight = nn.Parameter(torch.ones(1), requires_grad=holder is model.net)
+    # One of these is net.weight: the first in one holder more, the second in two.
+    state = saved(model=Layers("a"), times=0)[1]
+    state["param_groups"][0]["param_names"] = ["other.net.weight", "other.net.net.weight"]
+    with pytest.raises(OptimizerError, match=r"missing .*'net.weight'"):
+        loads(model, state)
+
+
+def test_shapes_are_looked_at_under_another_prefix_too():
+    _, state = saved()
+    with pytest.raises(OptimizerError, match=r"net.a.weight is \(4, 4\), and its saved exp_avg"):
+        loads(Holder(Layers(width=4)), state)
+
+
 # -- the policy ------------------------------------------------------------------------------------
 
 

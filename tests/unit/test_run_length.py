@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from torch.nn import Linear
+from torch.optim.lr_scheduler import ConstantLR
 
-from nshtrainer import RunLength
-from nshtrainer.exceptions import RunLengthError, ScheduleError
-from nshtrainer.lr_scheduler import run_length_of
-from nshtrainer.run_length import TICKS
+from nshtrainer import RunLength, create
+from nshtrainer.configs import (
+    CosineScheduleConfig,
+    LBFGSConfig,
+    MetricConfig,
+    ReduceLROnPlateauConfig,
+    SGDConfig,
+)
+from nshtrainer.exceptions import MetricError, OptimizerError, RunLengthError, ScheduleError
+from nshtrainer.lr_scheduler import LRSchedulerConfigBase, run_length_of
+from nshtrainer.run_length import TICKS, LazyRunLength
 
 
 @pytest.mark.parametrize(
@@ -54,6 +63,75 @@ def test_a_run_length_stands_for_itself():
 def test_an_object_that_nobody_knows_is_an_error_that_says_what_to_pass():
     with pytest.raises(ScheduleError, match=r"builtins\.dict is unknown; pass the LightningModule"):
         run_length_of({})
+
+
+class Read(LazyRunLength):
+    @property
+    def total_steps(self) -> int:  # type: ignore[override]
+        return self._steps  # type: ignore[attr-defined]
+
+
+def test_a_lazy_run_knows_what_it_reads_and_nothing_else():
+    run = Read(_steps=7)
+    assert (run.total_steps, run.steps_per_epoch, run.by_time()) == (7, None, None)
+    assert run.known() == RunLength()
+    assert run.but(steps_per_epoch=3).known() == RunLength(steps_per_epoch=3)
+    assert repr(run.but(steps_per_epoch=3)) == "Read(steps_per_epoch=3)"
+    assert run != Read(_steps=7)
+    assert len({run, run, Read(_steps=7)}) == 2
+
+
+# -- what a trainer cannot do ----------------------------------------------------------------------
+
+
+class EveryOtherEpoch(LRSchedulerConfigBase):
+    name: Literal["every_other_epoch"] = "every_other_epoch"
+    interval: str = "epoch"
+    frequency: int = 2
+
+    def metadata(self) -> Any:
+        return {"interval": self.interval, "frequency": self.frequency}
+
+    def create_scheduler_impl(self, optimizer: Any, lightning_module: Any, /) -> Any:
+        return ConstantLR(optimizer)
+
+
+LAYER = Linear(1, 1)
+ONLY_STEPS = RunLength(10, interval_problem="this trainer knows steps alone")
+
+
+def test_a_scheduler_that_a_trainer_would_move_wrongly_is_refused():
+    with pytest.raises(
+        ScheduleError, match="every_other_epoch moves every 2 epochs, and this train"
+    ):
+        create(SGDConfig(), EveryOtherEpoch(), LAYER, ONLY_STEPS)
+    with pytest.raises(
+        ScheduleError, match="moves every 2 steps, and this trainer knows steps alone"
+    ):
+        create(SGDConfig(), EveryOtherEpoch(interval="step"), LAYER, ONLY_STEPS)
+    create(SGDConfig(), EveryOtherEpoch(interval="step", frequency=1), LAYER, ONLY_STEPS)
+    create(SGDConfig(), EveryOtherEpoch(), LAYER, RunLength(10))
+    create(SGDConfig(), CosineScheduleConfig(), LAYER, ONLY_STEPS)
+
+
+def test_a_metric_that_a_trainer_does_not_show_is_refused():
+    loss, accuracy = (MetricConfig(monitor=name, mode="min") for name in ("loss", "accuracy"))
+    run = RunLength(shown_metric=loss, interval_problem="this trainer knows steps alone")
+    with pytest.raises(
+        MetricError, match="looks at accuracy, and the trainer shows loss to its sch"
+    ):
+        create(SGDConfig(), ReduceLROnPlateauConfig(metric=accuracy), LAYER, run)
+    create(SGDConfig(), ReduceLROnPlateauConfig(metric=loss), LAYER, run)
+
+
+def test_an_optimizer_that_asks_more_than_a_trainer_does_is_refused():
+    run = RunLength(loop_problem="this trainer calls a bare step()")
+    with pytest.raises(
+        OptimizerError, match=r"lbfgs cannot work here: this trainer calls a bare st"
+    ):
+        create(LBFGSConfig(), None, LAYER, run)
+    create(SGDConfig(), None, LAYER, run)
+    create(LBFGSConfig(), None, LAYER)
 
 
 def test_a_part_of_a_run_is_a_run_of_its_own():

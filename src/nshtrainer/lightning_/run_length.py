@@ -17,7 +17,7 @@ from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lightning_.plateau import PlateauCallback
 from nshtrainer.metric import MetricConfig
 from nshtrainer.resume import ResumeConfig
-from nshtrainer.run_length import TICKS, RunLength
+from nshtrainer.run_length import TICKS, LazyRunLength
 
 __all__ = ["TrainerRunLength", "run_length_of"]
 
@@ -32,7 +32,7 @@ _WITH_THE_CALLBACK = (
 )
 
 
-class TrainerRunLength(RunLength):
+class TrainerRunLength(LazyRunLength):
     """What a trainer knows of its run; each attribute is read when it is first asked for.
 
     `steps_per_epoch` needs the training data loader and sets it up; `total_steps` needs it where
@@ -48,22 +48,9 @@ class TrainerRunLength(RunLength):
     _module: Any
 
     def __init__(self, trainer: Any, module: Any = None) -> None:
-        # Not the base's `__init__`: it would set, and so look at, every length.
-        self.__dict__["_trainer"] = trainer
-        self.__dict__["_module"] = module or getattr(trainer, "lightning_module", None)
-
-    @override
-    def __repr__(self) -> str:
-        known = {name: value for name, value in vars(self).items() if not name.startswith("_")}
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in known.items())})"
-
-    @override
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    @override
-    def __hash__(self) -> int:
-        return id(self)
+        super().__init__(
+            _trainer=trainer, _module=module or getattr(trainer, "lightning_module", None)
+        )
 
     @cached_property
     def unknown_because(self) -> str | None:
@@ -117,8 +104,7 @@ class TrainerRunLength(RunLength):
     @override
     def known(self) -> RunLength:
         """What was asked for by now, and the policy of a resume, without the trainer."""
-        asked = {name: value for name, value in vars(self).items() if not name.startswith("_")}
-        return RunLength().but(**{**asked, "resume": self.resume})
+        return super().known().but(resume=self.resume)
 
     @cached_property
     def samples_per_step(self) -> float | None:

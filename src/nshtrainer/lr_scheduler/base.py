@@ -20,7 +20,7 @@ from typing_extensions import Required, TypedDict
 
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.registry import Component, Registry
-from nshtrainer.run_length import RunLength, run_length_of
+from nshtrainer.run_length import RunLength, known_run_length, run_length_of
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule
@@ -168,7 +168,9 @@ class LRSchedulerConfigBase(Component):
             "monitor": None,
             "reduce_on_plateau": False,
         }
-        return cast("LRSchedulerEntry", {**defaults, **self.metadata(), **given})
+        entry: dict[str, Any] = {**defaults, **self.metadata(), **given}
+        _check_interval(self.name, entry, lightning_module)
+        return cast("LRSchedulerEntry", entry)
 
     def curve(self, run: RunLength) -> Curve:
         """The schedule as a pure function of the step, where it is one.
@@ -208,6 +210,17 @@ class LRSchedulerConfigBase(Component):
         looks = f", looks at {metric}" if metric else ""
         often = metadata.get("interval", "epoch")
         return f"{self.name}: by the {often}{looks}; what it does is known only as it runs"
+
+
+def _check_interval(name: str, entry: Mapping[str, Any], source: Any) -> None:
+    """Refuse what a trainer that moves schedulers in one way alone would move wrongly."""
+    moves_by_update = entry["interval"] == "step" or entry["reduce_on_plateau"]
+    if moves_by_update and entry["frequency"] == 1:
+        return
+    run = known_run_length(source)
+    if run is not None and run.interval_problem is not None:
+        often = f"every {entry['frequency']} {entry['interval']}s"
+        raise ScheduleError(f"{name} moves {often}, and {run.interval_problem}")
 
 
 lr_scheduler_registry: Registry[LRSchedulerConfigBase] = Registry(

@@ -22,6 +22,7 @@ from typing_extensions import override
 from nshtrainer.changes import Change
 from nshtrainer.exceptions import NshtrainerWarning, ScheduleError
 from nshtrainer.lr_scheduler.clock import Clock
+from nshtrainer.lr_scheduler.guard import MovesOnceAnUpdate
 from nshtrainer.lr_scheduler.hyperparameters import Place, find
 from nshtrainer.lr_scheduler.plan import Plan
 from nshtrainer.lr_scheduler.resumption import changes_of, plan_data, succession
@@ -106,6 +107,8 @@ class CurveScheduler(LRScheduler):
     >>> scheduler.get_last_lr()
     [0.125]
     """
+
+    _is_accelerate_prepared = MovesOnceAnUpdate()
 
     @override
     def __init__(

@@ -98,21 +98,30 @@ class MetricScheduleConfigBase(LRSchedulerConfigBase):
     ) -> LRSchedulerConfigType:
         """Build the scheduler in the direction of the metric, with the curve if there is one."""
         run = run_length_of(lightning_module)
-        metric = self.metric or run.primary_metric
+        problem = run.observer_problem if self._has_a_curve() else run.plateau_problem
+        if problem is not None:
+            raise MetricError(problem)
+        metric = self._metric_in(run)
+        if self._has_a_curve():
+            scheduler: Any = self._observing(optimizer, run, metric.mode)
+        else:
+            scheduler = self.metric_scheduler(optimizer, metric.mode)
+        return {"scheduler": scheduler, "monitor": metric.monitor}
+
+    def _metric_in(self, run: RunLength) -> MetricConfig:
+        metric, shown = self.metric or run.primary_metric, run.shown_metric
         if metric is None:
             raise MetricError(
                 f"{self.name} names no metric, and there is no primary metric; write "
                 "metric: {monitor: val/loss, mode: min}, or set primary_metric of the "
                 "nshtrainer.Trainer or of the module's hyperparameters"
             )
-        problem = run.observer_problem if self._has_a_curve() else run.plateau_problem
-        if problem is not None:
-            raise MetricError(problem)
-        if self._has_a_curve():
-            scheduler: Any = self._observing(optimizer, run, metric.mode)
-        else:
-            scheduler = self.metric_scheduler(optimizer, metric.mode)
-        return {"scheduler": scheduler, "monitor": metric.monitor}
+        if shown is not None and metric.monitor != shown.monitor:
+            raise MetricError(
+                f"{self.name} looks at {metric.monitor}, and the trainer shows {shown.monitor} to "
+                "its scheduler, and nothing else; name that one, or leave metric out"
+            )
+        return metric
 
     def _has_a_curve(self) -> bool:
         return self.schedule is not None or self.warmup_duration.value > 0

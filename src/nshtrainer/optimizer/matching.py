@@ -5,11 +5,12 @@ Where nobody knows names, of an old state or of parameters that were given witho
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from nshtrainer.optimizer.inventory import clean_names
+from nshtrainer.optimizer.prefixes import in_other_words
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -133,7 +134,7 @@ def lacking(saved: Mapping[str, Any], options: Mapping[str, Any]) -> set[str]:
 # -- by name ---------------------------------------------------------------------------------------
 
 
-def by_name(state: StateDict, groups: Sequence[OwnGroup]) -> Match:
+def by_name(state: StateDict, groups: Sequence[OwnGroup], names: Collection[str]) -> Match:
     """Find each parameter under one of its names; those without any are known by their place.
 
     A group is known by its name. One without is what the first of its parameters was in, if that
@@ -142,8 +143,10 @@ def by_name(state: StateDict, groups: Sequence[OwnGroup]) -> Match:
     Args:
         state: The saved state.
         groups: The groups of the optimizer.
+        names: All names in the model.
     """
-    saved = saved_in(state)
+    trained = [own for group in groups for own in group.params if own.tensor.requires_grad]
+    saved = in_other_words(saved_in(state), [own for own in trained if own.names], names)
     known = {each.name: each for each in reversed(saved) if each.name is not None}
     unnamed = iter([each for each in saved if each.name is None])
     found = [[_find(own, known, unnamed) for own in group.params] for group in groups]

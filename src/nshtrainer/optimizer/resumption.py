@@ -158,8 +158,9 @@ class Resumption:
         changes = self.changes(state)
         check_changes(changes, policy)
         if names and any(each.name is not None for each in saved_in(state)):
-            match = by_name(state, groups)
-            check_names(match, groups, {name for each in names.values() for name in each}, policy)
+            every = {name for each in names.values() for name in each}
+            match = by_name(state, groups, every)
+            check_names(match, groups, every, policy)
         else:
             match = by_place(state, groups)
         if match is None:

@@ -1,0 +1,396 @@
+"""The Trainer of transformers: its length, its steps, its metrics, its checkpoints."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import torch
+from tests.peers.characters import Line, gpt2, logged, rows, trainer
+from torch import Tensor
+from torch.optim.lr_scheduler import StepLR
+from torch.utils.data import IterableDataset
+from transformers import Trainer, TrainerCallback
+
+import nshtrainer
+from nshtrainer import RunLength
+from nshtrainer.configs import (
+    AdamWConfig,
+    AdamWScheduleFreeConfig,
+    CosineScheduleConfig,
+    LBFGSConfig,
+    LinearScheduleConfig,
+    MetricConfig,
+    MuonWithAdamWConfig,
+    ReduceLROnPlateauConfig,
+    ResumeConfig,
+    SAMConfig,
+    SGDConfig,
+    StepLRConfig,
+)
+from nshtrainer.exceptions import MetricError, OptimizerError, RunLengthError, ScheduleError
+from nshtrainer.lr_scheduler import LRSchedulerConfigBase, run_length_of
+from nshtrainer.transformers_ import MetricCallback
+
+COSINE = CosineScheduleConfig()
+
+
+def numbers(count: int) -> list[dict[str, Tensor]]:
+    return [{"x": torch.ones(1) * number} for number in range(count)]
+
+
+class Stream(IterableDataset[Any]):
+    def __iter__(self) -> Any:
+        return iter(numbers(20))
+
+
+def line(folder: Path, data: Any = 20, **options: Any) -> Any:
+    dataset = numbers(data) if isinstance(data, int) else data
+    return trainer(folder, Line(), dataset, **options)
+
+
+class Epochs(TrainerCallback):
+    """Counts the updates of each epoch."""
+
+    def __init__(self) -> None:
+        self.updates: list[int] = []
+
+    def on_epoch_begin(self, *_: Any, **__: Any) -> None:
+        self.updates.append(0)
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self.updates[-1] += 1
+
+
+# -- the length ------------------------------------------------------------------------------------
+
+GRID = [
+    {
+        "num_train_epochs": epochs,
+        "per_device_train_batch_size": batch,
+        "gradient_accumulation_steps": every,
+        "dataloader_drop_last": drop,
+        "max_steps": steps,
+    }
+    for epochs, batch, every, drop, steps in product(
+        (0.3, 2.5), (3, 8), (1, 3), (False, True), (-1, 7)
+    )
+]
+
+
+@pytest.mark.parametrize("options", GRID, ids=lambda options: "-".join(map(str, options.values())))
+def test_the_length_is_that_of_the_run(tmp_path: Path, options: Any):
+    counted = Epochs()
+    made = line(tmp_path, callbacks=[counted], **options)
+    run = run_length_of(made)
+    total, per_epoch, samples = run.total_steps, run.steps_per_epoch, run.samples_per_step
+    made.train()
+    assert total == made.state.max_steps == made.state.global_step == sum(counted.updates)
+    assert {per_epoch} >= set(counted.updates[:-1])
+    assert per_epoch >= counted.updates[-1]
+    batch = options["per_device_train_batch_size"]
+    assert samples == batch * options["gradient_accumulation_steps"]
+
+
+def test_a_stream_is_as_long_as_max_steps(tmp_path: Path):
+    made = line(tmp_path, Stream(), max_steps=5)
+    run = run_length_of(made)
+    assert (run.total_steps, run.steps_per_epoch) == (5, None)
+    made.train()
+    assert made.state.global_step == 5
+    with pytest.raises(RunLengthError, match=r"1 epochs cannot become steps, because the data of "):
+        nshtrainer.create(
+            SGDConfig(), LinearScheduleConfig(warmup_duration="1 epochs"), Line(), run
+        )
+
+
+@pytest.mark.parametrize("name", ["max_steps", "num_train_epochs"])
+def test_a_run_of_nothing_counts_as_one_of_a_step(tmp_path: Path, name: str):
+    run = run_length_of(line(tmp_path, **{name: 0}))
+    assert (run.total_steps, run.shortened) == (1, f"{name}=0")
+
+
+def test_with_max_steps_a_schedule_does_without_the_data(tmp_path: Path):
+    class Unread(Trainer):
+        def get_train_dataloader(self) -> Any:
+            raise AssertionError
+
+    made = line(tmp_path, cls=Unread, max_steps=10)
+    _, scheduler = nshtrainer.create(SGDConfig(), COSINE, made.model, made)
+    scheduler.step(5)
+    assert scheduler.get_last_lr() == pytest.approx([5e-4])
+
+
+def test_to_ask_for_the_length_changes_nothing_of_the_run(tmp_path: Path):
+    def losses(ask: bool) -> list[float]:
+        made = trainer(tmp_path, gpt2(), rows(20), logging_steps=1, num_train_epochs=1)
+        if ask:
+            assert run_length_of(made).total_steps == 3
+        made.train()
+        return [log["loss"] for log in made.state.log_history if "loss" in log]
+
+    assert losses(ask=True) == losses(ask=False)
+
+
+# -- training --------------------------------------------------------------------------------------
+
+GROUPS = AdamWConfig.model_validate(
+    {
+        "lr": 0.01,
+        "no_decay": "bias_and_norm",
+        "groups": [{"name": "head", "select": "transformer.wte", "lr_mult": 0.5}],
+    }
+)
+MUON: Any = MuonWithAdamWConfig.from_mapping({"adamw": {"lr": 0.01, "no_decay": "bias_and_norm"}})
+both = pytest.mark.parametrize("config", [GROUPS, MUON], ids=["groups", "muon_with_adamw"])
+
+SAVING = {"num_train_epochs": 2, "logging_steps": 1, "save_strategy": "steps", "save_steps": 5}
+
+
+def started(folder: Path, config: Any, schedule: Any = COSINE, **options: Any) -> Any:
+    model = gpt2()
+    made = trainer(folder, model, rows(64), **{**SAVING, **options})
+    made.optimizer, made.lr_scheduler = nshtrainer.create(config, schedule, model, made)
+    return made
+
+
+def base(config: Any) -> float:
+    return config.create_optimizer(gpt2()).param_groups[0]["lr"]
+
+
+@both
+def test_it_trains_at_the_rates_of_the_schedule_and_resumes_exactly(tmp_path: Path, config: Any):
+    whole = started(tmp_path / "whole", config)
+    whole.train()
+    curve = COSINE.curve(RunLength(total_steps=16))
+    rates = {step: base(config) * curve(step - 1) for step in range(1, 17)}
+    assert logged(whole) == pytest.approx(rates)
+    losses = [log["loss"] for log in whole.state.log_history if "loss" in log]
+    assert sum(losses[-4:]) < sum(losses[:4])
+
+    for checkpoint in (5, 10):
+        resumed = started(tmp_path / "resumed", config)
+        resumed.train(resume_from_checkpoint=f"{tmp_path}/whole/checkpoint-{checkpoint}")
+        assert logged(resumed) == logged(whole)
+        assert all(map(torch.equal, whole.model.parameters(), resumed.model.parameters()))
+
+
+def test_a_checkpoint_finds_its_parameters_in_other_groups(tmp_path: Path):
+    config = AdamWConfig(lr=0.01, weight_decay=0.0)
+    whole = started(tmp_path / "whole", config)
+    whole.train()
+    apart = {"name": "words", "select": "transformer.wte", "lr_mult": 1.0}
+    resumed = started(tmp_path / "resumed", config.replace(groups=(apart,)))
+    assert len(resumed.optimizer.param_groups) == 2
+    resumed.train(resume_from_checkpoint=f"{tmp_path}/whole/checkpoint-5")
+    assert logged(resumed) == logged(whole)
+    assert all(map(torch.equal, whole.model.parameters(), resumed.model.parameters()))
+
+
+def test_the_policy_of_resuming_is_given_with_the_run(tmp_path: Path):
+    started(tmp_path / "whole", AdamWConfig(lr=0.01)).train()
+    resumed = started(tmp_path / "resumed", AdamWConfig(lr=0.5))
+    lower = ResumeConfig(policy="override", fields=("lr",))
+    run = run_length_of(resumed).but(resume=lower)
+    resumed.optimizer, resumed.lr_scheduler = nshtrainer.create(
+        AdamWConfig(lr=0.5), COSINE, resumed.model, run
+    )
+    resumed.train(resume_from_checkpoint=f"{tmp_path}/whole/checkpoint-10")
+    curve = COSINE.curve(RunLength(total_steps=16))
+    assert logged(resumed)[12] == pytest.approx(0.5 * curve(11))
+
+
+def test_a_pair_is_given_to_the_trainer_where_its_length_is_known_before(tmp_path: Path):
+    model = Line()
+    pair = nshtrainer.create(SGDConfig(lr=1.0), COSINE, model, RunLength(total_steps=4))
+    made = trainer(tmp_path, model, numbers(20), optimizers=pair, max_steps=4, logging_steps=1)
+    made.train()
+    assert logged(made)[3] == pytest.approx(0.5)
+
+
+class Ours(Trainer):
+    """Makes its optimizer and its scheduler when it begins to train."""
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        if self.optimizer is None:
+            self.optimizer, self.lr_scheduler = nshtrainer.create(
+                SGDConfig(lr=1.0), COSINE, model or self.model, self
+            )
+        return self.optimizer
+
+
+@pytest.mark.parametrize("make", [{}, {"model_init": Line}])
+def test_a_trainer_of_ones_own_makes_them_itself(tmp_path: Path, make: Any):
+    model = None if make else Line()
+    made = trainer(
+        tmp_path, model, numbers(20), cls=Ours, num_train_epochs=1, logging_steps=1, **make
+    )
+    for _ in range(2 if make else 1):
+        made.train()
+        assert logged(made)[2] == pytest.approx(0.5 * (1 + 0.5))
+        assert made.optimizer.param_groups[0]["lr"] == 0.0
+
+
+def test_an_optimizer_with_two_sets_of_weights_is_switched(tmp_path: Path):
+    made = started(tmp_path, AdamWScheduleFreeConfig(lr=0.01), None, lr_scheduler_type="constant")
+    made.train()
+    assert made.optimizer.param_groups[0]["train_mode"]
+    made.eval_dataset = rows(8, 100)
+    made.evaluate()
+    assert not made.optimizer.param_groups[0]["train_mode"]
+
+
+# -- metrics ---------------------------------------------------------------------------------------
+
+PLATEAU: dict[str, Any] = {"factor": 0.5, "patience": 0, "threshold": 1e9, "threshold_mode": "abs"}
+SHOWN: dict[str, Any] = {
+    "eval_strategy": "steps",
+    "eval_steps": 4,
+    "metric_for_best_model": "loss",
+    "eval_dataset": rows(8, 100),
+    "save_steps": 6,
+}
+
+
+def test_a_plateau_sees_each_evaluation_and_resumes(tmp_path: Path):
+    plateau = ReduceLROnPlateauConfig(**PLATEAU)
+    whole = started(tmp_path / "whole", SGDConfig(lr=1.0), plateau, **SHOWN)
+    whole.train()
+    # The first value is the best of all; each that follows is none.
+    rates = {step: 0.5 ** max(0, (step - 1) // 4 - 1) for step in range(1, 17)}
+    assert logged(whole) == rates
+    resumed = started(tmp_path / "resumed", SGDConfig(lr=1.0), plateau, **SHOWN)
+    resumed.train(resume_from_checkpoint=f"{tmp_path}/whole/checkpoint-6")
+    assert logged(resumed) == rates
+
+
+def test_beside_a_warmup_a_callback_shows_the_metric(tmp_path: Path):
+    plateau = ReduceLROnPlateauConfig(warmup_duration="3 steps", **PLATEAU)
+
+    def make(folder: str) -> Any:
+        callbacks = [MetricCallback()]
+        return started(tmp_path / folder, SGDConfig(lr=1.0), plateau, callbacks=callbacks, **SHOWN)
+
+    whole, resumed = make("whole"), make("resumed")
+    whole.train()
+    rates = {step: 0.5 ** max(0, (step - 1) // 4 - 1) for step in range(1, 17)}
+    assert logged(whole) == pytest.approx(rates | {1: 1 / 4, 2: 2 / 4, 3: 3 / 4})
+    resumed.train(resume_from_checkpoint=f"{tmp_path}/whole/checkpoint-6")
+    assert logged(resumed) == logged(whole)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "options", "text"),
+    [
+        (PLATEAU, {"eval_strategy": "no"}, r"set eval_strategy='epoch' or 'steps' in its Training"),
+        (
+            PLATEAU,
+            {"metric_for_best_model": None},
+            r"set metric_for_best_model, such as 'loss' in its",
+        ),
+        (
+            {"metric": {"monitor": "eval_accuracy", "mode": "max"}},
+            {},
+            r"looks at eval_accuracy, and the trainer shows eval_loss to its scheduler",
+        ),
+        ({"warmup_duration": "3 steps"}, {}, r"callbacks=\[nshtrainer.transformers_.MetricCall"),
+    ],
+)
+def test_a_metric_that_nobody_would_show_is_refused(
+    tmp_path: Path, schedule: Any, options: Any, text: str
+):
+    plateau = ReduceLROnPlateauConfig.model_validate(schedule)
+    with pytest.raises(MetricError, match=text):
+        started(tmp_path, SGDConfig(), plateau, **{**SHOWN, **options})
+
+
+def test_the_direction_is_that_of_the_metric(tmp_path: Path):
+    accuracy = run_length_of(line(tmp_path, metric_for_best_model="accuracy"))
+    assert accuracy.primary_metric == MetricConfig(monitor="eval_accuracy", mode="max")
+    loss = run_length_of(line(tmp_path, metric_for_best_model="eval_loss"))
+    assert loss.primary_metric == MetricConfig(monitor="eval_loss", mode="min")
+    assert run_length_of(line(tmp_path)).primary_metric is None
+
+
+# -- what cannot work ------------------------------------------------------------------------------
+
+
+class HalvingConfig(LRSchedulerConfigBase):
+    name: Literal["halving"] = "halving"
+    interval: Literal["step", "epoch"] = "epoch"
+    frequency: int = 1
+
+    def metadata(self) -> Any:
+        return {"interval": self.interval, "frequency": self.frequency}
+
+    def create_scheduler_impl(self, optimizer: Any, lightning_module: Any, /) -> Any:
+        return StepLR(optimizer, 1, gamma=0.5)
+
+
+def test_a_scheduler_of_epochs_is_refused_and_one_of_steps_is_not(tmp_path: Path):
+    made = line(tmp_path, num_train_epochs=1, logging_steps=1)
+    for bad in (HalvingConfig(), HalvingConfig(interval="step", frequency=2)):
+        with pytest.raises(
+            ScheduleError, match=r"halving moves every \d (epoch|step)s, and the Tr"
+        ):
+            nshtrainer.create(SGDConfig(), bad, made.model, made)
+    made.optimizer, made.lr_scheduler = nshtrainer.create(
+        SGDConfig(lr=1.0), HalvingConfig(interval="step"), made.model, made
+    )
+    made.train()
+    assert logged(made) == {1: 1.0, 2: 0.5, 3: 0.25}
+
+
+def test_a_curve_that_counts_epochs_is_right(tmp_path: Path):
+    made = line(tmp_path, num_train_epochs=3, logging_steps=1)
+    config = StepLRConfig(step_size=1, gamma=0.5, unit="epoch")
+    made.optimizer, made.lr_scheduler = nshtrainer.create(
+        SGDConfig(lr=1.0), config, made.model, made
+    )
+    made.train()
+    assert logged(made) == {step: 0.5 ** ((step - 1) // 3) for step in range(1, 10)}
+
+
+@pytest.mark.parametrize("config", [SAMConfig(optimizer=SGDConfig()), LBFGSConfig()])
+def test_an_optimizer_that_needs_a_closure_is_refused(tmp_path: Path, config: Any):
+    made = line(tmp_path)
+    with pytest.raises(OptimizerError, match=r"cannot work here: it needs a closure, .* bare step"):
+        nshtrainer.create(config, None, made.model, made)
+
+
+def test_where_the_length_is_not_known_the_error_says_why(tmp_path: Path):
+    searching = line(tmp_path, auto_find_batch_size=True)
+    with pytest.raises(RunLengthError, match="with auto_find_batch_size the number of updates is"):
+        nshtrainer.create(SGDConfig(), COSINE, searching.model, searching)
+    empty = line(tmp_path, None)
+    with pytest.raises(RunLengthError, match="the Trainer has no train_dataset; give it one, set "):
+        nshtrainer.create(SGDConfig(), COSINE, empty.model, empty)
+
+    class Streaming(Trainer):
+        def get_train_dataloader(self) -> Any:
+            return torch.utils.data.DataLoader(Stream())
+
+    endless = line(tmp_path, None, cls=Streaming)
+    with pytest.raises(
+        RunLengthError, match="the data of the Trainer has no length; set max_steps"
+    ):
+        nshtrainer.create(SGDConfig(), COSINE, endless.model, endless)
+
+
+def test_what_is_no_trainer_is_refused(tmp_path: Path):
+    model = gpt2()
+    for wrong, name in ((model, "GPT2LMHeadModel"), (line(tmp_path).args, "TrainingArguments")):
+        with pytest.raises(
+            ScheduleError, match=f"the run length of a {name} is unknown; pass the Tr"
+        ):
+            nshtrainer.create(SGDConfig(), COSINE, model, wrong)
+
+
+def test_what_the_trainer_would_drop_is_refused(tmp_path: Path):
+    made = trainer(tmp_path, None, numbers(20), model_init=Line)
+    with pytest.raises(
+        ScheduleError, match=r"with model_init the Trainer drops .* in a subclass of"
+    ):
+        nshtrainer.create(SGDConfig(), COSINE, made.model, made)
