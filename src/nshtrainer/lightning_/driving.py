@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from typing_extensions import override
 
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.lightning_.non_finite import NonFiniteCallback
 from nshtrainer.lightning_.plateau import PlateauCallback
 from nshtrainer.optimizer.needs import needs_of, parts_of
 from nshtrainer.optimizer.resumption import resume_by_name
@@ -84,9 +85,9 @@ class OptimizerCallback(Callback):
 
 
 def missing_callbacks(present: Iterable[Callback]) -> list[Callback]:
-    """The callbacks of ours that are not there: what feeds schedulers, what drives optimizers."""
+    """The callbacks of ours that are not there: for schedulers, optimizers and bad updates."""
     there = list(present)
-    ours = (PlateauCallback, OptimizerCallback)
+    ours = (PlateauCallback, OptimizerCallback, NonFiniteCallback)
     return [cls() for cls in ours if not any(isinstance(callback, cls) for callback in there)]
 
 
