@@ -32,9 +32,13 @@ class OptimizerCallback(Callback):
     `LightningModuleBase` and `nshtrainer.Trainer` attach this callback by themselves.
     """
 
+    _logged: int | None = None
+    """The number of skipped updates that was logged last."""
+
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse what cannot work; tell optimizers the names by which they are loaded."""
+        self._logged = None
         _check_average(trainer)
         for optimizer in trainer.optimizers:
             resume_by_name(optimizer, pl_module)
@@ -60,11 +64,16 @@ class OptimizerCallback(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Log how many updates were skipped, where bad ones are."""
+        """Log how many updates were skipped, where bad ones are.
+
+        To log with every batch would take as long as a small network's step.
+        """
         groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
-        skipped = [group["skipped"] for group in groups if "skipped" in group]
-        if skipped:
-            pl_module.log("skipped_updates", float(max(skipped)), on_step=True, on_epoch=False)
+        skipped = max((group["skipped"] for group in groups if "skipped" in group), default=None)
+        connector = trainer._logger_connector  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        if skipped is not None and (skipped != self._logged or connector.should_update_logs):
+            self._logged = skipped
+            pl_module.log("skipped_updates", float(skipped), on_step=True, on_epoch=False)
 
     @override
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
