@@ -8,7 +8,7 @@ and one of 4 million, where reading the gradients does. `clipped` is `stop` and 
 `gradient_clip_val`, against `ignore` and the same. Timed is the CPU time of `fit` over the number
 of steps, in turns; a ratio is the median over the rounds.
 
-The aim: at most 1.1 of the step that does not look.
+The aim: at most 1.3 times the small step that does not look, and 1.15 times the larger one.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from torch.utils.data import DataLoader, TensorDataset
 import nshtrainer
 from nshtrainer.configs import AdamWConfig, OptimizerConfig
 
-MODELS = {"9k parameters": (64, 1), "4M parameters": (1400, 20)}
-"""The width of two hidden layers, and how many times fewer steps are timed."""
+MODELS = {"9k parameters": (64, 1, 1.3), "4M parameters": (1400, 20, 1.15)}
+"""The width of the hidden layers, how many times fewer steps are timed, and the aim."""
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "ignore": {"non_finite": "ignore"},
@@ -84,7 +84,7 @@ def cpu_microseconds(width: int, steps: int, options: dict[str, Any]) -> float:
 
 
 def measure(name: str, rounds: int, steps: int) -> None:
-    width, fewer = MODELS[name]
+    width, fewer, aim = MODELS[name]
     rows = [
         {key: cpu_microseconds(width, steps // fewer, each) for key, each in VARIANTS.items()}
         for _ in range(rounds + 1)
@@ -93,7 +93,7 @@ def measure(name: str, rounds: int, steps: int) -> None:
     print(f"{name}: {base:.0f} us a step that does not look")
     for key, against in PAIRS.items():
         ratio = statistics.median(row[key] / row[against] for row in rows)
-        print(f"  {key} / {against} {ratio:.2f} (aim: at most 1.1, {verdict(met=ratio <= 1.1)})")
+        print(f"  {key} / {against} {ratio:.2f} (aim: at most {aim}, {verdict(met=ratio <= aim)})")
 
 
 def main() -> None:
