@@ -10,7 +10,13 @@ from torch import distributed
 from torch.optim import SGD, Optimizer
 
 from nshtrainer import RunLength
-from nshtrainer.configs import CosineScheduleConfig, LinearScheduleConfig, SequenceScheduleConfig
+from nshtrainer.configs import (
+    CosineScheduleConfig,
+    LinearScheduleConfig,
+    SequenceScheduleConfig,
+    SGDConfig,
+    SkippingConfig,
+)
 from nshtrainer.exceptions import RunLengthError
 from nshtrainer.lr_scheduler import clock
 from nshtrainer.run_length import TICKS
@@ -105,3 +111,14 @@ def test_all_processes_follow_the_clock_of_the_first(watch: Watch, monkeypatch: 
     optimizer = sgd()
     scheduler = LINE.create_scheduler(optimizer, MINUTE)["scheduler"]
     assert advance(optimizer, scheduler, watch, 6) == pytest.approx(0.5)
+
+
+def test_after_a_skipped_update_the_next_one_follows_the_time(watch: Watch):
+    param = torch.nn.Parameter(torch.ones(2))
+    optimizer = SkippingConfig(optimizer=SGDConfig(lr=1.0)).create_optimizer([param])
+    scheduler = LINE.create_scheduler(optimizer, MINUTE)["scheduler"]
+    used = []
+    for size in (1.0, torch.nan, 1.0):
+        param.grad = torch.full((2,), size)
+        used.append(advance(optimizer, scheduler, watch, 6))
+    assert used == pytest.approx([0.9, 0.9, 0.7])

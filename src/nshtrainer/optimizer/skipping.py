@@ -18,6 +18,7 @@ from nshtrainer.updates import left_out
 __all__ = ["Skipping", "are_finite", "is_finite", "refuse_lbfgs"]
 
 
+@torch.no_grad()  # gradients may have a graph of their own
 def are_finite(params: Sequence[Tensor]) -> bool:
     """Whether all gradients are, with the shards of them that other processes have.
 
@@ -94,6 +95,7 @@ class Skipping:
             param.grad = None
         left_out(optimizer)
 
+    @torch.no_grad()
     def _is_good(self, params: Sequence[Tensor]) -> bool:
         if self._max_norm is not None:
             return float(total_norm(params)) <= self._max_norm
