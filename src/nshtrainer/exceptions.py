@@ -4,6 +4,7 @@
     ├── ConfigError(ValueError)         a file, an override or a command line that is no config
     ├── RegistryError(ValueError)       a class that cannot be registered
     ├── OptimizerError(ValueError)      an optimizer that cannot be built from what is there
+    │   └── BadUpdateError              … or whose update would spoil the weights
     ├── ScheduleError(ValueError)       a schedule that makes no sense for this run
     │   └── RunLengthError              … because nobody knows how long the run is
     ├── MetricError(ValueError)         a metric that is not named, or never logged
@@ -19,6 +20,7 @@ The constructor of a config and `model_validate` raise pydantic's own `Validatio
 from __future__ import annotations
 
 __all__ = [
+    "BadUpdateError",
     "CheckpointError",
     "ConfigChangedWarning",
     "ConfigError",
@@ -49,6 +51,13 @@ class RegistryError(NshtrainerError, ValueError):
 
 class OptimizerError(NshtrainerError, ValueError):
     """An optimizer cannot be built from these parameters, or with the installed torch."""
+
+
+class BadUpdateError(OptimizerError):
+    """An update would spoil the weights: the loss or gradients are not finite, or far too large.
+
+    It was not made.
+    """
 
 
 class ScheduleError(NshtrainerError, ValueError):

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from importlib import import_module
 from types import UnionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from typing_extensions import Self, override
 
 from nshtrainer.exceptions import RunLengthError, ScheduleError
+from nshtrainer.types import ScheduleClock
 
 if TYPE_CHECKING:
     from nshtrainer.metric import MetricConfig
@@ -62,6 +63,8 @@ class RunLength:
         primary_metric: The metric of a schedule that names none.
         shown_metric: The metric that a trainer shows to schedulers, where it shows no other.
         resume: What the optimizer and the schedule take from their configs when they load a state.
+        schedule_clock: What moves a schedule: every update that was tried (`optimizer_steps`), or
+            those that a `GradScaler` did not leave out (`successful_steps`).
         plateau_problem: Why a reduce-on-plateau scheduler would be fed wrongly here.
         observer_problem: Why nobody would show a metric to a scheduler that also moves by the step.
         interval_problem: Why only a scheduler that moves with each update is moved rightly here.
@@ -73,7 +76,8 @@ class RunLength:
             It is filled in from the optimizer as well.
 
     Raises:
-        ScheduleError: A length is not a positive number; steps and a time are given together.
+        ScheduleError: A length is not a positive number; steps and a time are given together;
+            there is no such clock.
 
     >>> RunLength(total_steps=1000, steps_per_epoch=100).steps_in_epochs(3)
     300
@@ -90,6 +94,7 @@ class RunLength:
     primary_metric: MetricConfig | None = field(default=None, kw_only=True)
     shown_metric: MetricConfig | None = field(default=None, kw_only=True)
     resume: ResumeConfig | None = field(default=None, kw_only=True)
+    schedule_clock: ScheduleClock = field(default="optimizer_steps", kw_only=True)
     plateau_problem: str | None = field(default=None, kw_only=True)
     observer_problem: str | None = field(default=None, kw_only=True)
     interval_problem: str | None = field(default=None, kw_only=True)
@@ -106,6 +111,7 @@ class RunLength:
         for number in _as_tuple(self.steps_per_epoch):
             _check("steps_per_epoch", number, int | float, least=1)
         _check("total_steps", self.total_steps, int, least=1)
+        _check_choice("schedule_clock", self.schedule_clock, get_args(ScheduleClock))
         for name in ("total_time", "samples_per_step", "tokens_per_step"):
             _check(name, getattr(self, name), int | float)
         if self.total_time is not None:
@@ -204,6 +210,11 @@ def _check(name: str, number: object, kind: type | UnionType, *, least: int = 0)
     if not 0 < number < math.inf:  # type: ignore[operator]
         floor = f"at least {least}" if least else "above 0"
         raise ScheduleError(f"{name} must be {floor} and finite, not {number!r}")
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ScheduleError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}")
 
 
 class LazyRunLength(RunLength):

@@ -11,7 +11,14 @@ from pydantic_core import PydanticCustomError
 from nshtrainer.config import Config
 from nshtrainer.metric import MetricConfig
 from nshtrainer.resume import ResumeConfig
-from nshtrainer.types import Fraction, NonNegative, NonNegativeInt, PositiveInt
+from nshtrainer.types import (
+    Fraction,
+    NonFinite,
+    NonNegative,
+    NonNegativeInt,
+    PositiveInt,
+    ScheduleClock,
+)
 from nshtrainer.weight_averaging import WeightAveragingField
 
 __all__ = ["OURS", "TrainerConfig"]
@@ -58,7 +65,9 @@ Precision: TypeAlias = Literal[
     16,
 ]
 
-OURS = frozenset({"primary_metric", "resume", "seed", "weight_averaging"})
+OURS = frozenset(
+    {"non_finite", "primary_metric", "resume", "schedule_clock", "seed", "weight_averaging"}
+)
 """The options that are not Lightning's."""
 
 
@@ -190,12 +199,22 @@ class TrainerConfig(Config):
     model_registry: str | None = None
     """The name of the model in Lightning's registry of models."""
 
+    non_finite: NonFinite | None = None
+    """What happens where a loss or a gradient is not finite: `stop` ends the run before the update,
+    `skip` leaves the update out, `ignore` makes it. Left out, what the hyperparameters say, or else
+    `stop`."""
+
     primary_metric: MetricConfig | None = None
     """The metric that schedules and checkpoints look at when they name none."""
 
     resume: ResumeConfig | None = None
     """What a resumed run takes from its config; left out, what the hyperparameters say, or else
     nothing: the checkpoint wins."""
+
+    schedule_clock: ScheduleClock | None = None
+    """Whether an update that the gradient scaler of 16-mixed leaves out moves a schedule:
+    `optimizer_steps` count all that are tried, `successful_steps` those that are made. Left out,
+    what the hyperparameters say, or else `optimizer_steps`."""
 
     weight_averaging: WeightAveragingField = cast("Any", None)
     """The average of the weights that is validated and saved, such as `ema`; left out, none."""

@@ -1,6 +1,6 @@
-"""Numbers with a range, as types, so that the range is checked and appears in the JSON Schema.
+"""Numbers with a range and choices, as types: checked, and in the JSON Schema.
 
-None of them takes nan or infinity, and none takes a boolean or a string.
+None of the numbers takes nan or infinity, and none takes a boolean or a string.
 
 >>> from nshtrainer.config import Config
 >>> class Noise(Config):
@@ -11,7 +11,7 @@ Noise(scale=0.0)
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, TypeAlias, TypeVar
 
 from pydantic import Field
 from typing_extensions import override
@@ -22,10 +22,12 @@ __all__ = [
     "Fraction",
     "FrozenDict",
     "Integer",
+    "NonFinite",
     "NonNegative",
     "NonNegativeInt",
     "Positive",
     "PositiveInt",
+    "ScheduleClock",
 ]
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
@@ -51,6 +53,13 @@ NonNegativeInt = Annotated[int, Field(ge=0, strict=True)]
 
 PositiveInt = Annotated[int, Field(gt=0, strict=True)]
 """A whole number > 0."""
+
+NonFinite: TypeAlias = Literal["stop", "skip", "ignore"]
+"""What happens where a loss or a gradient is not finite: the run ends before the update, the update
+is left out, or it is made."""
+
+ScheduleClock: TypeAlias = Literal["optimizer_steps", "successful_steps"]
+"""What moves a schedule: every update that was tried, or those that a `GradScaler` let happen."""
 
 K = TypeVar("K")
 V = TypeVar("V")

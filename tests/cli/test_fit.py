@@ -9,7 +9,7 @@ import pytest
 import torch
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
-from tests.cli.support import only_run, rates
+from tests.cli.support import command_in, only_run, rates
 
 from nshtrainer.cli import main
 
@@ -302,3 +302,25 @@ def test_a_file_that_is_no_checkpoint_is_refused(
     Path("x.ckpt").write_text("no checkpoint", encoding="utf-8")
     assert main([*FIT, "--resume", "x.ckpt"]) == 2
     assert capsys.readouterr().err.startswith("x.ckpt: cannot be read as a checkpoint: ")
+
+
+def test_a_run_that_is_not_finite_keeps_its_checkpoint_and_says_how_to_go_on(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = Path("train.py").read_text(encoding="utf-8")
+    bad = "self.layer(batch).square().mean() * (float('nan') if self.global_step == 6 else 1)"
+    Path("train.py").write_text(
+        code.replace("self.layer(batch).square().mean()", bad, 1), encoding="utf-8"
+    )
+    assert main([*FIT, "--out", "o"]) == 1
+    out, err = capsys.readouterr()
+    assert err.startswith("update 6 (epoch 1, batch 2, lr 0.")
+    assert "the loss is not finite, and the gradients of 2 of 2 parameters" in err
+    assert "stopped; the last checkpoint is o/checkpoints/last.ckpt\n" in out
+    assert torch.load("o/checkpoints/last.ckpt", weights_only=True)["global_step"] == 4
+
+    go_on = [*command_in(out), "trainer.non_finite=skip"]
+    assert main(go_on) == 0
+    assert "steps     12" in capsys.readouterr().out
+    saved = torch.load("o/checkpoints/last.ckpt", weights_only=True)
+    assert saved["optimizer_states"][0]["param_groups"][0]["skipped"] == 1

@@ -18,7 +18,14 @@ from tests.contracts.test_every_optimizer import (
 )
 from torch import Tensor
 
-from nshtrainer.configs import ClippedConfig, SGDConfig, SkippingConfig, optimizer_registry
+from nshtrainer import RunLength, create
+from nshtrainer.configs import (
+    ClippedConfig,
+    LinearScheduleConfig,
+    SGDConfig,
+    SkippingConfig,
+    optimizer_registry,
+)
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.state_size import state_bytes
 from nshtrainer.optimizer.wrapping import WrappingConfigBase
@@ -87,6 +94,29 @@ def test_a_bad_update_changes_nothing_and_is_counted(cls: Config, bad: float) ->
     assert not all(map(torch.equal, before, values(model)))
     counts = saved_and_loaded(optimizer.state_dict())["param_groups"][0]
     assert (counts["skipped"], counts["skipped_in_a_row"]) == (1, 0)
+
+
+@every_optimizer
+def test_a_run_with_bad_batches_left_out_is_the_run_without_them(cls: Config) -> None:
+    if cls().name == "lbfgs":  # refused, as above
+        return
+
+    def run(batches: list[float]) -> tuple[Any, ...]:
+        model, length = make_model(cls), RunLength(total_steps=10)
+        config = SkippingConfig(optimizer=cls(lr=0.01))
+        optimizer, scheduler = create(config, LinearScheduleConfig(), model, length)
+        rates = []
+        for scale in batches:
+            if math.isfinite(scale):
+                rates.append(float(optimizer.param_groups[0]["lr"]))
+            gradients(model, scale=scale)
+            optimizer.step()
+            scheduler.step()
+        return rates, scheduler.last_epoch, values(model), optimizer.state_dict()["state"]
+
+    ours = run([math.nan, 1.0, math.inf, 2.0, math.nan, -math.inf, 0.5])
+    assert ours[:2] == (pytest.approx([0.01, 0.009, 0.008]), 3)
+    torch.testing.assert_close(ours, run([1.0, 2.0, 0.5]), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("cls", WRAPPERS, ids=lambda cls: cls.__name__)

@@ -21,11 +21,13 @@ TORCH_MODULES = {
     "lr_scheduler/driver.py",
     "lr_scheduler/greedy.py",
     "lr_scheduler/hyperparameters.py",
+    "lr_scheduler/movement.py",
     "lr_scheduler/observing.py",
     "optimizer/clipping.py",
     "optimizer/muon.py",
     "optimizer/routed.py",
     "optimizer/sharpness.py",
+    "optimizer/skipping.py",
 }
 UPPER_FLOORS = ("lightning_/", "cli/")
 

@@ -15,10 +15,17 @@ from tests.trainers.support import QUIET, Tiny, data
 
 from nshtrainer import Trainer, TrainerConfig
 from nshtrainer.configs import MetricConfig
-from nshtrainer.lightning_ import OptimizerCallback, PlateauCallback
+from nshtrainer.lightning_ import NonFiniteCallback, OptimizerCallback, PlateauCallback
 
 OBJECTS = {"self", "callbacks", "plugins"}
-OURS = {"primary_metric", "resume", "seed", "weight_averaging"}
+OURS = {
+    "non_finite",
+    "primary_metric",
+    "resume",
+    "schedule_clock",
+    "seed",
+    "weight_averaging",
+}
 LIGHTNINGS = {
     name: parameter.default
     for name, parameter in inspect.signature(pl.Trainer.__init__).parameters.items()
@@ -26,7 +33,7 @@ LIGHTNINGS = {
 }
 
 
-def test_the_options_are_lightnings_and_three_of_ours() -> None:
+def test_the_options_are_lightnings_and_ours() -> None:
     assert set(TrainerConfig.model_fields) == {*LIGHTNINGS, *OURS}
 
 
@@ -196,7 +203,8 @@ def test_a_seed_fixes_the_weights_of_the_module_made_next() -> None:
 @pytest.mark.parametrize("given", [None, [], PlateauCallback(), [PlateauCallback()]])
 def test_each_callback_of_ours_is_there_once(given: Any) -> None:
     callbacks = Trainer(callbacks=given, **QUIET).callbacks
-    assert [type(callback) for callback in callbacks] == [PlateauCallback, OptimizerCallback]
+    ours = [PlateauCallback, OptimizerCallback, NonFiniteCallback]
+    assert [type(callback) for callback in callbacks] == ours
 
 
 def test_the_primary_metric_is_what_a_plateau_schedule_looks_at() -> None:

@@ -15,6 +15,8 @@ from nshtrainer.configs import (
     LinearScheduleConfig,
     ResumeConfig,
     SequenceScheduleConfig,
+    SGDConfig,
+    SkippingConfig,
 )
 from nshtrainer.exceptions import ConfigChangedWarning, RunLengthError, ScheduleError
 from nshtrainer.lr_scheduler import clock
@@ -144,3 +146,14 @@ def test_a_time_does_not_become_a_number_of_steps(watch: Watch):
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.75)
     with pytest.raises(ScheduleError, match="do not both count steps, or both a time"):
         resumed(watch, steps.but(resume=ResumeConfig(policy="extend")))
+
+
+def test_after_a_skipped_update_the_next_one_follows_the_time(watch: Watch):
+    param = torch.nn.Parameter(torch.ones(2))
+    optimizer = SkippingConfig(optimizer=SGDConfig(lr=1.0)).create_optimizer([param])
+    scheduler = LINE.create_scheduler(optimizer, MINUTE)["scheduler"]
+    used = []
+    for size in (1.0, torch.nan, 1.0):
+        param.grad = torch.full((2,), size)
+        used.append(advance(optimizer, scheduler, watch, 6))
+    assert used == pytest.approx([0.9, 0.9, 0.7])

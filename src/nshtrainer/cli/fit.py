@@ -32,7 +32,7 @@ def add_arguments(parser: VerbParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Train, and return 0, or 130 or 143 after Ctrl-C or SIGTERM."""
+    """Train, and return 0; 130 or 143 after Ctrl-C or SIGTERM, 1 after a bad update."""
     from nshtrainer.cli.run_folder import choose_folder
     from nshtrainer.cli.user_code import split_target
     from nshtrainer.text.files import format_of, read_file

@@ -20,7 +20,7 @@ from nshtrainer.cli.metrics import loggers_for
 from nshtrainer.cli.quiet import quiet
 from nshtrainer.cli.reports import EpochLines, Plan, metrics_text
 from nshtrainer.cli.schedule_record import ScheduleRecord
-from nshtrainer.exceptions import CheckpointError, ConfigError
+from nshtrainer.exceptions import BadUpdateError, CheckpointError, ConfigError
 from nshtrainer.lightning_.trainer import Trainer
 from nshtrainer.metric import MetricConfig
 
@@ -57,7 +57,8 @@ class Job:
         """Train, and say where the results are.
 
         Returns:
-            0, or 128 and the number of the signal that ended the run.
+            0, or 128 and the number of the signal that ended the run, or 1 where a loss or a
+            gradient that was not finite did.
         """
         with self.signals, quiet():
             self._say_where_from()
@@ -65,9 +66,13 @@ class Job:
             try:
                 self._fit(trainer)
             except BaseException as error:
-                if self.signals.asked is None:
+                if self.signals.asked is not None:
+                    return self._interrupted(error)
+                if not isinstance(error, BadUpdateError):
                     raise
-                return self._interrupted(error)
+                print(error, file=sys.stderr)
+                self._say_how_to_go_on("stopped")
+                return 1
         self._finished(trainer)
         return 0
 
@@ -175,12 +180,15 @@ class Job:
         assert self.signals.asked is not None
         if not isinstance(error, (Interrupted, KeyboardInterrupt, SystemExit)):
             print(f"stopped by {type(error).__name__}: {error}", file=sys.stderr)
+        self._say_how_to_go_on("interrupted")
+        return 128 + self.signals.asked
+
+    def _say_how_to_go_on(self, what: str) -> None:
         if self.folder.last.exists():
             command = shlex.join([*_program(), *self._argv_to_go_on()])
-            _say(f"interrupted; the last checkpoint is {self.folder.last}\nto go on: {command}")
+            _say(f"{what}; the last checkpoint is {self.folder.last}\nto go on: {command}")
         else:
-            _say("interrupted before there was a checkpoint")
-        return 128 + self.signals.asked
+            _say(f"{what} before there was a checkpoint")
 
     def _argv_to_go_on(self) -> list[str]:
         kept: list[str] = []

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from nshtrainer.lightning_.driving import OptimizerCallback
 from nshtrainer.lightning_.module import LightningModuleBase
+from nshtrainer.lightning_.non_finite import NonFiniteCallback
 from nshtrainer.lightning_.plateau import PlateauCallback
 from nshtrainer.lightning_.run_length import TrainerRunLength, run_length_of
 from nshtrainer.lightning_.trainer import Trainer
 
 __all__ = [
     "LightningModuleBase",
+    "NonFiniteCallback",
     "OptimizerCallback",
     "PlateauCallback",
     "Trainer",

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from typing_extensions import override
 
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.lightning_.non_finite import NonFiniteCallback
 from nshtrainer.lightning_.plateau import PlateauCallback
 from nshtrainer.lightning_.resumption import check_resume, learn_names
 from nshtrainer.optimizer.needs import needs_of, parts_of
@@ -31,6 +32,9 @@ class OptimizerCallback(Callback):
     that of the checkpoint.
     `LightningModuleBase` and `nshtrainer.Trainer` attach this callback by themselves.
     """
+
+    _logged: int | None = None
+    """The number of skipped updates that was logged last."""
 
     def __init__(self) -> None:
         self._checkpoint: dict[str, Any] | None = None
@@ -55,6 +59,7 @@ class OptimizerCallback(Callback):
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse what cannot work; tell optimizers the names by which they are loaded."""
+        self._logged = None
         _check_average(trainer)
         learn_names(trainer, pl_module)
         checkpoint, self._checkpoint = self._checkpoint, None
@@ -82,11 +87,16 @@ class OptimizerCallback(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Log how many updates were skipped, where bad ones are."""
+        """Log how many updates were skipped, where bad ones are.
+
+        To log with every batch would take as long as a small network's step.
+        """
         groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
-        skipped = [group["skipped"] for group in groups if "skipped" in group]
-        if skipped:
-            pl_module.log("skipped_updates", float(max(skipped)), on_step=True, on_epoch=False)
+        skipped = max((group["skipped"] for group in groups if "skipped" in group), default=None)
+        connector = trainer._logger_connector  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        if skipped is not None and (skipped != self._logged or connector.should_update_logs):
+            self._logged = skipped
+            pl_module.log("skipped_updates", float(skipped), on_step=True, on_epoch=False)
 
     @override
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -107,9 +117,9 @@ class OptimizerCallback(Callback):
 
 
 def missing_callbacks(present: Iterable[Callback]) -> list[Callback]:
-    """The callbacks of ours that are not there: what feeds schedulers, what drives optimizers."""
+    """The callbacks of ours that are not there: for schedulers, optimizers and bad updates."""
     there = list(present)
-    ours = (PlateauCallback, OptimizerCallback)
+    ours = (PlateauCallback, OptimizerCallback, NonFiniteCallback)
     return [cls() for cls in ours if not any(isinstance(callback, cls) for callback in there)]
 
 

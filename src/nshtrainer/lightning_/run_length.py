@@ -9,15 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from typing_extensions import override
 
-from nshtrainer.exceptions import ScheduleError
+from nshtrainer.exceptions import ConfigError, ScheduleError
 from nshtrainer.lightning_.plateau import PlateauCallback
 from nshtrainer.metric import MetricConfig
 from nshtrainer.resume import ResumeConfig
-from nshtrainer.run_length import TICKS, LazyRunLength
+from nshtrainer.run_length import TICKS, LazyRunLength, RunLength
+from nshtrainer.types import NonFinite, ScheduleClock
 
 __all__ = ["TrainerRunLength", "run_length_of"]
 
@@ -154,6 +155,27 @@ class TrainerRunLength(LazyRunLength):
         """The `resume` of the trainer, else that of the module's hyperparameters."""
         told = self._told("resume")
         return told if isinstance(told, ResumeConfig) else None
+
+    @cached_property
+    def schedule_clock(self) -> ScheduleClock:
+        """The `schedule_clock` of the trainer, else that of the module's hyperparameters."""
+        return self._chosen("schedule_clock", ScheduleClock)
+
+    @cached_property
+    def non_finite(self) -> NonFinite:
+        """The `non_finite` of the trainer, else that of the module's hyperparameters."""
+        return self._chosen("non_finite", NonFinite)
+
+    def _chosen(self, name: str, kind: Any) -> Any:
+        """What is told of some choices, of which the first is the default.
+
+        Raises:
+            ConfigError: It is none of them.
+        """
+        told, choices = self._told(name), get_args(kind)
+        if told not in (None, *choices):
+            raise ConfigError(f"{name} must be one of {', '.join(choices)}; it is {told!r}")
+        return told or choices[0]
 
     def _told(self, name: str) -> Any:
         """What the trainer says under a name, else what the module's hyperparameters say."""

@@ -16,6 +16,7 @@ from nshtrainer.trainer_config import OURS, TrainerConfig
 if TYPE_CHECKING:
     from nshtrainer.metric import MetricConfig
     from nshtrainer.resume import ResumeConfig
+    from nshtrainer.types import NonFinite, ScheduleClock
 
 __all__ = ["Trainer"]
 
@@ -73,6 +74,16 @@ class Trainer(pl.Trainer):
     def resume(self) -> ResumeConfig | None:
         """What a resumed run takes from its config instead of the checkpoint."""
         return self.config.resume
+
+    @property
+    def non_finite(self) -> NonFinite | None:
+        """What happens where a loss or a gradient is not finite."""
+        return self.config.non_finite
+
+    @property
+    def schedule_clock(self) -> ScheduleClock | None:
+        """Which updates move a schedule, where a `GradScaler` leaves some out."""
+        return self.config.schedule_clock
 
 
 def _refuse_ours(arguments: Iterable[str]) -> None:

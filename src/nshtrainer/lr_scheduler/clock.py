@@ -1,17 +1,24 @@
-"""The position of a run whose length is a time: elapsed over allotted, the same on every rank."""
+"""What says the position of a schedule that not every update moves by one.
+
+In a run whose length is a time it is elapsed over allotted, the same on every rank. Where a scaler
+of gradients leaves updates out, they may be left out of the count as well.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import distributed
 
 from nshtrainer.run_length import TICKS
 
-__all__ = ["Clock"]
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+__all__ = ["Clock", "Successes"]
 
 
 class Clock:
@@ -44,7 +51,7 @@ class Clock:
     def elapsed(self, seconds: float) -> None:
         self._elapsed, self._since = seconds, None
 
-    def position(self, groups: Sequence[Mapping[str, Any]]) -> int:
+    def position(self, groups: Sequence[Mapping[str, Any]], _last: int) -> int:
         """The ticks that have passed, as the first process counts them.
 
         Args:
@@ -57,6 +64,26 @@ class Clock:
             distributed.broadcast(shared, src=0)
             elapsed = shared.item()
         return int(elapsed / self._total * TICKS)
+
+
+class Successes:
+    """Knows whether there was an update since it was last asked.
+
+    A `GradScaler` that finds gradients which are not finite does not call `step`, or says so to a
+    fused one, which then does nothing. To read what it said the process waits for its device.
+    """
+
+    def __init__(self) -> None:
+        self._stepped = False
+
+    def note(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
+        """Take down what became of a step, as a hook after it."""
+        self._stepped = not getattr(optimizer, "found_inf", False)
+
+    def position(self, _groups: Sequence[Mapping[str, Any]], last: int) -> int:
+        """One further than the last, if there was an update."""
+        stepped, self._stepped = self._stepped, False
+        return last + stepped
 
 
 def _device(groups: Sequence[Mapping[str, Any]]) -> torch.device:

@@ -7,12 +7,11 @@ value is always `base * curve(position)`; it is never inferred from what stands 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterator
 from functools import partial
 from math import inf
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakMethod
 
 from torch import Tensor
@@ -21,13 +20,15 @@ from typing_extensions import override
 
 from nshtrainer.changes import Change
 from nshtrainer.exceptions import NshtrainerWarning, ScheduleError
-from nshtrainer.lr_scheduler.clock import Clock
+from nshtrainer.lr_scheduler.clock import Clock, Successes
 from nshtrainer.lr_scheduler.guard import MovesOnceAnUpdate
 from nshtrainer.lr_scheduler.hyperparameters import Place, find
+from nshtrainer.lr_scheduler.movement import Cohort, Group, Movement
 from nshtrainer.lr_scheduler.plan import Plan
 from nshtrainer.lr_scheduler.resumption import changes_of, plan_data, succession
 from nshtrainer.lr_scheduler.saved_state import saved_bases
 from nshtrainer.run_length import RunLength
+from nshtrainer.updates import hear_of_left_out
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -35,50 +36,6 @@ if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.base import Curve
 
 __all__ = ["CurveScheduler"]
-
-Group = dict[str, Any]
-
-_WATCHED = 4
-"""Of more groups than this with the same base, the rest is written without looking."""
-
-
-@dataclass(slots=True)
-class _Cohort:
-    """The groups of one base value: they share the product, and the very object written last."""
-
-    base: float
-    written: float = 0.0
-    has_more: bool = False
-    watched: list[Group] = field(default_factory=list[Group])
-    others: list[Group] = field(default_factory=list[Group])
-    filled: list[tuple[Group, Tensor]] = field(default_factory=list[tuple[Group, Tensor]])
-
-    def groups(self) -> list[Group]:
-        """All of them."""
-        return [*self.watched, *self.others, *(group for group, _ in self.filled)]
-
-    def settle(self, place: Place) -> None:
-        """Sort the groups by how they are written: tensors filled, of many numbers some watched."""
-        if place.item is not None:
-            return
-        numbers: list[Group] = []
-        for group in self.watched:
-            standing = group[place.key]
-            if isinstance(standing, Tensor):
-                self.filled.append((group, standing))
-            else:
-                numbers.append(group)
-        self.watched, self.others = numbers[:_WATCHED], numbers[_WATCHED:]
-        self.has_more = bool(self.others or self.filled)
-
-
-class _Movement(NamedTuple):
-    """One curve of one hyperparameter, and the groups that follow it."""
-
-    key: str
-    call: Callable[[int], float]
-    cohorts: list[_Cohort]
-    place: Place
 
 
 class CurveScheduler(LRScheduler):
@@ -89,6 +46,9 @@ class CurveScheduler(LRScheduler):
     finder, a tuner) becomes the base; a later one is overwritten, with a warning (of more than 4
     groups with the same base, the first 4 are watched for it). Groups that are added during the
     run are scheduled as well. A tensor-valued rate is filled in place.
+
+    After an update that `skipping` left out the next `step` does not count. Whether it counts after
+    one that a `GradScaler` left out is what `schedule_clock` of the run says.
 
     Args:
         optimizer: The optimizer to drive.
@@ -120,13 +80,16 @@ class CurveScheduler(LRScheduler):
         self.last_epoch = 0
         self._plan = plan if isinstance(plan, Plan) else Plan.of_curve(plan, RunLength(), label)
         self._bases: dict[str, list[float | None]] = {"lr": []}
-        self._movements: list[_Movement] = []
+        self._movements: list[Movement] = []
         self._groups: list[Group] = []
         self._planned = 0
         self._is_noted = False
+        self._stands_still = False
+        by_successes = self._plan.run.schedule_clock == "successful_steps"
+        self._successes = Successes() if by_successes else None
         self._write()
         self._plan.check_names(optimizer.param_groups)
-        self._clock = _clock_of(self._plan)
+        self._clock = self._clock_of(self._plan)
         self._listen()
 
     # -- moving --------------------------------------------------------------------------------
@@ -137,9 +100,11 @@ class CurveScheduler(LRScheduler):
         # Called with every update, so written out: a call of a function costs as much as a group.
         groups = self.optimizer.param_groups
         if groups is not self._groups or len(groups) != self._planned:
+            if self._is_left_out() and epoch is None:
+                return
             self._catch_up()
         if self._clock is not None and epoch is None:
-            epoch = self._clock.position(groups)
+            epoch = self._clock.position(groups, self.last_epoch)
         self.last_epoch = position = self.last_epoch + 1 if epoch is None else epoch
         for key, call, cohorts, place in self._movements:
             factor = call(position)
@@ -179,15 +144,15 @@ class CurveScheduler(LRScheduler):
         """Plan anew from the live groups, and write the values of this position."""
         groups = self.optimizer.param_groups
         self._plan.begin()
-        movements: dict[Hashable, _Movement] = {}
-        cohorts: dict[Hashable, _Cohort] = {}
+        movements: dict[Hashable, Movement] = {}
+        cohorts: dict[Hashable, Cohort] = {}
         for index, group in enumerate(groups):
             for place, curve, base in self._tracks_of(index, group):
                 key = place, _identity(curve)
                 if key not in movements:
-                    movements[key] = _Movement(place.key, _callable(curve), [], place)
+                    movements[key] = Movement(place.key, _callable(curve), [], place)
                 if (key, base) not in cohorts:
-                    movements[key].cohorts.append(cohorts.setdefault((key, base), _Cohort(base)))
+                    movements[key].cohorts.append(cohorts.setdefault((key, base), Cohort(base)))
                 cohorts[key, base].watched.append(group)
         self._movements = list(movements.values())
         for movement in self._movements:
@@ -196,7 +161,7 @@ class CurveScheduler(LRScheduler):
         # The first step has to look at what others wrote before it: no plan is good enough.
         self._planned = len(groups) if self.last_epoch else -1
 
-    def _begin(self, movement: _Movement) -> None:
+    def _begin(self, movement: Movement) -> None:
         """Write the values of this position, whatever stands there."""
         factor = movement.call(self.last_epoch)
         if not 0.0 <= factor < inf:
@@ -232,6 +197,17 @@ class CurveScheduler(LRScheduler):
         """The base rate of a group as it is now; something beside the curve may scale it."""
         return base
 
+    def _stand_still(self) -> None:
+        """The update that is under way changes nothing, and no plan is good enough for it."""
+        self._stands_still, self._planned = True, -1
+
+    def _is_left_out(self) -> bool:
+        """Whether that was so of the update before this step, which counts for no clock either."""
+        still, self._stands_still = self._stands_still, False
+        if still and self._clock is not None:
+            self._clock.position(self.optimizer.param_groups, 0)
+        return still
+
     def _catch_up(self) -> None:
         """Before the first step, after `load_state_dict`, and when a group was added."""
         if self.last_epoch == 0:
@@ -245,11 +221,18 @@ class CurveScheduler(LRScheduler):
     def _listen(self) -> None:
         """Hear of the first update and of loaded states, without keeping this scheduler alive."""
         first, loaded = WeakMethod(self._before_first_update), WeakMethod(self._take_noted)
+        hear_of_left_out(self.optimizer, WeakMethod(self._stand_still))
+        if self._successes is not None:
+            self.optimizer.register_step_post_hook(self._successes.note)
         self._before_update = self.optimizer.register_step_pre_hook(partial(_call, first))
         self.optimizer.register_load_state_dict_post_hook(partial(_call, loaded))
 
+    def _clock_of(self, plan: Plan) -> Clock | Successes | None:
+        time = plan.run.total_time
+        return self._successes if time is None else Clock(time)
+
     def _before_first_update(self) -> None:
-        if self._clock is not None:
+        if isinstance(self._clock, Clock):
             self._clock.start()
         self._take_first_values()
 
@@ -304,7 +287,7 @@ class CurveScheduler(LRScheduler):
             "curve": self._plan.label,
             **plan_data(self._plan),
         }
-        if self._clock is not None:
+        if isinstance(self._clock, Clock):
             state["elapsed"] = self._clock.elapsed
         return state
 
@@ -323,12 +306,12 @@ class CurveScheduler(LRScheduler):
         """
         found = succession(self._plan, state_dict, self._based())
         self._plan, self.last_epoch = found.plan, found.position
-        self._clock = _clock_of(found.plan)
+        self._clock = self._clock_of(found.plan)
         for name, bases in () if self._is_noted else saved_bases(state_dict).items():
             own = self._bases.setdefault(name, [])
             own[: len(bases)] = bases
             del own[len(self.optimizer.param_groups) :]
-        if self._clock is not None:
+        if isinstance(self._clock, Clock):
             self._clock.elapsed = float(state_dict.get("elapsed", 0.0))
         self._write()
         found.tell(state_dict)
@@ -365,10 +348,6 @@ class CurveScheduler(LRScheduler):
 
     def __repr__(self) -> str:
         return f"CurveScheduler({self._plan.label}, position={self.last_epoch})"
-
-
-def _clock_of(plan: Plan) -> Clock | None:
-    return None if plan.run.total_time is None else Clock(plan.run.total_time)
 
 
 def _refuse(factor: object, position: int, place: Place) -> NoReturn:

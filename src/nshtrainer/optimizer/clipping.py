@@ -1,4 +1,4 @@
-"""Hooks that bound the gradients before an update, or leave a bad update out."""
+"""Hooks that bound the gradients before an update."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
 
-from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.hooks import norm_of, on_gradients, with_gradient
 
-__all__ = ["ClipNorm", "Skipping", "clip_adaptively", "clip_values"]
+__all__ = ["ClipNorm", "clip_adaptively", "clip_values", "elements_of", "total_norm"]
 
 _foreach_norm: Any = vars(torch)["_foreach_norm"]
 """The norm of each tensor; what torch's own clipping calls, without what goes around it."""
@@ -41,7 +40,7 @@ class ClipNorm:
 
     def _clip(self, optimizer: Optimizer) -> None:
         params = with_gradient(optimizer)
-        norm = _total_norm(params)
+        norm = total_norm(params)
         if norm.device.type == "cpu" and not torch.compiler.is_compiling():
             scale = (norm.item() + 1e-6) / self._limit  # as in torch's formula
             if scale <= 1:
@@ -52,15 +51,16 @@ class ClipNorm:
         clip_grads_with_norm_(params, self._limit, norm)
 
 
-def _total_norm(params: Sequence[Tensor]) -> Tensor:
+def total_norm(params: Sequence[Tensor]) -> Tensor:
     """The norm of all gradients together, also of sparse ones, which torch's function refuses."""
-    grads = [_elements(param.grad) for param in params]
+    grads = [elements_of(param.grad) for param in params]
     if len({(grad.device, grad.dtype) for grad in grads}) != 1:
         return get_total_norm(grads)
     return norm_of(torch.stack(_foreach_norm(grads)))
 
 
-def _elements(grad: Any) -> Tensor:
+def elements_of(grad: Any) -> Tensor:
+    """What a gradient holds; of a sparse one that is not all of it."""
     return grad.coalesce().values() if grad.is_sparse else grad
 
 
@@ -98,49 +98,3 @@ def clip_adaptively(optimizer: Optimizer, limit: float, eps: float = 1e-3) -> No
             dims = tuple(range(1, param.ndim)) or None
             largest = norm_of(param, dims).clamp(min=eps) * limit
             grad.mul_((largest / norm_of(grad, dims).clamp(min=1e-6)).clamp(max=1.0))
-
-
-class Skipping:
-    """Takes the gradients of a bad update away, so that the update changes nothing.
-
-    Each group counts such updates under `skipped`, and those since the last good one under
-    `skipped_in_a_row`.
-
-    Args:
-        max_norm: The largest norm of the gradients of a good update; any finite one, when `None`.
-        max_in_a_row: How many bad updates may follow each other; any number, when `None`.
-    """
-
-    def __init__(self, max_norm: float | None, max_in_a_row: int | None) -> None:
-        self._max_norm = max_norm
-        self._max_in_a_row = max_in_a_row
-
-    def __call__(self, optimizer: Optimizer) -> None:
-        """Look at the gradients, and count."""
-        params = with_gradient(optimizer)
-        bad = not self._is_good(params)
-        for group in optimizer.param_groups:
-            group["skipped"] = group.get("skipped", 0) + bad
-            group["skipped_in_a_row"] = (group.get("skipped_in_a_row", 0) + 1) * bad
-        if bad:
-            for param in params:
-                param.grad = None
-            self._check(optimizer)
-
-    def _is_good(self, params: Sequence[Tensor]) -> bool:
-        norm = float(_total_norm(params))
-        if self._max_norm is not None:
-            return norm <= self._max_norm
-        # A norm of finite gradients may be infinite: their squares are.
-        return norm < float("inf") or all(
-            bool(torch.isfinite(_elements(param.grad)).all()) for param in params
-        )
-
-    def _check(self, optimizer: Optimizer) -> None:
-        most, group = self._max_in_a_row, optimizer.param_groups[0]
-        if most is not None and group["skipped_in_a_row"] > most:
-            raise OptimizerError(
-                f"{group['skipped_in_a_row']} updates in a row were bad, and max_in_a_row is "
-                f"{most}: their gradients were not finite, or above max_norm; look at the data and "
-                f"the loss, lower lr, or raise max_in_a_row ({group['skipped']} skipped in all)"
-            )

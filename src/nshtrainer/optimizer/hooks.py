@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
+    from torch.utils.hooks import RemovableHandle
 
 __all__ = ["Lookahead", "closure_of", "norm_of", "on_gradients", "settle", "with_gradient"]
 
@@ -57,12 +58,15 @@ def settle(optimizer: Optimizer) -> None:
         vars(optimizer)["grad_scale"] = None
 
 
-def on_gradients(optimizer: Optimizer, change: Callable[[Optimizer], None]) -> None:
+def on_gradients(optimizer: Optimizer, change: Callable[[Optimizer], None]) -> RemovableHandle:
     """Let a function change the gradients before each update: after the closure, if there is one.
 
     Args:
         optimizer: What steps.
         change: What changes the gradients of its parameters.
+
+    Returns:
+        The handle of the hook.
     """
 
     def before(own: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments | None:
@@ -80,7 +84,7 @@ def on_gradients(optimizer: Optimizer, change: Callable[[Optimizer], None]) -> N
 
         return (own,), {"closure": run}
 
-    optimizer.register_step_pre_hook(before)
+    return optimizer.register_step_pre_hook(before)
 
 
 class Lookahead:

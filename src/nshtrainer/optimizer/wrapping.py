@@ -14,7 +14,6 @@ from pydantic import model_validator
 from typing_extensions import Self, final
 
 from nshtrainer.config import Config
-from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import (
     OptimizerConfig,
     OptimizerConfigBase,
@@ -34,6 +33,7 @@ __all__ = [
     "LookaheadConfig",
     "SkippingConfig",
     "WrappingConfigBase",
+    "skips_by_itself",
     "unwrapped",
     "wrappers_around",
 ]
@@ -84,6 +84,11 @@ class WrappingConfigBase(OptimizerConfigBase):
 def wrappers_around(optimizer: Optimizer) -> tuple[WrappingConfigBase, ...]:
     """What was put around an optimizer that configs built, the outermost first."""
     return _around.get(optimizer, ())
+
+
+def skips_by_itself(optimizer: Optimizer) -> bool:
+    """Whether `skipping` is around an optimizer, and looks at its gradients."""
+    return any(isinstance(config, SkippingConfig) for config in wrappers_around(optimizer))
 
 
 def unwrapped(config: Config) -> tuple[tuple[WrappingConfigBase, ...], Config]:
@@ -188,10 +193,15 @@ class ClippedConfig(WrappingConfigBase):
 class SkippingConfig(WrappingConfigBase):
     """Another optimizer that skips bad updates: gradients with nan or infinity, or far too large.
 
-    A skipped update changes nothing: no weight, no momentum, no decay, no count of the optimizer.
-    Its gradients are gone. A schedule goes on, since its clock counts the batches' updates. Each
-    parameter group counts what was skipped under `skipped`, which Lightning logs as
-    `skipped_updates`, and what was since the last good update under `skipped_in_a_row`.
+    A skipped update changes nothing: no weight, no momentum, no decay, no count of the optimizer,
+    and no value of a schedule of ours. Its gradients are gone. Each parameter group counts what was
+    skipped under `skipped`, which Lightning logs as `skipped_updates`, and what was since the last
+    good update under `skipped_in_a_row`.
+
+    What a `GradScaler` leaves out is the scaler's, and is not counted: `schedule_clock` of a
+    `RunLength` says what a schedule does then. Under Lightning, `non_finite` of the trainer or the
+    hyperparameters does the same for gradients that are not finite, and leaves the optimizer to
+    `skipping` where that is around it.
 
     To look at the gradients, the process waits for their device, once an update.
 
@@ -213,14 +223,8 @@ class SkippingConfig(WrappingConfigBase):
         Raises:
             OptimizerError: It is LBFGS, for which gradients that are gone are zero.
         """
-        from torch.optim import LBFGS
-
-        from nshtrainer.optimizer.clipping import Skipping
         from nshtrainer.optimizer.hooks import on_gradients
+        from nshtrainer.optimizer.skipping import Skipping, refuse_lbfgs
 
-        if isinstance(optimizer, LBFGS):
-            raise OptimizerError(
-                "skipping leaves a whole update out, and LBFGS computes several gradients within "
-                "one; use lbfgs alone, or another optimizer within skipping"
-            )
+        refuse_lbfgs(optimizer, "skipping")
         on_gradients(optimizer, Skipping(self.max_norm, self.max_in_a_row))

@@ -1,0 +1,188 @@
+"""A loss or a gradient that is not finite: the run stops, or the update is left out.
+
+Gradients decide, since after they were summed they are the same in all processes. A loss is known
+to its own process alone, so one that is not finite makes its gradients so, on their way back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch import Callback
+from lightning.pytorch.strategies import FSDPStrategy
+from typing_extensions import override
+
+from nshtrainer.exceptions import BadUpdateError
+from nshtrainer.lightning_.run_length import run_length_of
+from nshtrainer.optimizer.hooks import on_gradients, with_gradient
+from nshtrainer.optimizer.needs import needs_of, parts_of
+from nshtrainer.optimizer.skipping import Skipping, are_finite, is_finite, refuse_lbfgs
+from nshtrainer.optimizer.wrapping import skips_by_itself
+from nshtrainer.updates import left_out
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.optim import Optimizer
+    from torch.utils.hooks import RemovableHandle
+
+    from nshtrainer.types import NonFinite
+
+__all__ = ["MOST_IN_A_ROW", "NonFiniteCallback"]
+
+MOST_IN_A_ROW = 10
+"""Updates that `skip` leaves out one after the other; one more ends the run."""
+
+_NAMED = 3
+"""Parameters that a message names; the others are counted."""
+
+
+class NonFiniteCallback(Callback):
+    """Does what `non_finite` of the trainer or the hyperparameters says; left out, it is `stop`.
+
+    Each optimizer is looked at before each of its updates, before the gradients are clipped, in
+    manual optimization too. One that `skipping` is around looks after itself. Gradients that are
+    not finite under a scaler of gradients (16-mixed) are the scaler's, which leaves the update out
+    and goes on with a smaller scale; unless the loss is not finite either, or the scale is below 1,
+    where it can no longer be the cause.
+
+    `LightningModuleBase` and `nshtrainer.Trainer` attach this callback by themselves.
+    """
+
+    def __init__(self) -> None:
+        self._choice: NonFinite = "stop"
+        self._skipping = Skipping(None, MOST_IN_A_ROW)
+        self._poison: Tensor | None = None
+        """0, or nan where a loss since the last update was not finite."""
+        self._hooks: list[RemovableHandle] = []
+
+    # -- hooks -----------------------------------------------------------------------------------
+
+    @override
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Learn what is to be done; an optimizer with a closure is looked at after it."""
+        self._choice = run_length_of(pl_module).non_finite
+        self._poison = None
+        self._forget_hooks()
+        if self._choice == "skip":
+            for optimizer in trainer.optimizers:
+                refuse_lbfgs(optimizer, "non_finite: skip")
+                if needs_of(optimizer).closure and not skips_by_itself(optimizer):
+                    self._hooks.append(on_gradients(optimizer, self._skipping))
+
+    @override
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave the optimizers as they were."""
+        self._forget_hooks()
+
+    @override
+    def on_before_backward(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor
+    ) -> None:
+        """Let the gradients of a loss that is not finite not be finite either."""
+        # In float16 it may be the scaled loss that is too large, and that is the scaler's matter.
+        scaled = loss.dtype is torch.float16 and _scaler(trainer) is not None
+        if self._choice == "ignore" or scaled or not loss.requires_grad:
+            return
+        poison = loss.detach() * 0  # nan, where the loss is nan or infinite
+        self._poison = poison if self._poison is None else self._poison + poison
+        hooked: Any = loss  # `register_hook` has no types
+        hooked.register_hook(poison.add)
+
+    @override
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Look at the gradients that an update is about to be made of.
+
+        Raises:
+            BadUpdateError: They are not finite, and the run stops; or too many in a row were not.
+        """
+        poison, self._poison = self._poison, None
+        if self._choice == "ignore" or (self._choice == "skip" and needs_of(optimizer).closure):
+            return
+        parts = _looked_after(optimizer)
+        params = [param for part in parts for param in with_gradient(part)]
+        if not params:
+            return
+        bad = _are_bad(trainer, params, poison)
+        if self._choice == "skip":
+            self._skip(trainer, optimizer, parts, bad)
+        elif bad:
+            where, what = _where(trainer, optimizer), _what(pl_module, params, poison)
+            raise BadUpdateError(
+                f"{where} is not made: {what}. Look at the data of this batch and at the loss; "
+                "lower lr, or clip the gradients (gradient_clip_val). To leave such updates out "
+                "and go on, set non_finite to skip"
+            )
+
+    def _skip(
+        self, trainer: pl.Trainer, optimizer: Optimizer, parts: Sequence[Optimizer], bad: bool
+    ) -> None:
+        """Count an update, and leave a bad one out."""
+        for part in parts:
+            self._skipping.count(part, bad=bad)
+            # A scaler finds the same gradients, which must be there for it, and does not step.
+            if bad and _scaler(trainer) is None:
+                self._skipping.leave_out(part)
+        if bad:
+            left_out(optimizer)
+
+    def _forget_hooks(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+
+
+def _looked_after(optimizer: Optimizer) -> list[Optimizer]:
+    """The parts of an optimizer that do not look at their gradients themselves."""
+    if skips_by_itself(optimizer):
+        return []
+    return [part for part in parts_of(optimizer) if not skips_by_itself(part)]
+
+
+def _are_bad(trainer: pl.Trainer, params: Sequence[Tensor], poison: Tensor | None) -> bool:
+    """Whether gradients are not finite, and no scaler is to blame: in all processes the same."""
+    bad = not are_finite(params)
+    if isinstance(trainer.strategy, FSDPStrategy):  # its shards are tensors like any other
+        bad = _in_any_process(trainer, bad)
+    scaler = _scaler(trainer)
+    if not bad or scaler is None:
+        return bad
+    return _in_any_process(trainer, _is_bad(poison) or scaler.get_scale() < 1)
+
+
+def _in_any_process(trainer: pl.Trainer, decision: bool) -> bool:
+    return trainer.strategy.reduce_boolean_decision(decision, all=False)
+
+
+def _is_bad(poison: Tensor | None) -> bool:
+    """Whether the loss of this process is not finite."""
+    return poison is not None and not bool(poison.isfinite().all())
+
+
+def _scaler(trainer: pl.Trainer) -> Any:
+    """What scales the loss so that gradients in float16 do not vanish, if anything does."""
+    return getattr(trainer.precision_plugin, "scaler", None)
+
+
+def _where(trainer: pl.Trainer, optimizer: Optimizer) -> str:
+    rates = sorted({float(group["lr"]) for group in optimizer.param_groups if "lr" in group})
+    at = " to ".join(f"{rate:g}" for rate in dict.fromkeys([*rates[:1], *rates[-1:]]))
+    batch = trainer.fit_loop.epoch_loop.batch_idx
+    place = f"epoch {trainer.current_epoch}, batch {batch}{f', lr {at}' if at else ''}"
+    return f"update {trainer.global_step} ({place})"
+
+
+def _what(module: pl.LightningModule, params: Sequence[Tensor], poison: Tensor | None) -> str:
+    names = {id(param): name for name, param in module.named_parameters()}
+    bad = [
+        names.get(id(param), "one that is not the module's")
+        for param in params
+        if not is_finite(param)
+    ]
+    listed = ", ".join([*bad[:_NAMED], *(["..."] if len(bad) > _NAMED else [])])
+    gradients = f"the gradients of {len(bad)} of {len(params)} parameters are not finite ({listed})"
+    return f"the loss is not finite, and {gradients}" if _is_bad(poison) else gradients

@@ -1,0 +1,139 @@
+"""Bad updates in plain loops: what is one, and what a schedule makes of those left out."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from nshtrainer import RunLength, create
+from nshtrainer.configs import AdamWConfig, LinearScheduleConfig, SkippingConfig
+from nshtrainer.exceptions import ScheduleError
+from nshtrainer.optimizer.skipping import are_finite, is_finite
+
+every_clock = pytest.mark.parametrize("clock", ["optimizer_steps", "successful_steps"])
+OVERFLOWS = [1.0, math.inf, 1.0, math.nan, math.nan, 1.0]
+
+
+def built(config: Any, clock: Any = "optimizer_steps") -> tuple[nn.Module, Any, Any]:
+    torch.manual_seed(0)
+    net = nn.Linear(2, 1)
+    run = RunLength(total_steps=10, schedule_clock=clock)
+    return net, *create(config, LinearScheduleConfig(), net, run)
+
+
+def train(net: nn.Module, optimizer: Any, scheduler: Any, scales: list[float]) -> list[int]:
+    """The positions of the schedule after updates with gradients of these sizes, and a scaler."""
+    scaler, positions = torch.amp.GradScaler("cpu", init_scale=8.0), []
+    for scale in scales:
+        optimizer.zero_grad()
+        scaler.scale(scale * net(torch.ones(1, 2)).sum()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        scheduler.step()
+        positions.append(scheduler.last_epoch)
+    return positions
+
+
+# -- the clock of a schedule -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize(
+    ("clock", "expected"),
+    [("optimizer_steps", [1, 2, 3, 4, 5, 6]), ("successful_steps", [1, 1, 2, 2, 2, 3])],
+)
+def test_what_a_scaler_leaves_out_moves_the_schedule_by_its_clock(
+    fused: bool, clock: str, expected: list[int]
+) -> None:
+    assert train(*built(AdamWConfig(fused=fused), clock), OVERFLOWS) == expected
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_what_a_scaler_leaves_out_is_not_counted_as_skipped(fused: bool) -> None:
+    net, optimizer, scheduler = built(SkippingConfig(optimizer=AdamWConfig(fused=fused)))
+    assert train(net, optimizer, scheduler, OVERFLOWS) == [1, 2, 3, 4, 5, 6]
+    assert optimizer.param_groups[0]["skipped"] == 0
+
+
+@every_clock
+def test_what_is_skipped_moves_the_schedule_by_no_clock(clock: str) -> None:
+    config = SkippingConfig(optimizer=AdamWConfig(), max_norm=100.0)
+    large = [1e6, 1.0, 1e6, 1e6, 1.0]
+    assert train(*built(config, clock), large) == [0, 1, 1, 1, 2]
+
+
+def test_a_skipped_update_and_one_that_a_scaler_left_out_are_told_apart() -> None:
+    config = SkippingConfig(optimizer=AdamWConfig(fused=False), max_norm=100.0)
+    scales = [1.0, 1e6, math.inf, 1.0]
+    assert train(*built(config, "optimizer_steps"), scales) == [1, 1, 2, 3]
+    assert train(*built(config, "successful_steps"), scales) == [1, 1, 1, 2]
+
+
+def test_a_resumed_schedule_goes_on_from_the_successful_updates() -> None:
+    first, second = (built(AdamWConfig(), "successful_steps") for _ in range(2))
+    train(*first, OVERFLOWS)
+    for old, new in zip(first, second, strict=True):
+        new.load_state_dict(old.state_dict())
+    assert second[1].param_groups[0]["lr"] == first[1].param_groups[0]["lr"]
+    assert train(*second, OVERFLOWS[:3]) == [4, 4, 5]
+
+
+@every_clock
+def test_a_copy_follows_its_own_optimizer(clock: str) -> None:
+    net, optimizer, scheduler = copy.deepcopy(built(AdamWConfig(), clock))
+    assert scheduler.optimizer is optimizer
+    scale = {"optimizer_steps": [1, 2], "successful_steps": [1, 1]}
+    assert train(net, optimizer, scheduler, [1.0, math.nan]) == scale[clock]
+
+
+def test_a_position_that_is_asked_for_is_taken_after_a_skipped_update() -> None:
+    net, optimizer, scheduler = built(SkippingConfig(optimizer=AdamWConfig()))
+    (math.nan * net(torch.ones(1, 2)).sum()).backward()
+    optimizer.step()
+    scheduler.step(4)
+    assert scheduler.last_epoch == 4
+
+
+def test_a_rate_found_during_skipped_updates_is_the_base() -> None:
+    net, optimizer, scheduler = built(SkippingConfig(optimizer=AdamWConfig(lr=0.1)))
+    for scale in (math.nan, 1.0):
+        optimizer.param_groups[0]["lr"] = 0.5
+        optimizer.zero_grad()
+        (scale * net(torch.ones(1, 2)).sum()).backward()
+        optimizer.step()
+        scheduler.step()
+    assert scheduler.base_lrs == [0.5]
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.45)
+
+
+def test_a_clock_that_does_not_exist_is_refused() -> None:
+    message = "schedule_clock must be 'optimizer_steps' or 'successful_steps', not 'steps'"
+    with pytest.raises(ScheduleError, match=message):
+        RunLength(total_steps=1, schedule_clock="steps")  # type: ignore[arg-type]
+
+
+# -- gradients ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64, torch.complex64])
+def test_one_bad_element_among_many_is_seen(bad: float, dtype: torch.dtype) -> None:
+    params = [nn.Parameter(torch.ones(40, 25, dtype=dtype)), nn.Parameter(torch.ones(1))]
+    for param in params:
+        param.grad = torch.ones_like(param)
+    assert are_finite(params)
+    params[0].grad[39, 24] = bad  # type: ignore[index]
+    assert not are_finite(params)
+    assert [is_finite(param) for param in params] == [False, True]
+
+
+def test_a_sparse_gradient_is_looked_at() -> None:
+    table = nn.Embedding(4, 2, sparse=True)
+    (table(torch.tensor([1, 1])) * torch.tensor([1.0, math.nan])).sum().backward()
+    assert not are_finite([table.weight])
+    assert not is_finite(table.weight)
