@@ -13,6 +13,7 @@ from typing_extensions import override
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.lightning_.plateau import PlateauCallback
 from nshtrainer.optimizer.needs import needs_of, parts_of
+from nshtrainer.optimizer.orphans import check_orphans, check_places, watch
 from nshtrainer.optimizer.resumption import resume_by_name
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class OptimizerCallback(Callback):
     An optimizer with modes, such as the schedule-free ones, is in training while a batch is trained
     on, and in evaluation during validation, in checkpoints and after the run. Where bad updates are
     skipped, their number is logged as `skipped_updates`. Before they are loaded all learn the names
-    of their parameters, also those that were built of bare ones.
+    of their parameters, also those that were built of bare ones. One that was built before the
+    module got its present parameters is an error.
     `LightningModuleBase` and `nshtrainer.Trainer` attach this callback by themselves.
     """
 
@@ -37,6 +39,9 @@ class OptimizerCallback(Callback):
         _check_average(trainer)
         for optimizer in trainer.optimizers:
             resume_by_name(optimizer, pl_module)
+            watch(optimizer, pl_module)
+            check_orphans(optimizer)
+        check_places(trainer.optimizers, pl_module)
         if pl_module.automatic_optimization:
             for optimizer in trainer.optimizers:
                 _check_closure(optimizer, trainer)
