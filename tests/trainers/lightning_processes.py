@@ -14,7 +14,7 @@ from tests.trainers.processes import CONFIGS, always, batch, make_model, put, sh
 from tests.trainers.support import Rates, TinyConfig, trainer
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, DistributedSampler
 
 from nshtrainer import LightningModuleBase
 from nshtrainer.exceptions import OptimizerError
@@ -73,8 +73,10 @@ class Early(Net):
 
 def loader(processes: int, size: int = 4) -> DataLoader[Tensor]:
     """Batches that have the same samples in them over all processes, however many there are."""
-    tokens = torch.cat([batch(step) for step in range(SAMPLES // 4)])
-    return DataLoader(tokens, batch_size=size // processes)  # type: ignore[arg-type]
+    tokens: Any = torch.cat([batch(step) for step in range(SAMPLES // 4)])
+    rank = dist.get_rank() if processes > 1 else 0
+    sampler: Any = DistributedSampler(tokens, processes, rank, shuffle=False)
+    return DataLoader(tokens, batch_size=size // processes, sampler=sampler)
 
 
 def strategy(kind: str, processes: int, *, as_folder: bool = True) -> Any:
@@ -91,6 +93,7 @@ def fitted(kind: str, config: str, processes: int, **options: Any) -> dict[str, 
         config={"weight_averaging": averaging},
         devices=processes,
         max_epochs=2,
+        use_distributed_sampler=False,  # Lightning's own shuffles
         strategy=strategy(kind, processes, as_folder=options.pop("as_folder", True)),
         callbacks=[rates, *options.pop("callbacks", [])],
         **options,
