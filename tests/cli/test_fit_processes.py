@@ -23,7 +23,7 @@ def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
         check=False,
         capture_output=True,
         text=True,
-        env={**os.environ, **environment},
+        env={**os.environ, "GLOO_SOCKET_IFNAME": "lo", **environment},
         start_new_session=True,
     )
 

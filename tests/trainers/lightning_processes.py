@@ -26,6 +26,12 @@ SCHEDULE = {
     "max_duration": "100%",
     "min_lr_factor": 0.1,
 }
+PLATEAU = {
+    "name": "reduce_lr_on_plateau",
+    "metric": {"monitor": "val/loss", "mode": "min"},
+    "patience": 0,
+    "factor": 0.5,
+}
 AVERAGES: Any = {
     "ema": {"name": "ema", "decay": 0.5},
     "swa": {"name": "swa", "start": "50%", "every": "2 steps"},
@@ -60,6 +66,14 @@ class Whole(Net):
     configure_model = LightningModuleBase.configure_model
 
 
+class Apart(Whole):
+    """Logs a loss that falls in the first process and rises in the second."""
+
+    def validation_step(self, tokens: Tensor) -> None:
+        sign = -1 if self.global_rank == 0 else 1
+        self.log("val/loss", float(sign * self.current_epoch), sync_dist=False)
+
+
 class Early(Net):
     """Has an optimizer before it is sharded."""
 
@@ -89,16 +103,17 @@ def fitted(kind: str, config: str, processes: int, **options: Any) -> dict[str, 
     """The weights after a run, the rates on the way, and the last loss of the validation."""
     rates, resume = Rates(), options.pop("resume", None)
     averaging, cls = options.pop("averaging", None), options.pop("cls", Net)
+    schedule = options.pop("schedule", SCHEDULE)
     run = trainer(
         config={"weight_averaging": averaging},
         devices=processes,
-        max_epochs=2,
+        max_epochs=options.pop("max_epochs", 2),
         use_distributed_sampler=False,  # Lightning's own shuffles
         strategy=strategy(kind, processes, as_folder=options.pop("as_folder", True)),
         callbacks=[rates, *options.pop("callbacks", [])],
         **options,
     )
-    module = cls({"optimizer": CONFIGS[config], "lr_scheduler": SCHEDULE})
+    module = cls({"optimizer": CONFIGS[config], "lr_scheduler": schedule})
     data = loader(processes)
     run.fit(module, data, data, ckpt_path=resume)
     loss = float(run.callback_metrics["val/loss"])
@@ -159,6 +174,8 @@ def work(rank: int, folder: Path) -> None:
                 train_and_resume(folder, kind, config)
         for name in AVERAGES:
             average(folder, name)
+        plateau = fitted("ddp", "grouped", 2, cls=Apart, schedule=PLATEAU, max_epochs=4)
+        torch.save(plateau["rates"], folder / f"plateau_{rank}.pt")
         put(folder / "early.pt", refused(cls=Early))
         put(folder / "averaged.pt", refused(averaging="ema"))
     finally:

@@ -151,6 +151,13 @@ def test_a_resumed_run_ends_with_the_average_of_one_that_went_on(
     assert_same(result(folder, f"{average}_resumed"), after_first_epoch(result(folder, average)))
 
 
+def test_a_plateau_is_that_of_the_first_process_in_both(folder: Path) -> None:
+    one, other = (result(folder, f"plateau_{rank}") for rank in (0, 1))
+    assert one == other
+    assert len(one) == 16
+    assert len({*one.values()}) == 1  # the loss of the first one falls in every epoch
+
+
 def test_an_average_of_shards_is_refused_before_the_first_step(folder: Path) -> None:
     assert "weight_averaging" in result(folder, "averaged")
 
