@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 from nshtrainer import LightningModuleBase
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer import muon
+from nshtrainer.run_length import run_length_of
 
 SCHEDULE = {
     "name": "linear_warmup_cosine_decay",
@@ -151,6 +152,25 @@ def average(folder: Path, name: str) -> None:
     put(folder / f"{name}_resumed.pt", result)
 
 
+class Counting(Whole):
+    """Says how many samples an update has, where the strategy is ready."""
+
+    def configure_model(self) -> None:
+        pass
+
+    def configure_optimizers(self) -> Any:
+        self.samples = run_length_of(self).samples_per_step
+        return super().configure_optimizers()
+
+
+def samples(data_parallel: int, tensor_parallel: int) -> float | None:
+    """Samples in an update, with batches of four in each process."""
+    mesh = ModelParallelStrategy(data_parallel, tensor_parallel)
+    module = Counting({"optimizer": "sgd"})
+    trainer(devices=2, strategy=mesh, max_steps=1).fit(module, loader(1))
+    return module.samples
+
+
 def refused(**options: Any) -> str:
     """What is said against a run of FSDP2."""
     try:
@@ -176,6 +196,7 @@ def work(rank: int, folder: Path) -> None:
             average(folder, name)
         plateau = fitted("ddp", "grouped", 2, cls=Apart, schedule=PLATEAU, max_epochs=4)
         torch.save(plateau["rates"], folder / f"plateau_{rank}.pt")
+        put(folder / "samples.pt", [samples(2, 1), samples(1, 2)])
         put(folder / "early.pt", refused(cls=Early))
         put(folder / "averaged.pt", refused(averaging="ema"))
     finally:

@@ -158,6 +158,10 @@ def test_a_plateau_is_that_of_the_first_process_in_both(folder: Path) -> None:
     assert len({*one.values()}) == 1  # the loss of the first one falls in every epoch
 
 
+def test_processes_that_split_tensors_have_the_same_samples(folder: Path) -> None:
+    assert result(folder, "samples") == [8, 4]
+
+
 def test_an_average_of_shards_is_refused_before_the_first_step(folder: Path) -> None:
     assert "weight_averaging" in result(folder, "averaged")
 

@@ -130,12 +130,13 @@ class _Watch:
         self._model = ref(model)
 
     def __call__(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
+        if not self._names:  # what every step but the first comes to
+            return
         import torch
 
-        if torch.compiler.is_compiling() or not self._names:
-            return
-        self.check(optimizer)
-        self._names = {}
+        if not torch.compiler.is_compiling():
+            self.check(optimizer)
+            self._names = {}
 
     def check(self, optimizer: Optimizer) -> None:
         """Check that the model, if it is still there, has what it had."""
