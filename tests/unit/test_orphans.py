@@ -27,7 +27,7 @@ from nshtrainer.configs import (
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer import OptimizerConfigBase
 from nshtrainer.optimizer.custom import CustomOptimizerConfig
-from nshtrainer.optimizer.orphans import check_places, watch
+from nshtrainer.optimizer.orphans import check_orphans, check_places, watch
 
 Model = nn.Sequential
 
@@ -115,6 +115,16 @@ def test_whoever_wrote_the_config_the_optimizer_looks(config: OptimizerConfigBas
     made_anew(model)
     with pytest.raises(OptimizerError, match=r"\('2\.weight', '2\.bias'\).*create it when the"):
         step(optimizer, model)
+
+
+def test_who_knows_the_model_may_ask_before_the_first_step() -> None:
+    model = make()
+    optimizer = SGDConfig().create_optimizer(model)
+    check_orphans(optimizer)
+    check_orphans(torch.optim.SGD(model.parameters(), lr=0.1))  # nobody watches
+    made_anew(model)
+    with pytest.raises(OptimizerError, match="has no more"):
+        check_orphans(optimizer)
 
 
 def test_weights_that_come_after_the_optimizer_are_an_error() -> None:
@@ -306,6 +316,7 @@ def test_one_of_two_is_found_as_well() -> None:
         lambda model: [param.detach().double() for param in model[2].parameters()],  # masters
         lambda model: [param.detach().clone() for param in model[2].parameters()],
         lambda model: nn.Linear(7, 7).parameters(),
+        lambda model: [{"params": []}],
     ],
 )
 def test_an_optimizer_of_something_else_is_none(extra: Callable[[Model], Any]) -> None:

@@ -234,7 +234,7 @@ class TrainerRunLength(RunLength):
 
 def _num_shares(trainer: Any) -> int:
     """How many processes have samples of their own; those that split tensors share theirs."""
-    sampler: dict[str, int] = getattr(trainer.strategy, "distributed_sampler_kwargs", {})
+    sampler: dict[str, Any] = getattr(trainer.strategy, "distributed_sampler_kwargs", {})
     return sampler.get("num_replicas", trainer.world_size)
 
 

@@ -99,7 +99,8 @@ def check_places(optimizers: Sequence[Optimizer], model: Module) -> None:
     kinds = Counter(map(_kind, free.values()))
     for optimizer in optimizers:
         theirs = list(_parameters(optimizer))
-        if own.isdisjoint(map(id, theirs)) and not Counter(map(_kind, theirs)) - kinds:
+        has_places = not Counter(map(_kind, theirs)) - kinds
+        if theirs and own.isdisjoint(map(id, theirs)) and has_places:
             raise OptimizerError(
                 f"{type(optimizer).__name__} has none of the parameters of {type(model).__name__}, "
                 "but others of the same shapes, and no optimizer has "
