@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import torch
 import torch.distributed as dist
@@ -148,6 +151,17 @@ def resume(folder: Path, kind: str, config: str, source: str) -> None:
 def put(path: Path, result: Any) -> None:
     if dist.get_rank() == 0:
         torch.save(result, path)
+
+
+@contextlib.contextmanager
+def by_itself() -> Iterator[None]:
+    """A run of one process, whose group is left when it is over, and nothing in the environment."""
+    with mock.patch.dict(os.environ):
+        try:
+            yield
+        finally:
+            if dist.is_initialized():
+                dist.destroy_process_group()
 
 
 def always() -> bool:

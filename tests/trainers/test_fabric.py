@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 import torch.multiprocessing as mp
 from tests.trainers.fabric_processes import Loop, make_fabric, save_and_resume, work
-from tests.trainers.processes import CONFIGS, SECOND, always
+from tests.trainers.processes import CONFIGS, SECOND, always, by_itself
 
 from nshtrainer.optimizer import muon
 
@@ -19,6 +22,7 @@ pytestmark = pytest.mark.filterwarnings(
     # torch 2.13 says so itself when one process saves or loads alone.
     "ignore:torch.distributed is disabled, unavailable or uninitialized"
 )
+EXAMPLE = Path(__file__).parents[2] / "examples" / "16_fabric.py"
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 """Sums over two processes are rounded otherwise."""
 
@@ -39,11 +43,9 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def results(alone: Path) -> dict[str, Any]:
-    try:
+    with by_itself():
         for config in CONFIGS:
             save_and_resume(alone, "fsdp2", config, 1)
-    finally:
-        dist.destroy_process_group()
     mp.spawn(work, (alone,), nprocs=2)
     both = [torch.load(alone / name, weights_only=True) for name in ("results.pt", "alone.pt")]
     return {**both[0], "alone": both[1]}
@@ -89,12 +91,9 @@ def test_two_processes_go_on_from_what_one_or_two_saved(
 def test_one_process_goes_on_from_what_two_saved(
     kind: str, config: str, alone: Path, results: Any
 ) -> None:
-    try:
+    with by_itself():
         loop = Loop(make_fabric(kind, 1), config)
         found = loop.load(alone / f"by_2_{kind}_{config}").train(SECOND).found
-    finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
     expected = results[f"{kind}_{config}"]["uninterrupted"]
     torch.testing.assert_close(found["values"], expected["values"], **CLOSE)
 
@@ -102,3 +101,21 @@ def test_one_process_goes_on_from_what_two_saved(
 @pytest.mark.slow
 def test_an_optimizer_older_than_its_shards_is_refused(results: Any) -> None:
     assert "has no more" in results["early"]
+
+
+@pytest.mark.slow
+def test_the_example_says_in_two_processes_what_it_says_in_one(tmp_path: Path) -> None:
+    code = EXAMPLE.read_text(encoding="utf-8")
+    assert "devices=1)" in code
+    script = tmp_path / EXAMPLE.name
+    script.write_text(code.replace("devices=1)", 'devices=2, strategy="ddp")'), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, script],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"},
+    )
+    assert done.returncode == 0, done.stderr
+    promised = textwrap.dedent(code.partition("Prints:\n\n")[2].partition('"""')[0])
+    assert done.stdout.strip() == promised.strip()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 import torch.multiprocessing as mp
 from tests.trainers.lightning_processes import (
     AVERAGES,
@@ -20,7 +18,7 @@ from tests.trainers.lightning_processes import (
     saver,
     work,
 )
-from tests.trainers.processes import CONFIGS, always
+from tests.trainers.processes import CONFIGS, always, by_itself
 from tests.trainers.support import NO_SAVER
 
 from nshtrainer.optimizer import muon
@@ -43,16 +41,6 @@ every_config = pytest.mark.parametrize("config", CONFIGS)
 every_average = pytest.mark.parametrize("average", AVERAGES)
 
 
-@contextlib.contextmanager
-def alone() -> Iterator[None]:
-    """A run of one process, whose group is left when it is over."""
-    try:
-        yield
-    finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("lightning")
@@ -61,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for config, (kind, file) in product(CONFIGS, FILES):
             name = f"by_one_{kind}_{config}{file}"
             options: Any = {"callbacks": [saver(folder, name)], "as_folder": not file}
-            with alone():
+            with by_itself():
                 torch.save(fitted(kind, config, 1, **options), folder / f"{name}.pt")
         mp.spawn(work, (folder,), nprocs=2)
         yield folder
@@ -123,7 +111,7 @@ def test_one_process_goes_on_from_the_checkpoint_of_two(
     kind: str, file: str, config: str, folder: Path
 ) -> None:
     path = first(folder, f"by_two_{kind}_{config}{file}")
-    with alone():
+    with by_itself():
         resumed = fitted(kind, config, 1, resume=path, as_folder=not file)
     assert_close(resumed, after_first_epoch(result(folder, f"{kind}_{config}{file}")))
 
