@@ -3,7 +3,7 @@
     NshtrainerError(Exception)
     ├── ConfigError(ValueError)         a file, an override or a command line that is no config
     ├── RegistryError(ValueError)       a class that cannot be registered
-    ├── OptimizerError(ValueError)      an optimizer that cannot be built from what is there
+    ├── OptimizerError(ValueError)      an optimizer that cannot be built or used as it is
     │   └── BadUpdateError              … or whose update would spoil the weights
     ├── ScheduleError(ValueError)       a schedule that makes no sense for this run
     │   └── RunLengthError              … because nobody knows how long the run is
@@ -50,7 +50,7 @@ class RegistryError(NshtrainerError, ValueError):
 
 
 class OptimizerError(NshtrainerError, ValueError):
-    """An optimizer cannot be built from these parameters, or with the installed torch."""
+    """An optimizer cannot be built of these parameters or with this torch, or trains nothing."""
 
 
 class BadUpdateError(OptimizerError):

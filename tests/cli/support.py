@@ -54,7 +54,7 @@ class Line(nshtrainer.LightningModuleBase[LineConfig]):
         return self.layer(batch).square().mean()
 
     def validation_step(self, batch, batch_idx):
-        self.log("val/loss", self.layer(batch).square().mean())
+        self.log("val/loss", self.layer(batch).square().mean(), sync_dist=True)
         if batch_idx == 0 and not self.trainer.sanity_checking:
             stop("validate", self.global_step)
 

@@ -2,31 +2,49 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
-from tests.models import Transformer
+from tests.models import Transformer, settings
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from nshtrainer import RunLength
-from nshtrainer.configs import LinearScheduleConfig, MuonWithAdamWConfig
+from nshtrainer.configs import AdamWConfig, LinearScheduleConfig, MuonWithAdamWConfig
 from nshtrainer.optimizer import muon
 
 STEPS = 3
 
-CONFIG: Any = MuonWithAdamWConfig.from_mapping(
-    # A gradient of zero is a rounding error, which a smaller eps would make an update of.
-    {"adamw": {"lr": 1e-2, "eps": 1e-3, "no_decay": "bias_and_norm"}, "muon": {"lr": 0.02}}
-)
+# A gradient of zero is a rounding error, which a smaller eps would make an update of.
+CONFIGS: dict[str, Any] = {
+    "routed": MuonWithAdamWConfig.from_mapping(
+        {"adamw": {"lr": 1e-2, "eps": 1e-3, "no_decay": "bias_and_norm"}, "muon": {"lr": 0.02}}
+    ),
+    "grouped": AdamWConfig.from_mapping(
+        {
+            "lr": 0.05,
+            "eps": 1e-3,
+            "weight_decay": 0.1,
+            "no_decay": "bias_and_norm",
+            "layer_decay": 0.5,
+            "groups": [
+                {"name": "head", "select": {"role": "head"}, "lr_mult": 2},
+                {"name": "qkv", "select": "*.qkv", "options": {"betas": [0.8, 0.9]}},
+            ],
+        }
+    ),
+}
 
 
 def make_model() -> Transformer:
@@ -47,8 +65,8 @@ class Run(NamedTuple):
     scheduler: Any
 
     @classmethod
-    def of(cls, model: nn.Module) -> Run:
-        optimizer = CONFIG.create_optimizer(model)
+    def of(cls, model: nn.Module, config: str) -> Run:
+        optimizer = CONFIGS[config].create_optimizer(model)
         made = LinearScheduleConfig().create_scheduler(optimizer, RunLength(total_steps=10))
         return cls(model, optimizer, made["scheduler"])
 
@@ -90,39 +108,44 @@ FIRST, SECOND = range(STEPS), range(STEPS, 2 * STEPS)
 
 
 def values(model: nn.Module) -> dict[str, Tensor]:
-    return {name: whole(param.detach()) for name, param in model.named_parameters()}
+    named = model.named_parameters()
+    return {name.removeprefix("module."): whole(param.detach()) for name, param in named}
 
 
 def whole(tensor: Tensor) -> Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor.clone()
 
 
-def sharded() -> nn.Module:
-    model = make_model()
-    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+def shard(model: Transformer, mesh: DeviceMesh) -> nn.Module:
     for block in model.blocks:
         fully_shard(block, mesh=mesh)
     return fully_shard(model, mesh=mesh)
 
 
-def ddp(folder: Path) -> None:
-    model = make_model()
-    Run.of(DistributedDataParallel(model)).train(FIRST)
-    put(folder / "ddp.pt", values(model))
+def sharded() -> nn.Module:
+    return shard(make_model(), init_device_mesh("cpu", (dist.get_world_size(),)))
 
 
-def fsdp(folder: Path) -> None:
+def distributed() -> nn.Module:
+    return DistributedDataParallel(make_model())
+
+
+KINDS = {"ddp": distributed, "fsdp": sharded}
+
+
+def train(folder: Path, kind: str, config: str) -> None:
     """Trains, saves half-way, and goes on."""
-    run = Run.of(sharded()).train(FIRST)
-    put(folder / "fsdp.pt", values(run.model))
-    run.save(folder / "by_two")
-    put(folder / "fsdp_longer.pt", values(run.train(SECOND).model))
+    run = Run.of(KINDS[kind](), config).train(FIRST)
+    put(folder / f"{kind}_groups.pt", settings(run.optimizer, "lr", "weight_decay"))
+    put(folder / f"{kind}.pt", values(run.model))
+    run.save(folder / f"by_{kind}")
+    put(folder / f"{kind}_longer.pt", values(run.train(SECOND).model))
 
 
-def resumed(folder: Path, source: str) -> None:
+def resume(folder: Path, kind: str, config: str, source: str) -> None:
     """Goes on from what this or another number of processes saved."""
-    run = Run.of(sharded()).load(folder / source).train(SECOND)
-    put(folder / f"{source}_resumed.pt", values(run.model))
+    run = Run.of(KINDS[kind](), config).load(folder / f"by_{source}").train(SECOND)
+    put(folder / f"{kind}_from_{source}.pt", values(run.model))
 
 
 def put(path: Path, result: Any) -> None:
@@ -130,12 +153,23 @@ def put(path: Path, result: Any) -> None:
         torch.save(result, path)
 
 
+@contextlib.contextmanager
+def by_itself() -> Iterator[None]:
+    """A run of one process, whose group is left when it is over, and nothing in the environment."""
+    with mock.patch.dict(os.environ):
+        try:
+            yield
+        finally:
+            if dist.is_initialized():
+                dist.destroy_process_group()
+
+
 def always() -> bool:
     """In place of the question whether bfloat16 is emulated: its roundings would hide the rest."""
     return True
 
 
-def work(rank: int, world: int, folder: Path) -> None:
+def work(rank: int, world: int, folder: Path, config: str) -> None:
     """The whole program of one process."""
     torch.set_num_threads(1)
     muon.bfloat16_is_emulated = always  # type: ignore[assignment]
@@ -143,9 +177,9 @@ def work(rank: int, world: int, folder: Path) -> None:
     store = dist.FileStore(str(folder / "store"), world)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=world)
     try:
-        ddp(folder)
-        fsdp(folder)
-        resumed(folder, "by_two")
-        resumed(folder, "by_one")
+        for kind in KINDS:
+            train(folder, kind, config)
+            for source in (kind, "one"):
+                resume(folder, kind, config, source)
     finally:
         dist.destroy_process_group()

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 import nshtrainer
 from nshtrainer import LightningModuleBase
-from nshtrainer.configs import optimizer_registry
+from nshtrainer.configs import SGDConfig, optimizer_registry
 from nshtrainer.exceptions import OptimizerError
 
 SCHEDULE_FREE = ["schedulefreeadamw", "schedulefreesgd", "adamwschedulefree", "sgdschedulefree"]
@@ -304,3 +304,84 @@ def test_the_rate_of_a_module_is_that_within_all_wrappers() -> None:
 @pytest.mark.filterwarnings(MID_EPOCH, NO_SAVER)
 def test_slow_weights_are_in_the_checkpoint(tmp_path: Path) -> None:
     assert_resume_is_exact(tmp_path, name="lookahead", k=4, optimizer="adamw")
+
+
+# -- parameters that are not the module's any more -------------------------------------------------
+
+
+class Early(pl.LightningModule):
+    """Builds its optimizers in the constructor; `configure_model` then makes its layers anew."""
+
+    def __init__(self, build: Any) -> None:
+        super().__init__()
+        self.net = network()
+        self.made = build(self)
+
+    def configure_model(self) -> None:
+        self.net = network()
+
+    def configure_optimizers(self) -> Any:
+        return self.made
+
+    def training_step(self, batch: Tensor) -> Tensor:
+        return loss_of(self.net, batch)
+
+
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (lambda module: SGDConfig().create_optimizer(module), "SGD has parameters that Early has"),
+        (
+            lambda module: SGDConfig().create_optimizer(module.net),
+            "SGD has none of the parameters",
+        ),
+        (lambda module: torch.optim.AdamW(module.parameters()), "AdamW has none of the parameters"),
+    ],
+)
+def test_an_optimizer_of_layers_that_were_made_anew_is_refused(build: Any, says: str) -> None:
+    fitted = trainer(max_epochs=1)
+    with pytest.raises(OptimizerError, match=says):
+        fitted.fit(Early(build), data())
+    assert fitted.global_step == 0
+
+
+class Late(Early):
+    """Makes its layers anew when all that Lightning looks at is over."""
+
+    configure_model = pl.LightningModule.configure_model
+
+    def on_train_start(self) -> None:
+        self.net = network()
+
+
+def test_one_that_the_module_makes_useless_later_is_refused_by_its_first_step() -> None:
+    fitted = trainer(max_epochs=1)
+    with pytest.raises(OptimizerError, match=r"AdamW has parameters .*'net\.0\.weight'"):
+        fitted.fit(Late(lambda module: torch.optim.AdamW(module.parameters())), data())
+    assert fitted.global_step == 0
+
+
+class Tempered(Early):
+    """Has a temperature that is no parameter of it, and an optimizer for that."""
+
+    configure_model = pl.LightningModule.configure_model
+
+    def training_step(self, batch: Tensor, batch_idx: int = 0) -> None:  # type: ignore[override]
+        for optimizer in self.optimizers():  # type: ignore[union-attr]
+            optimizer.zero_grad()
+            (loss_of(self.net, batch) * self.temperature[0]).backward()
+            optimizer.step()
+
+
+def test_an_optimizer_of_something_beside_the_module_is_not() -> None:
+    def build(module: Any) -> Any:
+        module.automatic_optimization = False
+        module.temperature = [nn.Parameter(torch.ones(()))]
+        return [
+            torch.optim.SGD(params, lr=0.1)
+            for params in (module.net.parameters(), module.temperature)
+        ]
+
+    fitted, module = trainer(max_epochs=1), Tempered(build)
+    fitted.fit(module, data())
+    assert module.temperature[0] != 1  # type: ignore[index]

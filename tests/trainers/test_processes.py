@@ -1,111 +1,102 @@
-"""Groups in two processes: what DDP and FSDP2 train is what one process trains."""
+"""Groups, and several optimizers as one, in two processes: DDP, FSDP2, and checkpoints of both."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
-from tests.models import Transformer, settings
-from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
-
-from nshtrainer.configs import AdamWConfig
-
-CONFIG = AdamWConfig.model_validate(
-    {
-        "lr": 0.05,
-        "eps": 1e-4,  # the bias of the keys has no gradient but what rounding leaves
-        "weight_decay": 0.1,
-        "no_decay": "bias_and_norm",
-        "layer_decay": 0.5,
-        "groups": [
-            {"name": "head", "select": {"role": "head"}, "lr_mult": 2},
-            {"name": "qkv", "select": "*.qkv", "options": {"betas": [0.8, 0.9]}},
-        ],
-    }
+import torch.multiprocessing as mp
+from tests.models import settings
+from tests.trainers.processes import (
+    CONFIGS,
+    FIRST,
+    KINDS,
+    SECOND,
+    Run,
+    always,
+    make_model,
+    values,
+    work,
 )
-TOKENS = torch.arange(12).reshape(4, 3) % 5
+from torch import Tensor
+
+from nshtrainer.optimizer import muon
+from nshtrainer.optimizer.needs import parts_of
+
+pytestmark = [
+    pytest.mark.slow,
+    # torch 2.13 says so itself when one process saves or loads alone.
+    pytest.mark.filterwarnings(
+        "ignore:torch.distributed is disabled, unavailable or uninitialized"
+    ),
+]
+
+CLOSE = {"rtol": 1e-5, "atol": 1e-6}
+"""Sums over two processes are rounded otherwise."""
 
 
-def train(model: nn.Module, optimizer: torch.optim.Optimizer, rows: Tensor, steps: int) -> None:
-    for _ in range(steps):
-        optimizer.zero_grad()
-        logits = model(rows)
-        nn.functional.cross_entropy(logits.flatten(0, 1), rows.flatten()).backward()
-        optimizer.step()
+def trained(folder: Path, *steps: range) -> dict[str, Tensor]:
+    run = Run.of(make_model(), folder.name)
+    for some in steps:
+        run.train(some)
+    return values(run.model)
 
 
-def new_model() -> Transformer:
-    torch.manual_seed(0)
-    model = Transformer(depth=2)
-    model.scale = nn.Parameter(torch.ones(1))  # FSDP2 takes no parameter without a dimension
-    return model
+@pytest.fixture(scope="module", autouse=True)
+def _in_float32() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(muon, "bfloat16_is_emulated", always)
+        yield
 
 
-def wrapped(kind: str) -> nn.Module:
-    model: Any = new_model()
-    if kind == "ddp":
-        return nn.parallel.DistributedDataParallel(model)
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
-
-    mesh = init_device_mesh("cpu", (2,))
-    for block in model.blocks:
-        fully_shard(block, mesh=mesh)
-    return fully_shard(model, mesh=mesh)
+@pytest.fixture(scope="module", params=CONFIGS)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("processes") / request.param
+    Run.of(make_model(), request.param).train(FIRST).save(folder / "by_one")
+    mp.spawn(work, (2, folder, request.param), nprocs=2)
+    return folder
 
 
-def whole(model: nn.Module) -> dict[str, Tensor]:
-    return {
-        name.removeprefix("module."): value.full_tensor()
-        if hasattr(value, "full_tensor")
-        else value
-        for name, value in model.state_dict().items()
-    }
+def result(folder: Path, name: str) -> Any:
+    return torch.load(folder / f"{name}.pt", weights_only=True)
 
 
-def worker(rank: int, kind: str, folder: str) -> None:
-    # They meet at a file: a port that is free now may be taken a moment later.
-    dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
-    rows = TOKENS[2 * rank : 2 * rank + 2]
-    model = wrapped(kind)
-    optimizer = CONFIG.create_optimizer(model)
-    train(model, optimizer, rows, 3)
-
-    model_state, optimizer_state = get_state_dict(model, optimizer)
-    dcp.save({"model": model_state, "optimizer": optimizer_state}, checkpoint_id=f"{folder}/dcp")
-    train(model, optimizer, rows, 3)
-
-    again = wrapped(kind)
-    other = CONFIG.create_optimizer(again)
-    model_state, optimizer_state = get_state_dict(again, other)
-    state = {"model": model_state, "optimizer": optimizer_state}
-    dcp.load(state, checkpoint_id=f"{folder}/dcp")
-    set_state_dict(
-        again, other, model_state_dict=state["model"], optim_state_dict=state["optimizer"]
-    )
-    train(again, other, rows, 3)
-    trained, resumed = whole(model), whole(again)
-    if rank == 0:
-        groups = settings(optimizer, "lr", "weight_decay", "betas")
-        torch.save({"trained": trained, "resumed": resumed, "groups": groups}, f"{folder}/result")
-    dist.destroy_process_group()
+def assert_close(one: Any, other: Any) -> None:
+    assert one.keys() == other.keys()
+    for name in one:
+        torch.testing.assert_close(one[name], other[name], **CLOSE)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["ddp", "fsdp2"])
-def test_two_processes_train_what_one_trains_and_resume(kind: str, tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(worker, (kind, str(tmp_path)), nprocs=2)
-    result = torch.load(tmp_path / "result", weights_only=True)
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_processes_train_what_one_trains(kind: str, folder: Path) -> None:
+    assert_close(result(folder, kind), trained(folder, FIRST))
+    assert_close(result(folder, f"{kind}_longer"), trained(folder, FIRST, SECOND))
 
-    model = new_model()
-    optimizer = CONFIG.create_optimizer(model)
-    assert result["groups"] == settings(optimizer, "lr", "weight_decay", "betas")
-    train(model, optimizer, TOKENS, 6)
-    for name, value in model.state_dict().items():
-        torch.testing.assert_close(result["trained"][name], value, rtol=1e-4, atol=1e-5)
-        assert torch.equal(result["resumed"][name], result["trained"][name])
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_their_groups_are_those_of_one_process(kind: str, folder: Path) -> None:
+    optimizer = Run.of(make_model(), folder.name).train(FIRST).optimizer
+    assert result(folder, f"{kind}_groups") == settings(optimizer, "lr", "weight_decay")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_resumed_run_equals_the_uninterrupted_one(kind: str, folder: Path) -> None:
+    one, other = result(folder, f"{kind}_from_{kind}"), result(folder, f"{kind}_longer")
+    assert all(torch.equal(one[name], other[name]) for name in other)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_one_process_saved_two_go_on_with(kind: str, folder: Path) -> None:
+    assert_close(result(folder, f"{kind}_from_one"), trained(folder, FIRST, SECOND))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_two_processes_saved_one_goes_on_with(kind: str, folder: Path) -> None:
+    run = Run.of(make_model(), folder.name).load(folder / f"by_{kind}")
+    shared = [group for part in parts_of(run.optimizer) for group in part.param_groups]
+    groups = run.optimizer.param_groups
+    assert all(ours is theirs for ours, theirs in zip(groups, shared, strict=True))
+    assert_close(values(run.train(SECOND).model), result(folder, f"{kind}_longer"))

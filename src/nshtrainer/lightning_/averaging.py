@@ -18,10 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.strategies import (
+    DeepSpeedStrategy,
+    FSDPStrategy,
+    ModelParallelStrategy,
+)
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from typing_extensions import override
 
+from nshtrainer.exceptions import OptimizerError
 from nshtrainer.lightning_.run_length import run_length_of
 from nshtrainer.weight_averaging import EMAWeightAveragingConfig
 
@@ -29,6 +35,8 @@ if TYPE_CHECKING:
     from nshtrainer.weight_averaging import WeightAveragingConfigBase
 
 __all__ = ["AveragingCallback", "save_averages"]
+
+_SHARDING = (DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy)
 
 
 class AveragingCallback(WeightAveraging):
@@ -54,6 +62,22 @@ class AveragingCallback(WeightAveraging):
     def _exchange(self, module: pl.LightningModule) -> None:
         self._swap_models(module)
         self._exchanged = not self._exchanged
+
+    @override
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Make the average, which takes a copy of the module.
+
+        Raises:
+            OptimizerError: The strategy of the run shards the weights.
+        """
+        if isinstance(trainer.strategy, _SHARDING):
+            raise OptimizerError(
+                f"weight_averaging copies the module, which {type(trainer.strategy).__name__} "
+                "shards: leave weight_averaging out, or keep the weights whole with strategy ddp. "
+                "An optimizer with an average of its own, such as schedulefreeadamw, works with "
+                "shards"
+            )
+        super().setup(trainer, pl_module, stage)
 
     @override
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:

@@ -15,6 +15,7 @@ from nshtrainer.lightning_.non_finite import NonFiniteCallback
 from nshtrainer.lightning_.plateau import PlateauCallback
 from nshtrainer.lightning_.resumption import check_resume, learn_names
 from nshtrainer.optimizer.needs import needs_of, parts_of
+from nshtrainer.optimizer.orphans import check_orphans, check_places, watch
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -29,7 +30,8 @@ class OptimizerCallback(Callback):
     on, and in evaluation during validation, in checkpoints and after the run. Where bad updates are
     skipped, their number is logged as `skipped_updates`. Before they are loaded all learn the names
     of their parameters, also those that were built of bare ones, and the config is compared with
-    that of the checkpoint.
+    that of the checkpoint. One that was built before the module got its present parameters is an
+    error.
     `LightningModuleBase` and `nshtrainer.Trainer` attach this callback by themselves.
     """
 
@@ -62,6 +64,10 @@ class OptimizerCallback(Callback):
         self._logged = None
         _check_average(trainer)
         learn_names(trainer, pl_module)
+        for optimizer in trainer.optimizers:
+            watch(optimizer, pl_module)
+            check_orphans(optimizer)
+        check_places(trainer.optimizers, pl_module)
         checkpoint, self._checkpoint = self._checkpoint, None
         if checkpoint is not None:
             check_resume(trainer, pl_module, checkpoint)

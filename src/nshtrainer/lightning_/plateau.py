@@ -54,8 +54,10 @@ class _Feed:
 
     def feed(self, trainer: Trainer, module: LightningModule, before: Any) -> bool:
         """Step the scheduler if there is another value than before."""
-        value = self.value(trainer)
-        if value is None or value is before:
+        value = self._shared(
+            trainer, None if self.value(trainer) is before else self.value(trainer)
+        )
+        if value is None:
             return False
         scheduler: Any = self.config.scheduler
         if self.moves_by_the_step:
@@ -64,6 +66,13 @@ class _Feed:
             module.lr_scheduler_step(scheduler, value)
         self.fed = self.fed_this_epoch = True
         return True
+
+    @staticmethod
+    def _shared(trainer: Trainer, value: Any) -> Any:
+        """The value of the first process: with its own in each, their rates would go apart."""
+        if trainer.world_size == 1:
+            return value
+        return trainer.strategy.broadcast(None if value is None else float(value))
 
     @property
     def ever_fed(self) -> bool:
@@ -94,7 +103,8 @@ class PlateauCallback(Callback):
     shows the metric to those that have a method `observe` beside their steps. A metric that
     validation logs is looked at after each validation, one that training logs at the end of each
     epoch; a value that was seen already is never looked at again. Checkpoints that a validation
-    triggers hold the scheduler as it is after the step.
+    triggers hold the scheduler as it is after the step. Of several processes the value of the first
+    counts, logged with `sync_dist` or not.
 
     `LightningModuleBase` and `nshtrainer.Trainer` attach it by themselves. A value that is not
     finite is passed on: torch counts it as no improvement.

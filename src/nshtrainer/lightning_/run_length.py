@@ -111,8 +111,8 @@ class TrainerRunLength(LazyRunLength):
     def samples_per_step(self) -> float | None:
         """What the trainer or the hyperparameters say, else what the loader, times the devices.
 
-        With batches of the loader's `batch_size`, times accumulation and processes; a last batch
-        that is smaller counts as a whole one.
+        With batches of the loader's `batch_size`, times accumulation and processes that have data
+        of their own; a last batch that is smaller counts as a whole one.
         """
         told = self._told("samples_per_step")
         if told is not None or self._batches is None or len(set(self._accumulation)) > 1:
@@ -121,7 +121,7 @@ class TrainerRunLength(LazyRunLength):
         batch = getattr(loader, "batch_size", None)
         if batch is None:
             batch = getattr(getattr(loader, "batch_sampler", None), "batch_size", None)
-        return batch and batch * self._accumulation[0] * self._trainer.world_size
+        return batch and batch * self._accumulation[0] * _num_shares(self._trainer)
 
     @cached_property
     def tokens_per_step(self) -> float | None:
@@ -238,6 +238,12 @@ class TrainerRunLength(LazyRunLength):
         if self._trainer.strategy.handles_gradient_accumulation:
             return batches // every
         return -(-batches // every)
+
+
+def _num_shares(trainer: Any) -> int:
+    """How many processes have samples of their own; those that split tensors share theirs."""
+    sampler: dict[str, Any] = getattr(trainer.strategy, "distributed_sampler_kwargs", {})
+    return sampler.get("num_replicas", trainer.world_size)
 
 
 def run_length_of(source: Any) -> TrainerRunLength:

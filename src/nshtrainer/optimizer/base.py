@@ -67,11 +67,14 @@ def build_optimizer(
     what torch's optimizers take.
     """
     from nshtrainer.optimizer.inventory import for_torch
+    from nshtrainer.optimizer.orphans import watch
 
     create: Any = config.create_optimizer
     if create.__module__.partition(".")[0] == __name__.partition(".")[0]:
         return create(params, run=run)
-    return create(for_torch(params))
+    optimizer = create(for_torch(params))
+    watch(optimizer, params)
+    return optimizer
 
 
 optimizer_registry: Registry[OptimizerConfigBase] = Registry(

@@ -72,9 +72,12 @@ class CustomOptimizerConfig(OptimizerConfigBase):
             OptimizerError: The constructor does not name an option.
         """
         from nshtrainer.optimizer.inventory import for_torch
+        from nshtrainer.optimizer.orphans import watch
 
         known = inspect.signature(self.target).parameters
         for key in self.options:
             if key not in known:
                 raise OptimizerError(unknown(f"option of {self.target.__name__}", key, known))
-        return self.target(for_torch(params), **self.options)
+        optimizer = self.target(for_torch(params), **self.options)
+        watch(optimizer, params)
+        return optimizer

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from nshtrainer.exceptions import OptimizerError
@@ -211,11 +212,23 @@ def clean_names(names: Sequence[str]) -> list[str]:
 
     >>> clean_names(["module._orig_mod.stem.weight", "module._orig_mod.head.weight"])
     ['stem.weight', 'head.weight']
+    >>> clean_names(["_forward_module.module.stem.weight", "_original_module.stem.weight"])
+    ['stem.weight', 'stem.weight']
     """
+    parts = [name.split(".") for name in names]
+    roots = [tuple(takewhile(_WRAPPERS.__contains__, each)) for each in parts]
     # Every name of a model wrapped for several processes begins so; no other model's do.
-    common = "module." if all(name.startswith("module.") for name in names) else ""
-    parts = [name.removeprefix(common).split(".") for name in names]
-    return [".".join(part for part in each if part not in _WRAPPERS) for each in parts]
+    held = {
+        root
+        for root in {*roots}
+        if all(
+            each[len(root) : -1][:1] == ["module"]
+            for each, r in zip(parts, roots, strict=True)
+            if r == root
+        )
+    }
+    inner = [each[len(root) + (root in held) :] for each, root in zip(parts, roots, strict=True)]
+    return [".".join(part for part in each if part not in _WRAPPERS) for each in inner]
 
 
 def _held_in_module(root: Module) -> Iterator[tuple[Place, Tensor]]:

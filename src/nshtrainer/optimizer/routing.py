@@ -96,6 +96,7 @@ class RoutingConfigBase(OptimizerConfigBase):
             OptimizerError: A route matches nothing, or no route a parameter; names or modules are
                 needed and not there; an optimizer cannot be built of what it gets.
         """
+        from nshtrainer.optimizer.orphans import watch
         from nshtrainer.optimizer.resumption import Resumption
         from nshtrainer.optimizer.routed import RoutedOptimizer
 
@@ -111,6 +112,7 @@ class RoutingConfigBase(OptimizerConfigBase):
         optimizer = RoutedOptimizer(parts, default=last.name if takes_rest else None)
         named = [(name, p.tensor) for p in parameters for name in p.names]
         Resumption(named if model is None else model, run, config=self).attach(optimizer)
+        watch(optimizer, model)
         return optimizer
 
     def routing(self, params: Params, /) -> dict[str, str]:

@@ -114,6 +114,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         from nshtrainer.optimizer.assignment import assigned_groups
         from nshtrainer.optimizer.batch import batch_size_of
         from nshtrainer.optimizer.inventory import Part
+        from nshtrainer.optimizer.orphans import watch
         from nshtrainer.optimizer.parameters import check_parameters, groups_of, names_in
         from nshtrainer.optimizer.resumption import Resumption
 
@@ -135,7 +136,9 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             keeps_shape=self.state_keeps_shape,
             config=self,
         )
-        return self._build(groups, known)
+        optimizer = self._build(groups, known)
+        watch(optimizer, params)
+        return optimizer
 
     def _build(self, groups: list[Group], resumption: Resumption | None) -> Optimizer:
         from nshtrainer.optimizer.implementation import takes_fused
