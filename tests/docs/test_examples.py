@@ -39,8 +39,9 @@ def test_the_examples_are_numbered_without_a_gap() -> None:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_an_example_prints_what_its_docstring_says(
-    script: Path, capsys: pytest.CaptureFixture[str]
+    script: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sys, "argv", [str(script)])
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     # What is registered in the block is forgotten after it; ours has to be there before.
