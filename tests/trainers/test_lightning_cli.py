@@ -16,8 +16,8 @@ from tests.trainers.support import NO_SAVER, QUIET, Rows, TinyConfig
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from nshtrainer import Config, LightningCLI, LightningModuleBase
-from nshtrainer.configs import AdamWConfig, OptimizerConfig, SGDConfig
+from nshtrainer import Config, LightningCLI, LightningModuleBase, Trainer
+from nshtrainer.configs import AdamWConfig, MetricConfig, OptimizerConfig, SGDConfig
 from nshtrainer.lightning_.cli import ConfigArgumentParser
 
 pytestmark = pytest.mark.filterwarnings(
@@ -142,6 +142,16 @@ def test_hyperparameters_can_have_a_file_of_their_own(folder: Path) -> None:
 def test_a_config_of_the_datamodule_is_one_too() -> None:
     parsed = only_parsed("--data.config.size=6")
     assert parsed.datamodule.config == NoiseConfig(size=6)
+
+
+def test_the_config_of_our_trainer_is_one_too() -> None:
+    metric = "{monitor: loss, mode: min}"
+    given = ["--trainer.config.max_epochs=2", f"--trainer.config.primary_metric={metric}"]
+    options: Any = {"trainer_class": Trainer, "seed_everything_default": False, "run": False}
+    with pytest.warns(UserWarning, match="does not expose the `callbacks` argument"):
+        parsed = cli(*given, **options)
+    assert parsed.trainer.max_epochs == 2
+    assert parsed.trainer.primary_metric == MetricConfig(monitor="loss", mode="min")
 
 
 def test_arguments_may_be_a_dict() -> None:

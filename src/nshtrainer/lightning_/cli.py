@@ -64,16 +64,16 @@ class LightningCLI(lightning_cli.LightningCLI):
         TypeError: Another class of parser.
         SystemExit: The arguments do not fit, with code 2; or after `--help` and `--print_config`.
 
-    >>> import sys, torch, nshtrainer
-    >>> from nshtrainer.configs import AdamWConfig, OptimizerConfig
+    >>> import nshtrainer
     >>> class MyConfig(nshtrainer.Config):
-    ...     optimizer: OptimizerConfig = AdamWConfig()
+    ...     width: int = 8
+    ...     lr: float = 0.001
     >>> class MyModel(nshtrainer.LightningModuleBase[MyConfig]):
     ...     pass
-    >>> arguments = ["--model.hparams.optimizer.name=sgd", "--model.hparams.optimizer.lr", "0.1"]
+    >>> arguments = ["--model.hparams.width=4", "--model.hparams.lr", "1e-4"]
     >>> cli = LightningCLI(MyModel, args=arguments, run=False, seed_everything_default=False)
-    >>> cli.model.hparams.optimizer.lr
-    0.1
+    >>> cli.model.hparams
+    MyConfig(width=4, lr=0.0001)
     """
 
     def __init__(
