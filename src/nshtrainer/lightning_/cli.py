@@ -64,16 +64,9 @@ class LightningCLI(lightning_cli.LightningCLI):
         TypeError: Another class of parser.
         SystemExit: The arguments do not fit, with code 2; or after `--help` and `--print_config`.
 
-    >>> import nshtrainer
-    >>> class MyConfig(nshtrainer.Config):
-    ...     width: int = 8
-    ...     lr: float = 0.001
-    >>> class MyModel(nshtrainer.LightningModuleBase[MyConfig]):
-    ...     pass
-    >>> arguments = ["--model.hparams.width=4", "--model.hparams.lr", "1e-4"]
-    >>> cli = LightningCLI(MyModel, args=arguments, run=False, seed_everything_default=False)
-    >>> cli.model.hparams
-    MyConfig(width=4, lr=0.0001)
+    With `LightningCLI(MyModel)` in `train.py`:
+
+        python train.py fit --config run.yaml --model.hparams.optimizer.lr=1e-4
     """
 
     def __init__(
