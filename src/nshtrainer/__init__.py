@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nshtrainer import configs, exceptions, lr_scheduler, optimizer
     from nshtrainer.config import Config
     from nshtrainer.creation import create
+    from nshtrainer.lightning_.cli import LightningCLI
     from nshtrainer.lightning_.module import LightningModuleBase
     from nshtrainer.lightning_.trainer import Trainer
     from nshtrainer.run_length import RunLength
@@ -26,6 +27,7 @@ __version__ = "2.0.0.dev0"
 
 __all__ = [
     "Config",
+    "LightningCLI",
     "LightningModuleBase",
     "RunLength",
     "Trainer",
@@ -40,6 +42,7 @@ __all__ = [
 
 _HOMES = {
     "Config": "nshtrainer.config",
+    "LightningCLI": "nshtrainer.lightning_.cli",
     "LightningModuleBase": "nshtrainer.lightning_.module",
     "RunLength": "nshtrainer.run_length",
     "Trainer": "nshtrainer.lightning_.trainer",

@@ -149,10 +149,9 @@ class Config(BaseModel):
         cls, mapping: Mapping[str, Any], *, overrides: Iterable[str] = (), plugins: bool = True
     ) -> Self:
         """Reads a mapping, such as a dict; see `from_file` for the arguments and errors."""
-        from nshtrainer.text.documents import Document
-        from nshtrainer.text.loading import load
+        from nshtrainer.text.loading import load, read_mapping
 
-        return cast("Self", load(cls, Document(mapping), overrides, plugins))
+        return cast("Self", load(cls, read_mapping(mapping), overrides, plugins))
 
     @classmethod
     def _from_text(

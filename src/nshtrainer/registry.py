@@ -34,6 +34,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 from typing_extensions import LiteralString, TypeVar, overload
 
+from nshtrainer.containers import plain_containers
 from nshtrainer.exceptions import RegistryError
 from nshtrainer.index import Listed, read_index, summary_of
 from nshtrainer.tagged import Tagged
@@ -296,7 +297,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         if isinstance(value, str):
             return self._build({"name": value}, info)
         if isinstance(value, Mapping):
-            return self._build(dict(cast("Mapping[Any, Any]", value)), info)
+            return self._build(dict(plain_containers(value)), info)
         raise self._problem(
             "component_type",
             f"write the {self.kind} as a mapping with a 'name', or give a config; got {value!r}",

@@ -47,10 +47,11 @@ def lacking(script: Path) -> list[str]:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_an_example_prints_what_its_docstring_says(
-    script: Path, capsys: pytest.CaptureFixture[str]
+    script: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for extra in lacking(script):
         pytest.skip(f"{extra} is not installed; make test-peers runs it")
+    monkeypatch.setattr(sys, "argv", [str(script)])
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     # What is registered in the block is forgotten after it; ours has to be there before.

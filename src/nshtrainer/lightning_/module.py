@@ -17,6 +17,7 @@ from lightning.pytorch.utilities.model_helpers import (
 from typing_extensions import Self, TypeVar, override
 
 from nshtrainer.config import Config
+from nshtrainer.containers import plain_containers
 from nshtrainer.lightning_.averaging import save_averages
 from nshtrainer.lightning_.driving import keeps_graph, missing_callbacks, save_in_evaluation
 from nshtrainer.lightning_.hyperparameters import (
@@ -128,7 +129,7 @@ class LightningModuleBase(LightningModule, Generic[T]):
         if isinstance(hparams, wanted):
             return hparams
         if isinstance(hparams, Mapping):
-            return wanted.model_validate(dict(cast("Mapping[str, Any]", hparams)))
+            return wanted.model_validate(dict(plain_containers(hparams)))
         raise TypeError(
             f"the hyperparameters of {cls.__name__} are a {wanted.__name__} or a mapping with its "
             f"fields, not {type(hparams).__name__}"

@@ -223,6 +223,8 @@ class PlateauCallback(Callback):
 
 
 def _is_ours(config: LRSchedulerConfig) -> bool:
+    if config.monitor is None:  # under manual optimization it is shown the metric by hand
+        return False
     by_epoch = config.reduce_on_plateau and config.interval == "epoch" and config.frequency == 1
     return by_epoch or hasattr(config.scheduler, "observe")
 

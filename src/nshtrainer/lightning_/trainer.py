@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import lightning.pytorch as pl
 from lightning.pytorch import Callback
 
+from nshtrainer.containers import plain_containers
 from nshtrainer.lightning_.averaging import AveragingCallback
 from nshtrainer.lightning_.driving import missing_callbacks
 from nshtrainer.trainer_config import OURS, TrainerConfig
@@ -96,7 +97,7 @@ def _refuse_ours(arguments: Iterable[str]) -> None:
 
 
 def _plain(config: TrainerConfig | Mapping[str, Any]) -> Any:
-    return dict(config) if isinstance(config, Mapping) else config
+    return dict(plain_containers(config)) if isinstance(config, Mapping) else config
 
 
 def _with_ours(

@@ -170,7 +170,7 @@ class LRSchedulerConfigBase(Component):
         }
         entry: dict[str, Any] = {**defaults, **self.metadata(), **given}
         _check_interval(self.name, entry, lightning_module)
-        return cast("LRSchedulerEntry", entry)
+        return cast("LRSchedulerEntry", _for_the_mode(entry, lightning_module))
 
     def curve(self, run: RunLength) -> Curve:
         """The schedule as a pure function of the step, where it is one.
@@ -291,6 +291,17 @@ class TrackScheduleConfigBase(LRSchedulerConfigBase):
         from nshtrainer.lr_scheduler.plan import Plan
 
         return CurveScheduler(optimizer, Plan.of_config(self, run_length_of(lightning_module)))
+
+
+def _for_the_mode(entry: dict[str, Any], module: Any) -> dict[str, Any]:
+    """The entry without what Lightning ignores, and warns of, under manual optimization.
+
+    Where there is a metric the warning stays: this scheduler has to be shown it by hand.
+    """
+    looks_at_metric = entry["monitor"] is not None or entry["reduce_on_plateau"]
+    if looks_at_metric or getattr(module, "automatic_optimization", True):
+        return entry
+    return {key: entry[key] for key in entry.keys() - {"monitor", "reduce_on_plateau", "strict"}}
 
 
 class CurveScheduleConfigBase(TrackScheduleConfigBase):

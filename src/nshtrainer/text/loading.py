@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
+from nshtrainer.containers import plain_containers
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.text.documents import Document, fail
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from nshtrainer.config import Config
     from nshtrainer.text.files import FilePath
 
-__all__ = ["load", "plain_data", "read_text", "updated_text", "write_text"]
+__all__ = ["load", "plain_data", "read_mapping", "read_text", "updated_text", "write_text"]
 
 
 def read_text(text: str, text_format: str, source: str) -> Document:
@@ -40,6 +41,18 @@ def read_text(text: str, text_format: str, source: str) -> Document:
     from nshtrainer.text.toml_format import read_toml
 
     return read_toml(text, source)
+
+
+def read_mapping(mapping: Any) -> Document:
+    """Plain data that has no text, a `DictConfig` of OmegaConf as well.
+
+    Raises:
+        ConfigError: A value in it is missing, or leads nowhere.
+    """
+    try:
+        return Document(plain_containers(mapping))
+    except ValueError as error:
+        fail("", str(error), error)
 
 
 def load(
