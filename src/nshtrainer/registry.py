@@ -37,6 +37,7 @@ from typing_extensions import LiteralString, TypeVar, overload
 from nshtrainer.exceptions import RegistryError
 from nshtrainer.index import Listed, read_index, summary_of
 from nshtrainer.tagged import Tagged
+from nshtrainer.text.documents import cut
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -231,7 +232,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         names = sorted({*self, *self.plugins()})
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"unknown {self.kind} {name!r}{hint} ({self._listed(names)})"
+        return f"unknown {self.kind} {cut(name)!r}{hint} ({self._listed(names)})"
 
     def _listed(self, names: Sequence[str]) -> str:
         """The names for a message, which nobody reads to its end where they are many."""
