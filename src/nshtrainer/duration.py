@@ -38,6 +38,10 @@ __all__ = [
 ]
 
 
+_Length = Annotated[NonNegative, Field(le=1e12)]
+"""More epochs or seconds than there will ever be; of more, steps could not be counted."""
+
+
 class StepsConfig(Tagged):
     """A number of optimizer updates.
 
@@ -75,7 +79,7 @@ class EpochsConfig(Tagged):
 
     name: Literal["epochs"] = "epochs"
 
-    value: NonNegative
+    value: _Length
     """Epochs, 0 or more; half an epoch is 0.5."""
 
     def resolve(self, run: RunLength, field: str = "duration") -> int:
@@ -198,7 +202,7 @@ class TimeConfig(Tagged):
 
     name: Literal["time"] = "time"
 
-    value: NonNegative
+    value: _Length
     """Seconds, 0 or more."""
 
     def resolve(self, run: RunLength, field: str = "duration") -> int:

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from nshtrainer.config import Config
 from nshtrainer.metric import MetricConfig
 from nshtrainer.resume import ResumeConfig
-from nshtrainer.types import Fraction, NonNegative, NonNegativeInt, PositiveInt
+from nshtrainer.types import Fraction, NonNegative, NonNegativeInt, OrUnlimited, PositiveInt
 from nshtrainer.weight_averaging import WeightAveragingField
 
 __all__ = ["OURS", "TrainerConfig"]
@@ -21,9 +21,6 @@ Limit: TypeAlias = NonNegativeInt | Fraction
 
 Interval: TypeAlias = PositiveInt | Annotated[float, Field(gt=0, le=1, strict=True)]
 """A whole number of batches, 1 or more, or a share of an epoch in (0, 1]."""
-
-OrUnlimited: TypeAlias = Annotated[int, Field(ge=-1, strict=True)]
-"""A whole number >= 0, or -1 for no limit."""
 
 _TIME_SPAN = r"^\d+:\d{1,2}:\d{1,2}:\d{1,2}$"
 

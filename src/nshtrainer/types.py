@@ -1,6 +1,7 @@
 """Numbers with a range, as types, so that the range is checked and appears in the JSON Schema.
 
-None of them takes nan or infinity, and none takes a boolean or a string.
+None of them takes nan or infinity, and none takes a boolean or a string. Whole numbers have 64 bits:
+of a larger one no float can be made.
 
 >>> from nshtrainer.config import Config
 >>> class Noise(Config):
@@ -24,6 +25,7 @@ __all__ = [
     "Integer",
     "NonNegative",
     "NonNegativeInt",
+    "OrUnlimited",
     "Positive",
     "PositiveInt",
 ]
@@ -43,14 +45,19 @@ Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
 Finite = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 """A finite number."""
 
-Integer = Annotated[int, Field(strict=True)]
+_LARGEST = 2**63 - 1
+
+Integer = Annotated[int, Field(ge=-_LARGEST, le=_LARGEST, strict=True)]
 """A whole number."""
 
-NonNegativeInt = Annotated[int, Field(ge=0, strict=True)]
+NonNegativeInt = Annotated[int, Field(ge=0, le=_LARGEST, strict=True)]
 """A whole number >= 0."""
 
-PositiveInt = Annotated[int, Field(gt=0, strict=True)]
+PositiveInt = Annotated[int, Field(gt=0, le=_LARGEST, strict=True)]
 """A whole number > 0."""
+
+OrUnlimited = Annotated[int, Field(ge=-1, le=_LARGEST, strict=True)]
+"""A whole number >= 0, or -1 for no limit."""
 
 K = TypeVar("K")
 V = TypeVar("V")
