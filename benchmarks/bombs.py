@@ -2,8 +2,8 @@
 
     python benchmarks/bombs.py
 
-The files are those of `tests/hostile/bombs.py`. Time is that of the processor inside the one call that
-reads; memory is how far its peak grows in that call.
+The files are those of `tests/hostile/bombs.py`. Time is that of the processor inside the one call
+that reads; memory is how far its peak grows in that call.
 
 The aim: at most 200 ms and 50 MB for every one.
 """

@@ -1,7 +1,7 @@
 """Numbers with a range, as types, so that the range is checked and appears in the JSON Schema.
 
-None of them takes nan or infinity, and none takes a boolean or a string. Whole numbers have 64 bits:
-of a larger one no float can be made.
+None of them takes nan or infinity, and none takes a boolean or a string. Whole numbers have 64
+bits: of a much larger one no float can be made.
 
 >>> from nshtrainer.config import Config
 >>> class Noise(Config):

@@ -1,8 +1,8 @@
 """Reads every payload through every way in, in a process that watches what Python does meanwhile.
 
-`python -m tests.hostile.reading all|some|fit` prints what went wrong as a line of JSON: payloads that
-were not refused as documented, and what they made Python do. The current folder has `canary.py`,
-which leaves a file when it is imported.
+`python -m tests.hostile.reading all|some|fit` prints what went wrong as a line of JSON: payloads
+that were not refused as documented, and what they made Python do. The current folder has
+`canary.py`, which leaves a file when it is imported.
 """
 
 from __future__ import annotations
@@ -119,8 +119,7 @@ def fits() -> Iterator[Attempt]:
     for text in PAYLOADS["texts"]:
         yield f"fit: {text}", partial(fit, f"model:\n  optimizer: {text}\n")
     for text in PAYLOADS["overrides"]:
-        text = text.replace("schedule", "lr_scheduler", 1)
-        yield f"fit: {text}", partial(fit, "{}", text)
+        yield f"fit: {text}", partial(fit, "{}", text.replace("schedule", "lr_scheduler", 1))
 
 
 def fit(text: str, *overrides: str) -> None:
@@ -143,13 +142,13 @@ watching: set[str] = set()
 
 
 def watch(event: str, arguments: tuple[Any, ...]) -> None:
-    if "programs" in watching and event.startswith(PROGRAMS) and event not in HARMLESS:
-        seen.append(f"{event} {arguments}")
-    if "programs" in watching and event == "open" and (arguments[2] or 0) & WRITING:
-        if not str(arguments[0]).startswith("payload."):  # written by this script
-            seen.append(f"open for writing {arguments[0]}")
-    if "code" in watching and event in CODE:
-        seen.append(f"{event} {arguments[:1]}")
+    program = event.startswith(PROGRAMS) and event not in HARMLESS
+    writing = event == "open" and bool((arguments[2] or 0) & WRITING)
+    own = writing and str(arguments[0]).startswith("payload.")  # written by this script
+    if ("programs" in watching and (program or writing) and not own) or (
+        "code" in watching and event in CODE
+    ):
+        seen.append(f"{event} {arguments[:2]}")
 
 
 def fault_of(call: Callable[[], Any], watched: set[str]) -> str:

@@ -1,4 +1,4 @@
-"""Files made to eat time or memory are refused before they do: the table in tests/hostile/bombs.py."""
+"""Files made to eat time or memory are refused before they do; the table is in `bombs.py`."""
 
 from __future__ import annotations
 

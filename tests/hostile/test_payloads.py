@@ -1,4 +1,4 @@
-"""A file names registered components and nothing else: reading one runs no code and imports none."""
+"""A file names registered components alone: reading one runs no code and imports none."""
 
 from __future__ import annotations
 
@@ -38,14 +38,24 @@ def run(folder: Path, *arguments: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize(
-    "tried",
-    ["some", pytest.param("all", marks=pytest.mark.slow), pytest.param("fit", marks=pytest.mark.slow)],
-)
-def test_a_payload_is_refused_and_does_nothing(tmp_path: Path, tried: str):
-    done = run(tmp_path, "-m", "tests.hostile.reading", tried)
+def assert_refused(folder: Path, tried: str, attempts: int) -> None:
+    done = run(folder, "-m", "tests.hostile.reading", tried)
     assert done["faults"] == {}
-    assert done["attempts"] > {"some": 100, "all": 1000, "fit": 100}[tried]
+    assert done["attempts"] > attempts
+
+
+def test_a_payload_is_refused_and_does_nothing(tmp_path: Path):
+    assert_refused(tmp_path, "some", 100)
+
+
+@pytest.mark.slow
+def test_every_payload_is_refused_through_every_way_in(tmp_path: Path):
+    assert_refused(tmp_path, "all", 1000)
+
+
+@pytest.mark.slow
+def test_a_payload_in_the_file_of_a_run_is_refused_before_it_trains(tmp_path: Path):
+    assert_refused(tmp_path, "fit", 150)
 
 
 def test_the_canary_flies_where_a_payload_is_believed(tmp_path: Path):
@@ -56,7 +66,13 @@ def test_the_canary_flies_where_a_payload_is_believed(tmp_path: Path):
 
 def test_the_table_holds_the_published_ways():
     text = str(PAYLOADS)
-    for way in ("_target_", "class_path", "_instantiator", "registered_name", "!!python/object/new"):
+    for way in (
+        "_target_",
+        "class_path",
+        "_instantiator",
+        "registered_name",
+        "!!python/object/new",
+    ):
         assert way in text
 
 
