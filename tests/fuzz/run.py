@@ -15,6 +15,8 @@ import atheris
 
 # What is imported on use is imported here, or its coverage would not guide.
 with atheris.instrument_imports(include=["nshtrainer", "ruamel"]):
+    from tests.fuzz.targets import TARGETS
+
     import nshtrainer.text.json_format
     import nshtrainer.text.loading
     import nshtrainer.text.overrides
@@ -22,7 +24,6 @@ with atheris.instrument_imports(include=["nshtrainer", "ruamel"]):
     import nshtrainer.text.toml_format
     import nshtrainer.text.yaml_reader
     import nshtrainer.text.yaml_writer  # noqa: F401
-    from tests.fuzz.targets import TARGETS
 
 SEEDS = Path(__file__).with_name("corpus")
 
@@ -31,7 +32,13 @@ def main(name: str, *options: str) -> None:
     """Fuzz a target, until it fails or an option says to stop."""
     found = Path("build", "fuzz", name)
     found.mkdir(parents=True, exist_ok=True)
-    fixed = [f"-artifact_prefix={found}-", "-timeout=10", "-rss_limit_mb=2048", "-max_len=4096", "-len_control=20"]
+    fixed = [
+        f"-artifact_prefix={found}-",
+        "-timeout=10",
+        "-rss_limit_mb=2048",
+        "-max_len=4096",
+        "-len_control=20",
+    ]
     words = SEEDS / "words.txt"
     folders = [str(found), str(SEEDS / name)]
     atheris.Setup([sys.argv[0], *fixed, f"-dict={words}", *options, *folders], TARGETS[name])

@@ -292,6 +292,12 @@ def test_a_yaml_directive_does_not_change_what_words_mean() -> None:
     assert read_yaml("%YAML 1.1\n---\na: no\n").data == {"a": "no"}
 
 
+@pytest.mark.parametrize("directive", ["%YAML 1.4", "%YAML 2.0", "%TAG ! tag:x,2000:", "%X y"])
+def test_another_directive_is_refused(directive: str) -> None:
+    with pytest.raises(ConfigError, match=r"^<yaml>:1:1: a directive is not allowed, but for"):
+        read_yaml(f"{directive}\n---\na: 1\n")
+
+
 def test_an_alias_of_a_list_is_no_key() -> None:
     with pytest.raises(ConfigError, match="2:1: a key must be text or a number"):
         read_yaml("a: &x [1]\n*x : 2\n")

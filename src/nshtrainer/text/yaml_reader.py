@@ -31,6 +31,7 @@ _INFINITIES = {
     sign + text: float(sign + "inf") for sign in ("", "+", "-") for text in (".inf", ".Inf", ".INF")
 }
 _END_OF_TAG = re.compile(r"[\s\0,\[\]{}]")
+_DIRECTIVE = re.compile(r"%YAML +1\.[12]\s")
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels; flatten it"
 _WORDS: dict[str, Any] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -107,6 +108,11 @@ class _Scanner(Scanner):
     def fetch_tag(self) -> None:
         tag, *_ = _END_OF_TAG.split(cast("Any", self).reader.prefix(100), maxsplit=1)
         self._refuse(f"tag {cut(tag)!r} is not allowed; write the plain value")
+
+    def fetch_directive(self) -> None:
+        if not _DIRECTIVE.match(cast("Any", self).reader.prefix(100)):
+            self._refuse("a directive is not allowed, but for '%YAML 1.2'; leave the line out")
+        cast("Any", super()).fetch_directive()
 
     def _refuse(self, problem: str) -> NoReturn:
         raise _RefusedError(None, None, problem, cast("Any", self).reader.get_mark())
