@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from tests.cli.support import RUN, TRAIN
-from tests.trainers.support import Tiny, data, trainer
+from tests.trainers.support import Tiny
 
 from nshtrainer.cli import main
 from nshtrainer.exceptions import CheckpointError
@@ -104,10 +104,3 @@ def test_what_names_a_class_in_plain_data_is_an_unknown_key(tmp_path: Path):
     torch.save({**BENIGN, "hyper_parameters": hparams}, path)
     with pytest.raises(CheckpointError, match="unknown key '_instantiator'"):
         Tiny.load_from_checkpoint(path)
-
-
-def test_what_a_run_saves_is_plain_data(tmp_path: Path):
-    made = trainer(max_steps=1, enable_checkpointing=True)
-    made.fit(Tiny(), data())
-    made.save_checkpoint(tmp_path / "own.ckpt")
-    assert torch.load(tmp_path / "own.ckpt", weights_only=True)["hyper_parameters"]
