@@ -13,7 +13,7 @@ INSTALL = $(PIP) install --no-compile -c constraints.txt
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-peers check format bench docs clean
+.PHONY: help run test test-all test-peers fuzz check format bench docs clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,11 @@ test-all: $(VENV)/.dev test-peers ## Run all tests, with more examples of each p
 test-peers: $(PEERS)/.ready ## Compare with, and run under, transformers, accelerate, timm and others
 	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=thorough $(PEERS)/bin/python -m pytest tests/peers \
 		tests/docs/test_examples.py docs/trainers.md
+
+fuzz: $(VENV)/.dev ## Feed the readers and the configs hostile input, for about ten minutes
+	@set -e; for target in yaml json toml override duration; do echo "== $$target"; \
+		OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.run $$target -max_total_time=90; done
+	HYPOTHESIS_PROFILE=thorough $(PYTEST) tests/fuzz
 
 check: $(VENV)/.dev ## Lint, formatting, types, and which module may import which
 	$(BIN)/ruff check

@@ -218,7 +218,7 @@ def _numbers(kind: Any, rules: list[Any]) -> st.SearchStrategy[Any]:
         if isinstance(rule, Ge | Gt):
             bounds["min_value"] = getattr(rule, "ge", None) if isinstance(rule, Ge) else rule.gt
         if isinstance(rule, Le | Lt):
-            bounds["max_value"] = rule.le if isinstance(rule, Le) else rule.lt
+            bounds["max_value"] = min(rule.le if isinstance(rule, Le) else rule.lt, LONGEST)
     if kind is int:
         low, high = (any(isinstance(rule, edge) for rule in rules) for edge in (Gt, Lt))
         return st.integers(bounds["min_value"] + low, bounds["max_value"] - high)

@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from nshtrainer.exceptions import RunLengthError
 from nshtrainer.tagged import Tagged
+from nshtrainer.text.documents import cut
 from nshtrainer.types import Fraction, NonNegative, NonNegativeInt
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ __all__ = [
     "TimeConfig",
     "TokensConfig",
 ]
+
+
+_Length = Annotated[NonNegative, Field(le=1e12)]
+"""More epochs or seconds than there will ever be; of more, steps could not be counted."""
 
 
 class StepsConfig(Tagged):
@@ -74,7 +79,7 @@ class EpochsConfig(Tagged):
 
     name: Literal["epochs"] = "epochs"
 
-    value: NonNegative
+    value: _Length
     """Epochs, 0 or more; half an epoch is 0.5."""
 
     def resolve(self, run: RunLength, field: str = "duration") -> int:
@@ -197,7 +202,7 @@ class TimeConfig(Tagged):
 
     name: Literal["time"] = "time"
 
-    value: NonNegative
+    value: _Length
     """Seconds, 0 or more."""
 
     def resolve(self, run: RunLength, field: str = "duration") -> int:
@@ -234,9 +239,9 @@ def _unknown(what: str, run: RunLength, why: str) -> RunLengthError:
 
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 _WHOLE = ("steps", "samples", "tokens")
-_MULTIPLES = {"": 0, "k": 3, "M": 6, "B": 9}
+_MULTIPLES = {None: 0, "k": 3, "M": 6, "B": 9}
 _PATTERN = (
-    r"^\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?)\s*([kMB]?)\s*"
+    r"^\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?)\s*(?:([kMB])\s*)?"
     r"(%|(?:step|epoch|sample|token|second|minute|hour|day)s?)\s*$"
 )
 _WAYS = "write '1000 steps', '5 epochs', '10%', '1M samples', '3B tokens' or '30 minutes'"
@@ -255,7 +260,7 @@ def _read(value: Any) -> Any:
 def _from_text(text: str) -> dict[str, Any]:
     match = re.match(_PATTERN, text)
     if match is None:
-        raise _problem(f"{text[:80]!r} is no duration; {_WAYS}")
+        raise _problem(f"{cut(text)!r} is no duration; {_WAYS}")
     digits, multiple, unit = match.groups()
     number = Decimal(digits.replace("_", "")).scaleb(_MULTIPLES[multiple])
     if unit == "%":
@@ -267,7 +272,7 @@ def _from_text(text: str) -> dict[str, Any]:
     if name not in _WHOLE:
         return {"name": name, "value": float(number)}
     if number != number.to_integral_value():
-        raise _problem(f"{text!r}: {name} are whole; write a whole number")
+        raise _problem(f"{cut(text)!r}: {name} are whole; write a whole number")
     return {"name": name, "value": int(number)}
 
 

@@ -9,6 +9,7 @@ renamed; what has no counterpart is left out with a warning that names it.
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from pydantic import ValidationError
 
 from nshtrainer.config import Config
 from nshtrainer.exceptions import CheckpointError, ConfigError, NshtrainerWarning
-from nshtrainer.text.documents import MAX_DEPTH, MAX_NODES
+from nshtrainer.text.documents import MAX_DEPTH
 from nshtrainer.trainer_config import TrainerConfig
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ Data = dict[str, Any]
 
 _IN_CHECKPOINT = {"model": "hyper_parameters", "trainer": "trainer_hyper_parameters"}
 """Where a checkpoint has what `.metadata.json` has under `hparams.model` and `hparams.trainer`."""
+
+_MOST_BYTES, _MOST_VALUES = 20_000_000, 200_000
+"""What 1.5.4 wrote beside a checkpoint lists every package of its environment: it is no config."""
 
 _SAY_NOTHING = frozenset(
     {
@@ -149,12 +153,13 @@ def _saved(path: FilePath, part: str) -> Data:
 
 def _read_json(path: FilePath) -> Any:
     from nshtrainer.text.files import read_file
-    from nshtrainer.text.loading import read_text
 
     try:
-        return read_text(read_file(path), "json", str(path)).data
+        return json.loads(read_file(path, most=_MOST_BYTES))
     except ConfigError as error:
         raise CheckpointError(str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: is not valid JSON ({error}); was it cut off?") from error
 
 
 def _read_checkpoint(path: FilePath) -> Any:
@@ -203,7 +208,7 @@ class _Converter:
 
     def __call__(self, value: Any, keys: tuple[Any, ...] = ()) -> Any:
         self._values += 1
-        if len(keys) > MAX_DEPTH or self._values > MAX_NODES:
+        if len(keys) > MAX_DEPTH or self._values > _MOST_VALUES:
             raise CheckpointError(f"{self.source}: is nested too deep, or has too many values")
         if isinstance(value, Mapping):
             items = cast("Mapping[str, Any]", value).items()

@@ -38,6 +38,7 @@ from nshtrainer.containers import plain_containers
 from nshtrainer.exceptions import RegistryError
 from nshtrainer.index import Listed, read_index, summary_of
 from nshtrainer.tagged import Tagged
+from nshtrainer.text.documents import cut
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -232,7 +233,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         names = sorted({*self, *self.plugins()})
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"unknown {self.kind} {name!r}{hint} ({self._listed(names)})"
+        return f"unknown {self.kind} {cut(name)!r}{hint} ({self._listed(names)})"
 
     def _listed(self, names: Sequence[str]) -> str:
         """The names for a message, which nobody reads to its end where they are many."""

@@ -16,6 +16,7 @@ from nshtrainer.types import (
     NonFinite,
     NonNegative,
     NonNegativeInt,
+    OrUnlimited,
     PositiveInt,
     ScheduleClock,
 )
@@ -28,9 +29,6 @@ Limit: TypeAlias = NonNegativeInt | Fraction
 
 Interval: TypeAlias = PositiveInt | Annotated[float, Field(gt=0, le=1, strict=True)]
 """A whole number of batches, 1 or more, or a share of an epoch in (0, 1]."""
-
-OrUnlimited: TypeAlias = Annotated[int, Field(ge=-1, strict=True)]
-"""A whole number >= 0, or -1 for no limit."""
 
 _TIME_SPAN = r"^\d+:\d{1,2}:\d{1,2}:\d{1,2}$"
 

@@ -1,6 +1,7 @@
 """Numbers with a range and choices, as types: checked, and in the JSON Schema.
 
-None of the numbers takes nan or infinity, and none takes a boolean or a string.
+None of the numbers takes nan or infinity, and none takes a boolean or a string. Whole numbers have
+64 bits: of a much larger one no float can be made.
 
 >>> from nshtrainer.config import Config
 >>> class Noise(Config):
@@ -25,6 +26,7 @@ __all__ = [
     "NonFinite",
     "NonNegative",
     "NonNegativeInt",
+    "OrUnlimited",
     "Positive",
     "PositiveInt",
     "ScheduleClock",
@@ -45,14 +47,19 @@ Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
 Finite = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 """A finite number."""
 
-Integer = Annotated[int, Field(strict=True)]
+_LARGEST = 2**63 - 1
+
+Integer = Annotated[int, Field(ge=-_LARGEST, le=_LARGEST, strict=True)]
 """A whole number."""
 
-NonNegativeInt = Annotated[int, Field(ge=0, strict=True)]
+NonNegativeInt = Annotated[int, Field(ge=0, le=_LARGEST, strict=True)]
 """A whole number >= 0."""
 
-PositiveInt = Annotated[int, Field(gt=0, strict=True)]
+PositiveInt = Annotated[int, Field(gt=0, le=_LARGEST, strict=True)]
 """A whole number > 0."""
+
+OrUnlimited = Annotated[int, Field(ge=-1, le=_LARGEST, strict=True)]
+"""A whole number >= 0, or -1 for no limit."""
 
 NonFinite: TypeAlias = Literal["stop", "skip", "ignore"]
 """What happens where a loss or a gradient is not finite: the run ends before the update, the update

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import json
 import math
-import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from pydantic import Field
 
 from nshtrainer.config import Config
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.text.documents import MAX_BYTES, MAX_NODES
+from nshtrainer.text.documents import MAX_NODES
 from nshtrainer.text.json_format import read_json
 from nshtrainer.text.yaml_reader import plain_scalar, read_yaml
 from nshtrainer.text.yaml_writer import same, write_yaml
@@ -268,49 +266,6 @@ def test_the_place_of_a_value_of_json_is_where_it_starts(value: Any, indent: Any
             paths += [(*path, at) for at in range(len(part))]
 
 
-ALIAS_BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"a{at}: &a{at} [{', '.join([f'*a{at - 1}'] * 10)}]\n" for at in range(1, 30)
-)
-MERGE_BOMB = "a0: &a0 {x: 1}\n" + "".join(
-    f"a{at}: &a{at}\n  <<: *a{at - 1}\n  z: [{', '.join([f'*a{at - 1}'] * 10)}]\n"
-    for at in range(1, 30)
-)
-TOO_DEEP = "nested deeper than 100 levels"
-BOMBS: dict[str, tuple[Callable[[str], Any], str, str]] = {
-    "aliases of aliases": (Tree.from_yaml, ALIAS_BOMB, "more than 200,000 values"),
-    "merges of merges": (Tree.from_yaml, MERGE_BOMB, "more than 200,000 values"),
-    "brackets": (Tree.from_yaml, "a: " + "[" * 10_000 + "]" * 10_000, TOO_DEEP),
-    "open brackets": (Tree.from_yaml, "a: " + "[" * 10_000, TOO_DEEP),
-    "braces": (Tree.from_yaml, "{a: " * 10_000 + "}" * 10_000, TOO_DEEP),
-    "dashes": (Tree.from_yaml, "- " * 10_000 + "a", TOO_DEEP),
-    "JSON objects": (Tree.from_json, '{"a":' * 10_000 + "1" + "}" * 10_000, TOO_DEEP),
-    "JSON lists": (Tree.from_json, '{"a":' + "[" * 10_000 + "]" * 10_000 + "}", TOO_DEEP),
-    "JSON just too deep": (Tree.from_json, '{"a":' + "[" * 110 + "]" * 110 + "}", TOO_DEEP),
-    "TOML lists": (Tree.from_toml, "a = " + "[" * 10_000 + "]" * 10_000, TOO_DEEP),
-    "TOML tables": (Tree.from_toml, "a = " + "{a = " * 10_000 + "1" + "}" * 10_000, TOO_DEEP),
-    "a dotted key": (Tree.from_toml, "a." * 100_000 + "a = 1", TOO_DEEP),
-    "a quoted dotted key": (Tree.from_toml, '"a \\" b" . ' * 100_000 + "a = 1", TOO_DEEP),
-    "digits in YAML": (Tree.from_yaml, "a: " + "1" * 100_000, "more than 4300 digits"),
-    "digits in JSON": (Tree.from_json, '{"a": ' + "1" * 100_000 + "}", "more than 4300 digits"),
-    "digits in TOML": (Tree.from_toml, "a = " + "1" * 100_000, "more than 4300 digits"),
-    "too long": (Tree.from_yaml, "#" * (MAX_BYTES + 1), "longer than 10 MB"),
-    "not text": (Tree.from_yaml, b"a: 1", r"must be text \(got bytes\)"),  # type: ignore[dict-item]
-}
-
-
-@pytest.mark.parametrize("name", BOMBS)
-def test_a_bomb_is_refused_in_bounded_memory(name: str) -> None:
-    read, text, says = BOMBS[name]
-    tracemalloc.start()
-    try:
-        with pytest.raises(ConfigError, match=says):
-            read(text)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 50e6
-
-
 def test_a_hundred_levels_are_read() -> None:
     assert read_yaml("[" * 100 + "]" * 100).data is not None
     assert read_json("[" * 100 + "]" * 100).data is not None
@@ -318,17 +273,29 @@ def test_a_hundred_levels_are_read() -> None:
 
 def test_too_many_values_are_refused_in_json() -> None:
     text = "[" + "1," * MAX_NODES + "1]"
-    with pytest.raises(ConfigError, match="more than 200,000 values"):
+    with pytest.raises(ConfigError, match="more than 5,000 keys and values"):
         read_json(text)
 
 
 def test_a_number_too_large_for_python_is_shown_in_words() -> None:
     with pytest.raises(ConfigError, match="got a number of thousands of digits"):
-        Leaf.from_toml("text = 0x" + "1" * 50_000)
+        Leaf.from_mapping({"text": 16**50_000})
+
+
+def test_text_is_wanted() -> None:
+    for read in (Tree.from_yaml, Tree.from_json, Tree.from_toml):
+        with pytest.raises(ConfigError, match=r"must be text \(got bytes\)"):
+            read(b"a = 1")  # type: ignore[arg-type]
 
 
 def test_a_yaml_directive_does_not_change_what_words_mean() -> None:
     assert read_yaml("%YAML 1.1\n---\na: no\n").data == {"a": "no"}
+
+
+@pytest.mark.parametrize("directive", ["%YAML 1.4", "%YAML 2.0", "%TAG ! tag:x,2000:", "%X y"])
+def test_another_directive_is_refused(directive: str) -> None:
+    with pytest.raises(ConfigError, match=r"^<yaml>:1:1: a directive is not allowed, but for"):
+        read_yaml(f"{directive}\n---\na: 1\n")
 
 
 def test_an_alias_of_a_list_is_no_key() -> None:
@@ -527,7 +494,7 @@ def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     with path.open("wb") as stream:
         stream.truncate(50_000_000)
-    with pytest.raises(ConfigError, match="has 50 MB, more than 10, which is no config"):
+    with pytest.raises(ConfigError, match="has 50,000 kB, more than 200, which is no config"):
         Leaf.from_file(path)
 
 

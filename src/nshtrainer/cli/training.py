@@ -153,7 +153,8 @@ class Job:
             self.folder.write_config(self.config)
         path = None if self.checkpoint is None else str(self.checkpoint)
         try:
-            trainer.fit(module, datamodule=data, ckpt_path=path)
+            # Said aloud, or the environment could ask torch to run what is in the file.
+            trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
         except RuntimeError as error:
             if path is None or not str(error).startswith("Error(s) in loading state_dict"):
                 raise

@@ -230,7 +230,7 @@ class GroupingConfigBase(OptimizerConfigBase):
         factor = self.lr_scaling.factor(batch_size)
         groups = tuple(group.with_rate_times(factor) for group in self.groups)
         rate = getattr(self, "lr") * factor  # noqa: B009 - a field of the subclass
-        return self.model_copy(update={"lr": rate, "groups": groups, "lr_scaling": None})
+        return self.replace(lr=rate, groups=groups, lr_scaling=None)
 
     @model_validator(mode="after")
     def _grouping_fits(self) -> Self:

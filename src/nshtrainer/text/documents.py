@@ -12,12 +12,14 @@ __all__ = [
     "MAX_BYTES",
     "MAX_DEPTH",
     "MAX_DIGITS",
+    "MAX_LINES",
     "MAX_NODES",
     "Document",
     "Keys",
     "Locate",
     "check_limits",
     "check_text",
+    "cut",
     "fail",
     "whole_number",
 ]
@@ -28,14 +30,17 @@ Keys: TypeAlias = "tuple[Any, ...]"
 Locate: TypeAlias = Callable[[Keys, bool], "tuple[int, int] | None"]
 """Line and column (from 1) of the value at a path, or of its key; of the nearest above if none."""
 
-MAX_BYTES = 10_000_000
-"""The longest text that is read, in bytes. A config is a page or two."""
+MAX_BYTES = 200_000
+"""The longest text that is read, in bytes, and with aliases expanded. A config is a page or two."""
+
+MAX_LINES = 10_000
+"""The most lines of a text. A reader spends more on an empty line than on a letter."""
 
 MAX_DEPTH = 100
 """The deepest nesting that is read."""
 
-MAX_NODES = 200_000
-"""The most values in a document; an alias counts as much as what it stands for."""
+MAX_NODES = 5_000
+"""The most keys and values of a document; an alias counts as much as what it stands for."""
 
 MAX_DIGITS = 4300
 """The most digits of a whole number, which is Python's own limit."""
@@ -70,6 +75,11 @@ def fail(place: str, text: str, cause: BaseException | None = None) -> NoReturn:
     raise ConfigError(f"{place}: {text}" if place else text) from cause
 
 
+def cut(text: str, most: int = 80) -> str:
+    """A text for a message, cut after so many characters."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def check_text(text: Any, source: str) -> str:
     """Returns the text if it is text of a reasonable length.
 
@@ -79,29 +89,39 @@ def check_text(text: Any, source: str) -> str:
     if not isinstance(text, str):
         fail(source, f"must be text (got {type(text).__name__}); decode it first")
     if len(text) > MAX_BYTES:
-        fail(source, f"is longer than {MAX_BYTES // 1_000_000} MB, which is no config; shorten it")
+        fail(source, f"is longer than {MAX_BYTES // 1000} kB, which is no config; shorten it")
+    if len(text.splitlines()) > MAX_LINES:
+        fail(source, f"has more than {MAX_LINES:,} lines, which is no config; shorten it")
     if "\0" in text:
         fail(source, "is a binary file, not text; give a YAML, JSON or TOML file")
     return text
 
 
 def check_limits(data: Any, source: str) -> None:
-    """Refuses plain data that is nested too deep or has too many values. It does not recurse.
+    """Refuses plain data that is nested too deep or has too much in it. It does not recurse.
 
     Raises:
-        ConfigError: More than `MAX_DEPTH` levels or more than `MAX_NODES` values.
+        ConfigError: More than `MAX_DEPTH` levels, more than `MAX_NODES` keys and values, or a whole
+            number of more than `MAX_DIGITS` digits.
     """
     level: list[Any] = [data]
     nodes = 0
     for _ in range(MAX_DEPTH + 1):
-        nodes += len(level)
+        nodes += sum(map(_weight, level))
+        if any(isinstance(value, int) and abs(value) >= _TOO_LARGE for value in level):
+            fail(source, str(_TooManyDigitsError()))
         level = [part for value in level for part in _parts(value)]
         if not level:
             break
     else:
         fail(source, f"is nested deeper than {MAX_DEPTH} levels; flatten it")
     if nodes > MAX_NODES:
-        fail(source, f"has more than {MAX_NODES:,} values; shorten it")
+        fail(source, f"has more than {MAX_NODES:,} keys and values; shorten it")
+
+
+def _weight(value: Any) -> int:
+    """What a value adds to the count: itself, and its keys."""
+    return 1 + len(cast("dict[Any, Any]", value)) if isinstance(value, dict) else 1
 
 
 def _parts(value: Any) -> list[Any]:
@@ -117,5 +137,13 @@ def whole_number(digits: str, base: int = 10) -> int:
         ValueError: There are more than `MAX_DIGITS` digits.
     """
     if len(digits) > MAX_DIGITS:
-        raise ValueError(f"a number of more than {MAX_DIGITS} digits; write it as 1e{len(digits)}")
+        raise _TooManyDigitsError
     return int(digits, base)
+
+
+_TOO_LARGE = 10**MAX_DIGITS
+
+
+class _TooManyDigitsError(ValueError):
+    def __str__(self) -> str:
+        return f"a number of more than {MAX_DIGITS} digits; write it with an exponent"

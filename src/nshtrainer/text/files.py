@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.text.documents import MAX_BYTES, check_text, fail
+from nshtrainer.text.documents import MAX_BYTES, fail
 
 __all__ = ["FORMATS", "FilePath", "format_of", "read_file", "write_file"]
 
@@ -36,22 +36,26 @@ def format_of(path: FilePath) -> str:
     return FORMATS[suffix.lower()]
 
 
-def read_file(path: FilePath) -> str:
-    """The text of a file; its size is looked at before it is read.
+def read_file(path: FilePath, most: int = MAX_BYTES) -> str:
+    """The text of a file; its kind and its size are looked at before it is opened.
+
+    Args:
+        path: The file.
+        most: The most bytes that it may have.
 
     Raises:
-        ConfigError: There is no such file, it is a folder or a device, it is longer than
-            `MAX_BYTES`, it is not UTF-8, or the system refuses.
+        ConfigError: There is no such file, it is a folder or a device, it is too long, it is not
+            UTF-8, or the system refuses.
     """
     name = os.fspath(path)
     try:
         status = Path(name).stat()
         if not stat.S_ISREG(status.st_mode):
             fail(name, "is not a regular file; save it to one")
-        if status.st_size > MAX_BYTES:
-            size = f"{status.st_size / 1e6:,.0f} MB, more than {MAX_BYTES // 1_000_000}"
-            fail(name, f"has {size}, which is no config; give a YAML, JSON or TOML file")
-        content = Path(name).read_bytes()
+        _check_size(name, status.st_size, most)
+        with Path(name).open("rb") as stream:
+            content = stream.read(most + 1)
+        _check_size(name, len(content), most)  # some files of the system say that they are empty
     except ConfigError:
         raise
     except FileNotFoundError as error:
@@ -61,11 +65,17 @@ def read_file(path: FilePath) -> str:
     return _decoded(content, name)
 
 
+def _check_size(name: str, size: int, most: int) -> None:
+    if size > most:
+        text = f"{size / 1000:,.0f} kB, more than {most // 1000:,}"
+        fail(name, f"has {text}, which is no config; give a YAML, JSON or TOML file")
+
+
 def _decoded(content: bytes, name: str) -> str:
     if b"\0" in content[:4096]:
         fail(name, "is a binary file, not text; give a YAML, JSON or TOML file")
     try:
-        return check_text(content.decode("utf-8-sig"), name)
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         byte = f"byte {error.start} is 0x{content[error.start]:02x}"
         fail(name, f"is not UTF-8 text ({byte}); save it as UTF-8", error)

@@ -13,6 +13,7 @@ from nshtrainer.text.documents import (
     Keys,
     check_limits,
     check_text,
+    cut,
     fail,
     whole_number,
 )
@@ -44,7 +45,7 @@ def read_json(text: str, source: str = "<json>") -> Document:
     except _DuplicateKeyError as error:
         key, offset = _duplicate(text)
         line, column = _spot(text, offset)
-        fail(f"{source}:{line}:{column}", f"key {key!r} is given twice; remove one", error)
+        fail(f"{source}:{line}:{column}", f"key {cut(key)!r} is given twice; remove one", error)
     except ValueError as error:
         fail(source, str(error), error)
     check_limits(data, source)

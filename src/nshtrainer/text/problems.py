@@ -9,7 +9,7 @@ from typing import Any, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from nshtrainer.text.documents import Document, Keys
+from nshtrainer.text.documents import Document, Keys, cut
 from nshtrainer.text.hints import Hints, field_of, hints_at, hints_below, models_of, part_of
 
 __all__ = ["Problem", "describe", "dotted", "problems_of", "shown"]
@@ -17,6 +17,9 @@ __all__ = ["Problem", "describe", "dotted", "problems_of", "shown"]
 
 _MOST = 20
 """The most problems that one message lists."""
+
+_MOST_READ = 200
+"""Of more errors of pydantic than this nobody reads the rest; several may be one problem."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def describe(error: ValidationError, model: type[BaseModel], document: Document)
     """
     problems = problems_of(error, model, document.data)
     lines = [line(problem, document) for problem in problems[:_MOST]]
-    more = len(problems) - len(lines)
+    more = len(problems) - len(lines) + max(error.error_count() - _MOST_READ, 0)
     return "\n".join([*lines, f"... and {more} more"] if more else lines)
 
 
@@ -72,12 +75,12 @@ def dotted(path: Iterable[Any]) -> str:
     >>> dotted(("optimizer", "betas", 1))
     'optimizer.betas.1'
     """
-    return ".".join(str(key) for key in path)
+    return ".".join(cut(str(key)) for key in path)
 
 
 def problems_of(error: ValidationError, model: type[BaseModel], data: Any) -> list[Problem]:
     """The problems of an error, those of the members of one union made one."""
-    items = cast("Any", error.errors(include_url=False))
+    items = cast("Any", error.errors(include_url=False))[:_MOST_READ]
     meant = [item for item in items if not _is_other_member(item["loc"], model, data)]
     found = [_problem(item, model, data) for item in meant or items]
     deepest = [problem for problem in found if not _has_deeper(problem, found)]
@@ -188,7 +191,7 @@ def unknown(what: str, name: Any, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(name), names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     listed = f" (known: {', '.join(names)})" if names else ""
-    return f"unknown {what} {name!r}{hint}{listed}"
+    return f"unknown {what} {cut(str(name))!r}{hint}{listed}"
 
 
 def shown(value: Any) -> str:
@@ -202,7 +205,7 @@ def shown(value: Any) -> str:
         text = repr(value)
     except ValueError:
         return "a number of thousands of digits"
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return cut(text, 60)
 
 
 _Text = tuple[str, str, str]

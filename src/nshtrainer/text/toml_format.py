@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from nshtrainer.text.documents import (
     MAX_DEPTH,
     MAX_DIGITS,
+    MAX_NODES,
     Document,
     Keys,
     check_limits,
@@ -39,8 +40,11 @@ def read_toml(text: str, source: str = "<toml>") -> Document:
         ConfigError: It is not TOML, or it is too big or too deep.
     """
     check_text(text, source)
-    if any(found[0].count(".") >= MAX_DEPTH for found in _DOTTED.finditer(text)):
+    dots = [found[0].count(".") for found in _DOTTED.finditer(text)]
+    if max(dots, default=0) >= MAX_DEPTH:
         fail(source, f"is nested deeper than {MAX_DEPTH} levels; flatten it")
+    if sum(dots) > MAX_NODES:
+        fail(source, f"has more than {MAX_NODES:,} keys and values; shorten it")
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

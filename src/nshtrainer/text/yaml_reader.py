@@ -14,11 +14,13 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.scanner import Scanner, ScannerError
 
 from nshtrainer.text.documents import (
+    MAX_BYTES,
     MAX_DEPTH,
     MAX_NODES,
     Document,
     Keys,
     check_text,
+    cut,
     fail,
     whole_number,
 )
@@ -28,6 +30,8 @@ __all__ = ["plain_scalar", "read_yaml"]
 _INFINITIES = {
     sign + text: float(sign + "inf") for sign in ("", "+", "-") for text in (".inf", ".Inf", ".INF")
 }
+_END_OF_TAG = re.compile(r"[\s\0,\[\]{}]")
+_DIRECTIVE = re.compile(r"%YAML +1\.[12]\s")
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels; flatten it"
 _WORDS: dict[str, Any] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -89,14 +93,29 @@ def read_yaml(text: str, source: str = "<yaml>") -> Document:
     return Document(None if root is None else root.data, source, composer.locate)
 
 
+class _RefusedError(ScannerError):
+    """Well-formed YAML that no config needs."""
+
+
 class _Scanner(Scanner):
-    """Stops at brackets that are too deep before it looks ahead for the ends of all of them."""
+    """Refuses at their first character what would cost too much to scan to its end."""
 
     def fetch_flow_collection_start(self, *args: Any, **kwargs: Any) -> None:
         if self.flow_level >= MAX_DEPTH:
-            mark = cast("Any", self).reader.get_mark()
-            raise ScannerError(None, None, _TOO_DEEP, mark)
+            self._refuse(_TOO_DEEP)
         cast("Any", super()).fetch_flow_collection_start(*args, **kwargs)
+
+    def fetch_tag(self) -> None:
+        tag, *_ = _END_OF_TAG.split(cast("Any", self).reader.prefix(100), maxsplit=1)
+        self._refuse(f"tag {cut(tag)!r} is not allowed; write the plain value")
+
+    def fetch_directive(self) -> None:
+        if not _DIRECTIVE.match(cast("Any", self).reader.prefix(100)):
+            self._refuse("a directive is not allowed, but for '%YAML 1.2'; leave the line out")
+        cast("Any", super()).fetch_directive()
+
+    def _refuse(self, problem: str) -> NoReturn:
+        raise _RefusedError(None, None, problem, cast("Any", self).reader.get_mark())
 
 
 def _events(text: str) -> Any:
@@ -112,7 +131,7 @@ def _syntax_place(error: Any, source: str) -> str:
 
 def _syntax_problem(error: Any) -> str:
     problem = str(error.problem)
-    if problem == _TOO_DEEP:
+    if isinstance(error, _RefusedError):
         return problem
     if "'\\t'" in problem:
         return "is not valid YAML: a tab is not indentation; use spaces"
@@ -121,19 +140,20 @@ def _syntax_problem(error: Any) -> str:
 
 
 class _Node:
-    """A value, where it starts, how many values it holds, and its parts by key or index."""
+    """A value, where it starts, its parts by key or index, and how many and how long they are."""
 
-    __slots__ = ("data", "mark", "parts", "size")
+    __slots__ = ("data", "length", "mark", "parts", "size")
 
-    def __init__(self, data: Any, mark: Any, size: int = 1) -> None:
+    def __init__(self, data: Any, mark: Any, size: int = 1, length: int = 0) -> None:
         self.data = data
         self.mark = mark
         self.size = size
+        self.length = length
         self.parts: dict[Any, tuple[Any, _Node]] = {}
 
     def seen_from(self, mark: Any) -> _Node:
         """The same value where an alias repeats it."""
-        node = _Node(self.data, mark, self.size)
+        node = _Node(self.data, mark, self.size, self.length)
         node.parts = self.parts
         return node
 
@@ -151,6 +171,7 @@ class _Open:
         self.merges: list[_Node] = []
 
 
+_EXPANDED = ", aliases expanded; write it shorter"
 _NO_KEY: Any = object()
 _MERGE: Any = object()
 
@@ -162,6 +183,7 @@ class _Composer:
         self.source = source
         self.root: _Node | None = None
         self.nodes = 0
+        self.length = 0
         self.stack: list[_Open] = []
         self.anchors: dict[str, _Node | None] = {}
 
@@ -189,17 +211,18 @@ class _Composer:
             self._fail(event, "a second document starts here; keep one document in a file")
 
     def _AliasEvent(self, event: Any) -> None:
-        alias, node = f"*{event.anchor}", self.anchors.get(event.anchor, _NO_KEY)
+        alias, node = cut(f"*{event.anchor}"), self.anchors.get(event.anchor, _NO_KEY)
         if node is _NO_KEY:
             self._fail(event, f"unknown alias '{alias}'; anchor a value with '&' above it")
         if node is None:
             self._fail(event, f"alias '{alias}' stands inside what it repeats; write it out")
-        self._count(event, node.size)
+        self._count(event, node.size, node.length)
         self._add(event, node.seen_from(event.start_mark))
 
     def _ScalarEvent(self, event: Any) -> None:
-        self._count(event, 1)
-        node = _Node(self._value_of(event), event.start_mark)
+        length = len(event.value)
+        self._count(event, 1, length)
+        node = _Node(self._value_of(event), event.start_mark, 1, length)
         if event.anchor:
             self.anchors[event.anchor] = node
         self._add(event, node)
@@ -229,13 +252,15 @@ class _Composer:
         line, column = _spot(event.start_mark)
         fail(f"{self.source}:{line}:{column}", text)
 
-    def _count(self, event: Any, size: int) -> None:
+    def _count(self, event: Any, size: int, length: int = 0) -> None:
         self.nodes += size
+        self.length += length
         if self.nodes > MAX_NODES:
-            self._fail(event, f"more than {MAX_NODES:,} values, aliases expanded; write it shorter")
+            self._fail(event, f"more than {MAX_NODES:,} keys and values{_EXPANDED}")
+        if self.length > MAX_BYTES:
+            self._fail(event, f"longer than {MAX_BYTES // 1000} kB{_EXPANDED}")
 
     def _value_of(self, event: Any) -> Any:
-        self._refuse_tag(event)
         if event.style:
             return event.value
         if event.value == "<<" and self._awaits_key():
@@ -245,11 +270,6 @@ class _Composer:
         except ValueError as error:
             self._fail(event, str(error))
 
-    def _refuse_tag(self, event: Any) -> None:
-        if event.tag is not None:
-            tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
-            self._fail(event, f"tag '{tag}' is not allowed; write the plain value")
-
     def _awaits_key(self) -> bool:
         if not self.stack:
             return False
@@ -257,7 +277,6 @@ class _Composer:
         return isinstance(top.node.data, dict) and top.key is _NO_KEY
 
     def _open(self, event: Any, data: Any) -> None:
-        self._refuse_tag(event)
         if self._awaits_key():
             self._fail(event, "a key must be text or a number, not a list or a mapping")
         self._count(event, 1)
@@ -279,6 +298,7 @@ class _Composer:
             return
         top = self.stack[-1]
         top.node.size += node.size
+        top.node.length += node.length
         if isinstance(top.node.data, list):
             top.node.parts[len(top.node.parts)] = (node.mark, node)
         elif top.key is _NO_KEY:
@@ -290,7 +310,8 @@ class _Composer:
         if isinstance(node.data, (dict, list)):
             self._fail(event, "a key must be text or a number, not a list or a mapping")
         if node.data in top.node.parts:
-            self._fail(event, f"key {node.data!r} is given twice; remove one")
+            key = cut(node.data) if isinstance(node.data, str) else node.data
+            self._fail(event, f"key {key!r} is given twice; remove one")
         top.key, top.key_mark = node.data, node.mark
 
     def _take_value(self, event: Any, top: _Open, node: _Node) -> None:

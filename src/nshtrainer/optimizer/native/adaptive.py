@@ -13,7 +13,7 @@ from typing_extensions import Self, final
 
 from nshtrainer.optimizer.base import optimizer_registry
 from nshtrainer.optimizer.torch_config import CapturableOptions, ForeachOptions, FusedOptions
-from nshtrainer.types import Fraction, NonNegative, Positive
+from nshtrainer.types import Beta, Fraction, NonNegative, Positive
 
 __all__ = [
     "AdadeltaConfig",
@@ -96,7 +96,7 @@ class AdadeltaConfig(CapturableOptions):
     rho: Fraction = 0.9
     """Decay of the two running averages."""
 
-    eps: NonNegative = 1e-6
+    eps: Positive = 1e-6
     """Added to both averages; it sets the size of the first updates."""
 
     weight_decay: NonNegative = 0
@@ -127,7 +127,7 @@ class RMSpropConfig(CapturableOptions):
     lr: NonNegative = 1e-2
     """Learning rate: about the size of one update of one weight."""
 
-    alpha: Fraction = 0.99
+    alpha: Beta = 0.99
     """Decay of the running average of the squared gradient."""
 
     eps: NonNegative = 1e-8
