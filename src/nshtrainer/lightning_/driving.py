@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.lightning_.plateau import PlateauCallback
+from nshtrainer.lightning_.random_states import RandomStates
 from nshtrainer.optimizer.needs import needs_of, parts_of
 from nshtrainer.optimizer.resumption import resume_by_name
 
@@ -84,9 +85,12 @@ class OptimizerCallback(Callback):
 
 
 def missing_callbacks(present: Iterable[Callback]) -> list[Callback]:
-    """The callbacks of ours that are not there: what feeds schedulers, what drives optimizers."""
+    """The callbacks of ours that are not there.
+
+    They feed schedulers, drive optimizers, and keep the states of random generators.
+    """
     there = list(present)
-    ours = (PlateauCallback, OptimizerCallback)
+    ours = (PlateauCallback, OptimizerCallback, RandomStates)
     return [cls() for cls in ours if not any(isinstance(callback, cls) for callback in there)]
 
 
