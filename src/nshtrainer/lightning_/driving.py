@@ -11,8 +11,8 @@ from lightning.pytorch.callbacks import WeightAveraging
 from typing_extensions import override
 
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.lightning_.exact_resume import ExactResume
 from nshtrainer.lightning_.plateau import PlateauCallback
-from nshtrainer.lightning_.random_states import RandomStates
 from nshtrainer.optimizer.needs import needs_of, parts_of
 from nshtrainer.optimizer.resumption import resume_by_name
 
@@ -87,10 +87,10 @@ class OptimizerCallback(Callback):
 def missing_callbacks(present: Iterable[Callback]) -> list[Callback]:
     """The callbacks of ours that are not there.
 
-    They feed schedulers, drive optimizers, and keep the states of random generators.
+    They feed schedulers, drive optimizers, and go on exactly where a checkpoint was saved.
     """
     there = list(present)
-    ours = (PlateauCallback, OptimizerCallback, RandomStates)
+    ours = (PlateauCallback, OptimizerCallback, ExactResume)
     return [cls() for cls in ours if not any(isinstance(callback, cls) for callback in there)]
 
 
