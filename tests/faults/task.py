@@ -21,7 +21,7 @@ from nshtrainer.configs import AdamWConfig, LRSchedulerConfig, OptimizerConfig, 
 EPOCHS, BATCHES = 3, 6
 STEPS = EPOCHS * BATCHES
 WIDTH = 1500
-"""So that a checkpoint is larger than everything else that a run writes."""
+"""Makes a checkpoint larger than everything else that a run writes."""
 
 SCHEDULES = SchedulesConfig.model_validate(
     {
@@ -109,10 +109,11 @@ LOADERS: dict[str, Any] = {
 
 
 def happen(where: str, step: int) -> None:
-    """Let the fault happen that the environment asks for: `FAULT="SIGTERM train 8"`."""
-    what, wanted, at = os.environ.get("FAULT", "- - -1").split()
-    if (where, step) == (wanted, int(at)):
-        FAULTS[what]()
+    """Let happen what the environment asks for: `FAULT="SIGUSR1 train 8;SIGKILL train 9"`."""
+    for fault in os.environ.get("FAULT", "- - -1").split(";"):
+        what, wanted, at = fault.split()
+        if (where, step) == (wanted, int(at)):
+            FAULTS[what]()
 
 
 def _signal(number: int) -> Any:
