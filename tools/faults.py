@@ -1,4 +1,4 @@
-"""How many of the faults of tests/faults a run survives: `python -m tools.faults`, in some minutes."""
+"""How many of the faults of tests/faults a run survives: `python -m tools.faults`, some minutes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.faults.faults import FAULTS, Fault, Home, survive, uninterrupted
-from tests.faults.programs import fit, plain
 
 
 def survived(fault: Fault, path: Path, whole: Home) -> bool:
@@ -28,7 +27,7 @@ def main() -> int:
     faults = [each for each in FAULTS if not sys.argv[1:] or each.name in sys.argv[1:]]
     with TemporaryDirectory() as folder:
         whole: dict[object, Home] = {}
-        for program in (fit, plain):
+        for program in {fault.program for fault in faults}:
             path = Path(folder, program.__name__)
             path.mkdir()
             whole[program] = uninterrupted(path, program)

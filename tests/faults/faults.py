@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tests.faults.programs import Ended, fit, plain, start
+from tests.faults.programs import Ended, fit, plain, plain_atomic, start
 from tests.faults.task import STEPS
 
 __all__ = ["FAULTS", "Fault", "Home", "survive", "uninterrupted"]
@@ -95,13 +95,9 @@ FAULTS = (
     Fault("SIGTERM", "SIGTERM train 8", 143, "last.ckpt", 9),
     Fault("SIGTERM in the validation", "SIGTERM validate 12", 143, "last.ckpt", 12),
     Fault("SIGKILL", "SIGKILL train 8", -9, "last.ckpt", 6),
-    Fault(
-        "SIGKILL while a checkpoint is written", "kill-while-saving train 8", -9, "last.ckpt", 6
-    ),
+    Fault("SIGKILL while a checkpoint is written", "kill-while-saving train 8", -9, "last.ckpt", 6),
     Fault("SIGUSR1 of SLURM", "SIGUSR1 train 8", 138, "last.ckpt", 9, requeues=True),
-    Fault(
-        "a full disk", "- - -1", 1, "last.ckpt", 6, disk=400_000
-    ),
+    Fault("a full disk", "fill train 8", 1, "last.ckpt", 6, disk=8_000_000),
     Fault("a file may not be so long", "limit train 8", 1, "last.ckpt", 6),
     _damaged("a checkpoint of no bytes", _cut(0), "is empty"),
     _damaged("a checkpoint of one byte", _cut(1e-5), CUT_OFF),
@@ -126,9 +122,9 @@ FAULTS = (
         -9,
         "step=5.ckpt",
         5,
-        program=plain,
+        program=plain_atomic,
     ),
-    Fault("plain: SIGTERM", "SIGTERM train 8", 1, "step=9.ckpt", 9, program=plain),
+    Fault("plain: SIGTERM", "SIGTERM train 8", 0, "step=9.ckpt", 9, program=plain),
     Fault("plain: SIGINT", "SIGINT train 8", 1, "step=8.ckpt", 8, exact=False, program=plain),
     Fault("plain: an exception", "exception train 8", 1, "step=8.ckpt", 8, False, plain),
     Fault(
@@ -173,13 +169,16 @@ class Home:
 
     def second(self, program: Callable[..., int], checkpoint: str) -> Ended:
         """The run that goes on."""
-        if program is plain:
+        if program is not fit:
             return start(self.path, program, checkpoint, self.loader)
         return start(self.path, program, "--out", "kept/o", "--resume", checkpoint)
 
     def checkpoints(self, program: Callable[..., int]) -> list[Path]:
         """What was saved, the newest first."""
-        found = [*self.path.glob("kept/o/checkpoints/*.ckpt"), *self.path.glob("checkpoints/*.ckpt")]
+        found = [
+            *self.path.glob("kept/o/checkpoints/*.ckpt"),
+            *self.path.glob("checkpoints/*.ckpt"),
+        ]
         found += self.path.glob("hpc_ckpt_*.ckpt")
         return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
 
@@ -224,14 +223,15 @@ def survive(fault: Fault, home: Home, whole: Home) -> None:
     for path in found:
         if path != passed_over:
             saved = torch.load(path, weights_only=True)
-            assert path != newest or (path.name, saved["global_step"]) == (fault.kept, fault.step)
+            kept = (path.name, saved["global_step"])
+            assert path != newest or kept == (fault.kept, fault.step), f"kept {kept}"
     _go_on(fault, home, newest, passed_over)
     _compare(fault, home, whole)
 
 
 def _go_on(fault: Fault, home: Home, newest: Path, passed_over: Path | None) -> None:
     checkpoint = fault.resume
-    if fault.program is plain:
+    if fault.program is not fit:
         checkpoint = str(newest)
     elif checkpoint != "last":
         newest = home.path / "kept/o/checkpoints" / checkpoint
@@ -250,8 +250,9 @@ def _go_on(fault: Fault, home: Home, newest: Path, passed_over: Path | None) -> 
 def _compare(fault: Fault, home: Home, whole: Home) -> None:
     expected = {line["step"]: line["groups"] for line in whole.used()}
     lines = home.used()
-    assert {line["step"] for line in lines} == set(expected)
+    assert {line["step"] for line in lines} == set(expected), "updates are missing"
     for line in lines:  # an update that was done again used the same
         assert line["groups"] == expected[line["step"]], line["step"]
     ours, theirs = home.weights(fault.program), whole.weights(fault.program)
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs) == fault.exact
+    exact = all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert exact == fault.exact, f"the same weights: {exact}"

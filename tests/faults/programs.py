@@ -13,7 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Ended", "fit", "full_disk", "plain", "start"]
+__all__ = ["Ended", "fit", "full_disk", "plain", "plain_atomic", "start"]
 
 HERE = Path(__file__).parent
 
@@ -93,6 +93,7 @@ IGNORED = (
     "The '.*_dataloader' does not have many workers",
     "The number of training batches .* is smaller than the logging interval",
     "Checkpoint directory .* exists and is not empty",
+    "The dirpath has changed",
 )
 """Advice, and what Lightning 2.6.6 calls of torch's that torch 2.13 deprecates."""
 
@@ -126,6 +127,13 @@ def plain(checkpoint: str | None = None, loader: str = "stateful, shuffled", **o
     trainer.fit(Task({}), datamodule=Batches(loader), ckpt_path=checkpoint)
     trainer.save_checkpoint("checkpoints/end.ckpt")
     return 0
+
+
+def plain_atomic(checkpoint: str | None = None, loader: str = "stateful, shuffled") -> int:
+    """The same, with the plugin that replaces a checkpoint in one step."""
+    from nshtrainer.lightning_ import AtomicCheckpointIO
+
+    return plain(checkpoint, loader, plugins=[AtomicCheckpointIO()])
 
 
 def full_disk(path: Path, size: int) -> None:

@@ -1,4 +1,4 @@
-"""What the faults happen to: groups, four scheduled hyperparameters, and a record of each update."""
+"""What the faults happen to: two groups, three schedules, and a record of what is used."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -129,12 +130,21 @@ def _limit() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
 
 
+def _fill() -> None:
+    """Somebody fills the disk, but for a little."""
+    with Path("disk/full").open("wb", buffering=0) as file:
+        with suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        file.truncate(file.tell() - 50_000)
+
+
 def _kill_while_saving() -> None:
     """The next checkpoint is half written when the process is killed."""
     sync = os.fsync
 
     def kill(file: int) -> None:
-        if ".ckpt" in os.readlink(f"/proc/self/fd/{file}"):
+        if ".ckpt" in str(Path(f"/proc/self/fd/{file}").readlink()):
             os.ftruncate(file, os.fstat(file).st_size // 2)
             os.kill(os.getpid(), signal.SIGKILL)
         sync(file)
@@ -146,6 +156,7 @@ FAULTS: dict[str, Any] = {
     **{name: _signal(getattr(signal, name)) for name in ("SIGINT", "SIGTERM", "SIGKILL")},
     "SIGUSR1": _signal(signal.SIGUSR1),
     "exception": _raise,
+    "fill": _fill,
     "limit": _limit,
     "kill-while-saving": _kill_while_saving,
 }

@@ -15,7 +15,7 @@ from tests.trainers.support import QUIET, Tiny, data
 
 from nshtrainer import Trainer, TrainerConfig
 from nshtrainer.configs import MetricConfig
-from nshtrainer.lightning_ import OptimizerCallback, PlateauCallback
+from nshtrainer.lightning_ import ExactResume, OptimizerCallback, PlateauCallback
 
 OBJECTS = {"self", "callbacks", "plugins"}
 OURS = {"primary_metric", "resume", "seed", "weight_averaging"}
@@ -196,7 +196,8 @@ def test_a_seed_fixes_the_weights_of_the_module_made_next() -> None:
 @pytest.mark.parametrize("given", [None, [], PlateauCallback(), [PlateauCallback()]])
 def test_each_callback_of_ours_is_there_once(given: Any) -> None:
     callbacks = Trainer(callbacks=given, **QUIET).callbacks
-    assert [type(callback) for callback in callbacks] == [PlateauCallback, OptimizerCallback]
+    ours = [PlateauCallback, OptimizerCallback, ExactResume]
+    assert [type(callback) for callback in callbacks] == ours
 
 
 def test_the_primary_metric_is_what_a_plateau_schedule_looks_at() -> None:

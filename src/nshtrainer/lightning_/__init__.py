@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from nshtrainer.lightning_.checkpoint_io import AtomicCheckpointIO
 from nshtrainer.lightning_.driving import OptimizerCallback
+from nshtrainer.lightning_.exact_resume import ExactResume
 from nshtrainer.lightning_.module import LightningModuleBase
 from nshtrainer.lightning_.plateau import PlateauCallback
 from nshtrainer.lightning_.run_length import TrainerRunLength, run_length_of
 from nshtrainer.lightning_.trainer import Trainer
 
 __all__ = [
+    "AtomicCheckpointIO",
+    "ExactResume",
     "LightningModuleBase",
     "OptimizerCallback",
     "PlateauCallback",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from typing import Any, cast
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -32,6 +32,9 @@ class ExactResume(Callback):
     loaded: where a schedule asks how long an epoch is, by this package or by
     `trainer.estimated_stepping_batches`.
 
+    What is saved in the middle of a batch, as at an exception, goes on from the start of the epoch's
+    data: the loader had given that batch away.
+
     `LightningModuleBase` and `nshtrainer.Trainer` attach this callback by themselves.
     """
 
@@ -44,8 +47,13 @@ class ExactResume(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Put the states of the generators into the checkpoint."""
-        if trainer.world_size == 1 and "loops" in checkpoint:
+        if "loops" not in checkpoint:
+            return
+        if trainer.world_size == 1:
             checkpoint[_KEY] = _states(pl_module.device)
+        batches: Any = trainer.fit_loop.epoch_loop.batch_progress.current
+        if batches.ready > batches.processed:  # the loader is one batch ahead of the weights
+            checkpoint["loops"]["fit_loop"]["state_dict"].pop("combined_loader", None)
 
     @override
     def on_load_checkpoint(
@@ -74,14 +82,16 @@ class ExactResume(Callback):
 
     def _between_epochs(self, loop: Any, module: pl.LightningModule) -> None:
         """The loader of the next epoch draws its order from a generator, of its own or of all."""
-        stateful = [each for each in loop._combined_loader.flattened if isinstance(each, _Stateful)]  # noqa: SLF001
+        loaders: list[Any] = loop._combined_loader.flattened  # noqa: SLF001
+        stateful: list[Any] = [each for each in loaders if isinstance(each, _Stateful)]
         if len(stateful) == len(self._loaders):
             for loader, state in zip(stateful, self._loaders, strict=True):
                 loader.load_state_dict(state)
-                next(iter(cast("Any", loader)), None)  # the epoch that is over
+                next(iter(loader), None)  # the epoch that is over
         assert self._states is not None
         _set_states(self._states, module.device)
-        _begin(loop)
+        if not loop.restarted_on_epoch_end:  # else Lightning does so by itself
+            _begin(loop)
 
 
 def _begin(loop: Any) -> None:
