@@ -13,7 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Ended", "fit", "full_disk", "plain", "plain_atomic", "start"]
+__all__ = ["Ended", "command", "fit", "full_disk", "plain", "plain_atomic", "start"]
 
 HERE = Path(__file__).parent
 
@@ -98,11 +98,16 @@ IGNORED = (
 """Advice, and what Lightning 2.6.6 calls of torch's that torch 2.13 deprecates."""
 
 
-def fit(*arguments: str) -> int:
+def command(*arguments: str) -> int:
     """The command line."""
     from nshtrainer.cli import main
 
-    return main(["fit", str(HERE / "task.py"), "--config", "run.yaml", *arguments])
+    return main(arguments)
+
+
+def fit(*arguments: str) -> int:
+    """`nshtrainer fit` of the task."""
+    return command("fit", str(HERE / "task.py"), "--config", "run.yaml", *arguments)
 
 
 def plain(checkpoint: str | None = None, loader: str = "stateful, shuffled", **options: Any) -> int:

@@ -32,8 +32,8 @@ class ExactResume(Callback):
     loaded: where a schedule asks how long an epoch is, by this package or by
     `trainer.estimated_stepping_batches`.
 
-    What is saved in the middle of a batch, as at an exception, goes on from the start of the epoch's
-    data: the loader had given that batch away.
+    What is saved in the middle of a batch, as at an exception, goes on from the start of the data
+    of the epoch: the loader had given that batch away.
 
     `LightningModuleBase` and `nshtrainer.Trainer` attach this callback by themselves.
     """
