@@ -107,7 +107,8 @@ def test_an_exception_leaves_a_checkpoint_and_the_command_that_goes_on(
     Path("train.py").write_text(text, encoding="utf-8")
     assert main([*FIT, "--resume", "last"]) == 0
     assert f"resuming from {path} (step 2, epoch 1)\n" in capsys.readouterr().out
-    assert sorted(rates(only_run())) == list(range(12))
+    last = torch.load(only_run() / "checkpoints/last.ckpt", weights_only=True)
+    assert last["global_step"] == 12
 
 
 def test_weights_that_are_not_finite_are_not_kept_after_an_exception(
