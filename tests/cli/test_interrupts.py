@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.cli.support import MID_EPOCH, command_in, only_run, rates, start
+from tests.cli.support import MID_EPOCH, command_in, only_run, rates
+from tests.faults.programs import command, start
 
 from nshtrainer.cli import main
 from nshtrainer.cli.interrupt import Signals
@@ -25,20 +26,23 @@ def whole(home: Path) -> dict[int, float]:
     return rates(home / "whole")
 
 
-@pytest.mark.parametrize(("signal", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+@pytest.mark.parametrize(
+    ("signal", "code"), [pytest.param("SIGINT", 130, marks=pytest.mark.slow), ("SIGTERM", 143)]
+)
 def test_a_process_that_is_interrupted_saves_and_its_own_words_go_on(
     home: Path, whole: dict[int, float], signal: str, code: int
 ) -> None:
-    stopped = start(*FIT, STOP=f"{signal} train 5")
-    assert stopped.returncode == code, stopped.stderr
+    environment = {"STOP": f"{signal} train 5"}
+    stopped = start(home, command, *FIT, environment=environment)
+    assert stopped.code == code, stopped.err
     folder = only_run()
-    assert f"the last checkpoint is {folder / 'checkpoints' / 'last.ckpt'}" in stopped.stdout
-    assert "stopping after this step" in stopped.stderr
+    assert f"the last checkpoint is {folder / 'checkpoints' / 'last.ckpt'}" in stopped.out
+    assert "stopping after this step" in stopped.err
     assert torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 6
 
-    again = start("fit", *command_in(stopped.stdout)[1:])
-    assert again.returncode == 0, again.stderr
-    assert f"resuming from {folder / 'checkpoints' / 'last.ckpt'} (step 6, epoch 2)" in again.stdout
+    again = start(home, command, *command_in(stopped.out))
+    assert again.code == 0, again.err
+    assert f"resuming from {folder / 'checkpoints' / 'last.ckpt'} (step 6, epoch 2)" in again.out
     assert rates(folder) == whole
     assert len(whole) == 12
 

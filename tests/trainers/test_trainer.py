@@ -15,7 +15,12 @@ from tests.trainers.support import QUIET, Tiny, data
 
 from nshtrainer import Trainer, TrainerConfig
 from nshtrainer.configs import MetricConfig
-from nshtrainer.lightning_ import NonFiniteCallback, OptimizerCallback, PlateauCallback
+from nshtrainer.lightning_ import (
+    ExactResume,
+    NonFiniteCallback,
+    OptimizerCallback,
+    PlateauCallback,
+)
 
 OBJECTS = {"self", "callbacks", "plugins"}
 OURS = {
@@ -203,7 +208,7 @@ def test_a_seed_fixes_the_weights_of_the_module_made_next() -> None:
 @pytest.mark.parametrize("given", [None, [], PlateauCallback(), [PlateauCallback()]])
 def test_each_callback_of_ours_is_there_once(given: Any) -> None:
     callbacks = Trainer(callbacks=given, **QUIET).callbacks
-    ours = [PlateauCallback, OptimizerCallback, NonFiniteCallback]
+    ours = [PlateauCallback, OptimizerCallback, NonFiniteCallback, ExactResume]
     assert [type(callback) for callback in callbacks] == ours
 
 

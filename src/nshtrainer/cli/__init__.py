@@ -18,8 +18,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0 is success, 1 a file that `validate` refuses, two that `diff` finds different or a run that
     a loss or gradient that is not finite ended, 2 a command, file or override that makes no sense
-    (one line a problem on stderr), 130 and 143 a run that Ctrl-C or SIGTERM ended. An exception
-    of the user's own code goes through, with its traceback.
+    (one line a problem on stderr), 128 and its number for a signal that ended a run: 130 for
+    Ctrl-C, 143 for SIGTERM. An exception of the user's own code goes through, with its traceback.
 
     Args:
         argv: The arguments without the program's name; those of the process if left out.

@@ -1,7 +1,8 @@
 """Train what a file describes: the module in train.py, with the parts of the file.
 
 Overrides (model.optimizer.lr=3e-4, or --model.optimizer.lr 3e-4) win over the file; `model.` may be
-left out. Ctrl-C and SIGTERM save a checkpoint and say how to go on; a second one stops at once.
+left out. Ctrl-C, SIGTERM and SLURM's SIGUSR1 save a checkpoint and say how to go on; a second one
+stops at once.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ def add_arguments(parser: VerbParser) -> None:
     )
     parser.add_argument(
         "--resume",
-        metavar="last|PATH",
+        metavar="last|auto|PATH",
         is_file=True,
-        help="go on from this config's newest checkpoint, or one",
+        help="go on from this config's newest checkpoint (auto: if there is one), or one",
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="wins over the file")
 
 
 def run(args: Namespace) -> int:
-    """Train, and return 0; 130 or 143 after Ctrl-C or SIGTERM, 1 after a bad update."""
+    """Train, and return 0; 128 and the number of a signal that ended it; 1 after a bad update."""
     from nshtrainer.cli.run_folder import choose_folder
     from nshtrainer.cli.user_code import split_target
     from nshtrainer.text.files import format_of, read_file
@@ -41,7 +42,7 @@ def run(args: Namespace) -> int:
     # What is plainly wrong is said before torch is imported.
     split_target(args.code)
     read_text(read_file(args.config), format_of(args.config), str(args.config))
-    folder, checkpoint = choose_folder(args.config, args.out, args.resume)
+    start = choose_folder(args.config, args.out, args.resume)
 
     from nshtrainer.cli.run_file import read_run
     from nshtrainer.cli.training import Job
@@ -49,4 +50,4 @@ def run(args: Namespace) -> int:
 
     code = load_user_code(args.code)
     config = read_run(args.config, code, args.overrides)
-    return Job(code, config, folder, checkpoint, args.argv).run()
+    return Job(code, config, start.folder, start.checkpoint, args.argv, start.passed_over).run()

@@ -1,6 +1,7 @@
-"""Ctrl-C and SIGTERM: finish the step, save, stop.
+"""Ctrl-C, SIGTERM and SLURM's signal: finish the step, save, stop. An exception: save, if possible.
 
-By itself Lightning saves nothing then, and ends with exit code 1 or, after SIGTERM, 0.
+By itself Lightning saves nothing then, and ends with exit code 1 or, after SIGTERM, 0. At SLURM's
+signal it saves at once, where an update may be half done.
 """
 
 from __future__ import annotations
@@ -9,13 +10,18 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, final
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from torch import Tensor
+from torch.optim import Optimizer
 from typing_extensions import Self, override
+
+from nshtrainer.cli.slurm import requeue_signal
 
 __all__ = ["GracefulStop", "Interrupted", "Signals"]
 
@@ -36,6 +42,7 @@ class Signals:
     def __init__(self) -> None:
         self.asked: int | None = None
         self.patient = False
+        self._requeues = requeue_signal()
         self._before: dict[int, Any] = {}
         self._process = os.getpid()
 
@@ -51,7 +58,25 @@ class Signals:
         """
         if threading.current_thread() is not threading.main_thread():
             return {}
-        return {each: signal.signal(each, self._handle) for each in _SIGNALS}
+        handled = [*_SIGNALS, *filter(None, [self._requeues])]
+        return {each: signal.signal(each, self._handle) for each in handled}
+
+    @property
+    def for_requeue(self) -> bool:
+        """Whether SLURM asked, to queue the job again."""
+        return self.asked is not None and self.asked == self._requeues
+
+    def agree(self, decide: Callable[..., bool]) -> bool:
+        """Whether any process of the run was asked to stop; then all of them were.
+
+        Args:
+            decide: A strategy's `reduce_boolean_decision`.
+        """
+        if not decide(self.asked is not None, all=False):
+            return False
+        for_requeue = decide(self.for_requeue, all=False)
+        self.asked = self._requeues if for_requeue else self.asked or signal.SIGINT
+        return True
 
     def __exit__(self, *_: object) -> None:
         for each, handler in self._before.items():
@@ -83,27 +108,35 @@ class GracefulStop(Checkpoint):
     That is after the update that was under way, or at the end of the epoch if that was its last. As
     a `Checkpoint` it comes after all other callbacks, but for those of this kind.
 
+    Where an exception ends a run, its state is saved as well, unless an update is half done, the
+    weights are not finite, or other processes would have to take part. That is never in the place
+    of the checkpoint before it.
+
     Args:
         signals: What was asked.
         path: Where to save.
+        exception: Where to save when there is an exception.
     """
 
-    def __init__(self, signals: Signals, path: Path) -> None:
+    def __init__(self, signals: Signals, path: Path, exception: Path) -> None:
         self._signals = signals
         self._path = path
+        self._exception = exception
         self._step_before = 0
+        self._whole = False
+        self.saved: Path | None = None
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """From here on a signal can wait for the end of a step."""
         # Lightning has put a handler of its own before ours, which stops within a validation.
         self._signals.listen()
-        self._signals.patient = True
+        self._signals.patient = self._whole = True
 
     @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """All is saved; a signal need not wait."""
-        self._signals.patient = False
+        self._signals.patient = self._whole = False
 
     @override
     def on_train_batch_start(
@@ -113,11 +146,28 @@ class GracefulStop(Checkpoint):
         self._step_before = trainer.global_step
 
     @override
+    def on_before_backward(
+        self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
+    ) -> None:
+        """From here on there are gradients, which are not saved."""
+        self._whole = False
+
+    @override
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
+        """A loop of the user's own may call `backward` by itself."""
+        self._whole = False
+
+    @override
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Stop after an update: gradients that are still being summed are not saved."""
-        if trainer.global_step > self._step_before and not trainer.is_last_batch:
+        if trainer.global_step == self._step_before:
+            return
+        self._whole = True
+        if not trainer.is_last_batch:
             self._stop_if_asked(trainer, log=True)
 
     @override
@@ -130,21 +180,28 @@ class GracefulStop(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Save where the signal made something else stop: a data worker, or Lightning itself."""
-        if self._signals.asked and self._signals.patient and not isinstance(exception, Interrupted):
-            self._save(trainer)
+        if not self._signals.patient or isinstance(exception, Interrupted):
+            return
+        if self._signals.asked:
+            trainer.save_checkpoint(self._path)
+        elif isinstance(exception, Exception) and self._can_be_saved(trainer):
+            with suppress(OSError, RuntimeError):  # a full disk, or a device that is lost
+                trainer.save_checkpoint(self._exception)
+                self.saved = self._exception
+
+    def _can_be_saved(self, trainer: Trainer) -> bool:
+        if not self._whole or trainer.world_size > 1:
+            return False
+        weights = trainer.lightning_module.parameters()
+        return all(bool(weight.isfinite().all()) for weight in weights)
 
     def _stop_if_asked(self, trainer: Trainer, *, log: bool = False) -> None:
         # Every process of the run has to agree, or some would wait for the others for ever.
-        agree: Callable[..., bool] = trainer.strategy.reduce_boolean_decision
-        if agree(self._signals.asked is not None, all=False):
-            self._signals.asked = self._signals.asked or signal.SIGINT
+        if self._signals.agree(trainer.strategy.reduce_boolean_decision):
             if log:
                 _log_step(trainer)
-            self._save(trainer)
+            trainer.save_checkpoint(self._path)
             raise Interrupted
-
-    def _save(self, trainer: Trainer) -> None:
-        trainer.save_checkpoint(self._path)
 
 
 def _log_step(trainer: Trainer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from lightning.fabric.loggers.logger import (
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from typing_extensions import override
+
+from nshtrainer.text.files import replace_file
 
 __all__ = ["loggers_for"]
 
@@ -59,10 +62,12 @@ class _GoingOn(ExperimentWriter):
         if not path.is_file():
             return
         with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            rows = [row for row in reader if int(row["step"]) < step]
-            self.metrics_keys = list(reader.fieldnames or ())
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=self.metrics_keys)
-            writer.writeheader()
-            writer.writerows(rows)
+            lines = [line for line in file if line.endswith("\n")]  # the last one may be cut off
+        reader = csv.DictReader(lines)
+        rows = [row for row in reader if int(row["step"]) < step]
+        self.metrics_keys = list(reader.fieldnames or ())
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=self.metrics_keys)
+        writer.writeheader()
+        writer.writerows(rows)
+        replace_file(path, text.getvalue().encode())

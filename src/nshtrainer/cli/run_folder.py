@@ -4,7 +4,8 @@ runs/digits/20260131-142501/
     config.yaml            what was run, overrides and defaults included; `fit` reads it again
     config.schema.json     its JSON Schema, for editors
     checkpoints/best.ckpt  the best by the primary metric, where one is named
-    checkpoints/last.ckpt  the newest
+    checkpoints/last.ckpt  the newest, of the end of an epoch or of where a signal ended the run
+    checkpoints/exception.ckpt  what an exception left, where it could be saved
     metrics.csv            every logged metric
     optimizer.json         what is optimised how: groups, rates, schedules, state
     schedule.svg           how the rate, and whatever else is scheduled, is planned to move
@@ -18,14 +19,15 @@ import time
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+from zipfile import BadZipFile, ZipFile
 
 from nshtrainer.exceptions import ConfigError
 
 if TYPE_CHECKING:
     from nshtrainer.config import Config
 
-__all__ = ["RunFolder", "choose_folder"]
+__all__ = ["RunFolder", "Start", "choose_folder"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,11 @@ class RunFolder:
     def last(self) -> Path:
         """The newest checkpoint."""
         return self.checkpoints / "last.ckpt"
+
+    @property
+    def exception(self) -> Path:
+        """The checkpoint of a run that an exception ended."""
+        return self.checkpoints / "exception.ckpt"
 
     @property
     def metrics(self) -> Path:
@@ -89,9 +96,21 @@ class RunFolder:
         write_file(self.path / "config.yaml", f"{comment}\n{config.to_yaml()}")
 
 
-def choose_folder(
-    config: Path, out: Path | None, resume: str | None
-) -> tuple[RunFolder, Path | None]:
+class Start(NamedTuple):
+    """Where a run starts.
+
+    Args:
+        folder: Where it writes.
+        checkpoint: What it goes on from, if anything.
+        passed_over: Newer checkpoints that cannot be read, each with the reason.
+    """
+
+    folder: RunFolder
+    checkpoint: Path | None = None
+    passed_over: tuple[str, ...] = ()
+
+
+def choose_folder(config: Path, out: Path | None, resume: str | None) -> Start:
     """The folder of a run, and the checkpoint that it goes on from.
 
     A run that goes on does so in its own folder.
@@ -99,18 +118,26 @@ def choose_folder(
     Args:
         config: The file of the run; its name without the suffix is that of the runs.
         out: The folder, if it was given.
-        resume: `last`, a checkpoint, the folder of a run, or nothing.
+        resume: `last`, `auto` (the same, if there is one), a checkpoint, the folder of a run, or
+            nothing.
 
     Raises:
         ConfigError: There is no such checkpoint, or a new run would mix with an old one.
     """
     runs = Path("runs") / config.stem
     if resume is None:
-        return RunFolder(_unused(out) if out else _new(runs)), None
-    checkpoint = _newest(out, runs) if resume == "last" else _given(Path(resume))
+        return Start(RunFolder(_unused(out) if out else _new(runs)))
+    passed_over: tuple[str, ...] = ()
+    if resume in {"last", "auto"}:
+        found = _newest_first(out, runs)
+        if not found and resume == "auto":
+            return Start(RunFolder(out or _new(runs)))
+        checkpoint, passed_over = _newest(found, resume, out or runs)
+    else:
+        checkpoint = _given(Path(resume))
     if out is None:
         out = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else _new(runs)
-    return RunFolder(out), checkpoint
+    return Start(RunFolder(out), checkpoint, passed_over)
 
 
 def _new(runs: Path) -> Path:
@@ -126,14 +153,41 @@ def _unused(out: Path) -> Path:
     return out
 
 
-def _newest(out: Path | None, runs: Path) -> Path:
-    where = out or runs
+def _newest_first(out: Path | None, runs: Path) -> list[Path]:
     folders = [out] if out else list(runs.glob("*"))
     found = [path for folder in folders for path in RunFolder(folder).checkpoints.glob("*.ckpt")]
-    if not found:
-        raise ConfigError(f"--resume last: no checkpoint in {where}; start without --resume")
     # At equal times the last one wins over the best one, which comes first in the alphabet.
-    return max(found, key=lambda path: (path.stat().st_mtime_ns, path.name))
+    return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
+
+
+def _newest(found: list[Path], resume: str, where: Path) -> tuple[Path, tuple[str, ...]]:
+    """The newest checkpoint that can be read, and why others are not it."""
+    passed_over: list[str] = []
+    for path in found:
+        fault = _fault(path)
+        if fault is None:
+            return path, tuple(passed_over)
+        passed_over.append(f"{path}: {fault}")
+    why = f" that can be read ({'; '.join(passed_over)})" if passed_over else ""
+    text = f"--resume {resume}: no checkpoint in {where}{why}; start without --resume"
+    raise ConfigError(text)
+
+
+def _fault(path: Path) -> str | None:
+    """What is wrong with a checkpoint, as far as it can be said without torch; often nothing.
+
+    A checkpoint is a zip file with a list of contents at its end, and a check sum for each part.
+    """
+    if not path.stat().st_size:
+        return "is empty"
+    try:
+        with ZipFile(path) as file:
+            broken = file.testzip()
+    except (BadZipFile, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError):
+        return "is cut off, or no checkpoint"
+    except OSError as error:
+        return f"cannot be read: {(error.strerror or str(error)).lower()}"
+    return broken and f"is damaged: {broken} is not as it was written"
 
 
 def _given(path: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -20,7 +21,7 @@ from nshtrainer.lr_scheduler.driver import CurveScheduler
 from nshtrainer.lr_scheduler.hyperparameters import Place, find
 from nshtrainer.lr_scheduler.preview import describe_tracks, number_text, preview_tracks
 from nshtrainer.plotting import Plot, rendered
-from nshtrainer.text.files import write_file
+from nshtrainer.text.files import replace_file, write_file
 
 if TYPE_CHECKING:
     from nshtrainer.cli.run_folder import RunFolder
@@ -348,11 +349,12 @@ class ScheduleRecord(Callback):
         rows = [row for record in self._records for row in record.table()]
         if not rows:
             return
-        with self._folder.schedule.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(_HEAD)
-            writer.writerows([row[key] for key in _HEAD] for row in self._before)
-            writer.writerows(sorted(rows, key=itemgetter(0)))
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(_HEAD)
+        writer.writerows([row[key] for key in _HEAD] for row in self._before)
+        writer.writerows(sorted(rows, key=itemgetter(0)))
+        replace_file(self._folder.schedule, text.getvalue().encode())
 
 
 def _bare(optimizer: Any) -> Any:

@@ -20,6 +20,7 @@ from nshtrainer.cli.metrics import loggers_for
 from nshtrainer.cli.quiet import quiet
 from nshtrainer.cli.reports import EpochLines, Plan, metrics_text
 from nshtrainer.cli.schedule_record import ScheduleRecord
+from nshtrainer.cli.slurm import requeue
 from nshtrainer.exceptions import BadUpdateError, CheckpointError, ConfigError
 from nshtrainer.lightning_.trainer import Trainer
 from nshtrainer.metric import MetricConfig
@@ -42,6 +43,7 @@ class Job:
         folder: Where results go.
         checkpoint: What to go on from, if anything.
         argv: The command line, to say how to go on.
+        passed_over: Newer checkpoints that cannot be read, each with the reason.
     """
 
     code: UserCode
@@ -49,9 +51,11 @@ class Job:
     folder: RunFolder
     checkpoint: Path | None
     argv: Sequence[str]
+    passed_over: Sequence[str] = ()
     signals: Signals = field(default_factory=Signals)
     first_step: int = field(default=0, init=False)
     record: ScheduleRecord | None = field(default=None, init=False)
+    stop: GracefulStop | None = field(default=None, init=False)
 
     def run(self) -> int:
         """Train, and say where the results are.
@@ -61,6 +65,8 @@ class Job:
             gradient that was not finite did.
         """
         with self.signals, quiet():
+            for text in self.passed_over:
+                _say(f"passed over {text}")
             self._say_where_from()
             trainer = self._trainer()
             try:
@@ -69,9 +75,10 @@ class Job:
                 if self.signals.asked is not None:
                     return self._interrupted(error)
                 if not isinstance(error, BadUpdateError):
+                    self._say_what_is_left(error)
                     raise
                 print(error, file=sys.stderr)
-                self._say_how_to_go_on("stopped")
+                self._say_how_to_go_on("stopped", self.folder.last)
                 return 1
         self._finished(trainer)
         return 0
@@ -115,11 +122,10 @@ class Job:
             callbacks.append(self.record)
         if self._saves:
             callbacks += self._checkpoints()
-        return callbacks + self._stop()
-
-    def _stop(self) -> list[Callback]:
-        # Lightning takes no checkpoint callback of any kind where checkpoints are switched off.
-        return [GracefulStop(self.signals, self.folder.last)] if self._saves else []
+            # Lightning takes no checkpoint callback of any kind where checkpoints are switched off.
+            self.stop = GracefulStop(self.signals, self.folder.last, self.folder.exception)
+            callbacks.append(self.stop)
+        return callbacks
 
     def _checkpoints(self) -> list[Callback]:
         folder = self.folder.checkpoints
@@ -181,17 +187,31 @@ class Job:
         assert self.signals.asked is not None
         if not isinstance(error, (Interrupted, KeyboardInterrupt, SystemExit)):
             print(f"stopped by {type(error).__name__}: {error}", file=sys.stderr)
-        self._say_how_to_go_on("interrupted")
+        self._say_how_to_go_on("interrupted", self.folder.last)
+        if self.signals.for_requeue:
+            self._requeue()
         return 128 + self.signals.asked
 
-    def _say_how_to_go_on(self, what: str) -> None:
-        if self.folder.last.exists():
-            command = shlex.join([*_program(), *self._argv_to_go_on()])
-            _say(f"{what}; the last checkpoint is {self.folder.last}\nto go on: {command}")
-        else:
-            _say(f"{what} before there was a checkpoint")
+    def _say_what_is_left(self, error: BaseException) -> None:
+        """What an exception in the middle of training leaves; before that there is nothing new."""
+        if self.signals.patient:
+            saved = self.stop and self.stop.saved
+            self._say_how_to_go_on(f"stopped by {type(error).__name__}", saved or self.folder.last)
 
-    def _argv_to_go_on(self) -> list[str]:
+    def _say_how_to_go_on(self, why: str, path: Path) -> None:
+        if not path.exists():
+            _say(f"{why} before there was a checkpoint")
+            return
+        command = shlex.join([*_program(), *self._argv_to_go_on(path)])
+        _say(f"{why}; the last checkpoint is {path}\nto go on: {command}")
+
+    @rank_zero_only
+    def _requeue(self) -> None:
+        print(requeue())
+        if not any(token in {"auto", "--resume=auto"} for token in self.argv):
+            print("the job will not go on by itself: its command needs --out and --resume auto")
+
+    def _argv_to_go_on(self, path: Path) -> list[str]:
         kept: list[str] = []
         given = iter(self.argv)
         for token in given:
@@ -199,7 +219,7 @@ class Job:
                 next(given, None)
             elif not token.startswith("--resume="):
                 kept.append(token)
-        return [*kept, "--resume", str(self.folder.last)]
+        return [*kept, "--resume", str(path)]
 
     def _finished(self, trainer: Trainer) -> None:
         if not trainer.is_global_zero:

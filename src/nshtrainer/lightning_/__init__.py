@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from nshtrainer.lightning_.checkpoint_io import AtomicCheckpointIO
 from nshtrainer.lightning_.driving import OptimizerCallback
+from nshtrainer.lightning_.exact_resume import ExactResume
 from nshtrainer.lightning_.module import LightningModuleBase
 from nshtrainer.lightning_.non_finite import NonFiniteCallback
 from nshtrainer.lightning_.plateau import PlateauCallback
@@ -10,6 +12,8 @@ from nshtrainer.lightning_.run_length import TrainerRunLength, run_length_of
 from nshtrainer.lightning_.trainer import Trainer
 
 __all__ = [
+    "AtomicCheckpointIO",
+    "ExactResume",
     "LightningModuleBase",
     "NonFiniteCallback",
     "OptimizerCallback",

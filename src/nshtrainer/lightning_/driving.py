@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from typing_extensions import override
 
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.lightning_.exact_resume import ExactResume
 from nshtrainer.lightning_.non_finite import NonFiniteCallback
 from nshtrainer.lightning_.plateau import PlateauCallback
 from nshtrainer.lightning_.resumption import check_resume, learn_names
@@ -123,9 +124,12 @@ class OptimizerCallback(Callback):
 
 
 def missing_callbacks(present: Iterable[Callback]) -> list[Callback]:
-    """The callbacks of ours that are not there: for schedulers, optimizers and bad updates."""
+    """The callbacks of ours that are not there.
+
+    They feed schedulers, drive optimizers, look for bad updates, and go on exactly where a checkpoint was saved.
+    """
     there = list(present)
-    ours = (PlateauCallback, OptimizerCallback, NonFiniteCallback)
+    ours = (PlateauCallback, OptimizerCallback, NonFiniteCallback, ExactResume)
     return [cls() for cls in ours if not any(isinstance(callback, cls) for callback in there)]
 
 

@@ -11,6 +11,7 @@ from lightning.pytorch import Callback
 
 from nshtrainer.containers import plain_containers
 from nshtrainer.lightning_.averaging import AveragingCallback
+from nshtrainer.lightning_.checkpoint_io import write_checkpoints_atomically
 from nshtrainer.lightning_.driving import missing_callbacks
 from nshtrainer.trainer_config import OURS, TrainerConfig
 
@@ -33,7 +34,7 @@ class Trainer(pl.Trainer):
 
     Arguments given in Python override the config's; objects, such as callbacks, are given in
     Python only. A `seed` is set when the trainer is made, so make it before the module whose
-    initial weights it shall fix.
+    initial weights it shall fix. A checkpoint is written whole, or not at all.
 
     Args:
         config: A `TrainerConfig`, a mapping with its fields, or nothing for the defaults.
@@ -65,6 +66,7 @@ class Trainer(pl.Trainer):
         given = {**self.config.lightning_arguments(), **lightning_arguments}
         given["callbacks"] = _with_ours(given.get("callbacks"), self.config)
         super().__init__(**given)
+        write_checkpoints_atomically(self)
 
     @property
     def primary_metric(self) -> MetricConfig | None:

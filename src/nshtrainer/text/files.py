@@ -11,7 +11,7 @@ from typing import TypeAlias
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.text.documents import MAX_BYTES, fail
 
-__all__ = ["FORMATS", "FilePath", "format_of", "read_file", "write_file"]
+__all__ = ["FORMATS", "FilePath", "format_of", "read_file", "replace_file", "write_file"]
 
 FilePath: TypeAlias = "str | os.PathLike[str]"
 
@@ -95,18 +95,28 @@ def write_file(path: FilePath, content: str | bytes) -> None:
     """
     name = os.fspath(path)
     try:
-        target = Path(os.path.realpath(name))
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            _write(temporary, target, content.encode() if isinstance(content, str) else content)
-        finally:
-            with suppress(OSError):
-                temporary.unlink()
+        replace_file(
+            Path(os.path.realpath(name)), content.encode() if isinstance(content, str) else content
+        )
     except (OSError, ValueError) as error:
         fail(name, f"cannot be written: {_reason(error)}", error)
 
 
-def _write(temporary: Path, target: Path, content: bytes) -> None:
+def replace_file(target: Path, content: bytes | memoryview) -> None:
+    """Put a file in the place of another in one step; what is beside it until then is hidden.
+
+    Raises:
+        OSError: The system refuses; what was there is as it was.
+    """
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        _write(temporary, target, content)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _write(temporary: Path, target: Path, content: bytes | memoryview) -> None:
     with temporary.open("xb") as stream:
         stream.write(content)
         stream.flush()

@@ -1,0 +1,41 @@
+"""SLURM can send SIGUSR1 before the time of a job is over, so that it saves and is queued again.
+
+That is `#SBATCH --signal=SIGUSR1@90 --requeue`, and a program that `srun` starts.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+
+__all__ = ["requeue", "requeue_signal"]
+
+
+def requeue_signal() -> signal.Signals | None:
+    """What SLURM sends; nothing where this is no job of SLURM's."""
+    return signal.SIGUSR1 if os.name == "posix" and SLURMEnvironment.detect() else None
+
+
+def requeue() -> str:
+    """Have this job queued again.
+
+    Returns:
+        What came of it, for people to read.
+    """
+    command = ["scontrol", "requeue", _job()]
+    try:
+        code = subprocess.run(command, check=False).returncode  # noqa: S603 - numbers alone
+    except OSError as error:
+        return f"{' '.join(command)}: {(error.strerror or str(error)).lower()}; not queued again"
+    return f"{' '.join(command)}: " + (f"failed with exit code {code}" if code else "queued again")
+
+
+def _job() -> str:
+    """The number of this job; in an array, that of the array and its own in it."""
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    if array is None:
+        return os.environ["SLURM_JOB_ID"]
+    return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"

@@ -1,0 +1,123 @@
+"""A resumed run draws the random numbers, and sees the batches, of one that was not cut off."""
+
+from __future__ import annotations
+
+import random
+import sys
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.utilities.data import (
+    _set_sampler_epoch,  # pyright: ignore[reportPrivateUsage]
+)
+from lightning.fabric.utilities.types import _Stateful  # pyright: ignore[reportPrivateUsage]
+from lightning.pytorch import Callback
+from typing_extensions import override
+
+__all__ = ["ExactResume"]
+
+_KEY = "random_states"
+
+
+class ExactResume(Callback):
+    """Saves the states of torch's, Python's and numpy's generators, and goes on with them.
+
+    Dropout, and the order in which a loader draws its data, are then those of a run that was never
+    cut off. In a run of several processes, of which one saves for all, the generators are left
+    alone.
+
+    A loader that has a state of its own, such as torchdata's `StatefulDataLoader`, goes on within
+    the epoch. Lightning 2.6 forgets that state where the loader is made before the checkpoint is
+    loaded: where a schedule asks how long an epoch is, by this package or by
+    `trainer.estimated_stepping_batches`.
+
+    What is saved in the middle of a batch, as at an exception, goes on from the start of the data
+    of the epoch: the loader had given that batch away.
+
+    `LightningModuleBase` and `nshtrainer.Trainer` attach this callback by themselves.
+    """
+
+    def __init__(self) -> None:
+        self._states: dict[str, Any] | None = None
+        self._loaders: list[Any] = []
+
+    @override
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Put the states of the generators into the checkpoint."""
+        if "loops" not in checkpoint:
+            return
+        if trainer.world_size == 1:
+            checkpoint[_KEY] = _states(pl_module.device)
+        batches: Any = trainer.fit_loop.epoch_loop.batch_progress.current
+        if batches.ready > batches.processed:  # the loader is one batch ahead of the weights
+            checkpoint["loops"]["fit_loop"]["state_dict"].pop("combined_loader", None)
+
+    @override
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Remember them, and those of the loaders."""
+        self._states = checkpoint.get(_KEY) if trainer.world_size == 1 else None
+        loop = checkpoint.get("loops", {}).get("fit_loop", {}).get("state_dict", {})
+        self._loaders = loop.get("combined_loader", [])
+
+    @override
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Go on with them, once all is loaded that draws random numbers meanwhile."""
+        if trainer.fit_loop.restarted_mid_epoch:
+            self._within_epoch(trainer.fit_loop, pl_module)
+        elif self._states is not None:
+            self._between_epochs(trainer.fit_loop, pl_module)
+        self._states, self._loaders = None, []
+
+    def _within_epoch(self, loop: Any, module: pl.LightningModule) -> None:
+        if self._loaders:
+            loop._combined_loader._load_state_dicts(self._loaders)  # noqa: SLF001
+            _begin(loop)
+        if self._states is not None:
+            _set_states(self._states, module.device)
+
+    def _between_epochs(self, loop: Any, module: pl.LightningModule) -> None:
+        """The loader of the next epoch draws its order from a generator, of its own or of all."""
+        loaders: list[Any] = loop._combined_loader.flattened  # noqa: SLF001
+        stateful: list[Any] = [each for each in loaders if isinstance(each, _Stateful)]
+        if len(stateful) == len(self._loaders):
+            for loader, state in zip(stateful, self._loaders, strict=True):
+                loader.load_state_dict(state)
+                next(iter(loader), None)  # the epoch that is over
+        assert self._states is not None
+        _set_states(self._states, module.device)
+        if not loop.restarted_on_epoch_end:  # else Lightning does so by itself
+            _begin(loop)
+
+
+def _begin(loop: Any) -> None:
+    """Have the batches of an epoch made anew, in the order of that epoch."""
+    for loader in loop._combined_loader.flattened:  # noqa: SLF001
+        _set_sampler_epoch(loader, loop.epoch_progress.current.processed)
+    iter(loop._data_fetcher)  # noqa: SLF001
+
+
+def _states(device: torch.device) -> dict[str, Any]:
+    """The states of the generators, as tensors and plain data."""
+    found: dict[str, Any] = {"torch": torch.get_rng_state(), "python": random.getstate()}
+    if device.type == "cuda":
+        found["cuda"] = torch.cuda.get_rng_state(device)
+    if numpy := sys.modules.get("numpy"):
+        name, keys, *rest = numpy.random.get_state()
+        found["numpy"] = (name, keys.tolist(), *rest)
+    return found
+
+
+def _set_states(found: dict[str, Any], device: torch.device) -> None:
+    torch.set_rng_state(found["torch"].cpu())
+    random.setstate(found["python"])
+    if device.type == "cuda" and "cuda" in found:
+        torch.cuda.set_rng_state(found["cuda"].cpu(), device)
+    if "numpy" in found:
+        import numpy as np
+
+        np.random.set_state(found["numpy"])
