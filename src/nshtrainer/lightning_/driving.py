@@ -126,7 +126,8 @@ class OptimizerCallback(Callback):
 def missing_callbacks(present: Iterable[Callback]) -> list[Callback]:
     """The callbacks of ours that are not there.
 
-    They feed schedulers, drive optimizers, look for bad updates, and go on exactly where a checkpoint was saved.
+    They feed schedulers, drive optimizers, look for bad updates, and go on exactly where a
+    checkpoint was saved.
     """
     there = list(present)
     ours = (PlateauCallback, OptimizerCallback, NonFiniteCallback, ExactResume)
