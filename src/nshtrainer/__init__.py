@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nshtrainer.lightning_.module import LightningModuleBase
     from nshtrainer.lightning_.trainer import Trainer
     from nshtrainer.run_length import RunLength
+    from nshtrainer.text.documents import large_files
     from nshtrainer.trainer_config import TrainerConfig
 
 __version__ = "2.0.0.dev0"
@@ -36,6 +37,7 @@ __all__ = [
     "configs",
     "create",
     "exceptions",
+    "large_files",
     "lr_scheduler",
     "optimizer",
 ]
@@ -48,6 +50,7 @@ _HOMES = {
     "Trainer": "nshtrainer.lightning_.trainer",
     "TrainerConfig": "nshtrainer.trainer_config",
     "create": "nshtrainer.creation",
+    "large_files": "nshtrainer.text.documents",
 }
 
 

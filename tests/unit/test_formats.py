@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
+import nshtrainer
 from nshtrainer.config import Config
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.text.documents import MAX_NODES
+from nshtrainer.text.documents import limits
 from nshtrainer.text.json_format import read_json
 from nshtrainer.text.yaml_reader import plain_scalar, read_yaml
 from nshtrainer.text.yaml_writer import same, write_yaml
@@ -272,9 +273,22 @@ def test_a_hundred_levels_are_read() -> None:
 
 
 def test_too_many_values_are_refused_in_json() -> None:
-    text = "[" + "1," * MAX_NODES + "1]"
+    text = "[" + "1," * limits().nodes + "1]"
     with pytest.raises(ConfigError, match="more than 5,000 keys and values"):
         read_json(text)
+
+
+@pytest.mark.parametrize("text_format", ["yaml", "json", "toml"])
+def test_a_large_file_is_read_where_that_is_asked_for(text_format: str, tmp_path: Path) -> None:
+    path = tmp_path / f"large.{text_format}"
+    config = Tree(texts=["a text of a size"] * 15_000)
+    path.write_text(getattr(config, f"to_{text_format}")(), encoding="utf-8")
+    with pytest.raises(ConfigError, match="more than 200, which is no config"):
+        Tree.from_file(path)
+    with nshtrainer.large_files():
+        assert Tree.from_file(path) == config
+    with pytest.raises(ConfigError, match=r"longer than 200 kB.*nshtrainer.large_files\(\)"):
+        getattr(Tree, f"from_{text_format}")(path.read_text(encoding="utf-8"))
 
 
 def test_a_number_too_large_for_python_is_shown_in_words() -> None:

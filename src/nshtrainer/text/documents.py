@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias, cast
 
 from nshtrainer.exceptions import ConfigError
 
 __all__ = [
-    "MAX_BYTES",
     "MAX_DEPTH",
     "MAX_DIGITS",
-    "MAX_LINES",
-    "MAX_NODES",
     "Document",
     "Keys",
+    "Limits",
     "Locate",
     "check_limits",
     "check_text",
     "cut",
     "fail",
+    "large_files",
+    "limits",
     "whole_number",
 ]
 
@@ -30,20 +32,57 @@ Keys: TypeAlias = "tuple[Any, ...]"
 Locate: TypeAlias = Callable[[Keys, bool], "tuple[int, int] | None"]
 """Line and column (from 1) of the value at a path, or of its key; of the nearest above if none."""
 
-MAX_BYTES = 200_000
-"""The longest text that is read, in bytes, and with aliases expanded. A config is a page or two."""
-
-MAX_LINES = 10_000
-"""The most lines of a text. A reader spends more on an empty line than on a letter."""
-
 MAX_DEPTH = 100
 """The deepest nesting that is read."""
 
-MAX_NODES = 5_000
-"""The most keys and values of a document; an alias counts as much as what it stands for."""
-
 MAX_DIGITS = 4300
 """The most digits of a whole number, which is Python's own limit."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large a text may be that is read. A config is a page or two.
+
+    Args:
+        bytes: The most bytes, and the most characters with aliases expanded.
+        lines: The most lines. A reader spends more on an empty line than on a letter.
+        nodes: The most keys and values; an alias counts as much as what it stands for.
+    """
+
+    bytes: int = 200_000
+    lines: int = 10_000
+    nodes: int = 5_000
+
+
+_LARGE = Limits(10_000_000, 1_000_000, 1_000_000)
+_limits: ContextVar[Limits] = ContextVar("limits", default=Limits())
+_ADVICE = "shorten it, or read it within nshtrainer.large_files() if it is your own"
+
+
+def limits() -> Limits:
+    """What holds here."""
+    return _limits.get()
+
+
+@contextmanager
+def large_files() -> Iterator[None]:
+    """Within this block, read texts of up to 10 MB and a million lines, keys and values.
+
+    For files of your own, such as a config that a program wrote: what a stranger sends costs up to
+    20 microseconds a value before it is refused.
+
+    >>> from nshtrainer.configs import AdamWConfig
+    >>> rules = [{"name": f"rule{index}", "select": f"layers.{index}"} for index in range(1000)]
+    >>> with large_files():
+    ...     config = AdamWConfig.from_json(AdamWConfig(groups=rules).to_json())
+    >>> len(config.groups)
+    1000
+    """
+    token = _limits.set(_LARGE)
+    try:
+        yield
+    finally:
+        _limits.reset(token)
 
 
 def nowhere(path: Keys, of_key: bool) -> None:
@@ -88,10 +127,11 @@ def check_text(text: Any, source: str) -> str:
     """
     if not isinstance(text, str):
         fail(source, f"must be text (got {type(text).__name__}); decode it first")
-    if len(text) > MAX_BYTES:
-        fail(source, f"is longer than {MAX_BYTES // 1000} kB, which is no config; shorten it")
-    if len(text.splitlines()) > MAX_LINES:
-        fail(source, f"has more than {MAX_LINES:,} lines, which is no config; shorten it")
+    most = limits()
+    if len(text) > most.bytes:
+        fail(source, f"is longer than {most.bytes // 1000:,} kB, which is no config; {_ADVICE}")
+    if len(text.splitlines()) > most.lines:
+        fail(source, f"has more than {most.lines:,} lines, which is no config; {_ADVICE}")
     if "\0" in text:
         fail(source, "is a binary file, not text; give a YAML, JSON or TOML file")
     return text
@@ -101,7 +141,7 @@ def check_limits(data: Any, source: str) -> None:
     """Refuses plain data that is nested too deep or has too much in it. It does not recurse.
 
     Raises:
-        ConfigError: More than `MAX_DEPTH` levels, more than `MAX_NODES` keys and values, or a whole
+        ConfigError: More than `MAX_DEPTH` levels, more keys and values than are allowed, or a whole
             number of more than `MAX_DIGITS` digits.
     """
     level: list[Any] = [data]
@@ -115,8 +155,8 @@ def check_limits(data: Any, source: str) -> None:
             break
     else:
         fail(source, f"is nested deeper than {MAX_DEPTH} levels; flatten it")
-    if nodes > MAX_NODES:
-        fail(source, f"has more than {MAX_NODES:,} keys and values; shorten it")
+    if nodes > limits().nodes:
+        fail(source, f"has more than {limits().nodes:,} keys and values; {_ADVICE}")
 
 
 def _weight(value: Any) -> int:

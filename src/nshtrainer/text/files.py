@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.text.documents import MAX_BYTES, fail
+from nshtrainer.text.documents import fail, limits
 
 __all__ = ["FORMATS", "FilePath", "format_of", "read_file", "replace_file", "write_file"]
 
@@ -36,18 +36,18 @@ def format_of(path: FilePath) -> str:
     return FORMATS[suffix.lower()]
 
 
-def read_file(path: FilePath, most: int = MAX_BYTES) -> str:
+def read_file(path: FilePath, most: int | None = None) -> str:
     """The text of a file; its kind and its size are looked at before it is opened.
 
     Args:
         path: The file.
-        most: The most bytes that it may have.
+        most: The most bytes that it may have, if that is not what holds for every file.
 
     Raises:
         ConfigError: There is no such file, it is a folder or a device, it is too long, it is not
             UTF-8, or the system refuses.
     """
-    name = os.fspath(path)
+    name, most = os.fspath(path), most or limits().bytes
     try:
         status = Path(name).stat()
         if not stat.S_ISREG(status.st_mode):

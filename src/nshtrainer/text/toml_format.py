@@ -14,12 +14,12 @@ from pydantic import BaseModel
 from nshtrainer.text.documents import (
     MAX_DEPTH,
     MAX_DIGITS,
-    MAX_NODES,
     Document,
     Keys,
     check_limits,
     check_text,
     fail,
+    limits,
 )
 from nshtrainer.text.hints import default_of
 
@@ -43,8 +43,8 @@ def read_toml(text: str, source: str = "<toml>") -> Document:
     dots = [found[0].count(".") for found in _DOTTED.finditer(text)]
     if max(dots, default=0) >= MAX_DEPTH:
         fail(source, f"is nested deeper than {MAX_DEPTH} levels; flatten it")
-    if sum(dots) > MAX_NODES:
-        fail(source, f"has more than {MAX_NODES:,} keys and values; shorten it")
+    if sum(dots) > limits().nodes:
+        fail(source, f"has more than {limits().nodes:,} keys and values; shorten it")
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -14,14 +14,13 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.scanner import Scanner, ScannerError
 
 from nshtrainer.text.documents import (
-    MAX_BYTES,
     MAX_DEPTH,
-    MAX_NODES,
     Document,
     Keys,
     check_text,
     cut,
     fail,
+    limits,
     whole_number,
 )
 
@@ -171,7 +170,7 @@ class _Open:
         self.merges: list[_Node] = []
 
 
-_EXPANDED = ", aliases expanded; write it shorter"
+_EXPANDED = ", aliases expanded; write it shorter, or see nshtrainer.large_files()"
 _NO_KEY: Any = object()
 _MERGE: Any = object()
 
@@ -181,6 +180,7 @@ class _Composer:
 
     def __init__(self, source: str) -> None:
         self.source = source
+        self.most = limits()
         self.root: _Node | None = None
         self.nodes = 0
         self.length = 0
@@ -255,10 +255,10 @@ class _Composer:
     def _count(self, event: Any, size: int, length: int = 0) -> None:
         self.nodes += size
         self.length += length
-        if self.nodes > MAX_NODES:
-            self._fail(event, f"more than {MAX_NODES:,} keys and values{_EXPANDED}")
-        if self.length > MAX_BYTES:
-            self._fail(event, f"longer than {MAX_BYTES // 1000} kB{_EXPANDED}")
+        if self.nodes > self.most.nodes:
+            self._fail(event, f"more than {self.most.nodes:,} keys and values{_EXPANDED}")
+        if self.length > self.most.bytes:
+            self._fail(event, f"longer than {self.most.bytes // 1000:,} kB{_EXPANDED}")
 
     def _value_of(self, event: Any) -> Any:
         if event.style:
