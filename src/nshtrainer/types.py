@@ -32,10 +32,13 @@ __all__ = [
     "ScheduleClock",
 ]
 
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+GREATEST = 1e15
+"""No number is larger: its products with others would be more than a float of 32 bits holds."""
+
+NonNegative = Annotated[float, Field(ge=0, le=GREATEST, allow_inf_nan=False, strict=True)]
 """A finite number >= 0."""
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+Positive = Annotated[float, Field(gt=0, le=GREATEST, allow_inf_nan=False, strict=True)]
 """A finite number > 0."""
 
 Beta = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False, strict=True)]
@@ -44,7 +47,7 @@ Beta = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False, strict=True)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
 """A share of a whole, in [0, 1]."""
 
-Finite = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+Finite = Annotated[float, Field(ge=-GREATEST, le=GREATEST, allow_inf_nan=False, strict=True)]
 """A finite number."""
 
 _LARGEST = 2**63 - 1

@@ -8,6 +8,7 @@ import re
 import runpy
 import sys
 import textwrap
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -45,6 +46,17 @@ def lacking(script: Path) -> list[str]:
     return [extra for extra in needed if find_spec(extra) is None]
 
 
+@pytest.fixture
+def _logging_as_it_was() -> Iterator[None]:
+    """Undo what an example says of logging, as a whole program may."""
+    loggers = [each for each in logging.root.manager.loggerDict.values() if hasattr(each, "level")]
+    before = [(each, each.__dict__.copy()) for each in (logging.root, *loggers)]
+    yield
+    for logger, attributes in before:
+        vars(logger).update(attributes)
+
+
+@pytest.mark.usefixtures("_logging_as_it_was")
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_an_example_prints_what_its_docstring_says(
     script: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -52,13 +64,10 @@ def test_an_example_prints_what_its_docstring_says(
     for extra in lacking(script):
         pytest.skip(f"{extra} is not installed; make test-peers runs it")
     monkeypatch.setattr(sys, "argv", [str(script)])
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
     # What is registered in the block is forgotten after it; ours has to be there before.
     assert all(map(len, (optimizer_registry, lr_scheduler_registry)))
     with optimizer_registry.scoped(), lr_scheduler_registry.scoped():
         runpy.run_path(str(script), run_name="__main__")
-    logger.setLevel(level)
     assert promised(script)
     assert capsys.readouterr().out.strip() == promised(script)
 

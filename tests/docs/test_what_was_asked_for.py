@@ -228,16 +228,16 @@ def test_plateau_moves_by_the_epoch() -> None:
         factor=0.5,
         metric=LOSS,
         cooldown=0,
-        min_lr=0.2,
+        min_lr=0.05,
         threshold=1e-3,
         threshold_mode="abs",
     )
-    model = MyModel(MyConfig(optimizer=SGDConfig(lr=1.0), lr_scheduler=config))
+    model = MyModel(MyConfig(optimizer=SGDConfig(lr=0.25), lr_scheduler=config))
     trainer = fit(model, max_epochs=8)
     scheduler = trainer.lr_scheduler_configs[0].scheduler
     assert type(scheduler) is ReduceLROnPlateau
     assert (scheduler.patience, scheduler.threshold, scheduler.mode) == (1, 1e-3, "min")
-    by_epoch = [1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 0.2]
+    by_epoch = [0.25, 0.25, 0.25, 0.125, 0.125, 0.0625, 0.0625, 0.05]
     assert model.rates == [rate for rate in by_epoch for _ in range(10)]
 
 

@@ -153,7 +153,9 @@ def steps_or_says_why(cls: Any, data: st.DataObject) -> None:
     """It is built and trains a tiny model for a step, or the error is ours."""
     config = drawn(data, cls)
     model = make_model(cls)
-    if config is not None:
+    # The one flag is for a GPU, the other for parameters that are no leaves of a graph.
+    elsewhere = any(getattr(config, flag, False) for flag in ("capturable", "differentiable"))
+    if config is not None and not elsewhere:
         optimizer = config_or_none(lambda: config.create_optimizer(model), NshtrainerError)
         if optimizer is not None:
             train(model, optimizer, 1)

@@ -203,12 +203,12 @@ def test_a_factor_of_a_rule_and_a_preset_refuse_it(fields: dict[str, Any]):
     assert places(caught.value)[0].startswith(tuple(fields))
 
 
-def test_a_rate_that_a_factor_makes_infinite_is_refused():
-    rule = {"name": "some", "select": "*", "lr_mult": 1e300}
-    with pytest.raises(OptimizerError, match=r"'some': lr: must be a finite number"):
+def test_a_rate_that_a_factor_makes_far_too_large_is_refused():
+    rule = {"name": "some", "select": "*", "lr_mult": 1e12}
+    with pytest.raises(OptimizerError, match=r"'some': lr: must be <= 10{15}"):
         AdamWConfig(lr=1e10, groups=[rule]).create_optimizer(torch.nn.Linear(2, 1))
-    scaled = AdamWConfig(lr=1e308, lr_scaling={"base_batch_size": 1})
-    with pytest.raises(ValidationError, match="finite"):
+    scaled = AdamWConfig(lr=1e14, lr_scaling={"base_batch_size": 1})
+    with pytest.raises(ValidationError, match="less than or equal to 10{15}"):
         scaled.at_batch(1000)
 
 

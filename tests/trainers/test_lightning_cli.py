@@ -12,6 +12,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 import yaml
+from tests.support import CONFIG_CHANGED
 from tests.trainers.support import NO_SAVER, QUIET, Rows, TinyConfig
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -211,6 +212,7 @@ def test_the_help_says_where_the_optimizers_are_listed(capsys: pytest.CaptureFix
 # -- checkpoints -----------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings(CONFIG_CHANGED)
 def test_a_checkpoint_wins_over_the_file_and_the_command_line_over_both(folder: Path) -> None:
     first = fit(f"{OPTIMIZER}.lr=0.7")
     first.trainer.save_checkpoint("last.ckpt")

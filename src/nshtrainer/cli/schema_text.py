@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
+from nshtrainer.types import GREATEST
+
 __all__ = ["range_text", "type_text"]
 
 _WORDS = {"string": "text", "boolean": "true | false", "object": "mapping"}
@@ -48,7 +50,7 @@ def _component(ref: str, root: Schema) -> str:
 
 
 def range_text(part: Schema) -> str:
-    """The bounds of a number, or of the numbers in a list.
+    """The bounds of a number, or of the numbers in a list, without those that all numbers have.
 
     >>> range_text({"type": "number", "minimum": 0, "exclusiveMaximum": 1})
     '>= 0, < 1'
@@ -56,7 +58,8 @@ def range_text(part: Schema) -> str:
     '<= 4294967295'
     """
     signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    bounds = [f"{sign} {_short(part[key])}" for key, sign in signs.items() if key in part]
+    known = {sign: part[key] for key, sign in signs.items() if key in part}
+    bounds = [f"{sign} {_short(at)}" for sign, at in known.items() if abs(at) < GREATEST]
     if bounds:
         return ", ".join(bounds)
     inner = [*part.get("anyOf", ()), *part.get("prefixItems", ())]

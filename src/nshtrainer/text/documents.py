@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -54,8 +54,8 @@ class Limits:
     nodes: int = 5_000
 
 
-_LARGE = Limits(10_000_000, 1_000_000, 1_000_000)
-_limits: ContextVar[Limits] = ContextVar("limits", default=Limits())
+_USUAL, _LARGE = Limits(), Limits(10_000_000, 1_000_000, 1_000_000)
+_limits: ContextVar[Limits] = ContextVar("limits", default=_USUAL)
 _ADVICE = "shorten it, or read it within nshtrainer.large_files() if it is your own"
 
 
@@ -65,7 +65,7 @@ def limits() -> Limits:
 
 
 @contextmanager
-def large_files() -> Iterator[None]:
+def large_files() -> Generator[None, None, None]:
     """Within this block, read texts of up to 10 MB and a million lines, keys and values.
 
     For files of your own, such as a config that a program wrote: what a stranger sends costs up to
