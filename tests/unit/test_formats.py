@@ -272,6 +272,31 @@ def test_a_hundred_levels_are_read() -> None:
     assert read_json("[" * 100 + "]" * 100).data is not None
 
 
+@pytest.mark.parametrize(
+    ("text_format", "text", "said"),
+    [
+        ("yaml", "#\n" * 10_001, "more than 10,000 lines"),
+        ("yaml", "a: \0", "is a binary file"),
+        ("yaml", "[" * 101, "nested deeper than 100 levels"),
+        ("yaml", "- " * 101 + "a", "nested deeper than 100 levels"),
+        ("yaml", f"a: [{'1, ' * 5000}]", "more than 5,000 keys and values"),
+        ("yaml", f"a: &a {'x' * 90_000}\nb: [*a, *a, *a]", "longer than 200 kB, aliases expanded"),
+        ("yaml", f"a: {'1' * 5000}", "more than 4300 digits"),
+        ("json", "[" * 102 + "]" * 102, "nested deeper than 100 levels"),
+        ("json", "[" * 100_000, "nested deeper than 100 levels"),
+        ("json", f'{{"a": {"1" * 5000}}}', "more than 4300 digits"),
+        ("toml", "a." * 101 + "a = 1", "nested deeper than 100 levels"),
+        ("toml", f"a = {'[' * 100_000}", "nested deeper than 100 levels"),
+        ("toml", "\n".join(f"{'a.' * 98}b{at} = 1" for at in range(60)), "more than 5,000 keys"),
+        ("toml", f"a = {'1' * 5000}", "more than 4300 digits"),
+        ("toml", f"a = 0x{'f' * 5000}", "more than 4300 digits"),
+    ],
+)
+def test_what_is_too_much_of_something_is_refused(text_format: str, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        getattr(Tree, f"from_{text_format}")(text)
+
+
 def test_too_many_values_are_refused_in_json() -> None:
     text = "[" + "1," * limits().nodes + "1]"
     with pytest.raises(ConfigError, match="more than 5,000 keys and values"):

@@ -251,6 +251,13 @@ def test_a_file_that_is_no_checkpoint_is_an_error(tmp_path: Path, content: bytes
         read_hparams(path)
 
 
+def test_a_file_beside_the_checkpoint_that_was_cut_off_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "cut.metadata.json"
+    path.write_text('{"hparams": {', encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"is not valid JSON .* was it cut off\?"):
+        read_hparams(path)
+
+
 def test_a_checkpoint_without_hyperparameters_is_an_error(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "bare.ckpt")
     with pytest.raises(CheckpointError, match="no 'hyper_parameters' in it"):

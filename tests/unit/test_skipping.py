@@ -39,6 +39,12 @@ def train(net: nn.Module, optimizer: Any, scheduler: Any, scales: list[float]) -
     return positions
 
 
+def test_without_gradients_nothing_is_counted() -> None:
+    _, optimizer, _ = built(SkippingConfig(optimizer=AdamWConfig()))
+    optimizer.step()
+    assert "skipped" not in optimizer.param_groups[0]
+
+
 # -- the clock of a schedule -------------------------------------------------------------------
 
 
