@@ -28,8 +28,8 @@ test-all: $(VENV)/.dev test-peers ## Run all tests, with more examples of each p
 	HYPOTHESIS_PROFILE=thorough $(PYTEST)
 
 test-peers: $(PEERS)/.ready ## Compare with, and run under, transformers, accelerate, timm and others
-	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=thorough $(PEERS)/bin/python -m pytest tests/peers \
-		tests/docs/test_examples.py docs/trainers.md
+	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=thorough $(PEERS)/bin/python -m pytest tests/peers
+	OMP_NUM_THREADS=1 $(PEERS)/bin/python -m pytest tests/docs/test_examples.py docs/trainers.md
 
 fuzz: $(VENV)/.dev ## Feed the readers and the configs hostile input, for about ten minutes
 	@set -e; for target in yaml json toml override duration; do echo "== $$target"; \

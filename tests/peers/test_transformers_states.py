@@ -13,6 +13,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from tests.peers.characters import gpt2, rows, trainer
+from tests.support import CONFIG_CHANGED
 from tests.trainers.support import QUIET
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -22,6 +23,9 @@ import nshtrainer
 from nshtrainer import RunLength
 from nshtrainer.accelerate_ import prepare
 from nshtrainer.configs import AdamWConfig, CosineScheduleConfig, MuonWithAdamWConfig
+
+# The transformers' Trainer makes a run of another length of its arguments.
+pytestmark = pytest.mark.filterwarnings(CONFIG_CHANGED)
 
 STEPS = 3
 RUN = RunLength(total_steps=10)

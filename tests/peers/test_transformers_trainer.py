@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pytest
 import torch
 from tests.peers.characters import Line, gpt2, logged, rows, trainer
+from tests.support import CONFIG_CHANGED
 from torch import Tensor
 from torch.optim.lr_scheduler import StepLR
 from torch.utils.data import IterableDataset
@@ -177,6 +178,7 @@ def test_it_trains_at_the_rates_of_the_schedule_and_resumes_exactly(tmp_path: Pa
         assert all(map(torch.equal, whole.model.parameters(), resumed.model.parameters()))
 
 
+@pytest.mark.filterwarnings(CONFIG_CHANGED)
 def test_a_checkpoint_finds_its_parameters_in_other_groups(tmp_path: Path):
     config = AdamWConfig(lr=0.01, weight_decay=0.0)
     whole = started(tmp_path / "whole", config)
@@ -189,6 +191,7 @@ def test_a_checkpoint_finds_its_parameters_in_other_groups(tmp_path: Path):
     assert all(map(torch.equal, whole.model.parameters(), resumed.model.parameters()))
 
 
+@pytest.mark.filterwarnings(CONFIG_CHANGED)
 def test_the_policy_of_resuming_is_given_with_the_run(tmp_path: Path):
     started(tmp_path / "whole", AdamWConfig(lr=0.01)).train()
     resumed = started(tmp_path / "resumed", AdamWConfig(lr=0.5))
