@@ -86,6 +86,17 @@ def test_with_auto_one_command_starts_a_run_and_goes_on_with_it(
     assert sorted(rates(Path("o"))) == list(range(12))
 
 
+def test_without_a_word_the_newest_one_is_found(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*FIT, "trainer.max_epochs=1"]) == 0
+    capsys.readouterr()
+    assert main([*FIT, "--resume", "--out", str(only_run())]) == 0
+    assert f"resuming from {only_run()}/checkpoints/last.ckpt (step 4" in capsys.readouterr().out
+    assert main([*FIT, "--resume"]) == 0
+    assert f"resuming from {only_run()}/checkpoints/last.ckpt" in capsys.readouterr().out
+
+
 def test_auto_without_a_folder_begins_one(home: Path) -> None:
     start = choose_folder(RUN, None, "auto")
     assert (start.folder.path.parent, start.checkpoint) == (Path("runs/run"), None)

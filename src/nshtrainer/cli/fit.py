@@ -25,9 +25,12 @@ def add_arguments(parser: VerbParser) -> None:
     )
     parser.add_argument(
         "--resume",
+        nargs="?",
+        const="last",
         metavar="last|auto|PATH",
         is_file=True,
-        help="go on from this config's newest checkpoint (auto: if there is one), or one",
+        help="go on from this config's newest checkpoint (last, or left out; auto: if there is "
+        "one), or from this one",
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="wins over the file")
 

@@ -213,11 +213,9 @@ class Job:
 
     def _argv_to_go_on(self, path: Path) -> list[str]:
         kept: list[str] = []
-        given = iter(self.argv)
-        for token in given:
-            if token == "--resume":
-                next(given, None)
-            elif not token.startswith("--resume="):
+        for before, token in zip(("", *self.argv), self.argv, strict=False):
+            is_value = before == "--resume" and not token.startswith("-")
+            if not (is_value or token == "--resume" or token.startswith("--resume=")):
                 kept.append(token)
         return [*kept, "--resume", str(path)]
 
