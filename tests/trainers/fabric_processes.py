@@ -7,11 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from lightning.fabric import Fabric
 from lightning.fabric.strategies import ModelParallelStrategy
 from tests.models import settings
-from tests.trainers.processes import CONFIGS, FIRST, SECOND, always, batch, make_model, shard, whole
+from tests.trainers.processes import (
+    CONFIGS,
+    FIRST,
+    SECOND,
+    always,
+    batch,
+    group,
+    make_model,
+    shard,
+    whole,
+)
 from torch import Tensor, nn
 
 from nshtrainer import RunLength, create
@@ -117,10 +126,8 @@ def work(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
     muon.bfloat16_is_emulated = always  # type: ignore[assignment]
     # Lightning takes processes that are there already by their rank.
-    os.environ.update(LOCAL_RANK=str(rank), NODE_RANK="0", GLOO_SOCKET_IFNAME="lo")
-    store = dist.FileStore(str(folder / "store"), 2)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
-    try:
+    os.environ.update(LOCAL_RANK=str(rank), NODE_RANK="0")
+    with group(folder, rank, 2):
         results = {
             f"{kind}_{config}": save_and_resume(folder, kind, config, 2)
             for kind in ("ddp", "fsdp2")
@@ -129,5 +136,3 @@ def work(rank: int, folder: Path) -> None:
         early = too_early()
         if rank == 0:
             torch.save({**results, "early": early}, folder / "results.pt")
-    finally:
-        dist.destroy_process_group()

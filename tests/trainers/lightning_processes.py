@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import ModelParallelStrategy
-from tests.trainers.processes import CONFIGS, always, batch, make_model, put, shard, values
+from tests.trainers.processes import CONFIGS, always, batch, group, make_model, put, shard, values
 from tests.trainers.support import Rates, TinyConfig, trainer
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
@@ -185,10 +185,8 @@ def work(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
     muon.bfloat16_is_emulated = always  # type: ignore[assignment]
     # Lightning takes processes that are there already by their rank.
-    os.environ.update(LOCAL_RANK=str(rank), NODE_RANK="0", GLOO_SOCKET_IFNAME="lo")
-    store = dist.FileStore(str(folder / "store"), 2)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
-    try:
+    os.environ.update(LOCAL_RANK=str(rank), NODE_RANK="0")
+    with group(folder, rank, 2):
         for kind in KINDS:
             for config in CONFIGS:
                 train_and_resume(folder, kind, config)
@@ -199,5 +197,3 @@ def work(rank: int, folder: Path) -> None:
         put(folder / "samples.pt", [samples(2, 1), samples(1, 2)])
         put(folder / "early.pt", refused(cls=Early))
         put(folder / "averaged.pt", refused(averaging="ema"))
-    finally:
-        dist.destroy_process_group()

@@ -169,17 +169,28 @@ def always() -> bool:
     return True
 
 
-def work(rank: int, world: int, folder: Path, config: str) -> None:
-    """The whole program of one process."""
-    torch.set_num_threads(1)
-    muon.bfloat16_is_emulated = always  # type: ignore[assignment]
+@contextlib.contextmanager
+def group(folder: Path, rank: int, world: int) -> Iterator[None]:
+    """Several processes, which meet at a file: a free port may be taken a moment later.
+
+    They leave together: of one that is gone first the others may be aborted.
+    """
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     store = dist.FileStore(str(folder / "store"), world)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=world)
     try:
+        yield
+        dist.barrier()
+    finally:
+        dist.destroy_process_group()
+
+
+def work(rank: int, world: int, folder: Path, config: str) -> None:
+    """The whole program of one process."""
+    torch.set_num_threads(1)
+    muon.bfloat16_is_emulated = always  # type: ignore[assignment]
+    with group(folder, rank, world):
         for kind in KINDS:
             train(folder, kind, config)
             for source in (kind, "one"):
                 resume(folder, kind, config, source)
-    finally:
-        dist.destroy_process_group()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 import torch.multiprocessing as mp
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
+from tests.trainers.processes import group
 from tests.trainers.support import QUIET
 from tests.trainers.test_non_finite import BAD, GOOD, SKIP, Model, data
 from torch import Tensor
@@ -70,16 +71,15 @@ def fit(kind: str, scales: list[float], **hparams: Any) -> dict[str, Any]:
 
 
 def work(rank: int, folder: str) -> None:
-    # They meet at a file: a port that is free now may be taken a moment later.
-    dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
     os.environ.update(LOCAL_RANK=str(rank), WORLD_SIZE="2")
-    found = {
-        (kind, choice): fit(kind, scales, **hparams)
-        for kind in STRATEGIES
-        for choice, scales, hparams in (("stop", BAD, {}), ("skip", BAD, SKIP), ("good", GOOD, {}))
-    }
-    torch.save(found, f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+    choices = (("stop", BAD, {}), ("skip", BAD, SKIP), ("good", GOOD, {}))
+    with group(Path(folder), rank, 2):
+        found = {
+            (kind, choice): fit(kind, scales, **hparams)
+            for kind in STRATEGIES
+            for choice, scales, hparams in choices
+        }
+        torch.save(found, f"{folder}/{rank}.pt")
 
 
 @pytest.fixture(scope="module")
