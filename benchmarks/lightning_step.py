@@ -18,7 +18,6 @@ import logging
 import math
 import os
 import statistics
-import time
 import warnings
 from typing import Any
 
@@ -27,9 +26,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import lightning.pytorch as lightning
 import torch
 from _rounds import verdict
+from _training import cpu_microseconds
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader, TensorDataset
 
 import nshtrainer
 from nshtrainer.configs import (
@@ -98,23 +97,6 @@ def by_hand(steps: int) -> lightning.LightningModule:
     return ByHand(steps // 10, steps)
 
 
-def cpu_microseconds(module: lightning.LightningModule, steps: int) -> float:
-    torch.manual_seed(0)
-    data = TensorDataset(torch.randn(steps * 32, 64), torch.randint(10, (steps * 32,)))
-    trainer = lightning.Trainer(
-        max_steps=steps,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    loader = DataLoader(data, batch_size=None, sampler=torch.arange(steps * 32).split(32))  # type: ignore[arg-type]
-    start = time.process_time()
-    trainer.fit(module, loader)
-    return (time.process_time() - start) / steps * 1e6
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=7)
@@ -123,9 +105,12 @@ def main() -> None:
     warnings.simplefilter("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     for make in (ours, by_hand):
-        cpu_microseconds(make(100), 100)
+        cpu_microseconds(lightning.Trainer, make(100), 100)
     rows = [
-        tuple(cpu_microseconds(make(arguments.steps), arguments.steps) for make in (ours, by_hand))
+        tuple(
+            cpu_microseconds(lightning.Trainer, make(arguments.steps), arguments.steps)
+            for make in (ours, by_hand)
+        )
         for _ in range(arguments.rounds)
     ]
     own, hand = (statistics.median(column) for column in zip(*rows, strict=True))

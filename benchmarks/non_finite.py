@@ -17,7 +17,6 @@ import argparse
 import logging
 import os
 import statistics
-import time
 import warnings
 from typing import Any
 
@@ -25,9 +24,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 from _rounds import verdict
+from _training import cpu_microseconds
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader, TensorDataset
 
 import nshtrainer
 from nshtrainer.configs import AdamWConfig, OptimizerConfig
@@ -64,29 +63,15 @@ class Network(nshtrainer.LightningModuleBase[HparamsConfig]):
         return cross_entropy(self.network(batch[0]), batch[1])
 
 
-def cpu_microseconds(width: int, steps: int, options: dict[str, Any]) -> float:
-    torch.manual_seed(0)
-    data = TensorDataset(torch.randn(steps * 32, 64), torch.randint(10, (steps * 32,)))
-    trainer = nshtrainer.Trainer(
-        options,
-        max_steps=steps,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    batches: Any = torch.arange(steps * 32).split(32)
-    loader = DataLoader(data, batch_size=None, sampler=batches)
-    start = time.process_time()
-    trainer.fit(Network({"width": width}), loader)
-    return (time.process_time() - start) / steps * 1e6
-
-
 def measure(name: str, rounds: int, steps: int) -> None:
     width, fewer, aim = MODELS[name]
     rows = [
-        {key: cpu_microseconds(width, steps // fewer, each) for key, each in VARIANTS.items()}
+        {
+            key: cpu_microseconds(
+                nshtrainer.Trainer, Network({"width": width}), steps // fewer, options
+            )
+            for key, options in VARIANTS.items()
+        }
         for _ in range(rounds + 1)
     ][1:]
     base = statistics.median(row["ignore"] for row in rows)

@@ -1,7 +1,8 @@
 """Numbers with a range and choices, as types: checked, and in the JSON Schema.
 
-None of the numbers takes nan or infinity, and none takes a boolean or a string. Whole numbers have
-64 bits: of a much larger one no float can be made.
+None of the numbers takes nan or infinity, and none takes a boolean or a string. None is above 1e15
+or, where it may be negative, below -1e15, but for whole numbers, which have 64 bits: of a much
+larger one no float can be made.
 
 >>> from nshtrainer.config import Config
 >>> class Noise(Config):

@@ -103,13 +103,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own."""
+    """Run the command line in a group of processes of its own, which a signal may stop."""
     return subprocess.run(
         [sys.executable, "-W", "error", "-W", MID_EPOCH, "-m", "nshtrainer", *arguments],
         check=False,
         capture_output=True,
         text=True,
         env={**os.environ, **environment},
+        start_new_session=True,
     )
 
 

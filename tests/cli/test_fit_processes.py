@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from tests.cli.support import MID_EPOCH, command_in, only_run, rates
+from tests.cli.support import command_in, only_run, rates
+from tests.cli.support import start as start_alone
 
 pytestmark = pytest.mark.slow
 
 FIT = ["fit", "train.py", "--config", "run.yaml", "trainer.devices=2", "trainer.strategy=ddp"]
 
 
-def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a group of processes of its own, which a signal may stop."""
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-W", MID_EPOCH, "-m", "nshtrainer", *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "GLOO_SOCKET_IFNAME": "lo", **environment},
-        start_new_session=True,
-    )
+start = partial(start_alone, GLOO_SOCKET_IFNAME="lo")
 
 
 def test_two_processes_write_one_folder_and_one_report(home: Path) -> None:

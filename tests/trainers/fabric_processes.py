@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from tests.trainers.processes import (
     CONFIGS,
     FIRST,
     SECOND,
-    always,
     batch,
     group,
     make_model,
@@ -26,7 +24,6 @@ from torch import Tensor, nn
 from nshtrainer import RunLength, create
 from nshtrainer.configs import LinearScheduleConfig
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer import muon
 from nshtrainer.optimizer.inventory import clean_names
 
 RUN = RunLength(total_steps=10)
@@ -123,10 +120,6 @@ def too_early() -> str:
 
 def work(rank: int, folder: Path) -> None:
     """The whole program of one process."""
-    torch.set_num_threads(1)
-    muon.bfloat16_is_emulated = always  # type: ignore[assignment]
-    # Lightning takes processes that are there already by their rank.
-    os.environ.update(LOCAL_RANK=str(rank), NODE_RANK="0")
     with group(folder, rank, 2):
         results = {
             f"{kind}_{config}": save_and_resume(folder, kind, config, 2)

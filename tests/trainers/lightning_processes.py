@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 import torch.distributed as dist
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import ModelParallelStrategy
-from tests.trainers.processes import CONFIGS, always, batch, group, make_model, put, shard, values
+from tests.trainers.processes import CONFIGS, batch, group, make_model, put, shard, values
 from tests.trainers.support import Rates, TinyConfig, trainer
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
@@ -18,7 +17,6 @@ from torch.utils.data import DataLoader, DistributedSampler
 
 from nshtrainer import LightningModuleBase
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer import muon
 from nshtrainer.run_length import run_length_of
 
 SCHEDULE = {
@@ -182,10 +180,6 @@ def refused(**options: Any) -> str:
 
 def work(rank: int, folder: Path) -> None:
     """The whole program of one process."""
-    torch.set_num_threads(1)
-    muon.bfloat16_is_emulated = always  # type: ignore[assignment]
-    # Lightning takes processes that are there already by their rank.
-    os.environ.update(LOCAL_RANK=str(rank), NODE_RANK="0")
     with group(folder, rank, 2):
         for kind in KINDS:
             for config in CONFIGS:

@@ -173,9 +173,12 @@ def always() -> bool:
 def group(folder: Path, rank: int, world: int) -> Iterator[None]:
     """Several processes, which meet at a file: a free port may be taken a moment later.
 
-    They leave together: of one that is gone first the others may be aborted.
+    They leave together: of one that is gone first the others may be aborted. Lightning takes
+    processes that are there already by their rank.
     """
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    torch.set_num_threads(1)
+    muon.bfloat16_is_emulated = always  # type: ignore[assignment]
+    os.environ.update(LOCAL_RANK=str(rank), NODE_RANK="0", GLOO_SOCKET_IFNAME="lo")
     store = dist.FileStore(str(folder / "store"), world)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=world)
     try:
@@ -187,8 +190,6 @@ def group(folder: Path, rank: int, world: int) -> Iterator[None]:
 
 def work(rank: int, world: int, folder: Path, config: str) -> None:
     """The whole program of one process."""
-    torch.set_num_threads(1)
-    muon.bfloat16_is_emulated = always  # type: ignore[assignment]
     with group(folder, rank, world):
         for kind in KINDS:
             train(folder, kind, config)

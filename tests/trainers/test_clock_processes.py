@@ -7,26 +7,25 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
+from tests.trainers.processes import group
 
 from nshtrainer import RunLength
 from nshtrainer.configs import LinearScheduleConfig
 
 
 def worker(rank: int, folder: str) -> None:
-    dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
-    config = LinearScheduleConfig()
-    scheduler = config.create_scheduler(optimizer, RunLength(total_time=60))["scheduler"]
-    time.sleep(0.2 * rank)  # the second one's own clock begins late
-    rates = []
-    for _ in range(5):
-        optimizer.step()
-        time.sleep(0.05)
-        scheduler.step()
-        rates.append(optimizer.param_groups[0]["lr"])
-    torch.save((rates, scheduler.state_dict()["last_epoch"]), f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+    with group(Path(folder), rank, 2):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
+        config = LinearScheduleConfig()
+        scheduler = config.create_scheduler(optimizer, RunLength(total_time=60))["scheduler"]
+        time.sleep(0.2 * rank)  # the second one's own clock begins late
+        rates = []
+        for _ in range(5):
+            optimizer.step()
+            time.sleep(0.05)
+            scheduler.step()
+            rates.append(optimizer.param_groups[0]["lr"])
+        torch.save((rates, scheduler.state_dict()["last_epoch"]), f"{folder}/{rank}.pt")
 
 
 @pytest.mark.slow

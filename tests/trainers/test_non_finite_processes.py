@@ -71,7 +71,7 @@ def fit(kind: str, scales: list[float], **hparams: Any) -> dict[str, Any]:
 
 
 def work(rank: int, folder: str) -> None:
-    os.environ.update(LOCAL_RANK=str(rank), WORLD_SIZE="2")
+    os.environ["WORLD_SIZE"] = "2"
     choices = (("stop", BAD, {}), ("skip", BAD, SKIP), ("good", GOOD, {}))
     with group(Path(folder), rank, 2):
         found = {

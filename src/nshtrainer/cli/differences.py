@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nshtrainer.run_length import RunLength
     from nshtrainer.text.documents import Keys
 
-__all__ = ["Difference", "Said", "by_field", "by_parameter", "leaves"]
+__all__ = ["Difference", "Said", "by_field", "by_parameter"]
 
 _HOW = frozenset({"capturable", "differentiable", "foreach", "fused"})
 """Options that say how an update is computed, not what it is."""
@@ -92,12 +92,12 @@ def _leaves_of(configs: Iterable[tuple[Keys, Config]]) -> Facts:
     return {
         dotted((*path, *keys)): _plainly(value)
         for path, config in configs
-        for keys, value in leaves(config.to_dict())
+        for keys, value in _leaves(config.to_dict())
         if keys[-1] not in _HOW
     }
 
 
-def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+def _leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
     """The values in plain data that hold no others, and where they are; a list of values is one."""
     parts: dict[Any, Any] = {}
     if isinstance(value, Mapping):
@@ -108,7 +108,7 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, 
     if not parts:
         yield path, value
     for key, part in parts.items():
-        yield from leaves(part, (*path, key))
+        yield from _leaves(part, (*path, key))
 
 
 def _resolved(config: Config, args: Namespace) -> Facts | None:

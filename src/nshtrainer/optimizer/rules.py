@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, TypeAlias
 
 from nshtrainer.exceptions import OptimizerError
@@ -43,7 +43,9 @@ class FirstRule:
 
     def of(self, parameter: Parameter) -> ParameterGroupConfig | None:
         """The rule that takes a parameter, if one does."""
-        around = (name for full in parameter.names for name in accumulate(full.split("."), _joined))
+        around = chain.from_iterable(
+            accumulate(name.split("."), "{}.{}".format) for name in parameter.names
+        )
         named = min((self._by_name[name] for name in around if name in self._by_name), default=None)
         for index in self._others:
             if named is not None and named < index:
@@ -51,10 +53,6 @@ class FirstRule:
             if selects(self._rules[index].select, parameter):
                 return self._rules[index]
         return None if named is None else self._rules[named]
-
-
-def _joined(module: str, part: str) -> str:
-    return f"{module}.{part}"
 
 
 def freeze(parameters: Sequence[Parameter], taken: Taken) -> None:

@@ -73,15 +73,18 @@ def _own_shard(param: Any) -> Tensor:
 
 def _one_by_one(optimizer: Optimizer, group: Group, params: Sequence[Tensor]) -> int | None:
     """The sum over the parameters, of which those of one form need the same."""
-    forms = Counter((param.shape, param.dtype, param.stride(), param.layout) for param in params)
-    alike = {(param.shape, param.dtype, param.stride(), param.layout): param for param in params}
+    numbers = Counter(map(_form, params))
     total = 0
-    for form, number in forms.items():
-        size = _for_one(optimizer, group, alike[form])
+    for form, param in {_form(param): param for param in params}.items():
+        size = _for_one(optimizer, group, param)
         if size is None:
             return None
-        total += number * size
+        total += numbers[form] * size
     return total
+
+
+def _form(param: Tensor) -> tuple[Any, ...]:
+    return param.shape, param.dtype, param.stride(), param.layout
 
 
 def _for_one(optimizer: Optimizer, group: Group, param: Tensor) -> int | None:
