@@ -1,5 +1,7 @@
 """Integers that a file writes as `1.0` or `1e3`."""
 
+# ruff: noqa: RUF012, a default of a field is no class attribute
+
 from __future__ import annotations
 
 from typing import Any

@@ -12,7 +12,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    StringConstraints,
     ValidationError,
     model_validator,
 )
@@ -23,7 +22,7 @@ from nshtrainer.config import Config
 from nshtrainer.optimizer.base import OptimizerConfigBase
 from nshtrainer.optimizer.selection import Selection
 from nshtrainer.optimizer.width import WidthRule, WidthTransferConfig
-from nshtrainer.types import FrozenDict, NonNegative, PositiveInt
+from nshtrainer.types import FrozenDict, Label, NonNegative, PositiveInt
 
 __all__ = [
     "BatchScalingConfig",
@@ -41,7 +40,7 @@ def _free(name: str) -> str:
     return name
 
 
-GroupName: TypeAlias = Annotated[str, StringConstraints(min_length=1), AfterValidator(_free)]
+GroupName: TypeAlias = Annotated[Label, AfterValidator(_free)]
 """The name of a parameter group; not one that a preset makes, nor one with a slash."""
 
 

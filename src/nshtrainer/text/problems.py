@@ -9,6 +9,7 @@ from typing import Any, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from nshtrainer.printable import printable
 from nshtrainer.text.documents import Document, Keys, cut
 from nshtrainer.text.hints import Hints, field_of, hints_at, hints_below, models_of, part_of
 
@@ -66,7 +67,7 @@ def line(problem: Problem, document: Document) -> str:
     """A problem with its place in front."""
     place = document.place(problem.path, of_key="extra_forbidden" in problem.kinds)
     parts = (place, dotted(problem.path), str(problem))
-    return ": ".join(part for part in parts if part)
+    return printable(": ".join(part for part in parts if part))
 
 
 def dotted(path: Iterable[Any]) -> str:
