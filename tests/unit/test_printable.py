@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from nshtrainer.exceptions import ConfigError, NshtrainerError, NshtrainerWarning
 from nshtrainer.printable import csv_cell, json_text, printable, printable_lines, xml_text
 
-ANYTHING = st.text(st.characters(codec=None) | st.sampled_from("\x1b\x9b\n\r\t\0\u2028\u202e\ud800"))
+ANYTHING = st.text(
+    st.characters(codec=None) | st.sampled_from("\x1b\x9b\n\r\t\0\u2028\u202e\ud800")
+)
 
 
 @given(text=ANYTHING)
@@ -32,7 +34,7 @@ def test_letters_and_signs_stay_as_they_are(text: str) -> None:
 
 @given(text=ANYTHING)
 def test_xml_of_any_text_is_parsed_back_as_its_printable_form(text: str) -> None:
-    parsed = ElementTree.fromstring(f'<a b="{xml_text(text)}">{xml_text(text)}</a>')
+    parsed = ET.fromstring(f'<a b="{xml_text(text)}">{xml_text(text)}</a>')
     assert (parsed.text or "", parsed.get("b")) == (printable(text), printable(text))
 
 
