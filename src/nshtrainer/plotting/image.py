@@ -25,13 +25,13 @@ def png(figure: Figure) -> bytes:
         ConfigError: matplotlib is not installed.
     """
     try:
-        import matplotlib
+        import matplotlib as mpl
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure as Picture
     except ImportError as error:
         text = "a PNG needs matplotlib; install it with: pip install 'nshtrainer[plot]'"
         raise ConfigError(f"{text}; an .svg or .html file needs nothing") from error
-    with cast("Any", matplotlib).rc_context({"text.parse_math": False}):  # a dollar sign is one
+    with cast("Any", mpl).rc_context({"text.parse_math": False}):  # a dollar sign is one
         return _png(figure, Picture, FigureCanvasAgg)
 
 
