@@ -309,10 +309,16 @@ def target_class(target: str) -> type[Optimizer]:
     """The class that a target names.
 
     Raises:
-        OptimizerError: The installed package does not have it.
+        OptimizerError: The installed package cannot be imported, or does not have the class.
     """
     module, _, name = target.partition(":")
-    cls = getattr(import_module(module), name, None)
+    try:
+        cls = getattr(import_module(module), name, None)
+    except Exception as error:  # a package that is too new for PyTorch raises anything
+        raise OptimizerError(
+            f"{_version(target)} cannot be imported beside {_version('torch')}: {error!r}. "
+            "Install releases that go together."
+        ) from error
     if cls is None:
         raise OptimizerError(f"{_version(target)} has no {module}.{name}; install a newer release")
     return cls
@@ -324,8 +330,13 @@ def _arguments(cls: type[Optimizer]) -> frozenset[str]:
 
 
 def _version(target: str) -> str:
-    package = target.partition(".")[0]
-    return f"{package} {import_module(package).__version__}"
+    from importlib.metadata import PackageNotFoundError, version
+
+    package = target.partition(":")[0].partition(".")[0]
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:  # it is installed under another name, or not at all
+        return package
 
 
 class MaximizeOptions(TorchOptimizerConfigBase):
