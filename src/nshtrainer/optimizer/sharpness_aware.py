@@ -50,8 +50,8 @@ class SAMConfig(WrappingConfigBase):
 
     def wrap(self, optimizer: Optimizer, /) -> None:
         """Register the hooks, and declare the closure."""
-        from nshtrainer.optimizer.needs import declare
         from nshtrainer.optimizer.sharpness import SAMHooks
+        from nshtrainer.optimizer_record import add_requirements
 
         SAMHooks(self.rho, adaptive=self.adaptive).attach(optimizer)
-        declare(optimizer, closure=True)
+        add_requirements(optimizer, closure=True)
