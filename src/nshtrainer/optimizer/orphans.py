@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.inventory import clean_names
 from nshtrainer.optimizer.nearest import listed
 from nshtrainer.optimizer.parameters import is_sharded
+from nshtrainer.optimizer_record import record_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,8 +33,6 @@ _WHY = (
 )
 _MOST = 5
 """Names in a message."""
-
-_watched: WeakKeyDictionary[Any, _Watch] = WeakKeyDictionary()
 
 
 def watch(optimizer: Any, model: Any) -> None:
@@ -62,9 +61,9 @@ def watch(optimizer: Any, model: Any) -> None:
     if (
         isinstance(model, torch.nn.Module)
         and isinstance(optimizer, torch.optim.Optimizer)
-        and optimizer not in _watched
+        and record_of(optimizer).watch is None
     ):
-        _watched[optimizer] = watching = _Watch(optimizer, model)
+        record_of(optimizer).watch = watching = _Watch(optimizer, model)
         optimizer.register_step_pre_hook(watching)
 
 
@@ -74,8 +73,9 @@ def check_orphans(optimizer: Optimizer) -> None:
     Raises:
         OptimizerError: It has one of them no more.
     """
-    if optimizer in _watched:
-        _watched[optimizer].check(optimizer)
+    watching = record_of(optimizer).watch
+    if watching is not None:
+        watching.check(optimizer)
 
 
 def check_places(optimizers: Sequence[Optimizer], model: Module) -> None:

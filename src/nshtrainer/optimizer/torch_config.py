@@ -117,6 +117,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         from nshtrainer.optimizer.orphans import watch
         from nshtrainer.optimizer.parameters import check_parameters, groups_of, names_in
         from nshtrainer.optimizer.resumption import Resumption
+        from nshtrainer.optimizer_record import record_of
 
         if self.lr_scaling is not None:
             model = params.model if isinstance(params, Part) else params
@@ -127,7 +128,9 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             groups = groups_of(params, include_frozen=self.include_frozen)
         check_parameters(groups)
         if isinstance(params, Part):  # its states are known by the whole
-            return self._build(groups, None)
+            optimizer = self._build(groups, None)
+            record_of(optimizer).keep_hooks()
+            return optimizer
         named = params if isinstance(params, torch.nn.Module) else names_in(groups)
         known = Resumption(
             named,
@@ -137,14 +140,15 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             config=self,
         )
         optimizer = self._build(groups, known)
+        record_of(optimizer).keep_hooks()
         watch(optimizer, params)
         return optimizer
 
     def _build(self, groups: list[Group], resumption: Resumption | None) -> Optimizer:
         from nshtrainer.optimizer.implementation import takes_fused
-        from nshtrainer.optimizer.needs import declare
         from nshtrainer.optimizer.parameters import check_options
         from nshtrainer.optimizer.tensor_rate import with_tensor_rate
+        from nshtrainer.optimizer_record import add_requirements
 
         alike = self.without_grouping()
         configs = [check_options(alike, group) for group in groups]
@@ -164,7 +168,9 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         cls = target_class(self.chosen_target([p for group in groups for p in group.params]))
         optimizer = cls(dicts, **self.options())
         _add_hooks(optimizer, fused, resumption)
-        declare(optimizer, second_backward=self.needs_second_backward, closure=self.needs_closure)
+        add_requirements(
+            optimizer, second_backward=self.needs_second_backward, closure=self.needs_closure
+        )
         return optimizer
 
     def fused_dtypes(self) -> tuple[str, ...]:
@@ -274,7 +280,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
 
 
 def _add_hooks(optimizer: Optimizer, fused: list[int], resumption: Resumption | None) -> None:
-    from nshtrainer.optimizer.implementation import FLAGS, Guard, keep_flags, state_of_copies
+    from nshtrainer.optimizer.implementation import FLAGS, Guard, keep_flags
     from nshtrainer.optimizer.tensor_rate import keep_tensor_rates
 
     optimizer.register_load_state_dict_pre_hook(_refuse_another)
@@ -287,7 +293,6 @@ def _add_hooks(optimizer: Optimizer, fused: list[int], resumption: Resumption | 
         guard = Guard(fused)
         optimizer.register_step_pre_hook(guard)
         optimizer.register_load_state_dict_post_hook(guard.forget)
-        vars(optimizer)["__getstate__"] = state_of_copies(optimizer, fused)
 
 
 def _refuse_another(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
