@@ -32,7 +32,7 @@ __all__ = [
     "ParameterGroupConfig",
 ]
 
-_RESERVED = re.compile(r"default|no_decay|hidden|output|input|fixed|layer_\d+|.*/.*")
+_RESERVED = re.compile(r"default|no_decay|hidden|output|input|fixed|layer_\d+|\w+=.*|.*/.*")
 
 
 def _free(name: str) -> str:
@@ -194,8 +194,10 @@ class GroupingConfigBase(OptimizerConfigBase):
 
     no_decay: Literal["none", "bias_and_norm", "ndim_below_2"] = "none"
     """What has no weight decay: nothing (as in torch); biases and the parameters of norms, by
-    module and exact name; what has fewer than two dimensions. All but `none` also spare what the
-    model's own `no_weight_decay()` lists. A rule's `weight_decay` wins."""
+    module and exact name; what has fewer than two dimensions. All but `none` also do as the model
+    asks: what its `no_weight_decay()` or `no_weight_decay_keywords()` lists and parameters with
+    `_no_weight_decay = True` (mamba-ssm) are spared, and the options in a parameter's `_optim` (S4)
+    apply to it. A rule's options win."""
 
     layer_decay: Annotated[
         LayerDecayConfig | None,
