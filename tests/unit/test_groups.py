@@ -380,15 +380,15 @@ def test_a_tied_weight_is_in_one_group():
         (
             "{name: a, select: lm_head}, {name: b, select: lm_head.bias}",
             (
-                "groups.1 ('b'): select 'lm_head.bias' comes too late, the first rule that matches "
-                "wins: 'a' took 'lm_head.bias'; put it before them"
+                "groups.1 ('b'): select 'lm_head.bias' comes too late: 'lm_head.bias' went to 'a'; "
+                "the first that matches wins, so put it before"
             ),
         ),
         (
             "{name: a, select: embed}",
             (
                 "select 'embed' matches frozen parameters only: 'embed.weight'; unfreeze them, set "
-                "include_frozen, or leave the rule out"
+                "include_frozen, leave it out, or write required: false"
             ),
         ),
     ],

@@ -80,7 +80,7 @@ def _options(
     }
     for key, times in factors.items():
         if times != 1:
-            options[key] = options.get(key, getattr(config, key, None)) * times
+            options[key] = options.get(key, getattr(config, key)) * times
     options |= rule.options if rule else {}
     return {key: value for key, value in options.items() if value != getattr(config, key)}
 
@@ -127,7 +127,7 @@ def _optim_of(parameter: Parameter, config: GroupingConfigBase) -> dict[str, Any
             f"{parameter.name}: its _optim has {key!r}, which is no option of {config.name}. "
             "Remove it from the parameter's _optim, or set no_decay to none."
         )
-    return {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
+    return {key: tuple(cast("Any", v)) if isinstance(v, list) else v for key, v in options.items()}
 
 
 def _listed_by_the_model(root: Module) -> set[str]:
