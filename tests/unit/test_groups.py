@@ -341,6 +341,26 @@ def test_what_is_frozen_may_be_kept_for_later():
     assert not any(map(torch.equal, before, body["params"]))
 
 
+def test_a_group_that_is_frozen_first_is_trained_later_at_its_own_rate():
+    model = Transformer(depth=1)
+    rule = "{name: body, select: blocks, freeze: true, lr_mult: 0.5, options: {betas: [0.5, 0.6]}}"
+    text = f"no_decay: bias_and_norm, include_frozen: true, groups: [{rule}]"
+    optimizer = config(text).create_optimizer(model)
+    assert settings(optimizer, "lr", "weight_decay", "betas") == {
+        "default": (0.1, 0.2, (0.9, 0.999)),
+        "no_decay": (0.1, 0.0, (0.9, 0.999)),
+        "body": (0.05, 0.2, (0.5, 0.6)),
+        "body/no_decay": (0.05, 0.0, (0.5, 0.6)),
+    }
+    model.blocks.requires_grad_(True)
+    weight = model.blocks[0].fc.weight
+    before = weight.detach().clone()
+    model.loss().backward()
+    optimizer.step()
+    moved = (weight - before * (1 - 0.05 * 0.2)).abs()
+    torch.testing.assert_close(moved, torch.full_like(moved, 0.05), rtol=1e-3, atol=1e-6)
+
+
 def test_a_model_that_is_all_frozen_has_nothing_to_optimize():
     with pytest.raises(OptimizerError, match=r"no parameters .* that is not frozen"):
         groups("no_decay: ndim_below_2", nn.Linear(2, 2).requires_grad_(False))
@@ -496,7 +516,7 @@ def test_optimizers_keep_their_own_needs():
         ),
         (
             "groups: [{name: a, select: x, lr_mult: 2, freeze: true}]",
-            "groups.0: what is frozen has no use for other options; leave them out",
+            "groups.0.freeze: a group that is frozen for good cannot set other options. Remove th",
         ),
         ("groups: [{name: layer_3, select: x}]", "'layer_3' is the name of a group that nobody"),
         ("groups: [{name: a/b, select: x}]", "groups.0.name: 'a/b' is the name of a group"),
