@@ -108,7 +108,7 @@ class RoutingConfigBase(OptimizerConfigBase):
         optimizer = RoutedOptimizer(parts, default=last.name if takes_rest else None)
         named = [(name, p.tensor) for p in parameters for name in p.names]
         Resumption(named if model is None else model, run, config=self).attach(optimizer)
-        watch(optimizer, model)
+        watch(optimizer, model, self)
         return optimizer
 
     def routing(self, params: Params, /) -> dict[str, str]:

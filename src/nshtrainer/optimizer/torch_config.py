@@ -137,7 +137,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             config=self,
         )
         optimizer = self._build(groups, known)
-        watch(optimizer, params)
+        watch(optimizer, params, self)
         return optimizer
 
     def _build(self, groups: list[Group], resumption: Resumption | None) -> Optimizer:
