@@ -32,7 +32,7 @@ __all__ = [
     "ParameterGroupConfig",
 ]
 
-_RESERVED = re.compile(r"default|no_decay|hidden|output|input|fixed|layer_\d+|.*/.*")
+_RESERVED = re.compile(r"default|no_decay|hidden|output|input|fixed|layer_\d+|\w+=.*|.*/.*")
 
 
 def _free(name: str) -> str:
@@ -84,7 +84,9 @@ class ParameterGroupConfig(Config):
     """Factor on the weight decay that they would have."""
 
     freeze: bool = False
-    """Do not train them: `requires_grad` is turned off when the optimizer is created."""
+    """Do not train them: `requires_grad` is turned off when the optimizer is created. With the
+    config's `include_frozen` the group stays in the optimizer, with options of its own, and is
+    trained from when `requires_grad` is turned on."""
 
     required: bool = True
     """Whether it is an error if there is no such parameter, or if all of them are frozen."""
@@ -94,9 +96,12 @@ class ParameterGroupConfig(Config):
         for key in ("lr", "weight_decay"):
             if key in self.options and getattr(self, f"{key}_mult") is not None:
                 raise ValueError(f"options.{key} and {key}_mult are both given; leave one out")
-        if self.freeze and (self.options or {self.lr_mult, self.weight_decay_mult} != {None}):
-            raise ValueError("what is frozen has no use for other options; leave them out")
         return self
+
+    @property
+    def sets_options(self) -> bool:
+        """True if the group has other options than the rest."""
+        return bool(self.options) or {self.lr_mult, self.weight_decay_mult} != {None}
 
     def with_rate_times(self, factor: float) -> ParameterGroupConfig:
         """The rule with the rate that it names, if it does, times a factor."""
@@ -188,8 +193,10 @@ class GroupingConfigBase(OptimizerConfigBase):
 
     no_decay: Literal["none", "bias_and_norm", "ndim_below_2"] = "none"
     """What has no weight decay: nothing (as in torch); biases and the parameters of norms, by
-    module and exact name; what has fewer than two dimensions. All but `none` also spare what the
-    model's own `no_weight_decay()` lists. A rule's `weight_decay` wins."""
+    module and exact name; what has fewer than two dimensions. All but `none` also do as the model
+    asks: what its `no_weight_decay()` or `no_weight_decay_keywords()` lists and parameters with
+    `_no_weight_decay = True` (mamba-ssm) are spared, and the options in a parameter's `_optim` (S4)
+    apply to it. A rule's options win."""
 
     layer_decay: Annotated[
         LayerDecayConfig | None,
@@ -260,6 +267,12 @@ class GroupingConfigBase(OptimizerConfigBase):
     def _wrong_in(self, group: ParameterGroupConfig, *, is_second: bool) -> Iterator[_Wrong]:
         if is_second:
             yield ("name",), _custom(f"{group.name!r} is the name of two groups", group.name)
+        if group.freeze and group.sets_options and not self.include_frozen:
+            text = (
+                "a group that is frozen for good cannot set other options. Remove them, or set "
+                "include_frozen to train the group later."
+            )
+            yield ("freeze",), _custom(text, group.freeze)
         known = self.group_options()
         for option, field in (("lr", "lr_mult"), ("weight_decay", "weight_decay_mult")):
             if getattr(group, field) is not None and option not in known:

@@ -141,7 +141,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         )
         optimizer = self._build(groups, known)
         record_of(optimizer).keep_hooks()
-        watch(optimizer, params)
+        watch(optimizer, params, self)
         return optimizer
 
     def _build(self, groups: list[Group], resumption: Resumption | None) -> Optimizer:
