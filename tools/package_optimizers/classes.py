@@ -55,6 +55,7 @@ GROUP_KEYS: dict[str, dict[str, tuple[str, str, str]]] = {
 FACTS: dict[str, dict[str, Any]] = {
     "AdaHessian": {"needs_second_backward": True},
     "AdaShift": {"state_is_plain": False},
+    "ApolloDQN": {"fills_none": ("init_lr",)},
     "AliG": {"needs_closure": True},
     "Conda": {"state_is_plain": False},
     "Alice": {"at_most": ("leading_basis", "rank")},
@@ -69,7 +70,11 @@ FACTS: dict[str, dict[str, Any]] = {
     "SCION": {"state_is_plain": False},
     "SCIONLight": {"state_is_plain": False},
     "SPlus": {"has_modes": True},
-    "SaRA": {"example": "{lr: 0.01, threshold: 0.5}", "takes_tensor_lr": False},
+    "SaRA": {
+        "example": "{lr: 0.01, threshold: 0.5}",
+        "takes_tensor_lr": False,
+        "fills_none": ("lr",),
+    },
     "ScalableShampoo": {"state_is_plain": False},
     "ScheduleFreeAdamW": {"has_modes": True},
     "ScheduleFreeRAdam": {"has_modes": True},

@@ -153,7 +153,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         self._check_for_our_own(groups)
         if self._keeps_rates_in_tensors():
             groups = [with_tensor_rate(group, self.options()["lr"]) for group in groups]
-        dicts = [group.to_torch() for group in groups]
+        dicts = [self._group_dict(group) for group in groups]
         fused = [
             place
             for place, (group, config) in enumerate(zip(groups, configs, strict=True))
@@ -166,6 +166,10 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         _add_hooks(optimizer, fused, resumption)
         declare(optimizer, second_backward=self.needs_second_backward, closure=self.needs_closure)
         return optimizer
+
+    def _group_dict(self, group: Group) -> dict[str, Any]:
+        """Return the dict for the constructor."""
+        return group.to_torch()
 
     def fused_dtypes(self) -> tuple[str, ...]:
         """The types of parameters for which torch's fused kernel is faster and as exact.

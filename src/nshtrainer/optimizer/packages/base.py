@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -52,6 +53,9 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
     group_keys: ClassVar[tuple[str, ...]] = ()
     """Fields that the optimizer looks for in a group and that its constructor does not name."""
 
+    fills_none: ClassVar[tuple[str, ...]] = ()
+    """Fields whose `None` the constructor replaces by a number; in a group they need the number."""
+
     at_most: ClassVar[tuple[str, str] | None] = None
     """A field, and the one that it may not be above."""
 
@@ -79,12 +83,22 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
             OptimizerError: The package is not installed, or lacks the class or an option.
         """
         self._check_installed()
-        parameters = inspect.signature(target_class(self.target)).parameters
         given = {k: v for k, v in super().options().items() if k not in self.group_keys}
+        return self._as_arguments(given)
+
+    @override
+    def _group_dict(self, group: Group) -> dict[str, Any]:
+        for key in self.fills_none:
+            if group.options.get(key, 0) is None:
+                raise OptimizerError(f"{group.label}: {key} is none; give a number for this group")
+        return self._as_arguments(super()._group_dict(group))
+
+    def _as_arguments(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Replace names of number formats and of enumeration members by what they name."""
+        parameters = inspect.signature(target_class(self.target)).parameters
         return {
-            key: _as_argument(value, parameters[key].default)
-            for key, value in given.items()
-            if value is not None or parameters[key].default is None
+            key: _as_argument(value, parameters[key].default) if key in parameters else value
+            for key, value in values.items()
         }
 
     @override
@@ -182,6 +196,8 @@ def _as_argument(value: Any, default: Any) -> Any:
 
     import torch
 
+    if value is None and default == math.inf:
+        return default
     if not isinstance(value, str):
         return value
     if isinstance(default, enum.Enum):

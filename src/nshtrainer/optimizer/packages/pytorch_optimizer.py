@@ -1760,6 +1760,7 @@ class ApolloDQNConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:ApolloDQN"
+    fills_none = ("init_lr",)
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -4345,6 +4346,7 @@ class SaRAConfig(PytorchOptimizerConfigBase):
     target = "pytorch_optimizer:SaRA"
     example = "{lr: 0.01, threshold: 0.5}"
     takes_tensor_lr = False
+    fills_none = ("lr",)
     under_fsdp2 = "fails"
 
     name: Literal["sara"] = "sara"
