@@ -12,6 +12,7 @@ from pydantic import model_validator
 from typing_extensions import Self, override
 
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.packages.pairs import check_pairs
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase, target_class
 from nshtrainer.text.words import some
 
@@ -55,6 +56,11 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
 
     fills_none: ClassVar[tuple[str, ...]] = ()
     """Fields whose `None` the constructor replaces by a number; in a group they need the number."""
+
+    pairs_by: ClassVar[tuple[str, str] | None] = None
+    """The fields with the dimension that the two parameters of each pair share; `None`: no pairs.
+
+    The parameters of a group are then taken two by two, as the factors of LoRA are."""
 
     at_most: ClassVar[tuple[str, str] | None] = None
     """A field, and the one that it may not be above."""
@@ -145,6 +151,8 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
         from nshtrainer.optimizer.parameters import described
 
         super()._check_needs(groups)
+        if self.pairs_by is not None:
+            check_pairs(self, groups)
         on_cpu = described(groups, lambda param: param.device.type == "cpu")
         if self.instead_on_cpu and on_cpu:
             raise OptimizerError(
@@ -171,7 +179,11 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
     @override
     def asks(cls) -> list[str]:
         """What every optimizer may ask, a GPU, and a rate that is a number."""
-        more = {"a GPU": bool(cls.instead_on_cpu), "no `tensor_lr`": not cls.takes_tensor_lr}
+        more = {
+            "pairs of LoRA factors": cls.pairs_by is not None,
+            "a GPU": bool(cls.instead_on_cpu),
+            "no `tensor_lr`": not cls.takes_tensor_lr,
+        }
         return [*super().asks(), *(what for what, true in more.items() if true)]
 
     def _check_installed(self) -> None:
