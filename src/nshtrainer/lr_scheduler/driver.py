@@ -331,6 +331,14 @@ class CurveScheduler(LRScheduler):
         """What is in store for each group."""
         return self._plan
 
+    def moved_groups(self, key: str) -> list[list[Group]]:
+        """Return the groups in which a hyperparameter moves, by the curve that moves it."""
+        return [
+            [group for cohort in movement.cohorts for group in cohort.groups()]
+            for movement in self._movements
+            if movement.key == key
+        ]
+
     @property
     def base_lrs(self) -> list[float]:  # type: ignore[override]
         """The base rate of each group."""

@@ -23,6 +23,7 @@ from nshtrainer.optimizer.base import OptimizerConfigBase
 from nshtrainer.optimizer.patterns import numbers_in
 from nshtrainer.optimizer.selection import Selection
 from nshtrainer.optimizer.width import WidthRule, WidthTransferConfig
+from nshtrainer.rate_use import RateScope, ZeroRate
 from nshtrainer.types import FrozenDict, Label, NonNegative, PositiveInt
 
 __all__ = [
@@ -188,6 +189,19 @@ class GroupingConfigBase(OptimizerConfigBase):
     width_rule: ClassVar[WidthRule | None] = None
     """How the update grows with the gradient, for `width_transfer`; `None`: neither way."""
 
+    lr_scope: ClassVar[RateScope] = "group"
+    """The learning rate that is read: that of each group at each step (`group`), that of the first
+    group for all groups (`optimizer`), or that of each group at its first step (`first_step`)."""
+
+    lr_requires: ClassVar[tuple[str, Any] | None] = None
+    """A field and the value with which the learning rate of a group is read; `None`: always."""
+
+    lr_is_ignored: ClassVar[bool] = False
+    """Whether without it `lr` is not read at all, so that it stays at its default."""
+
+    lr_zero: ClassVar[ZeroRate] = "allowed"
+    """Whether the learning rate may be 0: always, after the first step, or never."""
+
     groups: tuple[ParameterGroupConfig, ...] = ()
     """Rules, of which the first that selects a parameter takes it; each makes a group."""
 
@@ -240,18 +254,46 @@ class GroupingConfigBase(OptimizerConfigBase):
             self._check_groups()
         return self
 
+    @property
+    def lr_problem(self) -> str | None:
+        """The reason why the learning rate of one group has no effect, or `None`."""
+        if self.lr_scope == "optimizer":
+            return f"{self.name} reads the lr of its first group for all groups"
+        if self.lr_requires and getattr(self, self.lr_requires[0]) != self.lr_requires[1]:
+            field, value = self.lr_requires
+            whose = "lr" if self.lr_is_ignored else "the lr of a group"
+            return f"{self.name} reads {whose} only with {field}: {str(value).lower()}"
+        return None
+
+    def _problem_of(self, option: str, *, of_group: bool = True) -> str | None:
+        """Return the reason why a factor on an option has no effect, or `None`."""
+        if option not in type(self).model_fields:
+            return f"{self.name} has no {option}"
+        if getattr(self, option) is None:
+            return f"the {option} of {self.name} is none, not a number"
+        return self.lr_problem if option == "lr" and (of_group or self.lr_is_ignored) else None
+
+    @model_validator(mode="after")
+    def _rate_is_read(self) -> Self:
+        lr = type(self).model_fields.get("lr")
+        if self.lr_is_ignored and self.lr_problem and lr and getattr(self, "lr", 0) != lr.default:
+            raise ValueError(f"{self.lr_problem}, so lr has no effect")
+        return self
+
     def _check_what_is_changed(self) -> None:
         changed = {
-            "no_decay": self.no_decay != "none" and "weight_decay",
-            "layer_decay": self.layer_decay is not None and "lr",
-            "width_transfer": self.width_transfer is not None and "lr",
-            "lr_scaling": self.lr_scaling is not None and "lr",
+            "no_decay": self.no_decay != "none",
+            "layer_decay": self.layer_decay is not None,
+            "width_transfer": self.width_transfer is not None,
+            "lr_scaling": self.lr_scaling is not None,
         }
         if self.width_transfer and self.width_rule is None:
             raise ValueError(f"how the rate of {self.name} follows the width is not known")
-        for field, option in changed.items():
-            if option and option not in type(self).model_fields:
-                raise ValueError(f"{self.name} has no {option}, so {field} has no effect")
+        for field, is_set in changed.items():
+            option = "weight_decay" if field == "no_decay" else "lr"
+            problem = self._problem_of(option, of_group=field != "lr_scaling")
+            if is_set and problem:
+                raise ValueError(f"{problem}, so {field} has no effect")
 
     def _check_groups(self) -> None:
         last = len(self.groups) - 1
@@ -275,9 +317,12 @@ class GroupingConfigBase(OptimizerConfigBase):
             yield ("freeze",), _custom(text, group.freeze)
         known = self.group_options()
         for option, field in (("lr", "lr_mult"), ("weight_decay", "weight_decay_mult")):
-            if getattr(group, field) is not None and option not in known:
-                text = f"{self.name} has no {option}, so it has no effect"
-                yield (field,), _custom(text, getattr(group, field))
+            problem = self._problem_of(option)
+            if problem and getattr(group, field) is not None:
+                yield (field,), _custom(f"{problem}, so it has no effect", getattr(group, field))
+        if self.lr_problem and "lr" in group.options:
+            text = f"{self.lr_problem}, so it has no effect"
+            yield ("options", "lr"), _custom(text, group.options["lr"])
         for key in [key for key in group.options if key not in known]:
             yield ("options", key), _custom(self._unknown(key), group.options[key])
         given = {key: value for key, value in group.options.items() if key in known}

@@ -72,7 +72,7 @@ def watch(optimizer: Any, model: Any, config: OptimizerConfigBase | None = None)
 
 def watched(optimizer: Optimizer) -> _Watch | None:
     """Return what is known of an optimizer from when it was built, or first seen by a trainer."""
-    return _watched.get(optimizer)
+    return record_of(optimizer).watch
 
 
 def check_orphans(optimizer: Optimizer) -> None:

@@ -14,6 +14,8 @@ from typing_extensions import Self, override
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import Params
 from nshtrainer.optimizer.grouping import GroupingConfigBase
+from nshtrainer.optimizer.rates import check_rates, lr_requirement, rate_use_of
+from nshtrainer.rate_use import set_rate_use
 from nshtrainer.text.words import some
 
 if TYPE_CHECKING:
@@ -153,11 +155,12 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         alike = self.without_grouping()
         configs = [check_options(alike, group) for group in groups]
         self._check_needs(groups)
+        check_rates(self, groups)
         self._check_whole(groups)
         self._check_for_our_own(groups)
         if self._keeps_rates_in_tensors():
             groups = [with_tensor_rate(group, self.options()["lr"]) for group in groups]
-        dicts = [group.to_torch() for group in groups]
+        dicts = [self._group_dict(group) for group in groups]
         fused = [
             place
             for place, (group, config) in enumerate(zip(groups, configs, strict=True))
@@ -168,10 +171,15 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         cls = target_class(self.chosen_target([p for group in groups for p in group.params]))
         optimizer = cls(dicts, **self.options())
         _add_hooks(optimizer, fused, resumption)
+        set_rate_use(optimizer, rate_use_of(self))
         add_requirements(
             optimizer, second_backward=self.needs_second_backward, closure=self.needs_closure
         )
         return optimizer
+
+    def _group_dict(self, group: Group) -> dict[str, Any]:
+        """Return the dict for the constructor."""
+        return group.to_torch()
 
     def fused_dtypes(self) -> tuple[str, ...]:
         """The types of parameters for which torch's fused kernel is faster and as exact.
@@ -267,6 +275,11 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             "sparse gradients": cls.needs_sparse_gradients,
             "all parameters in one group": cls.needs_one_group,
             f"parameters of {cls.needs_dimensions} dimensions": cls.needs_dimensions is not None,
+            "one `lr` for all groups": cls.lr_scope == "optimizer",
+            "no schedule of `lr`": cls.lr_scope == "first_step",
+            lr_requirement(cls): cls.lr_requires is not None,
+            "an `lr` above 0": cls.lr_zero == "never",
+            "a first `lr` above 0": cls.lr_zero == "not_first",
             "whole parameters (no FSDP2)": cls.under_fsdp2 != "works",
             "`weights_only=False` for its state": not cls.state_is_plain,
         }
