@@ -34,7 +34,7 @@ def keep_state_plain(optimizer: Optimizer) -> None:
         return _with_each(_restored, state_dict)
 
     optimizer.register_state_dict_post_hook(write)
-    optimizer.register_load_state_dict_pre_hook(read)
+    optimizer.register_load_state_dict_pre_hook(read, prepend=True)  # what checks it sees tensors
 
 
 def _with_each(change: Callable[[Any], Any], state_dict: dict[str, Any]) -> dict[str, Any]:

@@ -3312,6 +3312,7 @@ class LoRARiteConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:LoRARite"
+    state_keeps_shape = False
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -4344,6 +4345,7 @@ class SaRAConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:SaRA"
     example = "{lr: 0.01, threshold: 0.5}"
+    state_keeps_shape = False
     takes_tensor_lr = False
     under_fsdp2 = "fails"
 
@@ -5129,6 +5131,7 @@ class SPAMConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SPAM"
+    state_keeps_shape = False
     under_fsdp2 = "fails"
 
     name: Literal["spam"] = "spam"
