@@ -315,14 +315,8 @@ class GroupingConfigBase(OptimizerConfigBase):
                 "include_frozen to train the group later."
             )
             yield ("freeze",), _custom(text, group.freeze)
+        yield from self._without_effect(group)
         known = self.group_options()
-        for option, field in (("lr", "lr_mult"), ("weight_decay", "weight_decay_mult")):
-            problem = self._problem_of(option)
-            if problem and getattr(group, field) is not None:
-                yield (field,), _custom(f"{problem}, so it has no effect", getattr(group, field))
-        if self.lr_problem and "lr" in group.options:
-            text = f"{self.lr_problem}, so it has no effect"
-            yield ("options", "lr"), _custom(text, group.options["lr"])
         for key in [key for key in group.options if key not in known]:
             yield ("options", key), _custom(self._unknown(key), group.options[key])
         given = {key: value for key, value in group.options.items() if key in known}
@@ -331,6 +325,15 @@ class GroupingConfigBase(OptimizerConfigBase):
         except ValidationError as error:
             for item in error.errors(include_url=False):
                 yield ("options", *item["loc"]), cast("dict[str, Any]", item)
+
+    def _without_effect(self, group: ParameterGroupConfig) -> Iterator[_Wrong]:
+        for option, field in (("lr", "lr_mult"), ("weight_decay", "weight_decay_mult")):
+            problem = self._problem_of(option)
+            if problem and getattr(group, field) is not None:
+                yield (field,), _custom(f"{problem}, so it has no effect", getattr(group, field))
+        if self.lr_problem and "lr" in group.options:
+            text = f"{self.lr_problem}, so it has no effect"
+            yield ("options", "lr"), _custom(text, group.options["lr"])
 
     def _unknown(self, key: str) -> str:
         from nshtrainer.text.problems import unknown

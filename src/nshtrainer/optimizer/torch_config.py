@@ -84,7 +84,9 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
     """Whether `torch.load(weights_only=True)` takes its state."""
 
     state_keeps_shape: ClassVar[bool] = True
-    """Whether the state of a parameter has something of its shape, if it has anything."""
+    """False if the shapes in its state depend on more than the parameter: on values, or on pairs.
+
+    A saved state is compared with the state after one step on a copy, unless this is False."""
 
     under_fsdp2: ClassVar[Literal["works", "differs", "fails"]] = "works"
     """What it does with parameters that FSDP2 shards: it works, it trains other weights than one
@@ -138,7 +140,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             named,
             run,
             is_joint=self.needs_one_group,
-            keeps_shape=self.state_keeps_shape,
+            unchecked=() if self.state_keeps_shape else ("",),
             config=self,
         )
         optimizer = self._build(groups, known)
@@ -311,7 +313,9 @@ def _add_hooks(optimizer: Optimizer, fused: list[int], resumption: Resumption | 
 def _refuse_another(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
     """A hook of `load_state_dict`: torch takes any state, and then fails in the first step."""
     from nshtrainer.optimizer.matching import lacking
+    from nshtrainer.optimizer.state_check import check_form
 
+    check_form(state_dict)
     groups = state_dict["param_groups"]
     missing = {key for group in groups for key in lacking(group, optimizer.defaults)}
     if missing:

@@ -3328,6 +3328,7 @@ class LoRARiteConfig(PytorchOptimizerConfigBase):
     example = "update_skipping: 0.0"
     needs_dimensions = 2
     pairs_by = ("lora_l_dim", "lora_r_dim")
+    state_keeps_shape = False
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -4361,6 +4362,7 @@ class SaRAConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:SaRA"
     example = "{lr: 0.01, threshold: 0.5}"
+    state_keeps_shape = False
     takes_tensor_lr = False
     fills_none = ("lr",)
     under_fsdp2 = "fails"
@@ -5147,6 +5149,7 @@ class SPAMConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SPAM"
+    state_keeps_shape = False
     under_fsdp2 = "fails"
 
     name: Literal["spam"] = "spam"
