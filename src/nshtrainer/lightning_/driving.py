@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from nshtrainer.exceptions import NshtrainerWarning, OptimizerError
 from nshtrainer.lightning_.exact_resume import ExactResume
+from nshtrainer.lightning_.length_check import LengthCheck
 from nshtrainer.lightning_.non_finite import NonFiniteCallback
 from nshtrainer.lightning_.plateau import PlateauCallback
 from nshtrainer.lightning_.resumption import check_resume, learn_names
@@ -144,11 +145,11 @@ class OptimizerCallback(Callback):
 def missing_callbacks(present: Iterable[Callback]) -> list[Callback]:
     """The callbacks of ours that are not there.
 
-    They feed schedulers, drive optimizers, look for bad updates, and go on exactly where a
-    checkpoint was saved.
+    They feed schedulers, drive optimizers, look for bad updates, go on exactly where a checkpoint
+    was saved, and compare the length of the run with the assumed one.
     """
     there = list(present)
-    ours = (PlateauCallback, OptimizerCallback, NonFiniteCallback, ExactResume)
+    ours = (PlateauCallback, OptimizerCallback, NonFiniteCallback, ExactResume, LengthCheck)
     return [cls() for cls in ours if not any(isinstance(callback, cls) for callback in there)]
 
 
