@@ -11,6 +11,7 @@
     └── CheckpointError(ValueError)     a checkpoint whose hyperparameters cannot be used
 
     NshtrainerWarning(UserWarning)      something that goes on, but that you should know
+    ├── CheckpointWarning               … because part of a checkpoint is not used
     └── ConfigChangedWarning            … because the config is another than the checkpoint's
 
 The constructor of a config and `model_validate` raise pydantic's own `ValidationError`.
@@ -22,6 +23,7 @@ from __future__ import annotations
 __all__ = [
     "BadUpdateError",
     "CheckpointError",
+    "CheckpointWarning",
     "ConfigChangedWarning",
     "ConfigError",
     "MetricError",
@@ -78,6 +80,10 @@ class CheckpointError(NshtrainerError, ValueError):
 
 class NshtrainerWarning(UserWarning):
     """Something goes on that you should know of."""
+
+
+class CheckpointWarning(NshtrainerWarning):
+    """A part of a checkpoint is not used; the message names the part and the reason."""
 
 
 class ConfigChangedWarning(NshtrainerWarning):

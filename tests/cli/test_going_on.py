@@ -170,3 +170,23 @@ def test_what_came_of_the_wish_to_be_queued_again_is_said(
     said = requeue()
     assert said.startswith(f"scontrol requeue {number}: ")
     assert said.endswith(text)
+
+
+def test_a_checkpoint_does_not_make_a_run_delete_what_is_not_its_own(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*FIT, "--out", "o", "trainer.max_epochs=1"]) == 0
+    last = Path("o/checkpoints/last.ckpt")
+    saved = torch.load(last, weights_only=True)
+    mine = home / "mine"
+    mine.mkdir()
+    path = f"{home}/o/checkpoints/../../mine"
+    (state,) = (state for key, state in saved["callbacks"].items() if "val/loss" in key)
+    state["best_k_models"] = {path: torch.tensor(1e9)}
+    state["kth_best_model_path"] = path
+    torch.save(saved, last)
+    longer = "lr_scheduler.max_duration=12 steps"
+    assert main([*FIT, "--out", "o", "--resume", "last", longer]) == 0
+    text = f"the checkpoint lists files that are not in '{home}/o/checkpoints': {path!r}"
+    assert f"\n{text}. They are dropped from the list, and left alone\n" in capsys.readouterr().out
+    assert mine.is_dir()

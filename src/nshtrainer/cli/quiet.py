@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-from nshtrainer.exceptions import ConfigChangedWarning
+from nshtrainer.exceptions import CheckpointWarning, ConfigChangedWarning
 
 __all__ = ["quiet"]
 
@@ -21,6 +21,9 @@ _NOISE = (
     ".isinstance.treespec, LeafSpec",
 )
 
+_LINES = (CheckpointWarning, ConfigChangedWarning)
+"""Printed as lines of their own, whatever the filters of warnings say."""
+
 
 @contextmanager
 def quiet() -> Generator[None]:
@@ -30,7 +33,8 @@ def quiet() -> Generator[None]:
     with warnings.catch_warnings():
         for message in _NOISE:
             warnings.filterwarnings("ignore", message)
-        warnings.simplefilter("always", ConfigChangedWarning)
+        for category in _LINES:
+            warnings.simplefilter("always", category)
         warnings.showwarning = _printing(warnings.showwarning)
         for logger in loggers:
             logger.setLevel(logging.WARNING)
@@ -45,7 +49,7 @@ def _printing(show: Any) -> Any:
     """What shows warnings, but that those of a changed config are printed without their place."""
 
     def shown(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
-        if issubclass(category, ConfigChangedWarning):
+        if issubclass(category, _LINES):
             print(message)
         else:
             show(message, category, *place, **more)
