@@ -20,6 +20,7 @@ from nshtrainer.text.documents import (
     check_text,
     cut,
     fail,
+    joined,
     limits,
     whole_number,
 )
@@ -262,11 +263,17 @@ class _Composer:
 
     def _value_of(self, event: Any) -> Any:
         if event.style:
-            return event.value
+            return self._text(event)
         if event.value == "<<" and self._awaits_key():
             return _MERGE
         try:
             return plain_scalar(event.value)
+        except ValueError as error:
+            self._fail(event, str(error))
+
+    def _text(self, event: Any) -> str:
+        try:
+            return joined(event.value)
         except ValueError as error:
             self._fail(event, str(error))
 
