@@ -17,6 +17,8 @@ _NOISE = (
     "The '.*_dataloader' does not have many workers",
     # A run that goes on does so in its own folder.
     "Checkpoint directory .* exists and is not empty",
+    # What is not taken from the checkpoint then is a line of ours.
+    "The dirpath has changed",
     # lightning 2.6.6 calls what torch 2.13 deprecates.
     ".isinstance.treespec, LeafSpec",
 )

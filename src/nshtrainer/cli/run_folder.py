@@ -61,6 +61,11 @@ class RunFolder:
         return self.checkpoints / "last.ckpt"
 
     @property
+    def best(self) -> Path:
+        """The best checkpoint by the primary metric."""
+        return self.checkpoints / "best.ckpt"
+
+    @property
     def exception(self) -> Path:
         """The checkpoint of a run that an exception ended."""
         return self.checkpoints / "exception.ckpt"
@@ -119,6 +124,14 @@ class RunFolder:
                 raise _cannot_be_made(self.path, error) from error
             yield
 
+    def _check_files(self) -> None:
+        files = [self.metrics, self.optimizer, self.picture, self.schedule]
+        for path in (*files, self.last, self.best, self.exception):
+            if kind_of(path) not in {None, "file"}:
+                raise ConfigError(
+                    f"{path}: is no regular file; move it away, or give another --out"
+                )
+
     def set_aside_exception(self, checkpoint: Path) -> None:
         """Rename what an exception left where a run goes on from another checkpoint.
 
@@ -143,6 +156,7 @@ class RunFolder:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _cannot_be_made(self.path, error) from error
+        self._check_files()
         write_file(self.path / "config.schema.json", write_json(type(config).json_schema()))
         comment = schema_comment("config.schema.json")
         write_file(self.path / "config.yaml", f"{comment}\n{config.to_yaml()}")
