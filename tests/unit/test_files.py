@@ -296,7 +296,9 @@ HALVES = {
 @pytest.mark.parametrize("text", HALVES)
 @pytest.mark.parametrize("read", [Line.from_json, Line.from_yaml])
 def test_half_of_a_surrogate_pair_is_refused_with_its_place(read: Any, text: str) -> None:
-    with pytest.raises(ConfigError, match=f"{HALVES[text]}: half of a surrogate pair stands alone"):
+    with pytest.raises(
+        ConfigError, match=f"{HALVES[text]}: half of a pair of surrogates is no character"
+    ):
         read(text)
 
 
@@ -309,7 +311,9 @@ def test_half_of_a_surrogate_pair_is_refused_with_its_place(read: Any, text: str
     ],
 )
 def test_half_of_a_surrogate_pair_is_refused_as_a_character(read: Any, text: str) -> None:
-    with pytest.raises(ConfigError, match=r"half of a surrogate pair stands alone \(.ud800\)"):
+    with pytest.raises(
+        ConfigError, match=r"half of a pair of surrogates is no character \(.ud800\)"
+    ):
         read(text)
 
 

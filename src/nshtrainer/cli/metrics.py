@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from typing_extensions import override
 
+from nshtrainer.cli.output import say
 from nshtrainer.text.files import replace_file
 
 __all__ = ["loggers_for", "rows_before"]
@@ -43,11 +44,11 @@ def rows_before(path: Path, step: int) -> list[dict[str, str]]:
     except FileNotFoundError:
         return []
     except (OSError, csv.Error) as error:
-        print(f"{path}: cannot be read ({error}): the table begins anew")
+        say(f"{path}: cannot be read ({error}): the table begins anew")
         return []
     whole = [row for row in rows if _is_whole(row)]
     if len(whole) < len(rows):
-        print(f"{path}: damaged rows are left out ({len(rows) - len(whole)} of {len(rows)})")
+        say(f"{path}: damaged rows are left out ({len(rows) - len(whole)} of {len(rows)})")
     return [row for row in whole if int(row["step"]) < step]
 
 

@@ -29,6 +29,8 @@ from zipfile import is_zipfile
 
 from nshtrainer.cli.newest import Found, by_run, checkpoints_of, fault_of, newest
 from nshtrainer.exceptions import ConfigError
+from nshtrainer.printable import printable
+from nshtrainer.text.documents import fail
 from nshtrainer.text.files import kind_of, write_file
 from nshtrainer.text.locks import AlreadyLockedError, hold
 
@@ -116,10 +118,9 @@ class RunFolder:
             try:
                 stack.enter_context(hold(self.path / ".lock", owner))
             except AlreadyLockedError as error:
-                other = ascii(str(error))[1:-1] or "not known"
-                text = f"a run that is alive writes there (process {other})"
+                text = f"a run that is alive writes there (process {error})"
                 advice = "wait for its end, stop it, or choose another folder with --out"
-                raise ConfigError(f"{self.path}: {text}; {advice}") from error
+                fail(str(self.path), f"{text}; {advice}", error)
             except OSError as error:
                 raise _cannot_be_made(self.path, error) from error
             yield
@@ -128,9 +129,7 @@ class RunFolder:
         files = [self.metrics, self.optimizer, self.picture, self.schedule]
         for path in (*files, self.last, self.best, self.exception):
             if kind_of(path) not in {None, "file"}:
-                raise ConfigError(
-                    f"{path}: is no regular file; move it away, or give another --out"
-                )
+                fail(str(path), "is no regular file; move it away, or give another --out")
 
     def set_aside_exception(self, checkpoint: Path) -> None:
         """Rename what an exception left where a run goes on from another checkpoint.
@@ -177,7 +176,8 @@ def _is_made(path: Path) -> bool:
 
 def _cannot_be_made(path: Path, error: OSError) -> ConfigError:
     reason = (error.strerror or str(error)).lower()
-    return ConfigError(f"{path}: cannot be made: {reason}; choose another folder with --out")
+    text = f"{path}: cannot be made: {reason}; choose another folder with --out"
+    return ConfigError(printable(text))
 
 
 class Start(NamedTuple):
@@ -234,7 +234,7 @@ def _new(runs: Path) -> RunFolder:
 def _unused(out: Path) -> Path:
     if kind_of(RunFolder(out).last):
         advice = "add --resume last to go on with it, or choose another folder"
-        raise ConfigError(f"--out {out}: there is a run already; {advice}")
+        fail(f"--out {out}", f"there is a run already; {advice}")
     return out
 
 
@@ -244,16 +244,15 @@ def _newest(found: Found, resume: str, where: Path) -> tuple[Path, tuple[str, ..
     if path is not None:
         return path, passed_over
     why = f" that can be read ({'; '.join(passed_over)})" if passed_over else ""
-    text = f"--resume {resume}: no checkpoint in {where}{why}; start without --resume"
-    raise ConfigError(text)
+    fail(f"--resume {resume}", f"no checkpoint in {where}{why}; start without --resume")
 
 
 def _given(resume: str) -> Path:
     if kind_of(resume) != "file":
-        raise ConfigError(f"--resume {resume}: no such checkpoint; give a .ckpt file, or 'last'")
+        fail(f"--resume {resume}", "no such checkpoint; give a .ckpt file, or 'last'")
     fault = (
         fault_of(Path(resume)) if is_zipfile(resume) or not Path(resume).stat().st_size else None
     )
     if fault:
-        raise ConfigError(f"--resume {resume}: {fault}; give another checkpoint, or 'last'")
+        fail(f"--resume {resume}", f"{fault}; give another checkpoint, or 'last'")
     return Path(resume)

@@ -12,7 +12,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    StringConstraints,
     ValidationError,
     model_validator,
 )
@@ -21,9 +20,10 @@ from typing_extensions import Self
 
 from nshtrainer.config import Config
 from nshtrainer.optimizer.base import OptimizerConfigBase
+from nshtrainer.optimizer.patterns import numbers_in
 from nshtrainer.optimizer.selection import Selection
 from nshtrainer.optimizer.width import WidthRule, WidthTransferConfig
-from nshtrainer.types import FrozenDict, NonNegative, PositiveInt
+from nshtrainer.types import FrozenDict, Label, NonNegative, PositiveInt
 
 __all__ = [
     "BatchScalingConfig",
@@ -41,7 +41,7 @@ def _free(name: str) -> str:
     return name
 
 
-GroupName: TypeAlias = Annotated[str, StringConstraints(min_length=1), AfterValidator(_free)]
+GroupName: TypeAlias = Annotated[Label, AfterValidator(_free)]
 """The name of a parameter group; not one that a preset makes, nor one with a slash."""
 
 
@@ -110,18 +110,12 @@ _Decay = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False, strict=True)]
 
 
 def _numbered(layers: Any) -> Any:
-    if isinstance(layers, str) and _numbers_in(layers) != 1:
+    if isinstance(layers, str) and numbers_in(layers) != 1:
         raise ValueError(
             "a pattern for layers has one '*', for their number: 'encoder.layers.*'; or one group, "
             r"in a regular expression: 're:encoder\.layers\.(\d+)\..*'"
         )
     return layers
-
-
-def _numbers_in(pattern: str) -> int:
-    if pattern.startswith("re:"):
-        return re.compile(pattern.removeprefix("re:")).groups
-    return pattern.count("*")
 
 
 class LayerDecayConfig(Config):
