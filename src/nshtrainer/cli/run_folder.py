@@ -241,10 +241,10 @@ def _unused(out: Path) -> Path:
 def _newest(found: Found, resume: str, where: Path) -> tuple[Path, tuple[str, ...]]:
     """The newest checkpoint that can be read, and why others are not it."""
     path, passed_over = newest(found)
-    if path is not None:
-        return path, passed_over
-    why = f" that can be read ({'; '.join(passed_over)})" if passed_over else ""
-    fail(f"--resume {resume}", f"no checkpoint in {where}{why}; start without --resume")
+    if path is None:
+        why = f" that can be read ({'; '.join(passed_over)})" if passed_over else ""
+        fail(f"--resume {resume}", f"no checkpoint in {where}{why}; start without --resume")
+    return path, passed_over
 
 
 def _given(resume: str) -> Path:
