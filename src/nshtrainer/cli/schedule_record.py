@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from typing_extensions import override
 
+from nshtrainer.cli.metrics import rows_before
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.base import Track
 from nshtrainer.lr_scheduler.driver import CurveScheduler
@@ -374,7 +375,5 @@ def _bare(optimizer: Any) -> Any:
 def _rows_before(path: Path, records: Sequence[_Record]) -> list[dict[str, str]]:
     """The rows of the same run, up to where it goes on."""
     began = max((record.updates for record in records), default=0)
-    if not began or not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if int(row["step"]) < began]
+    rows = rows_before(path, began) if began else []
+    return [row for row in rows if row.keys() == set(_HEAD)]

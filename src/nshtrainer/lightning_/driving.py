@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from nshtrainer.exceptions import NshtrainerWarning, OptimizerError
 from nshtrainer.lightning_.exact_resume import ExactResume
+from nshtrainer.lightning_.foreign_paths import drop_foreign_paths
 from nshtrainer.lightning_.length_check import LengthCheck
 from nshtrainer.lightning_.non_finite import NonFiniteCallback
 from nshtrainer.lightning_.plateau import PlateauCallback
@@ -58,6 +59,7 @@ class OptimizerCallback(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Look at the checkpoint of a run that goes on, once its optimizers are there."""
+        drop_foreign_paths(trainer, checkpoint)
         if trainer.state.fn != "fit":
             return
         if trainer.strategy.restore_checkpoint_after_setup:
