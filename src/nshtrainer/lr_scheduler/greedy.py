@@ -97,8 +97,11 @@ class GreedyLR(ReduceLROnPlateau):
 
     def _improves(self, current: float) -> bool:
         # PyTorch's own method for this has a private name, which is not the same in all releases.
-        least = -self.threshold if self.mode == "min" else self.threshold
-        bound = self.best * (1 + least) if self.threshold_mode == "rel" else self.best + least
+        threshold: float = self.threshold
+        least = -threshold if self.mode == "min" else threshold
+        bound: float = (
+            self.best * (1 + least) if self.threshold_mode == "rel" else self.best + least
+        )
         return current < bound if self.mode == "min" else current > bound
 
     def _raise_lr(self) -> None:
