@@ -97,8 +97,8 @@ class GreedyLR(ReduceLROnPlateau):
 
     def _improves(self, current: float) -> bool:
         # PyTorch's own method for this has a private name, which is not the same in all releases.
-        best, least = float(self.best), float(self.threshold)
-        least = -least if self.mode == "min" else least
+        best: float = self.best
+        least: float = -self.threshold if self.mode == "min" else self.threshold
         bound = best * (1 + least) if self.threshold_mode == "rel" else best + least
         return current < bound if self.mode == "min" else current > bound
 
