@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, SupportsFloat, cast
+from typing import Any, Literal, SupportsFloat
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -97,8 +97,9 @@ class GreedyLR(ReduceLROnPlateau):
 
     def _improves(self, current: float) -> bool:
         # PyTorch's own method for this has a private name, which is not the same in all releases.
-        least = cast("float", self.threshold) * (-1 if self.mode == "min" else 1)
-        bound = self.best * (1 + least) if self.threshold_mode == "rel" else self.best + least
+        own: Any = self
+        least: float = -own.threshold if own.mode == "min" else own.threshold
+        bound: float = own.best * (1 + least) if own.threshold_mode == "rel" else own.best + least
         return current < bound if self.mode == "min" else current > bound
 
     def _raise_lr(self) -> None:
