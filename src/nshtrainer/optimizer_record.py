@@ -74,6 +74,8 @@ class OptimizerRecord:
         """The hooks that save and load its state by parameter name."""
         self.watch: Any = None
         """The check that its parameters are still those of the model."""
+        self.model: Callable[[], Any] = _no_model
+        """Returns the model whose parameters the optimizer has, where that is known and lives."""
         self.skip_listeners: list[WeakMethod[Any]] = []
         self.is_skippable = False
         """Copies of the optimizer can skip a step as well."""
@@ -120,11 +122,15 @@ class OptimizerRecord:
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy has: watches and listeners are those of the original alone."""
         kept = [(name, key) for name, own in self._kept_hooks().items() for key in own]
-        fresh = {"_kept": kept, "watch": None, "skip_listeners": []}
+        fresh = {"_kept": kept, "watch": None, "model": _no_model, "skip_listeners": []}
         return {**vars(self), "_optimizer": self._optimizer(), **fresh}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update({**state, "_optimizer": ref(state["_optimizer"])})
+
+
+def _no_model() -> None:
+    """Return the model of an optimizer of bare parameters."""
 
 
 def record_of(optimizer: Any) -> OptimizerRecord:
