@@ -70,6 +70,8 @@ class OptimizerRecord:
         self.requirements = Requirements()
         self.wrappers: tuple[Any, ...] = ()
         """The configs that wrapped the optimizer, the outermost first."""
+        self.rate_use: Any = None
+        """The use that it makes of its learning rate."""
         self.state_hooks: Any = None
         """The hooks that save and load its state by parameter name."""
         self.watch: Any = None

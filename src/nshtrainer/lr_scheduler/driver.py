@@ -276,6 +276,12 @@ class CurveScheduler(LRScheduler):
         vars(self).update(state)
         self._listen()
 
+    def resolve_again(self, run: RunLength) -> None:
+        """Follow the same config in a run of another length; before the first step only."""
+        assert self._plan.config is not None, "a schedule that a trainer gave its length has one"
+        self._plan = Plan.of_config(self._plan.config, run)
+        self._take_first_values()
+
     # -- state ---------------------------------------------------------------------------------
 
     @override
@@ -330,6 +336,14 @@ class CurveScheduler(LRScheduler):
     def plan(self) -> Plan:
         """What is in store for each group."""
         return self._plan
+
+    def moved_groups(self, key: str) -> list[list[Group]]:
+        """Return the groups in which a hyperparameter moves, by the curve that moves it."""
+        return [
+            [group for cohort in movement.cohorts for group in cohort.groups()]
+            for movement in self._movements
+            if movement.key == key
+        ]
 
     @property
     def base_lrs(self) -> list[float]:  # type: ignore[override]
