@@ -9,11 +9,15 @@ What is done otherwise than in Lightning's `WeightAveraging` (2.6):
 - `validate` and `test` with a checkpoint after a run take the average, which Lightning replaces by
   the weights of training.
 - The average lies beside the weights. Lightning makes it before the module is on its device.
+- A hook that migrates the weights in a checkpoint migrates both. Lightning takes the weights of
+  training as they were saved.
+- In manual optimization batches are counted. Lightning counts the steps of all optimizers.
 - A checkpoint of weights alone has the average, where the module is a `LightningModuleBase`.
 """
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
@@ -32,6 +36,7 @@ from nshtrainer.lightning_.run_length import run_length_of
 from nshtrainer.weight_averaging import EMAWeightAveragingConfig
 
 if TYPE_CHECKING:
+    from nshtrainer.run_length import RunLength
     from nshtrainer.weight_averaging import WeightAveragingConfigBase
 
 __all__ = ["AveragingCallback", "save_averages"]
@@ -78,6 +83,8 @@ class AveragingCallback(WeightAveraging):
                 "shards"
             )
         super().setup(trainer, pl_module, stage)
+        if stage == "fit":
+            _migrate_both(pl_module)
 
     @override
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
@@ -91,9 +98,33 @@ class AveragingCallback(WeightAveraging):
         self._exchanged = False
         assert self._average_model is not None
         self._average_model.to(self._device or pl_module.device)
-        run = run_length_of(trainer)
+        vars(pl_module).pop("on_load_checkpoint", None)
+        run = _in_batches(trainer, pl_module)
         self._start = self._config.start.resolve(run, "weight_averaging.start")
         self._every = max(1, self._config.every.resolve(run, "weight_averaging.every"))
+
+    @override
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Let the weights join that a batch left.
+
+        In manual optimization batches are counted: Lightning counts the steps of each optimizer.
+        """
+        if pl_module.automatic_optimization:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+            return
+        loop = trainer.fit_loop.epoch_loop
+        done = loop._batches_that_stepped + 1  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        if done > self._latest_update_step and self.should_update(step_idx=done - 1):
+            assert self._average_model is not None
+            self._average_model.update_parameters(pl_module)
+            self._latest_update_step = done
 
     @override
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -139,6 +170,38 @@ class AveragingCallback(WeightAveraging):
         """Go on with both where the run goes on; who loads a checkpoint else has the average."""
         if trainer.state.fn == TrainerFn.FITTING:
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
+
+
+def _in_batches(trainer: pl.Trainer, module: pl.LightningModule) -> RunLength:
+    """Return the length of a run; in manual optimization `max_steps` is that of all optimizers."""
+    run, optimizers = run_length_of(trainer), len(trainer.optimizers)
+    if module.automatic_optimization or trainer.max_steps == -1 or optimizers < 2:
+        return run
+    batches = -(-trainer.max_steps // optimizers)
+    return run.but(total_steps=min(batches, run.total_steps or batches))
+
+
+def _migrate_both(module: pl.LightningModule) -> None:
+    """Call the module's hook that migrates the `state_dict` of a checkpoint for both weights.
+
+    A checkpoint has the average there. The hook gets it a second time, with the weights of training
+    in that place. This is undone when a checkpoint was loaded, or when the run starts.
+    """
+    hook = module.on_load_checkpoint
+    if type(module).on_load_checkpoint is pl.LightningModule.on_load_checkpoint:
+        return
+
+    def on_load_checkpoint(checkpoint: dict[str, Any]) -> None:
+        del vars(module)["on_load_checkpoint"]
+        training = checkpoint.get("current_model_state")
+        again: dict[str, Any] = {key: copy(value) for key, value in checkpoint.items()}
+        hook(checkpoint)
+        if training is not None:
+            again["state_dict"] = training
+            hook(again)
+            checkpoint["current_model_state"] = again["state_dict"]
+
+    vars(module)["on_load_checkpoint"] = on_load_checkpoint
 
 
 def save_averages(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
