@@ -15,12 +15,14 @@ from torch import Tensor
 from torch.optim import Optimizer
 from typing_extensions import override
 
+from nshtrainer.cli.metrics import rows_before
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.base import Track
 from nshtrainer.lr_scheduler.driver import CurveScheduler
 from nshtrainer.lr_scheduler.hyperparameters import Place, find
 from nshtrainer.lr_scheduler.preview import describe_tracks, number_text, preview_tracks
 from nshtrainer.plotting import Plot, rendered
+from nshtrainer.printable import csv_cell
 from nshtrainer.text.files import replace_file, write_file
 
 if TYPE_CHECKING:
@@ -207,8 +209,9 @@ class _Record:
     def table(self) -> Iterator[tuple[int, str, float | str, float]]:
         """The rows of the file."""
         for watch in self.watches:
+            name = csv_cell(self.prefix + watch.name)
             for step, planned, used in watch.rows:
-                yield step, self.prefix + watch.name, "" if planned is None else planned, used
+                yield step, name, "" if planned is None else planned, used
 
     def plot(self, label: str) -> Plot:
         """The picture of what is planned.
@@ -372,7 +375,5 @@ def _bare(optimizer: Any) -> Any:
 def _rows_before(path: Path, records: Sequence[_Record]) -> list[dict[str, str]]:
     """The rows of the same run, up to where it goes on."""
     began = max((record.updates for record in records), default=0)
-    if not began or not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if int(row["step"]) < began]
+    rows = rows_before(path, began) if began else []
+    return [row for row in rows if row.keys() == set(_HEAD)]
