@@ -37,10 +37,10 @@ class LengthCheck(Callback):
         self._resolve_again(trainer, pl_module)
         if trainer.ckpt_path is not None:  # a checkpoint has the positions
             return
-        begin = trainer.global_step // _num_optimizers(trainer, pl_module)
+        run = TrainerRunLength(trainer, pl_module)
+        begin = trainer.global_step // run.num_optimizers
         for scheduler in _schedulers(trainer):
             if scheduler.last_epoch:
-                run = TrainerRunLength(trainer, pl_module)
                 scheduler.plan.warn_used(scheduler.last_epoch, run, begin)
             elif begin:
                 scheduler.step(begin)
@@ -102,10 +102,6 @@ def _compare(
         left = min(total, made + total - (run.steps_in_epochs(epoch) or 0))
         text = f"{text}; the run is about {left} steps long instead of {plan.total_steps}"
     scheduler.plan.warn_difference(text, _advice(made))
-
-
-def _num_optimizers(trainer: pl.Trainer, module: pl.LightningModule) -> int:
-    return 1 if module.automatic_optimization else max(1, len(trainer.optimizers))
 
 
 def _steps(
