@@ -337,6 +337,14 @@ def test_a_second_run_of_the_same_objects_is_a_warning(again: bool):
         second.fit(module, data(4))
 
 
+def test_a_second_run_of_a_schedule_without_an_end_is_a_warning():
+    module = Kept(config(StepScheduleConfig(step_duration="1 epochs", gamma=0.5)))
+    trainer(max_epochs=1).fit(module, data(4))
+    text = "an unknown number of steps, 4 of them taken in an earlier run, but this run begins at s"
+    with pytest.warns(NshtrainerWarning, match=text):
+        trainer(max_epochs=1).fit(module, data(4))
+
+
 def test_the_check_is_attached_once():
     made = trainer(max_epochs=1)
     for _ in range(2):
