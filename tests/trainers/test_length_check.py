@@ -20,6 +20,7 @@ from tests.trainers.support import (
 )
 from torch.utils.data import DataLoader
 
+import nshtrainer
 from nshtrainer.configs import (
     ConstantScheduleConfig,
     LinearScheduleConfig,
@@ -175,6 +176,15 @@ def test_a_plateau_with_a_warmup_is_resolved_again():
     options = {"callbacks": [ChangesTheBatch("on_fit_start")], "max_epochs": 2}
     _, rates = fitted(Logs(config(plateau)), **options)
     assert [rates[0], rates[3], rates[4]] == pytest.approx([0.2, 0.8, 1.0])
+
+
+def test_a_rate_that_was_scaled_for_another_batch_is_a_warning():
+    scaled = SGDConfig.model_validate({"lr": 0.1, "lr_scaling": {"base_batch_size": 4}})
+    module = Batches(TinyConfig(optimizer=scaled))
+    callbacks = [ChangesTheBatch("on_fit_start")]
+    with pytest.warns(NshtrainerWarning, match="scaled for steps of 2 samples, but they have 8. "):
+        fitted(module, callbacks=callbacks, max_epochs=1, make=nshtrainer.Trainer)
+    fitted(Batches(TinyConfig(optimizer=scaled)), max_epochs=1, make=nshtrainer.Trainer)
 
 
 # -- later -----------------------------------------------------------------------------------------

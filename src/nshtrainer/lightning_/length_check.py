@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch import Callback
 from typing_extensions import final, override
 
+from nshtrainer.exceptions import NshtrainerWarning
 from nshtrainer.lightning_.run_length import TrainerRunLength
 from nshtrainer.lr_scheduler.driver import CurveScheduler
+from nshtrainer.optimizer_record import parts_of, record_of
 
 __all__ = ["LengthCheck"]
 
@@ -35,6 +38,7 @@ class LengthCheck(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Resolve schedules again after all start hooks, and move them to the trainer's step."""
         self._resolve_again(trainer, pl_module)
+        _compare_batch(trainer, pl_module)
         if trainer.ckpt_path is not None:  # a checkpoint has the positions
             return
         run = TrainerRunLength(trainer, pl_module)
@@ -78,6 +82,21 @@ def _schedulers(trainer: pl.Trainer) -> list[CurveScheduler]:
     found: list[Any] = [config.scheduler for config in trainer.lr_scheduler_configs]
     ours = (each for each in found if isinstance(each, CurveScheduler))
     return [each for each in ours if each.plan.is_of_trainer and each.plan.run.total_time is None]
+
+
+def _compare_batch(trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    """Warn if a rate was scaled for another batch than that of the run."""
+    sizes = {record_of(part).batch_size for each in trainer.optimizers for part in parts_of(each)}
+    run = TrainerRunLength(trainer, module)
+    for size in sizes - {None}:
+        if run.samples_per_step not in {None, size}:
+            warnings.warn(
+                f"lr_scaling: the rate was scaled for steps of {size:g} samples, but they have "
+                f"{run.samples_per_step:g}. Choose the batch size before fit, for example with "
+                "Tuner.scale_batch_size.",
+                NshtrainerWarning,
+                stacklevel=2,
+            )
 
 
 def _compare(
