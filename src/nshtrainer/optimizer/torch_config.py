@@ -123,7 +123,10 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
 
         if self.lr_scaling is not None:
             model = params.model if isinstance(params, Part) else params
-            return self.at_batch(batch_size_of(run, model)).create_optimizer(params, run=run)
+            size = batch_size_of(run, model)
+            optimizer = self.at_batch(size).create_optimizer(params, run=run)
+            record_of(optimizer).batch_size = None if run is not None else size
+            return optimizer
         if self.asks_for_groups:
             groups = assigned_groups(self, params)
         else:
