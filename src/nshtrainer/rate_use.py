@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from nshtrainer.exceptions import OptimizerError, ScheduleError
+from nshtrainer.optimizer_record import parts_of, record_of
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -16,8 +17,6 @@ RateScope: TypeAlias = Literal["group", "optimizer", "first_step"]
 
 ZeroRate: TypeAlias = Literal["allowed", "not_first", "never"]
 """When the learning rate may be 0."""
-
-_KEY = "_nshtrainer_rate_use"
 
 
 class RateUse(NamedTuple):
@@ -38,7 +37,7 @@ class RateUse(NamedTuple):
 
 def set_rate_use(optimizer: Optimizer, use: RateUse) -> None:
     """Declare the use that an optimizer makes of its rate, and refuse a 0 that it cannot take."""
-    vars(optimizer)[_KEY] = use
+    record_of(optimizer).rate_use = use
     if use.zero != "allowed":
         optimizer.register_step_pre_hook(_refuse_zero)
 
@@ -53,8 +52,8 @@ def check_schedule(optimizer: Any, scheduler: Any) -> None:
     Raises:
         ScheduleError: The optimizer does not read what the schedule writes, or cannot begin at 0.
     """
-    for part in getattr(optimizer, "routes", {"": optimizer}).values():
-        use: RateUse | None = getattr(part, _KEY, None)
+    for part in parts_of(optimizer):
+        use: RateUse | None = record_of(part).rate_use
         if use is not None:
             _check_part(part.param_groups, use, scheduler)
 
@@ -86,7 +85,7 @@ def _moved_together(groups: list[dict[str, Any]], scheduler: Any) -> list[list[d
 
 def _refuse_zero(optimizer: Optimizer, *_: object) -> None:
     """Raise if the learning rate is 0 in a step in which the optimizer cannot use it."""
-    use: RateUse = vars(optimizer)[_KEY]
+    use: RateUse = record_of(optimizer).rate_use
     for group in optimizer.param_groups:
         begins = any(p.grad is not None and not optimizer.state.get(p) for p in group["params"])
         if (begins or use.zero == "never") and float(group["lr"]) == 0:

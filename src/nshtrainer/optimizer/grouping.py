@@ -12,7 +12,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    StringConstraints,
     ValidationError,
     model_validator,
 )
@@ -21,10 +20,11 @@ from typing_extensions import Self
 
 from nshtrainer.config import Config
 from nshtrainer.optimizer.base import OptimizerConfigBase
+from nshtrainer.optimizer.patterns import numbers_in
 from nshtrainer.optimizer.selection import Selection
 from nshtrainer.optimizer.width import WidthRule, WidthTransferConfig
 from nshtrainer.rate_use import RateScope, ZeroRate
-from nshtrainer.types import FrozenDict, NonNegative, PositiveInt
+from nshtrainer.types import FrozenDict, Label, NonNegative, PositiveInt
 
 __all__ = [
     "BatchScalingConfig",
@@ -33,7 +33,7 @@ __all__ = [
     "ParameterGroupConfig",
 ]
 
-_RESERVED = re.compile(r"default|no_decay|hidden|output|input|fixed|layer_\d+|.*/.*")
+_RESERVED = re.compile(r"default|no_decay|hidden|output|input|fixed|layer_\d+|\w+=.*|.*/.*")
 
 
 def _free(name: str) -> str:
@@ -42,7 +42,7 @@ def _free(name: str) -> str:
     return name
 
 
-GroupName: TypeAlias = Annotated[str, StringConstraints(min_length=1), AfterValidator(_free)]
+GroupName: TypeAlias = Annotated[Label, AfterValidator(_free)]
 """The name of a parameter group; not one that a preset makes, nor one with a slash."""
 
 
@@ -85,7 +85,9 @@ class ParameterGroupConfig(Config):
     """Factor on the weight decay that they would have."""
 
     freeze: bool = False
-    """Do not train them: `requires_grad` is turned off when the optimizer is created."""
+    """Do not train them: `requires_grad` is turned off when the optimizer is created. With the
+    config's `include_frozen` the group stays in the optimizer, with options of its own, and is
+    trained from when `requires_grad` is turned on."""
 
     required: bool = True
     """Whether it is an error if there is no such parameter, or if all of them are frozen."""
@@ -95,9 +97,12 @@ class ParameterGroupConfig(Config):
         for key in ("lr", "weight_decay"):
             if key in self.options and getattr(self, f"{key}_mult") is not None:
                 raise ValueError(f"options.{key} and {key}_mult are both given; leave one out")
-        if self.freeze and (self.options or {self.lr_mult, self.weight_decay_mult} != {None}):
-            raise ValueError("what is frozen has no use for other options; leave them out")
         return self
+
+    @property
+    def sets_options(self) -> bool:
+        """True if the group has other options than the rest."""
+        return bool(self.options) or {self.lr_mult, self.weight_decay_mult} != {None}
 
     def with_rate_times(self, factor: float) -> ParameterGroupConfig:
         """The rule with the rate that it names, if it does, times a factor."""
@@ -111,18 +116,12 @@ _Decay = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False, strict=True)]
 
 
 def _numbered(layers: Any) -> Any:
-    if isinstance(layers, str) and _numbers_in(layers) != 1:
+    if isinstance(layers, str) and numbers_in(layers) != 1:
         raise ValueError(
             "a pattern for layers has one '*', for their number: 'encoder.layers.*'; or one group, "
             r"in a regular expression: 're:encoder\.layers\.(\d+)\..*'"
         )
     return layers
-
-
-def _numbers_in(pattern: str) -> int:
-    if pattern.startswith("re:"):
-        return re.compile(pattern.removeprefix("re:")).groups
-    return pattern.count("*")
 
 
 class LayerDecayConfig(Config):
@@ -208,8 +207,10 @@ class GroupingConfigBase(OptimizerConfigBase):
 
     no_decay: Literal["none", "bias_and_norm", "ndim_below_2"] = "none"
     """What has no weight decay: nothing (as in torch); biases and the parameters of norms, by
-    module and exact name; what has fewer than two dimensions. All but `none` also spare what the
-    model's own `no_weight_decay()` lists. A rule's `weight_decay` wins."""
+    module and exact name; what has fewer than two dimensions. All but `none` also do as the model
+    asks: what its `no_weight_decay()` or `no_weight_decay_keywords()` lists and parameters with
+    `_no_weight_decay = True` (mamba-ssm) are spared, and the options in a parameter's `_optim` (S4)
+    apply to it. A rule's options win."""
 
     layer_decay: Annotated[
         LayerDecayConfig | None,
@@ -308,14 +309,14 @@ class GroupingConfigBase(OptimizerConfigBase):
     def _wrong_in(self, group: ParameterGroupConfig, *, is_second: bool) -> Iterator[_Wrong]:
         if is_second:
             yield ("name",), _custom(f"{group.name!r} is the name of two groups", group.name)
+        if group.freeze and group.sets_options and not self.include_frozen:
+            text = (
+                "a group that is frozen for good cannot set other options. Remove them, or set "
+                "include_frozen to train the group later."
+            )
+            yield ("freeze",), _custom(text, group.freeze)
+        yield from self._without_effect(group)
         known = self.group_options()
-        for option, field in (("lr", "lr_mult"), ("weight_decay", "weight_decay_mult")):
-            problem = self._problem_of(option)
-            if problem and getattr(group, field) is not None:
-                yield (field,), _custom(f"{problem}, so it has no effect", getattr(group, field))
-        if self.lr_problem and "lr" in group.options:
-            text = f"{self.lr_problem}, so it has no effect"
-            yield ("options", "lr"), _custom(text, group.options["lr"])
         for key in [key for key in group.options if key not in known]:
             yield ("options", key), _custom(self._unknown(key), group.options[key])
         given = {key: value for key, value in group.options.items() if key in known}
@@ -324,6 +325,15 @@ class GroupingConfigBase(OptimizerConfigBase):
         except ValidationError as error:
             for item in error.errors(include_url=False):
                 yield ("options", *item["loc"]), cast("dict[str, Any]", item)
+
+    def _without_effect(self, group: ParameterGroupConfig) -> Iterator[_Wrong]:
+        for option, field in (("lr", "lr_mult"), ("weight_decay", "weight_decay_mult")):
+            problem = self._problem_of(option)
+            if problem and getattr(group, field) is not None:
+                yield (field,), _custom(f"{problem}, so it has no effect", getattr(group, field))
+        if self.lr_problem and "lr" in group.options:
+            text = f"{self.lr_problem}, so it has no effect"
+            yield ("options", "lr"), _custom(text, group.options["lr"])
 
     def _unknown(self, key: str) -> str:
         from nshtrainer.text.problems import unknown

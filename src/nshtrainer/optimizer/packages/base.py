@@ -34,8 +34,6 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
     its name, and `None` where it takes infinity.
     """
 
-    state_keeps_shape = False
-
     extra: ClassVar[str]
     """The extra that installs the package: `pip install nshtrainer[extra]`."""
 

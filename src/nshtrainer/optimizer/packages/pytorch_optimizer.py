@@ -3564,6 +3564,7 @@ class LoRARiteConfig(PytorchOptimizerConfigBase):
     needs_dimensions = 2
     for_all = ("eps", "maximize", "maybe_inf_to_nan")
     pairs_by = ("lora_l_dim", "lora_r_dim")
+    state_keeps_shape = False
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -4676,6 +4677,7 @@ class SaRAConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:SaRA"
     example = "{lr: 0.01, threshold: 0.5}"
+    state_keeps_shape = False
     takes_tensor_lr = False
     fills_none = ("lr",)
     under_fsdp2 = "fails"
@@ -5489,6 +5491,7 @@ class SPAMConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SPAM"
+    state_keeps_shape = False
     for_all = (
         "density",
         "grad_accu_steps",
