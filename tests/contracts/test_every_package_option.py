@@ -24,6 +24,7 @@ from tests.contracts.test_every_package_optimizer import (
     train,
 )
 
+from nshtrainer import RunLength
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer import packages
 from nshtrainer.optimizer.packages.base import PackageOptimizerConfigBase
@@ -261,3 +262,30 @@ def test_the_muons_read_the_options_of_adamw_where_adamw_is() -> None:
     matrices = [{**rule, "select": "*.weight"}]
     with pytest.raises(OptimizerError, match="has no effect on matrices"):
         config.replace(groups=matrices).create_optimizer(model)
+
+
+MUONS = [cls for cls in EVERY if cls.splits_by_dimensions]
+
+
+@pytest.mark.parametrize("cls", MUONS, ids=lambda cls: cls.__name__)
+def test_factors_and_presets_of_the_muons_are_on_the_rate_that_is_used(cls: Config) -> None:
+    half = {"name": "all", "select": "*", "lr_mult": 0.5, "weight_decay_mult": 0.5}
+    config: Any = default(cls).replace(
+        lr=0.2, adamw_lr=0.02, weight_decay=0.4, adamw_wd=0.04, groups=[half]
+    )
+    optimizer = config.create_optimizer(make_model(cls))
+    values = {g["use_muon"]: (g["lr"], g["weight_decay"]) for g in optimizer.param_groups}
+    assert values == {True: (0.1, 0.2), False: (0.01, 0.02)}
+    spared = config.replace(groups=[], no_decay="bias_and_norm", weight_decay=0.0)
+    optimizer = spared.create_optimizer(make_model(cls))
+    assert {g["weight_decay"] for g in optimizer.param_groups} == {0.0}
+    doubled = config.replace(groups=[], lr_scaling={"base_batch_size": 8})
+    optimizer = doubled.create_optimizer(make_model(cls), run=RunLength(samples_per_step=16))
+    assert {g["use_muon"]: g["lr"] for g in optimizer.param_groups} == {True: 0.4, False: 0.04}
+
+
+def test_a_group_that_is_given_to_adamw_has_the_rate_of_adamw() -> None:
+    rule = {"name": "some", "select": "layers.2", "options": {"use_muon": False}}
+    config = packages.POMuonConfig(groups=[{**rule, "lr_mult": 0.5}])
+    groups = config.create_optimizer(make_model(packages.POMuonConfig)).param_groups
+    assert next(g["lr"] for g in groups if g["name"] == "some") == 1.5e-4

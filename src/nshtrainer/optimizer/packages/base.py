@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,7 +12,7 @@ from pydantic import model_validator
 from typing_extensions import Self, override
 
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer.packages.by_dimensions import as_named, by_dimensions
+from nshtrainer.optimizer.packages.by_dimensions import as_named, by_dimensions, of_adamw, uses_muon
 from nshtrainer.optimizer.packages.pairs import check_pairs
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase, target_class
 from nshtrainer.text.words import some
@@ -107,6 +108,14 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
                 raise OptimizerError(f"{group.label}: {key} is none; give a number for this group")
         options = self._as_arguments(super()._group_dict(group))
         return as_named(options) if self.splits_by_dimensions else options
+
+    @override
+    def base_value(self, tensor: Tensor, options: Mapping[str, Any], key: str) -> Any:
+        if not self.splits_by_dimensions:
+            return super().base_value(tensor, options, key)
+        given = {"use_muon": getattr(self, "use_muon", None), **options}
+        field = key if uses_muon(tensor, given) else of_adamw(key)
+        return getattr(self, field, getattr(self, key))
 
     def _as_arguments(self, values: dict[str, Any]) -> dict[str, Any]:
         """Replace names of number formats and of enumeration members by what they name."""

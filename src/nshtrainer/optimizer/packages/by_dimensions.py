@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from nshtrainer.exceptions import OptimizerError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from nshtrainer.optimizer.parameters import Group
 
-__all__ = ["as_named", "by_dimensions"]
+__all__ = ["as_named", "by_dimensions", "of_adamw", "uses_muon"]
 
 _ADAMW = {
     "adamw_lr": "lr",
@@ -21,13 +23,24 @@ _ADAMW = {
 """Fields -> what they are called in a group that AdamW takes."""
 
 
+def uses_muon(param: Tensor, options: Mapping[str, Any]) -> bool:
+    """Return True if a parameter gets orthogonal updates: as its group sets, or by dimensions."""
+    chosen = options.get("use_muon")
+    return param.ndim >= 2 if chosen is None else chosen
+
+
+def of_adamw(key: str) -> str:
+    """Return the field with the value that an option has where AdamW takes a parameter."""
+    return next((field for field, name in _ADAMW.items() if name == key), key)
+
+
 def by_dimensions(group: Group) -> Iterator[Group]:
     """Yield the group unchanged if it has `use_muon`, and otherwise its matrices and the rest.
 
     Raises:
         OptimizerError: An option has no effect on any parameter of the group.
     """
-    if "use_muon" in group.options:
+    if group.options.get("use_muon") is not None:
         parts = [group]
     else:
         parts = [part for use_muon in (True, False) for part in _part(group, use_muon)]
@@ -41,7 +54,7 @@ def by_dimensions(group: Group) -> Iterator[Group]:
 
 
 def _part(group: Group, use_muon: bool) -> Iterator[Group]:
-    places = [at for at, param in enumerate(group.params) if (param.ndim >= 2) is use_muon]
+    places = [at for at, param in enumerate(group.params) if uses_muon(param, {}) is use_muon]
     if places:
         yield group._replace(
             params=[group.params[at] for at in places],
