@@ -12,6 +12,8 @@ from pydantic import model_validator
 from typing_extensions import Self, override
 
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.base import Params
+from nshtrainer.optimizer.kernels import refuse_stacks
 from nshtrainer.optimizer.packages.by_dimensions import as_named, by_dimensions, of_adamw, uses_muon
 from nshtrainer.optimizer.packages.pairs import check_pairs
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase, target_class
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from nshtrainer.optimizer.parameters import Group
     from nshtrainer.optimizer.resumption import Resumption
+    from nshtrainer.run_length import RunLength
 
 __all__ = ["PackageOptimizerConfigBase", "PytorchOptimizerConfigBase"]
 
@@ -84,6 +87,13 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
             if getattr(self, one) is not None and getattr(self, other) is None:
                 raise ValueError(f"{one} is given without {other}; give both")
         return self
+
+    @override
+    def create_optimizer(self, params: Params, /, *, run: RunLength | None = None) -> Optimizer:
+        optimizer = super().create_optimizer(params, run=run)
+        if self.splits_by_dimensions:
+            refuse_stacks(optimizer, params, type(self).__name__)
+        return optimizer
 
     @classmethod
     def arguments(cls) -> frozenset[str]:
