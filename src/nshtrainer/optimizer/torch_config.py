@@ -11,7 +11,7 @@ from typing_extensions import Self, override
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import Params
 from nshtrainer.optimizer.grouping import GroupingConfigBase
-from nshtrainer.optimizer.rates import check_rates, lr_requirement, rate_use_of
+from nshtrainer.optimizer.rates import check_rates, rate_requirements, rate_use_of
 from nshtrainer.optimizer.target import arguments_of, target_class, version_of
 from nshtrainer.rate_use import set_rate_use
 from nshtrainer.text.words import some
@@ -278,11 +278,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             "sparse gradients": cls.needs_sparse_gradients,
             "all parameters in one group": cls.needs_one_group,
             f"parameters of {cls.needs_dimensions} dimensions": cls.needs_dimensions is not None,
-            "one `lr` for all groups": cls.lr_scope == "optimizer",
-            "no schedule of `lr`": cls.lr_scope == "first_step",
-            lr_requirement(cls): cls.lr_requires is not None,
-            "an `lr` above 0": cls.lr_zero == "never",
-            "a first `lr` above 0": cls.lr_zero == "not_first",
+            **rate_requirements(cls),
             "whole parameters (no FSDP2)": cls.under_fsdp2 != "works",
             "`weights_only=False` for its state": not cls.state_is_plain,
         }
