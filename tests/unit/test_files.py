@@ -15,6 +15,7 @@ import pytest
 
 from nshtrainer import Config
 from nshtrainer.exceptions import ConfigError
+from nshtrainer.printable import printable
 from nshtrainer.text import files, locks
 from nshtrainer.text.files import kind_of, read_file, remove_left_over, replace_file, write_file
 
@@ -69,7 +70,7 @@ def test_a_path_that_cannot_be_is_an_error_with_a_place(path: Any) -> None:
     for attempt in (Line.from_file, Line().to_file):
         with pytest.raises(ConfigError) as caught:
             attempt(path)
-        assert str(caught.value).startswith(f"{name}: cannot be ")
+        assert str(caught.value).startswith(f"{printable(name)}: cannot be ")
     assert kind_of(path) is None
 
 
