@@ -84,11 +84,16 @@ class SelectorConfig(Config):
     role: _Roles | None = None
     """The part that a parameter plays: `bias` (by its exact name: `bias`, and those of attention
     and recurrent layers); `norm` (in a module whose class, or a base of it, is called `...Norm` or
-    `...Norm2d`); `embedding` (in an `Embedding`, or a learned token or position such as `cls_token`
-    and `pos_embed`); `head` (the output layer: what `get_output_embeddings()` gives, or what is
-    called `head`, `lm_head`, `classifier` or `fc` outside of stacks of layers, in a container its
-    last layer with a matrix); and of what is none of these: `scalar` (one element), `conv` (the
-    weight of a convolution), `matrix` (two dimensions)."""
+    `...Norm2d`, and vectors in one with the word in its name, such as `RMSNormGated`); `embedding`
+    (in an `Embedding`, or a learned token or position such as `cls_token` and `pos_embed`); `head`
+    (the output layer: what `get_output_embeddings()` gives; what shares the weight of an embedding;
+    what is called `head`, `lm_head`, `classifier`, `fc`, `to_logits`, `unembed` or `embed_out`
+    outside of stacks of layers, in a container its last layer with a matrix; a last layer called
+    `output`, `out` or `decoder`; the last matrix with as many rows as the vocabulary, or as a
+    `num_classes`, `num_labels` or `vocab_size` of the model or its `config`); and of what is none
+    of these: `scalar` (one element), `conv` (the weight of a convolution), `matrix` (the weight of
+    a linear, attention or recurrent layer; no matrix that another module holds bare, which is a
+    table of vectors, and no gains of a weight norm)."""
 
     any_of: Selection | None = None
     """At least one of these selections holds."""
