@@ -4,4 +4,5 @@ from __future__ import annotations
 
 __all__ = ["MODULES"]
 
-MODULES = {name: f"tools.attack.{name}" for name in ("damaged", "edited", "states", "writers")}
+NAMES = ("damaged", "edited", "output", "signals", "states", "writers")
+MODULES = {name: f"tools.attack.{name}" for name in NAMES}
