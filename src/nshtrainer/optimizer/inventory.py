@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.heads import is_embedding, output_layers
+from nshtrainer.optimizer.lazy import NO_SHAPE, is_lazy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,13 +122,24 @@ class Parameter:
         """All its names."""
         return tuple(place.name for place in self.places)
 
+    @property
+    def shaped(self) -> Tensor:
+        """The parameter, where its shape matters.
+
+        Raises:
+            OptimizerError: It belongs to a lazy module, and has no shape yet.
+        """
+        if is_lazy(self.tensor):
+            raise OptimizerError(f"{self.name!r} {NO_SHAPE}.")
+        return self.tensor
+
     @cached_property
     def roles(self) -> frozenset[Role]:
         """Every part that it plays: the bias of a norm has two, an embedding tied to the head too.
 
         What is a bias, a norm, an embedding or the head is no `matrix`, `conv` or `scalar`.
         """
-        found: set[Role] = {role for place in self.places for role in _roles_at(place, self.tensor)}
+        found: set[Role] = {role for place in self.places for role in _roles_at(place, self.shaped)}
         return frozenset(found or set(_roles_by_shape(self)))
 
 

@@ -112,7 +112,7 @@ def _is_spared(preset: str, parameter: Parameter) -> bool:
     if getattr(parameter.tensor, "_no_weight_decay", False):  # set by mamba-ssm
         return True
     if preset == "ndim_below_2":
-        return parameter.tensor.ndim < 2
+        return parameter.shaped.ndim < 2
     return not parameter.roles.isdisjoint({"bias", "norm"})
 
 

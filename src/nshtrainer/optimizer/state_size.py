@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
+from nshtrainer.optimizer.lazy import is_lazy
+
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
@@ -55,10 +57,13 @@ def state_bytes(optimizer: Optimizer, group: Group, copies: int = 0) -> int | No
         copies: How many tensors of the size of each parameter its hooks keep in its state.
 
     Returns:
-        None where it cannot be found out: the optimizer needs a closure, has parts with functions
-        or weights in them, or needs a step on the CPU of a tensor of more than 67 million elements.
+        None where it cannot be found out: a parameter is lazy, the optimizer needs a closure, has
+        parts with functions or weights in them, or needs a step on the CPU of a tensor of more than
+        67 million elements.
     """
     params = [param for param in map(_own_shard, group["params"]) if param.requires_grad]
+    if any(map(is_lazy, params)):
+        return None
     found = _after_a_step(optimizer, group, [_like(param, "meta", "dense") for param in params])
     if found is None:
         found = _one_by_one(optimizer, group, params)

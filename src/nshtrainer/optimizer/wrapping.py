@@ -72,10 +72,14 @@ class WrappingConfigBase(OptimizerConfigBase):
             params: What the other one takes.
             run: What is known of the run, where the other one has an `lr_scaling`.
         """
+        from nshtrainer.optimizer.lazy import shapes_needed
         from nshtrainer.optimizer.resumption import describe
 
         optimizer = build_optimizer(self.optimizer, params, run)
-        self.wrap(optimizer)
+        with shapes_needed(
+            type(self).__name__, (p for g in optimizer.param_groups for p in g["params"])
+        ):
+            self.wrap(optimizer)
         describe(optimizer, self)
         _around[optimizer] = (self, *wrappers_around(optimizer))
         return optimizer

@@ -11,6 +11,7 @@ from pydantic import model_validator
 from typing_extensions import Self, override
 
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.lazy import check_no_lazy
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase, target_class
 from nshtrainer.text.words import some
 
@@ -205,6 +206,7 @@ def _by_dimensions(group: Group) -> Iterator[Group]:
     if "use_muon" in group.options:
         yield group
         return
+    check_no_lazy(group.label, group.params)
     matrices = [param.ndim >= 2 for param in group.params]
     for use_muon in (True, False):
         places = [at for at, matrix in enumerate(matrices) if matrix is use_muon]
