@@ -19,6 +19,10 @@ The constructor of a config and `model_validate` raise pydantic's own `Validatio
 
 from __future__ import annotations
 
+from typing_extensions import override
+
+from nshtrainer.printable import printable_lines
+
 __all__ = [
     "BadUpdateError",
     "CheckpointError",
@@ -35,7 +39,11 @@ __all__ = [
 
 
 class NshtrainerError(Exception):
-    """The base of every error of this package."""
+    """The base of every error of this package; its message is safe to print."""
+
+    @override
+    def __str__(self) -> str:
+        return printable_lines(super().__str__())
 
 
 class ConfigError(NshtrainerError, ValueError):
@@ -77,7 +85,11 @@ class CheckpointError(NshtrainerError, ValueError):
 
 
 class NshtrainerWarning(UserWarning):
-    """Something goes on that you should know of."""
+    """Something goes on that you should know of; its message is safe to print."""
+
+    @override
+    def __str__(self) -> str:
+        return printable_lines(super().__str__())
 
 
 class ConfigChangedWarning(NshtrainerWarning):

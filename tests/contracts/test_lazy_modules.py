@@ -21,7 +21,7 @@ from nshtrainer.configs import (
     optimizer_registry,
 )
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer.needs import needs_of
+from nshtrainer.optimizer_record import get_requirements
 
 REMEDY = "Run a batch through the model first"
 
@@ -49,7 +49,7 @@ def every_config() -> list[Any]:
 
 NEEDY = {
     *("adago", "adamuon", "muon", "muon_with_adamw", "muonclip", "normuon", "po_muon"),
-    *("adagrad", "lookahead", "sara", "spam", "spectralsphere"),
+    *("adagrad", "lookahead", "lorarite", "sara", "spam", "spectralsphere"),
 }
 """Optimizers that cannot be built, or stepped, before the shapes are known."""
 
@@ -78,7 +78,7 @@ def trained(model: nn.Module, optimizer: Any, batch: torch.Tensor) -> dict[str, 
         optimizer.zero_grad()
         loss = model(batch).square().mean()
         first.update({} if first else copy.deepcopy(model.state_dict()))
-        loss.backward(create_graph=needs_of(optimizer).second_backward)
+        loss.backward(create_graph=get_requirements(optimizer).second_backward)
         return loss
 
     if callable(getattr(optimizer, "train", None)):

@@ -107,7 +107,7 @@ def test_it_is_written_as_compactly_as_it_was(text: str):
     [
         ("{}", "selects nothing; give one of name, module, ndim, role, any_of"),
         ("''", "an empty pattern matches nothing; write '\\*'"),
-        ("'re:('", "'re:\\(' is no regular expression: missing \\)"),
+        ("'re:('", "'re:\\(' is no regular expression: unclosed group"),
         ("{role: nrom}", "select.role: must be 'bias', 'norm', .* 'scalar' or a list"),
         ("{rol: norm}", "unknown key 'rol'; did you mean 'role'"),
         ("{module: torch.nn.Linear}", "select.module: must be text like the pattern"),

@@ -8,6 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
+from nshtrainer.cli.output import say_lines
 from nshtrainer.exceptions import ConfigChangedWarning
 
 __all__ = ["quiet"]
@@ -46,7 +47,7 @@ def _printing(show: Any) -> Any:
 
     def shown(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, ConfigChangedWarning):
-            print(message)
+            say_lines(message)
         else:
             show(message, category, *place, **more)
 

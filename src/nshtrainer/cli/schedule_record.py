@@ -21,6 +21,7 @@ from nshtrainer.lr_scheduler.driver import CurveScheduler
 from nshtrainer.lr_scheduler.hyperparameters import Place, find
 from nshtrainer.lr_scheduler.preview import describe_tracks, number_text, preview_tracks
 from nshtrainer.plotting import Plot, rendered
+from nshtrainer.printable import csv_cell
 from nshtrainer.text.files import replace_file, write_file
 
 if TYPE_CHECKING:
@@ -202,8 +203,9 @@ class _Record:
     def table(self) -> Iterator[tuple[int, str, float | str, float]]:
         """The rows of the file."""
         for watch in self.watches:
+            name = csv_cell(self.prefix + watch.name)
             for step, planned, used in watch.rows:
-                yield step, self.prefix + watch.name, "" if planned is None else planned, used
+                yield step, name, "" if planned is None else planned, used
 
     def plot(self, label: str) -> Plot:
         """The picture of what is planned.

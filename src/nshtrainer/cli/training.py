@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressB
 
 from nshtrainer.cli.interrupt import GracefulStop, Interrupted, Signals
 from nshtrainer.cli.metrics import loggers_for
+from nshtrainer.cli.output import say, say_lines
 from nshtrainer.cli.quiet import quiet
 from nshtrainer.cli.reports import EpochLines, Plan, metrics_text
 from nshtrainer.cli.schedule_record import ScheduleRecord
@@ -24,6 +25,7 @@ from nshtrainer.cli.slurm import requeue
 from nshtrainer.exceptions import BadUpdateError, CheckpointError, ConfigError
 from nshtrainer.lightning_.trainer import Trainer
 from nshtrainer.metric import MetricConfig
+from nshtrainer.printable import printable
 
 if TYPE_CHECKING:
     from nshtrainer.cli.run_file import RunConfig
@@ -66,7 +68,7 @@ class Job:
         """
         with self.signals, quiet():
             for text in self.passed_over:
-                _say(f"passed over {text}")
+                _say(f"passed over {printable(text)}")
             self._say_where_from()
             trainer = self._trainer()
             try:
@@ -77,7 +79,7 @@ class Job:
                 if not isinstance(error, BadUpdateError):
                     self._say_what_is_left(error)
                     raise
-                print(error, file=sys.stderr)
+                say_lines(error, sys.stderr)
                 self._say_how_to_go_on("stopped", self.folder.last)
                 return 1
         self._finished(trainer)
@@ -181,12 +183,13 @@ class Job:
         except errors as error:
             text = f"{self.checkpoint}: cannot be read as a checkpoint: "
             raise CheckpointError(f"{text}{type(error).__name__}: {error}") from error
-        _say(f"resuming from {self.checkpoint} (step {self.first_step}, epoch {epoch + 1})")
+        where = f"step {self.first_step}, epoch {epoch + 1}"
+        _say(f"resuming from {printable(self.checkpoint)} ({where})")
 
     def _interrupted(self, error: BaseException) -> int:
         assert self.signals.asked is not None
         if not isinstance(error, (Interrupted, KeyboardInterrupt, SystemExit)):
-            print(f"stopped by {type(error).__name__}: {error}", file=sys.stderr)
+            say(f"stopped by {type(error).__name__}: {error}", sys.stderr)
         self._say_how_to_go_on("interrupted", self.folder.last)
         if self.signals.for_requeue:
             self._requeue()
@@ -203,13 +206,13 @@ class Job:
             _say(f"{why} before there was a checkpoint")
             return
         command = shlex.join([*_program(), *self._argv_to_go_on(path)])
-        _say(f"{why}; the last checkpoint is {path}\nto go on: {command}")
+        _say(f"{why}; the last checkpoint is {printable(path)}\nto go on: {printable(command)}")
 
     @rank_zero_only
     def _requeue(self) -> None:
-        print(requeue())
+        say(requeue())
         if not any(token in {"auto", "--resume=auto"} for token in self.argv):
-            print("the job will not go on by itself: its command needs --out and --resume auto")
+            say("the job will not go on by itself: its command needs --out and --resume auto")
 
     def _argv_to_go_on(self, path: Path) -> list[str]:
         kept: list[str] = []
@@ -223,27 +226,29 @@ class Job:
         if not trainer.is_global_zero:
             return
         if self.checkpoint and trainer.global_step == self.first_step:
-            print("\nnothing was left to train; for more, raise trainer.max_epochs or max_steps")
-        print(f"\ntrained   {trainer.global_step} steps  {metrics_text(trainer.callback_metrics)}")
+            say()
+            say("nothing was left to train; for more, raise trainer.max_epochs or max_steps")
+        say()
+        say(f"trained   {trainer.global_step} steps  {metrics_text(trainer.callback_metrics)}")
         if self.record is None:
-            print("results   none are kept in a trial run")
+            say("results   none are kept in a trial run")
             return
         for line in self.record.summary():
-            print(f"schedule  {line}")
-        print(f"results   {self.folder.path}")
+            say(f"schedule  {line}")
+        say(f"results   {self.folder.path}")
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.best_model_score is not None:
                 score = float(callback.best_model_score)
                 where = _here(callback.state_dict()["best_model_path"])
-                print(f"best      {callback.monitor} {score:.4g}  {where}")
+                say(f"best      {callback.monitor} {score:.4g}  {where}")
         if self.folder.last.exists():
-            print(f"last      {self.folder.last}")
+            say(f"last      {self.folder.last}")
 
 
 @rank_zero_only
 def _say(text: str) -> None:
     """Print, in one of the processes of a run."""
-    print(text)
+    say_lines(text)
 
 
 def _here(path: str) -> Path:

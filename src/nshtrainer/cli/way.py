@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from nshtrainer.cli.found import optimizers_in
+from nshtrainer.cli.output import say
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.optimizer.inventory import inventory
 from nshtrainer.optimizer.routing import RoutingConfigBase
@@ -181,14 +182,14 @@ def print_way(way: Way) -> None:
     """Print a parameter, its group, and a line for each rule."""
     state = "trained" if way.trained else "frozen"
     form = " x ".join(map(str, way.shape)) or "one number"
-    print(" = ".join(way.names))
-    print(f"  {form}, in {', '.join(way.modules)}, role {', '.join(way.roles) or 'none'}, {state}")
-    print(f"  {_group_text(way.group)}")
+    say(" = ".join(way.names))
+    say(f"  {form}, in {', '.join(way.modules)}, role {', '.join(way.roles) or 'none'}, {state}")
+    say(f"  {_group_text(way.group)}")
     for rule in way.rules:
-        print(f"  {'takes it' if rule.takes else 'does not'}  {rule.where}: {rule.select}")
-        print(f"            {rule.why}")
+        say(f"  {'takes it' if rule.takes else 'does not'}  {rule.where}: {rule.select}")
+        say(f"            {rule.why}")
     if not any(rule.takes for rule in way.rules):
-        print("  no rule takes it, so it has what holds for all, and what presets make of it")
+        say("  no rule takes it, so it has what holds for all, and what presets make of it")
 
 
 def _group_text(row: GroupRow | None) -> str:

@@ -16,9 +16,9 @@ from nshtrainer.lightning_.exact_resume import ExactResume
 from nshtrainer.lightning_.non_finite import NonFiniteCallback
 from nshtrainer.lightning_.plateau import PlateauCallback
 from nshtrainer.lightning_.resumption import check_resume, learn_names
-from nshtrainer.optimizer.needs import needs_of, parts_of
 from nshtrainer.optimizer.orphans import check_orphans, check_places, watch
 from nshtrainer.optimizer.ownership import ownership_problems
+from nshtrainer.optimizer_record import get_requirements, parts_of
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -169,7 +169,7 @@ def save_in_evaluation(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
 
 def keeps_graph(trainer: pl.Trainer) -> bool:
     """Whether an optimizer of the run differentiates the loss twice."""
-    return any(needs_of(optimizer).second_backward for optimizer in trainer.optimizers)
+    return any(get_requirements(optimizer).second_backward for optimizer in trainer.optimizers)
 
 
 def _with_modes(trainer: pl.Trainer) -> Iterator[Any]:
@@ -205,7 +205,7 @@ def _check_average(trainer: pl.Trainer) -> None:
 
 
 def _check_closure(optimizer: Optimizer, trainer: pl.Trainer) -> None:
-    if not needs_of(optimizer).closure:
+    if not get_requirements(optimizer).closure:
         return
     name = f"{type(optimizer).__name__}, as it is configured, computes the loss by itself, "
     if trainer.accumulate_grad_batches != 1:
@@ -223,7 +223,7 @@ def _check_closure(optimizer: Optimizer, trainer: pl.Trainer) -> None:
 
 def _check_graph(optimizer: Optimizer, module: pl.LightningModule) -> None:
     own = type(module).backward is not pl.LightningModule.backward
-    if needs_of(optimizer).second_backward and not own:
+    if get_requirements(optimizer).second_backward and not own:
         raise OptimizerError(
             f"{type(optimizer).__name__} differentiates the loss twice, which takes a graph that "
             f"{type(module).__name__} does not keep; derive it from nshtrainer.LightningModuleBase,"

@@ -19,6 +19,7 @@ from typing import (
 from typing_extensions import Required, TypedDict
 
 from nshtrainer.exceptions import ScheduleError
+from nshtrainer.rate_use import check_schedule
 from nshtrainer.registry import Component, Registry
 from nshtrainer.run_length import RunLength, known_run_length, run_length_of
 
@@ -170,6 +171,7 @@ class LRSchedulerConfigBase(Component):
         }
         entry: dict[str, Any] = {**defaults, **self.metadata(), **given}
         _check_interval(self.name, entry, lightning_module)
+        check_schedule(optimizer, entry["scheduler"])
         return cast("LRSchedulerEntry", _for_the_mode(entry, lightning_module))
 
     def curve(self, run: RunLength) -> Curve:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.inventory import clean_names
 from nshtrainer.optimizer.lazy import is_lazy
 from nshtrainer.optimizer.nearest import listed
 from nshtrainer.optimizer.parameters import is_sharded
+from nshtrainer.optimizer_record import record_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,8 +36,6 @@ _WHY = (
 )
 _MOST = 5
 """Names in a message."""
-
-_watched: WeakKeyDictionary[Any, _Watch] = WeakKeyDictionary()
 
 
 def watch(optimizer: Any, model: Any, config: OptimizerConfigBase | None = None) -> None:
@@ -66,15 +65,15 @@ def watch(optimizer: Any, model: Any, config: OptimizerConfigBase | None = None)
     if (
         isinstance(model, torch.nn.Module)
         and isinstance(optimizer, torch.optim.Optimizer)
-        and optimizer not in _watched
+        and record_of(optimizer).watch is None
     ):
-        _watched[optimizer] = watching = _Watch(optimizer, model, config)
+        record_of(optimizer).watch = watching = _Watch(optimizer, model, config)
         optimizer.register_step_pre_hook(watching)
 
 
 def watched(optimizer: Optimizer) -> _Watch | None:
     """Return what is known of an optimizer from when it was built, or first seen by a trainer."""
-    return _watched.get(optimizer)
+    return record_of(optimizer).watch
 
 
 def check_orphans(optimizer: Optimizer) -> None:
@@ -83,8 +82,9 @@ def check_orphans(optimizer: Optimizer) -> None:
     Raises:
         OptimizerError: It has one of them no more.
     """
-    if optimizer in _watched:
-        _watched[optimizer].check(optimizer)
+    watching = record_of(optimizer).watch
+    if watching is not None:
+        watching.check(optimizer)
 
 
 def check_places(optimizers: Sequence[Optimizer], model: Module) -> None:

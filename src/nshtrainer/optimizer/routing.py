@@ -95,6 +95,7 @@ class RoutingConfigBase(OptimizerConfigBase):
         from nshtrainer.optimizer.orphans import watch
         from nshtrainer.optimizer.resumption import Resumption
         from nshtrainer.optimizer.routed import RoutedOptimizer
+        from nshtrainer.optimizer_record import record_of
 
         model, parameters = _read(params, self.all_routes())
         taken = self._taken(parameters)
@@ -108,6 +109,7 @@ class RoutingConfigBase(OptimizerConfigBase):
         optimizer = RoutedOptimizer(parts, default=last.name if takes_rest else None)
         named = [(name, p.tensor) for p in parameters for name in p.names]
         Resumption(named if model is None else model, run, config=self).attach(optimizer)
+        record_of(optimizer).keep_hooks()
         watch(optimizer, model, self)
         return optimizer
 

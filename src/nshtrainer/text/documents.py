@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias, cast
 
 from nshtrainer.exceptions import ConfigError
+from nshtrainer.printable import printable
 
 __all__ = [
     "MAX_DEPTH",
@@ -111,12 +112,12 @@ class Document:
 
 def fail(place: str, text: str, cause: BaseException | None = None) -> NoReturn:
     """Raises a `ConfigError` with the text after the place, and the cause chained."""
-    raise ConfigError(f"{place}: {text}" if place else text) from cause
+    raise ConfigError(printable(f"{place}: {text}" if place else text)) from cause
 
 
 def cut(text: str, most: int = 80) -> str:
-    """A text for a message, cut after so many characters."""
-    return text if len(text) <= most else f"{text[: most - 3]}..."
+    """Return printable text for a message, cut after so many characters."""
+    return printable(text if len(text) <= most else f"{text[: most - 3]}...")
 
 
 def check_text(text: Any, source: str) -> str:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from nshtrainer.printable import json_text
 from nshtrainer.text.documents import (
     MAX_DEPTH,
     Document,
@@ -54,7 +55,7 @@ def read_json(text: str, source: str = "<json>") -> Document:
 
 def write_json(data: Any) -> str:
     """JSON of plain data, indented by two, with `NaN` and `Infinity` where they stand."""
-    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    return json_text(json.dumps(data, indent=2, ensure_ascii=False)) + "\n"
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from nshtrainer.containers import plain_containers
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.text.documents import Document, fail
+from nshtrainer.text.documents import Document, Keys, fail
 
 if TYPE_CHECKING:
     from nshtrainer.config import Config
@@ -88,7 +88,40 @@ def _check_root(document: Document) -> None:
 
 def _validate(model: type[Config], document: Document, plugins: bool) -> Config:
     context = None if plugins else {"plugins": False}
-    return model.model_validate(document.data, context=context)
+    try:
+        return model.model_validate(document.data, context=context)
+    except ValidationError as error:
+        data = _with_whole_numbers(error, model, document.data)
+        if data is document.data:
+            raise
+        return model.model_validate(data, context=context)
+
+
+def _with_whole_numbers(error: ValidationError, model: type[Config], data: Any) -> Any:
+    """Return the data with an integer for each `1e3` or `1.0` where only an integer fits.
+
+    Writers of YAML and JSON make no difference between the two; the constructor of a config does.
+    """
+    from nshtrainer.text.problems import paths_of
+
+    wanted = paths_of(error, model, data, _is_whole_float)
+    return _with_integers(data, set(wanted), ()) if wanted else data
+
+
+def _is_whole_float(item: dict[str, Any]) -> bool:
+    value = item["input"]
+    return item["type"] == "int_type" and isinstance(value, float) and value.is_integer()
+
+
+def _with_integers(data: Any, paths: set[Keys], here: Keys) -> Any:
+    """Return the data with the floats at these paths as integers."""
+    if isinstance(data, Mapping):
+        parts = cast("Mapping[Any, Any]", data).items()
+        return {key: _with_integers(part, paths, (*here, key)) for key, part in parts}
+    if isinstance(data, (list, tuple)):
+        items = enumerate(cast("Iterable[Any]", data))
+        return [_with_integers(part, paths, (*here, index)) for index, part in items]
+    return int(data) if here in paths else data
 
 
 def _report(error: ValidationError, model: type[Config], document: Document) -> NoReturn:
@@ -100,14 +133,14 @@ def _report(error: ValidationError, model: type[Config], document: Document) -> 
 def _load_overridden(
     model: type[Config], document: Document, texts: list[str], plugins: bool
 ) -> Config:
-    from nshtrainer.text.overrides import Overridden, parse_override
-    from nshtrainer.text.problems import problems_of
+    from nshtrainer.text.overrides import Overridden, parse_override, wants_text
+    from nshtrainer.text.problems import paths_of
 
     first = Overridden(document, model, [parse_override(text) for text in texts])
     try:
         return _validate(model, first.document, plugins)
     except ValidationError as error:
-        again = first.as_text(problems_of(error, model, first.document.data))
+        again = first.as_text(paths_of(error, model, first.document.data, wants_text))
     second = Overridden(document, model, again).document
     try:
         return _validate(model, second, plugins)
