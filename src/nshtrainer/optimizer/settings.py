@@ -122,10 +122,13 @@ def _optim_of(parameter: Parameter, config: GroupingConfigBase) -> dict[str, Any
     if not isinstance(given, Mapping):
         return {}
     options = cast("Mapping[str, Any]", given)
-    for key in options.keys() - config.group_options():
+    wrong = {key: f"{config.name} has no {key}" for key in options.keys() - config.group_options()}
+    if config.lr_problem and "lr" in options:
+        wrong["lr"] = config.lr_problem
+    for key, problem in wrong.items():
         raise OptimizerError(
-            f"{parameter.name}: its _optim has {key!r}, which is no option of {config.name}. "
-            "Remove it from the parameter's _optim, or set no_decay to none."
+            f"{parameter.name}: its _optim sets {key}, but {problem}. Remove it from the "
+            "parameter's _optim, or set no_decay to none."
         )
     return {key: tuple(cast("Any", v)) if isinstance(v, list) else v for key, v in options.items()}
 
