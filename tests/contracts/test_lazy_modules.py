@@ -21,6 +21,7 @@ from nshtrainer.configs import (
     optimizer_registry,
 )
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.lazy import shapes_needed
 from nshtrainer.optimizer_record import get_requirements
 
 REMEDY = "Run a batch through the model first"
@@ -117,6 +118,13 @@ def test_what_tells_parameters_apart_by_names_works():
         assert len(config.create_optimizer(lazy()).param_groups) == 2
     with pytest.raises(OptimizerError, match=REMEDY):
         routed.describe(lazy())
+
+
+def test_an_error_about_something_else_stays_as_it_is():
+    with pytest.raises(RuntimeError, match="another"), shapes_needed("it", [torch.ones(1)]):
+        raise RuntimeError("another")
+    with pytest.raises(OptimizerError, match="^own$"), shapes_needed("it", lazy().parameters()):
+        raise OptimizerError("own")
 
 
 class Lazy(Plain):
