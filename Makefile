@@ -14,7 +14,7 @@ INSTALL = $(PIP) install --no-compile -c constraints.txt
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-peers test-oldest fuzz check format bench docs clean
+.PHONY: help run test test-all test-peers test-oldest fuzz attack check format bench docs clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,13 +32,18 @@ test-peers: $(PEERS)/.ready ## Compare with, and run under, transformers, accele
 	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=thorough $(PEERS)/bin/python -m pytest tests/peers
 	OMP_NUM_THREADS=1 $(PEERS)/bin/python -m pytest tests/docs/test_examples.py docs/trainers.md
 
+# Old releases use what newer ones beneath them have deprecated, and their warnings are not ours.
 test-oldest: $(OLDEST)/.ready ## Run the tests, but for the slow ones, on the oldest dependencies but torch
-	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow" \
+		-W ignore::DeprecationWarning
 
 fuzz: $(VENV)/.dev ## Feed the readers and the configs hostile input, for about ten minutes
 	@set -e; for target in yaml json toml override duration; do echo "== $$target"; \
 		OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.run $$target -max_total_time=90; done
 	HYPOTHESIS_PROFILE=thorough $(PYTEST) tests/fuzz
+
+attack: $(VENV)/.dev ## Damage checkpoints and files at random, load foreign states, write at once: 20 minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.attack --seconds 1200
 
 check: $(VENV)/.dev ## Lint, formatting, types, and which module may import which
 	$(BIN)/ruff check

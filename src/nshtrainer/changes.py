@@ -159,10 +159,10 @@ def tell(changes: Sequence[Change], *more: str) -> None:
         tell_of("\n  ".join(lines))
 
 
-def tell_of(text: str) -> None:
+def tell_of(text: str, category: type[Warning] = ConfigChangedWarning) -> None:
     """Warn, at the line of the user's that led here, in the first of the processes of a run."""
     if _is_first_process():
-        warnings.warn(text, ConfigChangedWarning, stacklevel=_level_of_user())
+        warnings.warn(text, category, stacklevel=_level_of_user())
 
 
 def _is_first_process() -> bool:

@@ -11,6 +11,7 @@
     └── CheckpointError(ValueError)     a checkpoint whose hyperparameters cannot be used
 
     NshtrainerWarning(UserWarning)      something that goes on, but that you should know
+    ├── CheckpointWarning               … because part of a checkpoint is not used
     └── ConfigChangedWarning            … because the config is another than the checkpoint's
 
 The constructor of a config and `model_validate` raise pydantic's own `ValidationError`.
@@ -26,6 +27,7 @@ from nshtrainer.printable import printable_lines
 __all__ = [
     "BadUpdateError",
     "CheckpointError",
+    "CheckpointWarning",
     "ConfigChangedWarning",
     "ConfigError",
     "MetricError",
@@ -90,6 +92,10 @@ class NshtrainerWarning(UserWarning):
     @override
     def __str__(self) -> str:
         return printable_lines(super().__str__())
+
+
+class CheckpointWarning(NshtrainerWarning):
+    """A part of a checkpoint is not used; the message names the part and the reason."""
 
 
 class ConfigChangedWarning(NshtrainerWarning):

@@ -123,7 +123,7 @@ def test_what_tells_parameters_apart_by_names_works():
 def test_an_error_about_something_else_stays_as_it_is():
     with pytest.raises(RuntimeError, match="another"), shapes_needed("it", [torch.ones(1)]):
         raise RuntimeError("another")
-    with pytest.raises(OptimizerError, match="^own$"), shapes_needed("it", lazy().parameters()):
+    with pytest.raises(OptimizerError, match=r"^own$"), shapes_needed("it", lazy().parameters()):
         raise OptimizerError("own")
 
 

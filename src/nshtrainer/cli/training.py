@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -16,6 +17,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 
 from nshtrainer.cli.interrupt import GracefulStop, Interrupted, Signals
+from nshtrainer.cli.linked import linked_processes
 from nshtrainer.cli.metrics import loggers_for
 from nshtrainer.cli.output import say, say_lines
 from nshtrainer.cli.quiet import quiet
@@ -45,7 +47,7 @@ class Job:
         folder: Where results go.
         checkpoint: What to go on from, if anything.
         argv: The command line, to say how to go on.
-        passed_over: Newer checkpoints that cannot be read, each with the reason.
+        passed_over: Other checkpoints that cannot be read, each with the reason.
     """
 
     code: UserCode
@@ -66,11 +68,26 @@ class Job:
             0, or 128 and the number of the signal that ended the run, or 1 where a loss or a
             gradient that was not finite did.
         """
-        with self.signals, quiet():
+        with self.signals, linked_processes():
+            try:
+                return self._run()
+            except BaseException as error:
+                if self.signals.asked is None:
+                    raise
+                return self._interrupted(error)
+
+    def _run(self) -> int:
+        with quiet(), ExitStack() as stack:
             for text in self.passed_over:
                 _say(f"passed over {printable(text)}")
             self._say_where_from()
+            if self._keeps and not getattr(rank_zero_only, "rank", 0):
+                self.folder = self.folder.claimed()
             trainer = self._trainer()
+            if self._keeps and trainer.is_global_zero:
+                stack.enter_context(self.folder.held())
+                if self.checkpoint is not None:
+                    self.folder.set_aside_exception(self.checkpoint)
             try:
                 self._fit(trainer)
             except BaseException as error:
@@ -159,7 +176,8 @@ class Job:
         module = self.code.module(self.config.model)
         if self._keeps and trainer.is_global_zero:
             self.folder.write_config(self.config)
-        path = None if self.checkpoint is None else str(self.checkpoint)
+        # Absolute, since names such as "best" and "hpc" have a meaning for Lightning.
+        path = None if self.checkpoint is None else str(self.checkpoint.absolute())
         try:
             # Said aloud, or the environment could ask torch to run what is in the file.
             trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
@@ -167,8 +185,8 @@ class Job:
             if path is None or not str(error).startswith("Error(s) in loading state_dict"):
                 raise
             raise CheckpointError(
-                f"{path}: has the weights of another model; go on with the code and the config "
-                f"that wrote it, or start without --resume. {error}"
+                f"{self.checkpoint}: has the weights of another model; go on with the code and the "
+                f"config that wrote it, or start without --resume. {error}"
             ) from error
 
     # -- saying ------------------------------------------------------------------------------
@@ -188,6 +206,7 @@ class Job:
 
     def _interrupted(self, error: BaseException) -> int:
         assert self.signals.asked is not None
+        self.signals.leaving = True
         if not isinstance(error, (Interrupted, KeyboardInterrupt, SystemExit)):
             say(f"stopped by {type(error).__name__}: {error}", sys.stderr)
         self._say_how_to_go_on("interrupted", self.folder.last)

@@ -13,6 +13,8 @@ from typing_extensions import override
 
 from nshtrainer.exceptions import NshtrainerWarning, OptimizerError
 from nshtrainer.lightning_.exact_resume import ExactResume
+from nshtrainer.lightning_.foreign_paths import drop_foreign_paths
+from nshtrainer.lightning_.length_check import LengthCheck
 from nshtrainer.lightning_.non_finite import NonFiniteCallback
 from nshtrainer.lightning_.plateau import PlateauCallback
 from nshtrainer.lightning_.resumption import check_resume, learn_names
@@ -57,6 +59,7 @@ class OptimizerCallback(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Look at the checkpoint of a run that goes on, once its optimizers are there."""
+        drop_foreign_paths(trainer, checkpoint)
         if trainer.state.fn != "fit":
             return
         if trainer.strategy.restore_checkpoint_after_setup:
@@ -144,11 +147,11 @@ class OptimizerCallback(Callback):
 def missing_callbacks(present: Iterable[Callback]) -> list[Callback]:
     """The callbacks of ours that are not there.
 
-    They feed schedulers, drive optimizers, look for bad updates, and go on exactly where a
-    checkpoint was saved.
+    They feed schedulers, drive optimizers, look for bad updates, go on exactly where a checkpoint
+    was saved, and compare the length of the run with the assumed one.
     """
     there = list(present)
-    ours = (PlateauCallback, OptimizerCallback, NonFiniteCallback, ExactResume)
+    ours = (PlateauCallback, OptimizerCallback, NonFiniteCallback, ExactResume, LengthCheck)
     return [cls() for cls in ours if not any(isinstance(callback, cls) for callback in there)]
 
 

@@ -292,7 +292,9 @@ class TrackScheduleConfigBase(LRSchedulerConfigBase):
         from nshtrainer.lr_scheduler.driver import CurveScheduler
         from nshtrainer.lr_scheduler.plan import Plan
 
-        return CurveScheduler(optimizer, Plan.of_config(self, run_length_of(lightning_module)))
+        run = run_length_of(lightning_module)
+        run.attach_check()
+        return CurveScheduler(optimizer, Plan.of_config(self, run))
 
 
 def _for_the_mode(entry: dict[str, Any], module: Any) -> dict[str, Any]:

@@ -276,6 +276,12 @@ class CurveScheduler(LRScheduler):
         vars(self).update(state)
         self._listen()
 
+    def resolve_again(self, run: RunLength) -> None:
+        """Follow the same config in a run of another length; before the first step only."""
+        assert self._plan.config is not None, "a schedule that a trainer gave its length has one"
+        self._plan = Plan.of_config(self._plan.config, run)
+        self._take_first_values()
+
     # -- state ---------------------------------------------------------------------------------
 
     @override

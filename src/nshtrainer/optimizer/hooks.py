@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from nshtrainer.optimizer.lazy import shapes_needed
+from nshtrainer.optimizer_record import StepSkipped
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,7 +90,11 @@ class _GradientHook:
 
         def run() -> Any:
             loss = closure()
-            self._settle_and_change(optimizer)
+            try:
+                self._settle_and_change(optimizer)
+            except StepSkipped as skipped:
+                skipped.loss = loss
+                raise
             return loss
 
         return (optimizer,), {"closure": run}

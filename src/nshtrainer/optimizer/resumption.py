@@ -9,7 +9,7 @@ order of the optimizer before torch reads it.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import ref
@@ -19,7 +19,8 @@ from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.changed import CONFIG, advice, changes_of, check_changes, in_force
 from nshtrainer.optimizer.inventory import inventory
 from nshtrainer.optimizer.matching import PARKED, Match, Own, OwnGroup, by_name, by_place, saved_in
-from nshtrainer.optimizer.shapes import check_shapes, joint_match
+from nshtrainer.optimizer.shapes import joint_match
+from nshtrainer.optimizer.state_check import check_form, check_states
 from nshtrainer.optimizer.strangers import check_names
 from nshtrainer.optimizer_record import record_of
 from nshtrainer.resume import ResumeConfig
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from nshtrainer.optimizer.base import OptimizerConfigBase
     from nshtrainer.run_length import RunLength
 
-__all__ = ["Resumption", "describe", "resume_by_name"]
+__all__ = ["Resumption", "describe", "is_torchs", "resume_by_name"]
 
 Group: TypeAlias = dict[str, Any]
 Names: TypeAlias = "Mapping[Tensor, tuple[str, ...]]"
@@ -56,7 +57,8 @@ def resume_by_name(
     """
     known: Resumption | None = record_of(optimizer).state_hooks
     if known is None:
-        known = Resumption(model, is_joint=_is_joint(optimizer), keeps_shape=False, config=config)
+        unchecked = () if is_torchs(optimizer) else ("",)
+        known = Resumption(model, is_joint=_is_joint(optimizer), unchecked=unchecked, config=config)
         known.attach(optimizer)
     known.learn(model, config)
     return known
@@ -75,6 +77,19 @@ def _is_joint(optimizer: Optimizer) -> bool:
     return isinstance(optimizer, torch.optim.LBFGS)
 
 
+def is_torchs(optimizer: Optimizer) -> bool:
+    """Return True for an optimizer of PyTorch, and for one that is derived from it."""
+    import torch
+
+    bases = type(optimizer).__mro__
+    return any(
+        issubclass(base, torch.optim.Optimizer)
+        and base is not torch.optim.Optimizer
+        and base.__module__.startswith("torch.optim.")
+        for base in bases
+    )
+
+
 class Resumption:
     """The hooks of an optimizer that give its states names, and know them again by these.
 
@@ -89,7 +104,8 @@ class Resumption:
         named: The model, or its parameters with their names, as far as these are known.
         run: What is known of the run; left out, what the trainer of the model knows.
         is_joint: Whether the optimizer keeps one state for all parameters together.
-        keeps_shape: Whether something in a state has the shape of its parameter.
+        unchecked: Routes of which no step on a copy tells the shapes of the state; the empty name
+            is an optimizer without routes.
         config: What the optimizer was built from, if that is known.
     """
 
@@ -99,7 +115,7 @@ class Resumption:
         run: RunLength | None = None,
         *,
         is_joint: bool = False,
-        keeps_shape: bool = True,
+        unchecked: Collection[str] = (),
         config: OptimizerConfigBase | None = None,
     ) -> None:
         self._model: Callable[[], Module | None] = _nobody
@@ -110,7 +126,7 @@ class Resumption:
             self._model = ref(named)
         self._resume = run and run.resume
         self._is_joint = is_joint
-        self._keeps_shape = keeps_shape
+        self._unchecked = ("",) if is_joint else unchecked
         self._config = config
         self._in_force = as_data(config)
         self._begun: list[Group] = []
@@ -158,10 +174,12 @@ class Resumption:
         """The state in the order of the optimizer, with what the policy takes from the config.
 
         Raises:
-            OptimizerError: A parameter is missing or unexpected, and may not be; the state of one
-                has another shape; the policy names an option that there is not, or is `error` and
-                the config has changed.
+            OptimizerError: The state is no state of an optimizer; a parameter is missing or
+                unexpected, and may not be; the state of one has other keys, shapes or kinds of
+                values than the optimizer makes; the policy names an option that there is not, or
+                is `error` and the config has changed.
         """
+        check_form(state)
         names, policy = self._names(), self._policy()
         self._remember(optimizer, names)
         groups = list(self._groups(optimizer, names))
@@ -178,12 +196,12 @@ class Resumption:
             return state  # torch says what is wrong
         if self._is_joint:
             match = joint_match(match, groups, may_be_lost=policy.allow_missing)
-        elif self._keeps_shape:
-            check_shapes(match, groups)
+        rebuilt = _rebuilt(optimizer, state, match, groups, policy)
+        check_states(optimizer, rebuilt, match, groups, self._unchecked)
         self._parked = _outside(match, groups, names)
         self._in_force = in_force(changes, self._config)
         tell(changes, *advice(changes, policy))
-        return _rebuilt(optimizer, state, match, groups, policy)
+        return rebuilt
 
     def _names(self) -> Names:
         """Return all names of each parameter of the model; of a model that is gone, the last."""

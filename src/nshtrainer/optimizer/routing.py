@@ -108,7 +108,10 @@ class RoutingConfigBase(OptimizerConfigBase):
         takes_rest = last.select == "*" and last.name in parts
         optimizer = RoutedOptimizer(parts, default=last.name if takes_rest else None)
         named = [(name, p.tensor) for p in parameters for name in p.names]
-        Resumption(named if model is None else model, run, config=self).attach(optimizer)
+        of = {route.name: route.optimizer for route in self.all_routes()}
+        free = [name for name, part in parts.items() if not _keeps_shape(of[name], part)]
+        known = Resumption(named if model is None else model, run, unchecked=free, config=self)
+        known.attach(optimizer)
         record_of(optimizer).keep_hooks()
         watch(optimizer, model, self)
         return optimizer
@@ -210,6 +213,15 @@ def _create(route: RouteConfig, part: Part, run: RunLength | None) -> Optimizer:
         return build_optimizer(route.optimizer, part, run)
     except OptimizerError as error:
         raise OptimizerError(f"route {route.name!r}: {error}") from error
+
+
+def _keeps_shape(config: OptimizerConfigBase, optimizer: Optimizer) -> bool:
+    """Return True if a step on a copy tells the shapes of the state."""
+    from nshtrainer.optimizer.resumption import is_torchs
+    from nshtrainer.optimizer.wrapping import unwrapped
+
+    declared = getattr(unwrapped(config)[1], "state_keeps_shape", None)
+    return is_torchs(optimizer) if declared is None else declared
 
 
 # -- what is wrong ---------------------------------------------------------------------------------

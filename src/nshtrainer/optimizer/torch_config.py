@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
-from functools import cache
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import model_validator
@@ -14,7 +11,8 @@ from typing_extensions import Self, override
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import Params
 from nshtrainer.optimizer.grouping import GroupingConfigBase
-from nshtrainer.optimizer.rates import check_rates, lr_requirement, rate_use_of
+from nshtrainer.optimizer.rates import check_rates, rate_requirements, rate_use_of
+from nshtrainer.optimizer.target import arguments_of, target_class, version_of
 from nshtrainer.rate_use import set_rate_use
 from nshtrainer.text.words import some
 
@@ -84,7 +82,9 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
     """Whether `torch.load(weights_only=True)` takes its state."""
 
     state_keeps_shape: ClassVar[bool] = True
-    """Whether the state of a parameter has something of its shape, if it has anything."""
+    """False if the shapes in its state depend on more than the parameter: on values, or on pairs.
+
+    A saved state is compared with the state after one step on a copy, unless this is False."""
 
     under_fsdp2: ClassVar[Literal["works", "differs", "fails"]] = "works"
     """What it does with parameters that FSDP2 shards: it works, it trains other weights than one
@@ -123,7 +123,10 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
 
         if self.lr_scaling is not None:
             model = params.model if isinstance(params, Part) else params
-            return self.at_batch(batch_size_of(run, model)).create_optimizer(params, run=run)
+            size = batch_size_of(run, model)
+            optimizer = self.at_batch(size).create_optimizer(params, run=run)
+            record_of(optimizer).batch_size = None if run is not None else size
+            return optimizer
         if self.asks_for_groups:
             groups = assigned_groups(self, params)
         else:
@@ -138,7 +141,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             named,
             run,
             is_joint=self.needs_one_group,
-            keeps_shape=self.state_keeps_shape,
+            unchecked=() if self.state_keeps_shape else ("",),
             config=self,
         )
         optimizer = self._build(groups, known)
@@ -214,7 +217,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             default = fields[key].default
             if getattr(self, key) != default:
                 raise OptimizerError(
-                    f"{type(self).__name__}: {cls.__name__} of {_version(self.target)} has no "
+                    f"{type(self).__name__}: {cls.__name__} of {version_of(self.target)} has no "
                     f"option {key!r}; leave it at {default!r}, or install a release that has it"
                 )
         return {key: getattr(self, key) for key in fields if key in known}
@@ -222,7 +225,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
     @classmethod
     def arguments(cls) -> frozenset[str]:
         """The names of the constructor's arguments."""
-        return _arguments(target_class(cls.target))
+        return arguments_of(target_class(cls.target))
 
     @classmethod
     def _ours(cls) -> set[str]:
@@ -281,11 +284,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             "sparse gradients": cls.needs_sparse_gradients,
             "all parameters in one group": cls.needs_one_group,
             f"parameters of {cls.needs_dimensions} dimensions": cls.needs_dimensions is not None,
-            "one `lr` for all groups": cls.lr_scope == "optimizer",
-            "no schedule of `lr`": cls.lr_scope == "first_step",
-            lr_requirement(cls): cls.lr_requires is not None,
-            "an `lr` above 0": cls.lr_zero == "never",
-            "a first `lr` above 0": cls.lr_zero == "not_first",
+            **rate_requirements(cls),
             "whole parameters (no FSDP2)": cls.under_fsdp2 != "works",
             "`weights_only=False` for its state": not cls.state_is_plain,
         }
@@ -317,7 +316,9 @@ def _add_hooks(optimizer: Optimizer, fused: list[int], resumption: Resumption | 
 def _refuse_another(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
     """A hook of `load_state_dict`: torch takes any state, and then fails in the first step."""
     from nshtrainer.optimizer.matching import lacking
+    from nshtrainer.optimizer.state_check import check_form
 
+    check_form(state_dict)
     groups = state_dict["param_groups"]
     missing = {key for group in groups for key in lacking(group, optimizer.defaults)}
     if missing:
@@ -326,41 +327,6 @@ def _refuse_another(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
             f"{', '.join(sorted(missing))}, which {type(optimizer).__name__} needs; go on with the "
             "optimizer that wrote it, or start without its state"
         )
-
-
-@cache
-def target_class(target: str) -> type[Optimizer]:
-    """The class that a target names.
-
-    Raises:
-        OptimizerError: The installed package cannot be imported, or does not have the class.
-    """
-    module, _, name = target.partition(":")
-    try:
-        cls = getattr(import_module(module), name, None)
-    except Exception as error:  # a package that is too new for PyTorch raises anything
-        raise OptimizerError(
-            f"{_version(target)} cannot be imported beside {_version('torch')}: {error!r}. "
-            "Install releases that go together."
-        ) from error
-    if cls is None:
-        raise OptimizerError(f"{_version(target)} has no {module}.{name}; install a newer release")
-    return cls
-
-
-@cache
-def _arguments(cls: type[Optimizer]) -> frozenset[str]:
-    return frozenset(inspect.signature(cls).parameters)
-
-
-def _version(target: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    package = target.partition(":")[0].partition(".")[0]
-    try:
-        return f"{package} {version(package)}"
-    except PackageNotFoundError:  # it is installed under another name, or not at all
-        return package
 
 
 class MaximizeOptions(TorchOptimizerConfigBase):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from pydantic import ValidationError
@@ -187,8 +186,10 @@ def write_text(config: Config, text_format: str) -> str:
 
 def updated_text(config: Config, path: FilePath, text_format: str) -> str:
     """The config as text for a file, which keeps what people wrote in it if it is YAML."""
+    from nshtrainer.text.files import kind_of
+
     fresh = write_text(config, text_format)
-    if text_format != "yaml" or not Path(path).exists():
+    if text_format != "yaml" or kind_of(path) is None:
         return fresh
     # Comments are a courtesy, the values are not: whatever goes wrong here, write them plainly.
     with suppress(Exception):
@@ -201,7 +202,7 @@ def _with_comments(config: Config, path: FilePath) -> str:
     from nshtrainer.text.yaml_writer import update_yaml
 
     model, text = type(config), read_file(path)
-    document = read_text(text, "yaml", str(path))
+    document = read_text(text, "yaml", "")
     old = document.data
     with suppress(ConfigError):
         old = load(model, document, (), False).to_dict()

@@ -20,6 +20,7 @@ from nshtrainer.text.documents import (
     check_text,
     cut,
     fail,
+    joined,
     limits,
     whole_number,
 )
@@ -30,7 +31,6 @@ _INFINITIES = {
     sign + text: float(sign + "inf") for sign in ("", "+", "-") for text in (".inf", ".Inf", ".INF")
 }
 _END_OF_LINE = frozenset("#\0\r\n\x85\u2028\u2029")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _END_OF_TAG = re.compile(r"[\s\0,\[\]{}]")
 _DIRECTIVE = re.compile(r"%YAML +1\.[12]\s")
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels; flatten it"
@@ -301,7 +301,7 @@ class _Composer:
 
     def _value_of(self, event: Any) -> Any:
         if event.style:
-            return self._with_whole_characters(event)
+            return self._text(event)
         if event.value == "<<" and self._awaits_key():
             return _MERGE
         try:
@@ -309,14 +309,11 @@ class _Composer:
         except ValueError as error:
             self._fail(event, str(error))
 
-    def _with_whole_characters(self, event: Any) -> str:
-        """Join pairs of surrogates, as JSON writes one character by two escapes."""
-        if not _SURROGATE.search(event.value):
-            return event.value
+    def _text(self, event: Any) -> str:
         try:
-            return event.value.encode("utf-16", "surrogatepass").decode("utf-16")
-        except UnicodeError:
-            self._fail(event, "half of a pair of surrogates is no character; write the character")
+            return joined(event.value)
+        except ValueError as error:
+            self._fail(event, str(error))
 
     def _awaits_key(self) -> bool:
         if not self.stack:
