@@ -179,10 +179,10 @@ def _of_tuple(arguments: tuple[Any, ...], longest: int) -> st.SearchStrategy[Any
 
 
 _SOME_TEXT = st.text(min_size=1)
+"""For a text with a rule, which is hardly ever that it be empty."""
 _SHOWN_TEXT = st.text(
     st.characters(exclude_categories=["C", "Z"], include_characters=" "), min_size=1
 )
-"""For a text with a rule, which is hardly ever that it be empty."""
 
 _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     # Values of options, of which the optimizer around them says what they may be.
