@@ -74,6 +74,8 @@ class OptimizerRecord:
         """The use that it makes of its learning rate."""
         self.state_hooks: Any = None
         """The hooks that save and load its state by parameter name."""
+        self.batch_size: float | None = None
+        """The batch that a trainer had when `lr_scaling` scaled the rate for it."""
         self.watch: Any = None
         """The check that its parameters are still those of the model."""
         self.model: Callable[[], Any] = _no_model

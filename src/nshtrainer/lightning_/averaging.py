@@ -11,13 +11,14 @@ What is done otherwise than in Lightning's `WeightAveraging` (2.6):
 - The average lies beside the weights. Lightning makes it before the module is on its device.
 - A hook that migrates the weights in a checkpoint migrates both. Lightning takes the weights of
   training as they were saved.
-- In manual optimization batches are counted. Lightning counts the steps of all optimizers.
+- In manual optimization the steps of one optimizer count. Lightning counts those of all.
 - A checkpoint of weights alone has the average, where the module is a `LightningModuleBase`.
 """
 
 from __future__ import annotations
 
 from copy import copy
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
@@ -31,12 +32,13 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from typing_extensions import override
 
+from nshtrainer.duration import StepsConfig
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.lightning_.run_length import run_length_of
+from nshtrainer.lr_scheduler.schedules.periods import marks
 from nshtrainer.weight_averaging import EMAWeightAveragingConfig
 
 if TYPE_CHECKING:
-    from nshtrainer.run_length import RunLength
     from nshtrainer.weight_averaging import WeightAveragingConfigBase
 
 __all__ = ["AveragingCallback", "save_averages"]
@@ -57,6 +59,7 @@ class AveragingCallback(WeightAveraging):
             how["multi_avg_fn"] = get_ema_multi_avg_fn(config.decay)
         super().__init__(config.device, config.use_buffers, **how)
         self._config = config
+        self._updates = 0
         self._exchanged = False
         """Whether the module has the average, and the average the weights of training."""
 
@@ -88,9 +91,19 @@ class AveragingCallback(WeightAveraging):
 
     @override
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
-        """Whether the weights join that the update of this index left."""
-        since = -1 if step_idx is None else step_idx + 1 - self._start
-        return since > 0 and since % self._every == 0
+        """Whether the weights join that the update of this index left.
+
+        With manual optimization Lightning counts the steps of all optimizers together.
+        """
+        if step_idx is None:
+            return False
+        before, self._updates = self._updates, (step_idx + 1) // self._optimizers
+        return self._joined(self._updates) > self._joined(before)
+
+    def _joined(self, updates: int) -> int:
+        """Return how many times weights join in so many updates."""
+        since, every = max(0, updates - self._start), self._every
+        return since // every if isinstance(every, int) else every.of(since)
 
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -99,32 +112,20 @@ class AveragingCallback(WeightAveraging):
         assert self._average_model is not None
         self._average_model.to(self._device or pl_module.device)
         vars(pl_module).pop("on_load_checkpoint", None)
-        run = _in_batches(trainer, pl_module)
-        self._start = self._config.start.resolve(run, "weight_averaging.start")
-        self._every = max(1, self._config.every.resolve(run, "weight_averaging.every"))
+        self._resolve(trainer)
 
     @override
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        """Let the weights join that a batch left.
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Ask again when the average begins, in case a start hook has changed the run's length."""
+        self._resolve(trainer)
+        self._updates = trainer.global_step // self._optimizers
 
-        In manual optimization batches are counted: Lightning counts the steps of each optimizer.
-        """
-        if pl_module.automatic_optimization:
-            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-            return
-        loop = trainer.fit_loop.epoch_loop
-        done = loop._batches_that_stepped + 1  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        if done > self._latest_update_step and self.should_update(step_idx=done - 1):
-            assert self._average_model is not None
-            self._average_model.update_parameters(pl_module)
-            self._latest_update_step = done
+    def _resolve(self, trainer: pl.Trainer) -> None:
+        run = run_length_of(trainer)
+        start = self._config.start.exact(run, "weight_averaging.start")
+        self._start, self._optimizers = ceil(start), run.num_optimizers
+        every = self._config.every if self._config.every.value else StepsConfig(value=1)
+        self._every = marks(every, run, "weight_averaging.every", start)
 
     @override
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -170,15 +171,6 @@ class AveragingCallback(WeightAveraging):
         """Go on with both where the run goes on; who loads a checkpoint else has the average."""
         if trainer.state.fn == TrainerFn.FITTING:
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
-
-
-def _in_batches(trainer: pl.Trainer, module: pl.LightningModule) -> RunLength:
-    """Return the length of a run; in manual optimization `max_steps` is that of all optimizers."""
-    run, optimizers = run_length_of(trainer), len(trainer.optimizers)
-    if module.automatic_optimization or trainer.max_steps == -1 or optimizers < 2:
-        return run
-    batches = -(-trainer.max_steps // optimizers)
-    return run.but(total_steps=min(batches, run.total_steps or batches))
 
 
 def _migrate_both(module: pl.LightningModule) -> None:
