@@ -7,6 +7,7 @@ module costs little more than pydantic itself.
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Mapping
+from os import fsdecode
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -127,7 +128,7 @@ class Config(BaseModel):
         from nshtrainer.text.files import format_of, read_file
 
         text_format = format_of(path)
-        return cls._from_text(read_file(path), text_format, str(path), overrides, plugins)
+        return cls._from_text(read_file(path), text_format, fsdecode(path), overrides, plugins)
 
     @classmethod
     def from_yaml(cls, text: str, *, overrides: Iterable[str] = (), plugins: bool = True) -> Self:

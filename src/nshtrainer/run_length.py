@@ -40,6 +40,9 @@ _LENGTHS = (
     "shortened",
 )
 
+COUNTS = ("total_steps", "steps_per_epoch", "samples_per_step", "tokens_per_step")
+"""Lengths that a trainer counts, and may count again."""
+
 TICKS = 1_000_000
 """Positions of a schedule in a run whose length is a time."""
 
@@ -143,6 +146,14 @@ class RunLength:
     def known(self) -> RunLength:
         """What is known by now, as a plain value."""
         return self
+
+    def attach_check(self) -> None:
+        """Have a trainer compare this length with the one that its run turns out to have."""
+
+    def differs_from(self, other: RunLength) -> bool:
+        """Return True if a length that is known here is another one there."""
+        own = ((name, vars(self).get(name)) for name in COUNTS)
+        return any(number not in (None, getattr(other, name)) for name, number in own)
 
     def to_dict(self) -> dict[str, Any]:
         """The lengths that are known by now, as plain data for a checkpoint."""

@@ -272,8 +272,20 @@ def test_a_resumed_run_equals_the_uninterrupted_one(cls: Config) -> None:
     resumed = make_model(cls, seed=1)
     again = modest(cls).create_optimizer(resumed)
     resumed.load_state_dict(saved["model"])
+    for state in of_other_shapes(saved["optimizer"]) if cls.state_keeps_shape else ():
+        with pytest.raises(OptimizerError, match="the saved state does not fit"):
+            again.load_state_dict(state)
     again.load_state_dict(saved["optimizer"])
     assert train(cls, resumed, again, 3) == losses
+
+
+def of_other_shapes(state: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The state with one number in place of a tensor, for each tensor of the first parameter."""
+    held = state["state"].get(0, {})
+    for key, value in held.items():
+        if isinstance(value, Tensor) and value.numel() > 1:
+            other = {**held, key: value.flatten()[:1]}
+            yield {**state, "state": {**state["state"], 0: other}}
 
 
 @every_one_for_a_cpu

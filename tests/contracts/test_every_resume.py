@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import torch
 from tests.contracts.test_every_optimizer import (
     EVERY,
     Config,
+    Table,
     every_optimizer,
     make_model,
     saved_and_loaded,
@@ -167,3 +170,91 @@ def test_a_group_without_names_may_join(cls: Config):
     for param in (*model.parameters(), *other.parameters()):
         ours, theirs = again.state.get(param, {}), optimizer.state.get(param, {})
         torch.testing.assert_close(dict(ours), dict(theirs), rtol=0, atol=0)
+
+
+# -- states that do not fit ------------------------------------------------------------------------
+
+
+def edited(state: Any, change: Any) -> Iterator[Any]:
+    """The state with one value of one parameter changed, for each tensor with dimensions."""
+    for key, held in state["state"].items():
+        for name, value in held.items():
+            if isinstance(value, Tensor) and value.ndim and value.numel() > 1:
+                other = {**held, name: change(value)}
+                yield {**state, "state": {**state["state"], key: other}}
+
+
+BAD_VALUES = {
+    "one row": lambda value: value[:1] if len(value) > 1 else value[:, :1],
+    "one number": lambda value: value.new_zeros((1,) * value.ndim),
+    "a scalar": lambda value: value.sum(),
+    "no dimension": lambda value: value.flatten()[:1],
+    "whole numbers": lambda value: value.long(),
+    "sparse": lambda value: value.to_sparse(),
+    "no memory": lambda value: value.to("meta"),
+    "text": lambda _: "text",
+    "a number": lambda _: 0.5,
+    "a list": lambda value: value.tolist(),
+}
+
+
+@every_optimizer
+def test_a_state_of_another_shape_or_kind_is_refused_and_changes_nothing(cls: Config):
+    fields = {"momentum": 0.9} if "momentum" in cls.model_fields else {}
+    _, _, saved = trained(cls, **fields)
+    model = make_model(cls)
+    again = cls.model_validate({"lr": 0.01, **fields}).create_optimizer(model)
+    before = saved_and_loaded(again.state_dict()["state"])
+    for change in BAD_VALUES.values():
+        states = list(edited(saved["optimizer"], change))
+        assert states
+        for state in states:
+            with pytest.raises(OptimizerError, match="does not fit"):
+                again.load_state_dict(state)
+            assert again.state_dict()["state"].keys() == before.keys()
+    again.load_state_dict(saved["optimizer"])
+
+
+@every_optimizer
+def test_the_state_of_another_optimizer_trains_or_is_refused(cls: Config):
+    for other in EVERY:
+        model = Table()
+        model.table.sparse = other.needs_sparse_gradients
+        first = other().create_optimizer(model)
+        train(model, first, 2)
+        model.table.sparse = cls.needs_sparse_gradients
+        again = cls().create_optimizer(model)
+        with suppress(OptimizerError):
+            again.load_state_dict(saved_and_loaded(first.state_dict()))
+        train(model, again, 2)
+
+
+@every_optimizer
+def test_an_option_of_another_kind_is_refused(cls: Config):
+    _, _, saved = trained(cls)
+    again = cls().create_optimizer(make_model(cls))
+    for bad in ("text", {"lr": 1}, torch.ones(2)):
+        group = {**saved["optimizer"]["param_groups"][0], "lr": bad}
+        with pytest.raises(OptimizerError, match="does not fit: the option lr is "):
+            again.load_state_dict({**saved["optimizer"], "param_groups": [group]})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: {**state, "state": None}, "state is none, not a mapping"),
+        (lambda state: {**state, "state": {**state["state"], 0: [1]}}, "state.0 is a list"),
+        (lambda state: {**state, "param_groups": {}}, "param_groups is a mapping, not a list"),
+        (lambda state: {**state, "param_groups": ["text"]}, "param_groups.0 is text"),
+        (lambda state: {**state, "param_groups": [{}]}, "param_groups.0.params is missing"),
+        (lambda state: {**state, "param_groups": [{"params": [[]]}]}, "params has a list in it"),
+        (lambda state: {**state, "parked": "text"}, "parked is text, not a mapping"),
+        (lambda state: {**state, "parked": {"a": 1}}, "parked is a number, not a mapping"),
+    ],
+)
+@every_optimizer
+def test_what_is_no_state_of_an_optimizer_is_refused(cls: Config, change: Any, message: str):
+    _, _, saved = trained(cls)
+    again = cls().create_optimizer(make_model(cls))
+    with pytest.raises(OptimizerError, match=f"does not fit: .*{message}"):
+        again.load_state_dict(change(saved["optimizer"]))

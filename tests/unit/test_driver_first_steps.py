@@ -223,11 +223,18 @@ class TestCalls:
         optimizer = sgd(1.0)
         scheduler = rising(optimizer)
         optimizer.step()
-        advance(optimizer, scheduler, 1)  # the first may be that of other code
+        advance(optimizer, scheduler, 1)
         optimizer.step()
         optimizer.step()
         with pytest.warns(NshtrainerWarning, match="2 updates without one"):
             scheduler.step()
+
+    def test_one_update_more_is_that_of_other_code(self):
+        optimizer = sgd(1.0)
+        scheduler = rising(optimizer)
+        advance(optimizer, scheduler, 1)
+        optimizer.step()
+        assert advance(optimizer, scheduler, 1) == [0.2]
 
     def test_a_scheduler_that_never_steps_is_told_once(self):
         optimizer = sgd(1.0)

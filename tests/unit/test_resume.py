@@ -28,6 +28,8 @@ from nshtrainer.configs import (
     RoutedOptimizerConfig,
 )
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer import optimizer_registry
+from nshtrainer.optimizer.resumption import resume_by_name
 
 pytestmark = pytest.mark.filterwarnings(CONFIG_CHANGED)
 
@@ -120,7 +122,10 @@ def test_what_wraps_the_model_does_not_matter(wrap: Any):
     plain = torch.optim.AdamW(wrap(Layers("bca")).named_parameters())
     other = AdamWConfig().create_optimizer(Layers("bca"))
     other.load_state_dict(
-        {**plain.state_dict(), "state": {0: {"exp_avg": ones, "step": ones[0, 0]}}}
+        {
+            **plain.state_dict(),
+            "state": {0: {"exp_avg": ones, "exp_avg_sq": ones, "step": ones[0, 0]}},
+        }
     )
     assert list(averages(other.state_dict())) == ["b.weight"]
 
@@ -171,13 +176,32 @@ def test_a_parameter_that_joins_late_is_known_by_its_name_if_the_model_has_it():
     assert [group["lr"] for group in again.param_groups] == [0.1, 0.01]
 
 
-def test_a_copy_is_as_torch_makes_it():
+def test_a_copy_resumes_by_name_too():
     model, state = saved()
     optimizer = AdamWConfig().create_optimizer(model)
     for twin in (copy.deepcopy(optimizer), pickle.loads(pickle.dumps(optimizer))):
-        assert "param_names" not in twin.state_dict()["param_groups"][0]
+        own = twin.state_dict()["param_groups"][0]
+        assert own["param_names"] == [name for name, _ in model.named_parameters()]
         twin.load_state_dict(state)
         assert len(twin.state) == 6
+        assert_equal(averages(twin.state_dict()), averages(state))
+
+
+def test_a_copy_with_its_model_knows_the_parameters_that_are_frozen():
+    _, state = saved()
+    model = Layers("cab")
+    model.a.requires_grad_(False)
+    model.optimizer = AdamWConfig().create_optimizer(model)
+    twin = copy.deepcopy(model)
+    twin.optimizer.load_state_dict(state)
+    assert "a.weight" in twin.optimizer.state_dict()["parked"]
+
+
+def test_the_names_outlive_the_model():
+    _, state = saved()
+    optimizer = AdamWConfig().create_optimizer(Layers("cab"))
+    optimizer.load_state_dict(state)
+    assert_equal(averages(optimizer.state_dict()), averages(state))
 
 
 # -- frozen, new and gone --------------------------------------------------------------------------
@@ -311,11 +335,13 @@ def test_of_a_state_without_names_the_shapes_are_checked():
         turned.load_state_dict(unnamed(state))
     assert str(caught.value) == (
         "the saved state does not fit: number 0 of parameter group 0 is (5,), and its saved "
-        "exp_avg (3, 3); without names in the state and in the optimizer a parameter is known by "
-        "its place, so give them in the order that they had"
+        "exp_avg is float tensor (3, 3), not float tensor (5,); without names in the state and in "
+        "the optimizer a parameter is known by its place, so give them in the order that they had"
     )
     other = AdamWConfig().create_optimizer(nn.Sequential(model.b, model.a))
-    with pytest.raises(OptimizerError, match=r"0.weight is \(5, 3\), and its saved exp_avg \(3, 3"):
+    with pytest.raises(
+        OptimizerError, match=r"0.weight is \(5, 3\), and its saved exp_avg is float tensor \(3"
+    ):
         other.load_state_dict(state)
 
 
@@ -350,6 +376,17 @@ def lbfgs(names: str) -> tuple[Any, Any]:
     return model, optimizer
 
 
+def test_lbfgs_is_not_given_a_history_in_parts():
+    _, optimizer = lbfgs("ab")
+    state = optimizer.state_dict()
+    state["state"][0]["ro"] = [0.5] * 5
+    with pytest.raises(OptimizerError, match="old_dirs, old_stps and ro have different lengths"):
+        optimizer.load_state_dict(state)
+    state["state"][0]["n_iter"] = None
+    with pytest.raises(OptimizerError, match="n_iter is none, not a number"):
+        optimizer.load_state_dict(state)
+
+
 def test_lbfgs_has_one_state_for_all_which_needs_all():
     _, optimizer = lbfgs("abc")
     state = optimizer.state_dict()
@@ -367,7 +404,9 @@ def test_lbfgs_has_one_state_for_all_which_needs_all():
     fewer.load_state_dict(state)
     assert not fewer.state
     wider = LBFGSConfig().create_optimizer(Layers("abc", width=4))
-    with pytest.raises(OptimizerError, match="a row of 36 numbers for parameters that have 60"):
+    with pytest.raises(
+        OptimizerError, match=r"d is float tensor \(36,\), not float tensor \(60,\)"
+    ):
         wider.load_state_dict(state)
 
 
@@ -521,7 +560,7 @@ def test_a_prefix_that_could_be_either_of_two_is_none():
 
 def test_shapes_are_looked_at_under_another_prefix_too():
     _, state = saved()
-    with pytest.raises(OptimizerError, match=r"net.a.weight is \(4, 4\), and its saved exp_avg"):
+    with pytest.raises(OptimizerError, match=r"net.a.weight is \(4, 4\), and its saved exp_avg is"):
         loads(Holder(Layers(width=4)), state)
 
 
@@ -655,3 +694,123 @@ def test_what_is_given_to_load_is_not_changed():
     AdamWConfig().create_optimizer(Layers("cab")).load_state_dict(state)
     assert state["param_groups"] == before["param_groups"]
     assert state["state"].keys() == before["state"].keys()
+
+
+# -- the memory of a state -------------------------------------------------------------------------
+
+
+class Convolution(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Conv2d(3, 4, 2)
+
+    def loss(self) -> Tensor:
+        return self.layer(torch.arange(27.0).reshape(1, 3, 3, 3) / 27).square().sum()
+
+
+@pytest.mark.parametrize("fused", [None, True])
+def test_a_state_whose_memory_has_another_order_trains_the_same(fused: bool | None):
+    config = AdamWConfig(lr=0.1, fused=fused)
+    model, state = saved(config, Convolution())
+    twins = [copy.deepcopy(model) for _ in range(3)]
+    orders = [
+        lambda value: value,
+        lambda value: value.to(memory_format=torch.channels_last),
+        lambda value: value.mean().expand(value.shape) + 0 * value,
+    ]
+    for twin, order in zip(twins, orders, strict=True):
+        other = copy.deepcopy(state)
+        moments = other["state"][0]
+        moments["exp_avg"] = order(moments["exp_avg"])
+        again = config.create_optimizer(twin)
+        again.load_state_dict(other)
+        assert again.state[twin.layer.weight]["exp_avg"].stride() == twin.layer.weight.stride()
+        step(twin, again, 2)
+    assert_equal(twins[1].state_dict(), twins[0].state_dict())
+
+
+def test_a_tensor_that_is_one_number_in_memory_becomes_a_whole_one():
+    model, state = saved()
+    state["state"][0]["exp_avg"] = torch.zeros(()).expand(3, 3)
+    again = AdamWConfig(fused=True).create_optimizer(model)
+    again.load_state_dict(state)
+    assert again.state[model.a.weight]["exp_avg"].stride() == (3, 1)
+    step(model, again)
+
+
+def test_counts_of_steps_may_be_numbers_as_an_old_torch_has_them_in_some_parameters():
+    model, state = saved()
+    state["state"][1]["step"] = 2
+    again = AdamWConfig().create_optimizer(model)
+    again.load_state_dict(state)
+    step(model, again)
+    assert {float(held["step"]) for held in again.state.values()} == {3.0}
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_head_with_more_classes_does_not_take_the_state_of_one_with_fewer(wide: bool):
+    _, state = saved(model=Held(1))
+    grown = AdamWConfig(fused=True).create_optimizer(Held(10))
+    if wide:  # its own state, with one moment of another parameter's size
+        state = saved(model=Held(10))[1]
+        state["state"][0]["exp_avg"] = torch.zeros(7)
+    with pytest.raises(OptimizerError, match=r"head.weight is \(10, 3\), and its saved exp_avg is"):
+        grown.load_state_dict(state)
+
+
+class Held(nn.Module):
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(3, classes)
+
+    def loss(self) -> Tensor:
+        return self.head(torch.ones(3)).square().sum()
+
+
+ROUNDABOUT = [
+    {"name": "clipped", "optimizer": "adamw", "max_norm": 1.0},
+    {"name": "lookahead", "optimizer": "adamw", "k": 1},
+    {"name": "skipping", "optimizer": "adamw", "max_norm": 1e9},
+    {
+        "name": "routed",
+        "routes": [{"name": "a", "select": "a", "optimizer": "lion"}],
+        "default": "adamw",
+    },
+    {"name": "muon_with_adamw"},
+]
+
+
+@pytest.mark.parametrize("data", ROUNDABOUT, ids=lambda data: data["name"])
+def test_around_an_optimizer_and_in_its_routes_shapes_are_checked_too(data: dict[str, Any]):
+    config = optimizer_registry[data["name"]].model_validate(data)
+    model, state = saved(config)
+    again = config.create_optimizer(model)
+    again.load_state_dict(state)
+    for held in state["state"].values():
+        for key, value in held.items():
+            if not value.ndim:
+                continue
+            held[key] = value[:1]
+            with pytest.raises(OptimizerError, match=f"its saved {key} is float tensor"):
+                config.create_optimizer(model).load_state_dict(state)
+            held[key] = value
+
+
+def test_an_optimizer_that_lightning_tells_names_is_checked_if_it_is_torchs():
+    model, state = saved()
+    state["state"][0]["exp_avg"] = torch.zeros(1, 3)
+
+    class Own(torch.optim.Optimizer):
+        def __init__(self, params: Any) -> None:
+            super().__init__(params, torch.optim.AdamW([nn.Parameter(torch.ones(1))]).defaults)
+
+    derived = type("Derived", (torch.optim.AdamW,), {})
+    for cls in (torch.optim.AdamW, derived):
+        optimizer = cls(model.parameters())
+        resume_by_name(optimizer, model)
+        with pytest.raises(OptimizerError, match="its saved exp_avg is float tensor"):
+            optimizer.load_state_dict(state)
+    own = Own(model.parameters())
+    resume_by_name(own, model)
+    own.load_state_dict(state)

@@ -231,7 +231,7 @@ ARGUMENTS: dict[str, tuple[str, str]] = {
     "lora_l_dim": ("Integer", "The dimension of the rank in left factors."),
     "lora_r_dim": ("Integer", "The dimension of the rank in right factors."),
     "lr": ("", "Learning rate."),
-    "AdaFactor.lr": ("", "Learning rate; not used while `relative_step` is on."),
+    "AdaFactor.lr": ("", "Learning rate; at its default while `relative_step` is on."),
     "SaRA.lr": ("NonNegative | None", "Learning rate; None: from `threshold`."),
     "lr_1d": ("", "Learning rate of AdamW, for vectors."),
     "lr_power": ("Annotated[Finite, Le(0)]", "Power of the accumulated squares."),

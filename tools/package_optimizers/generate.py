@@ -111,6 +111,8 @@ def fields(cls: str) -> Iterator[tuple[str, str, str | None, str]]:
 
 
 def _narrower(cls: str, key: str) -> str | None:
+    if key == "lr" and "lr_zero" in FACTS.get(cls, {}):
+        return "Positive"
     return CURATED[cls].types.get(key) if cls in CURATED else None
 
 
@@ -229,6 +231,9 @@ def example(cls: str) -> str:
         key for key, kind, _, _ in every if re.match(r"NonNegative\b|Positive\b|Beta\b", kind)
     )
     given[first] = "0.5"
+    if first == "lr" and "lr_is_ignored" in FACTS.get(cls, {}):
+        field, value = FACTS[cls]["lr_requires"]
+        given[field] = repr(value)
     arguments = ", ".join(f"{key}={value}" for key, value in given.items())
     return f">>> {class_name(cls)}({arguments}).{first}\n0.5"
 

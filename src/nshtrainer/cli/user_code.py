@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nshtrainer.cli.data_config import DataClass, data_class
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.text.documents import fail
+from nshtrainer.text.files import kind_of
 
 if TYPE_CHECKING:
     from nshtrainer.lightning_.module import LightningModuleBase
@@ -68,11 +69,11 @@ def split_target(target: str) -> tuple[Path, str]:
     """
     file, _, name = target.partition(".py:")
     path = Path(f"{file}.py" if name else target)
-    if path.is_dir():
+    if kind_of(path) == "folder":
         fail(str(path), "is a folder; give the Python file with your LightningModuleBase")
     if path.suffix != ".py":
         fail(target, "is no Python file; give train.py, or train.py:Name")
-    if not path.is_file():
+    if kind_of(path) != "file":
         fail(str(path), f"no such file; the current folder is {Path.cwd()}")
     return path, name
 

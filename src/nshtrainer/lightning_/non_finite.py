@@ -18,10 +18,9 @@ from typing_extensions import override
 from nshtrainer.exceptions import BadUpdateError
 from nshtrainer.lightning_.run_length import run_length_of
 from nshtrainer.optimizer.hooks import on_gradients, with_gradient
-from nshtrainer.optimizer.needs import needs_of, parts_of
 from nshtrainer.optimizer.skipping import Skipping, are_finite, is_finite, refuse_lbfgs
 from nshtrainer.optimizer.wrapping import skips_by_itself
-from nshtrainer.updates import left_out
+from nshtrainer.optimizer_record import get_requirements, notify_step_skipped, parts_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,7 +68,7 @@ class NonFiniteCallback(Callback):
         if self._choice == "skip":
             for optimizer in trainer.optimizers:
                 refuse_lbfgs(optimizer, "non_finite: skip")
-                if needs_of(optimizer).closure and not skips_by_itself(optimizer):
+                if get_requirements(optimizer).closure and not skips_by_itself(optimizer):
                     self._hooks.append(on_gradients(optimizer, self._skipping))
 
     @override
@@ -101,7 +100,9 @@ class NonFiniteCallback(Callback):
             BadUpdateError: They are not finite, and the run stops; or too many in a row were not.
         """
         poison, self._poison = self._poison, None
-        if self._choice == "ignore" or (self._choice == "skip" and needs_of(optimizer).closure):
+        if self._choice == "ignore" or (
+            self._choice == "skip" and get_requirements(optimizer).closure
+        ):
             return
         parts = _looked_after(optimizer)
         params = [param for part in parts for param in with_gradient(part)]
@@ -128,7 +129,7 @@ class NonFiniteCallback(Callback):
             if bad and _scaler(trainer) is None:
                 self._skipping.leave_out(part)
         if bad:
-            left_out(optimizer)
+            notify_step_skipped(optimizer)
 
     def _forget_hooks(self) -> None:
         for hook in self._hooks:

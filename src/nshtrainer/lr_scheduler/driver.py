@@ -34,8 +34,8 @@ from nshtrainer.lr_scheduler.plan import Plan
 from nshtrainer.lr_scheduler.resumption import changes_of, plan_data, succession
 from nshtrainer.lr_scheduler.saved_state import saved_bases
 from nshtrainer.lr_scheduler.scheduled_groups import ScheduledGroups
+from nshtrainer.optimizer_record import on_step_skipped
 from nshtrainer.run_length import RunLength
-from nshtrainer.updates import hear_of_left_out
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -118,7 +118,7 @@ class CurveScheduler(ScheduledGroups, LRScheduler):
         if self._clock is not None and epoch is None:
             epoch = self._clock.position(groups, self.last_epoch)
         self.last_epoch = position = self.last_epoch + 1 if epoch is None else epoch
-        for key, call, cohorts, place, _ in self._movements:
+        for key, call, cohorts, place in self._movements:
             factor = call(position)
             if not 0.0 <= factor < inf:
                 refuse(factor, position, place)
@@ -237,16 +237,11 @@ class CurveScheduler(ScheduledGroups, LRScheduler):
                 movement.place.set(group, scaled)
                 first.tried[key] = value, scaled
 
-    def _is_driven_by_another(self) -> bool:
-        """Return True if a scheduler with base rates of its own is at work: a rate finder's."""
-        bases = zip(self._groups, self._bases.lrs, strict=False)
-        return any(group.get("initial_lr", base) != base for group, base in bases)
-
     # -- optimizer updates, and loading ----------------------------------------------------------
 
     def _listen(self) -> None:
         """Hear of updates and of loaded states, without keeping this scheduler alive."""
-        hear_of_left_out(self.optimizer, WeakMethod(self._stand_still))
+        on_step_skipped(self.optimizer, WeakMethod(self._stand_still))
         if self._successes is not None:
             self.optimizer.register_step_post_hook(self._successes.note)
         self.optimizer.register_step_pre_hook(BeforeUpdate(self))
@@ -263,7 +258,7 @@ class CurveScheduler(ScheduledGroups, LRScheduler):
             self._first = FirstSteps(
                 self._plan.name,
                 takes_values=self.last_epoch == 0,
-                checks_calls=not isinstance(self._clock, Clock),
+                checks_rhythm=not (self._plan.is_of_trainer or isinstance(self._clock, Clock)),
             )
         self._settle()
 
@@ -315,6 +310,20 @@ class CurveScheduler(ScheduledGroups, LRScheduler):
         self._is_nested, self._first = True, None
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         self._write()
+
+    def resolve_again(self, run: RunLength) -> None:
+        """Follow the same config in a run of another length; before the first step only."""
+        assert self._plan.config is not None, "a schedule that a trainer gave its length has one"
+        tried = self._first.tried if self._first is not None else {}
+        others = [
+            (movement.place, group, tried.get(key, (float(standing),))[0])
+            for movement, key, group, standing in self._others_values(tried)
+        ]
+        tried.clear()
+        self._plan = Plan.of_config(self._plan.config, run)
+        self._write()
+        for place, group, value in others:  # a found rate is not the base yet
+            place.set(group, value)
 
     # -- state ---------------------------------------------------------------------------------
 
@@ -379,15 +388,7 @@ class CurveScheduler(ScheduledGroups, LRScheduler):
     @override
     def get_lr(self) -> list[float | Tensor]:
         """Return base times curve of this position for each group, whatever stands in it."""
-        values = {
-            id(group): cohort.base * movement.factor(max(self.last_epoch, 0))
-            for movement in self._movements
-            if movement.key == "lr"
-            for cohort in movement.cohorts
-            for group in cohort.groups()
-        }
-        groups = self.optimizer.param_groups
-        return [values.get(id(group), float(group["lr"])) for group in groups]
+        return [*self._scheduled_lrs()]
 
     @override
     def get_last_lr(self) -> list[float | Tensor]:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["FirstSteps", "warn_of_rhythm"]
 
 _UPDATES_WITHOUT_A_STEP = 5
-"""More updates than warm-up iterations before the capture of a CUDA graph, which are 3."""
+"""More than warm-up iterations before the capture of a CUDA graph, which are 3."""
+
+_UPDATES_FOR_TWO_STEPS = 4
 
 
 class FirstSteps:
@@ -26,20 +28,22 @@ class FirstSteps:
     Args:
         label: The name of the schedule.
         takes_values: Values that others write before the first step become base values.
-        checks_calls: Warn where `step` is not called once after each optimizer update.
+        checks_rhythm: Warn where `step` is not called once for each optimizer update; a trainer
+            that knows its updates does so itself.
     """
 
-    def __init__(self, label: str, *, takes_values: bool, checks_calls: bool) -> None:
+    def __init__(self, label: str, *, takes_values: bool, checks_rhythm: bool) -> None:
         self.takes_values = takes_values
         self._label = label
-        self._checks_calls = checks_calls
+        self._checks_order = True
+        self._checks_rhythm = checks_rhythm
         self.steps = 0
         self.tried: dict[Key, tuple[float, float]] = {}
         """What others wrote, and the scaled value that replaced it for the updates before the
         first step."""
         self.replaced: dict[Key, float] = {}
         """The base values of the config, where a value that another wrote has replaced them."""
-        self._updates = 0
+        self._updates = self._all_updates = 0
         self._is_early = False
 
     @property
@@ -67,9 +71,10 @@ class FirstSteps:
             optimizer: The optimizer.
             is_moved: The step moves the schedule even if there was no update.
         """
-        # Before the first step other code may make an update of its own, such as PyTorch's
-        # `get_optimizer_state_dict`, which creates the state of the optimizer that way.
-        if self._updates - (self.steps == 0) > 1:
+        # Other code may make an update of its own, such as PyTorch's `get_optimizer_state_dict`,
+        # which creates the state of the optimizer that way, and a loop may leave out a step.
+        self._all_updates += self._updates
+        if self._all_updates >= _UPDATES_FOR_TWO_STEPS:
             self._warn_of_rhythm()
         self._is_early = (
             is_moved and self._updates == self.steps == 0 and not _is_skipped(optimizer)
@@ -79,15 +84,15 @@ class FirstSteps:
 
     def stop_checks(self) -> None:
         """Warn no more of how `step` is called."""
-        self._checks_calls = False
+        self._checks_order = self._checks_rhythm = False
 
     def _warn_of_rhythm(self) -> None:
-        if self._checks_calls:
+        if self._checks_rhythm:
             self.stop_checks()
             warn_of_rhythm(self._label, f"the optimizer made {self._updates} updates without one")
 
     def _warn_of_order(self) -> None:
-        if self._checks_calls:
+        if self._checks_order:
             self.stop_checks()
             warnings.warn(
                 "Detected call of `lr_scheduler.step()` before `optimizer.step()`: the first value "

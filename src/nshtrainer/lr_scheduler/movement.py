@@ -40,6 +40,7 @@ class Cohort:
     """The groups of one base value: they share the product, and the very object written last."""
 
     base: float
+    is_value: bool = False
     written: float = 0.0
     has_more: bool = False
     watched: list[Group] = field(default_factory=list[Group])
@@ -72,7 +73,11 @@ class Movement(NamedTuple):
     call: Callable[[int], float]
     cohorts: list[Cohort]
     place: Place
-    is_value: bool = False
+
+    @property
+    def is_value(self) -> bool:
+        """True if the curve is the value itself."""
+        return self.cohorts[0].is_value
 
     def factor(self, position: int) -> float:
         """Return the value of the curve.
@@ -114,9 +119,9 @@ def movements_of(followers: Iterable[Follower]) -> list[Movement]:
     for group, place, curve, base, is_value in followers:
         key = place, _identity(curve), is_value
         if key not in movements:
-            movements[key] = Movement(place.key, _callable(curve), [], place, is_value)
+            movements[key] = Movement(place.key, _callable(curve), [], place)
         if (key, base) not in cohorts:
-            movements[key].cohorts.append(cohorts.setdefault((key, base), Cohort(base)))
+            movements[key].cohorts.append(cohorts.setdefault((key, base), Cohort(base, is_value)))
         cohorts[key, base].watched.append(group)
     return list(movements.values())
 

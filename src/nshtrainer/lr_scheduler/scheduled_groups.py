@@ -154,6 +154,31 @@ class ScheduledGroups:
                 if standing != written or is_scaled:
                     yield movement, key, group, standing
 
+    def moved_groups(self, key: str) -> list[list[Group]]:
+        """Return the groups in which a hyperparameter moves, by the curve that moves it."""
+        return [
+            [group for cohort in movement.cohorts for group in cohort.groups()]
+            for movement in self._movements
+            if movement.key == key
+        ]
+
+    def _is_driven_by_another(self) -> bool:
+        """Return True if a scheduler with base rates of its own is at work: a rate finder's."""
+        bases = zip(self._groups, self._bases.lrs, strict=False)
+        return any(group.get("initial_lr", base) != base for group, base in bases)
+
+    def _scheduled_lrs(self) -> list[float]:
+        """Return base times curve for each group; the value of a group that is not planned yet."""
+        values = {
+            id(group): cohort.base * movement.factor(max(self.last_epoch, 0))
+            for movement in self._movements
+            if movement.key == "lr"
+            for cohort in movement.cohorts
+            for group in cohort.groups()
+        }
+        groups = self.optimizer.param_groups
+        return [values.get(id(group), float(group["lr"])) for group in groups]
+
     @property
     def places(self) -> set[Place]:
         """The hyperparameters that this schedule moves."""

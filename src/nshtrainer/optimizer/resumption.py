@@ -8,18 +8,21 @@ order of the optimizer before torch reads it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any, TypeAlias
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 from nshtrainer.changes import as_data, tell
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.changed import CONFIG, advice, changes_of, check_changes, in_force
 from nshtrainer.optimizer.inventory import inventory
 from nshtrainer.optimizer.matching import PARKED, Match, Own, OwnGroup, by_name, by_place, saved_in
-from nshtrainer.optimizer.shapes import check_shapes, joint_match
+from nshtrainer.optimizer.shapes import joint_match
+from nshtrainer.optimizer.state_check import check_form, check_states
 from nshtrainer.optimizer.strangers import check_names
+from nshtrainer.optimizer_record import record_of
 from nshtrainer.resume import ResumeConfig
 from nshtrainer.run_length import known_run_length
 from nshtrainer.text.problems import unknown
@@ -33,12 +36,11 @@ if TYPE_CHECKING:
     from nshtrainer.optimizer.base import OptimizerConfigBase
     from nshtrainer.run_length import RunLength
 
-__all__ = ["Resumption", "describe", "resume_by_name"]
+__all__ = ["Resumption", "describe", "is_torchs", "resume_by_name"]
 
 Group: TypeAlias = dict[str, Any]
+Names: TypeAlias = "Mapping[Tensor, tuple[str, ...]]"
 StateDict: TypeAlias = dict[str, Any]
-
-_attached: WeakKeyDictionary[Any, Resumption] = WeakKeyDictionary()
 
 
 def resume_by_name(
@@ -53,9 +55,10 @@ def resume_by_name(
         model: A model whose trainer knows what is taken from the config.
         config: What the optimizer was built from, if that is known.
     """
-    known = _attached.get(optimizer)
+    known: Resumption | None = record_of(optimizer).state_hooks
     if known is None:
-        known = Resumption(model, is_joint=_is_joint(optimizer), keeps_shape=False, config=config)
+        unchecked = () if is_torchs(optimizer) else ("",)
+        known = Resumption(model, is_joint=_is_joint(optimizer), unchecked=unchecked, config=config)
         known.attach(optimizer)
     known.learn(model, config)
     return known
@@ -63,7 +66,7 @@ def resume_by_name(
 
 def describe(optimizer: Optimizer, config: OptimizerConfigBase) -> None:
     """Let an optimizer that resumes by name know the whole config that it was built from."""
-    known = _attached.get(optimizer)
+    known: Resumption | None = record_of(optimizer).state_hooks
     if known is not None:
         known.describe(config)
 
@@ -72,6 +75,19 @@ def _is_joint(optimizer: Optimizer) -> bool:
     import torch
 
     return isinstance(optimizer, torch.optim.LBFGS)
+
+
+def is_torchs(optimizer: Optimizer) -> bool:
+    """Return True for an optimizer of PyTorch, and for one that is derived from it."""
+    import torch
+
+    bases = type(optimizer).__mro__
+    return any(
+        issubclass(base, torch.optim.Optimizer)
+        and base is not torch.optim.Optimizer
+        and base.__module__.startswith("torch.optim.")
+        for base in bases
+    )
 
 
 class Resumption:
@@ -88,7 +104,8 @@ class Resumption:
         named: The model, or its parameters with their names, as far as these are known.
         run: What is known of the run; left out, what the trainer of the model knows.
         is_joint: Whether the optimizer keeps one state for all parameters together.
-        keeps_shape: Whether something in a state has the shape of its parameter.
+        unchecked: Routes of which no step on a copy tells the shapes of the state; the empty name
+            is an optimizer without routes.
         config: What the optimizer was built from, if that is known.
     """
 
@@ -98,13 +115,18 @@ class Resumption:
         run: RunLength | None = None,
         *,
         is_joint: bool = False,
-        keeps_shape: bool = True,
+        unchecked: Collection[str] = (),
         config: OptimizerConfigBase | None = None,
     ) -> None:
-        self._named = named
-        self._run = run
+        self._model: Callable[[], Module | None] = _nobody
+        self._known: Names = {}
+        if isinstance(named, Sequence):
+            self._known = _names_in(named)
+        else:
+            self._model = ref(named)
+        self._resume = run and run.resume
         self._is_joint = is_joint
-        self._keeps_shape = keeps_shape
+        self._unchecked = ("",) if is_joint else unchecked
         self._config = config
         self._in_force = as_data(config)
         self._begun: list[Group] = []
@@ -112,7 +134,8 @@ class Resumption:
 
     def attach(self, optimizer: Optimizer) -> None:
         """Hear of what the optimizer saves and loads; its groups are now as the config says."""
-        _attached[optimizer] = self
+        record_of(optimizer).state_hooks = self
+        self._remember(optimizer, self._names())
         self._begun = [_options(group) for group in optimizer.param_groups]
         optimizer.register_state_dict_post_hook(self.save)
         optimizer.register_load_state_dict_pre_hook(self.load)
@@ -120,10 +143,12 @@ class Resumption:
     def learn(self, model: Module, config: OptimizerConfigBase | None = None) -> None:
         """Take the names from a model, if there are none, and what its trainer knows of the run."""
         if not self._names():
-            self._named = model
+            self._model = ref(model)
         if self._config is None:
             self.describe(config)
-        self._run = self._run or known_run_length(model)
+        if self._resume is None:
+            run = known_run_length(model)
+            self._resume = run and run.resume
 
     def describe(self, config: OptimizerConfigBase | None) -> None:
         """Take what the optimizer was built from."""
@@ -136,6 +161,7 @@ class Resumption:
     def save(self, optimizer: Optimizer, state: StateDict) -> None:
         """Write into a state the names, what waits for its parameter, and the config in force."""
         names = self._names()
+        self._remember(optimizer, names)
         for group, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
             if names and all(param in names for param in group["params"]):
                 saved.setdefault("param_names", [names[param][0] for param in group["params"]])
@@ -148,11 +174,14 @@ class Resumption:
         """The state in the order of the optimizer, with what the policy takes from the config.
 
         Raises:
-            OptimizerError: A parameter is missing or unexpected, and may not be; the state of one
-                has another shape; the policy names an option that there is not, or is `error` and
-                the config has changed.
+            OptimizerError: The state is no state of an optimizer; a parameter is missing or
+                unexpected, and may not be; the state of one has other keys, shapes or kinds of
+                values than the optimizer makes; the policy names an option that there is not, or
+                is `error` and the config has changed.
         """
+        check_form(state)
         names, policy = self._names(), self._policy()
+        self._remember(optimizer, names)
         groups = list(self._groups(optimizer, names))
         _check_fields(policy, groups)
         changes = self.changes(state)
@@ -167,33 +196,45 @@ class Resumption:
             return state  # torch says what is wrong
         if self._is_joint:
             match = joint_match(match, groups, may_be_lost=policy.allow_missing)
-        elif self._keeps_shape:
-            check_shapes(match, groups)
+        rebuilt = _rebuilt(optimizer, state, match, groups, policy)
+        check_states(optimizer, rebuilt, match, groups, self._unchecked)
         self._parked = _outside(match, groups, names)
         self._in_force = in_force(changes, self._config)
         tell(changes, *advice(changes, policy))
-        return _rebuilt(optimizer, state, match, groups, policy)
+        return rebuilt
 
-    def _names(self) -> dict[Tensor, tuple[str, ...]]:
-        """All names of each parameter; nothing at all where one name is that of two."""
-        from torch.nn import Module
+    def _names(self) -> Names:
+        """Return all names of each parameter of the model; of a model that is gone, the last."""
+        model = self._model()
+        return self._known if model is None else _names_in(_named(model))
 
-        named: Any = self._named
-        if isinstance(named, Module):
-            named = named.named_parameters(remove_duplicate=False)
-        names = {each.tensor: each.names for each in inventory(named)}
-        every = list(chain.from_iterable(names.values()))
-        return names if len(set(every)) == len(every) else {}
+    def _remember(self, optimizer: Optimizer, names: Names) -> None:
+        """Keep the names of the optimizer's own parameters: the model is not kept alive."""
+        if self._model() is not None:
+            own = {param for group in optimizer.param_groups for param in group["params"]}
+            self._known = {param: each for param, each in names.items() if param in own}
 
     def _policy(self) -> ResumeConfig:
-        run = self._run
-        if run is None and hasattr(self._named, "configure_optimizers"):
-            run = known_run_length(self._named)
-        return (run and run.resume) or ResumeConfig()
+        model = self._model()
+        if self._resume is None and hasattr(model, "configure_optimizers"):
+            run = known_run_length(model)
+            self._resume = run and run.resume
+        return self._resume or ResumeConfig()
 
-    def _groups(
-        self, optimizer: Optimizer, names: Mapping[Tensor, tuple[str, ...]]
-    ) -> Iterator[OwnGroup]:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Resumption:
+        """Copy the hooks, for the copy of the model where that is made at the same time."""
+        memo[id(self)] = twin = Resumption(())
+        vars(twin).update(copy.deepcopy(self.__getstate__(), memo))
+        model = memo.get(id(self._model()))
+        if model is not None:
+            twin._model = ref(model)
+        return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: the names of the optimizer's parameters, without the model."""
+        return {**vars(self), "_model": _nobody}
+
+    def _groups(self, optimizer: Optimizer, names: Names) -> Iterator[OwnGroup]:
         for index, group in enumerate(optimizer.param_groups):
             params = [
                 Own(param, names.get(param, ()), f"number {place} of parameter group {index}")
@@ -201,6 +242,21 @@ class Resumption:
             ]
             is_late = index >= len(self._begun)
             yield OwnGroup(_options(group) if is_late else self._begun[index], params)
+
+
+def _nobody() -> None:
+    """Return the model of parameters that were given without one."""
+
+
+def _named(model: Module) -> Iterable[tuple[str, Tensor]]:
+    return model.named_parameters(remove_duplicate=False)
+
+
+def _names_in(named: Iterable[tuple[str, Tensor]]) -> Names:
+    """Return all names of each parameter; none at all where two parameters share a name."""
+    names = {each.tensor: each.names for each in inventory(named)}
+    every = list(chain.from_iterable(names.values()))
+    return names if len(set(every)) == len(every) else {}
 
 
 def _options(group: Mapping[str, Any]) -> Group:

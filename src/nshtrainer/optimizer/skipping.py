@@ -13,7 +13,7 @@ from torch.optim import LBFGS, Optimizer
 from nshtrainer.exceptions import BadUpdateError, OptimizerError
 from nshtrainer.optimizer.clipping import elements_of, total_norm
 from nshtrainer.optimizer.hooks import with_gradient
-from nshtrainer.updates import left_out
+from nshtrainer.optimizer_record import notify_step_skipped
 
 __all__ = ["Skipping", "are_finite", "is_finite", "refuse_lbfgs"]
 
@@ -93,7 +93,7 @@ class Skipping:
         """Take the gradients away, and say so to what drives the optimizer."""
         for param in with_gradient(optimizer):
             param.grad = None
-        left_out(optimizer)
+        notify_step_skipped(optimizer)
 
     @torch.no_grad()
     def _is_good(self, params: Sequence[Tensor]) -> bool:

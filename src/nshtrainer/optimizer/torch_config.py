@@ -14,6 +14,8 @@ from typing_extensions import Self, override
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import Params
 from nshtrainer.optimizer.grouping import GroupingConfigBase
+from nshtrainer.optimizer.rates import check_rates, lr_requirement, rate_use_of
+from nshtrainer.rate_use import set_rate_use
 from nshtrainer.text.words import some
 
 if TYPE_CHECKING:
@@ -82,7 +84,9 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
     """Whether `torch.load(weights_only=True)` takes its state."""
 
     state_keeps_shape: ClassVar[bool] = True
-    """Whether the state of a parameter has something of its shape, if it has anything."""
+    """False if the shapes in its state depend on more than the parameter: on values, or on pairs.
+
+    A saved state is compared with the state after one step on a copy, unless this is False."""
 
     under_fsdp2: ClassVar[Literal["works", "differs", "fails"]] = "works"
     """What it does with parameters that FSDP2 shards: it works, it trains other weights than one
@@ -117,6 +121,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         from nshtrainer.optimizer.orphans import watch
         from nshtrainer.optimizer.parameters import check_parameters, groups_of, names_in
         from nshtrainer.optimizer.resumption import Resumption
+        from nshtrainer.optimizer_record import record_of
 
         if self.lr_scaling is not None:
             model = params.model if isinstance(params, Part) else params
@@ -127,33 +132,37 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             groups = groups_of(params, include_frozen=self.include_frozen)
         check_parameters(groups)
         if isinstance(params, Part):  # its states are known by the whole
-            return self._build(groups, None)
+            optimizer = self._build(groups, None)
+            record_of(optimizer).keep_hooks()
+            return optimizer
         named = params if isinstance(params, torch.nn.Module) else names_in(groups)
         known = Resumption(
             named,
             run,
             is_joint=self.needs_one_group,
-            keeps_shape=self.state_keeps_shape,
+            unchecked=() if self.state_keeps_shape else ("",),
             config=self,
         )
         optimizer = self._build(groups, known)
-        watch(optimizer, params)
+        record_of(optimizer).keep_hooks()
+        watch(optimizer, params, self)
         return optimizer
 
     def _build(self, groups: list[Group], resumption: Resumption | None) -> Optimizer:
         from nshtrainer.optimizer.implementation import takes_fused
-        from nshtrainer.optimizer.needs import declare
         from nshtrainer.optimizer.parameters import check_options
         from nshtrainer.optimizer.tensor_rate import with_tensor_rate
+        from nshtrainer.optimizer_record import add_requirements
 
         alike = self.without_grouping()
         configs = [check_options(alike, group) for group in groups]
         self._check_needs(groups)
+        check_rates(self, groups)
         self._check_whole(groups)
         self._check_for_our_own(groups)
         if self._keeps_rates_in_tensors():
             groups = [with_tensor_rate(group, self.options()["lr"]) for group in groups]
-        dicts = [group.to_torch() for group in groups]
+        dicts = [self._group_dict(group) for group in groups]
         fused = [
             place
             for place, (group, config) in enumerate(zip(groups, configs, strict=True))
@@ -164,8 +173,15 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         cls = target_class(self.chosen_target([p for group in groups for p in group.params]))
         optimizer = cls(dicts, **self.options())
         _add_hooks(optimizer, fused, resumption)
-        declare(optimizer, second_backward=self.needs_second_backward, closure=self.needs_closure)
+        set_rate_use(optimizer, rate_use_of(self))
+        add_requirements(
+            optimizer, second_backward=self.needs_second_backward, closure=self.needs_closure
+        )
         return optimizer
+
+    def _group_dict(self, group: Group) -> dict[str, Any]:
+        """Return the dict for the constructor."""
+        return group.to_torch()
 
     def fused_dtypes(self) -> tuple[str, ...]:
         """The types of parameters for which torch's fused kernel is faster and as exact.
@@ -261,6 +277,11 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             "sparse gradients": cls.needs_sparse_gradients,
             "all parameters in one group": cls.needs_one_group,
             f"parameters of {cls.needs_dimensions} dimensions": cls.needs_dimensions is not None,
+            "one `lr` for all groups": cls.lr_scope == "optimizer",
+            "no schedule of `lr`": cls.lr_scope == "first_step",
+            lr_requirement(cls): cls.lr_requires is not None,
+            "an `lr` above 0": cls.lr_zero == "never",
+            "a first `lr` above 0": cls.lr_zero == "not_first",
             "whole parameters (no FSDP2)": cls.under_fsdp2 != "works",
             "`weights_only=False` for its state": not cls.state_is_plain,
         }
@@ -274,7 +295,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
 
 
 def _add_hooks(optimizer: Optimizer, fused: list[int], resumption: Resumption | None) -> None:
-    from nshtrainer.optimizer.implementation import FLAGS, Guard, keep_flags, state_of_copies
+    from nshtrainer.optimizer.implementation import FLAGS, Guard, keep_flags
     from nshtrainer.optimizer.tensor_rate import keep_tensor_rates
 
     optimizer.register_load_state_dict_pre_hook(_refuse_another)
@@ -287,13 +308,14 @@ def _add_hooks(optimizer: Optimizer, fused: list[int], resumption: Resumption | 
         guard = Guard(fused)
         optimizer.register_step_pre_hook(guard)
         optimizer.register_load_state_dict_post_hook(guard.forget)
-        vars(optimizer)["__getstate__"] = state_of_copies(optimizer, fused)
 
 
 def _refuse_another(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
     """A hook of `load_state_dict`: torch takes any state, and then fails in the first step."""
     from nshtrainer.optimizer.matching import lacking
+    from nshtrainer.optimizer.state_check import check_form
 
+    check_form(state_dict)
     groups = state_dict["param_groups"]
     missing = {key for group in groups for key in lacking(group, optimizer.defaults)}
     if missing:
@@ -309,10 +331,16 @@ def target_class(target: str) -> type[Optimizer]:
     """The class that a target names.
 
     Raises:
-        OptimizerError: The installed package does not have it.
+        OptimizerError: The installed package cannot be imported, or does not have the class.
     """
     module, _, name = target.partition(":")
-    cls = getattr(import_module(module), name, None)
+    try:
+        cls = getattr(import_module(module), name, None)
+    except Exception as error:  # a package that is too new for PyTorch raises anything
+        raise OptimizerError(
+            f"{_version(target)} cannot be imported beside {_version('torch')}: {error!r}. "
+            "Install releases that go together."
+        ) from error
     if cls is None:
         raise OptimizerError(f"{_version(target)} has no {module}.{name}; install a newer release")
     return cls
@@ -324,8 +352,13 @@ def _arguments(cls: type[Optimizer]) -> frozenset[str]:
 
 
 def _version(target: str) -> str:
-    package = target.partition(".")[0]
-    return f"{package} {import_module(package).__version__}"
+    from importlib.metadata import PackageNotFoundError, version
+
+    package = target.partition(":")[0].partition(".")[0]
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:  # it is installed under another name, or not at all
+        return package
 
 
 class MaximizeOptions(TorchOptimizerConfigBase):

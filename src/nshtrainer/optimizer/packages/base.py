@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,6 +12,7 @@ from pydantic import model_validator
 from typing_extensions import Self, override
 
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.packages.pairs import check_pairs
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase, target_class
 from nshtrainer.text.words import some
 
@@ -32,8 +34,6 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
     its name, and `None` where it takes infinity.
     """
 
-    state_keeps_shape = False
-
     extra: ClassVar[str]
     """The extra that installs the package: `pip install nshtrainer[extra]`."""
 
@@ -51,6 +51,14 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
 
     group_keys: ClassVar[tuple[str, ...]] = ()
     """Fields that the optimizer looks for in a group and that its constructor does not name."""
+
+    fills_none: ClassVar[tuple[str, ...]] = ()
+    """Fields whose `None` the constructor replaces by a number; in a group they need the number."""
+
+    pairs_by: ClassVar[tuple[str, str] | None] = None
+    """The fields with the dimension that the two parameters of each pair share; `None`: no pairs.
+
+    The parameters of a group are then taken two by two, as the factors of LoRA are."""
 
     at_most: ClassVar[tuple[str, str] | None] = None
     """A field, and the one that it may not be above."""
@@ -79,12 +87,22 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
             OptimizerError: The package is not installed, or lacks the class or an option.
         """
         self._check_installed()
-        parameters = inspect.signature(target_class(self.target)).parameters
         given = {k: v for k, v in super().options().items() if k not in self.group_keys}
+        return self._as_arguments(given)
+
+    @override
+    def _group_dict(self, group: Group) -> dict[str, Any]:
+        for key in self.fills_none:
+            if group.options.get(key, 0) is None:
+                raise OptimizerError(f"{group.label}: {key} is none; give a number for this group")
+        return self._as_arguments(super()._group_dict(group))
+
+    def _as_arguments(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Replace names of number formats and of enumeration members by what they name."""
+        parameters = inspect.signature(target_class(self.target)).parameters
         return {
-            key: _as_argument(value, parameters[key].default)
-            for key, value in given.items()
-            if value is not None or parameters[key].default is None
+            key: _as_argument(value, parameters[key].default) if key in parameters else value
+            for key, value in values.items()
         }
 
     @override
@@ -131,6 +149,8 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
         from nshtrainer.optimizer.parameters import described
 
         super()._check_needs(groups)
+        if self.pairs_by is not None:
+            check_pairs(self, groups)
         on_cpu = described(groups, lambda param: param.device.type == "cpu")
         if self.instead_on_cpu and on_cpu:
             raise OptimizerError(
@@ -157,7 +177,11 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
     @override
     def asks(cls) -> list[str]:
         """What every optimizer may ask, a GPU, and a rate that is a number."""
-        more = {"a GPU": bool(cls.instead_on_cpu), "no `tensor_lr`": not cls.takes_tensor_lr}
+        more = {
+            "pairs of LoRA factors": cls.pairs_by is not None,
+            "a GPU": bool(cls.instead_on_cpu),
+            "no `tensor_lr`": not cls.takes_tensor_lr,
+        }
         return [*super().asks(), *(what for what, true in more.items() if true)]
 
     def _check_installed(self) -> None:
@@ -182,6 +206,8 @@ def _as_argument(value: Any, default: Any) -> Any:
 
     import torch
 
+    if value is None and default == math.inf:
+        return default
     if not isinstance(value, str):
         return value
     if isinstance(default, enum.Enum):

@@ -45,6 +45,7 @@ class _BitsandbytesOptions(PackageOptimizerConfigBase):
     licence = "MIT"
     takes_tensor_lr = False
     under_fsdp2 = "fails"
+    state_keeps_shape = False
 
     weight_decay: NonNegative = 0
     """Share of each weight taken off in an update, times the learning rate."""

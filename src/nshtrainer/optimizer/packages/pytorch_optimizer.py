@@ -362,18 +362,20 @@ class POAdaFactorConfig(PytorchOptimizerConfigBase):
 
     Reference: Adaptive Learning Rates with Sublinear Memory Cost, arXiv:1804.04235.
 
-    >>> POAdaFactorConfig(lr=0.5).lr
+    >>> POAdaFactorConfig(lr=0.5, relative_step=False).lr
     0.5
     """
 
     target = "pytorch_optimizer:AdaFactor"
+    lr_requires = ("relative_step", False)
+    lr_is_ignored = True
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
     name: Literal["po_adafactor"] = "po_adafactor"
 
     lr: NonNegative = 0.001
-    """Learning rate; not used while `relative_step` is on."""
+    """Learning rate; at its default while `relative_step` is on."""
 
     betas: tuple[Beta | None, Beta] = (0.9, 0.999)
     """Decay of momentum, or None; most for the square."""
@@ -1214,6 +1216,7 @@ class AdaShiftConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:AdaShift"
     state_is_plain = False
+    example = "keep_num: 2"
 
     name: Literal["adashift"] = "adashift"
 
@@ -1760,6 +1763,8 @@ class ApolloDQNConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:ApolloDQN"
+    fills_none = ("init_lr",)
+    lr_requires = ("warmup_steps", 0)
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -1808,11 +1813,12 @@ class POASGDConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:ASGD"
+    lr_zero = "never"
     under_fsdp2 = "fails"
 
     name: Literal["po_asgd"] = "po_asgd"
 
-    lr: NonNegative = 0.01
+    lr: Positive = 0.01
     """Learning rate."""
 
     amplifier: NonNegative = 0.02
@@ -2039,6 +2045,7 @@ class DAdaptAdaGradConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:DAdaptAdaGrad"
     licence = "MIT"
+    lr_scope = "optimizer"
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -2090,6 +2097,7 @@ class DAdaptAdamConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:DAdaptAdam"
     licence = "MIT"
+    lr_scope = "optimizer"
     under_fsdp2 = "fails"
 
     name: Literal["dadaptadam"] = "dadaptadam"
@@ -2141,6 +2149,7 @@ class DAdaptAdanConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:DAdaptAdan"
     licence = "MIT"
+    lr_scope = "optimizer"
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -2189,6 +2198,7 @@ class DAdaptLionConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:DAdaptLion"
     licence = "MIT"
+    lr_scope = "optimizer"
     under_fsdp2 = "fails"
 
     name: Literal["dadaptlion"] = "dadaptlion"
@@ -2233,6 +2243,7 @@ class DAdaptSGDConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:DAdaptSGD"
     licence = "MIT"
+    lr_scope = "optimizer"
     under_fsdp2 = "fails"
 
     name: Literal["dadaptsgd"] = "dadaptsgd"
@@ -2803,10 +2814,11 @@ class FTRLConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:FTRL"
+    lr_zero = "never"
 
     name: Literal["ftrl"] = "ftrl"
 
-    lr: NonNegative = 0.001
+    lr: Positive = 0.001
     """Learning rate."""
 
     lr_power: Annotated[Finite, Le(0)] = -0.5
@@ -2924,11 +2936,12 @@ class GravityConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Gravity"
+    lr_zero = "not_first"
     under_fsdp2 = "differs"
 
     name: Literal["gravity"] = "gravity"
 
-    lr: NonNegative = 0.01
+    lr: Positive = 0.01
     """Learning rate."""
 
     alpha: Beta = 0.01
@@ -3312,6 +3325,10 @@ class LoRARiteConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:LoRARite"
+    example = "update_skipping: 0.0"
+    needs_dimensions = 2
+    pairs_by = ("lora_l_dim", "lora_r_dim")
+    state_keeps_shape = False
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -3908,6 +3925,7 @@ class ProdigyConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Prodigy"
+    lr_scope = "optimizer"
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -4344,7 +4362,9 @@ class SaRAConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:SaRA"
     example = "{lr: 0.01, threshold: 0.5}"
+    state_keeps_shape = False
     takes_tensor_lr = False
+    fills_none = ("lr",)
     under_fsdp2 = "fails"
 
     name: Literal["sara"] = "sara"
@@ -5129,6 +5149,7 @@ class SPAMConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SPAM"
+    state_keeps_shape = False
     under_fsdp2 = "fails"
 
     name: Literal["spam"] = "spam"

@@ -1,0 +1,179 @@
+"""Optimizer state after one step on a copy, found without touching the optimizer.
+
+The copy steps on the `meta` device, where tensors have a shape and no memory. Where an update reads
+a number out of a tensor, which `meta` does not have, the copy steps on the CPU.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from itertools import product
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.optim import Optimizer
+
+__all__ = ["Form", "after_a_step", "form_of", "fresh_states", "like", "step_of_one"]
+
+Group: TypeAlias = Mapping[str, Any]
+State: TypeAlias = dict[str, Any]
+Form: TypeAlias = tuple[Any, ...]
+
+_MOST_ON_CPU = 2**26
+"""Elements of the largest tensor that is made for a step on the CPU."""
+
+_EAGER = "force_eager"
+"""Updates that compile themselves do without, for one step of one parameter."""
+
+_FEW = 2**16
+"""Elements of a tensor, such as a table, that a copy of an optimizer takes along."""
+
+_OFF = ("capturable", "differentiable", "foreach", "fused")
+"""Options that choose an implementation; the state is the same."""
+
+Gradient: TypeAlias = Literal["dense", "sparse", "differentiable"]
+
+_GRADIENTS: tuple[Gradient, ...] = ("dense", "sparse", "differentiable")
+"""Gradients to try, in this order; the last is for updates that differentiate a second time."""
+
+
+def fresh_states(
+    optimizer: Optimizer, group: Group, params: Iterable[Tensor]
+) -> dict[Form, State | None]:
+    """Return the state that one step makes for each form of parameter.
+
+    >>> import torch
+    >>> param = torch.ones(3, requires_grad=True)
+    >>> optimizer = torch.optim.SGD([param], lr=0.1, momentum=0.9)
+    >>> states = fresh_states(optimizer, optimizer.param_groups[0], [param])
+    >>> states[form_of(param)]["momentum_buffer"]
+    tensor(..., device='meta', size=(3,))
+
+    Args:
+        optimizer: The optimizer; it is not touched.
+        group: Options of the parameters, as a parameter group has them.
+        params: Parameters of the group.
+
+    Returns:
+        None for a form of which the state is unknown: the optimizer needs a closure, has closures
+        or weights as attributes, or needs a step on the CPU of more than 67 million elements.
+    """
+    first = {form_of(param): param for param in params}
+    made = [like(param, "meta", "dense") for param in first.values()]
+    states = after_a_step(optimizer, group, made)
+    if states is not None:
+        return {form: states.get(param, {}) for form, param in zip(first, made, strict=True)}
+    each = {form: step_of_one(optimizer, group, param) for form, param in first.items()}
+    return {form: found and found[1].get(found[0], {}) for form, found in each.items()}
+
+
+def form_of(param: Tensor) -> Form:
+    """Return what the state of a parameter depends on."""
+    return tuple(param.shape), param.dtype, param.stride(), param.layout
+
+
+def step_of_one(
+    optimizer: Optimizer, group: Group, param: Tensor
+) -> tuple[Tensor, dict[Any, State]] | None:
+    """Return a parameter of this form, and the state after a step of it.
+
+    The gradient is of the first kind that the step takes; None if it takes none of them.
+    """
+    devices = ("meta", "cpu") if param.numel() <= _MOST_ON_CPU else ("meta",)
+    for device, gradient in product(devices, _GRADIENTS):
+        made = like(param, device, gradient)
+        states = after_a_step(optimizer, group, [made])
+        if states is not None:
+            return made, states
+    return None
+
+
+def like(param: Tensor, device: str, gradient: Gradient) -> Tensor:
+    """Return a parameter of the same form, with a gradient of ones."""
+    import torch
+
+    made = torch.zeros_like(param.detach(), device=device).requires_grad_()
+    made.grad = torch.ones_like(made)
+    if gradient == "differentiable":
+        made.grad = made + 1
+    elif gradient == "sparse" and made.ndim:
+        none = torch.zeros((1, 0), dtype=torch.long, device=device)
+        values = torch.zeros((0, *made.shape[1:]), dtype=made.dtype, device=device)
+        make = cast("Any", torch).sparse_coo_tensor
+        made.grad = make(none, values, made.shape, check_invariants=False)
+    return made
+
+
+def after_a_step(
+    optimizer: Optimizer, group: Group, params: list[Tensor]
+) -> dict[Any, State] | None:
+    """Return the whole state that a copy has after one step of these parameters; None if it fails.
+
+    Args:
+        optimizer: The optimizer to copy.
+        group: Options of the parameters.
+        params: Parameters with gradients, as `like` makes them.
+    """
+    import torch
+
+    try:
+        bare = _bare_copy(optimizer, {**_settled(group), "params": params})
+        with cast("Any", torch.random).fork_rng(devices=[]), torch.compiler.set_stance(_EAGER):
+            bare.step()
+    except Exception:  # noqa: BLE001 - the update may be anybody's code
+        return None
+    return dict(bare.state)
+
+
+def _settled(group: Group) -> dict[str, Any]:
+    """The options of a group, for the plain implementation; the tensors in them are copies."""
+    options = {k: v.detach().cpu() if hasattr(v, "detach") else v for k, v in group.items()}
+    return copy.deepcopy(
+        {key: value for key, value in options.items() if key != "params"}
+        | {key: False for key in _OFF if key in options}
+    )
+
+
+def _bare_copy(optimizer: Optimizer, group: dict[str, Any]) -> Optimizer:
+    """An optimizer as pickle makes it, with one group, no state, no hooks, and the data it has."""
+    bare = type(optimizer).__new__(type(optimizer))
+    own = {name: value for name, value in vars(optimizer).items() if _is_data(value, set())}
+    vars(bare).update(copy.deepcopy(own))
+    defaults = optimizer.defaults
+    bare.__setstate__({"defaults": defaults, "state": _States(), "param_groups": [group]})
+    return bare
+
+
+def _is_data(value: Any, seen: set[int]) -> bool:
+    """Return True if a copy shares nothing that changes: there are no closures and no weights."""
+    import torch
+
+    if value is None or isinstance(value, (bool, int, float, str, type, torch.dtype)):
+        return True
+    if isinstance(value, torch.Tensor):
+        return value.numel() <= _FEW and not value.requires_grad
+    if isinstance(value, FunctionType):
+        return value.__closure__ is None
+    if id(value) in seen:
+        return True
+    seen.add(id(value))
+    parts: Iterable[Any]
+    if isinstance(value, Mapping):
+        parts = (part for item in cast("Mapping[Any, Any]", value).items() for part in item)
+    elif isinstance(value, (list, tuple, set)):
+        parts = cast("Iterable[Any]", value)
+    elif callable(value) or not hasattr(value, "__dict__"):
+        return False
+    else:
+        parts = cast("dict[str, Any]", vars(value)).values()
+    return all(_is_data(part, seen) for part in parts)
+
+
+class _States(dict[Any, dict[str, Any]]):
+    """A state for each parameter, made when it is asked for."""
+
+    def __missing__(self, param: Any) -> dict[str, Any]:
+        return self.setdefault(param, {})

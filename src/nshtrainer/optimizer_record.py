@@ -1,0 +1,167 @@
+"""The facts that we keep about one torch optimizer, stored on the optimizer itself.
+
+An attribute lives exactly as long as its optimizer. A weak dictionary would keep an optimizer alive
+for good as soon as a value in it reaches the optimizer, as a model with `self.optimizer` does.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from weakref import WeakMethod, ref
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+__all__ = [
+    "OptimizerRecord",
+    "Requirements",
+    "add_requirements",
+    "get_requirements",
+    "notify_step_skipped",
+    "on_step_skipped",
+    "parts_of",
+    "record_of",
+]
+
+_KEY = "_nshtrainer_record"
+_HOOKS = tuple(
+    f"_optimizer_{name}_hooks"
+    for name in (
+        "step_pre",
+        "step_post",
+        "state_dict_pre",
+        "state_dict_post",
+        "load_state_dict_pre",
+        "load_state_dict_post",
+    )
+)
+"""The attributes in which torch keeps the hooks of an optimizer."""
+
+Hook = tuple[str, Any]
+"""One of these attributes, and the key of a hook in it."""
+
+
+class Requirements(NamedTuple):
+    """Training-loop requirements of an optimizer: a closure, a loss that keeps its graph."""
+
+    closure: bool = False
+    second_backward: bool = False
+
+
+class OptimizerRecord:
+    """The facts about one optimizer.
+
+    torch drops the hooks of an optimizer when it is copied or pickled. The hooks that `keep_hooks`
+    noted belong to what was configured, so a copy has copies of them.
+
+    Args:
+        optimizer: The optimizer; the record does not keep it alive.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self._optimizer = ref(optimizer)
+        self._kept: list[Hook] = []
+        self.requirements = Requirements()
+        self.wrappers: tuple[Any, ...] = ()
+        """The configs that wrapped the optimizer, the outermost first."""
+        self.rate_use: Any = None
+        """The use that it makes of its learning rate."""
+        self.state_hooks: Any = None
+        """The hooks that save and load its state by parameter name."""
+        self.watch: Any = None
+        """The check that its parameters are still those of the model."""
+        self.skip_listeners: list[WeakMethod[Any]] = []
+
+    def hooks(self) -> list[Hook]:
+        """Return all hooks that are registered now."""
+        own = vars(self._optimizer())
+        return [(name, key) for name in _HOOKS for key in own.get(name, ())]
+
+    def keep_hooks(self, *, but: frozenset[Hook] = frozenset()) -> None:
+        """Let copies of the optimizer have the hooks that are registered now.
+
+        Args:
+            but: Hooks that a copy loses, as torch has it.
+        """
+        self._kept += [hook for hook in self.hooks() if hook not in (*but, *self._kept)]
+        # `copy` and `pickle` ask the instance first.
+        vars(self._optimizer())["__getstate__"] = self.copied_state
+
+    def copied_state(self) -> dict[str, Any]:
+        """Return the attributes of a copy of the optimizer: torch's, the kept hooks, and this."""
+        optimizer: Any = self._optimizer()
+        state = cast("Any", type(optimizer)).__getstate__(optimizer)
+        hooks = {name: OrderedDict(own) for name, own in self._kept_hooks().items()}
+        return {**state, **hooks, _KEY: self, "__getstate__": self.copied_state}
+
+    def _kept_hooks(self) -> dict[str, dict[str, Any]]:
+        # torch numbers hooks from 0 in each process, so a number could be taken once more there.
+        found: dict[str, dict[str, Any]] = {name: {} for name in _HOOKS}
+        for name, key in self._kept:
+            own = vars(self._optimizer())[name]
+            if key in own:
+                found[name][f"kept {len(found[name])}"] = own[key]
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy has: watches and listeners are those of the original alone."""
+        kept = [(name, key) for name, own in self._kept_hooks().items() for key in own]
+        fresh = {"_kept": kept, "watch": None, "skip_listeners": []}
+        return {**vars(self), "_optimizer": self._optimizer(), **fresh}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update({**state, "_optimizer": ref(state["_optimizer"])})
+
+
+def record_of(optimizer: Any) -> OptimizerRecord:
+    """Return the record of an optimizer, made when it is first asked for.
+
+    The wrappers that Lightning, Fabric and Accelerate put around an optimizer have no hooks of
+    their own, and share the record of the optimizer within.
+    """
+    within = getattr(optimizer, "optimizer", None)
+    own = cast("dict[str, Any]", vars(optimizer))
+    if within is not None and _HOOKS[0] not in own:
+        return record_of(within)
+    if _KEY not in own:
+        own[_KEY] = OptimizerRecord(optimizer)
+    return own[_KEY]
+
+
+def parts_of(optimizer: Any) -> Iterator[Any]:
+    """Yield the optimizers that a `RoutedOptimizer` is made of; any other one itself."""
+    yield from getattr(optimizer, "routes", {"": optimizer}).values()
+
+
+def add_requirements(
+    optimizer: Optimizer, *, closure: bool = False, second_backward: bool = False
+) -> None:
+    """Declare requirements of an optimizer, in addition to those declared before."""
+    record = record_of(optimizer)
+    known = record.requirements
+    record.requirements = Requirements(
+        known.closure or closure, known.second_backward or second_backward
+    )
+
+
+def get_requirements(optimizer: Optimizer) -> Requirements:
+    """Return the requirements of an optimizer and its parts; none unless a config declared them."""
+    each = [record_of(part).requirements for part in (optimizer, *parts_of(optimizer))]
+    return Requirements(any(one.closure for one in each), any(one.second_backward for one in each))
+
+
+def on_step_skipped(optimizer: Any, listener: WeakMethod[Any]) -> None:
+    """Call a method whenever a step of an optimizer is skipped, as long as its object lives."""
+    record = record_of(optimizer)
+    alive = [other for other in record.skip_listeners if other() is not None]
+    record.skip_listeners = [*alive, listener]
+
+
+def notify_step_skipped(optimizer: Any) -> None:
+    """Notify the schedulers of an optimizer that the step in progress changes nothing."""
+    for listener in record_of(optimizer).skip_listeners:
+        method = listener()
+        if method is not None:
+            method()
