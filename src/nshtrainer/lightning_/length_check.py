@@ -9,6 +9,7 @@ from lightning.pytorch import Callback
 from typing_extensions import final, override
 
 from nshtrainer.lightning_.run_length import TrainerRunLength
+from nshtrainer.lightning_.schedule_calls import check_schedule_calls
 from nshtrainer.lr_scheduler.driver import CurveScheduler
 
 __all__ = ["LengthCheck"]
@@ -26,7 +27,8 @@ class LengthCheck(Callback):
 
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Resolve schedules again for lengths that a callback has changed."""
+        """Resolve schedules again for lengths that a callback has changed; check their calls."""
+        check_schedule_calls(trainer)
         for scheduler in _schedulers(trainer):
             scheduler.plan.difference = None
         self._resolve_again(trainer, pl_module)
