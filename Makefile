@@ -32,8 +32,10 @@ test-peers: $(PEERS)/.ready ## Compare with, and run under, transformers, accele
 	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=thorough $(PEERS)/bin/python -m pytest tests/peers
 	OMP_NUM_THREADS=1 $(PEERS)/bin/python -m pytest tests/docs/test_examples.py docs/trainers.md
 
+# Old releases use what newer ones beneath them have deprecated, and their warnings are not ours.
 test-oldest: $(OLDEST)/.ready ## Run the tests, but for the slow ones, on the oldest dependencies but torch
-	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow" \
+		-W ignore::DeprecationWarning
 
 fuzz: $(VENV)/.dev ## Feed the readers and the configs hostile input, for about ten minutes
 	@set -e; for target in yaml json toml override duration; do echo "== $$target"; \

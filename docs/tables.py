@@ -177,6 +177,8 @@ CAPABILITIES = (
     "lr_requires",
     "lr_zero",
     "pairs_by",
+    "for_all",
+    "needs_with",
     "needs_dimensions",
     "needs_sparse_gradients",
     "needs_one_group",

@@ -7,7 +7,8 @@ for good as soon as a value in it reaches the optimizer, as a model with `self.o
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from weakref import WeakMethod, ref
 
@@ -17,12 +18,15 @@ if TYPE_CHECKING:
 __all__ = [
     "OptimizerRecord",
     "Requirements",
+    "StepSkipped",
     "add_requirements",
     "get_requirements",
+    "make_skippable",
     "notify_step_skipped",
     "on_step_skipped",
     "parts_of",
     "record_of",
+    "skip_step",
 ]
 
 _KEY = "_nshtrainer_record"
@@ -70,9 +74,22 @@ class OptimizerRecord:
         """The use that it makes of its learning rate."""
         self.state_hooks: Any = None
         """The hooks that save and load its state by parameter name."""
+        self.batch_size: float | None = None
+        """The batch that a trainer had when `lr_scaling` scaled the rate for it."""
         self.watch: Any = None
         """The check that its parameters are still those of the model."""
+        self.model: Callable[[], Any] = _no_model
+        """Returns the model whose parameters the optimizer has, where that is known and lives."""
         self.skip_listeners: list[WeakMethod[Any]] = []
+        self.is_skippable = False
+        """Copies of the optimizer can skip a step as well."""
+        self.is_stepping = False
+        self.skips_next = False
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer, as long as it lives."""
+        return self._optimizer()
 
     def hooks(self) -> list[Hook]:
         """Return all hooks that are registered now."""
@@ -94,7 +111,8 @@ class OptimizerRecord:
         optimizer: Any = self._optimizer()
         state = cast("Any", type(optimizer)).__getstate__(optimizer)
         hooks = {name: OrderedDict(own) for name, own in self._kept_hooks().items()}
-        return {**state, **hooks, _KEY: self, "__getstate__": self.copied_state}
+        step = {"step": _SkippableStep(self)} if self.is_skippable else {}
+        return {**state, **hooks, **step, _KEY: self, "__getstate__": self.copied_state}
 
     def _kept_hooks(self) -> dict[str, dict[str, Any]]:
         # torch numbers hooks from 0 in each process, so a number could be taken once more there.
@@ -108,11 +126,15 @@ class OptimizerRecord:
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy has: watches and listeners are those of the original alone."""
         kept = [(name, key) for name, own in self._kept_hooks().items() for key in own]
-        fresh = {"_kept": kept, "watch": None, "skip_listeners": []}
+        fresh = {"_kept": kept, "watch": None, "model": _no_model, "skip_listeners": []}
         return {**vars(self), "_optimizer": self._optimizer(), **fresh}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update({**state, "_optimizer": ref(state["_optimizer"])})
+
+
+def _no_model() -> None:
+    """Return the model of an optimizer of bare parameters."""
 
 
 def record_of(optimizer: Any) -> OptimizerRecord:
@@ -165,3 +187,88 @@ def notify_step_skipped(optimizer: Any) -> None:
         method = listener()
         if method is not None:
             method()
+
+
+# -- skipping --------------------------------------------------------------------------------------
+
+
+class StepSkipped(Exception):  # noqa: N818 - not an error: it ends a step
+    """Raised in a hook or a closure to leave `step` before it changes anything."""
+
+    loss: Any = None
+    """The value of the closure, where one was called."""
+
+
+class _SkippableStep:
+    """A `step` that returns where a hook or the closure raises `StepSkipped`.
+
+    It stands in the optimizer's attributes, as the `step` that torch's schedulers put there, and
+    like theirs it does not keep the optimizer alive.
+    """
+
+    def __init__(self, record: OptimizerRecord, inner: Callable[..., Any] | None = None) -> None:
+        self._record = record
+        self.inner = inner
+        update_wrapper(self, inner or cast("Any", type(record.optimizer)).step)
+        self.__func__ = _skippable_step  # what torch's schedulers call
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return _skippable_step(self._record.optimizer, *args, **kwargs, _inner=self.inner)
+
+    def __reduce__(self) -> Any:
+        return _SkippableStep, (self._record,)
+
+
+def _skippable_step(
+    optimizer: Any, *args: Any, _inner: Callable[..., Any] | None = None, **kwargs: Any
+) -> Any:
+    record = record_of(optimizer)
+    if record.skips_next:
+        record.skips_next = False
+        return None
+    step: Any = _inner or partial(cast("Any", type(optimizer)).step, optimizer)
+    record.is_stepping = True
+    try:
+        return step(*args, **kwargs)
+    except StepSkipped as skipped:
+        return skipped.loss
+    finally:
+        record.is_stepping = False
+
+
+def make_skippable(optimizer: Any) -> Callable[[], None]:
+    """Let `skip_step` keep an optimizer from making a step.
+
+    Returns:
+        A function that leaves the optimizer as it was.
+    """
+    own = cast("dict[str, Any]", vars(optimizer))
+    before = own.get("step")
+    if isinstance(before, _SkippableStep):
+        return lambda: None
+    own["step"] = made = _SkippableStep(record_of(optimizer), before)
+
+    def undo() -> None:
+        if own.get("step") is made:
+            own.pop("step") if before is None else own.update(step=before)
+
+    return undo
+
+
+def skip_step(optimizer: Any) -> None:
+    """Skip the step in progress, or else the next one, and notify the schedulers.
+
+    The gradients are dropped, which is all that happens where nothing made the optimizer skippable.
+
+    Raises:
+        StepSkipped: A step is in progress; `step` returns.
+    """
+    for group in optimizer.param_groups:
+        for param in group["params"]:
+            param.grad = None
+    notify_step_skipped(optimizer)
+    record = record_of(optimizer)
+    if record.is_stepping:
+        raise StepSkipped
+    own = cast("dict[str, Any]", vars(record.optimizer))
+    record.skips_next = isinstance(own.get("step"), _SkippableStep)

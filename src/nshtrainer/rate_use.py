@@ -87,8 +87,10 @@ def _refuse_zero(optimizer: Optimizer, *_: object) -> None:
     """Raise if the learning rate is 0 in a step in which the optimizer cannot use it."""
     use: RateUse = record_of(optimizer).rate_use
     for group in optimizer.param_groups:
+        if float(group["lr"]) != 0:
+            continue
         begins = any(p.grad is not None and not optimizer.state.get(p) for p in group["params"])
-        if (begins or use.zero == "never") and float(group["lr"]) == 0:
+        if begins or use.zero == "never":
             first = "first " if use.zero == "not_first" else ""
             raise OptimizerError(
                 f"{use.name}: the {first}lr must be above 0, and it is 0. Give a schedule that "

@@ -160,7 +160,7 @@ def test_a_file_or_a_folder_that_cannot_be_is_an_error(
     assert f"{name}.py: no such file" in capsys.readouterr().err
     Path("file").touch()
     assert main([*FIT, "--out", "file"]) == 2
-    assert "file: cannot be made: file exists; choose another folder" in capsys.readouterr().err
+    assert "file: cannot be made: not a directory; choose another folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

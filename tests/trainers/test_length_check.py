@@ -7,7 +7,7 @@ from typing import Any
 import lightning.pytorch as pl
 import pytest
 import torch
-from lightning.pytorch.callbacks import BatchSizeFinder
+from lightning.pytorch.callbacks import BatchSizeFinder, GradientAccumulationScheduler
 from tests.trainers.support import (
     BOTH_TRAINERS,
     Plain,
@@ -20,6 +20,7 @@ from tests.trainers.support import (
 )
 from torch.utils.data import DataLoader
 
+import nshtrainer
 from nshtrainer.configs import (
     ConstantScheduleConfig,
     LinearScheduleConfig,
@@ -27,9 +28,11 @@ from nshtrainer.configs import (
     ReduceLROnPlateauConfig,
     SGDConfig,
     StepScheduleConfig,
+    SWAWeightAveragingConfig,
     lr_scheduler_registry,
 )
 from nshtrainer.exceptions import NshtrainerWarning
+from nshtrainer.lightning_.averaging import AveragingCallback
 from nshtrainer.lr_scheduler import CurveScheduleConfigBase, RunLength
 
 LINEAR = LinearScheduleConfig()
@@ -173,6 +176,15 @@ def test_a_plateau_with_a_warmup_is_resolved_again():
     options = {"callbacks": [ChangesTheBatch("on_fit_start")], "max_epochs": 2}
     _, rates = fitted(Logs(config(plateau)), **options)
     assert [rates[0], rates[3], rates[4]] == pytest.approx([0.2, 0.8, 1.0])
+
+
+def test_a_rate_that_was_scaled_for_another_batch_is_a_warning():
+    scaled = SGDConfig.model_validate({"lr": 0.1, "lr_scaling": {"base_batch_size": 4}})
+    module = Batches(TinyConfig(optimizer=scaled))
+    callbacks = [ChangesTheBatch("on_fit_start")]
+    with pytest.warns(NshtrainerWarning, match="scaled for steps of 2 samples, but they have 8. "):
+        fitted(module, callbacks=callbacks, max_epochs=1, make=nshtrainer.Trainer)
+    fitted(Batches(TinyConfig(optimizer=scaled)), max_epochs=1, make=nshtrainer.Trainer)
 
 
 # -- later -----------------------------------------------------------------------------------------
@@ -335,6 +347,14 @@ def test_a_second_run_of_the_same_objects_is_a_warning(again: bool):
         second.fit(module, data(4))
 
 
+def test_a_second_run_of_a_schedule_without_an_end_is_a_warning():
+    module = Kept(config(StepScheduleConfig(step_duration="1 epochs", gamma=0.5)))
+    trainer(max_epochs=1).fit(module, data(4))
+    text = "an unknown number of steps, 4 of them taken in an earlier run, but this run begins at s"
+    with pytest.warns(NshtrainerWarning, match=text):
+        trainer(max_epochs=1).fit(module, data(4))
+
+
 def test_the_check_is_attached_once():
     made = trainer(max_epochs=1)
     for _ in range(2):
@@ -342,3 +362,57 @@ def test_the_check_is_attached_once():
         made.fit_loop.max_epochs += 1
     names = [type(callback).__name__ for callback in made.callbacks]
     assert names.count("LengthCheck") == 1
+
+
+# -- averages of weights ---------------------------------------------------------------------------
+
+
+class Joins(pl.Callback):
+    """The updates whose weights join the average."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+        self._count = 0
+
+    def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
+        (average,) = (c for c in trainer.callbacks if isinstance(c, AveragingCallback))
+        assert average._average_model is not None
+        count = int(average._average_model.n_averaged)
+        if count > self._count:
+            self.seen.append(trainer.global_step)
+        self._count = count
+
+
+def joins(module: Any, averaging: Any, loader: Any, **options: Any) -> list[int]:
+    seen = Joins()
+    callbacks = [AveragingCallback(averaging), seen, *options.pop("callbacks", [])]
+    trainer(pl.Trainer, callbacks=callbacks, **options).fit(module, loader)
+    return seen.seen
+
+
+def test_an_average_counts_the_updates_of_one_of_two_optimizers():
+    swa = SWAWeightAveragingConfig(every="1 steps")
+    for limit in ({"max_steps": 20}, {"max_epochs": 1}):
+        assert joins(Pair(), swa, data(10), **limit) == [18, 20]
+
+
+def test_an_average_is_not_lost_where_optimizers_step_at_different_times():
+    module = Pair()
+    module.every = 5
+    swa = SWAWeightAveragingConfig(start="2 steps", every="2 steps")
+    with pytest.warns(NshtrainerWarning):
+        assert joins(module, swa, data(10), max_epochs=1) == [8, 12]
+
+
+def test_an_average_joins_at_each_epoch_of_its_length():
+    accumulation = GradientAccumulationScheduler({0: 1, 2: 2})
+    swa = SWAWeightAveragingConfig(start="1 epochs")
+    seen = joins(Tiny(), swa, data(4), max_epochs=5, callbacks=[accumulation])
+    assert seen == [8, 10, 12, 14]
+
+
+def test_an_average_begins_by_the_length_after_the_start_hooks():
+    module = Batches()
+    swa = SWAWeightAveragingConfig(start="50%", every="1 steps")
+    callbacks = [ChangesTheBatch("on_fit_start")]
+    assert joins(module, swa, None, max_epochs=1, callbacks=callbacks) == [3, 4]

@@ -15,6 +15,7 @@ import pytest
 
 from nshtrainer import Config
 from nshtrainer.exceptions import ConfigError
+from nshtrainer.printable import printable
 from nshtrainer.text import files, locks
 from nshtrainer.text.files import kind_of, read_file, remove_left_over, replace_file, write_file
 
@@ -65,11 +66,11 @@ PATHS: dict[str, Any] = {
 def test_a_path_that_cannot_be_is_an_error_with_a_place(path: Any) -> None:
     Path("a.yaml").write_text("text: b\n", encoding="utf-8")
     Path("loop.yaml").symlink_to("loop.yaml")
-    name = os.fsdecode(path)
+    name = printable(os.fsdecode(path))
     for attempt in (Line.from_file, Line().to_file):
         with pytest.raises(ConfigError) as caught:
             attempt(path)
-        assert str(caught.value).startswith(f"{name}: cannot be ")
+        assert str(caught.value).startswith(f"{printable(name)}: cannot be ")
     assert kind_of(path) is None
 
 
@@ -235,9 +236,12 @@ import os, signal, sys, time
 from pathlib import Path
 from nshtrainer.text.locks import hold
 with hold(Path({str(home)!r}, "lock"), "the dead"):
+    read, write = os.pipe()
     child = os.fork()
     if not child:
+        os.write(write, b"ready")
         time.sleep(60)
+    os.read(read, 5)
     print(child, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -10,7 +10,7 @@ import pytest
 import pytorch_optimizer
 import torch
 from tests.unit.test_wrapping import SGD, loss_of, network, train, values
-from torch import Tensor
+from torch import Tensor, nn
 
 from nshtrainer import RunLength
 from nshtrainer.configs import (
@@ -161,3 +161,28 @@ def test_sam_cannot_be_one_of_several_routes_but_may_be_around_them() -> None:
     optimizer = SAMConfig.from_mapping({"optimizer": inner}).create_optimizer(net)
     losses = train(net, optimizer, 5, closure=True)
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("given", ["module", "parameters"])
+def test_batch_norm_collects_its_statistics_once_a_step(given: str) -> None:
+    def built() -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))
+
+    ours, theirs = built(), built()
+    params: Any = ours if given == "module" else list(ours.parameters())
+    optimizer: Any = SAMConfig(optimizer=SGDConfig(lr=0.0), rho=0.5).create_optimizer(params)
+    points = torch.arange(8.0).reshape(4, 2)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = ours(points).square().mean()
+        loss.backward()
+        return loss
+
+    for _ in range(6):
+        optimizer.step(closure)
+        theirs(points)
+    assert ours[1].num_batches_tracked == 6
+    torch.testing.assert_close(dict(ours.named_buffers()), dict(theirs.named_buffers()))
+    assert not torch.nn.modules.module._global_forward_pre_hooks

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from nshtrainer.configs import AOAdamW8bitConfig
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.lr_scheduler.greedy import GreedyLR
-from nshtrainer.optimizer import muon, optimizer_registry, torch_config
+from nshtrainer.optimizer import muon, optimizer_registry, target
 from nshtrainer.optimizer.packages import index
 
 PACKAGES = [next(iter(members)) for members in index.INDEX.values()]
@@ -22,9 +22,9 @@ PACKAGES = [next(iter(members)) for members in index.INDEX.values()]
 
 @pytest.fixture(autouse=True)
 def _no_class_is_remembered() -> Any:
-    torch_config.target_class.cache_clear()
+    target.target_class.cache_clear()
     yield
-    torch_config.target_class.cache_clear()
+    target.target_class.cache_clear()
 
 
 def imported_again(module: ModuleType) -> Any:
@@ -83,7 +83,7 @@ def test_a_package_that_does_not_go_with_torch_is_a_clear_error(
 
     config = optimizer_registry[name]()
     package = config.target.partition(":")[0].partition(".")[0]  # type: ignore[attr-defined]
-    monkeypatch.setattr(torch_config, "import_module", broken)
+    monkeypatch.setattr(target, "import_module", broken)
     message = rf"{package} \S+ cannot be imported beside torch 2\S+: {type(error).__name__}"
     with pytest.raises(OptimizerError, match=message) as raised:
         config.create_optimizer([torch.nn.Parameter(torch.eye(2))])
@@ -91,7 +91,7 @@ def test_a_package_that_does_not_go_with_torch_is_a_clear_error(
 
 
 def test_a_class_that_a_package_lacks_is_a_clear_error(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(torch_config, "import_module", lambda _: ModuleType("none"))
+    monkeypatch.setattr(target, "import_module", lambda _: ModuleType("none"))
     with pytest.raises(
         OptimizerError, match=r"torchao \S+ has no torchao.optim.AdamW8bit; install"
     ):

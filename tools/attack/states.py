@@ -29,7 +29,7 @@ def _names() -> list[str]:
         if issubclass(cls, TorchOptimizerConfigBase)
         and cls.target.startswith("torch.optim:")
         and not cls.needs_closure
-        and name != "sparse_adam"
+        and name != "sparseadam"
     )
 
 

@@ -101,7 +101,7 @@ class RunFolder:
         try:
             if self.is_new:
                 return RunFolder(_new_folder(self.path))
-            self.path.mkdir(parents=True, exist_ok=True)
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _cannot_be_made(self.path, error) from error
         return self

@@ -17,6 +17,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 
 from nshtrainer.cli.interrupt import GracefulStop, Interrupted, Signals
+from nshtrainer.cli.linked import linked_processes
 from nshtrainer.cli.metrics import loggers_for
 from nshtrainer.cli.output import say, say_lines
 from nshtrainer.cli.quiet import quiet
@@ -67,7 +68,16 @@ class Job:
             0, or 128 and the number of the signal that ended the run, or 1 where a loss or a
             gradient that was not finite did.
         """
-        with self.signals, quiet(), ExitStack() as stack:
+        with self.signals, linked_processes():
+            try:
+                return self._run()
+            except BaseException as error:
+                if self.signals.asked is None:
+                    raise
+                return self._interrupted(error)
+
+    def _run(self) -> int:
+        with quiet(), ExitStack() as stack:
             for text in self.passed_over:
                 _say(f"passed over {printable(text)}")
             self._say_where_from()
@@ -196,6 +206,7 @@ class Job:
 
     def _interrupted(self, error: BaseException) -> int:
         assert self.signals.asked is not None
+        self.signals.leaving = True
         if not isinstance(error, (Interrupted, KeyboardInterrupt, SystemExit)):
             say(f"stopped by {type(error).__name__}: {error}", sys.stderr)
         self._say_how_to_go_on("interrupted", self.folder.last)

@@ -45,7 +45,8 @@ def load_user_code(target: str) -> UserCode:
     What the file itself raises goes through as it is.
 
     Raises:
-        ConfigError: No such file, a syntax error, no module class or several, or no such name.
+        ConfigError: No such file, a syntax error, `sys.exit` at import, no module class or several,
+            or no such name.
     """
     path, name = split_target(target)
     module = _import_file(path)
@@ -100,6 +101,14 @@ def _import_file(path: Path) -> ModuleType:
         del sys.modules[name]
         place = f"{error.filename or path}:{error.lineno or 1}:{error.offset or 1}"
         fail(place, f"is not valid Python: {error.msg}", error)
+    except SystemExit as error:  # with code 0 the command would seem to have succeeded
+        del sys.modules[name]
+        fail(
+            str(path),
+            f"called sys.exit({error.code!r}) when it was imported; call it under "
+            "`if __name__ == '__main__':`",
+            error,
+        )
     except BaseException:
         del sys.modules[name]
         raise

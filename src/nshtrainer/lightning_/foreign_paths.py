@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, SpikeDetection
 
 from nshtrainer.changes import tell_of
 from nshtrainer.exceptions import CheckpointWarning
+from nshtrainer.text.documents import cut
 from nshtrainer.text.words import some
 
 __all__ = ["drop_foreign_paths"]
@@ -40,15 +41,21 @@ def drop_foreign_paths(trainer: pl.Trainer, checkpoint: Mapping[str, Any]) -> No
     if not isinstance(states, dict):
         return
     known = cast("dict[Any, Any]", states)
+    foreign: dict[str, dict[str, None]] = {}  # a dict of paths, since one is in several fields
     for callback in callbacks:
         legacy: Any = callback._legacy_state_key  # noqa: SLF001
         state: Any = known.get(callback.state_key, known.get(legacy))
         if not isinstance(state, dict):
             continue
         if isinstance(callback, ModelCheckpoint):
-            _clean(callback, cast("dict[str, Any]", state))
+            found = _clean(callback, cast("dict[str, Any]", state))
+            foreign.setdefault(str(callback.dirpath), {}).update(dict.fromkeys(found))
         elif isinstance(callback, SpikeDetection):
             _keep_own_path(callback, cast("dict[str, Any]", state))
+    for folder, paths in foreign.items():
+        if paths:
+            text = f"the checkpoint lists files that are not in {folder!r}: {some(paths, most=3)}"
+            tell_of(f"{text}. They are dropped from the list, and left alone", CheckpointWarning)
 
 
 def _keep_own_path(callback: SpikeDetection, state: dict[str, Any]) -> None:
@@ -61,19 +68,18 @@ def _keep_own_path(callback: SpikeDetection, state: dict[str, Any]) -> None:
         tell_of(f"{text}and {shown} is written", CheckpointWarning)
 
 
-def _clean(callback: ModelCheckpoint, state: dict[str, Any]) -> None:
+def _clean(callback: ModelCheckpoint, state: dict[str, Any]) -> list[str]:
+    """Drop what is not the callback's own, and return it, as messages show it."""
     is_own = partial(_is_own, callback)
     listed: Any = state.get("best_k_models")
     models = cast("dict[Any, Any]", listed) if isinstance(listed, dict) else {}
     named = [*models, *(state.get(field) for field in _FIELDS)]
-    # A dict, since the same path is in several fields.
-    foreign = list({repr(path): None for path in named if path and not is_own(path)})
-    if not foreign:
-        return
-    _rebuild(callback, state, {path: models[path] for path in models if is_own(path)}, is_own)
-    text = f"the checkpoint lists files that are not in {str(callback.dirpath)!r}: "
-    text += f"{some(foreign, most=3)}. They are dropped from the list, and left alone"
-    tell_of(text, CheckpointWarning)
+    # An edited one may be a tensor, which is neither true nor false.
+    foreign = [path for path in named if path is not None and path != "" and not is_own(path)]
+    if foreign:
+        own = {path: models[path] for path in models if is_own(path)}
+        _rebuild(callback, state, own, is_own)
+    return [cut(repr(path), 300) for path in foreign]
 
 
 def _rebuild(
@@ -89,7 +95,8 @@ def _rebuild(
     if not is_own(state.get("best_model_path")):
         path = best(scores, key=lambda path: scores[path], default="")
         state |= {"best_model_path": path, "best_model_score": models.get(path)}
-    if state.get("kth_best_model_path") not in scores:
+    kth = state.get("kth_best_model_path")
+    if not isinstance(kth, str) or kth not in scores:
         path = worst(scores, key=lambda path: scores[path], default="")
         value = models.get(path, callback.kth_value)
         state |= {"kth_best_model_path": path, "kth_value": value}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch import Callback
 from typing_extensions import final, override
 
+from nshtrainer.exceptions import NshtrainerWarning
 from nshtrainer.lightning_.run_length import TrainerRunLength
 from nshtrainer.lightning_.schedule_calls import check_schedule_calls
 from nshtrainer.lr_scheduler.driver import CurveScheduler
+from nshtrainer.optimizer_record import parts_of, record_of
 
 __all__ = ["LengthCheck"]
 
@@ -37,12 +40,13 @@ class LengthCheck(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Resolve schedules again after all start hooks, and move them to the trainer's step."""
         self._resolve_again(trainer, pl_module)
+        _compare_batch(trainer, pl_module)
         if trainer.ckpt_path is not None:  # a checkpoint has the positions
             return
-        begin = trainer.global_step // _num_optimizers(trainer, pl_module)
+        run = TrainerRunLength(trainer, pl_module)
+        begin = trainer.global_step // run.num_optimizers
         for scheduler in _schedulers(trainer):
             if scheduler.last_epoch:
-                run = TrainerRunLength(trainer, pl_module)
                 scheduler.plan.warn_used(scheduler.last_epoch, run, begin)
             elif begin:
                 scheduler.step(begin)
@@ -82,6 +86,21 @@ def _schedulers(trainer: pl.Trainer) -> list[CurveScheduler]:
     return [each for each in ours if each.plan.is_of_trainer and each.plan.run.total_time is None]
 
 
+def _compare_batch(trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    """Warn if a rate was scaled for another batch than that of the run."""
+    sizes = {record_of(part).batch_size for each in trainer.optimizers for part in parts_of(each)}
+    run = TrainerRunLength(trainer, module)
+    for size in sizes - {None}:
+        if run.samples_per_step not in {None, size}:
+            warnings.warn(
+                f"lr_scaling: the rate was scaled for steps of {size:g} samples, but they have "
+                f"{run.samples_per_step:g}. Choose the batch size before fit, for example with "
+                "Tuner.scale_batch_size.",
+                NshtrainerWarning,
+                stacklevel=2,
+            )
+
+
 def _compare(
     trainer: pl.Trainer,
     module: pl.LightningModule,
@@ -104,10 +123,6 @@ def _compare(
         left = min(total, made + total - (run.steps_in_epochs(epoch) or 0))
         text = f"{text}; the run is about {left} steps long instead of {plan.total_steps}"
     scheduler.plan.warn_difference(text, _advice(made))
-
-
-def _num_optimizers(trainer: pl.Trainer, module: pl.LightningModule) -> int:
-    return 1 if module.automatic_optimization else max(1, len(trainer.optimizers))
 
 
 def _steps(

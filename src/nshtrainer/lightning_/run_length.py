@@ -87,7 +87,7 @@ class TrainerRunLength(LazyRunLength):
         if self._trainer is None:
             return None
         most = self._trainer.max_steps
-        limits = [] if most == -1 else [-(-most // self._num_optimizers)]
+        limits = [] if most == -1 else [-(-most // self.num_optimizers)]
         epochs = self._trainer.max_epochs
         steps = None if epochs in {None, -1} else self.steps_in_epochs(epochs)
         if steps is not None:
@@ -239,7 +239,7 @@ class TrainerRunLength(LazyRunLength):
         return None if math.isinf(batches) else int(batches)
 
     @property
-    def _num_optimizers(self) -> int:
+    def num_optimizers(self) -> int:
         """Optimizers whose steps the trainer counts together, as far as they are there."""
         if getattr(self._module, "automatic_optimization", True):
             return 1

@@ -97,8 +97,9 @@ class GreedyLR(ReduceLROnPlateau):
 
     def _improves(self, current: float) -> bool:
         # PyTorch's own method for this has a private name, which is not the same in all releases.
-        least = -self.threshold if self.mode == "min" else self.threshold
-        bound = self.best * (1 + least) if self.threshold_mode == "rel" else self.best + least
+        own: Any = self
+        least: float = -own.threshold if own.mode == "min" else own.threshold
+        bound: float = own.best * (1 + least) if own.threshold_mode == "rel" else own.best + least
         return current < bound if self.mode == "min" else current > bound
 
     def _raise_lr(self) -> None:

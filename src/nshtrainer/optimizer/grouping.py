@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
 from pydantic import (
     AfterValidator,
@@ -26,6 +26,9 @@ from nshtrainer.optimizer.width import WidthRule, WidthTransferConfig
 from nshtrainer.rate_use import RateScope, ZeroRate
 from nshtrainer.types import FrozenDict, Label, NonNegative, PositiveInt
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 __all__ = [
     "BatchScalingConfig",
     "GroupingConfigBase",
@@ -41,6 +44,9 @@ def _free(name: str) -> str:
         raise ValueError(f"{name!r} is the name of a group that nobody names; choose another")
     return name
 
+
+_RATES = ("lr", "adamw_lr", "lr_1d")
+"""Fields that follow the batch, where an optimizer has several rates."""
 
 GroupName: TypeAlias = Annotated[Label, AfterValidator(_free)]
 """The name of a parameter group; not one that a preset makes, nor one with a slash."""
@@ -106,10 +112,8 @@ class ParameterGroupConfig(Config):
 
     def with_rate_times(self, factor: float) -> ParameterGroupConfig:
         """The rule with the rate that it names, if it does, times a factor."""
-        if "lr" not in self.options:
-            return self
-        options = FrozenDict({**self.options, "lr": self.options["lr"] * factor})
-        return self.model_copy(update={"options": options})
+        rates = {key: self.options[key] * factor for key in _RATES if key in self.options}
+        return self.model_copy(update={"options": FrozenDict({**self.options, **rates})})
 
 
 _Decay = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False, strict=True)]
@@ -244,8 +248,18 @@ class GroupingConfigBase(OptimizerConfigBase):
             return self
         factor = self.lr_scaling.factor(batch_size)
         groups = tuple(group.with_rate_times(factor) for group in self.groups)
-        rate = getattr(self, "lr") * factor  # noqa: B009 - a field of the subclass
-        return self.replace(lr=rate, groups=groups, lr_scaling=None)
+        rates = {key: getattr(self, key) * factor for key in _RATES if hasattr(self, key)}
+        return self.replace(**rates, groups=groups, lr_scaling=None)
+
+    def base_value(self, tensor: Tensor, options: Mapping[str, Any], key: str) -> Any:  # noqa: ARG002
+        """Return the value of an option of a parameter whose rule does not set the option.
+
+        Args:
+            tensor: The parameter.
+            options: The options that its rule sets.
+            key: The name of the option.
+        """
+        return getattr(self, key)
 
     @model_validator(mode="after")
     def _grouping_fits(self) -> Self:

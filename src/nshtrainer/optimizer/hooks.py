@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from nshtrainer.optimizer_record import StepSkipped
+
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
@@ -87,7 +89,11 @@ class _GradientHook:
 
         def run() -> Any:
             loss = closure()
-            self._settle_and_change(optimizer)
+            try:
+                self._settle_and_change(optimizer)
+            except StepSkipped as skipped:
+                skipped.loss = loss
+                raise
             return loss
 
         return (optimizer,), {"closure": run}

@@ -67,6 +67,7 @@ def watch(optimizer: Any, model: Any, config: OptimizerConfigBase | None = None)
         and record_of(optimizer).watch is None
     ):
         record_of(optimizer).watch = watching = _Watch(optimizer, model, config)
+        record_of(optimizer).model = ref(model)
         optimizer.register_step_pre_hook(watching)
 
 

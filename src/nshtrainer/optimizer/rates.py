@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from nshtrainer.optimizer.grouping import GroupingConfigBase
     from nshtrainer.optimizer.parameters import Group
 
-__all__ = ["check_rates", "lr_requirement", "rate_use_of"]
+__all__ = ["check_rates", "rate_requirements", "rate_use_of"]
 
 
 def check_rates(config: GroupingConfigBase, groups: Sequence[Group]) -> None:
@@ -30,12 +30,16 @@ def check_rates(config: GroupingConfigBase, groups: Sequence[Group]) -> None:
         )
 
 
-def lr_requirement(config: type[GroupingConfigBase]) -> str:
-    """Return the field that the learning rate of a group needs, in words; empty if none."""
-    if config.lr_requires is None:
-        return ""
-    field, value = config.lr_requires
-    return f"`{field}: {str(value).lower()}` for a schedule"
+def rate_requirements(config: type[GroupingConfigBase]) -> dict[str, bool]:
+    """Return what an optimizer may ask of its learning rate, in words, and whether it does."""
+    field, value = config.lr_requires or ("", "")
+    return {
+        "one `lr` for all groups": config.lr_scope == "optimizer",
+        "no schedule of `lr`": config.lr_scope == "first_step",
+        f"`{field}: {str(value).lower()}` for a schedule": config.lr_requires is not None,
+        "an `lr` above 0": config.lr_zero == "never",
+        "a first `lr` above 0": config.lr_zero == "not_first",
+    }
 
 
 def rate_use_of(config: GroupingConfigBase) -> RateUse:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
@@ -55,7 +56,8 @@ def settings_of(
         factors = [preset[place] for preset in presets]
         tags = (*(tag for tag, _ in factors), *_tags(own))
         rate_factor = prod(factor for _, factor in factors)
-        yield Settings(tags, _options(config, rule, rate_factor, own))
+        base = partial(config.base_value, parameters[place].tensor, rule.options if rule else {})
+        yield Settings(tags, _options(base, rule, rate_factor, own))
 
 
 def _tags(own: dict[str, Any]) -> tuple[str, str]:
@@ -67,7 +69,7 @@ def _tags(own: dict[str, Any]) -> tuple[str, str]:
 
 
 def _options(
-    config: GroupingConfigBase,
+    base: Callable[[str], Any],
     rule: ParameterGroupConfig | None,
     factor: float,
     own: dict[str, Any],
@@ -80,9 +82,9 @@ def _options(
     }
     for key, times in factors.items():
         if times != 1:
-            options[key] = options.get(key, getattr(config, key)) * times
+            options[key] = (options[key] if key in options else base(key)) * times
     options |= rule.options if rule else {}
-    return {key: value for key, value in options.items() if value != getattr(config, key)}
+    return {key: value for key, value in options.items() if value != base(key)}
 
 
 def _or_one(factor: float | None) -> float:

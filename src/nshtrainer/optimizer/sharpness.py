@@ -2,18 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn import Module
+from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim import Optimizer
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.hooks import Arguments, closure_of, norm_of, settle, with_gradient
+from nshtrainer.optimizer_record import record_of
 
 __all__ = ["SAMHooks"]
 
 Gradients = dict[Any, Any]
 """The gradient of each parameter that has one."""
+
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+"""What batch norm and its relatives collect in a forward pass."""
+
+
+def _statistics(modules: Iterable[Module]) -> list[Tensor]:
+    found = [getattr(each, name, None) for each in modules for name in _STATISTICS]
+    return [each for each in found if isinstance(each, Tensor)]
+
+
+@contextmanager
+def _statistics_kept(model: Module | None) -> Generator[None]:
+    """Restore the running statistics of all modules that are called: they have seen the batch.
+
+    Args:
+        model: The model, if it is known: no module in a compiled model can be seen to be called.
+    """
+    modules = () if model is None else model.modules()
+    kept = {id(each): (each, each.clone()) for each in _statistics(modules)}
+
+    def note(module: Module, _inputs: Any) -> None:
+        if not torch.compiler.is_compiling():
+            for each in _statistics([module]):
+                kept.setdefault(id(each), (each, each.clone()))
+
+    hook = register_module_forward_pre_hook(note)
+    try:
+        yield
+    finally:
+        hook.remove()
+        with torch.no_grad():
+            for each, value in kept.values():
+                each.copy_(value)
 
 
 class SAMHooks:
@@ -72,7 +111,8 @@ class SAMHooks:
         for param in here:
             param.grad = None  # it is still needed: what fills the next one must not write into it
         try:
-            closure()
+            with _statistics_kept(record_of(optimizer).model()):
+                closure()
         finally:
             for param, value in before.items():
                 param.copy_(value)

@@ -24,7 +24,8 @@ class SAMConfig(WrappingConfigBase):
     The optimizer gets $h = \nabla L(\theta + \rho\, g / \lVert g \rVert)$, with $g = \nabla
     L(\theta)$; with `adaptive`, $\nabla L(\theta + \rho\, \theta^2 g / \lVert \theta g \rVert)$
     (ASAM). An update computes the loss twice, so `step` needs a closure. Under Lightning it has
-    one, and what `training_step` logs is logged at both points. Batch norm sees both points too.
+    one, and what `training_step` logs is logged at both points. The running statistics of batch
+    norm take in the first point alone.
 
     Each parameter group has the radius under `sam_rho`, so `schedules` can move it.
 

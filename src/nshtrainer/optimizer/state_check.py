@@ -45,7 +45,8 @@ def check_form(state: Any) -> None:
         _refuse(f"{dotted(path) or 'it'} {problem}", _SAVED)
     parked: Any = state.get(PARKED, {})
     states: list[tuple[str, Any]] = [(PARKED, parked)]
-    states += [(PARKED, held) for held in dict(parked if isinstance(parked, dict) else {}).values()]
+    held = cast("dict[Any, Any]", parked if isinstance(parked, dict) else {})
+    states += [(PARKED, state_of_one) for state_of_one in held.values()]
     for place, group in enumerate(state["param_groups"]):
         for key in group["params"]:
             if not isinstance(key, (int, str)):

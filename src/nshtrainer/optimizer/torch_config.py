@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
-from functools import cache
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import model_validator
@@ -14,7 +11,8 @@ from typing_extensions import Self, override
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import Params
 from nshtrainer.optimizer.grouping import GroupingConfigBase
-from nshtrainer.optimizer.rates import check_rates, lr_requirement, rate_use_of
+from nshtrainer.optimizer.rates import check_rates, rate_requirements, rate_use_of
+from nshtrainer.optimizer.target import arguments_of, target_class, version_of
 from nshtrainer.rate_use import set_rate_use
 from nshtrainer.text.words import some
 
@@ -125,7 +123,10 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
 
         if self.lr_scaling is not None:
             model = params.model if isinstance(params, Part) else params
-            return self.at_batch(batch_size_of(run, model)).create_optimizer(params, run=run)
+            size = batch_size_of(run, model)
+            optimizer = self.at_batch(size).create_optimizer(params, run=run)
+            record_of(optimizer).batch_size = None if run is not None else size
+            return optimizer
         if self.asks_for_groups:
             groups = assigned_groups(self, params)
         else:
@@ -213,7 +214,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             default = fields[key].default
             if getattr(self, key) != default:
                 raise OptimizerError(
-                    f"{type(self).__name__}: {cls.__name__} of {_version(self.target)} has no "
+                    f"{type(self).__name__}: {cls.__name__} of {version_of(self.target)} has no "
                     f"option {key!r}; leave it at {default!r}, or install a release that has it"
                 )
         return {key: getattr(self, key) for key in fields if key in known}
@@ -221,7 +222,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
     @classmethod
     def arguments(cls) -> frozenset[str]:
         """The names of the constructor's arguments."""
-        return _arguments(target_class(cls.target))
+        return arguments_of(target_class(cls.target))
 
     @classmethod
     def _ours(cls) -> set[str]:
@@ -277,11 +278,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             "sparse gradients": cls.needs_sparse_gradients,
             "all parameters in one group": cls.needs_one_group,
             f"parameters of {cls.needs_dimensions} dimensions": cls.needs_dimensions is not None,
-            "one `lr` for all groups": cls.lr_scope == "optimizer",
-            "no schedule of `lr`": cls.lr_scope == "first_step",
-            lr_requirement(cls): cls.lr_requires is not None,
-            "an `lr` above 0": cls.lr_zero == "never",
-            "a first `lr` above 0": cls.lr_zero == "not_first",
+            **rate_requirements(cls),
             "whole parameters (no FSDP2)": cls.under_fsdp2 != "works",
             "`weights_only=False` for its state": not cls.state_is_plain,
         }
@@ -324,41 +321,6 @@ def _refuse_another(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
             f"{', '.join(sorted(missing))}, which {type(optimizer).__name__} needs; go on with the "
             "optimizer that wrote it, or start without its state"
         )
-
-
-@cache
-def target_class(target: str) -> type[Optimizer]:
-    """The class that a target names.
-
-    Raises:
-        OptimizerError: The installed package cannot be imported, or does not have the class.
-    """
-    module, _, name = target.partition(":")
-    try:
-        cls = getattr(import_module(module), name, None)
-    except Exception as error:  # a package that is too new for PyTorch raises anything
-        raise OptimizerError(
-            f"{_version(target)} cannot be imported beside {_version('torch')}: {error!r}. "
-            "Install releases that go together."
-        ) from error
-    if cls is None:
-        raise OptimizerError(f"{_version(target)} has no {module}.{name}; install a newer release")
-    return cls
-
-
-@cache
-def _arguments(cls: type[Optimizer]) -> frozenset[str]:
-    return frozenset(inspect.signature(cls).parameters)
-
-
-def _version(target: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    package = target.partition(":")[0].partition(".")[0]
-    try:
-        return f"{package} {version(package)}"
-    except PackageNotFoundError:  # it is installed under another name, or not at all
-        return package
 
 
 class MaximizeOptions(TorchOptimizerConfigBase):

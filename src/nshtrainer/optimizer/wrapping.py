@@ -20,7 +20,7 @@ from nshtrainer.optimizer.base import (
     build_optimizer,
     optimizer_registry,
 )
-from nshtrainer.optimizer_record import record_of
+from nshtrainer.optimizer_record import make_skippable, record_of
 from nshtrainer.types import Fraction, NonNegativeInt, Positive, PositiveInt
 
 if TYPE_CHECKING:
@@ -229,3 +229,5 @@ class SkippingConfig(WrappingConfigBase):
 
         refuse_lbfgs(optimizer, "skipping")
         on_gradients(optimizer, Skipping(self.max_norm, self.max_in_a_row))
+        make_skippable(optimizer)
+        record_of(optimizer).is_skippable = True

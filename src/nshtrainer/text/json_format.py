@@ -58,8 +58,14 @@ def read_json(text: str, source: str = "<json>") -> Document:
 
 
 def write_json(data: Any) -> str:
-    """JSON of plain data, indented by two, with `NaN` and `Infinity` where they stand."""
-    return json_text(json.dumps(data, indent=2, ensure_ascii=False)) + "\n"
+    """Return JSON of plain data, indented by two, with `NaN` and `Infinity` where they stand.
+
+    Raises:
+        ValueError: A text has half of a surrogate pair, which no file can hold.
+    """
+    text = json.dumps(data, indent=2, ensure_ascii=False)
+    text.encode()
+    return json_text(text) + "\n"
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

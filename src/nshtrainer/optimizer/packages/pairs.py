@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from nshtrainer.exceptions import OptimizerError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from nshtrainer.optimizer.packages.base import PackageOptimizerConfigBase
     from nshtrainer.optimizer.parameters import Group
 
@@ -24,12 +26,17 @@ def check_pairs(config: PackageOptimizerConfigBase, groups: Iterable[Group]) -> 
         left, right = (_option(config, group, place) for place in (0, 1))
         for place in range(0, len(group.params), 2):
             pair = group.params[place : place + 2]
-            if len(pair) < 2 or pair[0].shape[left] != pair[1].shape[right]:
+            if len(pair) < 2 or _size(pair[0], left) != _size(pair[1], right):
                 raise OptimizerError(
                     f"{type(config).__name__}: {group.label}: {group.describe(place)} is not "
                     "followed by the other factor of a LoRA pair, so it would not be trained. Give "
-                    "the factors alone, each A before its B, as `select: '*lora_*'` does"
+                    "the parameters of LoRA alone, each A before its B"
                 )
+
+
+def _size(param: Tensor, dimension: int) -> int | None:
+    """Return the size of a dimension, or `None` if there is no such dimension."""
+    return param.shape[dimension] if -param.ndim <= dimension < param.ndim else None
 
 
 def _option(config: PackageOptimizerConfigBase, group: Group, place: int) -> Any:

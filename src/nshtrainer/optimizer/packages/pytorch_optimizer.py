@@ -150,6 +150,7 @@ class A2GradConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:A2Grad"
+    for_all = ("maximize", "variant")
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -187,6 +188,7 @@ class AccSGDConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AccSGD"
+    for_all = ("maximize",)
 
     name: Literal["accsgd"] = "accsgd"
 
@@ -224,6 +226,8 @@ class AdaBeliefConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdaBelief"
+    group_keys = ("adam_debias", "adanorm", "adanorm_r")
+    for_all = ("degenerated_to_sgd", "maximize", "n_sma_threshold")
     takes_tensor_lr = False
 
     name: Literal["adabelief"] = "adabelief"
@@ -264,6 +268,15 @@ class AdaBeliefConfig(PytorchOptimizerConfigBase):
     maximize: bool = False
     """Go up the gradient instead of down: the loss is then an objective."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
+    adanorm: bool = False
+    """Scale up gradients whose norm falls below its running average."""
+
+    adanorm_r: Beta = 0.95
+    """Decay of the average norm, for `adanorm`."""
+
 
 @final
 @optimizer_registry.register
@@ -277,6 +290,8 @@ class AdaBoundConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdaBound"
+    group_keys = ("adam_debias",)
+    for_all = ("maximize",)
     takes_tensor_lr = False
 
     name: Literal["adabound"] = "adabound"
@@ -314,6 +329,9 @@ class AdaBoundConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
 
 @final
 @optimizer_registry.register
@@ -327,6 +345,7 @@ class POAdaDeltaConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdaDelta"
+    for_all = ("maximize",)
 
     name: Literal["po_adadelta"] = "po_adadelta"
 
@@ -369,6 +388,8 @@ class POAdaFactorConfig(PytorchOptimizerConfigBase):
     target = "pytorch_optimizer:AdaFactor"
     lr_requires = ("relative_step", False)
     lr_is_ignored = True
+    group_keys = ("cautious",)
+    for_all = ("clip_threshold", "decay_rate", "eps1", "eps2", "maximize", "momentum_dtype")
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -422,6 +443,9 @@ class POAdaFactorConfig(PytorchOptimizerConfigBase):
     maximize: bool = False
     """Go up the gradient instead of down: the loss is then an objective."""
 
+    cautious: bool = False
+    """Leave out of an update what goes against the present gradient."""
+
 
 @final
 @optimizer_registry.register
@@ -435,6 +459,7 @@ class AdaGCConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdaGC"
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
 
     name: Literal["adagc"] = "adagc"
@@ -489,7 +514,8 @@ class AdaGOConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:AdaGO"
     splits_by_dimensions = True
-    group_keys = ("use_muon",)
+    group_keys = ("use_muon", "cautious")
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -549,6 +575,9 @@ class AdaGOConfig(PytorchOptimizerConfigBase):
     use_muon: bool | None = None
     """Orthogonal updates (true) or AdamW (false); None: by dimensions, 2 and more or fewer."""
 
+    cautious: bool = False
+    """Leave out of an update what goes against the present gradient."""
+
 
 @final
 @optimizer_registry.register
@@ -563,6 +592,8 @@ class AdaHessianConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:AdaHessian"
     needs_second_backward = True
+    group_keys = ("adam_debias",)
+    for_all = ("hessian_distribution", "maximize", "num_samples", "update_period")
     under_fsdp2 = "fails"
 
     name: Literal["adahessian"] = "adahessian"
@@ -603,6 +634,9 @@ class AdaHessianConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
 
 @final
 @optimizer_registry.register
@@ -616,6 +650,8 @@ class AdaiConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Adai"
+    group_keys = ("use_gc",)
+    for_all = ("maximize",)
 
     name: Literal["adai"] = "adai"
 
@@ -649,6 +685,9 @@ class AdaiConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    use_gc: bool = False
+    """Take the mean off the gradient of each matrix."""
+
 
 @final
 @optimizer_registry.register
@@ -660,6 +699,7 @@ class AdaliteConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Adalite"
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -711,6 +751,8 @@ class POAdaMaxConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdaMax"
+    group_keys = ("adam_debias", "adanorm", "adanorm_r")
+    for_all = ("maximize",)
     takes_tensor_lr = False
 
     name: Literal["po_adamax"] = "po_adamax"
@@ -739,6 +781,15 @@ class POAdaMaxConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
+    adanorm: bool = False
+    """Scale up gradients whose norm falls below its running average."""
+
+    adanorm_r: Beta = 0.95
+    """Decay of the average norm, for `adanorm`."""
+
 
 @final
 @optimizer_registry.register
@@ -752,6 +803,8 @@ class AdamCConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdamC"
+    group_keys = ("normalized",)
+    for_all = ("maximize",)
 
     name: Literal["adamc"] = "adamc"
 
@@ -782,6 +835,9 @@ class AdamCConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    normalized: bool = False
+    """Let the decay fall with the rate: for normalized layers, in a group."""
+
 
 @final
 @optimizer_registry.register
@@ -795,6 +851,7 @@ class AdamGConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdamG"
+    for_all = ("maximize", "p", "q")
 
     name: Literal["adamg"] = "adamg"
 
@@ -841,6 +898,8 @@ class AdaModConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdaMod"
+    group_keys = ("adam_debias",)
+    for_all = ("maximize",)
     takes_tensor_lr = False
 
     name: Literal["adamod"] = "adamod"
@@ -869,6 +928,9 @@ class AdaModConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
 
 @final
 @optimizer_registry.register
@@ -883,6 +945,8 @@ class AdamPConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdamP"
+    group_keys = ("adam_debias", "adanorm", "adanorm_r", "cautious", "use_gc")
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
 
     name: Literal["adamp"] = "adamp"
@@ -920,6 +984,21 @@ class AdamPConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = False
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
+    adanorm: bool = False
+    """Scale up gradients whose norm falls below its running average."""
+
+    adanorm_r: Beta = 0.95
+    """Decay of the average norm, for `adanorm`."""
+
+    cautious: bool = False
+    """Leave out of an update what goes against the present gradient."""
+
+    use_gc: bool = False
+    """Take the mean off the gradient of each matrix."""
+
 
 @final
 @optimizer_registry.register
@@ -933,6 +1012,8 @@ class AdamSConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdamS"
+    group_keys = ("adam_debias", "adanorm", "adanorm_r")
+    for_all = ("maximize",)
 
     name: Literal["adams"] = "adams"
 
@@ -963,6 +1044,15 @@ class AdamSConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
+    adanorm: bool = False
+    """Scale up gradients whose norm falls below its running average."""
+
+    adanorm_r: Beta = 0.95
+    """Decay of the average norm, for `adanorm`."""
+
 
 @final
 @optimizer_registry.register
@@ -978,6 +1068,7 @@ class AdaMuonConfig(PytorchOptimizerConfigBase):
     target = "pytorch_optimizer:AdaMuon"
     splits_by_dimensions = True
     group_keys = ("use_muon",)
+    for_all = ("maximize",)
     takes_tensor_lr = False
 
     name: Literal["adamuon"] = "adamuon"
@@ -1038,6 +1129,8 @@ class AdamWSNConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdamWSN"
+    group_keys = ("sn",)
+    for_all = ("maximize",)
 
     name: Literal["adamwsn"] = "adamwsn"
 
@@ -1056,8 +1149,8 @@ class AdamWSNConfig(PytorchOptimizerConfigBase):
     fixed_decay: bool = False
     """Do not multiply the decay by the learning rate."""
 
-    subset_size: Integer = -1
-    """Weights that share one average; -1: by the shape."""
+    subset_size: Literal[-1] | PositiveInt = -1
+    """Weights that share one average; -1: by shape."""
 
     eps: NonNegative = 1e-08
     """Added to the denominator, so that nothing is divided by zero."""
@@ -1067,6 +1160,9 @@ class AdamWSNConfig(PytorchOptimizerConfigBase):
 
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
+
+    sn: bool = False
+    """One second moment for each subset of weights: for matrices."""
 
 
 @final
@@ -1084,6 +1180,8 @@ class AdanConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Adan"
+    group_keys = ("adanorm", "adanorm_r", "use_gc")
+    for_all = ("max_grad_norm", "maximize")
     takes_tensor_lr = False
 
     name: Literal["adan"] = "adan"
@@ -1112,6 +1210,15 @@ class AdanConfig(PytorchOptimizerConfigBase):
     maximize: bool = False
     """Go up the gradient instead of down: the loss is then an objective."""
 
+    adanorm: bool = False
+    """Scale up gradients whose norm falls below its running average."""
+
+    adanorm_r: Beta = 0.95
+    """Decay of the average norm, for `adanorm`."""
+
+    use_gc: bool = False
+    """Take the mean off the gradient of each matrix."""
+
 
 @final
 @optimizer_registry.register
@@ -1125,6 +1232,8 @@ class AdaNormConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdaNorm"
+    group_keys = ("adam_debias",)
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
 
     name: Literal["adanorm"] = "adanorm"
@@ -1159,6 +1268,9 @@ class AdaNormConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
 
 @final
 @optimizer_registry.register
@@ -1172,6 +1284,8 @@ class AdaPNMConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdaPNM"
+    group_keys = ("adam_debias", "adanorm", "adanorm_r")
+    for_all = ("maximize",)
 
     name: Literal["adapnm"] = "adapnm"
 
@@ -1202,6 +1316,15 @@ class AdaPNMConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
+    adanorm: bool = False
+    """Scale up gradients whose norm falls below its running average."""
+
+    adanorm_r: Beta = 0.95
+    """Decay of the average norm, for `adanorm`."""
+
 
 @final
 @optimizer_registry.register
@@ -1217,6 +1340,8 @@ class AdaShiftConfig(PytorchOptimizerConfigBase):
     target = "pytorch_optimizer:AdaShift"
     state_is_plain = False
     example = "keep_num: 2"
+    group_keys = ("cautious",)
+    for_all = ("maximize",)
 
     name: Literal["adashift"] = "adashift"
 
@@ -1238,6 +1363,9 @@ class AdaShiftConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    cautious: bool = False
+    """Leave out of an update what goes against the present gradient."""
+
 
 @final
 @optimizer_registry.register
@@ -1251,6 +1379,7 @@ class AdaSmoothConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdaSmooth"
+    for_all = ("maximize",)
 
     name: Literal["adasmooth"] = "adasmooth"
 
@@ -1291,6 +1420,7 @@ class AdaTAMConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdaTAM"
+    for_all = ("maximize",)
 
     name: Literal["adatam"] = "adatam"
 
@@ -1337,6 +1467,8 @@ class AdEMAMixConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdEMAMix"
+    group_keys = ("cautious", "stable_adamw")
+    for_all = ("maximize",)
 
     name: Literal["ademamix"] = "ademamix"
 
@@ -1370,6 +1502,12 @@ class AdEMAMixConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    cautious: bool = False
+    """Leave out of an update what goes against the present gradient."""
+
+    stable_adamw: bool = False
+    """Clip the update by its root mean square, as StableAdamW does."""
+
 
 @final
 @optimizer_registry.register
@@ -1385,6 +1523,8 @@ class ADOPTConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:ADOPT"
+    group_keys = ("cautious", "stable_adamw")
+    for_all = ("maximize",)
     takes_tensor_lr = False
 
     name: Literal["adopt"] = "adopt"
@@ -1413,6 +1553,12 @@ class ADOPTConfig(PytorchOptimizerConfigBase):
     maximize: bool = False
     """Go up the gradient instead of down: the loss is then an objective."""
 
+    cautious: bool = False
+    """Leave out of an update what goes against the present gradient."""
+
+    stable_adamw: bool = False
+    """Clip the update by its root mean square, as StableAdamW does."""
+
 
 @final
 @optimizer_registry.register
@@ -1426,6 +1572,7 @@ class AggMoConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AggMo"
+    for_all = ("maximize",)
 
     name: Literal["aggmo"] = "aggmo"
 
@@ -1464,6 +1611,8 @@ class AidaConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Aida"
+    group_keys = ("adam_debias", "adanorm", "adanorm_r")
+    for_all = ("degenerated_to_sgd", "k", "maximize", "n_sma_threshold", "xi")
     under_fsdp2 = "fails"
 
     name: Literal["aida"] = "aida"
@@ -1510,6 +1659,15 @@ class AidaConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
+    adanorm: bool = False
+    """Scale up gradients whose norm falls below its running average."""
+
+    adanorm_r: Beta = 0.95
+    """Decay of the average norm, for `adanorm`."""
+
 
 @final
 @optimizer_registry.register
@@ -1525,6 +1683,7 @@ class AliceConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:Alice"
     at_most = ("leading_basis", "rank")
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -1583,6 +1742,7 @@ class AliGConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:AliG"
     needs_closure = True
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -1617,6 +1777,7 @@ class AmosConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Amos"
+    for_all = ("c_coef", "d_coef", "maximize")
     under_fsdp2 = "fails"
 
     name: Literal["amos"] = "amos"
@@ -1661,6 +1822,7 @@ class AnoConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Ano"
+    for_all = ("logarithmic_schedule", "maximize")
 
     name: Literal["ano"] = "ano"
 
@@ -1705,6 +1867,7 @@ class APOLLOConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:APOLLO"
     group_keys = ("rank", "update_proj_gap", "scale", "projection_type")
+    for_all = ("maximize",)
 
     name: Literal["apollo"] = "apollo"
 
@@ -1765,6 +1928,7 @@ class ApolloDQNConfig(PytorchOptimizerConfigBase):
     target = "pytorch_optimizer:ApolloDQN"
     fills_none = ("init_lr",)
     lr_requires = ("warmup_steps", 0)
+    for_all = ("maximize", "warmup_steps")
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -1814,6 +1978,7 @@ class POASGDConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:ASGD"
     lr_zero = "never"
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
 
     name: Literal["po_asgd"] = "po_asgd"
@@ -1861,6 +2026,8 @@ class AvaGradConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AvaGrad"
+    group_keys = ("adam_debias",)
+    for_all = ("maximize",)
 
     name: Literal["avagrad"] = "avagrad"
 
@@ -1888,6 +2055,9 @@ class AvaGradConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
 
 @final
 @optimizer_registry.register
@@ -1901,6 +2071,7 @@ class BCOSConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:BCOS"
+    for_all = ("maximize", "mode", "simple_cond")
 
     name: Literal["bcos"] = "bcos"
 
@@ -1949,6 +2120,7 @@ class CAMEConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:CAME"
+    for_all = ("clip_threshold", "eps1", "eps2", "maximize")
     under_fsdp2 = "fails"
 
     name: Literal["came"] = "came"
@@ -2000,6 +2172,7 @@ class CondaConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:Conda"
     state_is_plain = False
+    for_all = ("maximize",)
     under_fsdp2 = "differs"
 
     name: Literal["conda"] = "conda"
@@ -2046,6 +2219,7 @@ class DAdaptAdaGradConfig(PytorchOptimizerConfigBase):
     target = "pytorch_optimizer:DAdaptAdaGrad"
     licence = "MIT"
     lr_scope = "optimizer"
+    for_all = ("d0", "maximize")
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -2098,6 +2272,7 @@ class DAdaptAdamConfig(PytorchOptimizerConfigBase):
     target = "pytorch_optimizer:DAdaptAdam"
     licence = "MIT"
     lr_scope = "optimizer"
+    for_all = ("d0", "maximize")
     under_fsdp2 = "fails"
 
     name: Literal["dadaptadam"] = "dadaptadam"
@@ -2150,6 +2325,7 @@ class DAdaptAdanConfig(PytorchOptimizerConfigBase):
     target = "pytorch_optimizer:DAdaptAdan"
     licence = "MIT"
     lr_scope = "optimizer"
+    for_all = ("d0", "maximize")
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -2199,6 +2375,7 @@ class DAdaptLionConfig(PytorchOptimizerConfigBase):
     target = "pytorch_optimizer:DAdaptLion"
     licence = "MIT"
     lr_scope = "optimizer"
+    for_all = ("d0", "maximize")
     under_fsdp2 = "fails"
 
     name: Literal["dadaptlion"] = "dadaptlion"
@@ -2244,6 +2421,7 @@ class DAdaptSGDConfig(PytorchOptimizerConfigBase):
     target = "pytorch_optimizer:DAdaptSGD"
     licence = "MIT"
     lr_scope = "optimizer"
+    for_all = ("d0", "maximize")
     under_fsdp2 = "fails"
 
     name: Literal["dadaptsgd"] = "dadaptsgd"
@@ -2289,6 +2467,7 @@ class DASHConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:DASH"
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -2361,6 +2540,8 @@ class DiffGradConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:DiffGrad"
+    group_keys = ("adam_debias", "adanorm", "adanorm_r")
+    for_all = ("degenerated_to_sgd", "maximize", "n_sma_threshold")
     takes_tensor_lr = False
 
     name: Literal["diffgrad"] = "diffgrad"
@@ -2401,6 +2582,15 @@ class DiffGradConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
+    adanorm: bool = False
+    """Scale up gradients whose norm falls below its running average."""
+
+    adanorm_r: Beta = 0.95
+    """Decay of the average norm, for `adanorm`."""
+
 
 @final
 @optimizer_registry.register
@@ -2415,6 +2605,7 @@ class DualAdamConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:DualAdam"
+    for_all = ("maximize",)
 
     name: Literal["dualadam"] = "dualadam"
 
@@ -2456,6 +2647,7 @@ class EmoFactConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:EmoFact"
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
 
     name: Literal["emofact"] = "emofact"
@@ -2468,9 +2660,6 @@ class EmoFactConfig(PytorchOptimizerConfigBase):
 
     use_shadow: bool = False
     """Keep a shadow of the weights to return to."""
-
-    shadow_weight: Beta = 0.05
-    """How far a correction goes to the shadow weights."""
 
     weight_decay: NonNegative = 0.01
     """Weight decay."""
@@ -2501,6 +2690,7 @@ class EmoLynxConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:EmoLynx"
+    for_all = ("maximize",)
 
     name: Literal["emolynx"] = "emolynx"
 
@@ -2513,9 +2703,6 @@ class EmoLynxConfig(PytorchOptimizerConfigBase):
     use_shadow: bool = False
     """Keep a shadow of the weights to return to."""
 
-    shadow_weight: Beta = 0.05
-    """How far a correction goes to the shadow weights."""
-
     weight_decay: NonNegative = 0.01
     """Weight decay."""
 
@@ -2524,9 +2711,6 @@ class EmoLynxConfig(PytorchOptimizerConfigBase):
 
     fixed_decay: bool = False
     """Do not multiply the decay by the learning rate."""
-
-    eps: NonNegative = 1e-08
-    """Added to the denominator, so that nothing is divided by zero."""
 
     maximize: bool = False
     """Go up the gradient instead of down: the loss is then an objective."""
@@ -2545,6 +2729,7 @@ class EmoNaviConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:EmoNavi"
+    for_all = ("maximize",)
 
     name: Literal["emonavi"] = "emonavi"
 
@@ -2591,6 +2776,7 @@ class EXAdamConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:EXAdam"
+    for_all = ("maximize",)
 
     name: Literal["exadam"] = "exadam"
 
@@ -2632,6 +2818,7 @@ class FAdamConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:FAdam"
+    for_all = ("fim_dtype", "maximize", "momentum_dtype")
     under_fsdp2 = "fails"
 
     name: Literal["fadam"] = "fadam"
@@ -2684,6 +2871,7 @@ class FiraConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:Fira"
     group_keys = ("rank", "update_proj_gap", "scale", "projection_type")
+    for_all = ("maximize",)
 
     name: Literal["fira"] = "fira"
 
@@ -2730,6 +2918,7 @@ class FlashAdamWConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:FlashAdamW"
+    for_all = ("check_numerics", "compress_state_dict", "master_weight_bits", "maximize")
     under_fsdp2 = "fails"
 
     name: Literal["flashadamw"] = "flashadamw"
@@ -2780,6 +2969,7 @@ class FOCUSConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:FOCUS"
+    for_all = ("maximize",)
 
     name: Literal["focus"] = "focus"
 
@@ -2815,6 +3005,7 @@ class FTRLConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:FTRL"
     lr_zero = "never"
+    for_all = ("maximize",)
 
     name: Literal["ftrl"] = "ftrl"
 
@@ -2853,6 +3044,7 @@ class GaLoreConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:GaLore"
     group_keys = ("rank", "update_proj_gap", "scale", "projection_type")
+    for_all = ("maximize",)
 
     name: Literal["galore"] = "galore"
 
@@ -2899,6 +3091,7 @@ class GramsConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Grams"
+    for_all = ("maximize",)
 
     name: Literal["grams"] = "grams"
 
@@ -2937,6 +3130,7 @@ class GravityConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:Gravity"
     lr_zero = "not_first"
+    for_all = ("maximize",)
     under_fsdp2 = "differs"
 
     name: Literal["gravity"] = "gravity"
@@ -2969,6 +3163,7 @@ class GrokFastAdamWConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:GrokFastAdamW"
+    for_all = ("maximize", "normalize_lr")
 
     name: Literal["grokfastadamw"] = "grokfastadamw"
 
@@ -3025,6 +3220,7 @@ class KateConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Kate"
+    for_all = ("maximize",)
 
     name: Literal["kate"] = "kate"
 
@@ -3068,6 +3264,8 @@ class KronConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Kron"
+    group_keys = ("precondition_init_scale", "precondition_lr")
+    for_all = ("balance_prob", "maximize", "pre_conditioner_update_probability")
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -3112,6 +3310,12 @@ class KronConfig(PytorchOptimizerConfigBase):
     maximize: bool = False
     """Go up the gradient instead of down: the loss is then an objective."""
 
+    precondition_init_scale: Positive = 1.0
+    """Scale of the first preconditioners."""
+
+    precondition_lr: Positive = 0.1
+    """Learning rate of the preconditioners."""
+
 
 @final
 @optimizer_registry.register
@@ -3127,6 +3331,8 @@ class LambConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Lamb"
+    group_keys = ("adam_debias", "adanorm", "adanorm_r")
+    for_all = ("degenerated_to_sgd", "max_grad_norm", "maximize", "n_sma_threshold", "pre_norm")
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -3177,6 +3383,15 @@ class LambConfig(PytorchOptimizerConfigBase):
     maximize: bool = False
     """Go up the gradient instead of down: the loss is then an objective."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
+    adanorm: bool = False
+    """Scale up gradients whose norm falls below its running average."""
+
+    adanorm_r: Beta = 0.95
+    """Decay of the average norm, for `adanorm`."""
+
 
 @final
 @optimizer_registry.register
@@ -3192,6 +3407,8 @@ class LaPropConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:LaProp"
+    group_keys = ("cautious",)
+    for_all = ("maximize", "steps_before_using_centered")
 
     name: Literal["laprop"] = "laprop"
 
@@ -3228,6 +3445,9 @@ class LaPropConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    cautious: bool = False
+    """Leave out of an update what goes against the present gradient."""
+
 
 @final
 @optimizer_registry.register
@@ -3243,6 +3463,7 @@ class LARSConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:LARS"
+    for_all = ("maximize",)
     takes_tensor_lr = False
 
     name: Literal["lars"] = "lars"
@@ -3287,6 +3508,8 @@ class LionConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Lion"
+    group_keys = ("adanorm", "adanorm_r", "cautious", "use_gc")
+    for_all = ("maximize",)
 
     name: Literal["lion"] = "lion"
 
@@ -3311,6 +3534,18 @@ class LionConfig(PytorchOptimizerConfigBase):
     maximize: bool = False
     """Go up the gradient instead of down: the loss is then an objective."""
 
+    adanorm: bool = False
+    """Scale up gradients whose norm falls below its running average."""
+
+    adanorm_r: Beta = 0.95
+    """Decay of the average norm, for `adanorm`."""
+
+    cautious: bool = False
+    """Leave out of an update what goes against the present gradient."""
+
+    use_gc: bool = False
+    """Take the mean off the gradient of each matrix."""
+
 
 @final
 @optimizer_registry.register
@@ -3327,6 +3562,7 @@ class LoRARiteConfig(PytorchOptimizerConfigBase):
     target = "pytorch_optimizer:LoRARite"
     example = "update_skipping: 0.0"
     needs_dimensions = 2
+    for_all = ("eps", "maximize", "maybe_inf_to_nan")
     pairs_by = ("lora_l_dim", "lora_r_dim")
     state_keeps_shape = False
     under_fsdp2 = "fails"
@@ -3393,6 +3629,7 @@ class MADGRADConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:MADGRAD"
     licence = "MIT"
+    for_all = ("maximize",)
 
     name: Literal["madgrad"] = "madgrad"
 
@@ -3433,6 +3670,7 @@ class MARSConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:MARS"
+    for_all = ("lr_1d", "maximize")
 
     name: Literal["mars"] = "mars"
 
@@ -3498,6 +3736,7 @@ class MSVAGConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:MSVAG"
+    for_all = ("maximize",)
 
     name: Literal["msvag"] = "msvag"
 
@@ -3531,7 +3770,8 @@ class POMuonConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:Muon"
     splits_by_dimensions = True
-    group_keys = ("use_muon",)
+    group_keys = ("use_muon", "cautious")
+    for_all = ("maximize",)
     takes_tensor_lr = False
 
     name: Literal["po_muon"] = "po_muon"
@@ -3587,6 +3827,9 @@ class POMuonConfig(PytorchOptimizerConfigBase):
     use_muon: bool | None = None
     """Orthogonal updates (true) or AdamW (false); None: by dimensions, 2 and more or fewer."""
 
+    cautious: bool = False
+    """Leave out of an update what goes against the present gradient."""
+
 
 @final
 @optimizer_registry.register
@@ -3600,8 +3843,10 @@ class MuonClipConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:MuonClip"
+    needs_with = ("qk_clip", "attention_name")
     splits_by_dimensions = True
-    group_keys = ("use_muon",)
+    group_keys = ("use_muon", "cautious", "qk_clip", "attention_name", "weight_decouple")
+    for_all = ("maximize",)
     takes_tensor_lr = False
 
     name: Literal["muonclip"] = "muonclip"
@@ -3657,6 +3902,18 @@ class MuonClipConfig(PytorchOptimizerConfigBase):
     use_muon: bool | None = None
     """Orthogonal updates (true) or AdamW (false); None: by dimensions, 2 and more or fewer."""
 
+    cautious: bool = False
+    """Leave out of an update what goes against the present gradient."""
+
+    qk_clip: Literal["query", "key", "query_rotary", "key_rotary"] | None = None
+    """What a group projects to, to be clipped by `step(attention_max_logits=...)`."""
+
+    attention_name: str | None = None
+    """The attention layer of the group: a key of `attention_max_logits`."""
+
+    weight_decouple: bool = True
+    """Take the decay off the weights instead of adding it to the gradient."""
+
 
 @final
 @optimizer_registry.register
@@ -3672,6 +3929,7 @@ class NorMuonConfig(PytorchOptimizerConfigBase):
     target = "pytorch_optimizer:NorMuon"
     splits_by_dimensions = True
     group_keys = ("use_muon",)
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -3747,6 +4005,8 @@ class NovoGradConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:NovoGrad"
+    group_keys = ("adam_debias",)
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
 
     name: Literal["novograd"] = "novograd"
@@ -3778,6 +4038,9 @@ class NovoGradConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
 
 @final
 @optimizer_registry.register
@@ -3792,6 +4055,7 @@ class PAdamConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:PAdam"
+    for_all = ("maximize",)
     takes_tensor_lr = False
 
     name: Literal["padam"] = "padam"
@@ -3836,6 +4100,7 @@ class PIDConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:PID"
+    for_all = ("maximize",)
 
     name: Literal["pid"] = "pid"
 
@@ -3882,6 +4147,7 @@ class PNMConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:PNM"
+    for_all = ("eps", "maximize")
 
     name: Literal["pnm"] = "pnm"
 
@@ -3926,6 +4192,7 @@ class ProdigyConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:Prodigy"
     lr_scope = "optimizer"
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -3986,6 +4253,7 @@ class QHAdamConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:QHAdam"
+    for_all = ("maximize",)
 
     name: Literal["qhadam"] = "qhadam"
 
@@ -4029,6 +4297,7 @@ class QHMConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:QHM"
+    for_all = ("maximize",)
 
     name: Literal["qhm"] = "qhm"
 
@@ -4070,6 +4339,7 @@ class RACSConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:RACS"
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
 
     name: Literal["racs"] = "racs"
@@ -4119,6 +4389,8 @@ class PORAdamConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:RAdam"
+    group_keys = ("adam_debias", "adanorm", "adanorm_r")
+    for_all = ("degenerated_to_sgd", "maximize", "n_sma_threshold")
     takes_tensor_lr = False
 
     name: Literal["po_radam"] = "po_radam"
@@ -4153,6 +4425,15 @@ class PORAdamConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
+    adanorm: bool = False
+    """Scale up gradients whose norm falls below its running average."""
+
+    adanorm_r: Beta = 0.95
+    """Decay of the average norm, for `adanorm`."""
+
 
 @final
 @optimizer_registry.register
@@ -4165,6 +4446,8 @@ class RangerConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:Ranger"
     example = "degenerated_to_sgd: true"
+    group_keys = ("adam_debias", "adanorm", "adanorm_r")
+    for_all = ("degenerated_to_sgd", "gc_conv_only", "maximize", "n_sma_threshold", "use_gc")
     takes_tensor_lr = False
 
     name: Literal["ranger"] = "ranger"
@@ -4211,6 +4494,15 @@ class RangerConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
+    adanorm: bool = False
+    """Scale up gradients whose norm falls below its running average."""
+
+    adanorm_r: Beta = 0.95
+    """Decay of the average norm, for `adanorm`."""
+
 
 @final
 @optimizer_registry.register
@@ -4225,6 +4517,25 @@ class Ranger21Config(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:Ranger21"
     example = "num_iterations: 100"
+    group_keys = ("adam_debias",)
+    for_all = (
+        "agc_clipping_value",
+        "agc_eps",
+        "beta0",
+        "beta_softplus",
+        "centralize_gradients",
+        "disable_lr_scheduler",
+        "lookahead_blending_alpha",
+        "lookahead_merge_time",
+        "maximize",
+        "norm_loss_factor",
+        "normalize_gradients",
+        "num_iterations",
+        "num_warm_down_iterations",
+        "num_warm_up_iterations",
+        "use_softplus",
+        "warm_down_min_lr",
+    )
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -4299,6 +4610,9 @@ class Ranger21Config(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
 
 @final
 @optimizer_registry.register
@@ -4310,6 +4624,7 @@ class ROSEConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:ROSE"
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
 
     name: Literal["rose"] = "rose"
@@ -4415,6 +4730,22 @@ class ScalableShampooConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:ScalableShampoo"
     state_is_plain = False
+    for_all = (
+        "block_size",
+        "diagonal_eps",
+        "graft_type",
+        "inverse_exponent_override",
+        "matrix_eps",
+        "maximize",
+        "no_preconditioning_for_layers_with_dim_gt",
+        "pre_conditioner_type",
+        "preconditioning_compute_steps",
+        "shape_interpretation",
+        "skip_preconditioning_rank_lt",
+        "start_preconditioning_step",
+        "statistics_compute_steps",
+        "use_svd",
+    )
     takes_tensor_lr = False
 
     name: Literal["scalableshampoo"] = "scalableshampoo"
@@ -4499,6 +4830,7 @@ class ScheduleFreeAdamWConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:ScheduleFreeAdamW"
     has_modes = True
+    for_all = ("maximize",)
 
     name: Literal["schedulefreeadamw"] = "schedulefreeadamw"
 
@@ -4551,6 +4883,7 @@ class ScheduleFreeRAdamConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:ScheduleFreeRAdam"
     has_modes = True
+    for_all = ("maximize",)
 
     name: Literal["schedulefreeradam"] = "schedulefreeradam"
 
@@ -4598,6 +4931,7 @@ class ScheduleFreeSGDConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:ScheduleFreeSGD"
     has_modes = True
+    for_all = ("maximize",)
 
     name: Literal["schedulefreesgd"] = "schedulefreesgd"
 
@@ -4619,9 +4953,6 @@ class ScheduleFreeSGDConfig(PytorchOptimizerConfigBase):
     warmup_steps: NonNegativeInt = 0
     """Updates in which the rate grows to its value."""
 
-    eps: NonNegative = 1e-08
-    """Added to the denominator, so that nothing is divided by zero."""
-
     maximize: bool = False
     """Go up the gradient instead of down: the loss is then an objective."""
 
@@ -4642,6 +4973,7 @@ class SCIONConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:SCION"
     state_is_plain = False
+    for_all = ("maximize",)
     takes_tensor_lr = False
 
     name: Literal["scion"] = "scion"
@@ -4689,6 +5021,7 @@ class SCIONLightConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:SCIONLight"
     state_is_plain = False
+    for_all = ("maximize",)
     takes_tensor_lr = False
 
     name: Literal["scionlight"] = "scionlight"
@@ -4736,6 +5069,7 @@ class SGDPConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SGDP"
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
 
     name: Literal["sgdp"] = "sgdp"
@@ -4790,6 +5124,7 @@ class SGDSaIConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SGDSaI"
+    for_all = ("maximize",)
 
     name: Literal["sgdsai"] = "sgdsai"
 
@@ -4827,6 +5162,7 @@ class SGDWConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SGDW"
+    for_all = ("maximize",)
 
     name: Literal["sgdw"] = "sgdw"
 
@@ -4870,6 +5206,7 @@ class ShampooConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Shampoo"
+    for_all = ("maximize", "preconditioning_compute_steps")
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -4912,6 +5249,7 @@ class SignSGDConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SignSGD"
+    for_all = ("maximize",)
 
     name: Literal["signsgd"] = "signsgd"
 
@@ -4947,6 +5285,7 @@ class SimplifiedAdEMAMixConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SimplifiedAdEMAMix"
+    for_all = ("maximize",)
 
     name: Literal["simplifiedademamix"] = "simplifiedademamix"
 
@@ -4996,6 +5335,7 @@ class SM3Config(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SM3"
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
 
     name: Literal["sm3"] = "sm3"
@@ -5034,6 +5374,7 @@ class SOAPConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SOAP"
+    for_all = ("data_format", "maximize")
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -5096,6 +5437,7 @@ class SophiaHConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:SophiaH"
     needs_second_backward = True
+    for_all = ("hessian_distribution", "maximize", "num_samples", "update_period")
     under_fsdp2 = "fails"
 
     name: Literal["sophiah"] = "sophiah"
@@ -5150,6 +5492,14 @@ class SPAMConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:SPAM"
     state_keeps_shape = False
+    for_all = (
+        "density",
+        "grad_accu_steps",
+        "maximize",
+        "threshold",
+        "update_proj_gap",
+        "warmup_epoch",
+    )
     under_fsdp2 = "fails"
 
     name: Literal["spam"] = "spam"
@@ -5201,6 +5551,13 @@ class SpectralSphereConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:SpectralSphere"
     needs_dimensions = 2
+    for_all = (
+        "maximize",
+        "msign_steps",
+        "power_iteration_steps",
+        "solver_max_iterations",
+        "solver_tolerance_f",
+    )
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -5256,6 +5613,7 @@ class SPlusConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:SPlus"
     has_modes = True
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
 
     name: Literal["splus"] = "splus"
@@ -5310,6 +5668,7 @@ class SRMMConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SRMM"
+    for_all = ("maximize",)
 
     name: Literal["srmm"] = "srmm"
 
@@ -5345,6 +5704,7 @@ class StableAdamWConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:StableAdamW"
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
 
     name: Literal["stableadamw"] = "stableadamw"
@@ -5386,6 +5746,7 @@ class StableSPAMConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:StableSPAM"
+    for_all = ("eta_min", "gamma1", "gamma2", "maximize", "t_max", "theta", "update_proj_gap")
     under_fsdp2 = "fails"
 
     name: Literal["stablespam"] = "stablespam"
@@ -5439,6 +5800,8 @@ class SWATSConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SWATS"
+    group_keys = ("adam_debias",)
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -5474,6 +5837,9 @@ class SWATSConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
 
 @final
 @optimizer_registry.register
@@ -5487,6 +5853,7 @@ class TAMConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:TAM"
+    for_all = ("maximize",)
 
     name: Literal["tam"] = "tam"
 
@@ -5530,6 +5897,7 @@ class TigerConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Tiger"
+    for_all = ("maximize",)
 
     name: Literal["tiger"] = "tiger"
 
@@ -5567,6 +5935,7 @@ class VSGDConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:VSGD"
+    for_all = ("ghattg", "maximize", "ps")
 
     name: Literal["vsgd"] = "vsgd"
 
@@ -5613,6 +5982,8 @@ class YogiConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Yogi"
+    group_keys = ("adam_debias",)
+    for_all = ("maximize",)
     takes_tensor_lr = False
 
     name: Literal["yogi"] = "yogi"
@@ -5643,3 +6014,6 @@ class YogiConfig(PytorchOptimizerConfigBase):
 
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
+
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
