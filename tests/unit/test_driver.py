@@ -243,16 +243,6 @@ def test_an_equal_rate_from_elsewhere_is_no_reason_to_warn():
     assert rates(optimizer) == [0.5 * CURVE(4)]
 
 
-def test_a_group_added_during_the_run_is_scheduled_from_its_own_rate():
-    optimizer = sgd(0.5)
-    scheduler = CurveScheduler(optimizer, CURVE)
-    advance(optimizer, scheduler, 3)
-    optimizer.add_param_group({"params": [parameter()], "lr": 0.25})
-    optimizer.step()
-    scheduler.step()
-    assert rates(optimizer) == [0.5 * CURVE(4), 0.25 * CURVE(4)]
-
-
 def test_a_group_added_before_the_first_update_is_scheduled_too():
     optimizer = sgd(0.5)
     scheduler = CurveScheduler(optimizer, CURVE)
