@@ -18,7 +18,6 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
-from nshtrainer.changes import Change
 from nshtrainer.exceptions import NshtrainerWarning, ScheduleError
 from nshtrainer.lr_scheduler.clock import Clock, Successes
 from nshtrainer.lr_scheduler.guard import MovesOnceAnUpdate
@@ -27,6 +26,7 @@ from nshtrainer.lr_scheduler.movement import Cohort, Group, Movement
 from nshtrainer.lr_scheduler.plan import Plan
 from nshtrainer.lr_scheduler.resumption import changes_of, plan_data, succession
 from nshtrainer.lr_scheduler.saved_state import saved_bases
+from nshtrainer.resume import Change
 from nshtrainer.run_length import RunLength
 from nshtrainer.updates import hear_of_left_out
 

@@ -45,7 +45,8 @@ def check_form(state: Any) -> None:
         _refuse(f"{dotted(path) or 'it'} {problem}", _SAVED)
     parked: Any = state.get(PARKED, {})
     states: list[tuple[str, Any]] = [(PARKED, parked)]
-    states += [(PARKED, held) for held in dict(parked if isinstance(parked, dict) else {}).values()]
+    if isinstance(parked, Mapping):
+        states += [(PARKED, held) for held in cast("StateDict", parked).values()]
     for place, group in enumerate(state["param_groups"]):
         for key in group["params"]:
             if not isinstance(key, (int, str)):
@@ -120,7 +121,9 @@ def check_row_state(state: Mapping[str, Any], length: int) -> dict[str, Any]:
     histories = {len(state[key]) for key in ("old_dirs", "old_stps", "ro") if state["n_iter"]}
     if len(histories) > 1:
         _refuse("old_dirs, old_stps and ro have different lengths", _ANOTHER)
-    return {key: value for key, value in state.items() if key != "al"}  # computed in each step
+    scratch: Any = state.get("al")  # each step computes it anew, in a list that is long enough
+    is_whole = isinstance(scratch, list) and len(cast("Any", scratch)) >= max(histories, default=0)
+    return {key: value for key, value in state.items() if key != "al" or is_whole}
 
 
 def _check_options(saved: Group, own: OwnGroup) -> None:
