@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as pl
@@ -14,6 +15,10 @@ from lightning.fabric.utilities.data import (
 from lightning.fabric.utilities.types import _Stateful  # pyright: ignore[reportPrivateUsage]
 from lightning.pytorch import Callback
 from typing_extensions import override
+
+from nshtrainer.forms import find_misfits
+from nshtrainer.lightning_.checkpoint_entries import refuse_entry
+from nshtrainer.text.problems import dotted
 
 __all__ = ["ExactResume"]
 
@@ -66,6 +71,8 @@ class ExactResume(Callback):
     ) -> None:
         """Remember them, and those of the loaders."""
         self._states = checkpoint.get(_KEY) if trainer.world_size == 1 else None
+        if self._states is not None:
+            _check_states(self._states, pl_module.device)
         loop = checkpoint.get("loops", {}).get("fit_loop", {}).get("state_dict", {})
         self._loaders = loop.get("combined_loader", [])
 
@@ -101,7 +108,11 @@ class ExactResume(Callback):
 
     def _within_epoch(self, loop: Any) -> None:
         if self._loaders:
-            loop._combined_loader._load_state_dicts(self._loaders)  # noqa: SLF001
+            try:
+                loop._combined_loader._load_state_dicts(self._loaders)  # noqa: SLF001
+            except (AttributeError, LookupError, TypeError, ValueError) as error:
+                entry = "loops.fit_loop.state_dict.combined_loader"
+                refuse_entry(entry, f"cannot be loaded ({type(error).__name__}: {error})", error)
             _begin(loop)
 
     def _between_epochs(self, loop: Any, module: pl.LightningModule) -> None:
@@ -148,12 +159,38 @@ def _states(device: torch.device) -> dict[str, Any]:
     return found
 
 
+def _check_states(found: Any, device: torch.device) -> None:
+    """Set generators that nothing else uses to the states of a checkpoint.
+
+    Raises:
+        CheckpointError: A state is none of a generator's; it is named.
+    """
+    own = _states(device)
+    for path, problem in find_misfits(found, {key: own[key] for key in ("torch", "python")}):
+        refuse_entry(dotted((_KEY, *path)), problem)
+    _try_state("torch", torch.Generator().set_state, found["torch"].cpu())
+    _try_state("python", random.Random().setstate, found["python"])  # noqa: S311 - it is not used
+    if "numpy" in found:
+        _try_state("numpy", _numpy().RandomState().set_state, found["numpy"])
+
+
+def _try_state(key: str, set_state: Callable[[Any], object], state: Any) -> None:
+    try:
+        set_state(state)
+    except (LookupError, OverflowError, RuntimeError, TypeError, ValueError) as error:
+        refuse_entry(f"{_KEY}.{key}", f"is no state of a generator ({error})", error)
+
+
+def _numpy() -> Any:
+    import numpy as np
+
+    return np.random
+
+
 def _set_states(found: dict[str, Any], device: torch.device) -> None:
     torch.set_rng_state(found["torch"].cpu())
     random.setstate(found["python"])
     if device.type == "cuda" and "cuda" in found:
         torch.cuda.set_rng_state(found["cuda"].cpu(), device)
     if "numpy" in found:
-        import numpy as np
-
-        np.random.set_state(found["numpy"])
+        _numpy().set_state(found["numpy"])

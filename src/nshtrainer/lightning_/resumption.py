@@ -11,6 +11,7 @@ from nshtrainer.lightning_.run_length import run_length_of
 from nshtrainer.lightning_.schedule_change import (
     adapt_states,
     changes_of_others,
+    check_states,
     decide,
     position_of,
     schedulers_of,
@@ -58,6 +59,7 @@ def check_resume(
             taken from the config.
     """
     policy = run_length_of(trainer).resume or ResumeConfig()
+    check_states(trainer, module, checkpoint)
     others = changes_of_others(trainer, module, checkpoint)
     all_of_them = [*_changes_of_ours(trainer, module, checkpoint), *others]
     check_changes(all_of_them, policy, CheckpointError)

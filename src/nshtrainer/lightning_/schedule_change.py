@@ -7,16 +7,19 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from nshtrainer.config import Config
+from nshtrainer.exceptions import CheckpointError, OptimizerError
+from nshtrainer.lightning_.checkpoint_entries import check_scheduler_states
 from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase, lr_scheduler_registry
 from nshtrainer.lr_scheduler.driver import CurveScheduler
 from nshtrainer.lr_scheduler.saved_state import is_of_driver
 from nshtrainer.optimizer.resumption import resume_by_name
+from nshtrainer.optimizer.state_check import check_form
 from nshtrainer.resume import SCHEDULE, Change, Decision, ResumeConfig, as_data, differing
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
 
-__all__ = ["adapt_states", "changes_of_others", "decide", "schedulers_of"]
+__all__ = ["adapt_states", "changes_of_others", "check_states", "decide", "schedulers_of"]
 
 Checkpoint = dict[str, Any]
 
@@ -76,6 +79,27 @@ def changes_of_others(
     """Return what has changed of the schedules, but for what a scheduler finds in its own state."""
     pairs = _pairs(trainer, module, checkpoint)
     return [change for pair in pairs for change in pair.changes]
+
+
+def check_states(trainer: pl.Trainer, module: pl.LightningModule, checkpoint: Checkpoint) -> None:
+    """Check the states of schedulers and optimizers, as far as these load them.
+
+    Raises:
+        CheckpointError: An entry has another form than its own; it is named.
+    """
+    check_scheduler_states([None] * 99, checkpoint.get("lr_schedulers", []))
+    pairs = _pairs(trainer, module, checkpoint)
+    own = [None if pair.is_other_kind else pair.scheduler for pair in pairs]
+    check_scheduler_states(own, [{} if pair.state is None else pair.state for pair in pairs])
+    for place, state in enumerate(checkpoint.get("optimizer_states", [])):
+        _check_optimizer_state(place, state)
+
+
+def _check_optimizer_state(place: int, state: Any) -> None:
+    try:
+        check_form(state)
+    except OptimizerError as error:
+        raise CheckpointError(f"optimizer_states.{place}: {error}") from error
 
 
 def decide(

@@ -48,13 +48,21 @@ def check_form(state: Any) -> None:
     if isinstance(parked, Mapping):
         states += [(PARKED, held) for held in cast("StateDict", parked).values()]
     for place, group in enumerate(state["param_groups"]):
-        for key in group["params"]:
-            if not isinstance(key, (int, str)):
-                _refuse(f"param_groups.{place}.params has {describe_form(key)} in it", _SAVED)
-            states.append((f"state.{key}", state["state"].get(key)))
+        _check_group_form(f"param_groups.{place}", group)
+        states += [(f"state.{key}", state["state"].get(key)) for key in group["params"]]
     for where, held in states:
         for _, problem in find_misfits({} if held is None else held, {}):
             _refuse(f"{where} {problem}", _SAVED)
+
+
+def _check_group_form(where: str, group: Group) -> None:
+    """Check the keys of parameters in a group, and the values that a schedule began with."""
+    noted = {key: value for key, value in group.items() if str(key).startswith("initial_")}
+    for path, problem in find_misfits(noted, dict.fromkeys(noted, 0.0)):
+        _refuse(f"{where}.{dotted(path)} {problem}", _SAVED)
+    for key in group["params"]:
+        if not isinstance(key, (int, str)):
+            _refuse(f"{where}.params has {describe_form(key)} in it", _SAVED)
 
 
 def check_states(
