@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PEERS ?= $(VENV)-peers
+OLDEST ?= $(VENV)-oldest
 WORKERS ?= 2
 
 BIN := $(VENV)/bin
@@ -13,7 +14,7 @@ INSTALL = $(PIP) install --no-compile -c constraints.txt
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-peers fuzz check format bench docs clean
+.PHONY: help run test test-all test-peers test-oldest fuzz attack check format bench docs clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,10 +32,18 @@ test-peers: $(PEERS)/.ready ## Compare with, and run under, transformers, accele
 	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=thorough $(PEERS)/bin/python -m pytest tests/peers
 	OMP_NUM_THREADS=1 $(PEERS)/bin/python -m pytest tests/docs/test_examples.py docs/trainers.md
 
+# Old releases use what newer ones beneath them have deprecated, and their warnings are not ours.
+test-oldest: $(OLDEST)/.ready ## Run the tests, but for the slow ones, on the oldest dependencies but torch
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow" \
+		-W ignore::DeprecationWarning
+
 fuzz: $(VENV)/.dev ## Feed the readers and the configs hostile input, for about ten minutes
 	@set -e; for target in yaml json toml override duration; do echo "== $$target"; \
 		OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.run $$target -max_total_time=90; done
 	HYPOTHESIS_PROFILE=thorough $(PYTEST) tests/fuzz
+
+attack: $(VENV)/.dev ## Damage checkpoints and files at random, load foreign states, write at once: 20 minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.attack --seconds 1200
 
 check: $(VENV)/.dev ## Lint, formatting, types, and which module may import which
 	$(BIN)/ruff check
@@ -56,7 +65,7 @@ docs: $(VENV)/.docs ## Build the pages into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean: ## Remove the environment and everything that was built
-	rm -rf $(VENV) $(PEERS) build dist site .coverage .hypothesis .import_linter_cache .mypy_cache \
+	rm -rf $(VENV) $(PEERS) $(OLDEST) build dist site .coverage .hypothesis .import_linter_cache .mypy_cache \
 		.pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -83,6 +92,18 @@ $(PEERS)/.ready: pyproject.toml constraints.txt constraints-peers.txt
 	@$(INSTALL) torch
 	@$(INSTALL) -c constraints-peers.txt -e '.[accelerate,transformers]' --group test optax
 	@$(INSTALL) -c constraints-peers.txt --no-deps timm
+	@touch $@
+
+# The lowest release of each direct dependency that pyproject.toml allows; torch as pinned.
+$(OLDEST)/.ready: BIN = $(OLDEST)/bin
+$(OLDEST)/.ready: PIN = $(PIP) install --no-compile -c $(OLDEST)/constraints.txt
+$(OLDEST)/.ready: pyproject.toml constraints.txt tools/oldest.py
+	@echo "Installing the oldest dependencies into $(OLDEST), once"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(OLDEST)
+	@$(PIP) install --upgrade pip
+	@$(BIN)/python tools/oldest.py > $(OLDEST)/constraints.txt
+	@$(PIN) torch
+	@$(PIN) -e . --group test
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.run

@@ -42,7 +42,7 @@ class More{n}Config(TorchOptimizerConfigBase):
 WITH_MORE = f"""
 import nshtrainer.configs as configs
 from nshtrainer.optimizer import optimizer_registry
-configs._MODULES += ("hundred_more",)
+configs._MODULES.append("hundred_more")
 optimizer_registry._modules += ("hundred_more",)
 {CONFIGS}
 """

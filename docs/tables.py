@@ -173,6 +173,12 @@ CAPABILITIES = (
     "needs_closure",
     "needs_second_backward",
     "has_modes",
+    "lr_scope",
+    "lr_requires",
+    "lr_zero",
+    "pairs_by",
+    "for_all",
+    "needs_with",
     "needs_dimensions",
     "needs_sparse_gradients",
     "needs_one_group",
@@ -187,7 +193,8 @@ CAPABILITIES = (
 
 def capabilities() -> str:
     """What a class declares of its optimizer, and which differ from most."""
-    docs = own_docs(TorchOptimizerConfigBase) | own_docs(PackageOptimizerConfigBase)
+    bases = (GroupingConfigBase, TorchOptimizerConfigBase, PackageOptimizerConfigBase)
+    docs = {key: text for base in bases for key, text in own_docs(base).items()}
     rows = ([f"`{key}`", " ".join(docs[key].split()), who(key)] for key in CAPABILITIES)
     return table(["Class variable", "What it says", "Where it is not as usual"], rows)
 

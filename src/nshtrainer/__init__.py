@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nshtrainer.lightning_.cli import LightningCLI
     from nshtrainer.lightning_.module import LightningModuleBase
     from nshtrainer.lightning_.trainer import Trainer
+    from nshtrainer.metric import MetricConfig
     from nshtrainer.run_length import RunLength
     from nshtrainer.text.documents import large_files
     from nshtrainer.trainer_config import TrainerConfig
@@ -30,6 +31,7 @@ __all__ = [
     "Config",
     "LightningCLI",
     "LightningModuleBase",
+    "MetricConfig",
     "RunLength",
     "Trainer",
     "TrainerConfig",
@@ -46,6 +48,7 @@ _HOMES = {
     "Config": "nshtrainer.config",
     "LightningCLI": "nshtrainer.lightning_.cli",
     "LightningModuleBase": "nshtrainer.lightning_.module",
+    "MetricConfig": "nshtrainer.metric",
     "RunLength": "nshtrainer.run_length",
     "Trainer": "nshtrainer.lightning_.trainer",
     "TrainerConfig": "nshtrainer.trainer_config",

@@ -116,7 +116,9 @@ class UpdateScheduler:
             self.scheduler.step(*args)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "scheduler":  # of a copy that has nothing yet
+        # A copy has no scheduler at first. By a special method of the scheduler (`__getstate__` in
+        # Python 3.10) `copy` and `pickle` would take its state for the one of this object.
+        if name == "scheduler" or name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.scheduler, name)
 

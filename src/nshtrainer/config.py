@@ -7,11 +7,15 @@ module costs little more than pydantic itself.
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Mapping
+from contextlib import nullcontext
+from os import fsdecode
+from threading import RLock
 from typing import TYPE_CHECKING, Any, cast
 
+import pydantic.main
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema
-from typing_extensions import Self
+from typing_extensions import Self, override
 
 from nshtrainer.strictness import with_strict_numbers
 
@@ -19,6 +23,9 @@ if TYPE_CHECKING:
     from nshtrainer.text.files import FilePath
 
 __all__ = ["Config"]
+
+_building = nullcontext() if hasattr(pydantic.main, "_rebuild_lock") else RLock()
+"""pydantic below 2.14 has no lock of its own for `model_rebuild`."""
 
 
 class Config(BaseModel):
@@ -48,6 +55,14 @@ class Config(BaseModel):
         populate_by_name=True,
         ser_json_inf_nan="constants",
     )
+
+    @classmethod
+    @override
+    def model_rebuild(cls, *, _parent_namespace_depth: int = 2, **options: Any) -> bool | None:
+        """Build the validator and the serializer, in one thread at a time."""
+        depth = _parent_namespace_depth + (_parent_namespace_depth > 0)  # this frame is one more
+        with _building:
+            return super().model_rebuild(_parent_namespace_depth=depth, **options)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -127,7 +142,7 @@ class Config(BaseModel):
         from nshtrainer.text.files import format_of, read_file
 
         text_format = format_of(path)
-        return cls._from_text(read_file(path), text_format, str(path), overrides, plugins)
+        return cls._from_text(read_file(path), text_format, fsdecode(path), overrides, plugins)
 
     @classmethod
     def from_yaml(cls, text: str, *, overrides: Iterable[str] = (), plugins: bool = True) -> Self:

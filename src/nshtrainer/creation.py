@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
 from nshtrainer.optimizer.base import OptimizerConfigBase, Params, build_optimizer
-from nshtrainer.optimizer.needs import needs_of
+from nshtrainer.optimizer_record import get_requirements
 from nshtrainer.run_length import RunLength, run_length_of
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def create(
     """
     length = RunLength() if run is None else run_length_of(run)
     optimizer = build_optimizer(optimizer_config, model, run=length)
-    if length.loop_problem is not None and any(needs_of(optimizer)):
+    if length.loop_problem is not None and any(get_requirements(optimizer)):
         raise OptimizerError(f"{optimizer_config.name} cannot work here: {length.loop_problem}")
     if scheduler_config is None:
         return optimizer, None

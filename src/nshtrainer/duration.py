@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import math
 import re
+from abc import abstractmethod
 from collections.abc import Mapping
 from decimal import Decimal
+from fractions import Fraction as Exact
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
@@ -41,8 +43,39 @@ __all__ = [
 _Length = Annotated[NonNegative, Field(le=1e12)]
 """More epochs or seconds than there will ever be; of more, steps could not be counted."""
 
+Position: TypeAlias = Exact | int
+"""An exact number of steps from the beginning of a run; what begins there is rounded up."""
 
-class StepsConfig(Tagged):
+
+class _DurationConfig(Tagged):
+    """A duration of any unit.
+
+    Durations that follow one another are added up exactly, and only the sums are rounded: 30% and
+    70% of 101 steps end at step 101, and 1 epoch is as long as the epoch at its place.
+    """
+
+    @abstractmethod
+    def exact(self, run: RunLength, field: str = "duration") -> Position:
+        """Return the exact number of steps at the beginning of a run."""
+
+    def resolve(self, run: RunLength, field: str = "duration") -> int:
+        """Return the number of steps at the beginning of a run, rounded up.
+
+        Raises:
+            RunLengthError: The run does not know what the unit needs; the message names `field`.
+        """
+        return math.ceil(self.exact(run, field))
+
+    def after(self, run: RunLength, field: str, begin: Position) -> Position:
+        """Return where the duration ends if it begins at a position."""
+        return begin + self.exact(run, field)
+
+    def before(self, run: RunLength, field: str, end: Position) -> Position:
+        """Return where the duration begins if it ends at a position."""
+        return end - self.exact(run, field)
+
+
+class StepsConfig(_DurationConfig):
     """A number of optimizer updates.
 
     >>> str(StepsConfig(value=1000))
@@ -54,7 +87,7 @@ class StepsConfig(Tagged):
     value: NonNegativeInt
     """Updates of the optimizer, 0 or more."""
 
-    def resolve(self, run: RunLength, field: str = "duration") -> int:
+    def exact(self, run: RunLength, field: str = "duration") -> Position:
         """The number of steps; unlike the other durations, it asks nothing of the run.
 
         Raises:
@@ -67,7 +100,7 @@ class StepsConfig(Tagged):
         return f"{self.value} steps"
 
 
-class EpochsConfig(Tagged):
+class EpochsConfig(_DurationConfig):
     """A number of passes over the training data, fractions included.
 
     It becomes steps by exact decimal arithmetic, rounded up: 1.1 epochs of 100 steps are 110 steps.
@@ -82,27 +115,40 @@ class EpochsConfig(Tagged):
     value: _Length
     """Epochs, 0 or more; half an epoch is 0.5."""
 
-    def resolve(self, run: RunLength, field: str = "duration") -> int:
-        """The number of steps in this many epochs of `run`.
+    def exact(self, run: RunLength, field: str = "duration") -> Position:
+        """The number of steps in the first epochs of `run`.
 
         Raises:
             RunLengthError: The run does not know its steps per epoch; the message names `field`.
         """
+        return self._moved(run, field, 0, 1)
+
+    def after(self, run: RunLength, field: str, begin: Position) -> Position:
+        """The end of the epochs that follow a position, which may have other lengths."""
+        return self._moved(run, field, begin, 1)
+
+    def before(self, run: RunLength, field: str, end: Position) -> Position:
+        """The beginning of the epochs before a position."""
+        return self._moved(run, field, end, -1)
+
+    def _moved(self, run: RunLength, field: str, position: Position, sign: int) -> Position:
         _refuse_in_a_timed_run(self, run, field)
-        steps = 0 if self.value == 0 else run.steps_in_epochs(self.value)
-        if steps is None:
+        if self.value == 0:
+            return position
+        moved = run.after_epochs(sign * self.value, position)
+        if moved is None:
             why = (
                 "the number of steps per epoch is unknown; give the duration in steps, set "
                 "limit_train_batches to a number of batches, or pass RunLength(steps_per_epoch=...)"
             )
             raise _unknown(f"{field}: {self}", run, why)
-        return steps
+        return moved
 
     def __str__(self) -> str:
         return f"{repr(self.value).removesuffix('.0')} epochs"
 
 
-class FractionConfig(Tagged):
+class FractionConfig(_DurationConfig):
     """A part of the whole run: 0.1, written `"10%"`, is its first tenth.
 
     >>> from nshtrainer import RunLength
@@ -115,8 +161,8 @@ class FractionConfig(Tagged):
     value: Fraction
     """Share of the run's total steps, from 0 to 1."""
 
-    def resolve(self, run: RunLength, field: str = "duration") -> int:
-        """The number of steps in this share of `run`, rounded up.
+    def exact(self, run: RunLength, field: str = "duration") -> Position:
+        """The number of steps in this share of `run`.
 
         Raises:
             RunLengthError: The run does not know its total; the message names `field`.
@@ -128,13 +174,13 @@ class FractionConfig(Tagged):
                 "take a schedule without an end, or pass RunLength(total_steps=...)"
             )
             raise _unknown(f"{field}: {self} of the run", run, why)
-        return math.ceil(Decimal(repr(self.value)) * run.total_steps)
+        return Exact(repr(self.value)) * run.total_steps
 
     def __str__(self) -> str:
         return f"{(Decimal(repr(self.value)) * 100).normalize():f}%"
 
 
-class _ShownConfig(Tagged):
+class _ShownConfig(_DurationConfig):
     """A number of things that the model is shown, over all devices."""
 
     per_step: ClassVar[str]
@@ -142,8 +188,8 @@ class _ShownConfig(Tagged):
     value: NonNegativeInt
     """How many, 0 or more."""
 
-    def resolve(self, run: RunLength, field: str = "duration") -> int:
-        """The number of updates in which they are shown, rounded up.
+    def exact(self, run: RunLength, field: str = "duration") -> Position:
+        """The number of updates in which they are shown.
 
         Raises:
             RunLengthError: The run does not know how many it shows in a step; the message names
@@ -160,7 +206,7 @@ class _ShownConfig(Tagged):
                 f"{self.per_step}"
             )
             raise _unknown(f"{field}: {self}", run, why)
-        return math.ceil(self.value / Decimal(repr(per_step)))
+        return self.value / Exact(repr(per_step))
 
     def __str__(self) -> str:
         return f"{self.value} {self.name}"
@@ -192,7 +238,7 @@ class TokensConfig(_ShownConfig):
     name: Literal["tokens"] = "tokens"
 
 
-class TimeConfig(Tagged):
+class TimeConfig(_DurationConfig):
     """A time on the clock, for a run whose length is a time: `"90 minutes"`, `"2.5 hours"`.
 
     >>> from nshtrainer import RunLength
@@ -205,8 +251,8 @@ class TimeConfig(Tagged):
     value: _Length
     """Seconds, 0 or more."""
 
-    def resolve(self, run: RunLength, field: str = "duration") -> int:
-        """The number of ticks in this time, rounded up.
+    def exact(self, run: RunLength, field: str = "duration") -> Position:
+        """The number of ticks in this time.
 
         Raises:
             RunLengthError: The length of the run is no time; the message names `field`.
@@ -217,8 +263,8 @@ class TimeConfig(Tagged):
                 "the run, limit the run by max_time alone, or pass RunLength(total_time=...)"
             )
             raise _unknown(f"{field}: {self}", run, why)
-        share = Decimal(repr(self.value)) / Decimal(repr(float(run.total_time)))
-        return math.ceil(share * (run.total_steps or 0))
+        share = Exact(repr(self.value)) / Exact(repr(float(run.total_time)))
+        return share * (run.total_steps or 0)
 
     def __str__(self) -> str:
         return f"{repr(self.value).removesuffix('.0')} seconds"

@@ -11,6 +11,7 @@
     └── CheckpointError(ValueError)     a checkpoint whose hyperparameters cannot be used
 
     NshtrainerWarning(UserWarning)      something that goes on, but that you should know
+    ├── CheckpointWarning               … because part of a checkpoint is not used
     └── ConfigChangedWarning            … because the config is another than the checkpoint's
 
 The constructor of a config and `model_validate` raise pydantic's own `ValidationError`.
@@ -19,9 +20,14 @@ The constructor of a config and `model_validate` raise pydantic's own `Validatio
 
 from __future__ import annotations
 
+from typing_extensions import override
+
+from nshtrainer.printable import printable_lines
+
 __all__ = [
     "BadUpdateError",
     "CheckpointError",
+    "CheckpointWarning",
     "ConfigChangedWarning",
     "ConfigError",
     "MetricError",
@@ -35,7 +41,11 @@ __all__ = [
 
 
 class NshtrainerError(Exception):
-    """The base of every error of this package."""
+    """The base of every error of this package; its message is safe to print."""
+
+    @override
+    def __str__(self) -> str:
+        return printable_lines(super().__str__())
 
 
 class ConfigError(NshtrainerError, ValueError):
@@ -77,7 +87,15 @@ class CheckpointError(NshtrainerError, ValueError):
 
 
 class NshtrainerWarning(UserWarning):
-    """Something goes on that you should know of."""
+    """Something goes on that you should know of; its message is safe to print."""
+
+    @override
+    def __str__(self) -> str:
+        return printable_lines(super().__str__())
+
+
+class CheckpointWarning(NshtrainerWarning):
+    """A part of a checkpoint is not used; the message names the part and the reason."""
 
 
 class ConfigChangedWarning(NshtrainerWarning):

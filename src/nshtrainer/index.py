@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from inspect import cleandoc
+from inspect import cleandoc, getfile
 from typing import Any, NamedTuple
 
-__all__ = ["Listed", "read_index", "summary_of"]
+__all__ = ["Listed", "read_index", "same_source", "summary_of"]
 
 
 class Listed(NamedTuple):
@@ -44,3 +44,21 @@ def read_index(module: str | None) -> dict[str, Listed]:
 def summary_of(cls: type) -> tuple[str, str]:
     """The name of a class and the first line of its docstring, as an index has them."""
     return cls.__name__, cleandoc(cls.__doc__ or "").partition("\n")[0]
+
+
+def same_source(old: type | Listed, new: type) -> bool:
+    """Whether the same class was defined again: in a notebook, by a reload, as `__main__`."""
+    if old is new:
+        return True
+    if isinstance(old, Listed):
+        return False
+    if old.__qualname__ != new.__qualname__:
+        return False
+    return old.__module__ == new.__module__ or _file(old) == _file(new) is not None
+
+
+def _file(cls: type) -> str | None:
+    try:
+        return getfile(cls)
+    except (TypeError, OSError):
+        return None

@@ -10,6 +10,7 @@ renamed; what has no counterpart is left out with a warning that names it.
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -141,7 +142,8 @@ def convert(hparams: Mapping[str, Any]) -> Data:
 # -- the file --------------------------------------------------------------------------------------
 
 
-def _saved(path: FilePath, part: str) -> Data:
+def _saved(given: FilePath, part: str) -> Data:
+    path = os.fsdecode(given)
     is_json = Path(path).suffix == ".json"
     whole = _mapping(_read_json(path) if is_json else _read_checkpoint(path))
     found = _mapping(whole.get("hparams")).get(part) if is_json else whole.get(_IN_CHECKPOINT[part])
@@ -151,7 +153,7 @@ def _saved(path: FilePath, part: str) -> Data:
     return _mapping(cast("Any", found))
 
 
-def _read_json(path: FilePath) -> Any:
+def _read_json(path: str) -> Any:
     from nshtrainer.text.files import read_file
 
     try:
@@ -162,7 +164,7 @@ def _read_json(path: FilePath) -> Any:
         raise CheckpointError(f"{path}: is not valid JSON ({error}); was it cut off?") from error
 
 
-def _read_checkpoint(path: FilePath) -> Any:
+def _read_checkpoint(path: str) -> Any:
     """The checkpoint without its tensors' values; code in it is refused, not run."""
     from pickle import UnpicklingError
     from zipfile import is_zipfile

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from pydantic import StringConstraints
+from typing import Literal
 
 from nshtrainer.config import Config
+from nshtrainer.types import Label
 
 __all__ = ["MetricConfig"]
 
@@ -18,7 +17,7 @@ class MetricConfig(Config):
     MetricConfig(monitor='val/loss', mode='min')
     """
 
-    monitor: Annotated[str, StringConstraints(min_length=1)]
+    monitor: Label
     """The name given to `self.log`, such as `val/loss`."""
 
     mode: Literal["min", "max"]

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property, partial
 from importlib import import_module
+from threading import RLock
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -36,7 +37,8 @@ from typing_extensions import LiteralString, TypeVar, overload
 
 from nshtrainer.containers import plain_containers
 from nshtrainer.exceptions import RegistryError
-from nshtrainer.index import Listed, read_index, summary_of
+from nshtrainer.index import Listed, read_index, same_source, summary_of
+from nshtrainer.plugins import announced, find_plugin, loading
 from nshtrainer.tagged import Tagged
 from nshtrainer.text.documents import cut
 
@@ -50,6 +52,9 @@ C = TypeVar("C", bound="type[Component]")
 
 _MOST_LISTED = 20
 """Of more names than this a message says where to find them."""
+
+_registering = RLock()
+"""Held while a name is checked and taken; lookups need no lock."""
 
 _being_described: ContextVar[frozenset[str]] = ContextVar("_being_described", default=frozenset())
 
@@ -142,21 +147,28 @@ class Registry(Mapping[str, type[T]], Generic[T]):
 
     def _add(self, cls: type[T], *, override: bool) -> type[T]:
         self._check_class(cls)
-        found = dict.fromkeys(self._names_of(cls), cls)
+        names = self._names_of(cls)
         indexed = {} if cls.__module__ in self._modules else self._indexed
-        if any(name in indexed and indexed[name].is_it(cls) for name in found):
-            # It had its name before it was imported: what has it now took it over on purpose.
-            self._classes = found | self._classes
-            return cls
-        for name in found:
-            old = self._classes.get(name, indexed.get(name))
-            if old is not None and not (override or _same_source(old, cls)):
-                raise RegistryError(
-                    f"{self.kind} name {name!r} is already taken by {_where(old)}; choose another "
-                    f"name for {_where(cls)}, or register it with override=True"
-                )
-        self._classes.update(found)
+        with _registering:
+            if any(name in indexed and indexed[name].is_it(cls) for name in names):
+                # It had its name before it was imported: what has it now took it over on purpose.
+                for name in names:
+                    self._classes.setdefault(name, cls)
+                return cls
+            for name in names:
+                self._check_free(name, cls, indexed, override=override)
+            self._classes.update(dict.fromkeys(names, cls))
         return cls
+
+    def _check_free(
+        self, name: str, cls: type[T], indexed: Mapping[str, Listed], *, override: bool
+    ) -> None:
+        old = self._classes.get(name, indexed.get(name))
+        if old is not None and not (override or same_source(old, cls)):
+            raise RegistryError(
+                f"{self.kind} name {name!r} is already taken by {_where(old)}; choose another "
+                f"name for {_where(cls)}, or register it with override=True"
+            )
 
     @cached_property
     def _indexed(self) -> dict[str, Listed]:
@@ -222,9 +234,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
 
     def plugins(self) -> dict[str, EntryPoint]:
         """The members that other installed packages announce, by name; none of them is imported."""
-        from importlib.metadata import entry_points
-
-        return {entry.name: entry for entry in entry_points(group=self.entry_point_group)}
+        return announced(self.entry_point_group)
 
     def unknown(self, name: str) -> str:
         """The message for a name that nobody registered, with the nearest that somebody did."""
@@ -245,7 +255,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         """The class under a name, or None; with `plugins`, that of an installed plug-in too.
 
         Raises:
-            RegistryError: The plug-in failed to load.
+            RegistryError: The plug-in failed to load, or several packages announce the name.
         """
         for module in (None, *self._modules):
             if module is not None:
@@ -260,25 +270,21 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         """Class and first line of each member, by name; what the index says is not imported."""
         self._import_all()
         indexed = {name: (each.cls, each.summary) for name, each in self._indexed.items()}
-        return indexed | {name: summary_of(cls) for name, cls in self._classes.items()}
+        return indexed | {name: summary_of(cls) for name, cls in self._classes.copy().items()}
 
     def _import_all(self) -> None:
         for module in self._modules:
             import_module(module)
 
     def _load_plugin(self, name: str) -> type[T] | None:
-        entry = self.plugins().get(name)
+        entry = find_plugin(self.kind, self.entry_point_group, name)
         if entry is None:
             return None
-        try:
+        with loading(self.kind, entry):
             cls = entry.load()
             if name not in self._classes:
                 self._add(cls, override=False)
             return self._classes[name]
-        except Exception as error:
-            raise RegistryError(
-                f"{self.kind} {name!r} is a plug-in ({entry.value}) that failed to load: {error!r}"
-            ) from error
 
     # -- the type of a field -----------------------------------------------------------------
 
@@ -341,7 +347,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         current = self._classes.get(value.name)
         if current is cls or cls.python_only:
             return value
-        if current is not None and _same_source(current, cls):
+        if current is not None and same_source(current, cls):
             return current.model_validate(value.model_dump())
         if current is None:
             fix = f"decorate {cls.__name__} with @{self.kind}_registry.register"
@@ -375,24 +381,6 @@ class Registry(Mapping[str, type[T]], Generic[T]):
     def _union(self, ref: str) -> CoreSchema:
         members = {name: cls.__pydantic_core_schema__ for name, cls in sorted(self.items())}
         return core_schema.tagged_union_schema(members, discriminator="name", ref=ref)
-
-
-def _same_source(old: type | Listed, new: type) -> bool:
-    """Whether the same class was defined again: in a notebook, by a reload, as `__main__`."""
-    if old is new:
-        return True
-    if isinstance(old, Listed):
-        return False
-    if old.__qualname__ != new.__qualname__:
-        return False
-    return old.__module__ == new.__module__ or _file(old) == _file(new) is not None
-
-
-def _file(cls: type) -> str | None:
-    try:
-        return inspect.getfile(cls)
-    except (TypeError, OSError):
-        return None
 
 
 def _where(cls: type | Listed) -> str:

@@ -14,6 +14,7 @@ from typing_extensions import Self
 
 from nshtrainer.config import Config
 from nshtrainer.exceptions import ConfigChangedWarning, ConfigError, NshtrainerError
+from nshtrainer.printable import printable
 from nshtrainer.text.problems import dotted
 
 __all__ = [
@@ -186,11 +187,11 @@ def _shown(value: Any) -> str:
         return f"{found['value']} {found['name']}" if _is_duration(found) else _name(found)
     if isinstance(value, list):
         return f"[{', '.join(map(_shown, cast('list[Any]', value)))}]"
-    return "none" if value is None else str(value)
+    return "none" if value is None else printable(value)
 
 
 def _name(value: Mapping[str, Any]) -> str:
-    return str(value.get("name", dict(value)))
+    return printable(value.get("name", dict(value)))
 
 
 def with_values(data: Mapping[str, Any], values: Iterable[tuple[Path, Any]]) -> dict[str, Any]:
@@ -322,10 +323,10 @@ def tell(changes: Sequence[Change], *more: str) -> None:
         tell_of("\n  ".join(lines))
 
 
-def tell_of(text: str) -> None:
+def tell_of(text: str, category: type[Warning] = ConfigChangedWarning) -> None:
     """Warn, at the line of the user's that led here, in the first of the processes of a run."""
     if _is_first_process():
-        warnings.warn(text, ConfigChangedWarning, stacklevel=_level_of_user())
+        warnings.warn(text, category, stacklevel=_level_of_user())
 
 
 def _is_first_process() -> bool:

@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from fractions import Fraction
 from importlib import import_module
 from types import UnionType
 from typing import TYPE_CHECKING, Any, get_args
@@ -40,6 +40,9 @@ _LENGTHS = (
     "shortened",
 )
 
+COUNTS = ("total_steps", "steps_per_epoch", "samples_per_step", "tokens_per_step")
+"""Lengths that a trainer counts, and may count again."""
+
 TICKS = 1_000_000
 """Positions of a schedule in a run whose length is a time."""
 
@@ -72,6 +75,7 @@ class RunLength:
         unknown_because: Why nothing is known, and what to do, where that is the case.
         base_lr: The rate that a schedule multiplies, for schedules that name a rate outright. It is
             filled in from the optimizer, group by group, where there is one.
+        start: Steps of the whole run before this part of it, which say where its epochs begin.
         beta2: The decay of the squared gradients, for warm-ups that take their length from it.
             It is filled in from the optimizer as well.
 
@@ -102,6 +106,7 @@ class RunLength:
     unknown_because: str | None = field(default=None, kw_only=True)
     base_lr: float | None = field(default=None, kw_only=True)
     beta2: float | None = field(default=None, kw_only=True)
+    start: int = field(default=0, kw_only=True)
 
     def __post_init__(self) -> None:
         if isinstance(self.steps_per_epoch, list):
@@ -125,13 +130,14 @@ class RunLength:
         vars(other).update(changes)
         return other
 
-    def part(self, steps: int) -> Self:
+    def part(self, steps: int, start: int = 0) -> Self:
         """A part of the run, as a schedule sees it for which the part is the whole.
 
         Args:
             steps: How long it is; 0 stands for not known.
+            start: The step of this run at which it begins.
         """
-        changes: dict[str, Any] = {"total_steps": steps or None}
+        changes: dict[str, Any] = {"total_steps": steps or None, "start": self.start + start}
         if self.total_time is not None and self.total_steps:
             changes["total_time"] = self.total_time * steps / self.total_steps
         return self.but(**changes)
@@ -143,6 +149,14 @@ class RunLength:
     def known(self) -> RunLength:
         """What is known by now, as a plain value."""
         return self
+
+    def attach_check(self) -> None:
+        """Have a trainer compare this length with the one that its run turns out to have."""
+
+    def differs_from(self, other: RunLength) -> bool:
+        """Return True if a length that is known here is another one there."""
+        own = ((name, vars(self).get(name)) for name in COUNTS)
+        return any(number not in (None, getattr(other, name)) for name, number in own)
 
     def to_dict(self) -> dict[str, Any]:
         """The lengths that are known by now, as plain data for a checkpoint."""
@@ -161,14 +175,23 @@ class RunLength:
     def steps_in_epochs(self, epochs: float) -> int | None:
         """Updates in the first `epochs` epochs, rounded up; `None` where nobody knows.
 
-        The arithmetic is decimal and exact: 1.1 epochs of 100 steps are 110 steps, not 111.
+        The arithmetic is exact: 1.1 epochs of 100 steps are 110 steps, not 111.
         """
-        lengths = [Decimal(repr(number)) for number in _as_tuple(self.steps_per_epoch)]
+        end = self.after_epochs(epochs, 0)
+        return None if end is None else math.ceil(end)
+
+    def after_epochs(self, epochs: float, position: Fraction | int) -> Fraction | None:
+        """Return the exact position some epochs after another one, or before it if negative.
+
+        Args:
+            epochs: The number of epochs.
+            position: The number of steps from the beginning, a whole one or not.
+        """
+        lengths = [Fraction(repr(number)) for number in _as_tuple(self.steps_per_epoch)]
         if not lengths:
             return None
-        exact = Decimal(repr(epochs))
-        listed = sum(min(max(exact - index, _NONE), _ONE) * n for index, n in enumerate(lengths))
-        return math.ceil(listed + max(exact - len(lengths), _NONE) * lengths[-1])
+        epoch = _epoch_at(lengths, Fraction(self.start + position))
+        return _start_of(lengths, epoch + Fraction(repr(epochs))) - self.start
 
     def factor_of(self, rate: float, name: str) -> float:
         """The factor that brings the base rate to an absolute one.
@@ -194,7 +217,19 @@ class RunLength:
         return rate / self.base_lr if rate else 0.0
 
 
-_NONE, _ONE = Decimal(0), Decimal(1)
+def _epoch_at(lengths: list[Fraction], position: Fraction) -> Fraction:
+    """Return the epochs up to a position."""
+    for epoch, length in enumerate(lengths[:-1]):
+        if position < length:
+            return epoch + position / length
+        position -= length
+    return len(lengths) - 1 + position / lengths[-1]
+
+
+def _start_of(lengths: list[Fraction], epoch: Fraction) -> Fraction:
+    """Return the position at which an epoch, or a part of one, begins."""
+    last = min(max(0, math.floor(epoch)), len(lengths) - 1)
+    return sum(lengths[:last], Fraction()) + (epoch - last) * lengths[last]
 
 
 def _as_tuple(lengths: float | tuple[float, ...] | None) -> tuple[float, ...]:

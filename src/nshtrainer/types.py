@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NoReturn, TypeAlias, TypeVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, StringConstraints
 from typing_extensions import override
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Fraction",
     "FrozenDict",
     "Integer",
+    "Label",
     "NonFinite",
     "NonNegative",
     "NonNegativeInt",
@@ -71,6 +72,16 @@ is left out, or it is made."""
 
 ScheduleClock: TypeAlias = Literal["optimizer_steps", "successful_steps"]
 """What moves a schedule: every update that was tried, or those that a `GradScaler` let happen."""
+
+
+def _shows(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError(f"{name!r} has control characters; write a name that can be shown")
+    return name
+
+
+Label: TypeAlias = Annotated[str, StringConstraints(min_length=1), AfterValidator(_shows)]
+"""A name that stands in tables, pictures and loggers: text without control characters."""
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
 from tests.cli.support import MID_EPOCH, only_run, rates
 
 from nshtrainer.cli import main
-from nshtrainer.cli.run_folder import choose_folder
+from nshtrainer.cli.metrics import rows_before
+from nshtrainer.cli.run_folder import RunFolder, choose_folder
 from nshtrainer.cli.slurm import requeue
 from nshtrainer.exceptions import ConfigError
 
@@ -49,12 +51,35 @@ def saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     folder = Path("runs/run/one/checkpoints")
     folder.mkdir(parents=True)
     for time, name in enumerate(["best.ckpt", "last.ckpt"]):
-        torch.save({"weights": torch.ones(1000)}, folder / name)
-        os.utime(folder / name, (time, time))
+        torch.save({"global_step": time, "weights": torch.ones(1000)}, folder / name)
     return [folder / "last.ckpt", folder / "best.ckpt"]
 
 
-@pytest.mark.parametrize("resume", ["last", "auto"])
+def dangle(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("gone.ckpt")
+
+
+def replace_by_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def replace_by_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+DAMAGES += [
+    (dangle, "leads nowhere"),
+    (replace_by_folder, "is no regular file but a folder"),
+    (replace_by_pipe, "is no regular file but a pipe or a device"),
+    (lambda path: torch.save([1], path), "is no checkpoint"),
+    (lambda path: torch.save({"it": Path()}, path), "cannot be read as a checkpoint: Unpickling"),
+]
+
+
+@pytest.mark.parametrize("resume", ["last", "auto", "runs/run/one"])
 @pytest.mark.parametrize(("damage", "why"), DAMAGES)
 def test_a_checkpoint_that_cannot_be_read_is_passed_over(
     saved: list[Path], damage: Callable[[Path], None], why: str, resume: str
@@ -65,6 +90,133 @@ def test_a_checkpoint_that_cannot_be_read_is_passed_over(
     assert start.checkpoint == saved[1]
     (text,) = start.passed_over
     assert text.startswith(f"{saved[0]}: {why}")
+
+
+def test_one_changed_byte_of_a_checkpoint_stops_nothing(saved: list[Path]) -> None:
+    whole = saved[0].read_bytes()
+    start, end = whole.index(b"PK"), whole.index(b"PK\x01\x02")
+    random = Random(0)
+    places = [*range(start, start + 60), *range(end, end + 60), *range(len(whole) - 90, len(whole))]
+    for place in random.sample(places, 60):
+        byte = whole[place] ^ (1 << random.randrange(8))
+        saved[0].write_bytes(whole[:place] + bytes([byte]) + whole[place + 1 :])
+        checkpoint = choose_folder(RUN, None, "last").checkpoint
+        assert checkpoint in saved
+        torch.load(checkpoint, weights_only=True)
+
+
+def test_the_newest_checkpoint_has_the_most_steps_whenever_it_was_written(
+    saved: list[Path],
+) -> None:
+    # As a SIGKILL leaves them after best.ckpt of an epoch is written, and before last.ckpt is.
+    last, best = saved
+    for step in (7, 8):
+        torch.save({"global_step": step, "weights": torch.ones(1)}, best)
+        for times in ((1, 2), (2, 1)):
+            for path, time in zip(saved, times, strict=True):
+                os.utime(path, (time, time))
+            torch.save({"global_step": 7}, last.with_name("exception.ckpt"))
+            assert choose_folder(RUN, None, "last").checkpoint == (
+                best if step == 8 else last.with_name("exception.ckpt")
+            )
+    torch.save({"global_step": 8}, last)
+    os.utime(last, (0, 0))
+    assert choose_folder(RUN, None, "last").checkpoint == last  # at equal steps
+    for path in (last, best):  # by the time, where none says its step
+        torch.save({}, path)
+    last.with_name("exception.ckpt").unlink()
+    os.utime(last, (0, 0))
+    assert choose_folder(RUN, None, "last").checkpoint == best
+
+
+def test_of_several_runs_the_one_that_was_written_to_last_goes_on(saved: list[Path]) -> None:
+    other = Path("runs/run/two/checkpoints/last.ckpt")
+    other.parent.mkdir(parents=True)
+    torch.save({"global_step": 0}, other)
+    for time, newest in ((2**31, other), (1, saved[0])):
+        os.utime(other, (time, time))
+        assert choose_folder(RUN, None, "last").checkpoint == newest
+
+
+NAMES = ("best.ckpt", "last.ckpt", "hpc.ckpt", "best", "hpc", "registry", "x" * 300, "x/" * 3000)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_of_no_file_is_an_error(
+    home: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert main([*FIT, "--resume", name]) == 2
+    assert capsys.readouterr().err.startswith(f"--resume {name}: no such checkpoint; give a .ckpt")
+
+
+def test_a_file_or_a_folder_that_cannot_be_is_an_error(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "x" * 300
+    for option in ("--out", "--config"):
+        assert main([*FIT, option, name]) == 2
+        assert name in capsys.readouterr().err
+    assert main(["fit", f"{name}.py", *FIT[2:]]) == 2
+    assert f"{name}.py: no such file" in capsys.readouterr().err
+    Path("file").touch()
+    assert main([*FIT, "--out", "file"]) == 2
+    assert "file: cannot be made: not a directory; choose another folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [(cut(0), "is empty"), (blank, "is damaged: ")],
+)
+def test_a_given_checkpoint_that_is_damaged_is_an_error(
+    saved: list[Path], damage: Callable[[Path], None], why: str
+) -> None:
+    damage(saved[0])
+    with pytest.raises(ConfigError, match=f"--resume {saved[0]}: {why}.*; give another"):
+        choose_folder(RUN, None, str(saved[0]))
+
+
+def test_a_file_with_a_name_that_lightning_knows_is_taken_as_a_file(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*FIT, "--out", "o", "trainer.max_epochs=1"]) == 0
+    Path("o/checkpoints/last.ckpt").rename("best")
+    assert main([*FIT, "--out", "o", "--resume", "best"]) == 0
+    said = capsys.readouterr().out
+    assert "resuming from best (step 4, epoch 1)\n" in said
+    assert "nothing was left to train" not in said
+    assert sorted(rates(Path("o"))) == list(range(12))
+
+
+def test_a_folder_where_a_run_is_alive_is_refused(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = RunFolder(Path("o")).claimed()
+    with folder.held():
+        for resume in ([], ["--resume", "auto"]):
+            assert main([*FIT, "--out", "o", *resume]) == 2
+            said = capsys.readouterr().err
+            assert said.startswith(f"o: a run that is alive writes there (process {os.getpid()} on")
+            assert "wait for its end, stop it, or choose another folder with --out\n" in said
+    assert main([*FIT, "--out", "o", "trainer.max_epochs=1"]) == 0
+    assert not Path("o/.lock").exists()
+
+
+def test_runs_that_begin_in_the_same_second_have_folders_of_their_own(tmp_path: Path) -> None:
+    made = [RunFolder(tmp_path / "runs/run/1", is_new=True).claimed() for _ in range(3)]
+    assert [folder.path.name for folder in made] == ["1", "1-2", "1-3"]
+
+
+def test_what_an_exception_left_is_set_aside_where_a_run_goes_back(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.set_aside_exception(tmp_path)
+    folder.checkpoints.mkdir()
+    for path in (folder.exception, folder.last):
+        path.write_text(path.name, encoding="utf-8")
+    folder.set_aside_exception(folder.exception)
+    assert folder.exception.exists()
+    folder.set_aside_exception(folder.last)
+    assert not folder.exception.exists()
+    assert (folder.checkpoints / "exception.old").read_text(encoding="utf-8") == "exception.ckpt"
 
 
 def test_where_none_can_be_read_each_is_named(saved: list[Path]) -> None:
@@ -170,3 +322,61 @@ def test_what_came_of_the_wish_to_be_queued_again_is_said(
     said = requeue()
     assert said.startswith(f"scontrol requeue {number}: ")
     assert said.endswith(text)
+
+
+def test_a_checkpoint_does_not_make_a_run_delete_what_is_not_its_own(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*FIT, "--out", "o", "trainer.max_epochs=1"]) == 0
+    last = Path("o/checkpoints/last.ckpt")
+    saved = torch.load(last, weights_only=True)
+    mine = home / "mine"
+    mine.mkdir()
+    path = f"{home}/o/checkpoints/../../mine"
+    (state,) = (state for key, state in saved["callbacks"].items() if "val/loss" in key)
+    state["best_k_models"] = {path: torch.tensor(1e9)}
+    state["kth_best_model_path"] = path
+    torch.save(saved, last)
+    longer = "lr_scheduler.max_duration=12 steps"
+    assert main([*FIT, "--out", "o", "--resume", "last", longer]) == 0
+    text = f"the checkpoint lists files that are not in '{home}/o/checkpoints': {path!r}"
+    assert f"\n{text}. They are dropped from the list, and left alone\n" in capsys.readouterr().out
+    assert mine.is_dir()
+
+
+DAMAGED_TABLES = {
+    b"step,rate\n0,1\n1,\xff\n2,3,4\nx,1\n9\n\n": 3,
+    b"\0\1\2\n" * 9: 8,
+    b"rate\n1\n": 1,
+    b"": 0,
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED_TABLES)
+def test_damaged_rows_of_a_table_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(content)
+    whole = [row["step"] for row in rows_before(path, 10)]
+    assert whole == (["0", "1"] if content.startswith(b"step") else [])
+    said = capsys.readouterr().out
+    if "cannot be read" not in said:  # csv of Python 3.10 refuses NUL
+        left_out = DAMAGED_TABLES[content]
+        assert (f"{path}: damaged rows are left out ({left_out} of" in said) == bool(left_out)
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "schedule.csv", "checkpoints/last.ckpt"])
+def test_what_is_no_file_where_a_run_writes_one_is_an_error(
+    home: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    for make in (Path.mkdir, os.mkfifo):
+        path = Path("o", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        make(path)
+        assert main([*FIT, "--out", "o", "--resume", "auto"]) == 2
+        said = capsys.readouterr().err
+        assert f"{path}: is no regular file; move it away, or give another --out\n" in said or (
+            f"{path}: is no regular file but a " in said
+        )
+        path.rmdir() if path.is_dir() else path.unlink()

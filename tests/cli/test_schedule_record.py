@@ -203,3 +203,38 @@ def test_groups_of_their_own_have_names(home: Path, capsys: Captured) -> None:
 def test_a_trial_run_records_nothing(home: Path) -> None:
     assert main([*FIT, "trainer.fast_dev_run=true", "lr_scheduler=null"]) == 0
     assert not Path("o").exists()
+
+
+def edited(old: str, new: str) -> None:
+    text = Path("train.py").read_text(encoding="utf-8")
+    assert old in text
+    Path("train.py").write_text(text.replace(old, new), encoding="utf-8")
+
+
+@pytest.mark.filterwarnings("ignore:schedule 'linear_warmup_cosine_decay'. resolved for 4 steps")
+def test_planned_is_not_used_where_the_run_is_longer_than_was_planned(
+    home: Path, capsys: Captured
+) -> None:
+    edited("torch.randn(self.num_batches,", "torch.randn(4 * (self.trainer.current_epoch + 1),")
+    assert main([*FIT, "trainer.reload_dataloaders_every_n_epochs=1"]) == 0
+    (line,) = said(capsys.readouterr().out)
+    assert line == (
+        "24 updates, planned for 4 steps in epoch 1, but it has 8; the run is about 20 steps long "
+        "instead of 12"
+    )
+
+
+def test_a_plan_that_is_resolved_again_before_the_first_step_is_the_plan(
+    home: Path, capsys: Captured
+) -> None:
+    hook = """def on_train_start(self):
+        self.trainer.datamodule.num_batches = 2
+        self.trainer.fit_loop._combined_loader = None
+        self.trainer.fit_loop.setup_data()
+
+    def training_step"""
+    edited("def training_step", hook)
+    assert main(FIT) == 0
+    assert said(capsys.readouterr().out) == ["6 updates, planned = used"]
+    assert table()[5]["planned"] == table()[5]["used"]
+    assert float(table()[5]["used"]) == pytest.approx(0.0146447, abs=1e-7)

@@ -105,6 +105,13 @@ def test_what_the_file_raises_goes_through_and_leaves_nothing_behind(home: Path)
     assert "broken" not in sys.modules
 
 
+def test_a_file_that_exits_when_it_is_imported_is_an_error(home: Path) -> None:
+    write("import sys\nsys.exit(0)\n", "leaving.py")
+    with pytest.raises(ConfigError, match=r"leaving.py: called sys.exit\(0\) when it was imported"):
+        load_user_code("leaving.py")
+    assert "leaving" not in sys.modules
+
+
 # -- the arguments of a datamodule ---------------------------------------------------------------
 
 

@@ -47,6 +47,8 @@ def modules_after(code: str) -> set[str]:
         "import nshtrainer.configs",
         "from nshtrainer.configs import AdamWConfig; AdamWConfig(lr=1e-3)",
         "from nshtrainer.configs import ReduceLROnPlateauConfig; ReduceLROnPlateauConfig()",
+        "from nshtrainer.optimizer import AdamWConfig, AOAdamW8bitConfig; AdamWConfig(lr=1e-3)",
+        "from nshtrainer.lr_scheduler import ReduceLROnPlateauConfig; ReduceLROnPlateauConfig()",
         "from nshtrainer import Config, RunLength, TrainerConfig; TrainerConfig()",
         "from nshtrainer.exceptions import ConfigError",
     ],
@@ -99,6 +101,7 @@ def test_curves_need_the_standard_library_alone(path: str) -> None:
     "code",
     [
         "from nshtrainer.configs import AdamWConfig, LookaheadConfig",
+        "from nshtrainer.optimizer import AdamWConfig, LookaheadConfig, muon, native",
         "from nshtrainer.optimizer import optimizer_registry; optimizer_registry['adamw']",
         "from nshtrainer.optimizer import optimizer_registry; len(optimizer_registry)",
         "from nshtrainer.cli import main; main(['list'])",

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import inspect
+import json
+import subprocess
+import sys
 import types
+from pathlib import Path
 
 import pytest
 
 import nshtrainer
+from nshtrainer import configs, lr_scheduler, optimizer
+from nshtrainer.lr_scheduler import lr_scheduler_registry
+from nshtrainer.optimizer import optimizer_registry, packages
+
+FACADES = [configs, optimizer, lr_scheduler]
+OF_THE_RUN = {"RunLength", "run_length_of"}
 
 
 @pytest.mark.parametrize("name", nshtrainer.__all__)
@@ -32,3 +44,74 @@ def test_what_is_not_a_class_is_a_module_or_the_version() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Trainr'"):
         _ = nshtrainer.Trainr
+
+
+# -- the packages of optimizers and of schedules ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("facade", "registry"),
+    [(optimizer, optimizer_registry), (lr_scheduler, lr_scheduler_registry)],
+    ids=["optimizers", "schedules"],
+)
+def test_every_registered_config_is_a_name_of_its_package(
+    facade: types.ModuleType, registry: dict[str, type]
+) -> None:
+    ours = [cls for cls in registry.values() if cls.__module__.startswith("nshtrainer.")]
+    assert len(ours) > 30
+    assert [cls for cls in ours if getattr(facade, cls.__name__) is not cls] == []
+
+
+def test_configs_has_the_names_of_both_packages() -> None:
+    for facade in (optimizer, lr_scheduler):
+        names = set(dir(facade)) - OF_THE_RUN
+        assert names <= set(dir(configs))
+        assert [n for n in names if getattr(facade, n) is not getattr(configs, n)] == []
+
+
+@pytest.mark.parametrize("facade", FACADES, ids=lambda facade: facade.__name__)
+def test_a_star_imports_every_public_name_of_a_facade(facade: types.ModuleType) -> None:
+    found: dict[str, object] = {}
+    exec(f"from {facade.__name__} import *", found)
+    assert set(dir(facade)) == set(found) - {"__builtins__"}
+
+
+@pytest.mark.parametrize("facade", FACADES, ids=lambda facade: facade.__name__)
+def test_an_unknown_name_of_a_facade_is_an_error(facade: types.ModuleType) -> None:
+    with pytest.raises(AttributeError, match=f"'{facade.__name__}' has no attribute 'AdamWConfg'"):
+        _ = facade.AdamWConfg
+    with pytest.raises(ImportError, match="cannot import name 'AdamWConfg'"):
+        exec(f"from {facade.__name__} import AdamWConfg", {})
+
+
+@pytest.mark.parametrize("facade", [*FACADES, packages], ids=lambda facade: facade.__name__)
+def test_type_checkers_see_the_modules_whose_names_a_facade_offers(
+    facade: types.ModuleType,
+) -> None:
+    seen = {
+        node.module
+        for node in ast.walk(ast.parse(inspect.getsource(facade)))
+        if isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
+    }
+    assert seen == set(packages.INDEX if facade is packages else facade._MODULES)
+
+
+@pytest.mark.slow
+def test_pyright_knows_the_type_of_every_public_class(tmp_path: Path) -> None:
+    pytest.importorskip("pyright")
+    lines, expected = ["# pyright: strict"], dict[int, str]()
+    for facade in (nshtrainer, *FACADES, packages):
+        lines.append(f"import {facade.__name__}")
+        for name in dir(facade):
+            if isinstance(cls := getattr(facade, name), type) and cls.__name__ == name:
+                lines.append(f"reveal_type({facade.__name__}.{name})")
+                expected[len(lines) - 1] = f'is "type[{name}'
+    assert len(expected) > 500
+    path = tmp_path / "names.py"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    command = ["-m", "pyright", "--outputjson", "--pythonpath", sys.executable, str(path)]
+    run = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+    said = json.loads(run.stdout)["generalDiagnostics"]
+    assert [each["message"] for each in said if each["severity"] == "error"] == []
+    seen = {each["range"]["start"]["line"]: each["message"] for each in said}
+    assert [line for line, text in expected.items() if text not in seen.get(line, "")] == []

@@ -31,8 +31,14 @@ from nshtrainer.configs import (
     SGDConfig,
     StepLRConfig,
 )
-from nshtrainer.exceptions import MetricError, OptimizerError, RunLengthError, ScheduleError
-from nshtrainer.lr_scheduler import LRSchedulerConfigBase, run_length_of
+from nshtrainer.exceptions import (
+    MetricError,
+    NshtrainerWarning,
+    OptimizerError,
+    RunLengthError,
+    ScheduleError,
+)
+from nshtrainer.lr_scheduler import LRSchedulerConfigBase, lr_scheduler_registry, run_length_of
 from nshtrainer.transformers_ import MetricCallback
 
 COSINE = CosineScheduleConfig()
@@ -133,6 +139,67 @@ def test_to_ask_for_the_length_changes_nothing_of_the_run(tmp_path: Path):
         return [log["loss"] for log in made.state.log_history if "loss" in log]
 
     assert losses(ask=True) == losses(ask=False)
+
+
+def linear(made: Any) -> Any:
+    """The Trainer with a schedule of the whole run."""
+    made.optimizer, made.lr_scheduler = nshtrainer.create(
+        SGDConfig(lr=1.0), LinearScheduleConfig(), made.model, made
+    )
+    return made
+
+
+def test_a_length_that_changes_before_the_first_step_is_followed(tmp_path: Path):
+    made = linear(line(tmp_path, num_train_epochs=2, logging_steps=1))
+    made.args.num_train_epochs = 3
+    made.train()
+    # What is logged with an update is the rate of the next one.
+    assert logged(made)[3] == pytest.approx(1 - 2 / 9)
+    assert made.optimizer.param_groups[0]["lr"] == 0.0
+
+
+@pytest.mark.parametrize("epochs", [2, 3])
+def test_a_second_run_of_the_same_objects_is_a_warning(tmp_path: Path, epochs: int):
+    made = linear(line(tmp_path, num_train_epochs=2))
+    made.train()
+    made.args.num_train_epochs = epochs
+    text = (
+        r"schedule 'linear': resolved for 6 steps, 6 of them taken in an earlier run, but this run "
+        rf"begins at step 0 and has {3 * epochs} steps\. Create the optimizer and the scheduler"
+    )
+    with pytest.warns(NshtrainerWarning, match=text):
+        made.train()
+
+
+class Liar(Stream):
+    def __len__(self) -> int:
+        return 40
+
+
+@pytest.mark.parametrize(
+    ("schedule", "text"),
+    [
+        ("linear", "10 steps, but there were 6"),
+        ("step", "5 steps before epoch 1, but there were 3"),
+    ],
+)
+def test_a_run_that_is_shorter_than_assumed_is_a_warning(tmp_path: Path, schedule: str, text: str):
+    made = line(tmp_path, Liar(), num_train_epochs=2)
+    options = {"step_duration": "1 epochs"} if schedule == "step" else {}
+    config = lr_scheduler_registry.find(schedule)(**options)
+    made.optimizer, made.lr_scheduler = nshtrainer.create(SGDConfig(), config, made.model, made)
+    with pytest.warns(NshtrainerWarning, match=text):
+        made.train()
+
+
+def test_a_run_that_is_stopped_is_as_it_was_planned(tmp_path: Path):
+    class Stops(TrainerCallback):
+        def on_step_end(self, _: Any, state: Any, control: Any, **__: Any) -> None:
+            control.should_training_stop = state.global_step == 2
+
+    made = linear(line(tmp_path, num_train_epochs=2, callbacks=[Stops()]))
+    made.train()
+    assert made.state.global_step == 2
 
 
 # -- training --------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +60,29 @@ def test_our_trainer_writes_so_unless_it_is_given_another_way() -> None:
     assert type(trainer(pl.Trainer).strategy.checkpoint_io) is TorchCheckpointIO
     wrapped = nshtrainer.Trainer(plugins=[AsyncCheckpointIO()], barebones=True)
     assert type(wrapped.strategy.checkpoint_io) is AsyncCheckpointIO
+
+
+def test_threads_save_to_one_path_at_once(tmp_path: Path) -> None:
+    saver = AtomicCheckpointIO()
+
+    def save(index: int) -> None:
+        for _ in range(30):
+            saver.save_checkpoint({"writer": index, "weights": torch.ones(100)}, path)
+
+    path = tmp_path / "last.ckpt"
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(save, range(6)))
+    assert torch.load(path)["writer"] in range(6)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("length", [240, 245, 255])
+def test_a_name_may_be_as_long_as_the_system_takes(tmp_path: Path, length: int) -> None:
+    path = tmp_path / f"{'x' * (length - 5)}.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"step": 1}, path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_name_that_is_too_long_is_an_error_that_says_what_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"name too long: this .* and there was none before it"):
+        AtomicCheckpointIO().save_checkpoint({"step": 1}, tmp_path / f"{'x' * 256}.ckpt")

@@ -192,7 +192,15 @@ def test_every_optimizer_ends_as_without_the_bad_batch(cls: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", [Model, Overflowing, Raised])
-@pytest.mark.parametrize("options", [{}, {"precision": "bf16-mixed"}, {"gradient_clip_val": 0.1}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"precision": "bf16-mixed"},
+        {"gradient_clip_val": 0.1},
+        {"gradient_clip_val": 0.1, "gradient_clip_algorithm": "value"},
+    ],
+)
 def test_a_skipped_batch_is_as_if_it_had_not_been(kind: Any, options: Any) -> None:
     assert_skipped_is_left_out(ADAMW, kind, **options)
 
@@ -322,6 +330,46 @@ def test_of_two_optimizers_by_hand_the_one_with_the_bad_gradients_skips() -> Non
 def test_by_hand_a_run_stops_as_well() -> None:
     with pytest.raises(BadUpdateError, match=r"update 5 .*2 of 2 parameters"):
         fit(ByHand(), BAD)
+
+
+class Bare(ByHand):
+    """Steps the optimizers of torch, without Lightning's around them."""
+
+    def training_step(self, batch: Tensor) -> None:
+        pairs = zip(self.optimizers(use_pl_optimizer=False), self.lr_schedulers(), strict=True)
+        for (optimizer, schedule), scale in zip(pairs, (batch.nan_to_num(1.0), batch), strict=True):
+            optimizer.zero_grad()
+            self(scale).backward()
+            optimizer.step()
+            schedule.step()
+
+
+def test_by_hand_a_step_without_lightning_around_it_is_looked_at() -> None:
+    run = fit(Bare(**SKIP), BAD)
+    assert [each.param_groups[0].get("skipped") for each in run.optimizers] == [0, 1]
+    assert [each.scheduler.last_epoch for each in run.lr_scheduler_configs] == [5, 4]
+    with pytest.raises(BadUpdateError, match=r"2 of 2 parameters"):
+        fit(Bare(), BAD)
+
+
+@pytest.mark.parametrize("kind", [ByHand, Bare])
+def test_after_a_run_the_optimizers_are_as_they_were(kind: Any) -> None:
+    for batches in (GOOD, [math.nan] * 11):
+        module = kind(**SKIP)
+        made = nshtrainer.Trainer(**{**QUIET, "max_epochs": 1})
+        try:
+            made.fit(module, data(batches))
+        except BadUpdateError:
+            assert batches is not GOOD
+        for optimizer in made.optimizers:
+            assert "step" not in vars(optimizer)
+            hooks = vars(optimizer)["_optimizer_step_pre_hooks"].values()
+            assert not any(type(hook).__name__ == "_GradientHook" for hook in hooks)
+
+
+def test_a_gradient_that_is_too_large_to_be_squared_stops_a_run() -> None:
+    with pytest.raises(BadUpdateError, match="4 of 4 parameters are too large to be squared"):
+        fit(Model(), [1.0, 1e37])
 
 
 # -- written wrongly -------------------------------------------------------------------------------

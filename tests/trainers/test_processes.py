@@ -24,7 +24,7 @@ from tests.trainers.processes import (
 from torch import Tensor
 
 from nshtrainer.optimizer import muon
-from nshtrainer.optimizer.needs import parts_of
+from nshtrainer.optimizer_record import parts_of
 
 pytestmark = [
     pytest.mark.slow,

@@ -180,6 +180,7 @@ class Unfreezing(BaseFinetuning):
             self.unfreeze_and_add_param_group(pl_module.net.blocks[1], optimizer, lr=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:.*are decayed against no_decay")
 def test_parameters_that_are_unfrozen_late_go_to_the_default_route() -> None:
     runner = fitted(
         callbacks=[Unfreezing()], schedule="constant", max_steps=-1, max_epochs=2, loader=data(2)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins import MixedPrecision
-from tests.trainers.support import MID_EPOCH, NO_SAVER, trainer
+from tests.trainers.support import trainer
 from tests.trainers.test_driving import (
     Model,
-    assert_resume_is_exact,
     data,
     loss_of,
     model,
@@ -90,19 +88,9 @@ def test_beside_a_scaler_of_gradients_a_bad_batch_changes_nothing(fused: bool | 
     assert all(bool(value.isfinite().all()) for value in weights(module).values())
 
 
-RELATIVES = [
-    {"name": "gsam"},
-    {"name": "wsam"},
-    {"name": "looksam", "k": 4},
-    {"name": "friendlysam"},
-]
-every_relative = pytest.mark.parametrize("options", RELATIVES, ids=lambda each: each["name"])
-
-
-@every_relative
-def test_a_relative_of_sam_takes_both_gradients_from_the_batch_that_it_is_at(options: Any) -> None:
-    config = {**options, "rho": 0.1, "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9}}
-    module = model(**config)
+def test_sam_takes_both_gradients_from_the_batch_that_it_is_at() -> None:
+    inner = {"name": "sgd", "lr": 0.1, "momentum": 0.9}
+    module = model(name="sam", rho=0.1, optimizer=inner)
     trainer(max_epochs=2).fit(module, data())
     net = network()
     optimizer = module.hparams.optimizer.create_optimizer(net.parameters())
@@ -117,11 +105,3 @@ def test_a_relative_of_sam_takes_both_gradients_from_the_batch_that_it_is_at(opt
 
         optimizer.step(closure)  # type: ignore[arg-type]
     torch.testing.assert_close(weights(module), net.state_dict())
-
-
-@pytest.mark.filterwarnings(MID_EPOCH, NO_SAVER)
-@every_relative
-def test_what_a_relative_of_sam_remembers_is_in_the_checkpoint(
-    options: Any, tmp_path: Path
-) -> None:
-    assert_resume_is_exact(tmp_path, **options, optimizer="adamw")

@@ -5,12 +5,29 @@ from __future__ import annotations
 from typing_extensions import assert_type
 
 import nshtrainer
-from nshtrainer import Config, LightningModuleBase, RunLength, Trainer, TrainerConfig
+from nshtrainer import Config, LightningModuleBase, MetricConfig, RunLength, Trainer, TrainerConfig
+from nshtrainer.configs import AOAdamW8bitConfig, BNBAdamW8bitConfig
+from nshtrainer.lr_scheduler import (
+    LinearWarmupCosineDecayLRSchedulerConfig,
+    LRSchedulerConfigBase,
+    ReduceLROnPlateauConfig,
+)
+from nshtrainer.optimizer import AdamWConfig, LionConfig, OptimizerConfigBase
 
 assert_type(nshtrainer.__version__, str)
 assert_type(RunLength(total_steps=10).total_steps, int | None)
 assert_type(nshtrainer.RunLength(total_steps=10), RunLength)
 
-configs: tuple[type[Config], ...] = (TrainerConfig,)
+assert_type(AOAdamW8bitConfig(), AOAdamW8bitConfig)
+assert_type(BNBAdamW8bitConfig().lr, float)
+assert_type(AdamWConfig().weight_decay, float)
+assert_type(ReduceLROnPlateauConfig().patience, int)
+
+optimizers: tuple[type[OptimizerConfigBase], ...] = (AdamWConfig, LionConfig, AOAdamW8bitConfig)
+schedules: tuple[type[LRSchedulerConfigBase], ...] = (
+    LinearWarmupCosineDecayLRSchedulerConfig,
+    ReduceLROnPlateauConfig,
+)
+configs: tuple[type[Config], ...] = (MetricConfig, TrainerConfig)
 classes: tuple[type, ...] = (LightningModuleBase, Trainer)
 errors: tuple[type[ValueError], ...] = (nshtrainer.exceptions.ConfigError,)

@@ -44,6 +44,43 @@ def test_all_else_is_the_schedulers():
     assert scheduler.state_dict() == inner.state_dict()
 
 
+class _WithItsOwnCopies:
+    """A scheduler with every special method that `copy` and `pickle` look for in an object."""
+
+    last_epoch = 3
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"last_epoch": 7}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.last_epoch = state["last_epoch"]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return type(self)()
+
+    def __copy__(self) -> Any:
+        return type(self)()
+
+    def __getnewargs_ex__(self) -> Any:
+        return (), {}
+
+
+@pytest.mark.parametrize("make", [_WithItsOwnCopies, lambda: pair()[1]], ids=["its own", "ours"])
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))]
+)
+def test_a_copy_keeps_the_scheduler_and_its_optimizer(make: Any, copied: Any):
+    original = UpdateScheduler(make(), prepared(skipped=True))
+    # Python 3.10 looks these up in the object, where later releases find them in `object`.
+    assert not {"__deepcopy__", "__copy__", "__setstate__", "__getnewargs_ex__"} & {
+        name for name in dir(_WithItsOwnCopies) if hasattr(original, name)
+    }
+    twin = copied(original)
+    assert type(twin) is UpdateScheduler
+    assert type(twin.scheduler) is type(original.scheduler)
+    assert twin.optimizer.step_was_skipped
+
+
 def test_to_ask_whether_a_scheduler_was_prepared_is_an_error():
     scheduler = pair()[1]
     with pytest.raises(

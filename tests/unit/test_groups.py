@@ -133,6 +133,61 @@ def test_what_the_model_lists_does_not_decay_wherever_the_model_is(preset: str):
     assert "pos_embed" in groups(f"no_decay: {preset}", Transformer())["no_decay"]
 
 
+class Marked(nn.Module):
+    """What mamba-ssm, S4 and Swin leave for whoever makes the groups."""
+
+    def __init__(self, **optim: Any) -> None:
+        super().__init__()
+        self.A_log = nn.Parameter(torch.ones(2, 3))
+        self.A_log._no_weight_decay = True  # type: ignore[attr-defined]
+        self.log_dt = nn.Parameter(torch.ones(2, 3))
+        self.log_dt._optim = {"weight_decay": 0.0, "lr": 0.001} | optim  # type: ignore[attr-defined]
+        self.B = nn.Parameter(torch.ones(2, 3))
+        self.B._optim = {"betas": [0.5, 0.9], "weight_decay": 0.3}  # type: ignore[attr-defined]
+        self.bias_table = nn.Parameter(torch.ones(2, 3))
+        self.weight = nn.Parameter(torch.ones(2, 3))
+
+    def no_weight_decay_keywords(self) -> set[str]:
+        return {"_table"}
+
+
+@pytest.mark.parametrize("preset", ["bias_and_norm", "ndim_below_2"])
+@pytest.mark.parametrize("model", [Marked(), nn.ModuleDict({"net": Marked()})])
+def test_options_that_a_parameter_carries_apply_to_it(preset: str, model: nn.Module):
+    optimizer = config(f"no_decay: {preset}").create_optimizer(model)
+    assert settings(optimizer, "lr", "weight_decay", "betas") == {
+        "no_decay": (0.1, 0.0, (0.9, 0.999)),
+        "no_decay/lr=0.001": (0.001, 0.0, (0.9, 0.999)),
+        "betas=(0.5, 0.9),weight_decay=0.3": (0.1, 0.3, (0.5, 0.9)),
+        "default": (0.1, 0.2, (0.9, 0.999)),
+    }
+    names = {
+        key: [n.removeprefix("net.") for n in names]
+        for key, names in names_in(optimizer, model).items()
+    }
+    assert list(names.values()) == [["A_log", "bias_table"], ["log_dt"], ["B"], ["weight"]]
+
+
+def test_without_a_preset_options_that_a_parameter_carries_are_left_alone():
+    (group,) = config("no_decay: none").create_optimizer(Marked()).param_groups
+    assert (group["lr"], group["weight_decay"]) == (0.1, 0.2)
+
+
+def test_a_rule_wins_over_the_options_that_a_parameter_carries():
+    rules = "{name: a, select: log_dt, lr_mult: 3, options: {weight_decay: 0.4}}"
+    optimizer = config(
+        f"no_decay: bias_and_norm, layer_decay: {{rate: 0.5, layers: [B]}}, groups: [{rules}]"
+    ).create_optimizer(Marked())
+    assert settings(optimizer, "lr", "weight_decay")["a"] == (pytest.approx(0.003), 0.4)
+
+
+def test_an_option_of_a_parameter_that_the_optimizer_lacks_is_an_error():
+    with pytest.raises(
+        OptimizerError, match=r"log_dt: its _optim has 'warmup', .* of adamw\. Remo"
+    ):
+        config("no_decay: bias_and_norm").create_optimizer(Marked(warmup=3))
+
+
 def test_a_factor_on_the_decay_leaves_none_where_there_is_none():
     optimizer = config(
         "no_decay: bias_and_norm, groups: [{name: head, select: lm_head, weight_decay_mult: 2}]"
@@ -286,6 +341,26 @@ def test_what_is_frozen_may_be_kept_for_later():
     assert not any(map(torch.equal, before, body["params"]))
 
 
+def test_a_group_that_is_frozen_first_is_trained_later_at_its_own_rate():
+    model = Transformer(depth=1)
+    rule = "{name: body, select: blocks, freeze: true, lr_mult: 0.5, options: {betas: [0.5, 0.6]}}"
+    text = f"no_decay: bias_and_norm, include_frozen: true, groups: [{rule}]"
+    optimizer = config(text).create_optimizer(model)
+    assert settings(optimizer, "lr", "weight_decay", "betas") == {
+        "default": (0.1, 0.2, (0.9, 0.999)),
+        "no_decay": (0.1, 0.0, (0.9, 0.999)),
+        "body": (0.05, 0.2, (0.5, 0.6)),
+        "body/no_decay": (0.05, 0.0, (0.5, 0.6)),
+    }
+    model.blocks.requires_grad_(True)
+    weight = model.blocks[0].fc.weight
+    before = weight.detach().clone()
+    model.loss().backward()
+    optimizer.step()
+    moved = (weight - before * (1 - 0.05 * 0.2)).abs()
+    torch.testing.assert_close(moved, torch.full_like(moved, 0.05), rtol=1e-3, atol=1e-6)
+
+
 def test_a_model_that_is_all_frozen_has_nothing_to_optimize():
     with pytest.raises(OptimizerError, match=r"no parameters .* that is not frozen"):
         groups("no_decay: ndim_below_2", nn.Linear(2, 2).requires_grad_(False))
@@ -325,15 +400,15 @@ def test_a_tied_weight_is_in_one_group():
         (
             "{name: a, select: lm_head}, {name: b, select: lm_head.bias}",
             (
-                "groups.1 ('b'): select 'lm_head.bias' comes too late, the first rule that matches "
-                "wins: 'a' took 'lm_head.bias'; put it before them"
+                "groups.1 ('b'): select 'lm_head.bias' comes too late: 'lm_head.bias' went to 'a'; "
+                "the first that matches wins, so put it before"
             ),
         ),
         (
             "{name: a, select: embed}",
             (
                 "select 'embed' matches frozen parameters only: 'embed.weight'; unfreeze them, set "
-                "include_frozen, or leave the rule out"
+                "include_frozen, leave it out, or write required: false"
             ),
         ),
     ],
@@ -441,7 +516,7 @@ def test_optimizers_keep_their_own_needs():
         ),
         (
             "groups: [{name: a, select: x, lr_mult: 2, freeze: true}]",
-            "groups.0: what is frozen has no use for other options; leave them out",
+            "groups.0.freeze: a group that is frozen for good cannot set other options. Remove th",
         ),
         ("groups: [{name: layer_3, select: x}]", "'layer_3' is the name of a group that nobody"),
         ("groups: [{name: a/b, select: x}]", "groups.0.name: 'a/b' is the name of a group"),

@@ -156,9 +156,178 @@ def test_a_parametrized_weight_belongs_to_the_layer():
     layer = nn.utils.parametrizations.weight_norm(nn.Conv1d(2, 2, 3))
     assert roles(layer) == {
         "bias": {"bias"},
-        "parametrizations.weight.original0": {"conv"},
+        "parametrizations.weight.original0": set(),
         "parametrizations.weight.original1": {"conv"},
     }
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+@pytest.mark.parametrize("norm", [nn.utils.parametrizations.weight_norm, nn.utils.weight_norm])
+def test_the_gains_of_a_weight_norm_are_no_matrix(norm: Any):
+    found = inventory(norm(nn.Linear(3, 4)))
+    of_shape = {tuple(parameter.tensor.shape): set(parameter.roles) for parameter in found}
+    assert of_shape == {(4,): {"bias"}, (4, 1): set(), (4, 3): {"matrix"}}
+
+
+def test_the_weight_of_a_layer_is_a_matrix_whatever_its_sizes():
+    assert roles(nn.Linear(3, 1))["weight"] == roles(nn.Linear(1, 3))["weight"] == {"matrix"}
+    assert roles(nn.GRU(1, 3))["weight_ih_l0"] == {"matrix"}
+
+
+def test_a_bare_matrix_is_none_and_a_subclass_of_a_linear_layer_has_one():
+    class RowLinear(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(3, 4))
+
+    class Router(RowLinear):
+        def __init__(self) -> None:
+            super().__init__()
+            self.queries = nn.Parameter(torch.ones(3, 4))
+
+    class Gate(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(3, 4))
+
+    assert roles(nn.ModuleList([RowLinear(), Router(), Gate()])) == {
+        "0.weight": {"matrix"},
+        "1.weight": {"matrix"},
+        "1.queries": {"matrix"},
+        "2.weight": set(),
+    }
+
+
+# -- norms -----------------------------------------------------------------------------------------
+
+NORMS = {
+    name: cls
+    for name, cls in vars(nn).items()
+    if isinstance(cls, type) and "Norm" in name and "Lazy" not in name and "Local" not in name
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", NORMS)
+def test_every_norm_of_torch_is_a_norm(name: str):
+    sizes = (2, 4) if name == "GroupNorm" else (4,)
+    options = {"affine": True} if name.startswith("Instance") else {}
+    module = NORMS[name](*sizes, **options)
+    found = roles(module)
+    assert found
+    assert all("norm" in role for role in found.values())
+
+
+def holder(name: str, shape: tuple[int, ...], *bases: type[nn.Module]) -> nn.Module:
+    """A module of a class with a name, which holds one parameter."""
+    module = type(name, bases or (nn.Module,), {})()
+    module.weight = nn.Parameter(torch.ones(shape))
+    return module
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "is_norm"),
+    [
+        ("MambaRMSNormGated", (4,), True),
+        ("Qwen3NextRMSNormGated", (4,), True),
+        ("LayerNormFp32", (4,), True),
+        ("Layernorm", (4,), True),
+        ("LayerNormalization", (4,), True),
+        ("ConvNextV2GRN", (1, 1, 1, 4), True),
+        ("MyNorm", (4, 4), True),
+        ("PreNormAttention", (4, 4), False),  # a matrix
+        ("WeightNormLinear", (4, 1), False),  # the gains of a layer
+        ("NormalLayer", (4,), False),
+        ("Enormous", (4,), False),
+    ],
+)
+def test_a_norm_is_known_by_a_word_in_the_name_of_its_class(
+    name: str, shape: tuple[int, ...], is_norm: bool
+):
+    assert ("norm" in roles(holder(name, shape))["weight"]) is is_norm
+
+
+def test_a_module_with_layers_in_it_is_no_norm_by_a_word():
+    module = holder("PreNormBlock", (4,))
+    module.inner = nn.Linear(4, 4)
+    assert roles(module)["weight"] == set()
+
+
+# -- heads and tables ------------------------------------------------------------------------------
+
+
+class Words(nn.Module):
+    """A model of language, in which anything may have any name."""
+
+    def __init__(self, head: str = "readout", position: str = "where", words: int = 9) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(words, 4)
+        setattr(self, position, nn.Parameter(torch.ones(6, 4)))
+        self.blocks = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, words), nn.Linear(words, 4)])
+        setattr(self, head, nn.Linear(4, words))
+
+
+def with_role(role: str, model: Any) -> list[str]:
+    return [name for name, found in roles(model).items() if role in found]
+
+
+def test_the_last_matrix_with_as_many_rows_as_words_is_the_head():
+    assert with_role("head", Words()) == ["readout.weight", "readout.bias"]
+    inside = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 4), nn.Linear(4, 9))
+    assert with_role("head", inside) == ["2.weight", "2.bias"]
+
+
+def test_a_matrix_in_a_stack_is_no_head_by_its_rows():
+    model = Words()
+    del model.readout
+    assert with_role("head", model) == []
+
+
+def test_a_square_matrix_is_no_head_by_its_rows():
+    assert with_role("head", Words(words=4)) == []
+
+
+@pytest.mark.parametrize("size", ["num_classes", "num_labels", "n_classes", "vocab_size"])
+@pytest.mark.parametrize("is_in_config", [False, True])
+def test_the_last_matrix_with_as_many_rows_as_classes_is_the_head(size: str, is_in_config: bool):
+    class Config:
+        pass
+
+    model: Any = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 4), nn.Linear(4, 3))
+    model.config = Config()
+    setattr(model.config if is_in_config else model, size, 3)
+    assert with_role("head", model) == ["2.weight", "2.bias"]
+
+
+def test_what_shares_the_weight_of_an_embedding_is_the_head():
+    model = Words(words=4)
+    model.readout.weight = model.tokens.weight
+    assert with_role("head", model) == ["tokens.weight", "readout.bias"]
+
+
+@pytest.mark.parametrize("name", ["output", "out", "decoder"])
+def test_a_last_layer_with_the_name_of_an_output_is_the_head(name: str):
+    model = nn.ModuleDict({name: nn.Linear(3, 3), "z": nn.Linear(3, 5)})
+    assert with_role("head", model) == []
+    model = nn.ModuleDict({"a": nn.Linear(3, 3), name: nn.Linear(3, 5)})
+    assert with_role("head", model) == [f"{name}.weight", f"{name}.bias"]
+
+
+def test_a_parametrized_head_is_the_head():
+    head = nn.utils.parametrizations.weight_norm(nn.Linear(3, 5))
+    found = with_role("head", nn.ModuleDict({"a": nn.Linear(3, 3), "head": head}))
+    assert found == ["head.bias", *(f"head.parametrizations.weight.original{i}" for i in (0, 1))]
+
+
+HEADS = ["output", "embed_out", "unembed", "to_logits", "decoder", "lm_head", "readout"]
+POSITIONS = ["pos", "pos_emb", "wpe", "wte", "pos_encoding", "query_embed", "latents", "where"]
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("position", POSITIONS)
+def test_neither_head_nor_positions_are_matrices_whatever_their_names(head: str, position: str):
+    found = with_role("matrix", Words(head, position))
+    assert found == [f"blocks.{place}.weight" for place in range(3)]
 
 
 class FullyShardedDataParallel(nn.Module):

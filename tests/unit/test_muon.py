@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nshtrainer.configs import MuonConfig
+from nshtrainer.configs import MuonConfig, POMuonConfig, RoutedOptimizerConfig
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer import muon
 from nshtrainer.optimizer.muon import PortableMuon, bfloat16_is_emulated
@@ -172,12 +172,51 @@ def test_away_from_the_cpu_it_is_always_torchs_own():
 
 @pytest.mark.usefixtures("emulated")
 def test_kernels_are_refused_unless_asked_for():
-    kernel = nn.Parameter(torch.ones(2, 3, 3))
+    kernel = nn.Parameter(torch.ones(2, 3, 3, 3))
     with pytest.raises(OptimizerError, match=r"MuonConfig takes parameters of 2 dimensions only"):
         MuonConfig().create_optimizer([kernel])
     assert type(MuonConfig(flatten=True).create_optimizer([kernel])) is PortableMuon
     with pytest.raises(OptimizerError, match="2 dimensions"):
         MuonConfig(flatten=True).create_optimizer([nn.Parameter(torch.ones(3))])
+
+
+class Experts(nn.Module):
+    """Matrices of several experts in one parameter, beside a convolution and a matrix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(2, 3, 3, bias=False)
+        self.up = nn.Parameter(torch.randn(4, 3, 5))
+        self.down = nn.Linear(5, 3, bias=False)
+
+
+def test_a_stack_of_expert_matrices_is_refused_with_flatten() -> None:
+    model, config = Experts(), MuonConfig(flatten=True)
+    with pytest.raises(OptimizerError, match=r"Not known as kernels are: 'up' \(4, 3, 5\)\. Give"):
+        config.create_optimizer(model)
+    kinds: list[Any] = [list(model.parameters()), list(model.named_parameters())]
+    kinds.append([{"params": model.parameters()}])
+    for params in kinds:
+        with pytest.raises(OptimizerError, match="a stack of matrices would be made orthogonal"):
+            config.create_optimizer(params)
+    routes = [
+        {"name": "muon", "select": {"none_of": "down"}, "optimizer": config},
+        {"name": "rest", "select": "*", "optimizer": "adamw"},
+    ]
+    with pytest.raises(OptimizerError, match=r"Not known as kernels are: 'up'"):
+        RoutedOptimizerConfig(routes=routes).create_optimizer(model)
+    model.up.requires_grad_(False)
+    optimizer = config.create_optimizer(model)
+    assert [tuple(p.shape) for p in optimizer.param_groups[0]["params"]] == [(3, 2, 3), (3, 5)]
+
+
+def test_a_stack_of_expert_matrices_is_refused_by_the_muons_of_pytorch_optimizer() -> None:
+    model = Experts()
+    with pytest.raises(OptimizerError, match=r"POMuonConfig: .* kernels are: 'up' \(4, 3, 5\)"):
+        POMuonConfig().create_optimizer(model)
+    rule = {"name": "experts", "select": "up", "options": {"use_muon": False}}
+    optimizer = POMuonConfig(groups=[rule]).create_optimizer(model)
+    assert {group["use_muon"] for group in optimizer.param_groups} == {True, False}
 
 
 @pytest.fixture

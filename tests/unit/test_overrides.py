@@ -3,10 +3,14 @@
 # ruff: noqa: RUF012, a default of a field is no class attribute
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import Field
 from tests.unit.table_config import SGD, AdamW, Run
 
@@ -159,3 +163,84 @@ def test_a_word_of_a_union_is_that_word_and_no_component() -> None:
 
     assert Choice.from_yaml("", overrides=["optimizer=none"]).optimizer == "none"
     assert Choice.from_yaml("optimizer: none", overrides=["optimizer=sgd"]).optimizer == SGDConfig()
+
+
+@pytest.mark.parametrize(
+    "same", ["stages.0.name=adamw", "stages.0=adamw", "deep.x.optimizer=sgd", "deep.x.other=sgd"]
+)
+def test_naming_the_component_that_is_there_keeps_its_fields(same: str) -> None:
+    class Nested(Config):
+        stages: tuple[AdamW | SGD, ...] = ()
+        deep: dict[str, Run] = {}
+
+    data = {
+        "stages": [{"name": "adamw", "lr": 5}],
+        "deep": {"x": {"optimizer": {"name": "sgd", "lr": 5}, "other": {"name": "sgd", "lr": 5}}},
+    }
+    plain = Nested.from_mapping(data)
+    assert plain.override(same) == plain
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        (" ", " "),
+        ("\t\n", "\t\n"),
+        ("a #b", "a #b"),
+        ("#b", "#b"),
+        (" a ", " a "),
+        ("a\nb\n", "a\nb\n"),
+        ("'a ' #b", "a "),
+        ('"a\\nb"', "a\nb"),
+        ("|\n  a\n  b\n", "a\nb\n"),
+    ],
+)
+def test_text_without_quotes_is_taken_as_it_was_typed(raw: str, value: str) -> None:
+    assert run(f"note={raw}").note == value
+    assert Keyed.from_mapping({}, overrides=[f"free={raw}"]).free == value
+    assert Keyed.from_mapping({}, overrides=[f"numbers.1={raw}"]).numbers == {1: value}
+
+
+@given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20))
+def test_quoted_text_comes_through_whatever_is_in_it(text: str) -> None:
+    assert run(f"note={json.dumps(text)}").note == text
+
+
+def test_blanks_around_the_name_of_a_component_mean_nothing() -> None:
+    assert run("optimizer = sgd ").optimizer == SGD()
+
+
+def test_no_number_of_overrides_is_too_large_for_text_fields() -> None:
+    made = Keyed.from_mapping({}, overrides=[f"numbers.{key}={key}" for key in range(300)])
+    assert made.numbers == {key: str(key) for key in range(300)}
+
+
+def test_a_path_deeper_than_any_config_is_refused() -> None:
+    with pytest.raises(ConfigError, match="has a path of more than 100 keys; shorten it"):
+        run("free." + ".".join("x" * 5000) + "=1")
+
+
+def calls_for(overrides: list[str]) -> int:
+    """Return the number of calls and returns that applying the overrides takes."""
+    count = 0
+
+    def note(*_: object) -> None:
+        nonlocal count
+        count += 1
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        Keyed.from_mapping({"deep": {}, "table": {}}, overrides=overrides)
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+@pytest.mark.parametrize(
+    "form", ["table.k{}.x=1", "deep.k{}.optimizer=sgd", "table={{a{}: {{b: 1}}}}", "numbers.{}=3"]
+)
+def test_the_cost_of_overrides_grows_with_their_number(form: str) -> None:
+    few, many = ([form.format(index) for index in range(size)] for size in (100, 400))
+    calls_for(few)
+    assert calls_for(many) < 4.4 * calls_for(few)

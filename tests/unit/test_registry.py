@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 from abc import abstractmethod
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -239,7 +242,7 @@ def test_the_same_class_defined_again_replaces_the_older_one():
 def test_the_same_file_run_as_main_replaces_the_imported_one(monkeypatch: pytest.MonkeyPatch):
     first = late_parrot()
     monkeypatch.setattr(first, "__module__", "__main__")
-    monkeypatch.setattr("nshtrainer.registry._file", lambda _: "train.py")
+    monkeypatch.setattr("nshtrainer.index._file", lambda _: "train.py")
     second = late_parrot()
     assert pet_registry["parrot"] is second is not first
 
@@ -295,3 +298,61 @@ def test_a_literal_name_without_a_default_gets_one():
 
     assert OwlConfig().name == "owl"  # type: ignore[call-arg]
     assert HomeConfig.model_validate({"pet": {"name": "owl"}}).pet.sound() == "hoo"
+
+
+# -- threads ---------------------------------------------------------------------------------------
+
+
+def bird(at: int) -> type[PetBase]:
+    body = {
+        "__module__": __name__,
+        "__annotations__": {"name": Literal[f"bird{at}"]},
+        "name": f"bird{at}",
+        "sound": lambda _: "tweet",
+    }
+    return type(f"Bird{at}Config", (PetBase,), body)
+
+
+@pytest.fixture
+def _hasty() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("_hasty")
+def test_validation_in_threads_knows_every_class_that_other_threads_have_registered() -> None:
+    registered: list[type[PetBase]] = []
+
+    def register() -> None:
+        registered.extend(pet_registry.register(bird(at)) for at in range(300))
+
+    def validate() -> None:
+        while len(registered) < 300:
+            newest: list[Any] = [cls() for cls in registered[-3:]]
+            HomeConfig(pet="cat", others=(*newest, *(pet.name for pet in newest)))
+            assert len(pet_registry.summaries()) >= len(newest)
+            assert "cat" in pet_registry.unknown("bat")
+
+    with ThreadPoolExecutor(5) as pool:
+        tasks = [pool.submit(validate) for _ in range(4)] + [pool.submit(register)]
+    assert [task.exception() for task in tasks] == [None] * 5
+    assert [cls for cls in registered if pet_registry.get(cls().name) is not cls] == []
+
+
+@pytest.mark.usefixtures("_hasty")
+def test_of_threads_that_take_one_name_one_gets_it() -> None:
+    def register(cls: type[PetBase]) -> bool:
+        barrier.wait()
+        try:
+            pet_registry.register(cls)
+        except RegistryError:
+            return False
+        return True
+
+    for at in range(20):
+        classes = [type(f"Of{n}Config", (bird(at),), {"__module__": __name__}) for n in range(4)]
+        barrier = Barrier(len(classes))
+        with ThreadPoolExecutor(len(classes)) as pool:
+            assert sum(pool.map(register, classes)) == 1

@@ -176,13 +176,32 @@ def test_a_parameter_that_joins_late_is_known_by_its_name_if_the_model_has_it():
     assert [group["lr"] for group in again.param_groups] == [0.1, 0.01]
 
 
-def test_a_copy_is_as_torch_makes_it():
+def test_a_copy_resumes_by_name_too():
     model, state = saved()
     optimizer = AdamWConfig().create_optimizer(model)
     for twin in (copy.deepcopy(optimizer), pickle.loads(pickle.dumps(optimizer))):
-        assert "param_names" not in twin.state_dict()["param_groups"][0]
+        own = twin.state_dict()["param_groups"][0]
+        assert own["param_names"] == [name for name, _ in model.named_parameters()]
         twin.load_state_dict(state)
         assert len(twin.state) == 6
+        assert_equal(averages(twin.state_dict()), averages(state))
+
+
+def test_a_copy_with_its_model_knows_the_parameters_that_are_frozen():
+    _, state = saved()
+    model = Layers("cab")
+    model.a.requires_grad_(False)
+    model.optimizer = AdamWConfig().create_optimizer(model)
+    twin = copy.deepcopy(model)
+    twin.optimizer.load_state_dict(state)
+    assert "a.weight" in twin.optimizer.state_dict()["parked"]
+
+
+def test_the_names_outlive_the_model():
+    _, state = saved()
+    optimizer = AdamWConfig().create_optimizer(Layers("cab"))
+    optimizer.load_state_dict(state)
+    assert_equal(averages(optimizer.state_dict()), averages(state))
 
 
 # -- frozen, new and gone --------------------------------------------------------------------------

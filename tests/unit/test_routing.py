@@ -13,6 +13,7 @@ from nshtrainer import Config, RunLength
 from nshtrainer.configs import (
     AdamWConfig,
     BatchScalingConfig,
+    ClippedConfig,
     LayerDecayConfig,
     LBFGSConfig,
     MuonConfig,
@@ -373,6 +374,39 @@ def test_it_is_the_routes_that_one_would_write():
 
 def without_config(optimizer: Any) -> dict[str, Any]:
     return {key: value for key, value in optimizer.state_dict().items() if key != "config"}
+
+
+def test_what_muon_takes_may_be_extended_and_narrowed():
+    def muons(**options: Any) -> list[str]:
+        model = Model()
+        return names_in(model, MuonWithAdamWConfig(**options).create_optimizer(model))["muon"]
+
+    assert muons(include="embedding") == ["embedding.weight", *MATRICES]
+    assert muons(include=("embedding", "blocks.1.linear.weight")) == ["embedding.weight", *MATRICES]
+    assert muons(exclude="blocks.0") == MATRICES[1:]
+    assert muons(include="blocks.*.linear.weight", exclude=("conv", "blocks.1")) == MATRICES[:1]
+    written = MuonWithAdamWConfig(include=("a", SelectorConfig(ndim=2)), exclude="b")
+    assert MuonWithAdamWConfig.from_yaml(written.to_yaml()) == written
+
+
+@pytest.mark.parametrize("field", ["include", "exclude"])
+def test_an_exception_that_matches_nothing_is_an_error(field: str):
+    text = rf"MuonWithAdamWConfig: {field}: 'embeding' matches no .*nearest are 'embedding'"
+    with pytest.raises(OptimizerError, match=text):
+        MuonWithAdamWConfig(**{field: "embeding"}).create_optimizer(Model())  # type: ignore[arg-type]
+
+
+def test_muon_does_not_take_what_has_no_two_dimensions_even_when_included():
+    with pytest.raises(OptimizerError, match=r"takes parameters of 2 dimensions.*'conv.weight'"):
+        MuonWithAdamWConfig(include="conv.weight").create_optimizer(Model())
+
+
+def test_a_wrapped_optimizer_of_a_route_may_include_what_is_frozen():
+    model = Model()
+    model.blocks.requires_grad_(False)
+    wrapped = ClippedConfig(optimizer=SGDConfig(include_frozen=True), max_norm=1.0)
+    groups = names_in(model, routed(route(optimizer=wrapped)).create_optimizer(model))
+    assert groups["one"] == [name for name in ALL if name.startswith("blocks")]
 
 
 def test_a_model_without_a_hidden_matrix_is_an_error_that_says_so():

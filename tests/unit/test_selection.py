@@ -14,7 +14,7 @@ from nshtrainer import Config
 from nshtrainer.configs import ParameterGroupConfig, Selection, SelectorConfig
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.optimizer.inventory import inventory
-from nshtrainer.optimizer.rules import FirstRule
+from nshtrainer.optimizer.rules import assign
 from nshtrainer.optimizer.selection import described, needs_modules, selects
 
 
@@ -107,7 +107,7 @@ def test_it_is_written_as_compactly_as_it_was(text: str):
     [
         ("{}", "selects nothing; give one of name, module, ndim, role, any_of"),
         ("''", "an empty pattern matches nothing; write '\\*'"),
-        ("'re:('", "'re:\\(' is no regular expression: missing \\)"),
+        ("'re:('", "'re:\\(' is no regular expression: unclosed group"),
         ("{role: nrom}", "select.role: must be 'bias', 'norm', .* 'scalar' or a list"),
         ("{rol: norm}", "unknown key 'rol'; did you mean 'role'"),
         ("{module: torch.nn.Linear}", "select.module: must be text like the pattern"),
@@ -145,7 +145,10 @@ def test_the_first_rule_is_found_as_if_all_were_tried_in_turn(selections: list[A
         ParameterGroupConfig.model_validate({"name": f"rule{place}", "select": select})
         for place, select in enumerate(selections)
     ]
-    first = FirstRule(rules)
+    assignment = assign(rules, PARAMETERS)
     for parameter in PARAMETERS:
         tried = (rule for rule in rules if selects(rule.select, parameter))
-        assert first.of(parameter) is next(tried, None)
+        assert assignment.taken.get(parameter) is next(tried, None)
+        assert (parameter in assignment.unmatched) is (parameter not in assignment.taken)
+    served = {rule.name for rule in assignment.taken.values()}
+    assert assignment.reasons.keys() == {rule.name for rule in rules} - served

@@ -138,6 +138,32 @@ def test_one_bad_element_among_many_is_seen(bad: float, dtype: torch.dtype) -> N
     assert [is_finite(param) for param in params] == [False, True]
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_a_gradient_whose_square_overflows_is_bad_and_one_whose_norm_does_is_not(
+    dtype: torch.dtype,
+) -> None:
+    most = torch.finfo(torch.promote_types(dtype, torch.float32)).max
+    param = nn.Parameter(torch.zeros(1000, dtype=dtype))
+    param.grad = torch.full_like(param, min(math.sqrt(most) / 2, torch.finfo(dtype).max))
+    assert is_finite(param)
+    assert are_finite([param])
+    if dtype is not torch.float16:  # which has no such number
+        param.grad[7] = torch.finfo(dtype).max
+        assert not is_finite(param)
+        assert not are_finite([param])
+
+
+def test_a_gradient_of_3e38_is_skipped_and_leaves_no_nan_in_the_state() -> None:
+    net, optimizer, _ = built(SkippingConfig(optimizer=AdamWConfig()))
+    for scale in (1.0, 3e38, 1.0):
+        optimizer.zero_grad()
+        (scale * net(torch.ones(1, 2)).sum()).backward()
+        optimizer.step()
+    tensors = [value for state in optimizer.state.values() for value in state.values()]
+    assert all(bool(value.isfinite().all()) for value in tensors)
+    assert optimizer.param_groups[0]["skipped"] == 1
+
+
 def test_a_sparse_gradient_is_looked_at() -> None:
     table = nn.Embedding(4, 2, sparse=True)
     (table(torch.tensor([1, 1])) * torch.tensor([1.0, math.nan])).sum().backward()

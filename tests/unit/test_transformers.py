@@ -33,7 +33,8 @@ class StandIn:
     def __init__(self, **arguments: Any) -> None:
         self.args = SimpleNamespace(**{**ARGUMENTS, **arguments})
         self.train_dataset: Any = range(20)
-        self.callback_handler = SimpleNamespace(callbacks=[])
+        checked = SimpleNamespace(checks_length=True)
+        self.callback_handler = SimpleNamespace(callbacks=[checked])
         self.model_init = None
         self.is_in_train = self.is_fsdp_enabled = self.is_fsdp_xla_enabled = False
         self.asked = 0

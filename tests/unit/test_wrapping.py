@@ -233,8 +233,8 @@ def test_an_update_far_too_large_is_skipped_where_a_limit_is_given() -> None:
 
 
 def test_finite_gradients_whose_norm_is_not_are_good() -> None:
-    param = nn.Parameter(torch.ones(2))
-    param.grad = torch.full((2,), 1e30)
+    param = nn.Parameter(torch.ones(1000))
+    param.grad = torch.full((1000,), 1e19)  # whose squares are finite, and their sum is not
     optimizer = SkippingConfig(optimizer=AdamWConfig()).create_optimizer([param])
     optimizer.step()
     assert optimizer.param_groups[0]["skipped"] == 0

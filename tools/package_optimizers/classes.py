@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-__all__ = ["CURATED", "FACTS", "GROUP_KEYS", "REFERENCES", "SUMMARIES", "Curated"]
+__all__ = [
+    "CURATED",
+    "FACTS",
+    "GROUP_KEYS",
+    "KEYWORDS",
+    "NOT_OPTIONS",
+    "REFERENCES",
+    "SUMMARIES",
+    "Curated",
+]
 
 
 class Curated(NamedTuple):
@@ -44,6 +53,62 @@ _USE_MUON = {
     )
 }
 
+_SWITCH = ("bool", "False")
+
+KEYWORDS: dict[str, tuple[str, str, str]] = {
+    "adam_debias": (*_SWITCH, "Leave the momentum uncorrected, so that the first steps are small."),
+    "adanorm": (*_SWITCH, "Scale up gradients whose norm falls below its running average."),
+    "adanorm_r": ("Beta", "0.95", "Decay of the average norm, for `adanorm`."),
+    "cautious": (*_SWITCH, "Leave out of an update what goes against the present gradient."),
+    "stable_adamw": (*_SWITCH, "Clip the update by its root mean square, as StableAdamW does."),
+    "use_gc": (*_SWITCH, "Take the mean off the gradient of each matrix."),
+    "sn": (*_SWITCH, "One second moment for each subset of weights: for matrices."),
+    "normalized": (
+        *_SWITCH,
+        "Let the decay fall with the rate: for normalized layers, in a group.",
+    ),
+    "qk_clip": (
+        'Literal["query", "key", "query_rotary", "key_rotary"] | None',
+        "None",
+        "What a group projects to, to be clipped by `step(attention_max_logits=...)`.",
+    ),
+    "attention_name": (
+        "str | None",
+        "None",
+        "The attention layer of the group: a key of `attention_max_logits`.",
+    ),
+    "weight_decouple": (
+        "bool",
+        "True",
+        "Take the decay off the weights instead of adding it to the gradient.",
+    ),
+    "precondition_init_scale": ("Positive", "1.0", "Scale of the first preconditioners."),
+    "precondition_lr": ("Positive", "0.1", "Learning rate of the preconditioners."),
+}
+"""Options that sources read of a group and constructors swallow, wherever a source reads them."""
+
+NOT_OPTIONS: dict[str, str] = {
+    "AliG.lr": "its own step size",
+    "FlashAdamW.master_byte_width": "from `master_weight_bits`",
+    "LoRARite.eps_root": "the square of `eps`",
+    "MARS.lr_1d_factor": "from `lr_1d` and `lr`",
+    "VSGD.pa2": "from `ps`",
+    "VSGD.pbg2": "from `ps`",
+    "VSGD.pbhg2": "from `ghattg` and `ps`",
+    "ROSE.max_lr": "written by torch's OneCycleLR",
+    "MuonClip.nesterov": "its momentum is another",
+    "AdaGO.ns_method": "read where tensors are updated in lists, and not in the loop",
+    "AdaGO.ns_reset_steps": "for `ns_method`",
+    "AdaMuon.ns_method": "read where tensors are updated in lists, and not in the loop",
+    "AdaMuon.ns_reset_steps": "for `ns_method`",
+    "NorMuon.ns_method": "read where tensors are updated in lists, and not in the loop",
+    "NorMuon.ns_reset_steps": "for `ns_method`",
+    "betas": "`adamw_betas` of the Muons",
+    "eps": "`adamw_eps` of the Muons",
+    "initial_lr": "the base rate, which a scheduler writes",
+}
+"""Keys that a source reads of a group and that are no options, by class or for all, and why."""
+
 GROUP_KEYS: dict[str, dict[str, tuple[str, str, str]]] = {
     "APOLLO": _LOW_RANK,
     "Fira": _LOW_RANK,
@@ -54,17 +119,30 @@ GROUP_KEYS: dict[str, dict[str, tuple[str, str, str]]] = {
 
 FACTS: dict[str, dict[str, Any]] = {
     "AdaHessian": {"needs_second_backward": True},
-    "AdaShift": {"state_is_plain": False},
+    "AdaShift": {"state_is_plain": False, "example": "keep_num: 2"},
+    "AdaFactor": {"lr_requires": ("relative_step", False), "lr_is_ignored": True},
+    "ApolloDQN": {"fills_none": ("init_lr",), "lr_requires": ("warmup_steps", 0)},
+    "ASGD": {"lr_zero": "never"},
     "AliG": {"needs_closure": True},
     "Conda": {"state_is_plain": False},
     "Alice": {"at_most": ("leading_basis", "rank")},
-    "DAdaptAdaGrad": {"licence": "MIT"},
-    "DAdaptAdam": {"licence": "MIT"},
-    "DAdaptAdan": {"licence": "MIT"},
-    "DAdaptLion": {"licence": "MIT"},
-    "DAdaptSGD": {"licence": "MIT"},
-    "LoRARite": {"state_keeps_shape": False},
+    "DAdaptAdaGrad": {"licence": "MIT", "lr_scope": "optimizer"},
+    "DAdaptAdam": {"licence": "MIT", "lr_scope": "optimizer"},
+    "DAdaptAdan": {"licence": "MIT", "lr_scope": "optimizer"},
+    "DAdaptLion": {"licence": "MIT", "lr_scope": "optimizer"},
+    "DAdaptSGD": {"licence": "MIT", "lr_scope": "optimizer"},
+    "FTRL": {"lr_zero": "never"},
+    "Gravity": {"lr_zero": "not_first"},
+    "LoRARite": {
+        "example": "update_skipping: 0.0",
+        "needs_dimensions": 2,
+        "for_all": ("eps",),
+        "pairs_by": ("lora_l_dim", "lora_r_dim"),
+        "state_keeps_shape": False,
+    },
+    "MuonClip": {"needs_with": ("qk_clip", "attention_name")},
     "MADGRAD": {"licence": "MIT"},
+    "Prodigy": {"lr_scope": "optimizer"},
     "Ranger": {"example": "degenerated_to_sgd: true"},
     "Ranger21": {"example": "num_iterations: 100"},
     "SCION": {"state_is_plain": False},
@@ -75,6 +153,7 @@ FACTS: dict[str, dict[str, Any]] = {
         "example": "{lr: 0.01, threshold: 0.5}",
         "state_keeps_shape": False,
         "takes_tensor_lr": False,
+        "fills_none": ("lr",),
     },
     "ScalableShampoo": {"state_is_plain": False},
     "ScheduleFreeAdamW": {"has_modes": True},
@@ -82,8 +161,9 @@ FACTS: dict[str, dict[str, Any]] = {
     "ScheduleFreeSGD": {"has_modes": True},
     "SophiaH": {"needs_second_backward": True},
     "SpectralSphere": {"needs_dimensions": 2},
-    **{name: {"splits_by_dimensions": True} for name in _MUONS},
 }
+for _name in _MUONS:
+    FACTS.setdefault(_name, {})["splits_by_dimensions"] = True
 """What an optimizer asks of its parameters and of the loop, where it is not the usual."""
 
 REFERENCES = {

@@ -27,9 +27,10 @@ from typing import Any, Literal, get_args, get_origin
 sys.path.insert(0, str(Path(__file__).parent))  # as a module of the tests it has no folder
 
 from arguments import ARGUMENTS, OMITTED
-from classes import CURATED, FACTS, GROUP_KEYS, REFERENCES, SUMMARIES
+from classes import CURATED, FACTS, GROUP_KEYS, KEYWORDS, REFERENCES, SUMMARIES
 from left_out import LEFT_OUT
 from measured import UNDER_FSDP2
+from sources import read_keys
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "src" / "nshtrainer" / "optimizer" / "packages"
@@ -106,11 +107,29 @@ def fields(cls: str) -> Iterator[tuple[str, str, str | None, str]]:
         kind = _narrower(cls, key) or kind or _type(key, parameters[key])
         default = parameters[key].default
         yield key, kind, None if default is inspect.Parameter.empty else _code(default), text
-    for key, (kind, default, text) in GROUP_KEYS.get(cls, {}).items():
+    for key, (kind, default, text) in group_keys(cls).items():
         yield key, kind, default, text
 
 
+def group_keys(cls: str) -> dict[str, tuple[str, str, str]]:
+    """The fields that a step reads of a group and that the constructor does not name."""
+    target = optimizers()[cls]
+    unnamed = read_keys(target) - set(inspect.signature(target).parameters)
+    found = {key: KEYWORDS[key] for key in KEYWORDS if key in unnamed}
+    return GROUP_KEYS.get(cls, {}) | found
+
+
+def for_all(cls: str) -> tuple[str, ...]:
+    """The fields that a step does not read of a group, so that they hold for all groups."""
+    read, extra = read_keys(optimizers()[cls]), FACTS.get(cls, {}).get("for_all", ())
+    named = {key for key, *_ in fields(cls)} - group_keys(cls).keys()
+    of_group = {"adamw_lr", "adamw_betas", "adamw_eps", "adamw_wd"}
+    return tuple(sorted((named - read - of_group) | {*extra}))
+
+
 def _narrower(cls: str, key: str) -> str | None:
+    if key == "lr" and "lr_zero" in FACTS.get(cls, {}):
+        return "Positive"
     return CURATED[cls].types.get(key) if cls in CURATED else None
 
 
@@ -229,6 +248,9 @@ def example(cls: str) -> str:
         key for key, kind, _, _ in every if re.match(r"NonNegative\b|Positive\b|Beta\b", kind)
     )
     given[first] = "0.5"
+    if first == "lr" and "lr_is_ignored" in FACTS.get(cls, {}):
+        field, value = FACTS[cls]["lr_requires"]
+        given[field] = repr(value)
     arguments = ", ".join(f"{key}={value}" for key, value in given.items())
     return f">>> {class_name(cls)}({arguments}).{first}\n0.5"
 
@@ -236,8 +258,10 @@ def example(cls: str) -> str:
 def facts(cls: str) -> dict[str, Any]:
     """The class variables: what is declared, and what the signature says."""
     found = dict(FACTS.get(cls, {}))
-    if cls in GROUP_KEYS:
-        found["group_keys"] = tuple(GROUP_KEYS[cls])
+    if group_keys(cls):
+        found["group_keys"] = tuple(group_keys(cls))
+    if for_all(cls):
+        found["for_all"] = for_all(cls)
     if cls in UNDER_FSDP2:
         found["under_fsdp2"] = UNDER_FSDP2[cls]
     rate = inspect.signature(optimizers()[cls]).parameters.get("lr")

@@ -10,6 +10,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from nshtrainer.cli.output import say_lines
+
 __all__ = ["main"]
 
 
@@ -34,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         run, args = parse(sys.argv[1:] if argv is None else argv)
         return run(args)
     except NshtrainerError as error:
-        print(error, file=sys.stderr)
+        say_lines(error, sys.stderr)
         return 2
     except KeyboardInterrupt:  # before there was a run that could be saved
         return 130

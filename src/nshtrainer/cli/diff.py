@@ -11,6 +11,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from nshtrainer.cli.lengths import add_length_arguments
+from nshtrainer.cli.output import say
 
 if TYPE_CHECKING:
     from nshtrainer.cli.differences import Difference
@@ -35,9 +36,9 @@ def run(args: Namespace) -> int:
     """Print a line for each difference; 0 where there is none, 1 where there is."""
     found = _by_parameter(args) if args.code else _by_field(args)
     for each in found:
-        print(f"{each.where}: {each.first} -> {each.second}")
+        say(f"{each.where}: {each.first} -> {each.second}")
     if not found:
-        print("no difference in what is optimised how")
+        say("no difference in what is optimised how")
     return 1 if found else 0
 
 
@@ -73,4 +74,4 @@ def _by_parameter(args: Namespace) -> list[Difference]:
 
 def _say_missing(texts: list[str]) -> None:
     for text in dict.fromkeys(texts):
-        print(f"not known: {text}", file=sys.stderr)
+        say(f"not known: {text}", sys.stderr)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from nshtrainer.cli.output import print_table
+from nshtrainer.cli.output import print_table, say
 from nshtrainer.cli.sentences import group_sentence, schedulers_of, sentences
 from nshtrainer.optimizer.inventory import inventory
 from nshtrainer.optimizer.state_size import state_bytes
@@ -241,13 +241,13 @@ def print_explained(found: Explained) -> None:
     """Print the table, what is in none of its rows, and the schedules."""
     print_table(_COLUMNS, map(_cells, found.groups))
     for label, some_of_it in _besides(found):
-        print(f"{label:9} {_parameters_text(some_of_it)}")
+        say(f"{label:9} {_parameters_text(some_of_it)}")
     for text in found.schedules:
-        print(f"schedule  {text}")
-    print(f"steps     {'unknown' if found.total_steps is None else found.total_steps}")
+        say(f"schedule  {text}")
+    say(f"steps     {'unknown' if found.total_steps is None else found.total_steps}")
     for text in found.missing:
-        print(f"missing   {text}")
-    print(flush=True)
+        say(f"missing   {text}")
+    say()
 
 
 def _besides(found: Explained) -> Iterator[tuple[str, Parameters]]:

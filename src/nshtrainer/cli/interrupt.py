@@ -25,6 +25,7 @@ from nshtrainer.cli.slurm import requeue_signal
 
 __all__ = ["GracefulStop", "Interrupted", "Signals"]
 
+_HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _NOTICE = b"\nstopping after this step, to save; once more stops at once, unsaved\n"
 
@@ -34,14 +35,18 @@ class Interrupted(BaseException):
 
 
 class Signals:
-    """Within this block, the first signal is a wish while `patient`; every other one is an order.
+    """Within this block, the first signal is a wish while `patient`, and the next one an order.
 
-    In a thread that is not the main one, signals cannot be handled, and nothing is done.
+    After an order, or while the run is `leaving`, one more ends the process. A terminal that is
+    closed (SIGHUP) is a signal like the others, but where it is ignored, as under `nohup`. In a
+    thread that is not the main one, signals cannot be handled, and nothing is done.
     """
 
     def __init__(self) -> None:
         self.asked: int | None = None
         self.patient = False
+        self.leaving = False
+        self._terminals = [number for number in (1, 2) if os.isatty(number)]
         self._requeues = requeue_signal()
         self._before: dict[int, Any] = {}
         self._process = os.getpid()
@@ -59,6 +64,8 @@ class Signals:
         if threading.current_thread() is not threading.main_thread():
             return {}
         handled = [*_SIGNALS, *filter(None, [self._requeues])]
+        if _HANGUP is not None and signal.getsignal(_HANGUP) is not signal.SIG_IGN:
+            handled.append(_HANGUP)
         return {each: signal.signal(each, self._handle) for each in handled}
 
     @property
@@ -86,12 +93,23 @@ class Signals:
         if os.getpid() != self._process:
             _in_worker(number)
             return
+        self._leave_closed_terminals()
         first = self.asked is None
         self.asked = self.asked or number
+        if self.leaving:
+            os._exit(128 + self.asked)
         if not (first and self.patient):
+            self.leaving = True
             raise Interrupted
         # Not `print`, which the signal may have interrupted.
-        os.write(2, _NOTICE)
+        with suppress(OSError):
+            os.write(2, _NOTICE)
+
+    def _leave_closed_terminals(self) -> None:
+        """Let output that would be an error go nowhere."""
+        for number in self._terminals:
+            if not os.isatty(number):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
 def _in_worker(number: int) -> None:

@@ -21,13 +21,13 @@ def add_arguments(parser: VerbParser) -> None:
 
 def run(args: Namespace) -> int:
     """Print one table a kind. Plug-ins are named with their package and not imported."""
-    from nshtrainer.cli.output import print_table
+    from nshtrainer.cli.output import print_table, say
     from nshtrainer.cli.registries import registries, registry_of
 
     chosen = [registry_of(args.kind)] if args.kind else list(registries().values())
     for registry in chosen:
         print_table(("name", "class", "what it is"), _rows(registry), title=registry.kind)
-    print("more of one: nshtrainer show NAME")
+    say("more of one: nshtrainer show NAME")
     return 0
 
 

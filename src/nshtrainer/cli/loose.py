@@ -15,6 +15,7 @@ from nshtrainer.cli.registries import registries
 from nshtrainer.cli.run_file import PARTS
 from nshtrainer.config import Config
 from nshtrainer.exceptions import ConfigError
+from nshtrainer.printable import printable
 from nshtrainer.registry import Registry
 from nshtrainer.text.documents import Document, fail
 from nshtrainer.text.files import format_of, read_file
@@ -104,7 +105,7 @@ def _in_full(text: str, data: Any) -> str:
 
 
 def _report(file: str, shapes: _Shapes) -> Iterable[str]:
-    yield f"{file}: ok"
+    yield printable(f"{file}: ok")
     yield f"  checked: {', '.join(shapes.checked) or 'nothing'}"
     if shapes.unchecked:
         yield f"  not checked without --for train.py: {', '.join(shapes.unchecked)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from typing_extensions import override
 
+from nshtrainer.cli.output import say
 from nshtrainer.text.files import replace_file
 
-__all__ = ["loggers_for"]
+__all__ = ["loggers_for", "rows_before"]
 
 
 def loggers_for(folder: Path) -> list[Logger]:
@@ -28,6 +30,31 @@ def loggers_for(folder: Path) -> list[Logger]:
             TensorBoardLogger(folder, name="tensorboard", version="", default_hp_metric=False)
         )
     return loggers
+
+
+def rows_before(path: Path, step: int) -> list[dict[str, str]]:
+    """Read the rows of a table before a step; the line that a killed run cut off is not one.
+
+    Rows that are damaged are left out, with a printed line.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8", errors="replace") as file:
+            lines = [line for line in file if line.endswith("\n")]
+        rows = list(csv.DictReader(lines))
+    except FileNotFoundError:
+        return []
+    except (OSError, csv.Error) as error:
+        say(f"{path}: cannot be read ({error}): the table begins anew")
+        return []
+    whole = [row for row in rows if _is_whole(row)]
+    if len(whole) < len(rows):
+        say(f"{path}: damaged rows are left out ({len(rows) - len(whole)} of {len(rows)})")
+    return [row for row in whole if int(row["step"]) < step]
+
+
+def _is_whole(row: dict[Any, Any]) -> bool:
+    is_complete = None not in row and None not in row.values()
+    return is_complete and re.fullmatch("[0-9]{1,18}", row.get("step", "")) is not None
 
 
 class _RunCSVLogger(CSVLogger):
@@ -59,13 +86,11 @@ class _GoingOn(ExperimentWriter):
 
     def _keep_rows_before(self, step: int) -> None:
         path = Path(self.metrics_file_path)
-        if not path.is_file():
+        rows = rows_before(path, step)
+        if not rows:
+            path.unlink(missing_ok=True)
             return
-        with path.open(newline="", encoding="utf-8") as file:
-            lines = [line for line in file if line.endswith("\n")]  # the last one may be cut off
-        reader = csv.DictReader(lines)
-        rows = [row for row in reader if int(row["step"]) < step]
-        self.metrics_keys = list(reader.fieldnames or ())
+        self.metrics_keys = list(rows[0])
         text = io.StringIO()
         writer = csv.DictWriter(text, fieldnames=self.metrics_keys)
         writer.writeheader()

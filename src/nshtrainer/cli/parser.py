@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 from rich_argparse import RichHelpFormatter
 from typing_extensions import override
 
+from nshtrainer.printable import printable
+
 __all__ = ["VERBS", "VerbParser", "make_parser", "parse", "split_overrides"]
 
 VERBS = ("fit", "explain", "diff", "plot", "validate", "list", "show", "schema", "completion")
@@ -51,6 +53,11 @@ class VerbParser(argparse.ArgumentParser):
         self.add_argument("code", metavar="train.py", is_file=True, help=code)
         file: dict[str, Any] = {"metavar": "FILE", "is_file": True, "help": "YAML, JSON or TOML"}
         self.add_argument("--config", type=Path, required=True, **file)
+
+    @override
+    def error(self, message: str) -> NoReturn:
+        """End with a message, safe to print, and the usage."""
+        super().error(printable(message))
 
 
 def make_parser() -> tuple[VerbParser, dict[str, VerbParser]]:

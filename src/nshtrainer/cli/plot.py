@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from nshtrainer.cli.lengths import add_length_arguments
+from nshtrainer.cli.output import say
 
 if TYPE_CHECKING:
     from nshtrainer.cli.found import Found
@@ -52,7 +53,7 @@ def run(args: Namespace) -> int:
     else:
         _write(plots, args.out)
     for plot in plots:
-        print(f"{plot.label}: {plot.description}")
+        say(f"{plot.label}: {plot.description}")
     return 0
 
 
@@ -187,4 +188,4 @@ def _write(plots: Sequence[Plot], out: Path) -> None:
 
     picture = rendered(plots, _suffix(out))
     write_file(out, picture)
-    print(f"written to {out}")
+    say(f"written to {out}")

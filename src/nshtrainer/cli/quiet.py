@@ -8,7 +8,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-from nshtrainer.exceptions import ConfigChangedWarning
+from nshtrainer.cli.output import say_lines
+from nshtrainer.exceptions import CheckpointWarning, ConfigChangedWarning
 
 __all__ = ["quiet"]
 
@@ -17,9 +18,14 @@ _NOISE = (
     "The '.*_dataloader' does not have many workers",
     # A run that goes on does so in its own folder.
     "Checkpoint directory .* exists and is not empty",
+    # What is not taken from the checkpoint then is a line of ours.
+    "The dirpath has changed",
     # lightning 2.6.6 calls what torch 2.13 deprecates.
     ".isinstance.treespec, LeafSpec",
 )
+
+_LINES = (CheckpointWarning, ConfigChangedWarning)
+"""Printed as lines of their own, whatever the filters of warnings say."""
 
 
 @contextmanager
@@ -30,7 +36,8 @@ def quiet() -> Generator[None]:
     with warnings.catch_warnings():
         for message in _NOISE:
             warnings.filterwarnings("ignore", message)
-        warnings.simplefilter("always", ConfigChangedWarning)
+        for category in _LINES:
+            warnings.simplefilter("always", category)
         warnings.showwarning = _printing(warnings.showwarning)
         for logger in loggers:
             logger.setLevel(logging.WARNING)
@@ -45,8 +52,8 @@ def _printing(show: Any) -> Any:
     """What shows warnings, but that those of a changed config are printed without their place."""
 
     def shown(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
-        if issubclass(category, ConfigChangedWarning):
-            print(message)
+        if issubclass(category, _LINES):
+            say_lines(message)
         else:
             show(message, category, *place, **more)
 

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from typing_extensions import override
 
 from nshtrainer.cli.explained import explained, print_explained
+from nshtrainer.cli.output import say
 from nshtrainer.run_length import run_length_of
 from nshtrainer.text.files import write_file
 from nshtrainer.text.json_format import write_json
@@ -64,7 +65,7 @@ class EpochLines(Callback):
         if trainer.is_global_zero and (now - self._printed >= 1 or done == epochs):
             self._printed = now
             metrics = metrics_text(trainer.callback_metrics)
-            print(f"epoch {done}/{epochs}  step {trainer.global_step}  {metrics}", flush=True)
+            say(f"epoch {done}/{epochs}  step {trainer.global_step}  {metrics}")
 
 
 def metrics_text(metrics: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ runs/digits/20260131-142501/
     checkpoints/best.ckpt  the best by the primary metric, where one is named
     checkpoints/last.ckpt  the newest, of the end of an epoch or of where a signal ended the run
     checkpoints/exception.ckpt  what an exception left, where it could be saved
+    .lock                  there while a process writes here, or where one was killed
     metrics.csv            every logged metric
     optimizer.json         what is optimised how: groups, rates, schedules, state
     schedule.svg           how the rate, and whatever else is scheduled, is planned to move
@@ -15,14 +16,23 @@ runs/digits/20260131-142501/
 
 from __future__ import annotations
 
+import os
+import socket
 import time
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-from zipfile import BadZipFile, ZipFile
+from zipfile import is_zipfile
 
+from nshtrainer.cli.newest import Found, by_run, checkpoints_of, fault_of, newest
 from nshtrainer.exceptions import ConfigError
+from nshtrainer.printable import printable
+from nshtrainer.text.documents import fail
+from nshtrainer.text.files import kind_of, write_file
+from nshtrainer.text.locks import AlreadyLockedError, hold
 
 if TYPE_CHECKING:
     from nshtrainer.config import Config
@@ -36,9 +46,11 @@ class RunFolder:
 
     Args:
         path: The folder; it need not be there yet.
+        is_new: Whether the name was made up, so that another one will do as well.
     """
 
     path: Path
+    is_new: bool = False
 
     @property
     def checkpoints(self) -> Path:
@@ -49,6 +61,11 @@ class RunFolder:
     def last(self) -> Path:
         """The newest checkpoint."""
         return self.checkpoints / "last.ckpt"
+
+    @property
+    def best(self) -> Path:
+        """The best checkpoint by the primary metric."""
+        return self.checkpoints / "best.ckpt"
 
     @property
     def exception(self) -> Path:
@@ -75,6 +92,56 @@ class RunFolder:
         """The table of what was planned and what was used."""
         return self.path / "schedule.csv"
 
+    def claimed(self) -> RunFolder:
+        """Make the folder, under another name if a run of the same second has the one made up.
+
+        Raises:
+            ConfigError: There can be no such folder.
+        """
+        try:
+            if self.is_new:
+                return RunFolder(_new_folder(self.path))
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _cannot_be_made(self.path, error) from error
+        return self
+
+    @contextmanager
+    def held(self) -> Generator[None]:
+        """Keep the folder, claimed before, from every other run until this block or process ends.
+
+        Raises:
+            ConfigError: Another run that is alive writes there.
+        """
+        owner = f"{os.getpid()} on {socket.gethostname()}"
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(hold(self.path / ".lock", owner))
+            except AlreadyLockedError as error:
+                text = f"a run that is alive writes there (process {error})"
+                advice = "wait for its end, stop it, or choose another folder with --out"
+                fail(str(self.path), f"{text}; {advice}", error)
+            except OSError as error:
+                raise _cannot_be_made(self.path, error) from error
+            yield
+
+    def _check_files(self) -> None:
+        files = [self.metrics, self.optimizer, self.picture, self.schedule]
+        for path in (*files, self.last, self.best, self.exception):
+            if kind_of(path) not in {None, "file"}:
+                fail(str(path), "is no regular file; move it away, or give another --out")
+
+    def set_aside_exception(self, checkpoint: Path) -> None:
+        """Rename what an exception left where a run goes on from another checkpoint.
+
+        The run would else go back to it: it may be further than the run that left it behind.
+
+        Args:
+            checkpoint: What the run goes on from.
+        """
+        if kind_of(self.exception) and not self.exception.samefile(checkpoint):
+            self.exception.replace(self.exception.with_suffix(".old"))
+
     def write_config(self, config: Config) -> None:
         """Make the folder, and write the resolved config and its schema into it.
 
@@ -82,18 +149,35 @@ class RunFolder:
             ConfigError: There can be no such folder.
         """
         from nshtrainer.cli.schema import schema_comment
-        from nshtrainer.text.files import write_file
         from nshtrainer.text.json_format import write_json
 
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            text = f"{self.path}: cannot be made: {reason}; choose another folder with --out"
-            raise ConfigError(text) from error
+            raise _cannot_be_made(self.path, error) from error
+        self._check_files()
         write_file(self.path / "config.schema.json", write_json(type(config).json_schema()))
         comment = schema_comment("config.schema.json")
         write_file(self.path / "config.yaml", f"{comment}\n{config.to_yaml()}")
+
+
+def _new_folder(path: Path) -> Path:
+    names = chain([path.name], (f"{path.name}-{number}" for number in count(2)))
+    return next(found for found in map(path.with_name, names) if _is_made(found))
+
+
+def _is_made(path: Path) -> bool:
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _cannot_be_made(path: Path, error: OSError) -> ConfigError:
+    reason = (error.strerror or str(error)).lower()
+    text = f"{path}: cannot be made: {reason}; choose another folder with --out"
+    return ConfigError(printable(text))
 
 
 class Start(NamedTuple):
@@ -102,7 +186,7 @@ class Start(NamedTuple):
     Args:
         folder: Where it writes.
         checkpoint: What it goes on from, if anything.
-        passed_over: Newer checkpoints that cannot be read, each with the reason.
+        passed_over: Other checkpoints that cannot be read, each with the reason.
     """
 
     folder: RunFolder
@@ -126,72 +210,49 @@ def choose_folder(config: Path, out: Path | None, resume: str | None) -> Start:
     """
     runs = Path("runs") / config.stem
     if resume is None:
-        return Start(RunFolder(_unused(out) if out else _new(runs)))
+        return Start(RunFolder(_unused(out)) if out else _new(runs))
     passed_over: tuple[str, ...] = ()
     if resume in {"last", "auto"}:
-        found = _newest_first(out, runs)
+        found = checkpoints_of(out) if out else by_run(runs)
         if not found and resume == "auto":
-            return Start(RunFolder(out or _new(runs)))
+            return Start(RunFolder(out) if out else _new(runs))
         checkpoint, passed_over = _newest(found, resume, out or runs)
+    elif kind_of(resume) == "folder":
+        checkpoint, passed_over = _newest(checkpoints_of(Path(resume)), resume, Path(resume))
     else:
-        checkpoint = _given(Path(resume))
-    if out is None:
-        out = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else _new(runs)
-    return Start(RunFolder(out), checkpoint, passed_over)
+        checkpoint = _given(resume)
+    if out is not None:
+        return Start(RunFolder(out), checkpoint, passed_over)
+    own = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else None
+    return Start(RunFolder(own) if own else _new(runs), checkpoint, passed_over)
 
 
-def _new(runs: Path) -> Path:
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    names = (stamp if number == 1 else f"{stamp}-{number}" for number in count(1))
-    return next(runs / name for name in names if not (runs / name).exists())
+def _new(runs: Path) -> RunFolder:
+    return RunFolder(runs / time.strftime("%Y%m%d-%H%M%S"), is_new=True)
 
 
 def _unused(out: Path) -> Path:
-    if RunFolder(out).last.exists():
+    if kind_of(RunFolder(out).last):
         advice = "add --resume last to go on with it, or choose another folder"
-        raise ConfigError(f"--out {out}: there is a run already; {advice}")
+        fail(f"--out {out}", f"there is a run already; {advice}")
     return out
 
 
-def _newest_first(out: Path | None, runs: Path) -> list[Path]:
-    folders = [out] if out else list(runs.glob("*"))
-    found = [path for folder in folders for path in RunFolder(folder).checkpoints.glob("*.ckpt")]
-    # At equal times the last one wins over the best one, which comes first in the alphabet.
-    return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
-
-
-def _newest(found: list[Path], resume: str, where: Path) -> tuple[Path, tuple[str, ...]]:
+def _newest(found: Found, resume: str, where: Path) -> tuple[Path, tuple[str, ...]]:
     """The newest checkpoint that can be read, and why others are not it."""
-    passed_over: list[str] = []
-    for path in found:
-        fault = _fault(path)
-        if fault is None:
-            return path, tuple(passed_over)
-        passed_over.append(f"{path}: {fault}")
-    why = f" that can be read ({'; '.join(passed_over)})" if passed_over else ""
-    text = f"--resume {resume}: no checkpoint in {where}{why}; start without --resume"
-    raise ConfigError(text)
+    path, passed_over = newest(found)
+    if path is None:
+        why = f" that can be read ({'; '.join(passed_over)})" if passed_over else ""
+        fail(f"--resume {resume}", f"no checkpoint in {where}{why}; start without --resume")
+    return path, passed_over
 
 
-def _fault(path: Path) -> str | None:
-    """What is wrong with a checkpoint, as far as it can be said without torch; often nothing.
-
-    A checkpoint is a zip file with a list of contents at its end, and a check sum for each part.
-    """
-    if not path.stat().st_size:
-        return "is empty"
-    try:
-        with ZipFile(path) as file:
-            broken = file.testzip()
-    except (BadZipFile, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError):
-        return "is cut off, or no checkpoint"
-    except OSError as error:
-        return f"cannot be read: {(error.strerror or str(error)).lower()}"
-    return broken and f"is damaged: {broken} is not as it was written"
-
-
-def _given(path: Path) -> Path:
-    found = RunFolder(path).last if path.is_dir() else path
-    if not found.is_file():
-        raise ConfigError(f"--resume {path}: no such checkpoint; give a .ckpt file, or 'last'")
-    return found
+def _given(resume: str) -> Path:
+    if kind_of(resume) != "file":
+        fail(f"--resume {resume}", "no such checkpoint; give a .ckpt file, or 'last'")
+    fault = (
+        fault_of(Path(resume)) if is_zipfile(resume) or not Path(resume).stat().st_size else None
+    )
+    if fault:
+        fail(f"--resume {resume}", f"{fault}; give another checkpoint, or 'last'")
+    return Path(resume)

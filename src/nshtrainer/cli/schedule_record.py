@@ -15,16 +15,19 @@ from torch import Tensor
 from torch.optim import Optimizer
 from typing_extensions import override
 
+from nshtrainer.cli.metrics import rows_before
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.base import Track
 from nshtrainer.lr_scheduler.driver import CurveScheduler
 from nshtrainer.lr_scheduler.hyperparameters import Place, find
 from nshtrainer.lr_scheduler.preview import describe_tracks, number_text, preview_tracks
 from nshtrainer.plotting import Plot, rendered
+from nshtrainer.printable import csv_cell
 from nshtrainer.text.files import replace_file, write_file
 
 if TYPE_CHECKING:
     from nshtrainer.cli.run_folder import RunFolder
+    from nshtrainer.lr_scheduler.plan import Plan
 
 __all__ = ["ScheduleRecord"]
 
@@ -128,23 +131,27 @@ class _Record:
     looks_at: str | None
     began: int = field(init=False)
     watches: list[_Watch] = field(default_factory=list[_Watch])
-    planned_groups: int = 0
+    planned: object = None
 
     def __post_init__(self) -> None:
         self.began = self.updates
 
     def watch(self) -> None:
-        """Find out what there is to watch, again if a group was added."""
-        groups = self.optimizer.param_groups
-        if len(groups) == self.planned_groups:
+        """Find out what there is to watch, again if a group was added, or if the plan changed."""
+        planned = self._plan, len(self.optimizer.param_groups)
+        if planned == self.planned:
             return
         old = {watch.name: watch for watch in self.watches}
-        self.planned_groups = len(groups)
+        self.planned = planned
         self.watches = list(self._watches())
         for watch in self.watches:
             if watch.name in old:
                 watch.rows, watch.every = old[watch.name].rows, old[watch.name].every
                 watch.unlike, watch.first = old[watch.name].unlike, old[watch.name].first
+
+    @property
+    def _plan(self) -> Plan | None:
+        return self.scheduler.plan if isinstance(self.scheduler, CurveScheduler) else None
 
     def _watches(self) -> Iterator[_Watch]:
         found: dict[tuple[Place, Any, float], _Watch] = {}
@@ -202,8 +209,9 @@ class _Record:
     def table(self) -> Iterator[tuple[int, str, float | str, float]]:
         """The rows of the file."""
         for watch in self.watches:
+            name = csv_cell(self.prefix + watch.name)
             for step, planned, used in watch.rows:
-                yield step, self.prefix + watch.name, "" if planned is None else planned, used
+                yield step, name, "" if planned is None else planned, used
 
     def plot(self, label: str) -> Plot:
         """The picture of what is planned.
@@ -232,6 +240,8 @@ class _Record:
         if self.updates > self.began > 0:
             count = f"{count}, of which {self.updates - self.began:,} in this run"
         texts = [text for watch in self.watches for text in self._text(watch)]
+        if self._plan is not None and self._plan.difference is not None:
+            texts.append(f"planned for {self._plan.difference}")
         if not texts:
             texts = ["planned = used"]
         return f"{count}, {'; '.join(texts)}"
@@ -365,7 +375,5 @@ def _bare(optimizer: Any) -> Any:
 def _rows_before(path: Path, records: Sequence[_Record]) -> list[dict[str, str]]:
     """The rows of the same run, up to where it goes on."""
     began = max((record.updates for record in records), default=0)
-    if not began or not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if int(row["step"]) < began]
+    rows = rows_before(path, began) if began else []
+    return [row for row in rows if row.keys() == set(_HEAD)]

@@ -7,6 +7,8 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nshtrainer.cli.output import say
+
 if TYPE_CHECKING:
     from nshtrainer.cli.parser import VerbParser
 
@@ -38,7 +40,8 @@ def run(args: Namespace) -> int:
     else:
         write_file(args.output, text)
     hint = schema_comment(args.output or "run.schema.json")
-    print(f"the first line of a YAML file that uses it:\n{hint}", file=sys.stderr)
+    say("the first line of a YAML file that uses it:", sys.stderr)
+    say(hint, sys.stderr)
     return 0
 
 

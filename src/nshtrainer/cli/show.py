@@ -22,13 +22,13 @@ def add_arguments(parser: VerbParser) -> None:
 
 def run(args: Namespace) -> int:
     """Print the docstring of a class and a table of its fields."""
-    from nshtrainer.cli.output import print_table
+    from nshtrainer.cli.output import print_table, say, say_lines
 
     cls = _class_of(args.name)
-    print(f"{cls.__name__}  (from nshtrainer.configs)" if _is_ours(cls) else _full_name(cls))
-    print()
-    print(inspect.cleandoc(cls.__doc__ or ""))
-    print(*_declared(cls), sep="\n")
+    say(f"{cls.__name__}  (from nshtrainer.configs)" if _is_ours(cls) else _full_name(cls))
+    say()
+    say_lines(inspect.cleandoc(cls.__doc__ or ""))
+    say_lines("\n".join(_declared(cls)))
     print_table(("field", "type", "default", "range", "what it is"), _rows(cls))
     return 0
 

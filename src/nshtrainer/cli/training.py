@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -16,7 +17,9 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 
 from nshtrainer.cli.interrupt import GracefulStop, Interrupted, Signals
+from nshtrainer.cli.linked import linked_processes
 from nshtrainer.cli.metrics import loggers_for
+from nshtrainer.cli.output import say, say_lines
 from nshtrainer.cli.quiet import quiet
 from nshtrainer.cli.reports import EpochLines, Plan, metrics_text
 from nshtrainer.cli.schedule_record import ScheduleRecord
@@ -24,6 +27,7 @@ from nshtrainer.cli.slurm import requeue
 from nshtrainer.exceptions import BadUpdateError, CheckpointError, ConfigError
 from nshtrainer.lightning_.trainer import Trainer
 from nshtrainer.metric import MetricConfig
+from nshtrainer.printable import printable
 
 if TYPE_CHECKING:
     from nshtrainer.cli.run_file import RunConfig
@@ -43,7 +47,7 @@ class Job:
         folder: Where results go.
         checkpoint: What to go on from, if anything.
         argv: The command line, to say how to go on.
-        passed_over: Newer checkpoints that cannot be read, each with the reason.
+        passed_over: Other checkpoints that cannot be read, each with the reason.
     """
 
     code: UserCode
@@ -64,11 +68,26 @@ class Job:
             0, or 128 and the number of the signal that ended the run, or 1 where a loss or a
             gradient that was not finite did.
         """
-        with self.signals, quiet():
+        with self.signals, linked_processes():
+            try:
+                return self._run()
+            except BaseException as error:
+                if self.signals.asked is None:
+                    raise
+                return self._interrupted(error)
+
+    def _run(self) -> int:
+        with quiet(), ExitStack() as stack:
             for text in self.passed_over:
-                _say(f"passed over {text}")
+                _say(f"passed over {printable(text)}")
             self._say_where_from()
+            if self._keeps and not getattr(rank_zero_only, "rank", 0):
+                self.folder = self.folder.claimed()
             trainer = self._trainer()
+            if self._keeps and trainer.is_global_zero:
+                stack.enter_context(self.folder.held())
+                if self.checkpoint is not None:
+                    self.folder.set_aside_exception(self.checkpoint)
             try:
                 self._fit(trainer)
             except BaseException as error:
@@ -77,7 +96,7 @@ class Job:
                 if not isinstance(error, BadUpdateError):
                     self._say_what_is_left(error)
                     raise
-                print(error, file=sys.stderr)
+                say_lines(error, sys.stderr)
                 self._say_how_to_go_on("stopped", self.folder.last)
                 return 1
         self._finished(trainer)
@@ -157,7 +176,8 @@ class Job:
         module = self.code.module(self.config.model)
         if self._keeps and trainer.is_global_zero:
             self.folder.write_config(self.config)
-        path = None if self.checkpoint is None else str(self.checkpoint)
+        # Absolute, since names such as "best" and "hpc" have a meaning for Lightning.
+        path = None if self.checkpoint is None else str(self.checkpoint.absolute())
         try:
             # Said aloud, or the environment could ask torch to run what is in the file.
             trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
@@ -165,8 +185,8 @@ class Job:
             if path is None or not str(error).startswith("Error(s) in loading state_dict"):
                 raise
             raise CheckpointError(
-                f"{path}: has the weights of another model; go on with the code and the config "
-                f"that wrote it, or start without --resume. {error}"
+                f"{self.checkpoint}: has the weights of another model; go on with the code and the "
+                f"config that wrote it, or start without --resume. {error}"
             ) from error
 
     # -- saying ------------------------------------------------------------------------------
@@ -181,12 +201,14 @@ class Job:
         except errors as error:
             text = f"{self.checkpoint}: cannot be read as a checkpoint: "
             raise CheckpointError(f"{text}{type(error).__name__}: {error}") from error
-        _say(f"resuming from {self.checkpoint} (step {self.first_step}, epoch {epoch + 1})")
+        where = f"step {self.first_step}, epoch {epoch + 1}"
+        _say(f"resuming from {printable(self.checkpoint)} ({where})")
 
     def _interrupted(self, error: BaseException) -> int:
         assert self.signals.asked is not None
+        self.signals.leaving = True
         if not isinstance(error, (Interrupted, KeyboardInterrupt, SystemExit)):
-            print(f"stopped by {type(error).__name__}: {error}", file=sys.stderr)
+            say(f"stopped by {type(error).__name__}: {error}", sys.stderr)
         self._say_how_to_go_on("interrupted", self.folder.last)
         if self.signals.for_requeue:
             self._requeue()
@@ -203,13 +225,13 @@ class Job:
             _say(f"{why} before there was a checkpoint")
             return
         command = shlex.join([*_program(), *self._argv_to_go_on(path)])
-        _say(f"{why}; the last checkpoint is {path}\nto go on: {command}")
+        _say(f"{why}; the last checkpoint is {printable(path)}\nto go on: {printable(command)}")
 
     @rank_zero_only
     def _requeue(self) -> None:
-        print(requeue())
+        say(requeue())
         if not any(token in {"auto", "--resume=auto"} for token in self.argv):
-            print("the job will not go on by itself: its command needs --out and --resume auto")
+            say("the job will not go on by itself: its command needs --out and --resume auto")
 
     def _argv_to_go_on(self, path: Path) -> list[str]:
         kept: list[str] = []
@@ -223,27 +245,29 @@ class Job:
         if not trainer.is_global_zero:
             return
         if self.checkpoint and trainer.global_step == self.first_step:
-            print("\nnothing was left to train; for more, raise trainer.max_epochs or max_steps")
-        print(f"\ntrained   {trainer.global_step} steps  {metrics_text(trainer.callback_metrics)}")
+            say()
+            say("nothing was left to train; for more, raise trainer.max_epochs or max_steps")
+        say()
+        say(f"trained   {trainer.global_step} steps  {metrics_text(trainer.callback_metrics)}")
         if self.record is None:
-            print("results   none are kept in a trial run")
+            say("results   none are kept in a trial run")
             return
         for line in self.record.summary():
-            print(f"schedule  {line}")
-        print(f"results   {self.folder.path}")
+            say(f"schedule  {line}")
+        say(f"results   {self.folder.path}")
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.best_model_score is not None:
                 score = float(callback.best_model_score)
                 where = _here(callback.state_dict()["best_model_path"])
-                print(f"best      {callback.monitor} {score:.4g}  {where}")
+                say(f"best      {callback.monitor} {score:.4g}  {where}")
         if self.folder.last.exists():
-            print(f"last      {self.folder.last}")
+            say(f"last      {self.folder.last}")
 
 
 @rank_zero_only
 def _say(text: str) -> None:
     """Print, in one of the processes of a run."""
-    print(text)
+    say_lines(text)
 
 
 def _here(path: str) -> Path:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nshtrainer.cli.data_config import DataClass, data_class
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.text.documents import fail
+from nshtrainer.text.files import kind_of
 
 if TYPE_CHECKING:
     from nshtrainer.lightning_.module import LightningModuleBase
@@ -44,7 +45,8 @@ def load_user_code(target: str) -> UserCode:
     What the file itself raises goes through as it is.
 
     Raises:
-        ConfigError: No such file, a syntax error, no module class or several, or no such name.
+        ConfigError: No such file, a syntax error, `sys.exit` at import, no module class or several,
+            or no such name.
     """
     path, name = split_target(target)
     module = _import_file(path)
@@ -68,11 +70,11 @@ def split_target(target: str) -> tuple[Path, str]:
     """
     file, _, name = target.partition(".py:")
     path = Path(f"{file}.py" if name else target)
-    if path.is_dir():
+    if kind_of(path) == "folder":
         fail(str(path), "is a folder; give the Python file with your LightningModuleBase")
     if path.suffix != ".py":
         fail(target, "is no Python file; give train.py, or train.py:Name")
-    if not path.is_file():
+    if kind_of(path) != "file":
         fail(str(path), f"no such file; the current folder is {Path.cwd()}")
     return path, name
 
@@ -99,6 +101,14 @@ def _import_file(path: Path) -> ModuleType:
         del sys.modules[name]
         place = f"{error.filename or path}:{error.lineno or 1}:{error.offset or 1}"
         fail(place, f"is not valid Python: {error.msg}", error)
+    except SystemExit as error:  # with code 0 the command would seem to have succeeded
+        del sys.modules[name]
+        fail(
+            str(path),
+            f"called sys.exit({error.code!r}) when it was imported; call it under "
+            "`if __name__ == '__main__':`",
+            error,
+        )
     except BaseException:
         del sys.modules[name]
         raise

@@ -12,6 +12,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from nshtrainer.cli.output import say_lines
+from nshtrainer.printable import printable
+
 if TYPE_CHECKING:
     from nshtrainer.cli.parser import VerbParser
 
@@ -41,9 +44,9 @@ def _accepts(check: Callable[[str], str], file: str) -> bool:
     from nshtrainer.exceptions import ConfigError
 
     try:
-        print(check(file))
+        say_lines(check(file))
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        say_lines(error, sys.stderr)
         return False
     return True
 
@@ -53,4 +56,4 @@ def _check_fully(target: str, file: str) -> str:
     from nshtrainer.cli.user_code import load_user_code
 
     read_run(file, load_user_code(target))
-    return f"{file}: ok, all of it, for {target}"
+    return printable(f"{file}: ok, all of it, for {target}")

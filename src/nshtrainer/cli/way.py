@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from nshtrainer.cli.found import optimizers_in
+from nshtrainer.cli.output import say
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.optimizer.inventory import inventory
 from nshtrainer.optimizer.routing import RoutingConfigBase
+from nshtrainer.optimizer.rules import assign
 from nshtrainer.optimizer.selection import described, selects
 from nshtrainer.optimizer.wrapping import unwrapped
 from nshtrainer.text.problems import dotted, unknown
@@ -110,29 +112,22 @@ def _rules_of(parameter: Parameter, config: Any, where: str) -> Iterator[Rule]:
     config = unwrapped(config)[1]
     routes = config.all_routes() if isinstance(config, RoutingConfigBase) else ()
     yield from _asked(parameter, routes, f"{where}: route")
-    taker = _taker(parameter, routes)
+    taker = assign(routes, [parameter]).taken.get(parameter)
     if taker is not None:
         where, config = f"{where}: route {taker.name!r}", unwrapped(taker.optimizer)[1]
     yield from _asked(parameter, getattr(config, "groups", ()), f"{where}: group")
 
 
-def _taker(parameter: Parameter, rules: Iterable[Any]) -> Any:
-    return next((rule for rule in rules if selects(rule.select, parameter)), None)
-
-
 def _asked(parameter: Parameter, rules: Sequence[Any], where: str) -> Iterator[Rule]:
-    taker = _taker(parameter, rules)
+    taker = assign(rules, [parameter]).taken.get(parameter)
     for rule in rules:
-        why = _why(rule.select, parameter, taker if rule is not taker else None)
+        if rule is taker:
+            why = "it is the first that selects it"
+        elif taker is not None and selects(rule.select, parameter):
+            why = f"comes later: the first that selects it wins, which is {taker.name!r}"
+        else:
+            why = why_not(rule.select, parameter)
         yield Rule(f"{where} {rule.name!r}", described(rule.select), rule is taker, why)
-
-
-def _why(selection: Selection, parameter: Parameter, taker: Any) -> str:
-    if not selects(selection, parameter):
-        return why_not(selection, parameter)
-    if taker is not None:
-        return f"comes later: the first that selects it wins, which is {taker.name!r}"
-    return "it is the first that selects it"
 
 
 def why_not(selection: Selection, parameter: Parameter) -> str:
@@ -187,14 +182,14 @@ def print_way(way: Way) -> None:
     """Print a parameter, its group, and a line for each rule."""
     state = "trained" if way.trained else "frozen"
     form = " x ".join(map(str, way.shape)) or "one number"
-    print(" = ".join(way.names))
-    print(f"  {form}, in {', '.join(way.modules)}, role {', '.join(way.roles) or 'none'}, {state}")
-    print(f"  {_group_text(way.group)}")
+    say(" = ".join(way.names))
+    say(f"  {form}, in {', '.join(way.modules)}, role {', '.join(way.roles) or 'none'}, {state}")
+    say(f"  {_group_text(way.group)}")
     for rule in way.rules:
-        print(f"  {'takes it' if rule.takes else 'does not'}  {rule.where}: {rule.select}")
-        print(f"            {rule.why}")
+        say(f"  {'takes it' if rule.takes else 'does not'}  {rule.where}: {rule.select}")
+        say(f"            {rule.why}")
     if not any(rule.takes for rule in way.rules):
-        print("  no rule takes it, so it has what holds for all, and what presets make of it")
+        say("  no rule takes it, so it has what holds for all, and what presets make of it")
 
 
 def _group_text(row: GroupRow | None) -> str:

@@ -9,11 +9,16 @@ What is done otherwise than in Lightning's `WeightAveraging` (2.6):
 - `validate` and `test` with a checkpoint after a run take the average, which Lightning replaces by
   the weights of training.
 - The average lies beside the weights. Lightning makes it before the module is on its device.
+- A hook that migrates the weights in a checkpoint migrates both. Lightning takes the weights of
+  training as they were saved.
+- In manual optimization the steps of one optimizer count. Lightning counts those of all.
 - A checkpoint of weights alone has the average, where the module is a `LightningModuleBase`.
 """
 
 from __future__ import annotations
 
+from copy import copy
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
@@ -27,8 +32,10 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from typing_extensions import override
 
+from nshtrainer.duration import StepsConfig
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.lightning_.run_length import run_length_of
+from nshtrainer.lr_scheduler.schedules.periods import marks
 from nshtrainer.weight_averaging import EMAWeightAveragingConfig
 
 if TYPE_CHECKING:
@@ -52,6 +59,7 @@ class AveragingCallback(WeightAveraging):
             how["multi_avg_fn"] = get_ema_multi_avg_fn(config.decay)
         super().__init__(config.device, config.use_buffers, **how)
         self._config = config
+        self._updates = 0
         self._exchanged = False
         """Whether the module has the average, and the average the weights of training."""
 
@@ -78,12 +86,24 @@ class AveragingCallback(WeightAveraging):
                 "shards"
             )
         super().setup(trainer, pl_module, stage)
+        if stage == "fit":
+            _migrate_both(pl_module)
 
     @override
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
-        """Whether the weights join that the update of this index left."""
-        since = -1 if step_idx is None else step_idx + 1 - self._start
-        return since > 0 and since % self._every == 0
+        """Whether the weights join that the update of this index left.
+
+        With manual optimization Lightning counts the steps of all optimizers together.
+        """
+        if step_idx is None:
+            return False
+        before, self._updates = self._updates, (step_idx + 1) // self._optimizers
+        return self._joined(self._updates) > self._joined(before)
+
+    def _joined(self, updates: int) -> int:
+        """Return how many times weights join in so many updates."""
+        since, every = max(0, updates - self._start), self._every
+        return since // every if isinstance(every, int) else every.of(since)
 
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -91,9 +111,21 @@ class AveragingCallback(WeightAveraging):
         self._exchanged = False
         assert self._average_model is not None
         self._average_model.to(self._device or pl_module.device)
+        vars(pl_module).pop("on_load_checkpoint", None)
+        self._resolve(trainer)
+
+    @override
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Ask again when the average begins, in case a start hook has changed the run's length."""
+        self._resolve(trainer)
+        self._updates = trainer.global_step // self._optimizers
+
+    def _resolve(self, trainer: pl.Trainer) -> None:
         run = run_length_of(trainer)
-        self._start = self._config.start.resolve(run, "weight_averaging.start")
-        self._every = max(1, self._config.every.resolve(run, "weight_averaging.every"))
+        start = self._config.start.exact(run, "weight_averaging.start")
+        self._start, self._optimizers = ceil(start), run.num_optimizers
+        every = self._config.every if self._config.every.value else StepsConfig(value=1)
+        self._every = marks(every, run, "weight_averaging.every", start)
 
     @override
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -139,6 +171,29 @@ class AveragingCallback(WeightAveraging):
         """Go on with both where the run goes on; who loads a checkpoint else has the average."""
         if trainer.state.fn == TrainerFn.FITTING:
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
+
+
+def _migrate_both(module: pl.LightningModule) -> None:
+    """Call the module's hook that migrates the `state_dict` of a checkpoint for both weights.
+
+    A checkpoint has the average there. The hook gets it a second time, with the weights of training
+    in that place. This is undone when a checkpoint was loaded, or when the run starts.
+    """
+    hook = module.on_load_checkpoint
+    if type(module).on_load_checkpoint is pl.LightningModule.on_load_checkpoint:
+        return
+
+    def on_load_checkpoint(checkpoint: dict[str, Any]) -> None:
+        del vars(module)["on_load_checkpoint"]
+        training = checkpoint.get("current_model_state")
+        again: dict[str, Any] = {key: copy(value) for key, value in checkpoint.items()}
+        hook(checkpoint)
+        if training is not None:
+            again["state_dict"] = training
+            hook(again)
+            checkpoint["current_model_state"] = again["state_dict"]
+
+    vars(module)["on_load_checkpoint"] = on_load_checkpoint
 
 
 def save_averages(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from lightning.fabric.utilities.cloud_io import (
 )
 from typing_extensions import override
 
-from nshtrainer.text.files import replace_file
+from nshtrainer.text.files import kind_of, remove_left_over, replace_file
 
 __all__ = ["AtomicCheckpointIO", "write_checkpoints_atomically"]
 
@@ -27,6 +26,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     systems, as `/tmp` and that of the data often are, to move is to copy: where the disk is full,
     or the process is killed just then, half a file stands in the place of the last good one. Here
     the bytes go to a hidden file beside the checkpoint, and to the disk, before it takes the name.
+    Any number of threads and processes may write to one path: the last one wins.
 
     `nshtrainer.Trainer` has it unless it is given another. For Lightning's own it is a plugin:
 
@@ -58,13 +58,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def _write(path: Path, content: memoryview) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{escape(path.name)}.*.tmp"):  # by a run that was killed
-        left.unlink(missing_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_left_over(path)
         replace_file(path, content)
     except OSError as error:
-        kept = "the one before it is as it was" if path.exists() else "there was none before it"
+        kept = "the one before it is as it was" if kind_of(path) else "there was none before it"
         text = f"{error.strerror}: this checkpoint is not written, and {kept}"
         raise OSError(error.errno, text, str(path)) from error
 

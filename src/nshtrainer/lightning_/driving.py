@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,16 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import WeightAveraging
 from typing_extensions import override
 
-from nshtrainer.exceptions import OptimizerError
+from nshtrainer.exceptions import NshtrainerWarning, OptimizerError
 from nshtrainer.lightning_.exact_resume import ExactResume
+from nshtrainer.lightning_.foreign_paths import drop_foreign_paths
+from nshtrainer.lightning_.length_check import LengthCheck
 from nshtrainer.lightning_.non_finite import NonFiniteCallback
 from nshtrainer.lightning_.plateau import PlateauCallback
 from nshtrainer.lightning_.resumption import check_resume, learn_names
-from nshtrainer.optimizer.needs import needs_of, parts_of
 from nshtrainer.optimizer.orphans import check_orphans, check_places, watch
+from nshtrainer.optimizer.ownership import ownership_problems
+from nshtrainer.optimizer_record import get_requirements, parts_of
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -32,7 +36,8 @@ class OptimizerCallback(Callback):
     skipped, their number is logged as `skipped_updates`. Before they are loaded all learn the names
     of their parameters, also those that were built of bare ones, and the config is compared with
     that of the checkpoint. One that was built before the module got its present parameters is an
-    error.
+    error. Once an epoch it warns of parameters that are trainable and in no optimizer, and of those
+    that are in one and frozen.
     `LightningModuleBase` and `nshtrainer.Trainer` attach this callback by themselves.
     """
 
@@ -40,6 +45,8 @@ class OptimizerCallback(Callback):
     """The number of skipped updates that was logged last."""
 
     def __init__(self) -> None:
+        self._is_checked = True
+        self._reported: set[str] = set()
         self._checkpoint: dict[str, Any] | None = None
 
     @override
@@ -52,6 +59,7 @@ class OptimizerCallback(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Look at the checkpoint of a run that goes on, once its optimizers are there."""
+        drop_foreign_paths(trainer, checkpoint)
         if trainer.state.fn != "fit":
             return
         if trainer.strategy.restore_checkpoint_after_setup:
@@ -63,6 +71,7 @@ class OptimizerCallback(Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse what cannot work; tell optimizers the names by which they are loaded."""
         self._logged = None
+        self._reported.clear()
         _check_average(trainer)
         learn_names(trainer, pl_module)
         for optimizer in trainer.optimizers:
@@ -78,10 +87,22 @@ class OptimizerCallback(Callback):
                 _check_graph(optimizer, pl_module)
 
     @override
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Check parameters at the first batch, when all callbacks have frozen and thawed theirs."""
+        self._is_checked = False
+
+    @override
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Train with the weights of training, whatever came before."""
+        """Train with the weights of training; warn once an epoch of what no update reaches."""
+        if not self._is_checked:
+            self._is_checked = True
+            problems = ownership_problems(trainer.optimizers, pl_module)
+            for problem in problems if trainer.is_global_zero else ():
+                if problem not in self._reported:
+                    self._reported.add(problem)
+                    warnings.warn(problem, NshtrainerWarning, stacklevel=2)
         for part in _with_modes(trainer):
             part.train()
 
@@ -126,11 +147,11 @@ class OptimizerCallback(Callback):
 def missing_callbacks(present: Iterable[Callback]) -> list[Callback]:
     """The callbacks of ours that are not there.
 
-    They feed schedulers, drive optimizers, look for bad updates, and go on exactly where a
-    checkpoint was saved.
+    They feed schedulers, drive optimizers, look for bad updates, go on exactly where a checkpoint
+    was saved, and compare the length of the run with the assumed one.
     """
     there = list(present)
-    ours = (PlateauCallback, OptimizerCallback, NonFiniteCallback, ExactResume)
+    ours = (PlateauCallback, OptimizerCallback, NonFiniteCallback, ExactResume, LengthCheck)
     return [cls() for cls in ours if not any(isinstance(callback, cls) for callback in there)]
 
 
@@ -151,7 +172,7 @@ def save_in_evaluation(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
 
 def keeps_graph(trainer: pl.Trainer) -> bool:
     """Whether an optimizer of the run differentiates the loss twice."""
-    return any(needs_of(optimizer).second_backward for optimizer in trainer.optimizers)
+    return any(get_requirements(optimizer).second_backward for optimizer in trainer.optimizers)
 
 
 def _with_modes(trainer: pl.Trainer) -> Iterator[Any]:
@@ -187,7 +208,7 @@ def _check_average(trainer: pl.Trainer) -> None:
 
 
 def _check_closure(optimizer: Optimizer, trainer: pl.Trainer) -> None:
-    if not needs_of(optimizer).closure:
+    if not get_requirements(optimizer).closure:
         return
     name = f"{type(optimizer).__name__}, as it is configured, computes the loss by itself, "
     if trainer.accumulate_grad_batches != 1:
@@ -205,7 +226,7 @@ def _check_closure(optimizer: Optimizer, trainer: pl.Trainer) -> None:
 
 def _check_graph(optimizer: Optimizer, module: pl.LightningModule) -> None:
     own = type(module).backward is not pl.LightningModule.backward
-    if needs_of(optimizer).second_backward and not own:
+    if get_requirements(optimizer).second_backward and not own:
         raise OptimizerError(
             f"{type(optimizer).__name__} differentiates the loss twice, which takes a graph that "
             f"{type(module).__name__} does not keep; derive it from nshtrainer.LightningModuleBase,"

@@ -6,7 +6,8 @@ to its own process alone, so one that is not finite makes its gradients so, on t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
@@ -17,16 +18,21 @@ from typing_extensions import override
 
 from nshtrainer.exceptions import BadUpdateError
 from nshtrainer.lightning_.run_length import run_length_of
+from nshtrainer.optimizer.clipping import elements_of
 from nshtrainer.optimizer.hooks import on_gradients, with_gradient
-from nshtrainer.optimizer.needs import needs_of, parts_of
 from nshtrainer.optimizer.skipping import Skipping, are_finite, is_finite, refuse_lbfgs
 from nshtrainer.optimizer.wrapping import skips_by_itself
-from nshtrainer.updates import left_out
+from nshtrainer.optimizer_record import (
+    get_requirements,
+    make_skippable,
+    notify_step_skipped,
+    parts_of,
+    skip_step,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
-    from torch.utils.hooks import RemovableHandle
 
     from nshtrainer.types import NonFinite
 
@@ -56,7 +62,9 @@ class NonFiniteCallback(Callback):
         self._skipping = Skipping(None, MOST_IN_A_ROW)
         self._poison: Tensor | None = None
         """0, or nan where a loss since the last update was not finite."""
-        self._hooks: list[RemovableHandle] = []
+        self._undo: list[Callable[[], None]] = []
+        self._looked: set[int] = set()
+        """The optimizers whose gradients of the step in progress were looked at."""
 
     # -- hooks -----------------------------------------------------------------------------------
 
@@ -65,17 +73,29 @@ class NonFiniteCallback(Callback):
         """Learn what is to be done; an optimizer with a closure is looked at after it."""
         self._choice = run_length_of(pl_module).non_finite
         self._poison = None
-        self._forget_hooks()
+        self._restore()
         if self._choice == "skip":
             for optimizer in trainer.optimizers:
                 refuse_lbfgs(optimizer, "non_finite: skip")
-                if needs_of(optimizer).closure and not skips_by_itself(optimizer):
-                    self._hooks.append(on_gradients(optimizer, self._skipping))
+                for part in {id(each): each for each in (optimizer, *parts_of(optimizer))}.values():
+                    self._undo.append(make_skippable(part))
+                if get_requirements(optimizer).closure and not skips_by_itself(optimizer):
+                    self._undo.append(on_gradients(optimizer, self._skipping).remove)
+        if self._choice != "ignore" and not pl_module.automatic_optimization:
+            look = partial(self._look_at_bare_step, trainer, pl_module)
+            self._undo += [on_gradients(each, look).remove for each in trainer.optimizers]
 
     @override
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave the optimizers as they were."""
-        self._forget_hooks()
+        self._restore()
+
+    @override
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Leave the optimizers as they were."""
+        self._restore()
 
     @override
     def on_before_backward(
@@ -100,8 +120,28 @@ class NonFiniteCallback(Callback):
         Raises:
             BadUpdateError: They are not finite, and the run stops; or too many in a row were not.
         """
+        self._look(trainer, pl_module, optimizer)
+        self._looked.add(id(optimizer))
+
+    def _look_at_bare_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Look before a step of which Lightning does not hear, as `use_pl_optimizer=False` has it.
+
+        What a scaler of the user's found is the scaler's.
+        """
+        if id(optimizer) in self._looked:
+            self._looked.remove(id(optimizer))
+        elif not getattr(optimizer, "found_inf", False):
+            self._look(trainer, pl_module, optimizer)
+
+    def _look(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
+    ) -> None:
         poison, self._poison = self._poison, None
-        if self._choice == "ignore" or (self._choice == "skip" and needs_of(optimizer).closure):
+        if self._choice == "ignore" or (
+            self._choice == "skip" and get_requirements(optimizer).closure
+        ):
             return
         parts = _looked_after(optimizer)
         params = [param for part in parts for param in with_gradient(part)]
@@ -124,16 +164,30 @@ class NonFiniteCallback(Callback):
         """Count an update, and leave a bad one out."""
         for part in parts:
             self._skipping.count(part, bad=bad)
+        if bad and _scaler(trainer) is not None:
             # A scaler finds the same gradients, which must be there for it, and does not step.
-            if bad and _scaler(trainer) is None:
-                self._skipping.leave_out(part)
-        if bad:
-            left_out(optimizer)
+            for each in (*parts, optimizer):
+                notify_step_skipped(each)
+        elif bad:
+            _skip_parts(optimizer, parts)
 
-    def _forget_hooks(self) -> None:
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks.clear()
+    def _restore(self) -> None:
+        for undo in reversed(self._undo):
+            undo()
+        self._undo.clear()
+        self._looked.clear()
+
+
+def _skip_parts(optimizer: Optimizer, parts: Sequence[Optimizer]) -> None:
+    """Skip the step of a whole optimizer, or of those of its parts that do not look themselves."""
+    if any(skips_by_itself(part) for part in parts_of(optimizer)):
+        for part in parts:
+            skip_step(part)
+        notify_step_skipped(optimizer)
+    else:
+        for part in parts:
+            notify_step_skipped(part)
+        skip_step(optimizer)
 
 
 def _looked_after(optimizer: Optimizer) -> list[Optimizer]:
@@ -184,5 +238,7 @@ def _what(module: pl.LightningModule, params: Sequence[Tensor], poison: Tensor |
         if not is_finite(param)
     ]
     listed = ", ".join([*bad[:_NAMED], *(["..."] if len(bad) > _NAMED else [])])
-    gradients = f"the gradients of {len(bad)} of {len(params)} parameters are not finite ({listed})"
+    finite = all(bool(elements_of(param.grad).isfinite().all()) for param in params)
+    how = "too large to be squared" if finite else "not finite"
+    gradients = f"the gradients of {len(bad)} of {len(params)} parameters are {how} ({listed})"
     return f"the loss is not finite, and {gradients}" if _is_bad(poison) else gradients

@@ -80,10 +80,14 @@ class TrainerRunLength(LazyRunLength):
 
     @cached_property
     def total_steps(self) -> int | None:
-        """The least of `max_steps` and the steps of `max_epochs`, as far as these are known."""
+        """The least of `max_steps` and the steps of `max_epochs`, as far as these are known.
+
+        With manual optimization `max_steps` counts the steps of all optimizers together.
+        """
         if self._trainer is None:
             return None
-        limits = [self._trainer.max_steps] if self._trainer.max_steps != -1 else []
+        most = self._trainer.max_steps
+        limits = [] if most == -1 else [-(-most // self.num_optimizers)]
         epochs = self._trainer.max_epochs
         steps = None if epochs in {None, -1} else self.steps_in_epochs(epochs)
         if steps is not None:
@@ -101,6 +105,15 @@ class TrainerRunLength(LazyRunLength):
                 total = timer.time_elapsed() + timer.time_remaining()
                 return self.but(total_time=total, total_steps=TICKS)
         return None
+
+    @override
+    def attach_check(self) -> None:
+        """Add a callback that compares the lengths, once."""
+        from nshtrainer.lightning_.length_check import LengthCheck
+
+        callbacks: list[Any] = [] if self._trainer is None else self._trainer.callbacks
+        if self._trainer is not None and not any(isinstance(c, LengthCheck) for c in callbacks):
+            callbacks.append(LengthCheck())
 
     @override
     def known(self) -> RunLength:
@@ -224,6 +237,13 @@ class TrainerRunLength(LazyRunLength):
         trainer.fit_loop.setup_data()
         batches = trainer.num_training_batches
         return None if math.isinf(batches) else int(batches)
+
+    @property
+    def num_optimizers(self) -> int:
+        """Optimizers whose steps the trainer counts together, as far as they are there."""
+        if getattr(self._module, "automatic_optimization", True):
+            return 1
+        return max(1, len(self._trainer.optimizers))
 
     @property
     def _accumulation(self) -> tuple[int, ...]:

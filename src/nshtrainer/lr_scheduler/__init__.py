@@ -1,26 +1,58 @@
-"""Learning-rate schedules: configs that resolve to curves, and the scheduler that drives them."""
+"""Learning-rate schedules: configs that resolve to curves, and the scheduler that drives them.
+
+>>> from nshtrainer.lr_scheduler import CosineScheduleConfig
+>>> CosineScheduleConfig().name
+'cosine'
+"""
 
 from __future__ import annotations
 
-from nshtrainer.lr_scheduler.base import (
-    Curve,
-    CurveScheduleConfigBase,
-    LRSchedulerConfig,
-    LRSchedulerConfigBase,
-    LRSchedulerEntry,
-    LRSchedulerMetadata,
-    lr_scheduler_registry,
-)
-from nshtrainer.run_length import RunLength, run_length_of
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Curve",
-    "CurveScheduleConfigBase",
-    "LRSchedulerConfig",
-    "LRSchedulerConfigBase",
-    "LRSchedulerEntry",
-    "LRSchedulerMetadata",
-    "RunLength",
-    "lr_scheduler_registry",
-    "run_length_of",
-]
+from nshtrainer.lazy import lazy_names
+from nshtrainer.lr_scheduler.base import *
+from nshtrainer.run_length import RunLength as RunLength
+from nshtrainer.run_length import run_length_of as run_length_of
+
+# ruff: noqa: F403 - a star for each module is the whole list that a type checker sees
+
+_MODULES = (
+    "nshtrainer.lr_scheduler.base",
+    "nshtrainer.lr_scheduler.schedules.base",
+    "nshtrainer.lr_scheduler.schedules.warmup_cosine",
+    "nshtrainer.lr_scheduler.schedules.decays",
+    "nshtrainer.lr_scheduler.schedules.stages",
+    "nshtrainer.lr_scheduler.schedules.horizonless",
+    "nshtrainer.lr_scheduler.schedules.stepped",
+    "nshtrainer.lr_scheduler.schedules.cycles",
+    "nshtrainer.lr_scheduler.schedules.drawn",
+    "nshtrainer.lr_scheduler.schedules.torch_base",
+    "nshtrainer.lr_scheduler.schedules.torchs",
+    "nshtrainer.lr_scheduler.schedules.torch_cycles",
+    "nshtrainer.lr_scheduler.schedules.torch_nested",
+    "nshtrainer.lr_scheduler.compose",
+    "nshtrainer.lr_scheduler.noise",
+    "nshtrainer.lr_scheduler.several",
+    "nshtrainer.lr_scheduler.plateau",
+)
+"""The modules whose public names are names of this package."""
+
+if TYPE_CHECKING:
+    from nshtrainer.lr_scheduler.compose import *
+    from nshtrainer.lr_scheduler.noise import *
+    from nshtrainer.lr_scheduler.plateau import *
+    from nshtrainer.lr_scheduler.schedules.base import *
+    from nshtrainer.lr_scheduler.schedules.cycles import *
+    from nshtrainer.lr_scheduler.schedules.decays import *
+    from nshtrainer.lr_scheduler.schedules.drawn import *
+    from nshtrainer.lr_scheduler.schedules.horizonless import *
+    from nshtrainer.lr_scheduler.schedules.stages import *
+    from nshtrainer.lr_scheduler.schedules.stepped import *
+    from nshtrainer.lr_scheduler.schedules.torch_base import *
+    from nshtrainer.lr_scheduler.schedules.torch_cycles import *
+    from nshtrainer.lr_scheduler.schedules.torch_nested import *
+    from nshtrainer.lr_scheduler.schedules.torchs import *
+    from nshtrainer.lr_scheduler.schedules.warmup_cosine import *
+    from nshtrainer.lr_scheduler.several import *
+else:
+    __getattr__, __dir__ = lazy_names(__name__, _MODULES, ("RunLength", "run_length_of"))

@@ -19,6 +19,7 @@ from typing import (
 from typing_extensions import Required, TypedDict
 
 from nshtrainer.exceptions import ScheduleError
+from nshtrainer.rate_use import check_schedule
 from nshtrainer.registry import Component, Registry
 from nshtrainer.run_length import RunLength, known_run_length, run_length_of
 
@@ -170,6 +171,7 @@ class LRSchedulerConfigBase(Component):
         }
         entry: dict[str, Any] = {**defaults, **self.metadata(), **given}
         _check_interval(self.name, entry, lightning_module)
+        check_schedule(optimizer, entry["scheduler"])
         return cast("LRSchedulerEntry", _for_the_mode(entry, lightning_module))
 
     def curve(self, run: RunLength) -> Curve:
@@ -290,7 +292,9 @@ class TrackScheduleConfigBase(LRSchedulerConfigBase):
         from nshtrainer.lr_scheduler.driver import CurveScheduler
         from nshtrainer.lr_scheduler.plan import Plan
 
-        return CurveScheduler(optimizer, Plan.of_config(self, run_length_of(lightning_module)))
+        run = run_length_of(lightning_module)
+        run.attach_check()
+        return CurveScheduler(optimizer, Plan.of_config(self, run))
 
 
 def _for_the_mode(entry: dict[str, Any], module: Any) -> dict[str, Any]:

@@ -6,14 +6,14 @@ place where phases are joined.
 
 from __future__ import annotations
 
-from itertools import accumulate
+from math import ceil, floor
 from typing import Annotated, Literal, cast
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from nshtrainer.config import Config
-from nshtrainer.duration import DurationConfig, DurationField
+from nshtrainer.duration import AnyDuration, DurationConfig, DurationField, Position
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.base import (
     Curve,
@@ -23,6 +23,7 @@ from nshtrainer.lr_scheduler.base import (
     lr_scheduler_registry,
 )
 from nshtrainer.lr_scheduler.curves import Override, Product, Sequence
+from nshtrainer.lr_scheduler.schedules.base import too_long
 from nshtrainer.run_length import RunLength
 from nshtrainer.types import NonNegative
 
@@ -117,37 +118,53 @@ phases:
 
     def curve(self, run: RunLength) -> Sequence:
         """The phases, joined."""
-        lengths = self._lengths(run)
+        starts, last = self._starts(run)
+        ends = (*starts[1:], last)
         curves = [
-            curve_of_part(phase.schedule, run.part(length))
-            for phase, length in zip(self.phases, lengths, strict=True)
-        ]
-        starts = tuple(accumulate(lengths[:-1], initial=0))
-        return Sequence(tuple(curves), starts, continuous=self.continuous)
-
-    def _lengths(self, run: RunLength) -> list[int]:
-        given = [_length(phase, place, run) for place, phase in enumerate(self.phases)]
-        open_ones = given.count(None)
-        if open_ones == 0:
-            return cast("list[int]", given)
-        if open_ones > 1:
-            raise ScheduleError("two phases take what remains; give all but one a duration")
-        if given[-1] is None and run.total_steps is None:
-            # The last phase goes on anyway; it needs an end only if its schedule asks for one.
-            return [*cast("list[int]", given[:-1]), 0]
-        rest = _total(run) - sum(length or 0 for length in given)
-        if rest < 0:
-            raise ScheduleError(
-                f"the phases take {_total(run) - rest} steps, more than the run, which has "
-                f"{_total(run)}; shorten one"
+            # A phase of no steps is never asked for a value, and may need a length all the same.
+            curve_of_part(
+                phase.schedule, run.part(max(1, end - start) if end is not None else 0, start)
             )
-        return [rest if length is None else length for length in given]
+            for phase, start, end in zip(self.phases, starts, ends, strict=True)
+        ]
+        return Sequence(tuple(curves), tuple(starts), continuous=self.continuous)
+
+    def _starts(self, run: RunLength) -> tuple[list[int], int | None]:
+        """Return where the phases begin, and where the last one ends, if that is known."""
+        durations = [phase.duration for phase in self.phases]
+        if durations.count("remaining") > 1:
+            raise ScheduleError("two phases take what remains; give all but one a duration")
+        place = durations.index("remaining") if "remaining" in durations else len(durations)
+        begins: list[Position] = [0]
+        for index in range(place):
+            begins.append(self._duration(index).after(run, _field(index), begins[-1]))
+        if place == len(durations):
+            *starts, last = map(ceil, begins)
+            return starts, last
+        if durations[-1] == "remaining" and run.total_steps is None:
+            # The last phase goes on anyway; it needs an end only if its schedule asks for one.
+            return list(map(ceil, begins)), None
+        ends: list[Position] = [_total(run)]
+        for index in range(len(durations) - 1, place, -1):
+            ends.insert(0, self._duration(index).before(run, _field(index), ends[0]))
+        _check_room(run, begins[-1], ends[0])
+        starts = list(map(ceil, begins))
+        later = [max(starts[-1], floor(end)) for end in ends]
+        return [*starts, *later[:-1]], later[-1]
+
+    def _duration(self, index: int) -> AnyDuration:
+        return cast("AnyDuration", self.phases[index].duration)
 
 
-def _length(phase: PhaseConfig, place: int, run: RunLength) -> int | None:
-    if phase.duration == "remaining":
-        return None
-    return phase.duration.resolve(run, f"phases.{place}.duration")
+def _field(index: int) -> str:
+    return f"phases.{index}.duration"
+
+
+def _check_room(run: RunLength, begin: Position, end: Position) -> None:
+    if begin > end:
+        total = _total(run)
+        text = f"the phases take {ceil(total + begin - end)} steps, more than the run, which has"
+        too_long(run, f"{text} {total}", "shorten one")
 
 
 def _total(run: RunLength) -> int:
@@ -231,6 +248,7 @@ decay_duration: 10%
     def curve(self, run: RunLength) -> Override:
         """The schedule, then the line."""
         inner = curve_of_part(self.schedule, run)
-        start = self.start.resolve(run, "start")
-        length = self.decay_duration.resolve(run, "decay_duration")
+        exact = self.start.exact(run, "start")
+        start = ceil(exact)
+        length = ceil(self.decay_duration.after(run, "decay_duration", exact)) - start
         return Override(inner, start, length, self.end_factor)

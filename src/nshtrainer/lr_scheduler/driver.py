@@ -26,9 +26,9 @@ from nshtrainer.lr_scheduler.movement import Cohort, Group, Movement
 from nshtrainer.lr_scheduler.plan import Plan
 from nshtrainer.lr_scheduler.resumption import changes_of, plan_data, succession
 from nshtrainer.lr_scheduler.saved_state import saved_bases
+from nshtrainer.optimizer_record import on_step_skipped
 from nshtrainer.resume import Change
 from nshtrainer.run_length import RunLength
-from nshtrainer.updates import hear_of_left_out
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -221,7 +221,7 @@ class CurveScheduler(LRScheduler):
     def _listen(self) -> None:
         """Hear of the first update and of loaded states, without keeping this scheduler alive."""
         first, loaded = WeakMethod(self._before_first_update), WeakMethod(self._take_noted)
-        hear_of_left_out(self.optimizer, WeakMethod(self._stand_still))
+        on_step_skipped(self.optimizer, WeakMethod(self._stand_still))
         if self._successes is not None:
             self.optimizer.register_step_post_hook(self._successes.note)
         self._before_update = self.optimizer.register_step_pre_hook(partial(_call, first))
@@ -275,6 +275,12 @@ class CurveScheduler(LRScheduler):
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._listen()
+
+    def resolve_again(self, run: RunLength) -> None:
+        """Follow the same config in a run of another length; before the first step only."""
+        assert self._plan.config is not None, "a schedule that a trainer gave its length has one"
+        self._plan = Plan.of_config(self._plan.config, run)
+        self._take_first_values()
 
     # -- state ---------------------------------------------------------------------------------
 
@@ -330,6 +336,14 @@ class CurveScheduler(LRScheduler):
     def plan(self) -> Plan:
         """What is in store for each group."""
         return self._plan
+
+    def moved_groups(self, key: str) -> list[list[Group]]:
+        """Return the groups in which a hyperparameter moves, by the curve that moves it."""
+        return [
+            [group for cohort in movement.cohorts for group in cohort.groups()]
+            for movement in self._movements
+            if movement.key == key
+        ]
 
     @property
     def base_lrs(self) -> list[float]:  # type: ignore[override]

@@ -84,7 +84,7 @@ class GreedyLR(ReduceLROnPlateau):
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
     def _count(self, current: float) -> None:
-        if self._is_better(current, self.best):
+        if self._improves(current):
             self.best = current
             self.num_good_epochs, self.num_bad_epochs = self.num_good_epochs + 1, 0
         else:
@@ -94,6 +94,13 @@ class GreedyLR(ReduceLROnPlateau):
             self.warmup_counter, self.num_good_epochs = self.warmup, 0
         elif self.num_bad_epochs > self.patience:
             self._lower_lr()
+
+    def _improves(self, current: float) -> bool:
+        # PyTorch's own method for this has a private name, which is not the same in all releases.
+        own: Any = self
+        least: float = -own.threshold if own.mode == "min" else own.threshold
+        bound: float = own.best * (1 + least) if own.threshold_mode == "rel" else own.best + least
+        return current < bound if self.mode == "min" else current > bound
 
     def _raise_lr(self) -> None:
         for group in self.optimizer.param_groups:

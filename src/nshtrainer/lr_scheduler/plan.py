@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nshtrainer.exceptions import RunLengthError, ScheduleError
+from nshtrainer.exceptions import NshtrainerWarning, RunLengthError, ScheduleError
 from nshtrainer.lr_scheduler.base import Track
 from nshtrainer.resume import ResumeConfig
+from nshtrainer.run_length import LazyRunLength
 
 if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.base import Curve, TrackScheduleConfigBase
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["Plan"]
 
 Group = Mapping[str, Any]
+
+_OWN_LENGTH = (
+    "Give its durations in steps, or pass RunLength(total_steps=..., steps_per_epoch=[...]) to "
+    "create_scheduler"
+)
 
 
 class Plan:
@@ -47,6 +54,10 @@ class Plan:
         self._tracks: dict[tuple[float, float | None], Sequence[Track]] = {}
         self._in_use: dict[tuple[float, float | None], None] = {}
         self.run = run
+        self.is_of_trainer = isinstance(run, LazyRunLength)
+        """True if a trainer counted the lengths; numbers that were passed are never overruled."""
+        self.difference: str | None = None
+        """The assumed length and that of the run, where they differ and steps have been taken."""
 
     @classmethod
     def of_config(cls, config: Planned, run: RunLength) -> Plan:
@@ -57,6 +68,39 @@ class Plan:
     def of_curve(cls, curve: Curve, run: RunLength, label: str | None) -> Plan:
         """The plan of a curve for the learning rate of every group."""
         return cls(lambda _: (Track("lr", curve),), run, label or repr(curve))
+
+    def differs_from(self, run: RunLength) -> bool:
+        """Return True if the schedule would be resolved otherwise for what a trainer knows now."""
+        is_timed = self.run.total_time is not None
+        return self.is_of_trainer and not is_timed and self.run.differs_from(run)
+
+    def warn_difference(self, text: str, remedy: str | None = None) -> None:
+        """Warn that a run is not as long as was assumed; once a run.
+
+        Args:
+            text: The assumed length and that of the run.
+            remedy: An imperative; left out, to give the lengths.
+        """
+        if self.difference is None:
+            self.difference = text
+            name = getattr(self.config, "name", "")
+            message = f"schedule {name!r}: resolved for {text}. {remedy or _OWN_LENGTH}."
+            warnings.warn(message, NshtrainerWarning, stacklevel=3)
+
+    def warn_used(self, position: int, run: RunLength, begin: int) -> None:
+        """Warn if steps were taken in an earlier run, and this one has another place or length.
+
+        Args:
+            position: The steps that the schedule has taken.
+            run: The length of this run.
+            begin: The step at which it begins.
+        """
+        if position != begin or self.differs_from(run):
+            text = (
+                f"{_steps_of(self.run)}, {position} of them taken in an earlier run, but this run "
+                f"begins at step {begin} and has {_steps_of(run)}"
+            )
+            self.warn_difference(text, "Create the optimizer and the scheduler anew for each run")
 
     @property
     def policy(self) -> ResumeConfig:
@@ -132,6 +176,10 @@ class Plan:
             run, tracks = timed, self._resolve(timed)
         self.run = run.known()
         return tracks
+
+
+def _steps_of(run: RunLength) -> str:
+    return "an unknown number of steps" if run.total_steps is None else f"{run.total_steps} steps"
 
 
 def _fits(wanted: str | None, name: str | None) -> bool:

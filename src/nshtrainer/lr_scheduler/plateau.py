@@ -130,6 +130,7 @@ class MetricScheduleConfigBase(LRSchedulerConfigBase):
         from nshtrainer.lr_scheduler.observing import ObservingScheduler
         from nshtrainer.lr_scheduler.plan import Plan
 
+        run.attach_check()
         return ObservingScheduler(
             optimizer,
             Plan.of_config(self, run),

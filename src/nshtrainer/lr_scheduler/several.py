@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from typing_extensions import Self
 
 from nshtrainer.config import Config
@@ -18,7 +18,7 @@ from nshtrainer.lr_scheduler.base import (
 )
 from nshtrainer.lr_scheduler.compose import CurveConfig, curve_of_part
 from nshtrainer.run_length import RunLength
-from nshtrainer.types import FrozenDict
+from nshtrainer.types import FrozenDict, Label
 
 __all__ = ["MotionConfig", "SchedulesConfig"]
 
@@ -63,9 +63,7 @@ Motion: TypeAlias = Annotated[
 ]
 """A schedule, which is then a factor, or a `MotionConfig`."""
 
-Name: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
-
-Motions: TypeAlias = Annotated[Mapping[Name, Motion], AfterValidator(FrozenDict)]
+Motions: TypeAlias = Annotated[Mapping[Label, Motion], AfterValidator(FrozenDict)]
 """Hyperparameter -> how it moves."""
 
 
@@ -114,7 +112,7 @@ groups:
     default: Motions = Field(default_factory=dict)
     """What moves in every group, and how; a group of its own below may say otherwise."""
 
-    groups: Annotated[Mapping[Name, Motions], AfterValidator(FrozenDict)] = Field(
+    groups: Annotated[Mapping[Label, Motions], AfterValidator(FrozenDict)] = Field(
         default_factory=dict
     )
     """Name of a parameter group -> what moves in it otherwise than by default."""

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.inventory import Part, inventory
 from nshtrainer.optimizer.parameters import Group
-from nshtrainer.optimizer.rules import FirstRule, check_rules, freeze
+from nshtrainer.optimizer.rules import assign
 from nshtrainer.optimizer.selection import needs_modules
 from nshtrainer.optimizer.settings import settings_of
 
 if TYPE_CHECKING:
     from nshtrainer.optimizer.base import Params
-    from nshtrainer.optimizer.grouping import GroupingConfigBase
+    from nshtrainer.optimizer.grouping import GroupingConfigBase, ParameterGroupConfig
     from nshtrainer.optimizer.inventory import Parameter
     from nshtrainer.optimizer.settings import Settings
 
@@ -47,17 +47,34 @@ def assigned_groups(config: GroupingConfigBase, params: Params | Any) -> list[Gr
     """
     part = _part(config, params)
     parameters = part.inventory
-    first = FirstRule(config.groups)
-    taken = [first.of(p) if p in part.chosen else None for p in parameters]
-    check_rules(config, parameters, taken)
-    settings = list(settings_of(config, parameters, taken, part.model))
-    freeze(parameters, taken)
+    taken = _assigned_rules(config, [p for p in parameters if p in part.chosen])
+    rules = [taken.get(parameter) for parameter in parameters]
+    settings = list(settings_of(config, parameters, rules, part.model))
+    for parameter, rule in taken.items():
+        if rule.freeze:
+            parameter.tensor.requires_grad_(False)
     assigned = [
         _Assigned(parameter, rule and rule.name, held)
-        for parameter, rule, held in zip(parameters, taken, settings, strict=True)
+        for parameter, rule, held in zip(parameters, rules, settings, strict=True)
         if parameter in part.chosen and (config.include_frozen or parameter.tensor.requires_grad)
     ]
     return _merged(assigned, named=part.model is None)
+
+
+def _assigned_rules(
+    config: GroupingConfigBase, parameters: Sequence[Parameter]
+) -> dict[Parameter, ParameterGroupConfig]:
+    """Return the rule of each parameter that one takes; each rule has to take one."""
+
+    def is_left_out(rule: ParameterGroupConfig, parameter: Parameter) -> bool:
+        return not (rule.freeze or config.include_frozen or parameter.tensor.requires_grad)
+
+    assignment = assign(config.groups, parameters, is_left_out)
+    for place, rule in enumerate(config.groups):
+        if rule.name in assignment.reasons:
+            where = f"{type(config).__name__}: groups.{place} ({rule.name!r})"
+            raise OptimizerError(f"{where}: {assignment.reasons[rule.name]}")
+    return assignment.taken
 
 
 # -- what is given ---------------------------------------------------------------------------------

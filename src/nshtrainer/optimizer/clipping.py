@@ -76,7 +76,9 @@ def _forget_scale(optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
 
 def clip_values(optimizer: Optimizer, limit: float) -> None:
     """Clip each element of the gradients to a size."""
-    clip_grad_value_(with_gradient(optimizer), limit)
+    params = with_gradient(optimizer)
+    if params:  # torch fails without
+        clip_grad_value_(params, limit)
 
 
 def clip_adaptively(optimizer: Optimizer, limit: float, eps: float = 1e-3) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     ConfigDict,
     Field,
-    StringConstraints,
     ValidationError,
     model_validator,
 )
@@ -21,9 +20,14 @@ from typing_extensions import Self
 
 from nshtrainer.config import Config
 from nshtrainer.optimizer.base import OptimizerConfigBase
+from nshtrainer.optimizer.patterns import numbers_in
 from nshtrainer.optimizer.selection import Selection
 from nshtrainer.optimizer.width import WidthRule, WidthTransferConfig
-from nshtrainer.types import FrozenDict, NonNegative, PositiveInt
+from nshtrainer.rate_use import RateScope, ZeroRate
+from nshtrainer.types import FrozenDict, Label, NonNegative, PositiveInt
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "BatchScalingConfig",
@@ -32,7 +36,7 @@ __all__ = [
     "ParameterGroupConfig",
 ]
 
-_RESERVED = re.compile(r"default|no_decay|hidden|output|input|fixed|layer_\d+|.*/.*")
+_RESERVED = re.compile(r"default|no_decay|hidden|output|input|fixed|layer_\d+|\w+=.*|.*/.*")
 
 
 def _free(name: str) -> str:
@@ -41,7 +45,10 @@ def _free(name: str) -> str:
     return name
 
 
-GroupName: TypeAlias = Annotated[str, StringConstraints(min_length=1), AfterValidator(_free)]
+_RATES = ("lr", "adamw_lr", "lr_1d")
+"""Fields that follow the batch, where an optimizer has several rates."""
+
+GroupName: TypeAlias = Annotated[Label, AfterValidator(_free)]
 """The name of a parameter group; not one that a preset makes, nor one with a slash."""
 
 
@@ -84,7 +91,9 @@ class ParameterGroupConfig(Config):
     """Factor on the weight decay that they would have."""
 
     freeze: bool = False
-    """Do not train them: `requires_grad` is turned off when the optimizer is created."""
+    """Do not train them: `requires_grad` is turned off when the optimizer is created. With the
+    config's `include_frozen` the group stays in the optimizer, with options of its own, and is
+    trained from when `requires_grad` is turned on."""
 
     required: bool = True
     """Whether it is an error if there is no such parameter, or if all of them are frozen."""
@@ -94,34 +103,29 @@ class ParameterGroupConfig(Config):
         for key in ("lr", "weight_decay"):
             if key in self.options and getattr(self, f"{key}_mult") is not None:
                 raise ValueError(f"options.{key} and {key}_mult are both given; leave one out")
-        if self.freeze and (self.options or {self.lr_mult, self.weight_decay_mult} != {None}):
-            raise ValueError("what is frozen has no use for other options; leave them out")
         return self
+
+    @property
+    def sets_options(self) -> bool:
+        """True if the group has other options than the rest."""
+        return bool(self.options) or {self.lr_mult, self.weight_decay_mult} != {None}
 
     def with_rate_times(self, factor: float) -> ParameterGroupConfig:
         """The rule with the rate that it names, if it does, times a factor."""
-        if "lr" not in self.options:
-            return self
-        options = FrozenDict({**self.options, "lr": self.options["lr"] * factor})
-        return self.model_copy(update={"options": options})
+        rates = {key: self.options[key] * factor for key in _RATES if key in self.options}
+        return self.model_copy(update={"options": FrozenDict({**self.options, **rates})})
 
 
 _Decay = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False, strict=True)]
 
 
 def _numbered(layers: Any) -> Any:
-    if isinstance(layers, str) and _numbers_in(layers) != 1:
+    if isinstance(layers, str) and numbers_in(layers) != 1:
         raise ValueError(
             "a pattern for layers has one '*', for their number: 'encoder.layers.*'; or one group, "
             r"in a regular expression: 're:encoder\.layers\.(\d+)\..*'"
         )
     return layers
-
-
-def _numbers_in(pattern: str) -> int:
-    if pattern.startswith("re:"):
-        return re.compile(pattern.removeprefix("re:")).groups
-    return pattern.count("*")
 
 
 class LayerDecayConfig(Config):
@@ -189,13 +193,28 @@ class GroupingConfigBase(OptimizerConfigBase):
     width_rule: ClassVar[WidthRule | None] = None
     """How the update grows with the gradient, for `width_transfer`; `None`: neither way."""
 
+    lr_scope: ClassVar[RateScope] = "group"
+    """The learning rate that is read: that of each group at each step (`group`), that of the first
+    group for all groups (`optimizer`), or that of each group at its first step (`first_step`)."""
+
+    lr_requires: ClassVar[tuple[str, Any] | None] = None
+    """A field and the value with which the learning rate of a group is read; `None`: always."""
+
+    lr_is_ignored: ClassVar[bool] = False
+    """Whether without it `lr` is not read at all, so that it stays at its default."""
+
+    lr_zero: ClassVar[ZeroRate] = "allowed"
+    """Whether the learning rate may be 0: always, after the first step, or never."""
+
     groups: tuple[ParameterGroupConfig, ...] = ()
     """Rules, of which the first that selects a parameter takes it; each makes a group."""
 
     no_decay: Literal["none", "bias_and_norm", "ndim_below_2"] = "none"
     """What has no weight decay: nothing (as in torch); biases and the parameters of norms, by
-    module and exact name; what has fewer than two dimensions. All but `none` also spare what the
-    model's own `no_weight_decay()` lists. A rule's `weight_decay` wins."""
+    module and exact name; what has fewer than two dimensions. All but `none` also do as the model
+    asks: what its `no_weight_decay()` or `no_weight_decay_keywords()` lists and parameters with
+    `_no_weight_decay = True` (mamba-ssm) are spared, and the options in a parameter's `_optim` (S4)
+    apply to it. A rule's options win."""
 
     layer_decay: Annotated[
         LayerDecayConfig | None,
@@ -229,8 +248,18 @@ class GroupingConfigBase(OptimizerConfigBase):
             return self
         factor = self.lr_scaling.factor(batch_size)
         groups = tuple(group.with_rate_times(factor) for group in self.groups)
-        rate = getattr(self, "lr") * factor  # noqa: B009 - a field of the subclass
-        return self.replace(lr=rate, groups=groups, lr_scaling=None)
+        rates = {key: getattr(self, key) * factor for key in _RATES if hasattr(self, key)}
+        return self.replace(**rates, groups=groups, lr_scaling=None)
+
+    def base_value(self, tensor: Tensor, options: Mapping[str, Any], key: str) -> Any:  # noqa: ARG002
+        """Return the value of an option of a parameter whose rule does not set the option.
+
+        Args:
+            tensor: The parameter.
+            options: The options that its rule sets.
+            key: The name of the option.
+        """
+        return getattr(self, key)
 
     @model_validator(mode="after")
     def _grouping_fits(self) -> Self:
@@ -239,18 +268,46 @@ class GroupingConfigBase(OptimizerConfigBase):
             self._check_groups()
         return self
 
+    @property
+    def lr_problem(self) -> str | None:
+        """The reason why the learning rate of one group has no effect, or `None`."""
+        if self.lr_scope == "optimizer":
+            return f"{self.name} reads the lr of its first group for all groups"
+        if self.lr_requires and getattr(self, self.lr_requires[0]) != self.lr_requires[1]:
+            field, value = self.lr_requires
+            whose = "lr" if self.lr_is_ignored else "the lr of a group"
+            return f"{self.name} reads {whose} only with {field}: {str(value).lower()}"
+        return None
+
+    def _problem_of(self, option: str, *, of_group: bool = True) -> str | None:
+        """Return the reason why a factor on an option has no effect, or `None`."""
+        if option not in type(self).model_fields:
+            return f"{self.name} has no {option}"
+        if getattr(self, option) is None:
+            return f"the {option} of {self.name} is none, not a number"
+        return self.lr_problem if option == "lr" and (of_group or self.lr_is_ignored) else None
+
+    @model_validator(mode="after")
+    def _rate_is_read(self) -> Self:
+        lr = type(self).model_fields.get("lr")
+        if self.lr_is_ignored and self.lr_problem and lr and getattr(self, "lr", 0) != lr.default:
+            raise ValueError(f"{self.lr_problem}, so lr has no effect")
+        return self
+
     def _check_what_is_changed(self) -> None:
         changed = {
-            "no_decay": self.no_decay != "none" and "weight_decay",
-            "layer_decay": self.layer_decay is not None and "lr",
-            "width_transfer": self.width_transfer is not None and "lr",
-            "lr_scaling": self.lr_scaling is not None and "lr",
+            "no_decay": self.no_decay != "none",
+            "layer_decay": self.layer_decay is not None,
+            "width_transfer": self.width_transfer is not None,
+            "lr_scaling": self.lr_scaling is not None,
         }
         if self.width_transfer and self.width_rule is None:
             raise ValueError(f"how the rate of {self.name} follows the width is not known")
-        for field, option in changed.items():
-            if option and option not in type(self).model_fields:
-                raise ValueError(f"{self.name} has no {option}, so {field} has no effect")
+        for field, is_set in changed.items():
+            option = "weight_decay" if field == "no_decay" else "lr"
+            problem = self._problem_of(option, of_group=field != "lr_scaling")
+            if is_set and problem:
+                raise ValueError(f"{problem}, so {field} has no effect")
 
     def _check_groups(self) -> None:
         last = len(self.groups) - 1
@@ -266,11 +323,14 @@ class GroupingConfigBase(OptimizerConfigBase):
     def _wrong_in(self, group: ParameterGroupConfig, *, is_second: bool) -> Iterator[_Wrong]:
         if is_second:
             yield ("name",), _custom(f"{group.name!r} is the name of two groups", group.name)
+        if group.freeze and group.sets_options and not self.include_frozen:
+            text = (
+                "a group that is frozen for good cannot set other options. Remove them, or set "
+                "include_frozen to train the group later."
+            )
+            yield ("freeze",), _custom(text, group.freeze)
+        yield from self._without_effect(group)
         known = self.group_options()
-        for option, field in (("lr", "lr_mult"), ("weight_decay", "weight_decay_mult")):
-            if getattr(group, field) is not None and option not in known:
-                text = f"{self.name} has no {option}, so it has no effect"
-                yield (field,), _custom(text, getattr(group, field))
         for key in [key for key in group.options if key not in known]:
             yield ("options", key), _custom(self._unknown(key), group.options[key])
         given = {key: value for key, value in group.options.items() if key in known}
@@ -279,6 +339,15 @@ class GroupingConfigBase(OptimizerConfigBase):
         except ValidationError as error:
             for item in error.errors(include_url=False):
                 yield ("options", *item["loc"]), cast("dict[str, Any]", item)
+
+    def _without_effect(self, group: ParameterGroupConfig) -> Iterator[_Wrong]:
+        for option, field in (("lr", "lr_mult"), ("weight_decay", "weight_decay_mult")):
+            problem = self._problem_of(option)
+            if problem and getattr(group, field) is not None:
+                yield (field,), _custom(f"{problem}, so it has no effect", getattr(group, field))
+        if self.lr_problem and "lr" in group.options:
+            text = f"{self.lr_problem}, so it has no effect"
+            yield ("options", "lr"), _custom(text, group.options["lr"])
 
     def _unknown(self, key: str) -> str:
         from nshtrainer.text.problems import unknown

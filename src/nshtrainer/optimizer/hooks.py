@@ -1,14 +1,16 @@
 """What can be put around the step of any optimizer, as hooks of it.
 
 What steps stays the optimizer that it was: schedules, checkpoints and trainers know it. What a hook
-has to remember lies in the optimizer's own state and groups, so it is saved and loaded with them. A
-copy of an optimizer has no hooks.
+has to remember lies in the optimizer's own state and groups, so it is saved and loaded with them.
+Hooks can be pickled, so that a copy of the optimizer has copies of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
+
+from nshtrainer.optimizer_record import StepSkipped
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,23 +70,37 @@ def on_gradients(optimizer: Optimizer, change: Callable[[Optimizer], None]) -> R
     Returns:
         The handle of the hook.
     """
+    return optimizer.register_step_pre_hook(_GradientHook(change))
 
-    def before(own: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments | None:
+
+class _GradientHook:
+    """A step hook that changes the gradients, after the closure if there is one."""
+
+    def __init__(self, change: Callable[[Optimizer], None]) -> None:
+        self._change = change
+
+    def __call__(
+        self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Arguments | None:
         closure = closure_of(args, kwargs)
         if closure is None:
-            settle(own)
-            change(own)
+            self._settle_and_change(optimizer)
             return None
 
         def run() -> Any:
             loss = closure()
-            settle(own)
-            change(own)
+            try:
+                self._settle_and_change(optimizer)
+            except StepSkipped as skipped:
+                skipped.loss = loss
+                raise
             return loss
 
-        return (own,), {"closure": run}
+        return (optimizer,), {"closure": run}
 
-    return optimizer.register_step_pre_hook(before)
+    def _settle_and_change(self, optimizer: Optimizer) -> None:
+        settle(optimizer)
+        self._change(optimizer)
 
 
 class Lookahead:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     _State = Mapping[Any, Mapping[str, Any]]
 
-__all__ = ["FLAGS", "Guard", "keep_flags", "state_of_copies", "takes_fused"]
+__all__ = ["FLAGS", "Guard", "keep_flags", "takes_fused"]
 
 FLAGS = ("foreach", "fused", "capturable")
 """The options that say how the update is computed, not what it is."""
@@ -187,23 +187,6 @@ def _started_together(params: Sequence[Tensor], state: _State) -> bool:
 def _same_order(param: Tensor, other: Tensor) -> bool:
     # Strides of dimensions of size 1 say nothing, so two that differ may still be the same order.
     return other.stride() == param.stride() or (other.is_contiguous() and param.is_contiguous())
-
-
-def state_of_copies(optimizer: Optimizer, fused: Sequence[int]) -> Callable[[], dict[str, Any]]:
-    """What `deepcopy` and pickle take of an optimizer: a copy has no hooks, so no `Guard` either.
-
-    Where `fused` was our choice the copy therefore gets torch's.
-    """
-
-    def state() -> dict[str, Any]:
-        whole = type(optimizer).__getstate__(optimizer)
-        groups = [
-            {**group, "fused": None} if place in fused else group
-            for place, group in enumerate(optimizer.param_groups)
-        ]
-        return {**whole, "param_groups": groups}
-
-    return state
 
 
 def keep_flags(optimizer: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any] | None:

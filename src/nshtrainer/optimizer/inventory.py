@@ -14,6 +14,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.heads import is_embedding, output_layers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,15 +48,13 @@ _WRAPPERS = frozenset(
 _HOLDERS = frozenset({"DataParallel", "DeepSpeedEngine", "DistributedDataParallel"})
 """Wrappers that put in the word `module`, which a model may use for itself."""
 
-_HEADS = frozenset({"classifier", "fc", "head", "lm_head"})
-"""Names that the output layer of a model goes by."""
-
 _EMBEDDINGS = frozenset(
     {
         *("class_embedding", "class_token", "cls_token", "dist_token", "mask_token"),
-        *("absolute_pos_embed", "pos_embed", "pos_embedding", "position_embedding"),
-        *("position_embeddings", "positional_embedding", "relative_position_bias_table"),
-        *("reg_token", "register_tokens"),
+        *("absolute_pos_embed", "pos", "pos_emb", "pos_embed", "pos_embedding", "pos_encoding"),
+        *("position_embedding", "position_embeddings", "positional_embedding"),
+        *("positional_encoding", "reg_token", "register_tokens", "relative_position_bias_table"),
+        *("wpe", "wte"),
     }
 )
 """Names of tokens and positions that are learned, and held as a bare parameter."""
@@ -65,6 +64,12 @@ _BIASES = re.compile(r"bias|in_proj_bias|bias_[kv]|bias_(ih|hh|hr)_l\d+(_reverse
 
 _NORM = re.compile(r"\w*Norm([123]d)?")
 """The name of a class that normalises: `LayerNorm`, `BatchNorm2d`, `LlamaRMSNorm`."""
+
+_NORM_INSIDE = re.compile(r"[Nn]orm(?![a-z])|[Nn]ormali[sz]|GRN")
+"""A word in the name of a class that normalizes if it holds vectors only: `RMSNormGated`."""
+
+_LINEAR = re.compile(r"\w*Linear|Bilinear|Conv1D|MultiheadAttention|RNNBase|RNNCellBase")
+"""The name of a class that multiplies by the matrices that it holds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +92,11 @@ class Place:
     def types(self) -> frozenset[str]:
         """The names of the module's class and of all its bases."""
         return frozenset(cls.__name__ for cls in type(self.module).__mro__)
+
+    @cached_property
+    def is_linear(self) -> bool:
+        """True if the module multiplies by the matrices that it holds."""
+        return any(map(_LINEAR.fullmatch, self.types))
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,28 +127,56 @@ class Parameter:
 
         What is a bias, a norm, an embedding or the head is no `matrix`, `conv` or `scalar`.
         """
-        found: set[Role] = {role for place in self.places for role in _roles_at(place)}
+        found: set[Role] = {role for place in self.places for role in _roles_at(place, self.tensor)}
         return frozenset(found or set(_roles_by_shape(self)))
 
 
-def _roles_at(place: Place) -> Iterator[Role]:
+def _roles_at(place: Place, tensor: Tensor) -> Iterator[Role]:
     if _BIASES.fullmatch(place.leaf):
         yield "bias"
-    if any(map(_NORM.fullmatch, place.types)):
+    if _is_norm(place, tensor):
         yield "norm"
-    if place.leaf in _EMBEDDINGS or place.types & {"Embedding", "EmbeddingBag"}:
+    if place.leaf in _EMBEDDINGS or (tensor.ndim > 1 and is_embedding(place.types)):
         yield "embedding"
     if place.is_output:
         yield "head"
 
 
+def _is_norm(place: Place, tensor: Tensor) -> bool:
+    """Return True for a parameter of a module that normalizes, by the name of its class."""
+    if any(map(_NORM.fullmatch, place.types)):
+        return True
+    if place.module is None or not any(map(_NORM_INSIDE.search, place.types)):
+        return False
+    is_leaf = all(False for child in place.module.children() for _ in child.parameters())
+    return is_leaf and _is_vector(tensor) and not place.is_linear
+
+
+def _is_vector(tensor: Tensor) -> bool:
+    return sum(size > 1 for size in tensor.shape) < 2
+
+
 def _roles_by_shape(parameter: Parameter) -> Iterator[Role]:
-    if parameter.tensor.numel() == 1:
+    tensor = parameter.tensor
+    if tensor.numel() == 1:
         yield "scalar"
+    elif _is_vector(tensor) and all(map(_is_gain, parameter.places)):
+        return
     elif any("_ConvNd" in place.types for place in parameter.places):
         yield "conv"
-    elif parameter.tensor.ndim == 2:
+    elif tensor.ndim == 2 and any(map(_multiplies, parameter.places)):
         yield "matrix"
+
+
+def _is_gain(place: Place) -> bool:
+    """Return True for what is no weight: the gains of a weight norm, and what has another name."""
+    own = place.name.rpartition(".")[2]
+    return "weight" not in own or own == "weight_g"
+
+
+def _multiplies(place: Place) -> bool:
+    """Return False for a bare matrix, which is a table of vectors, such as positions."""
+    return place.module is None or place.is_linear
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,7 +272,7 @@ def clean_names(names: Sequence[str]) -> list[str]:
 def _held_in_module(root: Module) -> Iterator[tuple[Place, Tensor]]:
     modules = _raw_modules(root)
     paths = _clean_paths(modules)
-    outputs = _output_layers(modules, paths)
+    outputs = output_layers(modules, paths)
     for raw, module in modules.items():
         for leaf, tensor in module.named_parameters(recurse=False, remove_duplicate=False):
             owner, own = _through_parametrization(modules, raw, leaf)
@@ -282,35 +320,3 @@ def _through_parametrization(modules: dict[str, Module], raw: str, leaf: str) ->
     if word == "parametrizations":
         return modules[".".join(above[1:])], name
     return modules[raw], leaf
-
-
-def _output_layers(modules: dict[str, Module], paths: dict[str, tuple[str, ...]]) -> set[Module]:
-    """What a model says is its output layer, and what goes by the name of one.
-
-    A name counts outside of stacks of layers (no number in the path). In a container it is the
-    last layer with a matrix.
-    """
-    found: set[Module | None] = {_told_output(module) for module in modules.values()}
-    for raw, path in paths.items():
-        is_named = path and path[-1] in _HEADS and not any(part.isdigit() for part in path)
-        if is_named and any(True for _ in modules[raw].parameters()):
-            found.add(_last_layer(modules[raw]))
-    return {module for module in found if module is not None}
-
-
-def _told_output(module: Module) -> Module | None:
-    method = getattr(module, "get_output_embeddings", None)
-    try:
-        return method() if callable(method) else None  # type: ignore[return-value]
-    except (AttributeError, NotImplementedError):  # a model of transformers without one
-        return None
-
-
-def _last_layer(module: Module) -> Module | None:
-    """The last module inside that holds a parameter of two or more dimensions itself."""
-    layers = [
-        inner
-        for inner in module.modules()
-        if any(param.ndim > 1 for param in inner.parameters(recurse=False))
-    ]
-    return layers[-1] if layers else None

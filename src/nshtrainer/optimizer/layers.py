@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.inventory import modules_by_path
+from nshtrainer.optimizer.patterns import numberer
 from nshtrainer.optimizer.selection import described, selects
 
 if TYPE_CHECKING:
@@ -92,21 +91,8 @@ def _by_list(layers: tuple[Selection, ...]) -> Numbering:
 
 
 def _by_pattern(pattern: str) -> Numbering:
-    if pattern.startswith("re:"):
-        regex = re.compile(pattern.removeprefix("re:"))
-    else:
-        before, _, after = pattern.partition("*")
-        regex = re.compile(rf"{_glob(before)}(\d+){_glob(after)}(?:\..*)?", re.DOTALL)
-
-    def number(parameter: Parameter) -> int | None:
-        match = regex.fullmatch(parameter.name)
-        return int(match[1]) if match else None
-
-    return number
-
-
-def _glob(pattern: str) -> str:
-    return fnmatch.translate(pattern)[:-2]
+    number = numberer(pattern)
+    return lambda parameter: number(parameter.name)
 
 
 def _the_stack(root: Module) -> str:

@@ -6,13 +6,21 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.optim import Muon, Optimizer
+from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 from typing_extensions import override
+
+from nshtrainer.optimizer.torch_config import target_class
+
+if TYPE_CHECKING:
+    from torch.optim import Muon
+else:
+    # PyTorch below 2.9 has no Muon: this module can be imported, and the class cannot be used.
+    Muon = getattr(torch.optim, "Muon", Optimizer)
 
 __all__ = ["PortableMuon", "bfloat16_is_emulated"]
 
@@ -53,6 +61,9 @@ class PortableMuon(Muon):
         params: As torch's optimizers take them.
         options: The options of `torch.optim.Muon`.
 
+    Raises:
+        OptimizerError: The installed PyTorch has no Muon.
+
     >>> weight = torch.nn.Parameter(torch.eye(2, 3))
     >>> optimizer = PortableMuon([weight], lr=0.1, weight_decay=0.0)
     >>> weight.sum().backward()
@@ -63,7 +74,7 @@ class PortableMuon(Muon):
 
     def __init__(self, params: ParamsT, **options: Any) -> None:
         # Not Muon's own `__init__`, which refuses all but matrices.
-        parameters = inspect.signature(Muon).parameters.values()
+        parameters = inspect.signature(target_class("torch.optim:Muon")).parameters.values()
         defaults = {each.name: each.default for each in parameters if each.name != "params"}
         Optimizer.__init__(self, params, {**defaults, **options})
 

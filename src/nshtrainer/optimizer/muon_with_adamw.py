@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
-from typing_extensions import final
+from typing_extensions import final, override
 
+from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import optimizer_registry
 from nshtrainer.optimizer.native.adam import AdamWConfig
 from nshtrainer.optimizer.native.curvature import MuonConfig
+from nshtrainer.optimizer.nearest import nearest
 from nshtrainer.optimizer.routing import RouteConfig, RoutingConfigBase
-from nshtrainer.optimizer.selection import SelectorConfig
+from nshtrainer.optimizer.selection import Selection, SelectorConfig, described, selects
+
+if TYPE_CHECKING:
+    from nshtrainer.optimizer.inventory import Parameter
 
 __all__ = ["MuonWithAdamWConfig"]
 
@@ -20,10 +26,10 @@ __all__ = ["MuonWithAdamWConfig"]
 class MuonWithAdamWConfig(RoutingConfigBase):
     """Muon for the hidden matrices of a network, AdamW for all else.
 
-    Hidden matrices have two dimensions and are neither an embedding nor the head. A head is known
-    by its name (`head`, `lm_head`, `classifier`, `fc`) or from `get_output_embeddings()`; where
-    yours is called otherwise, write the routes of `routed`. The defaults are those of the
-    reference implementation.
+    Hidden matrices are the weights of linear layers, but for embeddings and the head; see
+    `SelectorConfig.role` for how these are found. A matrix that a module holds without being a
+    linear layer, such as learned positions, goes to AdamW. `include` and `exclude` correct the
+    choice. The defaults are those of the reference implementation.
 
     Reference: K. Jordan et al., Muon: An optimizer for hidden layers in neural networks, 2024.
 
@@ -44,11 +50,37 @@ class MuonWithAdamWConfig(RoutingConfigBase):
     convolutions: bool = False
     """Whether Muon takes the kernels of convolutions too, as matrices of outputs by all else."""
 
+    include: Selection | None = None
+    """More parameters for Muon, such as a head or a bare matrix."""
+
+    exclude: Selection | None = None
+    """Parameters that Muon does not take, such as a head that is not recognized; wins over
+    `include`."""
+
     def all_routes(self) -> tuple[RouteConfig, ...]:
         """The two routes, `muon` and `adamw`."""
         roles = SelectorConfig(role=("matrix", "conv") if self.convolutions else "matrix")
+        select = (
+            roles if self.include is None else SelectorConfig(any_of=_listed(roles, self.include))
+        )
+        if self.exclude is not None:
+            select = SelectorConfig(all_of=select, none_of=self.exclude)
         muon = self.muon.replace(flatten=self.convolutions or self.muon.flatten)
         return (
-            RouteConfig(name="muon", select=roles, optimizer=muon),
+            RouteConfig(name="muon", select=select, optimizer=muon),
             RouteConfig(name="adamw", select="*", optimizer=self.adamw, required=False),
         )
+
+    @override
+    def _check_selections(self, parameters: Sequence[Parameter]) -> None:
+        for field in ("include", "exclude"):
+            selection = getattr(self, field)
+            if selection is not None and not any(selects(selection, p) for p in parameters):
+                raise OptimizerError(
+                    f"{type(self).__name__}: {field}: {described(selection)} matches no parameter; "
+                    f"{nearest(selection, parameters)}"
+                )
+
+
+def _listed(first: SelectorConfig, more: Selection) -> Selection:
+    return (first, *more) if isinstance(more, tuple) else (first, more)

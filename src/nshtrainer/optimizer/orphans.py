@@ -10,19 +10,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.inventory import clean_names
 from nshtrainer.optimizer.nearest import listed
 from nshtrainer.optimizer.parameters import is_sharded
+from nshtrainer.optimizer_record import record_of
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
     from torch.optim import Optimizer
 
-__all__ = ["check_orphans", "check_places", "watch"]
+    from nshtrainer.optimizer.base import OptimizerConfigBase
+
+__all__ = ["check_orphans", "check_places", "watch", "watched"]
 
 _WHY = (
     "others were put in their place after the optimizer was built, as FSDP2 (fully_shard), "
@@ -33,10 +36,8 @@ _WHY = (
 _MOST = 5
 """Names in a message."""
 
-_watched: WeakKeyDictionary[Any, _Watch] = WeakKeyDictionary()
 
-
-def watch(optimizer: Any, model: Any) -> None:
+def watch(optimizer: Any, model: Any, config: OptimizerConfigBase | None = None) -> None:
     """Let an optimizer check before its first step that the model still has its parameters.
 
     What the model does not have now is never asked for, such as a learned temperature. A model that
@@ -56,16 +57,23 @@ def watch(optimizer: Any, model: Any) -> None:
         optimizer: What steps. One that watches a model already goes on with that; what is none of
             torch's does not watch.
         model: The module; anything else is not watched.
+        config: What the optimizer was built from, if that is known.
     """
     import torch
 
     if (
         isinstance(model, torch.nn.Module)
         and isinstance(optimizer, torch.optim.Optimizer)
-        and optimizer not in _watched
+        and record_of(optimizer).watch is None
     ):
-        _watched[optimizer] = watching = _Watch(optimizer, model)
+        record_of(optimizer).watch = watching = _Watch(optimizer, model, config)
+        record_of(optimizer).model = ref(model)
         optimizer.register_step_pre_hook(watching)
+
+
+def watched(optimizer: Optimizer) -> _Watch | None:
+    """Return what is known of an optimizer from when it was built, or first seen by a trainer."""
+    return record_of(optimizer).watch
 
 
 def check_orphans(optimizer: Optimizer) -> None:
@@ -74,8 +82,9 @@ def check_orphans(optimizer: Optimizer) -> None:
     Raises:
         OptimizerError: It has one of them no more.
     """
-    if optimizer in _watched:
-        _watched[optimizer].check(optimizer)
+    watching = record_of(optimizer).watch
+    if watching is not None:
+        watching.check(optimizer)
 
 
 def check_places(optimizers: Sequence[Optimizer], model: Module) -> None:
@@ -123,12 +132,17 @@ def _kind(param: Tensor) -> tuple[Any, ...]:
 class _Watch:
     """A step hook that checks once. It keeps neither the model nor a parameter alive."""
 
-    def __init__(self, optimizer: Optimizer, model: Module) -> None:
+    def __init__(
+        self, optimizer: Optimizer, model: Module, config: OptimizerConfigBase | None
+    ) -> None:
         named = dict(model.named_parameters())
         names = {id(p): name for p, name in zip(named.values(), clean_names([*named]), strict=True)}
         mine = map(id, _parameters(optimizer))
         self._names = {key: names[key] for key in mine if key in names}
         self._model = ref(model)
+        self.config = config
+        self.built = frozenset(map(id, _parameters(optimizer)))
+        self.waiting = frozenset(id(p) for p in _parameters(optimizer) if not p.requires_grad)
 
     def __call__(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
         if not self._names:  # what every step but the first comes to

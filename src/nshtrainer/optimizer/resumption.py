@@ -8,10 +8,11 @@ order of the optimizer before torch reads it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import copy
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any, TypeAlias
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.changed import CONFIG, changes_of, decide
@@ -20,6 +21,7 @@ from nshtrainer.optimizer.matching import PARKED, Match, Own, OwnGroup, by_name,
 from nshtrainer.optimizer.shapes import joint_match
 from nshtrainer.optimizer.state_check import check_form, check_states
 from nshtrainer.optimizer.strangers import check_names
+from nshtrainer.optimizer_record import record_of
 from nshtrainer.resume import ResumeConfig, as_data, resolve
 from nshtrainer.run_length import known_run_length
 from nshtrainer.text.problems import unknown
@@ -36,9 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["Resumption", "describe", "is_torchs", "resume_by_name"]
 
 Group: TypeAlias = dict[str, Any]
+Names: TypeAlias = "Mapping[Tensor, tuple[str, ...]]"
 StateDict: TypeAlias = dict[str, Any]
-
-_attached: WeakKeyDictionary[Any, Resumption] = WeakKeyDictionary()
 
 
 def resume_by_name(
@@ -53,7 +54,7 @@ def resume_by_name(
         model: A model whose trainer knows what is taken from the config.
         config: What the optimizer was built from, if that is known.
     """
-    known = _attached.get(optimizer)
+    known: Resumption | None = record_of(optimizer).state_hooks
     if known is None:
         unchecked = () if is_torchs(optimizer) else ("",)
         known = Resumption(model, is_joint=_is_joint(optimizer), unchecked=unchecked, config=config)
@@ -64,7 +65,7 @@ def resume_by_name(
 
 def describe(optimizer: Optimizer, config: OptimizerConfigBase) -> None:
     """Let an optimizer that resumes by name know the whole config that it was built from."""
-    known = _attached.get(optimizer)
+    known: Resumption | None = record_of(optimizer).state_hooks
     if known is not None:
         known.describe(config)
 
@@ -116,8 +117,13 @@ class Resumption:
         unchecked: Collection[str] = (),
         config: OptimizerConfigBase | None = None,
     ) -> None:
-        self._named = named
-        self._run = run
+        self._model: Callable[[], Module | None] = _nobody
+        self._known: Names = {}
+        if isinstance(named, Sequence):
+            self._known = _names_in(named)
+        else:
+            self._model = ref(named)
+        self._resume = run and run.resume
         self._is_joint = is_joint
         self._unchecked = ("",) if is_joint else unchecked
         self._config = config
@@ -127,7 +133,8 @@ class Resumption:
 
     def attach(self, optimizer: Optimizer) -> None:
         """Hear of what the optimizer saves and loads; its groups are now as the config says."""
-        _attached[optimizer] = self
+        record_of(optimizer).state_hooks = self
+        self._remember(optimizer, self._names())
         self._begun = [_options(group) for group in optimizer.param_groups]
         optimizer.register_state_dict_post_hook(self.save)
         optimizer.register_load_state_dict_pre_hook(self.load)
@@ -135,10 +142,12 @@ class Resumption:
     def learn(self, model: Module, config: OptimizerConfigBase | None = None) -> None:
         """Take the names from a model, if there are none, and what its trainer knows of the run."""
         if not self._names():
-            self._named = model
+            self._model = ref(model)
         if self._config is None:
             self.describe(config)
-        self._run = self._run or known_run_length(model)
+        if self._resume is None:
+            run = known_run_length(model)
+            self._resume = run and run.resume
 
     def describe(self, config: OptimizerConfigBase | None) -> None:
         """Take what the optimizer was built from."""
@@ -151,6 +160,7 @@ class Resumption:
     def save(self, optimizer: Optimizer, state: StateDict) -> None:
         """Write into a state the names, what waits for its parameter, and the config in force."""
         names = self._names()
+        self._remember(optimizer, names)
         for group, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
             if names and all(param in names for param in group["params"]):
                 saved.setdefault("param_names", [names[param][0] for param in group["params"]])
@@ -170,6 +180,7 @@ class Resumption:
         """
         check_form(state)
         names, policy = self._names(), self._policy()
+        self._remember(optimizer, names)
         groups = list(self._groups(optimizer, names))
         _check_fields(policy, groups)
 
@@ -195,26 +206,38 @@ class Resumption:
         resolution.tell()
         return rebuilt
 
-    def _names(self) -> dict[Tensor, tuple[str, ...]]:
-        """All names of each parameter; nothing at all where one name is that of two."""
-        from torch.nn import Module
+    def _names(self) -> Names:
+        """Return all names of each parameter of the model; of a model that is gone, the last."""
+        model = self._model()
+        return self._known if model is None else _names_in(_named(model))
 
-        named: Any = self._named
-        if isinstance(named, Module):
-            named = named.named_parameters(remove_duplicate=False)
-        names = {each.tensor: each.names for each in inventory(named)}
-        every = list(chain.from_iterable(names.values()))
-        return names if len(set(every)) == len(every) else {}
+    def _remember(self, optimizer: Optimizer, names: Names) -> None:
+        """Keep the names of the optimizer's own parameters: the model is not kept alive."""
+        if self._model() is not None:
+            own = {param for group in optimizer.param_groups for param in group["params"]}
+            self._known = {param: each for param, each in names.items() if param in own}
 
     def _policy(self) -> ResumeConfig:
-        run = self._run
-        if run is None and hasattr(self._named, "configure_optimizers"):
-            run = known_run_length(self._named)
-        return (run and run.resume) or ResumeConfig()
+        model = self._model()
+        if self._resume is None and hasattr(model, "configure_optimizers"):
+            run = known_run_length(model)
+            self._resume = run and run.resume
+        return self._resume or ResumeConfig()
 
-    def _groups(
-        self, optimizer: Optimizer, names: Mapping[Tensor, tuple[str, ...]]
-    ) -> Iterator[OwnGroup]:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Resumption:
+        """Copy the hooks, for the copy of the model where that is made at the same time."""
+        memo[id(self)] = twin = Resumption(())
+        vars(twin).update(copy.deepcopy(self.__getstate__(), memo))
+        model = memo.get(id(self._model()))
+        if model is not None:
+            twin._model = ref(model)
+        return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: the names of the optimizer's parameters, without the model."""
+        return {**vars(self), "_model": _nobody}
+
+    def _groups(self, optimizer: Optimizer, names: Names) -> Iterator[OwnGroup]:
         for index, group in enumerate(optimizer.param_groups):
             params = [
                 Own(param, names.get(param, ()), f"number {place} of parameter group {index}")
@@ -222,6 +245,21 @@ class Resumption:
             ]
             is_late = index >= len(self._begun)
             yield OwnGroup(_options(group) if is_late else self._begun[index], params)
+
+
+def _nobody() -> None:
+    """Return the model of parameters that were given without one."""
+
+
+def _named(model: Module) -> Iterable[tuple[str, Tensor]]:
+    return model.named_parameters(remove_duplicate=False)
+
+
+def _names_in(named: Iterable[tuple[str, Tensor]]) -> Names:
+    """Return all names of each parameter; none at all where two parameters share a name."""
+    names = {each.tensor: each.names for each in inventory(named)}
+    every = list(chain.from_iterable(names.values()))
+    return names if len(set(every)) == len(every) else {}
 
 
 def _options(group: Mapping[str, Any]) -> Group:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from functools import partial
 from itertools import chain
 from typing import Any
+from weakref import WeakMethod
 
 import torch
 from torch.optim import Optimizer
@@ -76,7 +77,7 @@ class RoutedOptimizer(Optimizer):
         self._owners = owners
         self.state: Any = _States(self.routes)
         for part in self.routes.values():
-            part.register_load_state_dict_post_hook(partial(_call, self._gather))
+            part.register_load_state_dict_post_hook(partial(_call, WeakMethod(self._gather)))
         self._gather()
 
     def _gather(self) -> None:
@@ -247,8 +248,10 @@ class _States(MutableMapping[Any, Any]):
         return repr(dict(self))
 
 
-def _call(function: Callable[[], None], *_: object) -> None:
-    function()
+def _call(method: WeakMethod[Callable[[], None]], *_: object) -> None:
+    bound = method()
+    if bound is not None:
+        bound()
 
 
 def _check_routes(routes: Mapping[str, Optimizer], default: str | None) -> None:

@@ -19,13 +19,9 @@ from nshtrainer.optimizer.base import (
     optimizer_registry,
 )
 from nshtrainer.optimizer.inventory import Part, inventory
-from nshtrainer.optimizer.nearest import listed, nearest
-from nshtrainer.optimizer.selection import (
-    Selection,
-    described,
-    needs_modules,
-    selects,
-)
+from nshtrainer.optimizer.nearest import listed
+from nshtrainer.optimizer.rules import assign
+from nshtrainer.optimizer.selection import Selection, described, needs_modules
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -99,6 +95,7 @@ class RoutingConfigBase(OptimizerConfigBase):
         from nshtrainer.optimizer.orphans import watch
         from nshtrainer.optimizer.resumption import Resumption
         from nshtrainer.optimizer.routed import RoutedOptimizer
+        from nshtrainer.optimizer_record import record_of
 
         model, parameters = _read(params, self.all_routes())
         taken = self._taken(parameters)
@@ -115,7 +112,8 @@ class RoutingConfigBase(OptimizerConfigBase):
         free = [name for name, part in parts.items() if not _keeps_shape(of[name], part)]
         known = Resumption(named if model is None else model, run, unchecked=free, config=self)
         known.attach(optimizer)
-        watch(optimizer, model)
+        record_of(optimizer).keep_hooks()
+        watch(optimizer, model, self)
         return optimizer
 
     def routing(self, params: Params, /) -> dict[str, str]:
@@ -163,25 +161,28 @@ class RoutingConfigBase(OptimizerConfigBase):
 
     def _taken(self, parameters: Sequence[Parameter]) -> dict[str, list[Parameter]]:
         """The parameters of each route: the first that selects one takes it."""
+        self._check_selections(parameters)
         routes = self.all_routes()
-        matched: dict[str, list[Parameter]] = {route.name: [] for route in routes}
-        left: list[Parameter] = []
-        for p in parameters:
-            names = (route.name for route in routes if selects(route.select, p))
-            matched.get(next(names, ""), left).append(p)
-        taken = {
-            route.name: [p for p in matched[route.name] if _is_in(route, p)] for route in routes
-        }
-        for place, route in enumerate(routes):
-            if route.required and not taken[route.name]:
-                raise OptimizerError(_why_empty(route, routes[:place], parameters))
-        _check_left([p for p in left if p.tensor.requires_grad], taken)
+        assignment = assign(routes, parameters, _is_left_out)
+        for name, reason in assignment.reasons.items():
+            raise OptimizerError(f"route {name!r}: {reason}")
+        taken: dict[str, list[Parameter]] = {route.name: [] for route in routes}
+        for parameter, route in assignment.taken.items():
+            if not _is_left_out(route, parameter):
+                taken[route.name].append(parameter)
+        _check_left([p for p in assignment.unmatched if p.tensor.requires_grad], taken)
         return taken
 
+    def _check_selections(self, parameters: Sequence[Parameter]) -> None:
+        """Check selections that only a part of a route consists of; here there are none."""
 
-def _is_in(route: RouteConfig, parameter: Parameter) -> bool:
-    """Frozen parameters are left out, unless the optimizer of the route includes them."""
-    return parameter.tensor.requires_grad or getattr(route.optimizer, "include_frozen", False)
+
+def _is_left_out(route: RouteConfig, parameter: Parameter) -> bool:
+    """Return True for a frozen parameter, unless the optimizer of the route includes them."""
+    from nshtrainer.optimizer.wrapping import unwrapped
+
+    optimizer = unwrapped(route.optimizer)[1]
+    return not (parameter.tensor.requires_grad or getattr(optimizer, "include_frozen", False))
 
 
 def _read(
@@ -224,26 +225,6 @@ def _keeps_shape(config: OptimizerConfigBase, optimizer: Optimizer) -> bool:
 
 
 # -- what is wrong ---------------------------------------------------------------------------------
-
-
-def _why_empty(
-    route: RouteConfig, earlier: Sequence[RouteConfig], parameters: Sequence[Parameter]
-) -> str:
-    """Why a route has no parameter: there is none, all are taken before, or all are frozen."""
-    where = f"route {route.name!r}: select {described(route.select)}"
-    matched = [p for p in parameters if selects(route.select, p)]
-    before = [e.name for e in earlier if any(selects(e.select, p) for p in matched)]
-    if not matched:
-        return f"{where} matches no parameter; {nearest(route.select, parameters)}"
-    if before:
-        return (
-            f"{where} comes too late: {listed(p.name for p in matched)} went to "
-            f"{', '.join(map(repr, before))}; the first that matches wins, so put it before"
-        )
-    return (
-        f"{where} matches frozen parameters only: {listed(p.name for p in matched)}; unfreeze "
-        "them, leave the route out, or write required: false"
-    )
 
 
 def _check_left(left: list[Parameter], taken: dict[str, list[Parameter]]) -> None:

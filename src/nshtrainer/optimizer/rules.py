@@ -1,36 +1,102 @@
-"""Which rule takes a parameter, and what is wrong with a rule that takes none."""
+"""Assignment of parameters to rules: the first rule that selects a parameter takes it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import accumulate, chain
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.nearest import listed, nearest
 from nshtrainer.optimizer.selection import described, selects, spelled_out
 
 if TYPE_CHECKING:
-    from nshtrainer.optimizer.grouping import GroupingConfigBase, ParameterGroupConfig
     from nshtrainer.optimizer.inventory import Parameter
 
-    Rules: TypeAlias = Sequence[ParameterGroupConfig]
-    Taken: TypeAlias = list[ParameterGroupConfig | None]
-
-__all__ = ["FirstRule", "check_rules", "freeze"]
+__all__ = ["Assignment", "assign"]
 
 
-class FirstRule:
-    """Tells the first rule that selects a parameter.
+class _Rule(Protocol):
+    """A rule for parameter groups, or a route."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def select(self) -> Any: ...
+    @property
+    def required(self) -> bool: ...
+
+
+RuleT = TypeVar("RuleT", bound=_Rule)
+
+
+@dataclass(frozen=True)
+class Assignment(Generic[RuleT]):
+    """Rules and the parameters that they took.
+
+    Args:
+        taken: The rule of each parameter that a rule took.
+        unmatched: The parameters that no rule took.
+        reasons: For each required rule that took nothing, by its name, the reason.
+    """
+
+    taken: dict[Parameter, RuleT]
+    unmatched: list[Parameter]
+    reasons: dict[str, str]
+
+
+def assign(
+    rules: Sequence[RuleT],
+    parameters: Iterable[Parameter],
+    is_left_out: Callable[[RuleT, Parameter], bool] = lambda _rule, _parameter: False,
+) -> Assignment[RuleT]:
+    """Assign each parameter to the first rule that selects it.
+
+    Args:
+        rules: The rules in order; each has a name of its own.
+        parameters: The parameters.
+        is_left_out: Returns True for a frozen parameter that the rule that took it does not use.
+    """
+    known = list(parameters)
+    first = _FirstRule(rules)
+    found = {parameter: first.of(parameter) for parameter in known}
+    taken = {parameter: rule for parameter, rule in found.items() if rule is not None}
+    served = {rule.name for p, rule in taken.items() if not is_left_out(rule, p)}
+    idle = [rule for rule in rules if rule.required and rule.name not in served]
+    return Assignment(
+        taken=taken,
+        unmatched=[parameter for parameter in known if parameter not in taken],
+        reasons={rule.name: _reason(rule, known, taken) for rule in idle},
+    )
+
+
+def _reason(rule: RuleT, parameters: Sequence[Parameter], taken: dict[Parameter, RuleT]) -> str:
+    """Return the reason why a rule took nothing: no match, an earlier rule, or frozen matches."""
+    where = f"select {described(rule.select)}"
+    matched = [parameter for parameter in parameters if selects(rule.select, parameter)]
+    if not matched:
+        return f"{where} matches no parameter; {nearest(rule.select, parameters)}"
+    names = listed(parameter.name for parameter in matched)
+    earlier = dict.fromkeys(taken[p].name for p in matched if taken[p].name != rule.name)
+    if earlier:
+        return (
+            f"{where} comes too late: {names} went to {', '.join(map(repr, earlier))}; the first "
+            "that matches wins, so put it before"
+        )
+    return (
+        f"{where} matches frozen parameters only: {names}; unfreeze them, set include_frozen, "
+        "leave it out, or write required: false"
+    )
+
+
+class _FirstRule(Generic[RuleT]):
+    """Finds the first rule that selects a parameter.
 
     Rules that spell names out are looked up by these, so that ten thousand of them take no longer
     for a parameter than one; all others are tried in turn.
-
-    Args:
-        rules: The rules, in order.
     """
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Sequence[RuleT]) -> None:
         self._rules = rules
         self._by_name: dict[str, int] = {}
         self._others: list[int] = []
@@ -41,8 +107,8 @@ class FirstRule:
             if not names:
                 self._others.append(index)
 
-    def of(self, parameter: Parameter) -> ParameterGroupConfig | None:
-        """The rule that takes a parameter, if one does."""
+    def of(self, parameter: Parameter) -> RuleT | None:
+        """Return the rule that takes a parameter, if one does."""
         around = chain.from_iterable(
             accumulate(name.split("."), "{}.{}".format) for name in parameter.names
         )
@@ -53,50 +119,3 @@ class FirstRule:
             if selects(self._rules[index].select, parameter):
                 return self._rules[index]
         return None if named is None else self._rules[named]
-
-
-def freeze(parameters: Sequence[Parameter], taken: Taken) -> None:
-    """Turn the gradient off for what was taken by a rule that freezes."""
-    for parameter, rule in zip(parameters, taken, strict=True):
-        if rule is not None and rule.freeze:
-            parameter.tensor.requires_grad_(False)
-
-
-def check_rules(config: GroupingConfigBase, parameters: Sequence[Parameter], taken: Taken) -> None:
-    """Check that every rule took something that is trained, unless it need not.
-
-    Raises:
-        OptimizerError: One took nothing; it says why, and what is nearest.
-    """
-    of_rule: dict[int, list[Parameter]] = {}
-    for parameter, taker in zip(parameters, taken, strict=True):
-        of_rule.setdefault(id(taker), []).append(parameter)
-    for place, rule in enumerate(config.groups):
-        mine = of_rule.get(id(rule), [])
-        problem = None
-        if not mine:
-            problem = _why_nothing(rule, parameters, taken)
-        elif not rule.freeze and not config.include_frozen and _all_frozen(mine):
-            problem = (
-                f"matches frozen parameters only: {listed(p.name for p in mine)}; unfreeze them, "
-                "set include_frozen, or leave the rule out"
-            )
-        if problem and rule.required:
-            where = f"groups.{place} ({rule.name!r}): select {described(rule.select)}"
-            raise OptimizerError(f"{type(config).__name__}: {where} {problem}")
-
-
-def _all_frozen(parameters: Iterable[Parameter]) -> bool:
-    return not any(parameter.tensor.requires_grad for parameter in parameters)
-
-
-def _why_nothing(rule: ParameterGroupConfig, parameters: Sequence[Parameter], taken: Taken) -> str:
-    """What is wrong with a rule that took nothing."""
-    earlier: dict[str, str] = {}
-    for parameter, taker in zip(parameters, taken, strict=True):
-        if taker is not None and selects(rule.select, parameter):
-            earlier.setdefault(taker.name, parameter.name)
-    if earlier:
-        who = ", ".join(f"{name!r} took {example!r}" for name, example in earlier.items())
-        return f"comes too late, the first rule that matches wins: {who}; put it before them"
-    return f"matches no parameter; {nearest(rule.select, parameters)}"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Iterator
-from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
 from pydantic import (
@@ -19,6 +17,7 @@ from typing_extensions import Self
 
 from nshtrainer.config import Config
 from nshtrainer.optimizer.inventory import Role
+from nshtrainer.optimizer.patterns import matcher
 from nshtrainer.types import NonNegativeInt
 
 if TYPE_CHECKING:
@@ -31,21 +30,8 @@ _PATTERN = re.compile(r"^re:|[*?[]")
 """What makes a pattern more than a name."""
 
 
-@cache
-def _matcher(pattern: str) -> re.Pattern[str]:
-    if pattern.startswith("re:"):
-        return re.compile(pattern.removeprefix("re:"))
-    # What `translate` appends is the end of the text; a name may go on inside of a module.
-    return re.compile(fnmatch.translate(pattern)[:-2] + r"(?:\..*)?", re.DOTALL)
-
-
 def _can_match(pattern: str) -> str:
-    if not pattern.removeprefix("re:"):
-        raise ValueError("an empty pattern matches nothing; write '*' for all parameters")
-    try:
-        _matcher(pattern)
-    except re.error as error:
-        raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+    matcher(pattern)
     return pattern
 
 
@@ -84,8 +70,10 @@ class SelectorConfig(Config):
 
     name: _Patterns | None = None
     """A glob that matches the whole name of the parameter or of a module around it; `*` takes dots
-    too. After `re:`, a regular expression for the whole name of the parameter. Names are those of
-    `named_parameters()` without what `torch.compile`, FSDP, DDP and checkpoint wrappers put in."""
+    too. After `re:`, a regular expression for the whole name of the parameter, in the syntax of the
+    `regex` of Rust: without look-around and backreferences, so that no pattern can hang. A pattern
+    has at most 500 characters. Names are those of `named_parameters()` without what
+    `torch.compile`, FSDP, DDP and checkpoint wrappers put in."""
 
     module: _Names | None = None
     """The class of the module that holds the parameter, such as `LayerNorm`; subclasses count."""
@@ -96,11 +84,16 @@ class SelectorConfig(Config):
     role: _Roles | None = None
     """The part that a parameter plays: `bias` (by its exact name: `bias`, and those of attention
     and recurrent layers); `norm` (in a module whose class, or a base of it, is called `...Norm` or
-    `...Norm2d`); `embedding` (in an `Embedding`, or a learned token or position such as `cls_token`
-    and `pos_embed`); `head` (the output layer: what `get_output_embeddings()` gives, or what is
-    called `head`, `lm_head`, `classifier` or `fc` outside of stacks of layers, in a container its
-    last layer with a matrix); and of what is none of these: `scalar` (one element), `conv` (the
-    weight of a convolution), `matrix` (two dimensions)."""
+    `...Norm2d`, and vectors in one with the word in its name, such as `RMSNormGated`); `embedding`
+    (in an `Embedding`, or a learned token or position such as `cls_token` and `pos_embed`); `head`
+    (the output layer: what `get_output_embeddings()` gives; what shares the weight of an embedding;
+    what is called `head`, `lm_head`, `classifier`, `fc`, `to_logits`, `unembed` or `embed_out`
+    outside of stacks of layers, in a container its last layer with a matrix; a last layer called
+    `output`, `out` or `decoder`; the last matrix with as many rows as the vocabulary, or as a
+    `num_classes`, `num_labels` or `vocab_size` of the model or its `config`); and of what is none
+    of these: `scalar` (one element), `conv` (the weight of a convolution), `matrix` (the weight of
+    a linear, attention or recurrent layer; no matrix that another module holds bare, which is a
+    table of vectors, and no gains of a weight norm)."""
 
     any_of: Selection | None = None
     """At least one of these selections holds."""
@@ -138,7 +131,7 @@ def selects(selection: Selection, parameter: Parameter) -> bool:
         parameter: A parameter of an inventory, of a module if `needs_modules(selection)`.
     """
     if isinstance(selection, str):
-        return any(map(_matcher(selection).fullmatch, parameter.names))
+        return any(map(matcher(selection), parameter.names))
     if isinstance(selection, tuple):
         return any(selects(one, parameter) for one in selection)
     return all(_holds(field, wanted, parameter) for field, wanted in _said(selection))

@@ -13,26 +13,34 @@ from torch.optim import LBFGS, Optimizer
 from nshtrainer.exceptions import BadUpdateError, OptimizerError
 from nshtrainer.optimizer.clipping import elements_of, total_norm
 from nshtrainer.optimizer.hooks import with_gradient
-from nshtrainer.updates import left_out
+from nshtrainer.optimizer_record import skip_step
 
 __all__ = ["Skipping", "are_finite", "is_finite", "refuse_lbfgs"]
 
 
 @torch.no_grad()  # gradients may have a graph of their own
 def are_finite(params: Sequence[Tensor]) -> bool:
-    """Whether all gradients are, with the shards of them that other processes have.
+    """Return True if all gradients are, with the shards of them that other processes have.
 
-    The process waits for their device, and takes one number from it.
+    A square that overflows counts as infinite: optimizers keep it in their state. The process waits
+    for the device of the gradients, and takes one number from it.
     """
-    # A norm of finite gradients may be infinite: their squares are.
-    return math.isfinite(total_norm(params)) or all(map(is_finite, params))
+    norm = total_norm(params)
+    # No element is larger than the norm. That overflows where no element and no square does.
+    return bool(norm <= _largest(norm.dtype)) or all(map(is_finite, params))
 
 
 def is_finite(param: Tensor) -> bool:
-    """Whether the gradient of one parameter is."""
-    number: Any = torch.isfinite(elements_of(param.grad)).logical_not().sum()
+    """Return True if the gradient of one parameter is finite, and its square."""
+    elements = elements_of(param.grad)
+    number: Any = (elements.abs() <= _largest(elements.dtype)).logical_not().sum()
     # The sum over shards is not computed before it is asked for.
     return not getattr(number, "full_tensor", lambda: number)()
+
+
+def _largest(dtype: torch.dtype) -> float:
+    """Return the largest number whose square is finite, at least in 32 bits."""
+    return math.sqrt(torch.finfo(torch.promote_types(dtype, torch.float32)).max)
 
 
 def refuse_lbfgs(optimizer: Optimizer, what: str) -> None:
@@ -49,7 +57,7 @@ def refuse_lbfgs(optimizer: Optimizer, what: str) -> None:
 
 
 class Skipping:
-    """Takes the gradients of a bad update away, so that the update changes nothing.
+    """Skips a bad update, of which the optimizer never hears.
 
     Each group counts such updates under `skipped`, and those since the last good one under
     `skipped_in_a_row`. A schedule that drives the optimizer stands still.
@@ -64,7 +72,7 @@ class Skipping:
         self._max_in_a_row = max_in_a_row
 
     def __call__(self, optimizer: Optimizer) -> None:
-        """Look at the gradients, and leave a bad update out.
+        """Look at the gradients, and skip a bad update.
 
         Without gradients there is no update, or somebody has left it out before. What a scaler of
         gradients found is the scaler's: the kernel leaves it out.
@@ -76,7 +84,7 @@ class Skipping:
         if not (bad and getattr(optimizer, "found_inf", False)):
             self.count(optimizer, bad=bad)
             if bad:
-                self.leave_out(optimizer)
+                skip_step(optimizer)
 
     def count(self, optimizer: Optimizer, *, bad: bool) -> None:
         """Count an update in each group.
@@ -88,12 +96,6 @@ class Skipping:
             group["skipped"] = group.get("skipped", 0) + bad
             group["skipped_in_a_row"] = (group.get("skipped_in_a_row", 0) + 1) * bad
         self._check(optimizer)
-
-    def leave_out(self, optimizer: Optimizer) -> None:
-        """Take the gradients away, and say so to what drives the optimizer."""
-        for param in with_gradient(optimizer):
-            param.grad = None
-        left_out(optimizer)
 
     @torch.no_grad()
     def _is_good(self, params: Sequence[Tensor]) -> bool:

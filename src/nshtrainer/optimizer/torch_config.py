@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
-from functools import cache
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import model_validator
@@ -14,6 +11,9 @@ from typing_extensions import Self, override
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import Params
 from nshtrainer.optimizer.grouping import GroupingConfigBase
+from nshtrainer.optimizer.rates import check_rates, rate_requirements, rate_use_of
+from nshtrainer.optimizer.target import arguments_of, target_class, version_of
+from nshtrainer.rate_use import set_rate_use
 from nshtrainer.text.words import some
 
 if TYPE_CHECKING:
@@ -119,17 +119,23 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         from nshtrainer.optimizer.orphans import watch
         from nshtrainer.optimizer.parameters import check_parameters, groups_of, names_in
         from nshtrainer.optimizer.resumption import Resumption
+        from nshtrainer.optimizer_record import record_of
 
         if self.lr_scaling is not None:
             model = params.model if isinstance(params, Part) else params
-            return self.at_batch(batch_size_of(run, model)).create_optimizer(params, run=run)
+            size = batch_size_of(run, model)
+            optimizer = self.at_batch(size).create_optimizer(params, run=run)
+            record_of(optimizer).batch_size = None if run is not None else size
+            return optimizer
         if self.asks_for_groups:
             groups = assigned_groups(self, params)
         else:
             groups = groups_of(params, include_frozen=self.include_frozen)
         check_parameters(groups)
         if isinstance(params, Part):  # its states are known by the whole
-            return self._build(groups, None)
+            optimizer = self._build(groups, None)
+            record_of(optimizer).keep_hooks()
+            return optimizer
         named = params if isinstance(params, torch.nn.Module) else names_in(groups)
         known = Resumption(
             named,
@@ -139,23 +145,25 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             config=self,
         )
         optimizer = self._build(groups, known)
-        watch(optimizer, params)
+        record_of(optimizer).keep_hooks()
+        watch(optimizer, params, self)
         return optimizer
 
     def _build(self, groups: list[Group], resumption: Resumption | None) -> Optimizer:
         from nshtrainer.optimizer.implementation import takes_fused
-        from nshtrainer.optimizer.needs import declare
         from nshtrainer.optimizer.parameters import check_options
         from nshtrainer.optimizer.tensor_rate import with_tensor_rate
+        from nshtrainer.optimizer_record import add_requirements
 
         alike = self.without_grouping()
         configs = [check_options(alike, group) for group in groups]
         self._check_needs(groups)
+        check_rates(self, groups)
         self._check_whole(groups)
         self._check_for_our_own(groups)
         if self._keeps_rates_in_tensors():
             groups = [with_tensor_rate(group, self.options()["lr"]) for group in groups]
-        dicts = [group.to_torch() for group in groups]
+        dicts = [self._group_dict(group) for group in groups]
         fused = [
             place
             for place, (group, config) in enumerate(zip(groups, configs, strict=True))
@@ -166,8 +174,15 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         cls = target_class(self.chosen_target([p for group in groups for p in group.params]))
         optimizer = cls(dicts, **self.options())
         _add_hooks(optimizer, fused, resumption)
-        declare(optimizer, second_backward=self.needs_second_backward, closure=self.needs_closure)
+        set_rate_use(optimizer, rate_use_of(self))
+        add_requirements(
+            optimizer, second_backward=self.needs_second_backward, closure=self.needs_closure
+        )
         return optimizer
+
+    def _group_dict(self, group: Group) -> dict[str, Any]:
+        """Return the dict for the constructor."""
+        return group.to_torch()
 
     def fused_dtypes(self) -> tuple[str, ...]:
         """The types of parameters for which torch's fused kernel is faster and as exact.
@@ -199,7 +214,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             default = fields[key].default
             if getattr(self, key) != default:
                 raise OptimizerError(
-                    f"{type(self).__name__}: {cls.__name__} of {_version(self.target)} has no "
+                    f"{type(self).__name__}: {cls.__name__} of {version_of(self.target)} has no "
                     f"option {key!r}; leave it at {default!r}, or install a release that has it"
                 )
         return {key: getattr(self, key) for key in fields if key in known}
@@ -207,7 +222,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
     @classmethod
     def arguments(cls) -> frozenset[str]:
         """The names of the constructor's arguments."""
-        return _arguments(target_class(cls.target))
+        return arguments_of(target_class(cls.target))
 
     @classmethod
     def _ours(cls) -> set[str]:
@@ -263,6 +278,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             "sparse gradients": cls.needs_sparse_gradients,
             "all parameters in one group": cls.needs_one_group,
             f"parameters of {cls.needs_dimensions} dimensions": cls.needs_dimensions is not None,
+            **rate_requirements(cls),
             "whole parameters (no FSDP2)": cls.under_fsdp2 != "works",
             "`weights_only=False` for its state": not cls.state_is_plain,
         }
@@ -276,7 +292,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
 
 
 def _add_hooks(optimizer: Optimizer, fused: list[int], resumption: Resumption | None) -> None:
-    from nshtrainer.optimizer.implementation import FLAGS, Guard, keep_flags, state_of_copies
+    from nshtrainer.optimizer.implementation import FLAGS, Guard, keep_flags
     from nshtrainer.optimizer.tensor_rate import keep_tensor_rates
 
     optimizer.register_load_state_dict_pre_hook(_refuse_another)
@@ -289,7 +305,6 @@ def _add_hooks(optimizer: Optimizer, fused: list[int], resumption: Resumption | 
         guard = Guard(fused)
         optimizer.register_step_pre_hook(guard)
         optimizer.register_load_state_dict_post_hook(guard.forget)
-        vars(optimizer)["__getstate__"] = state_of_copies(optimizer, fused)
 
 
 def _refuse_another(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
@@ -306,30 +321,6 @@ def _refuse_another(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
             f"{', '.join(sorted(missing))}, which {type(optimizer).__name__} needs; go on with the "
             "optimizer that wrote it, or start without its state"
         )
-
-
-@cache
-def target_class(target: str) -> type[Optimizer]:
-    """The class that a target names.
-
-    Raises:
-        OptimizerError: The installed package does not have it.
-    """
-    module, _, name = target.partition(":")
-    cls = getattr(import_module(module), name, None)
-    if cls is None:
-        raise OptimizerError(f"{_version(target)} has no {module}.{name}; install a newer release")
-    return cls
-
-
-@cache
-def _arguments(cls: type[Optimizer]) -> frozenset[str]:
-    return frozenset(inspect.signature(cls).parameters)
-
-
-def _version(target: str) -> str:
-    package = target.partition(".")[0]
-    return f"{package} {import_module(package).__version__}"
 
 
 class MaximizeOptions(TorchOptimizerConfigBase):

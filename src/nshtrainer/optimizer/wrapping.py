@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import model_validator
 from typing_extensions import Self, final
@@ -21,6 +20,7 @@ from nshtrainer.optimizer.base import (
     build_optimizer,
     optimizer_registry,
 )
+from nshtrainer.optimizer_record import make_skippable, record_of
 from nshtrainer.types import Fraction, NonNegativeInt, Positive, PositiveInt
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ __all__ = [
     "unwrapped",
     "wrappers_around",
 ]
-
-_around: WeakKeyDictionary[Any, tuple[WrappingConfigBase, ...]] = WeakKeyDictionary()
 
 
 class WrappingConfigBase(OptimizerConfigBase):
@@ -75,15 +73,18 @@ class WrappingConfigBase(OptimizerConfigBase):
         from nshtrainer.optimizer.resumption import describe
 
         optimizer = build_optimizer(self.optimizer, params, run)
+        record = record_of(optimizer)
+        before = frozenset(record.hooks())
         self.wrap(optimizer)
+        record.keep_hooks(but=before)
         describe(optimizer, self)
-        _around[optimizer] = (self, *wrappers_around(optimizer))
+        record.wrappers = (self, *record.wrappers)
         return optimizer
 
 
 def wrappers_around(optimizer: Optimizer) -> tuple[WrappingConfigBase, ...]:
     """What was put around an optimizer that configs built, the outermost first."""
-    return _around.get(optimizer, ())
+    return record_of(optimizer).wrappers
 
 
 def skips_by_itself(optimizer: Optimizer) -> bool:
@@ -228,3 +229,5 @@ class SkippingConfig(WrappingConfigBase):
 
         refuse_lbfgs(optimizer, "skipping")
         on_gradients(optimizer, Skipping(self.max_norm, self.max_in_a_row))
+        make_skippable(optimizer)
+        record_of(optimizer).is_skippable = True

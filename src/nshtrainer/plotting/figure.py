@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from nshtrainer.lr_scheduler.preview import Preview, Series
 from nshtrainer.plotting.ticks import Axis, height_axis, step_axis, time_axis
+from nshtrainer.printable import printable
 from nshtrainer.run_length import TICKS
 
 __all__ = ["Figure", "Line", "Panel", "Plot", "Span", "figure_of"]
@@ -107,11 +108,11 @@ def figure_of(plots: Sequence[Plot], title: str = "") -> Figure:
         panels.setdefault(key, []).append(_line(plot.preview, series, style, timed=timed))
     ends = [_place(plot.preview.updates, plot.preview, timed=timed) for plot in plots]
     return Figure(
-        title or (plots[0].label if len(plots) == 1 else ""),
+        printable(title or (plots[0].label if len(plots) == 1 else "")),
         time_axis(max(ends)) if timed else step_axis(int(max(ends))),
-        tuple(names),
+        tuple(map(printable, names)),
         tuple(_panel(*key, lines) for key, lines in panels.items()),
-        tuple(plot.description for plot in plots if plot.description),
+        tuple(printable(plot.description) for plot in plots if plot.description),
     )
 
 
@@ -137,7 +138,7 @@ def _line(preview: Preview, series: Series, style: int, *, timed: bool) -> Line:
         return _place(step, preview, timed=timed)
 
     spans = (
-        Span(label, place(start), place(start if end is None else end))
+        Span(printable(label), place(start), place(start if end is None else end))
         for label, start, end in series.phases
     )
     return Line(style, tuple(map(place, preview.steps)), series.values, tuple(spans))
@@ -145,7 +146,7 @@ def _line(preview: Preview, series: Series, style: int, *, timed: bool) -> Line:
 
 def _panel(hyperparameter: str, kind: str, lines: Sequence[Line]) -> Panel:
     title = "learning rate" if hyperparameter == "lr" else hyperparameter
-    title = f"{title} (factor)" if kind == "factor" else title
+    title = printable(f"{title} (factor)" if kind == "factor" else title)
     low = min(min(line.ys) for line in lines)
     high = max(max(line.ys) for line in lines)
     return Panel(height_axis(title, low, high), tuple(lines))

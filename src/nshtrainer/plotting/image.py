@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import Any, cast
 
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.plotting.figure import Figure, Line, Panel
@@ -25,20 +25,26 @@ def png(figure: Figure) -> bytes:
         ConfigError: matplotlib is not installed.
     """
     try:
+        import matplotlib as mpl
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure as Picture
     except ImportError as error:
         text = "a PNG needs matplotlib; install it with: pip install 'nshtrainer[plot]'"
         raise ConfigError(f"{text}; an .svg or .html file needs nothing") from error
+    with cast("Any", mpl).rc_context({"text.parse_math": False}):  # a dollar sign is one
+        return _png(figure, Picture, FigureCanvasAgg)
+
+
+def _png(figure: Figure, picture_class: Any, canvas_class: Any) -> bytes:
     height = 3.0 if len(figure.panels) == 1 else 2.2 * len(figure.panels)
-    picture: Any = Picture(figsize=(7.2, height + 0.6), dpi=160, layout="constrained")
+    picture: Any = picture_class(figsize=(7.2, height + 0.6), dpi=160, layout="constrained")
     rows: Any = picture.subplots(len(figure.panels), squeeze=False)
     for (axes,), panel in zip(rows, figure.panels, strict=True):
         _draw(axes, figure, panel)
     rows[-1][0].set_xlabel(figure.axis.title, color=_SOFT, fontsize=9)
     _words(picture, figure)
     buffer = io.BytesIO()
-    canvas: Any = FigureCanvasAgg(picture)
+    canvas: Any = canvas_class(picture)
     canvas.print_png(buffer)
     return buffer.getvalue()
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import json
 from importlib.resources import files
 from typing import Any
 
 from nshtrainer.plotting.figure import Figure
 from nshtrainer.plotting.svg import Layout, svg
+from nshtrainer.printable import xml_text
 
 __all__ = ["page"]
 
@@ -34,8 +34,8 @@ def page(figure: Figure) -> str:
     Args:
         figure: What to draw.
     """
-    title = html.escape(figure.title or ", ".join(figure.names))
-    notes = "\n".join(f"<p>{html.escape(note)}</p>" for note in figure.notes)
+    title = xml_text(figure.title or ", ".join(figure.names))
+    notes = "\n".join(f"<p>{xml_text(note)}</p>" for note in figure.notes)
     return (
         '<!DOCTYPE html>\n<html xmlns="http://www.w3.org/1999/xhtml" lang="en">\n<head>\n'
         '<meta charset="utf-8" />\n'

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nshtrainer.plotting.figure import Figure, Line, Panel, Span
+from nshtrainer.printable import xml_text
 
 __all__ = ["LIGHT", "Box", "Layout", "svg", "text_width"]
 
@@ -123,7 +123,7 @@ def svg(figure: Figure, width: int = 720) -> str:
     """
     layout = Layout(figure, width)
     body = "\n".join(_parts(layout))
-    spoken = html.escape("; ".join([figure.title, *figure.notes]).strip("; "))
+    spoken = xml_text("; ".join([figure.title, *figure.notes]).strip("; "))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {layout.height}" '
         f'width="{width}" height="{layout.height}" role="img">\n<title>{spoken}</title>\n'
@@ -207,4 +207,4 @@ def _curve(layout: Layout, place: int, line: Line) -> Iterator[str]:
 
 def _text(x: float, y: float, text: str, anchor: str, kind: str = "") -> str:
     of = f' class="{kind}"' if kind else ""
-    return f'<text{of} x="{x:g}" y="{y:g}" text-anchor="{anchor}">{html.escape(text)}</text>'
+    return f'<text{of} x="{x:g}" y="{y:g}" text-anchor="{anchor}">{xml_text(text)}</text>'

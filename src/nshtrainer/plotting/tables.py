@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nshtrainer.plotting.figure import Plot
+from nshtrainer.printable import csv_cell, json_text
 from nshtrainer.run_length import TICKS
 
 __all__ = ["as_csv", "as_json"]
@@ -27,13 +28,15 @@ def as_csv(plots: Sequence[Plot]) -> str:
     for plot in plots:
         for series in plot.preview.series:
             for place, value in zip(_places(plot), series.values, strict=True):
-                writer.writerow([plot.label, series.name, series.kind, place, value])
+                texts = map(csv_cell, (plot.label, series.name, series.kind))
+                writer.writerow([*texts, place, value])
     return buffer.getvalue()
 
 
 def as_json(plots: Sequence[Plot]) -> str:
     """A list of the schedules, each with its description, its steps and what moves."""
-    return json.dumps([_mapping(plot) for plot in plots], indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps([_mapping(plot) for plot in plots], indent=1, ensure_ascii=False)
+    return json_text(text) + "\n"
 
 
 def _mapping(plot: Plot) -> dict[str, Any]:

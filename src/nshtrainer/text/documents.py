@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias, cast
 
 from nshtrainer.exceptions import ConfigError
+from nshtrainer.printable import printable
 
 __all__ = [
     "MAX_DEPTH",
@@ -19,8 +21,10 @@ __all__ = [
     "Locate",
     "check_limits",
     "check_text",
+    "check_unicode",
     "cut",
     "fail",
+    "joined",
     "large_files",
     "limits",
     "whole_number",
@@ -111,12 +115,12 @@ class Document:
 
 def fail(place: str, text: str, cause: BaseException | None = None) -> NoReturn:
     """Raises a `ConfigError` with the text after the place, and the cause chained."""
-    raise ConfigError(f"{place}: {text}" if place else text) from cause
+    raise ConfigError(printable(f"{place}: {text}" if place else text)) from cause
 
 
 def cut(text: str, most: int = 80) -> str:
-    """A text for a message, cut after so many characters."""
-    return text if len(text) <= most else f"{text[: most - 3]}..."
+    """Return printable text for a message, cut after so many characters."""
+    return printable(text if len(text) <= most else f"{text[: most - 3]}...")
 
 
 def check_text(text: Any, source: str) -> str:
@@ -134,7 +138,61 @@ def check_text(text: Any, source: str) -> str:
         fail(source, f"has more than {most.lines:,} lines, which is no config; {_ADVICE}")
     if "\0" in text:
         fail(source, "is a binary file, not text; give a YAML, JSON or TOML file")
-    return text
+    try:
+        return joined(text)
+    except ValueError as error:
+        fail(source, str(error), error)
+
+
+def joined(text: str) -> str:
+    r"""Return a text with the halves of surrogate pairs joined, as JSON writes an emoji.
+
+    >>> joined("\ud83d\ude00")
+    '😀'
+
+    Raises:
+        ValueError: Half of a pair stands alone, which is no character and cannot be written.
+    """
+    half = _HALF.search(text)
+    if half is None:
+        return text
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        raise ValueError(_alone(half[0])) from None
+
+
+def _alone(half: str) -> str:
+    problem = f"half of a pair of surrogates is no character ({ascii(half)[1:-1]})"
+    return f"{problem}; write the character"
+
+
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def check_unicode(document: Document) -> Document:
+    """Return the document if each of its keys and texts can be written.
+
+    Raises:
+        ConfigError: Half of a surrogate pair stands alone; the message has its place.
+    """
+    level: list[tuple[Keys, Any]] = [((), document.data)]
+    while level:
+        for path, value in level:
+            for text, of_key in ((path[-1] if path else None, True), (value, False)):
+                half = _HALF.search(text) if isinstance(text, str) else None
+                if half:
+                    fail(document.place(path, of_key=of_key), _alone(half[0]))
+        level = [part for path, value in level for part in _placed_parts(path, value)]
+    return document
+
+
+def _placed_parts(path: Keys, value: Any) -> list[tuple[Keys, Any]]:
+    if isinstance(value, dict):
+        return [((*path, key), part) for key, part in cast("dict[Any, Any]", value).items()]
+    if isinstance(value, list):
+        return [((*path, index), part) for index, part in enumerate(cast("list[Any]", value))]
+    return []
 
 
 def check_limits(data: Any, source: str) -> None:

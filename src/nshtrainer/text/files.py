@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from contextlib import suppress
+from glob import escape
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.text.documents import fail, limits
+from nshtrainer.text.locks import try_lock
 
-__all__ = ["FORMATS", "FilePath", "format_of", "read_file", "replace_file", "write_file"]
+__all__ = [
+    "FORMATS",
+    "FilePath",
+    "format_of",
+    "kind_of",
+    "read_file",
+    "remove_left_over",
+    "replace_file",
+    "write_file",
+]
 
-FilePath: TypeAlias = "str | os.PathLike[str]"
+FilePath: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
+
+_LONGEST_START = 100
+"""Bytes; a file system takes names of 255, some of 143."""
 
 FORMATS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml"}
 """The format of a file, by its suffix."""
@@ -28,12 +43,28 @@ def format_of(path: FilePath) -> str:
     Raises:
         ConfigError: Another suffix, or a folder.
     """
-    if Path(path).is_dir():
-        fail(str(path), "is a folder; give the path of a file")
-    suffix = Path(path).suffix
+    name = os.fsdecode(path)
+    if kind_of(name) == "folder":
+        fail(name, "is a folder; give the path of a file")
+    suffix = Path(name).suffix
     if suffix.lower() not in FORMATS:
-        fail(str(path), f"has the suffix {suffix!r}; name it .yaml, .yml, .json or .toml")
+        fail(name, f"has the suffix {suffix!r}; name it .yaml, .yml, .json or .toml")
     return FORMATS[suffix.lower()]
+
+
+def kind_of(path: FilePath) -> Literal["file", "folder", "other"] | None:
+    """Return what is at a path, links followed; None if nothing is, or the system does not tell.
+
+    The methods of `Path` raise where a folder is locked or a name is too long.
+
+    >>> kind_of("."), kind_of("x" * 1000)
+    ('folder', None)
+    """
+    try:
+        mode = Path(os.fsdecode(path)).stat().st_mode
+    except (OSError, ValueError):
+        return None
+    return "file" if stat.S_ISREG(mode) else "folder" if stat.S_ISDIR(mode) else "other"
 
 
 def read_file(path: FilePath, most: int | None = None) -> str:
@@ -47,22 +78,40 @@ def read_file(path: FilePath, most: int | None = None) -> str:
         ConfigError: There is no such file, it is a folder or a device, it is too long, it is not
             UTF-8, or the system refuses.
     """
-    name, most = os.fspath(path), most or limits().bytes
+    name, most = os.fsdecode(path), most or limits().bytes
     try:
         status = Path(name).stat()
         if not stat.S_ISREG(status.st_mode):
             fail(name, "is not a regular file; save it to one")
         _check_size(name, status.st_size, most)
-        with Path(name).open("rb") as stream:
-            content = stream.read(most + 1)
+        content = _content(name, most)
         _check_size(name, len(content), most)  # some files of the system say that they are empty
     except ConfigError:
         raise
     except FileNotFoundError as error:
-        fail(name, f"no such file; the current folder is {Path.cwd()}", error)
+        fail(name, f"no such file; the current folder is {_current_folder()}", error)
     except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
         fail(name, f"cannot be read: {_reason(error)}", error)
     return _decoded(content, name)
+
+
+def _content(name: str, most: int) -> bytes:
+    # Some files of the system call themselves regular, and wait for what is not there yet.
+    def open_without_waiting(path: str, flags: int) -> int:
+        return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+    with open(name, "rb", opener=open_without_waiting) as stream:
+        content: Any = stream.read(most + 1)
+    if content is None:
+        fail(name, "is not a regular file, there is nothing to read yet; save it to one")
+    return content
+
+
+def _current_folder() -> str:
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return "gone"
 
 
 def _check_size(name: str, size: int, most: int) -> None:
@@ -93,7 +142,7 @@ def write_file(path: FilePath, content: str | bytes) -> None:
     Raises:
         ConfigError: The folder is not there, or the system refuses.
     """
-    name = os.fspath(path)
+    name = os.fsdecode(path)
     try:
         replace_file(
             Path(os.path.realpath(name)), content.encode() if isinstance(content, str) else content
@@ -105,22 +154,48 @@ def write_file(path: FilePath, content: str | bytes) -> None:
 def replace_file(target: Path, content: bytes | memoryview) -> None:
     """Put a file in the place of another in one step; what is beside it until then is hidden.
 
+    Any number of threads and processes may do so at once: the last one wins.
+
     Raises:
         OSError: The system refuses; what was there is as it was.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary, stream = _new_beside(target)
     try:
-        _write(temporary, target, content)
+        with stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+            with suppress(FileNotFoundError):
+                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+            if sys.platform == "win32":  # pragma: no cover - an open file cannot be renamed there
+                stream.close()
+            temporary.replace(target)
     finally:
         with suppress(OSError):
             temporary.unlink()
 
 
-def _write(temporary: Path, target: Path, content: bytes | memoryview) -> None:
-    with temporary.open("xb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    if target.exists():
-        temporary.chmod(stat.S_IMODE(target.stat().st_mode))
-    temporary.replace(target)
+def remove_left_over(target: Path) -> None:
+    """Remove what processes that were killed left beside a file; that of living ones is locked."""
+    for path in target.parent.glob(f"{escape(_hidden(target))}.*.tmp"):
+        with suppress(OSError), path.open("r+b") as stream:
+            if try_lock(stream):
+                path.unlink()
+
+
+def _new_beside(target: Path) -> tuple[Path, BinaryIO]:
+    """Create a hidden file beside another, under a name of its own, and lock it."""
+    while True:
+        path = target.with_name(f"{_hidden(target)}.{os.urandom(8).hex()}.tmp")
+        stream = path.open("xb")
+        with suppress(OSError):  # a file system without locks, where nothing is removed either
+            try_lock(stream)
+        if os.fstat(stream.fileno()).st_nlink:
+            return path, stream
+        stream.close()  # it was removed as a left-over before it was locked
+
+
+def _hidden(target: Path) -> str:
+    """Return how the names of hidden files begin: the name of a file, if it is not too long."""
+    start = os.fsencode(target.name)[:_LONGEST_START].decode(errors="ignore")
+    return f".{start}"

@@ -7,12 +7,14 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from nshtrainer.printable import json_text
 from nshtrainer.text.documents import (
     MAX_DEPTH,
     Document,
     Keys,
     check_limits,
     check_text,
+    check_unicode,
     cut,
     fail,
     whole_number,
@@ -21,6 +23,8 @@ from nshtrainer.text.documents import (
 __all__ = ["read_json", "write_json"]
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+"""How half of a surrogate pair is written."""
 
 
 class _DuplicateKeyError(Exception):
@@ -33,7 +37,7 @@ def read_json(text: str, source: str = "<json>") -> Document:
     Raises:
         ConfigError: It is not JSON, or it has a duplicate key, or is too big or too deep.
     """
-    check_text(text, source)
+    text = check_text(text, source)
     try:
         data = json.loads(text, object_pairs_hook=_object, parse_int=whole_number)
     except json.JSONDecodeError as error:
@@ -49,12 +53,19 @@ def read_json(text: str, source: str = "<json>") -> Document:
     except ValueError as error:
         fail(source, str(error), error)
     check_limits(data, source)
-    return Document(data, source, lambda path, of_key: _locate(text, path, of_key))
+    document = Document(data, source, lambda path, of_key: _locate(text, path, of_key))
+    return check_unicode(document) if _SURROGATE.search(text) else document
 
 
 def write_json(data: Any) -> str:
-    """JSON of plain data, indented by two, with `NaN` and `Infinity` where they stand."""
-    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    """Return JSON of plain data, indented by two, with `NaN` and `Infinity` where they stand.
+
+    Raises:
+        ValueError: A text has half of a surrogate pair, which no file can hold.
+    """
+    text = json.dumps(data, indent=2, ensure_ascii=False)
+    text.encode()
+    return json_text(text) + "\n"
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from nshtrainer.containers import plain_containers
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.text.documents import Document, fail
+from nshtrainer.text.documents import Document, Keys, fail
 
 if TYPE_CHECKING:
     from nshtrainer.config import Config
@@ -88,7 +87,40 @@ def _check_root(document: Document) -> None:
 
 def _validate(model: type[Config], document: Document, plugins: bool) -> Config:
     context = None if plugins else {"plugins": False}
-    return model.model_validate(document.data, context=context)
+    try:
+        return model.model_validate(document.data, context=context)
+    except ValidationError as error:
+        data = _with_whole_numbers(error, model, document.data)
+        if data is document.data:
+            raise
+        return model.model_validate(data, context=context)
+
+
+def _with_whole_numbers(error: ValidationError, model: type[Config], data: Any) -> Any:
+    """Return the data with an integer for each `1e3` or `1.0` where only an integer fits.
+
+    Writers of YAML and JSON make no difference between the two; the constructor of a config does.
+    """
+    from nshtrainer.text.problems import paths_of
+
+    wanted = paths_of(error, model, data, _is_whole_float)
+    return _with_integers(data, set(wanted), ()) if wanted else data
+
+
+def _is_whole_float(item: dict[str, Any]) -> bool:
+    value = item["input"]
+    return item["type"] == "int_type" and isinstance(value, float) and value.is_integer()
+
+
+def _with_integers(data: Any, paths: set[Keys], here: Keys) -> Any:
+    """Return the data with the floats at these paths as integers."""
+    if isinstance(data, Mapping):
+        parts = cast("Mapping[Any, Any]", data).items()
+        return {key: _with_integers(part, paths, (*here, key)) for key, part in parts}
+    if isinstance(data, (list, tuple)):
+        items = enumerate(cast("Iterable[Any]", data))
+        return [_with_integers(part, paths, (*here, index)) for index, part in items]
+    return int(data) if here in paths else data
 
 
 def _report(error: ValidationError, model: type[Config], document: Document) -> NoReturn:
@@ -100,14 +132,14 @@ def _report(error: ValidationError, model: type[Config], document: Document) -> 
 def _load_overridden(
     model: type[Config], document: Document, texts: list[str], plugins: bool
 ) -> Config:
-    from nshtrainer.text.overrides import Overridden, parse_override
-    from nshtrainer.text.problems import problems_of
+    from nshtrainer.text.overrides import Overridden, parse_override, wants_text
+    from nshtrainer.text.problems import paths_of
 
     first = Overridden(document, model, [parse_override(text) for text in texts])
     try:
         return _validate(model, first.document, plugins)
     except ValidationError as error:
-        again = first.as_text(problems_of(error, model, first.document.data))
+        again = first.as_text(paths_of(error, model, first.document.data, wants_text))
     second = Overridden(document, model, again).document
     try:
         return _validate(model, second, plugins)
@@ -154,8 +186,10 @@ def write_text(config: Config, text_format: str) -> str:
 
 def updated_text(config: Config, path: FilePath, text_format: str) -> str:
     """The config as text for a file, which keeps what people wrote in it if it is YAML."""
+    from nshtrainer.text.files import kind_of
+
     fresh = write_text(config, text_format)
-    if text_format != "yaml" or not Path(path).exists():
+    if text_format != "yaml" or kind_of(path) is None:
         return fresh
     # Comments are a courtesy, the values are not: whatever goes wrong here, write them plainly.
     with suppress(Exception):
@@ -168,7 +202,7 @@ def _with_comments(config: Config, path: FilePath) -> str:
     from nshtrainer.text.yaml_writer import update_yaml
 
     model, text = type(config), read_file(path)
-    document = read_text(text, "yaml", str(path))
+    document = read_text(text, "yaml", "")
     old = document.data
     with suppress(ConfigError):
         old = load(model, document, (), False).to_dict()

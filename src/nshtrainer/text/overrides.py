@@ -9,19 +9,20 @@ there, its keys go, and those that the same overrides give stay, before or after
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from pathlib import PurePath
 from typing import Any, cast
 
 from pydantic import BaseModel
 
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.text.documents import Document, Keys, fail
+from nshtrainer.text.documents import MAX_DEPTH, Document, Keys, cut, fail
 from nshtrainer.text.hints import Hints, default_at, hints_at, is_choice, part_of
-from nshtrainer.text.problems import Problem, dotted, shown
+from nshtrainer.text.problems import dotted, shown
 
-__all__ = ["Overridden", "Override", "parse_override"]
+__all__ = ["Overridden", "Override", "parse_override", "wants_text"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,19 @@ class Override:
     raw: str
     value: Any
     bad: str = ""
+
+    def as_typed(self) -> Any:
+        """Return the value for a field of text: what was typed, blanks and `#` included.
+
+        YAML decides about what has quotes, or is more than text.
+        """
+        blank = self.value is None and self.raw and not self.raw.partition("#")[0].strip()
+        plain = isinstance(self.value, str) and not _MARKED.match(self.raw)
+        return self.raw if blank or plain else self.value
+
+
+_MARKED = re.compile(r"\s*['\"|>&*]")
+"""Text with quotes, a block, an anchor or an alias."""
 
 
 def parse_override(text: str) -> Override:
@@ -62,6 +76,8 @@ def parse_override(text: str) -> Override:
         fail(text, "is not an override; write 'path.to.key=value'")
     if not all(keys):
         fail(text, "has an empty key in its path; write 'path.to.key=value'")
+    if len(keys) > MAX_DEPTH:
+        fail(cut(text), f"has a path of more than {MAX_DEPTH} keys; shorten it")
     value, bad = _read_value(raw)
     return Override(text, keys, raw, value, bad)
 
@@ -93,22 +109,22 @@ class Overridden:
         self._model = model
         self._file = document
         self._data: Any = _plain(document.data)
-        self._applied: list[tuple[Override, Keys]] = []
-        self._origins: dict[Keys, str] = {}
+        self._given = _Given()
+        self._count = 0
         for override in overrides:
             self._apply(override)
 
     @property
     def document(self) -> Document:
         """The data after the overrides; the place of what an override gave is its own text."""
-        return _Mixed(self._data, file=self._file, origins=self._origins)
+        return _Mixed(self._data, file=self._file, given=self._given)
 
-    def as_text(self, problems: Iterable[Problem]) -> list[Override]:
-        """The overrides again, those as plain text whose field may have wanted just that."""
-        wanting = {problem.path for problem in problems if _WANT_TEXT & problem.kinds}
+    def as_text(self, paths: Iterable[Keys]) -> list[Override]:
+        """Return the overrides again, with those at these paths as they were typed."""
+        wanting = set(paths)
         return [
             replace(override, value=override.raw) if path in wanting else override
-            for override, path in self._applied
+            for path, override in self._given.applied()
         ]
 
     def _apply(self, override: Override) -> None:
@@ -118,17 +134,22 @@ class Overridden:
         self._refuse_bad(override, path)
         component = self._component(path, override.value)
         if component is None:
-            self._forget(path)
-            container[key] = _plain(override.value)
-            self._origins[path] = override.text
+            container[key] = self._value(override, path)
+            self._given.drop(path).origin = override.text
         else:
             self._switch(override, component)
-        self._applied.append((override, path))
+        self._count += 1
+        self._given.at(path).override = self._count, override
 
     def _refuse_bad(self, override: Override, path: Keys) -> None:
         """Text that is not YAML is welcome only where text is."""
         if override.bad and not _takes_text(self._hints(path)):
             fail(override.text, f"{dotted(path)}: {override.bad}")
+
+    def _value(self, override: Override, path: Keys) -> Any:
+        typed = override.as_typed()
+        is_text = isinstance(typed, str) and _takes_text(self._hints(path))
+        return typed if is_text else _plain(override.value)
 
     def _hints(self, path: Keys) -> Hints:
         return hints_at(self._model, path, self._data)
@@ -170,8 +191,8 @@ class Overridden:
         if child is not None:
             text = f"{dotted(path)}: is {shown(child)}, which has no parts; give it a mapping first"
             fail(override.text, text)
-        self._origins[path] = override.text
-        default: Any = None if key in container else self._default(path, container)
+        self._given.at(path).origin = override.text
+        default: Any = None if _has(container, key) else self._default(path, container)
         empty: Any = {}
         return default if type(default) in (dict, list) else empty
 
@@ -192,30 +213,71 @@ class Overridden:
         for key in path[:-1]:
             container = container[key]
         old = part_of(container, path[-1])
-        if path[-1] not in container:
+        if not _has(container, path[-1]):
             old = self._default(path, container)
         if old == name or part_of(old, "name") == name:
             container[path[-1]] = old
-            self._origins[(*path, "name")] = override.text
+            self._given.at((*path, "name")).origin = override.text
             return
-        given = [other for other, where in self._applied if _is_inside(where, path)]
-        self._forget(path)
+        kept = [
+            other for below, other in self._given.at(path).applied() if below not in ((), ("name",))
+        ]
         container[path[-1]] = {"name": name}
-        self._origins[path] = override.text
-        for other in given:
+        self._given.drop(path).origin = override.text
+        for other in kept:
             self._apply(other)
 
-    def _forget(self, path: Keys) -> None:
-        """A whole new value is coming: what was given inside the old one does not count."""
-        size = len(path)
-        self._applied = [one for one in self._applied if one[1][:size] != path]
-        self._origins = {at: text for at, text in self._origins.items() if at[:size] != path}
+
+class _Given:
+    """The overrides that are in force, as a tree along their paths."""
+
+    __slots__ = ("origin", "override", "parts")
+
+    def __init__(self) -> None:
+        self.origin = ""
+        """The text of the override that gave the value here; empty if none did."""
+        self.override: tuple[int, Override] | None = None
+        self.parts: dict[Any, _Given] = {}
+
+    def at(self, path: Keys) -> _Given:
+        """Return the node at a path, made where it is missing."""
+        node = self
+        for key in path:
+            node = node.parts.setdefault(key, _Given())
+        return node
+
+    def drop(self, path: Keys) -> _Given:
+        """Forget everything at and below a path, and return its new node."""
+        self.at(path[:-1]).parts[path[-1]] = _Given()
+        return self.at(path)
+
+    def applied(self) -> list[tuple[Keys, Override]]:
+        """Return the overrides at and below this node in their order, with their paths."""
+        found = sorted(self._numbered(()), key=itemgetter(0))
+        return [(path, override) for _, path, override in found]
+
+    def _numbered(self, path: Keys) -> Iterator[tuple[int, Keys, Override]]:
+        if self.override is not None:
+            number, override = self.override
+            yield number, path, override
+        for key, part in self.parts.items():
+            yield from part._numbered((*path, key))  # noqa: SLF001
+
+    def place(self, path: Keys) -> str:
+        """Return the override that gave the value at a path, or what is around that value."""
+        node: _Given | None = self
+        text = self.origin
+        for key in path:
+            node = node.parts.get(key)
+            if node is None:
+                break
+            text = node.origin or text
+        return text
 
 
-def _is_inside(where: Keys, path: Keys) -> bool:
-    """Whether a path leads to a key of the component at the other, but not to its name."""
-    below = where[len(path) :]
-    return where[: len(path)] == path and below not in ((), ("name",))
+def _has(container: Any, key: Any) -> bool:
+    """Return True if a mapping has the key, or a list the index."""
+    return isinstance(container, list) or key in container
 
 
 def _takes_text(hints: Hints) -> bool:
@@ -226,7 +288,9 @@ def _takes_text(hints: Hints) -> bool:
     )
 
 
-_WANT_TEXT = frozenset({"string_type", "path_type", "literal_error", "enum"})
+def wants_text(item: dict[str, Any]) -> bool:
+    """Return True if an error of pydantic may come from text that was read as something else."""
+    return item["type"] in ("string_type", "path_type", "literal_error", "enum")
 
 
 @dataclass(frozen=True)
@@ -234,13 +298,10 @@ class _Mixed(Document):
     """Data of a file, of which some comes from overrides."""
 
     file: Document = field(default_factory=lambda: Document({}))
-    origins: Mapping[Keys, str] = field(default_factory=lambda: cast("dict[Keys, str]", {}))
+    given: _Given = field(default_factory=_Given)
 
     def place(self, path: Keys, *, of_key: bool = False) -> str:
-        for size in range(len(path), 0, -1):
-            if path[:size] in self.origins:
-                return self.origins[path[:size]]
-        return self.file.place(path, of_key=of_key)
+        return self.given.place(path) or self.file.place(path, of_key=of_key)
 
 
 def _plain(value: Any) -> Any:

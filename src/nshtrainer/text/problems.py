@@ -9,10 +9,11 @@ from typing import Any, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from nshtrainer.printable import printable
 from nshtrainer.text.documents import Document, Keys, cut
 from nshtrainer.text.hints import Hints, field_of, hints_at, hints_below, models_of, part_of
 
-__all__ = ["Problem", "describe", "dotted", "problems_of", "shown"]
+__all__ = ["Problem", "describe", "dotted", "paths_of", "problems_of", "shown"]
 
 
 _MOST = 20
@@ -66,7 +67,7 @@ def line(problem: Problem, document: Document) -> str:
     """A problem with its place in front."""
     place = document.place(problem.path, of_key="extra_forbidden" in problem.kinds)
     parts = (place, dotted(problem.path), str(problem))
-    return ": ".join(part for part in parts if part)
+    return printable(": ".join(part for part in parts if part))
 
 
 def dotted(path: Iterable[Any]) -> str:
@@ -88,6 +89,22 @@ def problems_of(error: ValidationError, model: type[BaseModel], data: Any) -> li
     for problem in deepest:
         merged[problem.path] = _merge(merged.get(problem.path), problem)
     return [problem for problem in merged.values() if not _is_after_name(problem, merged)]
+
+
+def paths_of(
+    error: ValidationError,
+    model: type[BaseModel],
+    data: Any,
+    is_meant: Callable[[dict[str, Any]], bool],
+) -> list[Keys]:
+    """List the places in the data of those of pydantic's errors for which a condition holds."""
+    items = cast("Any", error.errors(include_url=False))
+    locations = [(item["loc"], item["type"]) for item in items if is_meant(item)]
+    return [
+        _real_path(location, kind, model, data)
+        for location, kind in locations
+        if not _is_other_member(location, model, data)
+    ]
 
 
 def _is_other_member(location: Keys, model: type[BaseModel], data: Any) -> bool:
@@ -299,6 +316,7 @@ _TEXTS: dict[str, Callable[[dict[str, Any]], _Text]] = {
     "int_type": _AN_INTEGER,
     "int_parsing": _AN_INTEGER,
     "int_from_float": _AN_INTEGER,
+    "int_parsing_size": _must("a whole number of at most 64 bits"),
     "bool_type": _TRUE_OR_FALSE,
     "bool_parsing": _TRUE_OR_FALSE,
     "string_type": _text,

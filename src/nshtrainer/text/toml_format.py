@@ -39,7 +39,7 @@ def read_toml(text: str, source: str = "<toml>") -> Document:
     Raises:
         ConfigError: It is not TOML, or it is too big or too deep.
     """
-    check_text(text, source)
+    text = check_text(text, source)
     dots = [found[0].count(".") for found in _DOTTED.finditer(text)]
     if max(dots, default=0) >= MAX_DEPTH:
         fail(source, f"is nested deeper than {MAX_DEPTH} levels; flatten it")

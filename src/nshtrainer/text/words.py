@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from nshtrainer.printable import printable
+
 __all__ = ["some"]
 
 
@@ -13,6 +15,6 @@ def some(names: Iterable[str], most: int) -> str:
     >>> some(["a", "b", "c"], most=2)
     'a, b and 1 more'
     """
-    known = list(names)
+    known = list(map(printable, names))
     more = f" and {len(known) - most} more" if len(known) > most else ""
     return ", ".join(known[:most]) + more

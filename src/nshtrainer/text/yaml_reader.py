@@ -20,6 +20,7 @@ from nshtrainer.text.documents import (
     check_text,
     cut,
     fail,
+    joined,
     limits,
     whole_number,
 )
@@ -29,6 +30,7 @@ __all__ = ["plain_scalar", "read_yaml"]
 _INFINITIES = {
     sign + text: float(sign + "inf") for sign in ("", "+", "-") for text in (".inf", ".Inf", ".INF")
 }
+_END_OF_LINE = frozenset("#\0\r\n\x85\u2028\u2029")
 _END_OF_TAG = re.compile(r"[\s\0,\[\]{}]")
 _DIRECTIVE = re.compile(r"%YAML +1\.[12]\s")
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels; flatten it"
@@ -97,7 +99,44 @@ class _RefusedError(ScannerError):
 
 
 class _Scanner(Scanner):
-    """Refuses at their first character what would cost too much to scan to its end."""
+    """A scanner that refuses costly input at its first character, and takes tabs as YAML does.
+
+    A tab separates what stands in one line; it is no indentation.
+    """
+
+    def scan_to_next_token(self) -> None:
+        cast("Any", super()).scan_to_next_token()
+        while self._skip_tabs():
+            cast("Any", super()).scan_to_next_token()
+
+    def _skip_tabs(self) -> bool:
+        reader = cast("Any", self).reader
+        blanks = self._blanks()
+        before = reader.buffer[reader.pointer - reader.column : reader.pointer]
+        is_indentation = not before.strip(" ") and reader.peek(len(blanks)) not in _END_OF_LINE
+        if "\t" not in blanks or is_indentation:
+            return False
+        reader.forward(len(blanks))
+        self.allow_simple_key = False  # a block cannot start after a tab
+        return True
+
+    def scan_plain_spaces(self, indent: Any, start_mark: Any) -> Any:
+        reader = cast("Any", self).reader
+        blanks = self._blanks()
+        if "\t" not in blanks:
+            return cast("Any", super()).scan_plain_spaces(indent, start_mark)
+        reader.forward(len(blanks))
+        if reader.peek() not in _END_OF_LINE:
+            return [blanks]
+        return cast("Any", super()).scan_plain_spaces(indent, start_mark)
+
+    def _blanks(self) -> str:
+        """Return the spaces and tabs that come next."""
+        reader = cast("Any", self).reader
+        length = 0
+        while reader.peek(length) in (" ", "\t"):
+            length += 1
+        return cast("str", reader.prefix(length))
 
     def fetch_flow_collection_start(self, *args: Any, **kwargs: Any) -> None:
         if self.flow_level >= MAX_DEPTH:
@@ -118,7 +157,7 @@ class _Scanner(Scanner):
 
 
 def _events(text: str) -> Any:
-    yaml: Any = YAML(typ="safe", pure=True)
+    yaml: Any = YAML(typ="safe", pure=True, plug_ins=[])
     yaml.Scanner = _Scanner
     return yaml.parse(text)
 
@@ -262,11 +301,17 @@ class _Composer:
 
     def _value_of(self, event: Any) -> Any:
         if event.style:
-            return event.value
+            return self._text(event)
         if event.value == "<<" and self._awaits_key():
             return _MERGE
         try:
             return plain_scalar(event.value)
+        except ValueError as error:
+            self._fail(event, str(error))
+
+    def _text(self, event: Any) -> str:
+        try:
+            return joined(event.value)
         except ValueError as error:
             self._fail(event, str(error))
 

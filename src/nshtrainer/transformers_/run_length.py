@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+from typing_extensions import override
+
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.metric import MetricConfig
 from nshtrainer.run_length import LazyRunLength
@@ -47,6 +49,15 @@ class TrainerRunLength(LazyRunLength):
 
     def __init__(self, trainer: Any) -> None:
         super().__init__(_trainer=trainer, _args=trainer.args)
+
+    @override
+    def attach_check(self) -> None:
+        """Add a callback that compares the lengths, once."""
+        handler = self._trainer.callback_handler
+        if not any(hasattr(callback, "checks_length") for callback in handler.callbacks):
+            from nshtrainer.transformers_.length_check import LengthCheck
+
+            handler.add_callback(LengthCheck(self._trainer))
 
     @cached_property
     def unknown_because(self) -> str | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from nshtrainer.lr_scheduler.curves.combined import Override, Product, Sequence, Warmup
 from nshtrainer.lr_scheduler.curves.cycles import Chebyshev, Periods, WarmRestarts, Zigzag
+from nshtrainer.lr_scheduler.curves.epochs import Epochs, Staircase, Stretched
 from nshtrainer.lr_scheduler.curves.noise import Noisy
 from nshtrainer.lr_scheduler.curves.phases import Curve, Phase, phases_of
 from nshtrainer.lr_scheduler.curves.plain import (
@@ -44,13 +45,7 @@ from nshtrainer.lr_scheduler.curves.shapes import (
     SquareShape,
     TanhShape,
 )
-from nshtrainer.lr_scheduler.curves.torchs import (
-    Epochs,
-    Geometric,
-    OneCycle,
-    Staircase,
-    Triangles,
-)
+from nshtrainer.lr_scheduler.curves.torchs import Geometric, OneCycle, Triangles
 from nshtrainer.lr_scheduler.curves.warmup_cosine import LinearWarmupCosine
 
 __all__ = [
@@ -90,6 +85,7 @@ __all__ = [
     "SquareShape",
     "StableDecay",
     "Staircase",
+    "Stretched",
     "TanhShape",
     "Triangles",
     "WarmRestarts",

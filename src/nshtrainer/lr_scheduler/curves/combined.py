@@ -11,6 +11,7 @@ from nshtrainer.lr_scheduler.curves.phases import (
     Curve,
     Phase,
     clipped,
+    first_value,
     overlaid,
     parts_of,
     shifted,
@@ -30,11 +31,16 @@ class Warmup:
     start: float
     shape: str = "linear"
 
+    _peak: float = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_peak", first_value(self.curve))
+
     def __call__(self, step: int) -> float:
         """The factor at an update, counted from 0."""
         if step >= self.steps:
             return self.curve(step - self.steps)
-        return self.start + (self.curve(0) - self.start) * RISES[self.shape](step / self.steps)
+        return self.start + (self._peak - self.start) * RISES[self.shape](step / self.steps)
 
     def phases(self) -> tuple[Phase, ...]:
         """The rise, and the phases of the curve, later."""
@@ -105,7 +111,13 @@ class Override:
     _from: float = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_from", self.curve(self.start))
+        begin = self.curve(self.start) if self.start > 0 else self.begins_at
+        object.__setattr__(self, "_from", begin)
+
+    @property
+    def begins_at(self) -> float:
+        """The value at which the curve begins, if only for no steps."""
+        return first_value(self.curve)
 
     def __call__(self, step: int) -> float:
         """The factor at an update, counted from 0."""

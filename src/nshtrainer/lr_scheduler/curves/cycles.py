@@ -6,8 +6,9 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 from math import pi, sin
-from typing import Literal
+from typing import ClassVar, Literal
 
+from nshtrainer.lr_scheduler.curves.epochs import Epochs
 from nshtrainer.lr_scheduler.curves.phases import Phase, tiled
 from nshtrainer.lr_scheduler.curves.shapes import Shape, label_of
 
@@ -33,39 +34,62 @@ class WarmRestarts:
     end: float = 0.0
     rise: int = 0
     cycles: int | None = None
+    marks: Epochs | None = None
+    """Where cycles of the first length begin, if they are not multiples of `first`."""
+    rises: tuple[int, ...] = ()
+    """The rises of the first cycles, where they are others."""
 
     def __call__(self, step: int) -> float:
         """The factor at an update, counted from 0."""
-        if self.growth == 1:
+        if self.marks is not None:
+            cycle, position, length = self._marked(step, self.marks)
+        elif self.growth == 1:
             length = self.first
             cycle, position = step // length, step % length
         else:
-            cycle, position, length = self._cycle(step)
+            cycle, position, length = self._cycle(step, self.first)
         if self.cycles is not None and cycle >= self.cycles:
             return self.end
         end = self.end
         height = max(end, self.peak**cycle if self.peak != 1.0 else 1.0) - end
-        rise = self.rise
+        rise = self.rises[cycle] if cycle < len(self.rises) else self.rise
         if rise and cycle:
             if position < rise:
                 return end + height * (position + 1) / (rise + 1)
             position, length = position - rise, length - rise
         return end + height * self.shape(position / length)
 
-    def _cycle(self, step: int) -> tuple[int, int, int]:
+    def _cycle(self, step: int, first: int) -> tuple[int, int, int]:
         """The cycle that a step is in: its number, the position in it and its length."""
-        cycle, begin, length = 0, 0, self.first
+        if self.growth == 1:
+            return step // first, step % first, first
+        cycle, begin, length = 0, 0, first
         while step >= begin + length:
             cycle, begin, length = cycle + 1, begin + length, length * self.growth
         return cycle, step - begin, length
+
+    def _marked(self, step: int, marks: Epochs) -> tuple[int, int, int]:
+        """The same, where a cycle is a number of marks."""
+        count = marks.of(step)
+        cycle, position, length = self._cycle(count, 1)
+        begin, end = marks.start(count - position), marks.start(count - position + length)
+        return cycle, step - begin, end - begin
+
+    def begin(self, cycle: int) -> int:
+        """Return the first step of a cycle."""
+        growth = self.growth
+        count = cycle if growth == 1 else (growth**cycle - 1) // (growth - 1)
+        return count * self.first if self.marks is None else self.marks.start(count)
 
     def phases(self) -> tuple[Phase, ...]:
         """One a cycle where they are few; else one for all of them."""
         count = self.cycles
         if count is not None and count <= _FEW:
-            return tiled(*((f"cycle {i + 1}", self.first * self.growth**i) for i in range(count)))
+            begins = [self.begin(cycle) for cycle in range(count + 1)]
+            lengths = (end - begin for begin, end in pairwise(begins))
+            return tiled(*((f"cycle {i}", length) for i, length in enumerate(lengths, start=1)))
         ends = count is not None and self.growth == 1
-        length = count * self.first if ends and count else None
+        length = self.begin(count) if ends and count else None
         return tiled((f"{label_of(self.shape)} cycles", length))
 
 
@@ -77,6 +101,8 @@ class Periods:
     decays: tuple[int, ...]
     shape: Shape
     end: float = 0.0
+
+    begins_at: ClassVar[float] = 1.0
 
     def __call__(self, step: int) -> float:
         """The factor at an update, counted from 0."""
@@ -110,13 +136,23 @@ class Zigzag:
     low: float
     mode: Literal["triangular", "triangular2", "exp_range"] = "triangular"
     gamma: float = 1.0
+    marks: tuple[Epochs, Epochs] | None = None
+    """Where cycles begin and where they peak, if no number of steps says it."""
 
     def __call__(self, step: int) -> float:
         """The factor at an update, counted from 0."""
-        length = self.rise + self.fall
-        cycle, position = divmod(step, length)
-        x = position / self.rise if position < self.rise else (length - position) / self.fall
+        cycle, position, rise, fall = self._cycle(step)
+        x = position / rise if position < rise else (rise + fall - position) / fall
         return self.low + (1.0 - self.low) * x * self._height(cycle, step)
+
+    def _cycle(self, step: int) -> tuple[int, int, int, int]:
+        if self.marks is None:
+            cycle, position = divmod(step, self.rise + self.fall)
+            return cycle, position, self.rise, self.fall
+        begins, peaks = self.marks
+        cycle = begins.of(step)
+        begin, peak, end = begins.start(cycle), peaks.start(cycle + 1), begins.start(cycle + 1)
+        return cycle, step - begin, peak - begin, end - peak
 
     def _height(self, cycle: int, step: int) -> float:
         if self.mode == "triangular":

@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
-__all__ = ["Curve", "Phase", "clipped", "overlaid", "parts_of", "phases_of", "shifted", "tiled"]
+__all__ = [
+    "Curve",
+    "Phase",
+    "clipped",
+    "first_value",
+    "overlaid",
+    "parts_of",
+    "phases_of",
+    "shifted",
+    "tiled",
+]
 
 Curve: TypeAlias = Callable[[int], float]
 """The index of an update, from 0 -> the factor on the base value."""
@@ -43,6 +53,16 @@ def parts_of(curve: Curve, label: str = "schedule") -> tuple[Phase, ...]:
     """The same for a curve within another: none where it is at its end from the beginning."""
     phases = getattr(curve, "phases", None)
     return (Phase(label, 0, None),) if phases is None else phases()
+
+
+def first_value(curve: Curve) -> float:
+    """Return the value at which a curve begins, even where the way down from it has no steps.
+
+    >>> first_value(lambda step: 0.5)
+    0.5
+    """
+    first = getattr(curve, "begins_at", None)
+    return curve(0) if first is None else first
 
 
 def tiled(*parts: tuple[str, int | None]) -> tuple[Phase, ...]:

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 from math import sqrt
-from typing import Literal
+from typing import ClassVar, Literal
 
 from nshtrainer.lr_scheduler.curves.phases import (
     CONSTANT,
@@ -63,6 +63,11 @@ class Decay:
     after: Literal["hold", "repeat", "mirror"] = "hold"
     last: int = 1
 
+    @property
+    def begins_at(self) -> float:
+        """The value at which the way down begins, if only for no steps."""
+        return self.end + (1.0 - self.end) * self.shape(0.0)
+
     def __call__(self, step: int) -> float:
         """The factor at an update, counted from 0."""
         if step >= self.length:
@@ -91,6 +96,8 @@ class StableDecay:
     stable: int
     decay: Curve
 
+    begins_at: ClassVar[float] = 1.0
+
     def __call__(self, step: int) -> float:
         """The factor at an update, counted from 0."""
         return 1.0 if step < self.stable else self.decay(step - self.stable)
@@ -106,6 +113,8 @@ class GeometricDecay:
 
     length: int
     end: float
+
+    begins_at: ClassVar[float] = 1.0
 
     def __call__(self, step: int) -> float:
         """The factor at an update, counted from 0."""
@@ -170,11 +179,11 @@ class Exponential:
     """gamma^(t / T), not less than `end`; with `staircase` the exponent is rounded down."""
 
     gamma: float
-    every: int
+    every: float
     staircase: bool = False
     end: float = 0.0
 
-    def __call__(self, step: int) -> float:
+    def __call__(self, step: float) -> float:
         """The factor at an update, counted from 0."""
         exponent = step // self.every if self.staircase else step / self.every
         return max(self.end, self.gamma**exponent)
@@ -190,6 +199,8 @@ class MultiStep:
 
     milestones: tuple[int, ...]
     gamma: float
+
+    begins_at: ClassVar[float] = 1.0
 
     def __call__(self, step: int) -> float:
         """The factor at an update, counted from 0."""

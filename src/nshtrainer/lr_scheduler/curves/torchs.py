@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from dataclasses import dataclass, field
-from fractions import Fraction
-from itertools import accumulate
 from math import ceil
 from typing import Literal
 
-from nshtrainer.lr_scheduler.curves.phases import Curve, Phase, phases_of, tiled
+from nshtrainer.lr_scheduler.curves.phases import Curve, Phase, tiled
 from nshtrainer.lr_scheduler.curves.shapes import CosineShape, LinearShape, Shape
 
-__all__ = ["Epochs", "Geometric", "OneCycle", "Staircase", "Triangles"]
+__all__ = ["Geometric", "OneCycle", "Triangles"]
 
 
 _LARGEST = 1e30
@@ -116,67 +113,4 @@ class OneCycle:
                 ("rise" if first < second else "fall", ceil(stop) - ceil(begin))
                 for begin, stop, first, second in self._ways
             )
-        )
-
-
-# -- epochs ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Epochs:
-    """Where epochs begin, counted in exact numbers.
-
-    The lengths are steps an epoch, of which the last repeats.
-
-    >>> epochs = Epochs((3, 2.5))
-    >>> [epochs.of(step) for step in range(9)]
-    [0, 0, 0, 1, 1, 1, 2, 2, 3]
-    >>> [epochs.start(epoch) for epoch in range(4)]
-    [0, 3, 6, 8]
-    """
-
-    lengths: tuple[float, ...]
-
-    _starts: tuple[int | Fraction, ...] = field(init=False, repr=False, compare=False)
-    _last: int | Fraction = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        exact = [_exact(length) for length in self.lengths]
-        object.__setattr__(self, "_starts", tuple(accumulate(exact[:-1], initial=0)))
-        object.__setattr__(self, "_last", exact[-1])
-
-    def of(self, step: int) -> int:
-        """The epoch that a step belongs to, both from 0."""
-        epoch = bisect_right(self._starts, step) - 1
-        if epoch < len(self._starts) - 1:
-            return epoch
-        return epoch + int((step - self._starts[-1]) // self._last)
-
-    def start(self, epoch: int) -> int:
-        """The first step of an epoch."""
-        later = max(0, epoch - len(self._starts) + 1)
-        return ceil(self._starts[min(epoch, len(self._starts) - 1)] + later * self._last)
-
-
-def _exact(number: float) -> int | Fraction:
-    exact = Fraction(repr(number))
-    return int(exact) if exact.denominator == 1 else exact
-
-
-@dataclass(frozen=True)
-class Staircase:
-    """A curve of the epoch, as one of the step: it changes where an epoch begins."""
-
-    curve: Curve
-    epochs: Epochs
-
-    def __call__(self, step: int) -> float:
-        """The factor at an update, counted from 0."""
-        return self.curve(self.epochs.of(step))
-
-    def phases(self) -> tuple[Phase, ...]:
-        """Those of the curve."""
-        return tuple(
-            Phase(label, self.epochs.start(start), None if end is None else self.epochs.start(end))
-            for label, start, end in phases_of(self.curve)
         )

@@ -17,6 +17,7 @@ from nshtrainer.duration import (
     DurationConfig,
     DurationField,
     FractionConfig,
+    Position,
     StepsConfig,
 )
 from nshtrainer.exceptions import NshtrainerWarning, RunLengthError, ScheduleError
@@ -91,14 +92,19 @@ class WarmupScheduleConfigBase(CurveScheduleConfigBase):
     @final
     def curve(self, run: RunLength) -> Curve:
         """The warm-up, then what follows."""
-        warmup = self._warmup(run)
+        self._check_warmup(run)
+        warmup = math.ceil(self.warmup_end(run))
         main = self.after_warmup(run, warmup)
         if warmup == 0:
             return main
         return Warmup(main, warmup, self._start(run, warmup), shape=self.warmup_shape)
 
-    def _warmup(self, run: RunLength) -> int:
-        return warmup_steps(self.warmup_duration, run)
+    def warmup_end(self, run: RunLength) -> Position:
+        """Return the exact end of the warm-up; the next whole step is the first one after it."""
+        return warmup_end(self.warmup_duration, run)
+
+    def _check_warmup(self, run: RunLength) -> None:
+        """Refuse a warm-up that does not fit."""
 
     def _start(self, run: RunLength, warmup: int) -> float:
         if self.warmup_start_lr is not None:
@@ -112,17 +118,17 @@ class WarmupScheduleConfigBase(CurveScheduleConfigBase):
         return self
 
 
-def warmup_steps(warmup: AnyDuration | Literal["untuned"], run: RunLength) -> int:
-    """The steps of a warm-up, those of `untuned` from beta2, rounded up.
+def warmup_end(warmup: AnyDuration | Literal["untuned"], run: RunLength) -> Position:
+    """Return the exact length of a warm-up; that of `untuned` comes from beta2, rounded up.
 
-    >>> warmup_steps("untuned", RunLength(beta2=0.999))
+    >>> warmup_end("untuned", RunLength(beta2=0.999))
     2000
 
     Raises:
         RunLengthError: It is untuned, and beta2 is unknown, or the length of the run is a time.
     """
     if warmup != "untuned":
-        return warmup.resolve(run, "warmup_duration")
+        return warmup.exact(run, "warmup_duration")
     if run.beta2 is None:
         raise RunLengthError(
             "warmup_duration: untuned takes its length from beta2, which is unknown here; pass "
@@ -130,29 +136,29 @@ def warmup_steps(warmup: AnyDuration | Literal["untuned"], run: RunLength) -> in
         )
     # Decimal: 2 / (1 - 0.9) is a little more than 20 in floats.
     steps = StepsConfig(value=math.ceil(2 / (1 - Decimal(repr(run.beta2)))))
-    return steps.resolve(run, "warmup_duration")
+    return steps.exact(run, "warmup_duration")
 
 
 def fitting_warmup(
     warmup: AnyDuration | Literal["untuned"], whole: AnyDuration, run: RunLength
-) -> int:
-    """The steps of a warm-up, which must fit into the whole.
+) -> Position:
+    """Return the exact length of a warm-up, which must fit into the whole.
 
     In a run that was cut short on purpose it is clipped, with a warning.
 
     Raises:
         ScheduleError: The warm-up is longer than the whole; both lengths are named.
     """
-    steps = warmup_steps(warmup, run)
+    end = warmup_end(warmup, run)
     total = whole.resolve(run, "max_duration")
-    if steps > total:
+    if end > total:
         text = (
-            f"warmup_duration is {steps} steps ({warmup}), longer than max_duration, "
+            f"warmup_duration is {math.ceil(end)} steps ({warmup}), longer than max_duration, "
             f"which is {total} steps ({whole})"
         )
         instead = f"the warm-up is clipped to {total} steps"
         too_long(run, text, "shorten the one or lengthen the other", instead)
-    return min(steps, total)
+    return min(end, total)
 
 
 # -- a minimum -------------------------------------------------------------------------------------
@@ -194,26 +200,73 @@ class FiniteScheduleConfigBase(WarmupScheduleConfigBase, MinimumScheduleConfigBa
     hit_end: bool = False
     """Whether the last update before the end has the end value already; else the one after it."""
 
-    def remaining(self, run: RunLength, parts: Mapping[str, int]) -> int:
-        """The steps that parts of the schedule, named by their fields, leave of the whole.
+    def remaining(self, run: RunLength, parts: Mapping[str, Position]) -> int:
+        """The whole steps that parts of the schedule, named by their fields, leave of the whole.
 
         Raises:
             ScheduleError: They are longer than the whole, and the run was not cut short on purpose.
         """
         return _remaining(self.max_duration.resolve(run, "max_duration"), run, parts)
 
-    def _warmup(self, run: RunLength) -> int:
-        return fitting_warmup(self.warmup_duration, self.max_duration, run)
+    def last_part(
+        self, run: RunLength, warmup: int, duration: AnyDuration, field: str
+    ) -> tuple[int, int]:
+        """Return the steps between the warm-up and a part that lasts to the end, and of the part.
+
+        Args:
+            run: The length of the run.
+            warmup: The steps of the warm-up.
+            duration: How long the part is.
+            field: Its field, for messages.
+
+        Raises:
+            ScheduleError: Both are longer than the whole, and the run was not cut short on purpose.
+        """
+        return last_part(run, warmup, self.warmup_end(run), self.max_duration, (duration, field))
+
+    def warmup_end(self, run: RunLength) -> Position:
+        """Return the exact end of the warm-up, which is clipped to the whole."""
+        whole = self.max_duration.resolve(run, "max_duration")
+        return min(super().warmup_end(run), whole)
+
+    def _check_warmup(self, run: RunLength) -> None:
+        fitting_warmup(self.warmup_duration, self.max_duration, run)
 
 
-def _remaining(total: int, run: RunLength, parts: Mapping[str, int]) -> int:
+def _remaining(total: int, run: RunLength, parts: Mapping[str, Position]) -> int:
     rest = total - sum(parts.values())
     if rest < 0:
-        texts = " and ".join(f"{field} ({steps} steps)" for field, steps in parts.items())
+        steps = {field: math.ceil(length) for field, length in parts.items()}
+        texts = " and ".join(f"{field} ({length} steps)" for field, length in steps.items())
         verb = "is" if len(parts) == 1 else "together are"
         text = f"{texts} {verb} longer than max_duration ({total} steps)"
         too_long(run, text, "shorten one, or lengthen the whole")
-    return max(0, rest)
+    return max(0, math.floor(rest))
+
+
+def last_part(
+    run: RunLength,
+    warmup: int,
+    warmup_end: Position,
+    whole: AnyDuration,
+    part: tuple[AnyDuration, str],
+) -> tuple[int, int]:
+    """Return the steps between a warm-up and a part that lasts to the end, and those of the part.
+
+    Args:
+        run: The length of the run.
+        warmup: The steps of the warm-up.
+        warmup_end: Its exact length.
+        whole: The duration of the schedule.
+        part: The duration of the part, and its field.
+    """
+    total = whole.resolve(run, "max_duration")
+    duration, field = part
+    begin = duration.before(run, field, total)
+    _remaining(total, run, {"warmup_duration": warmup_end, field: total - begin})
+    # The length is rounded up, as far as the warm-up leaves room.
+    between = max(0, math.floor(begin) - warmup)
+    return between, max(0, total - warmup - between)
 
 
 class DecayScheduleConfigBase(FiniteScheduleConfigBase):
@@ -276,13 +329,12 @@ class EndlessScheduleConfigBase(WarmupScheduleConfigBase, MinimumScheduleConfigB
     def after_warmup(self, run: RunLength, warmup: int) -> Curve:
         """The endless curve, and the cool-down where there is one."""
         curve = self.endless(run, warmup)
-        cooldown = self.cooldown_duration.resolve(run, "cooldown_duration")
-        if cooldown == 0:
+        if self.cooldown_duration.value == 0:
             return curve
-        total = self.max_duration.resolve(run, "max_duration")
-        parts = {"warmup_duration": warmup, "cooldown_duration": cooldown}
-        start, shape = _remaining(total, run, parts), FALLS[self.cooldown_shape]
-        return Override(curve, start, cooldown, self.minimum(run), shape)
+        part = self.cooldown_duration, "cooldown_duration"
+        start, length = last_part(run, warmup, self.warmup_end(run), self.max_duration, part)
+        shape = FALLS[self.cooldown_shape]
+        return Override(curve, start, length, self.minimum(run), shape)
 
     @model_validator(mode="after")
     def _minimum_has_a_cooldown(self) -> Self:

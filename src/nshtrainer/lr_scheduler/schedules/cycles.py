@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
 
-from nshtrainer.duration import DurationConfig, DurationField, FractionConfig, StepsConfig
+from nshtrainer.duration import (
+    DurationConfig,
+    DurationField,
+    EpochsConfig,
+    FractionConfig,
+    StepsConfig,
+)
 from nshtrainer.exceptions import ScheduleError
-from nshtrainer.lr_scheduler.base import CurveScheduleConfigBase, Track, lr_scheduler_registry
+from nshtrainer.lr_scheduler.base import (
+    Curve,
+    CurveScheduleConfigBase,
+    Track,
+    lr_scheduler_registry,
+)
 from nshtrainer.lr_scheduler.curves import (
     Chebyshev,
     CosineShape,
     Piecewise,
+    Staircase,
     WarmRestarts,
     Zigzag,
 )
@@ -20,9 +34,9 @@ from nshtrainer.lr_scheduler.schedules.base import (
     Decline,
     MinimumScheduleConfigBase,
     WarmupScheduleConfigBase,
-    positive_steps,
     too_long,
 )
+from nshtrainer.lr_scheduler.schedules.periods import marks, periods, shifted, uniform_from
 from nshtrainer.run_length import RunLength
 from nshtrainer.types import Beta, NonNegative, PositiveInt
 
@@ -86,12 +100,14 @@ peak_factor: 0.8
 
     def after_warmup(self, run: RunLength, warmup: int) -> WarmRestarts:  # noqa: ARG002 - see the base
         """The cycles."""
-        first = positive_steps(self.cycle_duration, run, "cycle_duration")
+        begin = self.warmup_end(run)
+        every = marks(self.cycle_duration, run, "cycle_duration", begin)
+        first = every if isinstance(every, int) else every.start(1)
         rise = self.rewarmup_duration.resolve(run, "rewarmup_duration")
         if rise >= first:
             text = f"rewarmup_duration is {rise} steps, and the first cycle has {first}"
             too_long(run, text, "make it shorter than the cycle")
-        return WarmRestarts(
+        curve = WarmRestarts(
             CosineShape(),
             first,
             growth=self.growth_factor,
@@ -99,7 +115,23 @@ peak_factor: 0.8
             end=self.minimum(run),
             rise=min(rise, first - 1),
             cycles=self.num_cycles,
+            marks=None if isinstance(every, int) else every,
         )
+        return replace(curve, **self._rises(curve, run, math.ceil(begin)))
+
+    def _rises(self, curve: WarmRestarts, run: RunLength, begin: int) -> dict[str, Any]:
+        """Return the rises of cycles whose epochs have other lengths than the first ones."""
+        if curve.rise == 0 or not isinstance(self.rewarmup_duration, EpochsConfig):
+            return {}
+        found: list[int] = []
+        uniform, at = uniform_from(run), begin
+        while at < uniform:
+            found.append(self._rise(run, at))
+            at = begin + curve.begin(len(found))
+        return {"rises": tuple(found), "rise": self._rise(run, at)} if found else {}
+
+    def _rise(self, run: RunLength, at: int) -> int:
+        return math.ceil(self.rewarmup_duration.after(run, "rewarmup_duration", at)) - at
 
 
 @lr_scheduler_registry.register
@@ -149,13 +181,22 @@ min_factor: 0.1
 
     def curve(self, run: RunLength) -> Zigzag:
         """The triangles."""
-        rise = self.rise_duration.resolve(run, "rise_duration")
-        fall = rise
-        if self.fall_duration is not None:
-            fall = self.fall_duration.resolve(run, "fall_duration")
+        parts = (
+            (self.rise_duration, "rise_duration"),
+            (self.fall_duration or self.rise_duration, "fall_duration"),
+        )
+        rise, fall = (duration.resolve(run, field) for duration, field in parts)
         if rise + fall == 0:
             raise ScheduleError("rise_duration is 0 steps, and so is the fall; make one 1 or more")
-        return Zigzag(rise, fall, self.minimum(run), self.mode, self.gamma)
+        zigzag = Zigzag(rise, fall, self.minimum(run), self.mode, self.gamma)
+        found = periods(parts, run, 0)
+        if found == [[rise, fall]] or sum(found[0]) < 1:
+            return zigzag
+        begins = shifted([sum(lengths) for lengths in found], 0)
+        falls = [0, *(fall for _, fall in found)]
+        peaks = [rise + before for (rise, _), before in zip(found, falls, strict=False)]
+        peaks.append(sum(found[-1]))
+        return replace(zigzag, marks=(begins, shifted(peaks, 0)))
 
 
 @lr_scheduler_registry.register
@@ -294,7 +335,9 @@ step_duration: 2%
     step_duration: DurationField = cast("Any", StepsConfig(value=1))
     """How long each value is used."""
 
-    def curve(self, run: RunLength) -> Chebyshev:
+    def curve(self, run: RunLength) -> Curve:
         """The values, in their order."""
-        every = positive_steps(self.step_duration, run, "step_duration")
-        return Chebyshev(self.depth, self.ratio, every)
+        every = marks(self.step_duration, run, "step_duration", 0)
+        if isinstance(every, int):
+            return Chebyshev(self.depth, self.ratio, every)
+        return Staircase(Chebyshev(self.depth, self.ratio), every)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from math import ceil
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from nshtrainer.config import Config
 from nshtrainer.duration import DurationField
-from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.base import CurveScheduleConfigBase, lr_scheduler_registry
 from nshtrainer.lr_scheduler.curves import Interpolation, Piecewise
+from nshtrainer.lr_scheduler.schedules.base import too_long
 from nshtrainer.run_length import RunLength
 from nshtrainer.types import NonNegative
 
@@ -66,11 +67,15 @@ points:
 
     def curve(self, run: RunLength) -> Piecewise:
         """The points, joined."""
-        steps = [
-            point.at.resolve(run, f"points.{place}.at") for place, point in enumerate(self.points)
+        exact = [
+            point.at.exact(run, f"points.{place}.at") for place, point in enumerate(self.points)
         ]
-        if any(one >= other for one, other in pairwise(steps)):
-            texts = ", ".join(map(str, steps))
-            raise ScheduleError(f"points at {texts} steps: each must come after the one before")
+        steps = list(map(ceil, exact))
+        if any(one >= other for one, other in pairwise(exact)):
+            text = (
+                f"points at {', '.join(map(str, steps))} steps: each must come after the one before"
+            )
+            too_long(run, text, "move one")
+            steps = list(accumulate(steps, max))
         factors = tuple(point.factor for point in self.points)
         return Piecewise(tuple(steps), factors, self.interpolation)

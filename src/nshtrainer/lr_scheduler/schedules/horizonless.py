@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Literal
 
-from nshtrainer.duration import AnyDuration, DurationConfig, DurationField
+from nshtrainer.duration import AnyDuration, DurationConfig, DurationField, Position
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.base import CurveScheduleConfigBase, lr_scheduler_registry
 from nshtrainer.lr_scheduler.curves import InverseSqrt, Noam, Power
@@ -15,8 +16,14 @@ from nshtrainer.types import Positive, PositiveInt
 __all__ = ["InverseSqrtScheduleConfig", "NoamScheduleConfig", "PowerScheduleConfig"]
 
 
-def _timescale(timescale: AnyDuration | None, warmup: int, run: RunLength) -> int:
-    steps = warmup if timescale is None else timescale.resolve(run, "timescale")
+def _timescale(
+    timescale: AnyDuration | None, warmup: int, run: RunLength, begin: Position = 0
+) -> int:
+    """Return the steps of the timescale, which begins at a position."""
+    steps = warmup
+    if timescale is not None:
+        end = timescale.after(run, "timescale", begin)
+        steps = max(ceil(end) - ceil(begin), end > begin)
     if steps == 0:
         raise ScheduleError("timescale is 0 steps; give it, or a warmup_duration to take it from")
     return steps
@@ -51,7 +58,7 @@ class InverseSqrtScheduleConfig(EndlessScheduleConfigBase):
 
     def endless(self, run: RunLength, warmup: int) -> InverseSqrt:
         """The fall, from 1."""
-        return InverseSqrt(_timescale(self.timescale, warmup, run))
+        return InverseSqrt(_timescale(self.timescale, warmup, run, self.warmup_end(run)))
 
 
 @lr_scheduler_registry.register

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
-from itertools import accumulate
+from fractions import Fraction as Exact
+from itertools import pairwise
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
 
-from nshtrainer.duration import DurationConfig, DurationField, FractionConfig
+from nshtrainer.duration import DurationConfig, DurationField, FractionConfig, Position
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.base import lr_scheduler_registry
 from nshtrainer.lr_scheduler.curves import (
@@ -81,8 +82,7 @@ class WarmupStableDecayScheduleConfig(FiniteScheduleConfigBase):
 
     def after_warmup(self, run: RunLength, warmup: int) -> StableDecay:
         """The full rate for what remains, then the decay."""
-        length = self.decay_duration.resolve(run, "decay_duration")
-        stable = self.remaining(run, {"warmup_duration": warmup, "decay_duration": length})
+        stable, length = self.last_part(run, warmup, self.decay_duration, "decay_duration")
         shape = FALLS[self.decay_shape]
         return _stable_decay(stable, length, shape, self.minimum(run), self.hit_end)
 
@@ -134,20 +134,28 @@ periods: [40%, 30%, 30%]
 
     def after_warmup(self, run: RunLength, warmup: int) -> Periods:
         """The periods, the first without its warm-up."""
-        lengths = [
-            positive_steps(period, run, f"periods.{place}")
-            for place, period in enumerate(self.periods)
-        ]
+        ends = self._ends(run)
         share = Decimal(repr(self.decay_fraction))
-        decays = tuple(math.ceil(share * length) for length in lengths)
-        if warmup + decays[0] > lengths[0]:
+        lengths = [end - begin for begin, end in pairwise([0, *map(math.ceil, ends)])]
+        decays = [math.ceil(share * length) for length in lengths]
+        if self.warmup_end(run) + Exact(share) * ends[0] > ends[0]:
             text = (
                 f"warmup_duration ({warmup} steps) and the decay of the first period "
                 f"({decays[0]} steps) together are longer than the period ({lengths[0]} steps)"
             )
             too_long(run, text, "shorten one of them")
-        ends = tuple(max(0, end - warmup) for end in accumulate(lengths))
-        return Periods(ends, (min(decays[0], ends[0]), *decays[1:]), *self._fall(run))
+        decays[0] = max(0, min(decays[0], lengths[0] - warmup))
+        return Periods(
+            tuple(max(0, math.ceil(end) - warmup) for end in ends), tuple(decays), *self._fall(run)
+        )
+
+    def _ends(self, run: RunLength) -> list[Position]:
+        ends: list[Position] = []
+        for place, period in enumerate(self.periods):
+            field = f"periods.{place}"
+            positive_steps(period, run, field)
+            ends.append(period.after(run, field, ends[-1] if ends else 0))
+        return ends
 
     def _fall(self, run: RunLength) -> tuple[Shape, float]:
         end = self.minimum(run)
@@ -191,8 +199,11 @@ class TriStageScheduleConfig(FiniteScheduleConfigBase):
 
     def after_warmup(self, run: RunLength, warmup: int) -> StableDecay:
         """The hold, then the decay over what remains."""
-        hold = self.hold_duration.resolve(run, "hold_duration")
-        length = self.remaining(run, {"warmup_duration": warmup, "hold_duration": hold})
+        risen = self.warmup_end(run)
+        held = self.hold_duration.after(run, "hold_duration", risen)
+        parts = {"warmup_duration": risen, "hold_duration": held - risen}
+        length = self.remaining(run, parts)
+        hold = math.ceil(held) - warmup
         end = self.minimum(run)
         if end == 0:
             raise ScheduleError("min_lr is 0, which an exponential never reaches; raise it")
@@ -222,15 +233,18 @@ class FlatCosineScheduleConfig(FiniteScheduleConfigBase):
 
     def after_warmup(self, run: RunLength, warmup: int) -> StableDecay:
         """The flat part, then the wave."""
-        flat = self.flat_duration.resolve(run, "flat_duration")
-        length = self.remaining(run, {"flat_duration": flat})
-        if flat < warmup:
+        exact = self.flat_duration.exact(run, "flat_duration")
+        flat = math.ceil(exact)
+        length = self.remaining(run, {"flat_duration": max(exact, warmup)})
+        if exact < self.warmup_end(run):
             text = (
                 f"flat_duration ({flat} steps) counts from the beginning of the run, and ends "
                 f"within the warm-up of {warmup} steps"
             )
             too_long(run, text, "lengthen the one or shorten the other")
-        return _stable_decay(flat - warmup, length, CosineShape(), self.minimum(run), self.hit_end)
+        return _stable_decay(
+            max(0, flat - warmup), length, CosineShape(), self.minimum(run), self.hit_end
+        )
 
 
 @lr_scheduler_registry.register
@@ -266,8 +280,7 @@ class CosineLinearTailScheduleConfig(FiniteScheduleConfigBase):
 
     def after_warmup(self, run: RunLength, warmup: int) -> Override:
         """The cosine, then the tail."""
-        tail = self.tail_duration.resolve(run, "tail_duration")
-        start = self.remaining(run, {"warmup_duration": warmup, "tail_duration": tail})
+        start, tail = self.last_part(run, warmup, self.tail_duration, "tail_duration")
         length = start + tail
         cosine = Decay(CosineShape(), length, self.cosine_min_factor, last=max(1, length))
         return Override(cosine, start, max(0, tail - self.hit_end), self.minimum(run))

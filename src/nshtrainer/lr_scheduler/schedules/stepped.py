@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import ceil
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from nshtrainer.duration import DurationConfig, DurationField
-from nshtrainer.exceptions import ScheduleError
-from nshtrainer.lr_scheduler.base import lr_scheduler_registry
-from nshtrainer.lr_scheduler.curves import Exponential, MultiStep
+from nshtrainer.duration import DurationConfig, DurationField, EpochsConfig
+from nshtrainer.lr_scheduler.base import Curve, lr_scheduler_registry
+from nshtrainer.lr_scheduler.curves import Epochs, Exponential, MultiStep, Staircase, Stretched
 from nshtrainer.lr_scheduler.schedules.base import (
     Decline,
     MinimumScheduleConfigBase,
     WarmupScheduleConfigBase,
     positive_steps,
+    too_long,
 )
+from nshtrainer.lr_scheduler.schedules.periods import marks
 from nshtrainer.run_length import RunLength
 from nshtrainer.types import NonNegative
 
@@ -53,10 +55,12 @@ gamma: 0.5
     gamma: Decline = 0.1
     """What the rate is multiplied by each time."""
 
-    def after_warmup(self, run: RunLength, warmup: int) -> Exponential:  # noqa: ARG002 - see the base
+    def after_warmup(self, run: RunLength, warmup: int) -> Curve:  # noqa: ARG002 - see the base
         """The stairs."""
-        every = positive_steps(self.step_duration, run, "step_duration")
-        return Exponential(self.gamma, every, staircase=True)
+        every = marks(self.step_duration, run, "step_duration", self.warmup_end(run))
+        if isinstance(every, int):
+            return Exponential(self.gamma, every, staircase=True)
+        return Staircase(Exponential(self.gamma, 1, staircase=True), every)
 
 
 @lr_scheduler_registry.register
@@ -91,13 +95,15 @@ gamma: 0.3
 
     def after_warmup(self, run: RunLength, warmup: int) -> MultiStep:
         """The stairs."""
-        steps = [each.resolve(run, "milestones") - warmup for each in self.milestones]
-        if steps[0] < 0 or any(one >= other for one, other in pairwise(steps)):
-            texts = ", ".join(str(step + warmup) for step in steps)
-            raise ScheduleError(
+        exact = [each.exact(run, "milestones") for each in self.milestones]
+        if exact[0] < self.warmup_end(run) or any(one >= other for one, other in pairwise(exact)):
+            texts = ", ".join(str(ceil(each)) for each in exact)
+            text = (
                 f"milestones at {texts} steps: each must come after the one before, and after the "
                 f"warm-up of {warmup} steps"
             )
+            too_long(run, text, "move one")
+        steps = sorted(max(0, ceil(each) - warmup) for each in exact)
         return MultiStep(tuple(steps), self.gamma)
 
 
@@ -130,7 +136,15 @@ gamma: 0.7
     min_factor: NonNegative = 0.0
     """The factor does not fall below this."""
 
-    def after_warmup(self, run: RunLength, warmup: int) -> Exponential:  # noqa: ARG002 - see the base
+    def after_warmup(self, run: RunLength, warmup: int) -> Curve:
         """The fall."""
-        every = positive_steps(self.step_duration, run, "step_duration")
-        return Exponential(self.gamma, every, end=self.minimum(run))
+        duration, end = self.step_duration, self.minimum(run)
+        steps = positive_steps(duration, run, "step_duration")
+        lengths = run.steps_per_epoch
+        if isinstance(duration, EpochsConfig) and isinstance(lengths, tuple):
+            curve, begin = Exponential(self.gamma, 1, end=end), run.start + warmup
+            return Stretched(curve, Epochs(lengths), begin, duration.value)
+        exact = duration.exact(run, "step_duration")
+        return Exponential(
+            self.gamma, steps if exact == steps or exact < 1 else float(exact), end=end
+        )

@@ -10,9 +10,11 @@ from typing import Annotated, Literal, TypeAlias, final
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
+from nshtrainer.duration import EpochsConfig
 from nshtrainer.exceptions import RunLengthError
 from nshtrainer.lr_scheduler.base import Curve, CurveScheduleConfigBase
 from nshtrainer.lr_scheduler.curves import Epochs, Staircase
+from nshtrainer.lr_scheduler.schedules.periods import periods, shifted
 from nshtrainer.run_length import RunLength
 from nshtrainer.types import NonNegativeInt
 
@@ -69,7 +71,12 @@ def epochs_of(run: RunLength) -> Epochs:
             "limit_train_batches to a number of batches, or pass RunLength(steps_per_epoch=...)"
         )
         raise RunLengthError(f"unit: epochs cannot be counted, because {why}")
+    if run.start and isinstance(steps, tuple):
+        return shifted([sum(parts) for parts in periods([(_EPOCH, "unit")], run, 0)], 0)
     return Epochs(steps if isinstance(steps, tuple) else (steps,))
+
+
+_EPOCH = EpochsConfig(value=1.0)
 
 
 def in_epochs(run: RunLength) -> RunLength:
@@ -77,7 +84,7 @@ def in_epochs(run: RunLength) -> RunLength:
     total = run.total_steps
     epochs = None if total is None else epochs_of(run).of(total - 1) + 1
     return run.but(
-        total_steps=epochs, steps_per_epoch=1, samples_per_step=None, tokens_per_step=None
+        total_steps=epochs, steps_per_epoch=1, start=0, samples_per_step=None, tokens_per_step=None
     )
 
 

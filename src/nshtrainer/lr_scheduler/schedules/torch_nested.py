@@ -165,7 +165,7 @@ milestones: [100]
         """The schedules, joined."""
         starts = (0, *self.milestones)
         curves = [
-            curve_of_part(part, run.part(end - start))
+            curve_of_part(part, run.part(end - start, start))
             for part, (start, end) in zip(self.schedulers, pairwise(starts), strict=False)
         ]
         last = _last_curve(self.schedulers[-1], run, starts[-1])
@@ -179,11 +179,11 @@ def _counts_epochs(part: LRSchedulerConfigBase) -> bool:
 def _last_curve(part: LRSchedulerConfigBase, run: RunLength, start: int) -> Curve:
     """The last part; only where it needs an end, the run is asked for it."""
     try:
-        return curve_of_part(part, run.part(0))
+        return curve_of_part(part, run.part(0, start))
     except RunLengthError:
         if run.total_steps is None or run.total_steps <= start:
             raise
-        return curve_of_part(part, run.part(run.total_steps - start))
+        return curve_of_part(part, run.part(run.total_steps - start, start))
 
 
 @lr_scheduler_registry.register

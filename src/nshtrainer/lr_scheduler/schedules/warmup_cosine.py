@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Literal
 
 from nshtrainer.duration import DurationField
@@ -72,7 +73,7 @@ min_lr_factor: 0.1
         """The factor as a function of the step; see the class."""
         total = self.max_duration.resolve(run, "max_duration")
         return LinearWarmupCosine(
-            warmup=fitting_warmup(self.warmup_duration, self.max_duration, run),
+            warmup=ceil(fitting_warmup(self.warmup_duration, self.max_duration, run)),
             total=total,
             start=self.warmup_start_lr_factor,
             end=self.min_lr_factor,

@@ -161,11 +161,13 @@ class RpropConfig(CapturableOptions):
 
     target = "torch.optim:Rprop"
     under_fsdp2 = "fails"
+    lr_scope = "first_step"
+    lr_zero = "not_first"
 
     name: Literal["rprop"] = "rprop"
 
-    lr: NonNegative = 1e-2
-    """The first step size of every weight; later it has no effect."""
+    lr: Positive = 1e-2
+    """The first step size of every weight; later it has no effect, so a schedule is refused."""
 
     etas: tuple[_BelowOne, _AboveOne] = (0.5, 1.2)
     """Factors on a step size when the sign of the gradient changed, and when it stayed."""

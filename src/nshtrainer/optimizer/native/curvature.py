@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 from typing_extensions import final
 
-from nshtrainer.optimizer.base import optimizer_registry
+from nshtrainer.optimizer.base import Params, optimizer_registry
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase, target_class
 from nshtrainer.types import Beta, NonNegative, PositiveInt
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.optim import Optimizer
+
+    from nshtrainer.run_length import RunLength
 
 __all__ = ["LBFGSConfig", "MuonConfig"]
 
@@ -82,8 +85,16 @@ class MuonConfig(TorchOptimizerConfigBase):
     that is above 1; `match_rms_adamw` so that rates found for AdamW may be used."""
 
     flatten: bool = False
-    """Take a parameter of more than 2 dimensions too, as a matrix of its first dimension by all
-    others. That is usual for the kernels of convolutions, and wrong for matrices in a stack."""
+    """Take the kernels of convolutions too, as matrices of their first dimension by all others. A
+    stack of matrices, such as those of experts, is refused: it would be made orthogonal as one."""
+
+    def create_optimizer(self, params: Params, /, *, run: RunLength | None = None) -> Optimizer:
+        """Build the optimizer; what is flattened has to be the kernel of a convolution."""
+        from nshtrainer.optimizer.kernels import refuse_stacks
+
+        optimizer = super().create_optimizer(params, run=run)
+        refuse_stacks(optimizer, params, type(self).__name__)
+        return optimizer
 
     def chosen_target(self, params: Sequence[Tensor]) -> str:
         """Torch's own class for matrices, but for those on a CPU that emulates bfloat16."""

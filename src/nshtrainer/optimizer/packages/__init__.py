@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nshtrainer.optimizer.packages.index import INDEX
 
@@ -19,15 +19,14 @@ if TYPE_CHECKING:
     from nshtrainer.optimizer.packages.pytorch_optimizer import *
     from nshtrainer.optimizer.packages.schedulefree import *
     from nshtrainer.optimizer.packages.torchao import *
+else:
+    _HOMES = {cls: module for module, members in INDEX.items() for cls, _ in members.values()}
 
-_HOMES = {cls: module for module, members in INDEX.items() for cls, _ in members.values()}
+    __all__ = list(_HOMES)
 
-__all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
-
-
-def __getattr__(name: str) -> Any:
-    """Import a class when it is first asked for (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
-    return value
+    def __getattr__(name):
+        """Import a class when it is first asked for (PEP 562)."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+        return value

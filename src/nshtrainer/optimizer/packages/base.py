@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+import math
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,6 +12,10 @@ from pydantic import model_validator
 from typing_extensions import Self, override
 
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.base import Params
+from nshtrainer.optimizer.kernels import refuse_stacks
+from nshtrainer.optimizer.packages.by_dimensions import as_named, by_dimensions, of_adamw, uses_muon
+from nshtrainer.optimizer.packages.pairs import check_pairs
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase, target_class
 from nshtrainer.text.words import some
 
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
 
     from nshtrainer.optimizer.parameters import Group
     from nshtrainer.optimizer.resumption import Resumption
+    from nshtrainer.run_length import RunLength
 
 __all__ = ["PackageOptimizerConfigBase", "PytorchOptimizerConfigBase"]
 
@@ -50,6 +56,20 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
     group_keys: ClassVar[tuple[str, ...]] = ()
     """Fields that the optimizer looks for in a group and that its constructor does not name."""
 
+    fills_none: ClassVar[tuple[str, ...]] = ()
+    """Fields whose `None` the constructor replaces by a number; in a group they need the number."""
+
+    pairs_by: ClassVar[tuple[str, str] | None] = None
+    """The fields with the dimension that the two parameters of each pair share; `None`: no pairs.
+
+    The parameters of a group are then taken two by two, as the factors of LoRA are."""
+
+    for_all: ClassVar[tuple[str, ...]] = ()
+    """Fields that a step does not read of a group: they hold for all groups."""
+
+    needs_with: ClassVar[tuple[str, str] | None] = None
+    """A field, and the one that has to be given with it."""
+
     at_most: ClassVar[tuple[str, str] | None] = None
     """A field, and the one that it may not be above."""
 
@@ -62,7 +82,18 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
             low, high = self.at_most
             if getattr(self, low) > getattr(self, high):
                 raise ValueError(f"{low} is above {high}: give at most {getattr(self, high)}")
+        if self.needs_with:
+            one, other = self.needs_with
+            if getattr(self, one) is not None and getattr(self, other) is None:
+                raise ValueError(f"{one} is given without {other}; give both")
         return self
+
+    @override
+    def create_optimizer(self, params: Params, /, *, run: RunLength | None = None) -> Optimizer:
+        optimizer = super().create_optimizer(params, run=run)
+        if self.splits_by_dimensions:
+            refuse_stacks(optimizer, params, type(self).__name__)
+        return optimizer
 
     @classmethod
     def arguments(cls) -> frozenset[str]:
@@ -77,12 +108,31 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
             OptimizerError: The package is not installed, or lacks the class or an option.
         """
         self._check_installed()
-        parameters = inspect.signature(target_class(self.target)).parameters
         given = {k: v for k, v in super().options().items() if k not in self.group_keys}
+        return self._as_arguments(given)
+
+    @override
+    def _group_dict(self, group: Group) -> dict[str, Any]:
+        for key in self.fills_none:
+            if group.options.get(key, 0) is None:
+                raise OptimizerError(f"{group.label}: {key} is none; give a number for this group")
+        options = self._as_arguments(super()._group_dict(group))
+        return as_named(options) if self.splits_by_dimensions else options
+
+    @override
+    def base_value(self, tensor: Tensor, options: Mapping[str, Any], key: str) -> Any:
+        if not self.splits_by_dimensions:
+            return super().base_value(tensor, options, key)
+        given = {"use_muon": getattr(self, "use_muon", None), **options}
+        field = key if uses_muon(tensor, given) else of_adamw(key)
+        return getattr(self, field, getattr(self, key))
+
+    def _as_arguments(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Replace names of number formats and of enumeration members by what they name."""
+        parameters = inspect.signature(target_class(self.target)).parameters
         return {
-            key: _as_argument(value, parameters[key].default)
-            for key, value in given.items()
-            if value is not None or parameters[key].default is None
+            key: _as_argument(value, parameters[key].default) if key in parameters else value
+            for key, value in values.items()
         }
 
     @override
@@ -98,7 +148,7 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
             for group in groups
         ]
         if self.splits_by_dimensions:
-            full = [part for group in full for part in _by_dimensions(group)]
+            full = [part for group in full for part in by_dimensions(group)]
         try:
             optimizer = super()._build(full, resumption)
         except OptimizerError:
@@ -129,6 +179,8 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
         from nshtrainer.optimizer.parameters import described
 
         super()._check_needs(groups)
+        if self.pairs_by is not None:
+            check_pairs(self, groups)
         on_cpu = described(groups, lambda param: param.device.type == "cpu")
         if self.instead_on_cpu and on_cpu:
             raise OptimizerError(
@@ -143,9 +195,11 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
         What it reads of a group is in its defaults, but for the Muons, which fill each themselves.
         """
         read = {*optimizer.defaults, *self.group_keys}
+        options = type(self).model_fields.keys() - self._ours()
+        kept = options if self.splits_by_dimensions else options & read
         for group in groups:
-            unread = (group.options.keys() & self.group_options()) - read
-            if unread and not self.splits_by_dimensions:
+            unread = (group.options.keys() & options) - (kept - {*self.for_all})
+            if unread:
                 raise OptimizerError(
                     f"{group.label}: {', '.join(sorted(unread))} holds for all groups; give it to "
                     f"the {type(self).__name__}"
@@ -153,9 +207,19 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
 
     @classmethod
     @override
+    def group_options(cls) -> set[str]:
+        """The arguments of the constructor that a step reads of a group, and the group's own."""
+        return super().group_options() - {*cls.for_all}
+
+    @classmethod
+    @override
     def asks(cls) -> list[str]:
         """What every optimizer may ask, a GPU, and a rate that is a number."""
-        more = {"a GPU": bool(cls.instead_on_cpu), "no `tensor_lr`": not cls.takes_tensor_lr}
+        more = {
+            "pairs of LoRA factors": cls.pairs_by is not None,
+            "a GPU": bool(cls.instead_on_cpu),
+            "no `tensor_lr`": not cls.takes_tensor_lr,
+        }
         return [*super().asks(), *(what for what, true in more.items() if true)]
 
     def _check_installed(self) -> None:
@@ -180,6 +244,8 @@ def _as_argument(value: Any, default: Any) -> Any:
 
     import torch
 
+    if value is None and default == math.inf:
+        return default
     if not isinstance(value, str):
         return value
     if isinstance(default, enum.Enum):
@@ -196,19 +262,3 @@ def _with_gradients(_optimizer: Optimizer, args: Any, kwargs: dict[str, Any]) ->
 
     closure = closure_of(args, kwargs)
     return args[:1], {"closure": closure and torch.enable_grad()(closure)}
-
-
-def _by_dimensions(group: Group) -> Iterator[Group]:
-    """The group as it is where it says `use_muon`; else its matrices, and what is left."""
-    if "use_muon" in group.options:
-        yield group
-        return
-    matrices = [param.ndim >= 2 for param in group.params]
-    for use_muon in (True, False):
-        places = [at for at, matrix in enumerate(matrices) if matrix is use_muon]
-        if places:
-            yield group._replace(
-                params=[group.params[at] for at in places],
-                names=[group.names[at] for at in places] if group.names else None,
-                options={**group.options, "use_muon": use_muon},
-            )

@@ -26,15 +26,16 @@ _CLASS, _TENSORS, _CONTEXT = "torchao", "tensors", "context"
 
 def keep_state_plain(optimizer: Optimizer) -> None:
     """Let `state_dict` give plain tensors, and `load_state_dict` take these and torchao's own."""
+    optimizer.register_state_dict_post_hook(_write)
+    optimizer.register_load_state_dict_pre_hook(_read, prepend=True)  # what checks it sees tensors
 
-    def write(_optimizer: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
-        return _with_each(_plain, state_dict)
 
-    def read(_optimizer: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
-        return _with_each(_restored, state_dict)
+def _write(_optimizer: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
+    return _with_each(_plain, state_dict)
 
-    optimizer.register_state_dict_post_hook(write)
-    optimizer.register_load_state_dict_pre_hook(read, prepend=True)  # what checks it sees tensors
+
+def _read(_optimizer: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
+    return _with_each(_restored, state_dict)
 
 
 def _with_each(change: Callable[[Any], Any], state_dict: dict[str, Any]) -> dict[str, Any]:

@@ -150,6 +150,7 @@ class A2GradConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:A2Grad"
+    for_all = ("maximize", "variant")
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -187,6 +188,7 @@ class AccSGDConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AccSGD"
+    for_all = ("maximize",)
 
     name: Literal["accsgd"] = "accsgd"
 
@@ -224,6 +226,8 @@ class AdaBeliefConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdaBelief"
+    group_keys = ("adam_debias", "adanorm", "adanorm_r")
+    for_all = ("degenerated_to_sgd", "maximize", "n_sma_threshold")
     takes_tensor_lr = False
 
     name: Literal["adabelief"] = "adabelief"
@@ -264,6 +268,15 @@ class AdaBeliefConfig(PytorchOptimizerConfigBase):
     maximize: bool = False
     """Go up the gradient instead of down: the loss is then an objective."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
+    adanorm: bool = False
+    """Scale up gradients whose norm falls below its running average."""
+
+    adanorm_r: Beta = 0.95
+    """Decay of the average norm, for `adanorm`."""
+
 
 @final
 @optimizer_registry.register
@@ -277,6 +290,8 @@ class AdaBoundConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdaBound"
+    group_keys = ("adam_debias",)
+    for_all = ("maximize",)
     takes_tensor_lr = False
 
     name: Literal["adabound"] = "adabound"
@@ -314,6 +329,9 @@ class AdaBoundConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
 
 @final
 @optimizer_registry.register
@@ -327,6 +345,7 @@ class POAdaDeltaConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdaDelta"
+    for_all = ("maximize",)
 
     name: Literal["po_adadelta"] = "po_adadelta"
 
@@ -362,18 +381,22 @@ class POAdaFactorConfig(PytorchOptimizerConfigBase):
 
     Reference: Adaptive Learning Rates with Sublinear Memory Cost, arXiv:1804.04235.
 
-    >>> POAdaFactorConfig(lr=0.5).lr
+    >>> POAdaFactorConfig(lr=0.5, relative_step=False).lr
     0.5
     """
 
     target = "pytorch_optimizer:AdaFactor"
+    lr_requires = ("relative_step", False)
+    lr_is_ignored = True
+    group_keys = ("cautious",)
+    for_all = ("clip_threshold", "decay_rate", "eps1", "eps2", "maximize", "momentum_dtype")
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
     name: Literal["po_adafactor"] = "po_adafactor"
 
     lr: NonNegative = 0.001
-    """Learning rate; not used while `relative_step` is on."""
+    """Learning rate; at its default while `relative_step` is on."""
 
     betas: tuple[Beta | None, Beta] = (0.9, 0.999)
     """Decay of momentum, or None; most for the square."""
@@ -420,6 +443,9 @@ class POAdaFactorConfig(PytorchOptimizerConfigBase):
     maximize: bool = False
     """Go up the gradient instead of down: the loss is then an objective."""
 
+    cautious: bool = False
+    """Leave out of an update what goes against the present gradient."""
+
 
 @final
 @optimizer_registry.register
@@ -433,6 +459,7 @@ class AdaGCConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdaGC"
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
 
     name: Literal["adagc"] = "adagc"
@@ -487,7 +514,8 @@ class AdaGOConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:AdaGO"
     splits_by_dimensions = True
-    group_keys = ("use_muon",)
+    group_keys = ("use_muon", "cautious")
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -547,6 +575,9 @@ class AdaGOConfig(PytorchOptimizerConfigBase):
     use_muon: bool | None = None
     """Orthogonal updates (true) or AdamW (false); None: by dimensions, 2 and more or fewer."""
 
+    cautious: bool = False
+    """Leave out of an update what goes against the present gradient."""
+
 
 @final
 @optimizer_registry.register
@@ -561,6 +592,8 @@ class AdaHessianConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:AdaHessian"
     needs_second_backward = True
+    group_keys = ("adam_debias",)
+    for_all = ("hessian_distribution", "maximize", "num_samples", "update_period")
     under_fsdp2 = "fails"
 
     name: Literal["adahessian"] = "adahessian"
@@ -601,6 +634,9 @@ class AdaHessianConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
 
 @final
 @optimizer_registry.register
@@ -614,6 +650,8 @@ class AdaiConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Adai"
+    group_keys = ("use_gc",)
+    for_all = ("maximize",)
 
     name: Literal["adai"] = "adai"
 
@@ -647,6 +685,9 @@ class AdaiConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    use_gc: bool = False
+    """Take the mean off the gradient of each matrix."""
+
 
 @final
 @optimizer_registry.register
@@ -658,6 +699,7 @@ class AdaliteConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Adalite"
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -709,6 +751,8 @@ class POAdaMaxConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdaMax"
+    group_keys = ("adam_debias", "adanorm", "adanorm_r")
+    for_all = ("maximize",)
     takes_tensor_lr = False
 
     name: Literal["po_adamax"] = "po_adamax"
@@ -737,6 +781,15 @@ class POAdaMaxConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
+    adanorm: bool = False
+    """Scale up gradients whose norm falls below its running average."""
+
+    adanorm_r: Beta = 0.95
+    """Decay of the average norm, for `adanorm`."""
+
 
 @final
 @optimizer_registry.register
@@ -750,6 +803,8 @@ class AdamCConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdamC"
+    group_keys = ("normalized",)
+    for_all = ("maximize",)
 
     name: Literal["adamc"] = "adamc"
 
@@ -780,6 +835,9 @@ class AdamCConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    normalized: bool = False
+    """Let the decay fall with the rate: for normalized layers, in a group."""
+
 
 @final
 @optimizer_registry.register
@@ -793,6 +851,7 @@ class AdamGConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdamG"
+    for_all = ("maximize", "p", "q")
 
     name: Literal["adamg"] = "adamg"
 
@@ -839,6 +898,8 @@ class AdaModConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdaMod"
+    group_keys = ("adam_debias",)
+    for_all = ("maximize",)
     takes_tensor_lr = False
 
     name: Literal["adamod"] = "adamod"
@@ -867,6 +928,9 @@ class AdaModConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
 
 @final
 @optimizer_registry.register
@@ -881,6 +945,8 @@ class AdamPConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdamP"
+    group_keys = ("adam_debias", "adanorm", "adanorm_r", "cautious", "use_gc")
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
 
     name: Literal["adamp"] = "adamp"
@@ -918,6 +984,21 @@ class AdamPConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = False
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
+    adanorm: bool = False
+    """Scale up gradients whose norm falls below its running average."""
+
+    adanorm_r: Beta = 0.95
+    """Decay of the average norm, for `adanorm`."""
+
+    cautious: bool = False
+    """Leave out of an update what goes against the present gradient."""
+
+    use_gc: bool = False
+    """Take the mean off the gradient of each matrix."""
+
 
 @final
 @optimizer_registry.register
@@ -931,6 +1012,8 @@ class AdamSConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdamS"
+    group_keys = ("adam_debias", "adanorm", "adanorm_r")
+    for_all = ("maximize",)
 
     name: Literal["adams"] = "adams"
 
@@ -961,6 +1044,15 @@ class AdamSConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
+    adanorm: bool = False
+    """Scale up gradients whose norm falls below its running average."""
+
+    adanorm_r: Beta = 0.95
+    """Decay of the average norm, for `adanorm`."""
+
 
 @final
 @optimizer_registry.register
@@ -976,6 +1068,7 @@ class AdaMuonConfig(PytorchOptimizerConfigBase):
     target = "pytorch_optimizer:AdaMuon"
     splits_by_dimensions = True
     group_keys = ("use_muon",)
+    for_all = ("maximize",)
     takes_tensor_lr = False
 
     name: Literal["adamuon"] = "adamuon"
@@ -1036,6 +1129,8 @@ class AdamWSNConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdamWSN"
+    group_keys = ("sn",)
+    for_all = ("maximize",)
 
     name: Literal["adamwsn"] = "adamwsn"
 
@@ -1054,8 +1149,8 @@ class AdamWSNConfig(PytorchOptimizerConfigBase):
     fixed_decay: bool = False
     """Do not multiply the decay by the learning rate."""
 
-    subset_size: Integer = -1
-    """Weights that share one average; -1: by the shape."""
+    subset_size: Literal[-1] | PositiveInt = -1
+    """Weights that share one average; -1: by shape."""
 
     eps: NonNegative = 1e-08
     """Added to the denominator, so that nothing is divided by zero."""
@@ -1065,6 +1160,9 @@ class AdamWSNConfig(PytorchOptimizerConfigBase):
 
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
+
+    sn: bool = False
+    """One second moment for each subset of weights: for matrices."""
 
 
 @final
@@ -1082,6 +1180,8 @@ class AdanConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Adan"
+    group_keys = ("adanorm", "adanorm_r", "use_gc")
+    for_all = ("max_grad_norm", "maximize")
     takes_tensor_lr = False
 
     name: Literal["adan"] = "adan"
@@ -1110,6 +1210,15 @@ class AdanConfig(PytorchOptimizerConfigBase):
     maximize: bool = False
     """Go up the gradient instead of down: the loss is then an objective."""
 
+    adanorm: bool = False
+    """Scale up gradients whose norm falls below its running average."""
+
+    adanorm_r: Beta = 0.95
+    """Decay of the average norm, for `adanorm`."""
+
+    use_gc: bool = False
+    """Take the mean off the gradient of each matrix."""
+
 
 @final
 @optimizer_registry.register
@@ -1123,6 +1232,8 @@ class AdaNormConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdaNorm"
+    group_keys = ("adam_debias",)
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
 
     name: Literal["adanorm"] = "adanorm"
@@ -1157,6 +1268,9 @@ class AdaNormConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
 
 @final
 @optimizer_registry.register
@@ -1170,6 +1284,8 @@ class AdaPNMConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdaPNM"
+    group_keys = ("adam_debias", "adanorm", "adanorm_r")
+    for_all = ("maximize",)
 
     name: Literal["adapnm"] = "adapnm"
 
@@ -1200,6 +1316,15 @@ class AdaPNMConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
+    adanorm: bool = False
+    """Scale up gradients whose norm falls below its running average."""
+
+    adanorm_r: Beta = 0.95
+    """Decay of the average norm, for `adanorm`."""
+
 
 @final
 @optimizer_registry.register
@@ -1214,6 +1339,9 @@ class AdaShiftConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:AdaShift"
     state_is_plain = False
+    example = "keep_num: 2"
+    group_keys = ("cautious",)
+    for_all = ("maximize",)
 
     name: Literal["adashift"] = "adashift"
 
@@ -1235,6 +1363,9 @@ class AdaShiftConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    cautious: bool = False
+    """Leave out of an update what goes against the present gradient."""
+
 
 @final
 @optimizer_registry.register
@@ -1248,6 +1379,7 @@ class AdaSmoothConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdaSmooth"
+    for_all = ("maximize",)
 
     name: Literal["adasmooth"] = "adasmooth"
 
@@ -1288,6 +1420,7 @@ class AdaTAMConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdaTAM"
+    for_all = ("maximize",)
 
     name: Literal["adatam"] = "adatam"
 
@@ -1334,6 +1467,8 @@ class AdEMAMixConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AdEMAMix"
+    group_keys = ("cautious", "stable_adamw")
+    for_all = ("maximize",)
 
     name: Literal["ademamix"] = "ademamix"
 
@@ -1367,6 +1502,12 @@ class AdEMAMixConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    cautious: bool = False
+    """Leave out of an update what goes against the present gradient."""
+
+    stable_adamw: bool = False
+    """Clip the update by its root mean square, as StableAdamW does."""
+
 
 @final
 @optimizer_registry.register
@@ -1382,6 +1523,8 @@ class ADOPTConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:ADOPT"
+    group_keys = ("cautious", "stable_adamw")
+    for_all = ("maximize",)
     takes_tensor_lr = False
 
     name: Literal["adopt"] = "adopt"
@@ -1410,6 +1553,12 @@ class ADOPTConfig(PytorchOptimizerConfigBase):
     maximize: bool = False
     """Go up the gradient instead of down: the loss is then an objective."""
 
+    cautious: bool = False
+    """Leave out of an update what goes against the present gradient."""
+
+    stable_adamw: bool = False
+    """Clip the update by its root mean square, as StableAdamW does."""
+
 
 @final
 @optimizer_registry.register
@@ -1423,6 +1572,7 @@ class AggMoConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AggMo"
+    for_all = ("maximize",)
 
     name: Literal["aggmo"] = "aggmo"
 
@@ -1461,6 +1611,8 @@ class AidaConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Aida"
+    group_keys = ("adam_debias", "adanorm", "adanorm_r")
+    for_all = ("degenerated_to_sgd", "k", "maximize", "n_sma_threshold", "xi")
     under_fsdp2 = "fails"
 
     name: Literal["aida"] = "aida"
@@ -1507,6 +1659,15 @@ class AidaConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
+    adanorm: bool = False
+    """Scale up gradients whose norm falls below its running average."""
+
+    adanorm_r: Beta = 0.95
+    """Decay of the average norm, for `adanorm`."""
+
 
 @final
 @optimizer_registry.register
@@ -1522,6 +1683,7 @@ class AliceConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:Alice"
     at_most = ("leading_basis", "rank")
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -1580,6 +1742,7 @@ class AliGConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:AliG"
     needs_closure = True
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -1614,6 +1777,7 @@ class AmosConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Amos"
+    for_all = ("c_coef", "d_coef", "maximize")
     under_fsdp2 = "fails"
 
     name: Literal["amos"] = "amos"
@@ -1658,6 +1822,7 @@ class AnoConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Ano"
+    for_all = ("logarithmic_schedule", "maximize")
 
     name: Literal["ano"] = "ano"
 
@@ -1702,6 +1867,7 @@ class APOLLOConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:APOLLO"
     group_keys = ("rank", "update_proj_gap", "scale", "projection_type")
+    for_all = ("maximize",)
 
     name: Literal["apollo"] = "apollo"
 
@@ -1760,6 +1926,9 @@ class ApolloDQNConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:ApolloDQN"
+    fills_none = ("init_lr",)
+    lr_requires = ("warmup_steps", 0)
+    for_all = ("maximize", "warmup_steps")
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -1808,11 +1977,13 @@ class POASGDConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:ASGD"
+    lr_zero = "never"
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
 
     name: Literal["po_asgd"] = "po_asgd"
 
-    lr: NonNegative = 0.01
+    lr: Positive = 0.01
     """Learning rate."""
 
     amplifier: NonNegative = 0.02
@@ -1855,6 +2026,8 @@ class AvaGradConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:AvaGrad"
+    group_keys = ("adam_debias",)
+    for_all = ("maximize",)
 
     name: Literal["avagrad"] = "avagrad"
 
@@ -1882,6 +2055,9 @@ class AvaGradConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
 
 @final
 @optimizer_registry.register
@@ -1895,6 +2071,7 @@ class BCOSConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:BCOS"
+    for_all = ("maximize", "mode", "simple_cond")
 
     name: Literal["bcos"] = "bcos"
 
@@ -1943,6 +2120,7 @@ class CAMEConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:CAME"
+    for_all = ("clip_threshold", "eps1", "eps2", "maximize")
     under_fsdp2 = "fails"
 
     name: Literal["came"] = "came"
@@ -1994,6 +2172,7 @@ class CondaConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:Conda"
     state_is_plain = False
+    for_all = ("maximize",)
     under_fsdp2 = "differs"
 
     name: Literal["conda"] = "conda"
@@ -2039,6 +2218,8 @@ class DAdaptAdaGradConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:DAdaptAdaGrad"
     licence = "MIT"
+    lr_scope = "optimizer"
+    for_all = ("d0", "maximize")
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -2090,6 +2271,8 @@ class DAdaptAdamConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:DAdaptAdam"
     licence = "MIT"
+    lr_scope = "optimizer"
+    for_all = ("d0", "maximize")
     under_fsdp2 = "fails"
 
     name: Literal["dadaptadam"] = "dadaptadam"
@@ -2141,6 +2324,8 @@ class DAdaptAdanConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:DAdaptAdan"
     licence = "MIT"
+    lr_scope = "optimizer"
+    for_all = ("d0", "maximize")
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -2189,6 +2374,8 @@ class DAdaptLionConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:DAdaptLion"
     licence = "MIT"
+    lr_scope = "optimizer"
+    for_all = ("d0", "maximize")
     under_fsdp2 = "fails"
 
     name: Literal["dadaptlion"] = "dadaptlion"
@@ -2233,6 +2420,8 @@ class DAdaptSGDConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:DAdaptSGD"
     licence = "MIT"
+    lr_scope = "optimizer"
+    for_all = ("d0", "maximize")
     under_fsdp2 = "fails"
 
     name: Literal["dadaptsgd"] = "dadaptsgd"
@@ -2278,6 +2467,7 @@ class DASHConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:DASH"
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -2350,6 +2540,8 @@ class DiffGradConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:DiffGrad"
+    group_keys = ("adam_debias", "adanorm", "adanorm_r")
+    for_all = ("degenerated_to_sgd", "maximize", "n_sma_threshold")
     takes_tensor_lr = False
 
     name: Literal["diffgrad"] = "diffgrad"
@@ -2390,6 +2582,15 @@ class DiffGradConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
+    adanorm: bool = False
+    """Scale up gradients whose norm falls below its running average."""
+
+    adanorm_r: Beta = 0.95
+    """Decay of the average norm, for `adanorm`."""
+
 
 @final
 @optimizer_registry.register
@@ -2404,6 +2605,7 @@ class DualAdamConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:DualAdam"
+    for_all = ("maximize",)
 
     name: Literal["dualadam"] = "dualadam"
 
@@ -2445,6 +2647,7 @@ class EmoFactConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:EmoFact"
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
 
     name: Literal["emofact"] = "emofact"
@@ -2457,9 +2660,6 @@ class EmoFactConfig(PytorchOptimizerConfigBase):
 
     use_shadow: bool = False
     """Keep a shadow of the weights to return to."""
-
-    shadow_weight: Beta = 0.05
-    """How far a correction goes to the shadow weights."""
 
     weight_decay: NonNegative = 0.01
     """Weight decay."""
@@ -2490,6 +2690,7 @@ class EmoLynxConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:EmoLynx"
+    for_all = ("maximize",)
 
     name: Literal["emolynx"] = "emolynx"
 
@@ -2502,9 +2703,6 @@ class EmoLynxConfig(PytorchOptimizerConfigBase):
     use_shadow: bool = False
     """Keep a shadow of the weights to return to."""
 
-    shadow_weight: Beta = 0.05
-    """How far a correction goes to the shadow weights."""
-
     weight_decay: NonNegative = 0.01
     """Weight decay."""
 
@@ -2513,9 +2711,6 @@ class EmoLynxConfig(PytorchOptimizerConfigBase):
 
     fixed_decay: bool = False
     """Do not multiply the decay by the learning rate."""
-
-    eps: NonNegative = 1e-08
-    """Added to the denominator, so that nothing is divided by zero."""
 
     maximize: bool = False
     """Go up the gradient instead of down: the loss is then an objective."""
@@ -2534,6 +2729,7 @@ class EmoNaviConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:EmoNavi"
+    for_all = ("maximize",)
 
     name: Literal["emonavi"] = "emonavi"
 
@@ -2580,6 +2776,7 @@ class EXAdamConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:EXAdam"
+    for_all = ("maximize",)
 
     name: Literal["exadam"] = "exadam"
 
@@ -2621,6 +2818,7 @@ class FAdamConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:FAdam"
+    for_all = ("fim_dtype", "maximize", "momentum_dtype")
     under_fsdp2 = "fails"
 
     name: Literal["fadam"] = "fadam"
@@ -2673,6 +2871,7 @@ class FiraConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:Fira"
     group_keys = ("rank", "update_proj_gap", "scale", "projection_type")
+    for_all = ("maximize",)
 
     name: Literal["fira"] = "fira"
 
@@ -2719,6 +2918,7 @@ class FlashAdamWConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:FlashAdamW"
+    for_all = ("check_numerics", "compress_state_dict", "master_weight_bits", "maximize")
     under_fsdp2 = "fails"
 
     name: Literal["flashadamw"] = "flashadamw"
@@ -2769,6 +2969,7 @@ class FOCUSConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:FOCUS"
+    for_all = ("maximize",)
 
     name: Literal["focus"] = "focus"
 
@@ -2803,10 +3004,12 @@ class FTRLConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:FTRL"
+    lr_zero = "never"
+    for_all = ("maximize",)
 
     name: Literal["ftrl"] = "ftrl"
 
-    lr: NonNegative = 0.001
+    lr: Positive = 0.001
     """Learning rate."""
 
     lr_power: Annotated[Finite, Le(0)] = -0.5
@@ -2841,6 +3044,7 @@ class GaLoreConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:GaLore"
     group_keys = ("rank", "update_proj_gap", "scale", "projection_type")
+    for_all = ("maximize",)
 
     name: Literal["galore"] = "galore"
 
@@ -2887,6 +3091,7 @@ class GramsConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Grams"
+    for_all = ("maximize",)
 
     name: Literal["grams"] = "grams"
 
@@ -2924,11 +3129,13 @@ class GravityConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Gravity"
+    lr_zero = "not_first"
+    for_all = ("maximize",)
     under_fsdp2 = "differs"
 
     name: Literal["gravity"] = "gravity"
 
-    lr: NonNegative = 0.01
+    lr: Positive = 0.01
     """Learning rate."""
 
     alpha: Beta = 0.01
@@ -2956,6 +3163,7 @@ class GrokFastAdamWConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:GrokFastAdamW"
+    for_all = ("maximize", "normalize_lr")
 
     name: Literal["grokfastadamw"] = "grokfastadamw"
 
@@ -3012,6 +3220,7 @@ class KateConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Kate"
+    for_all = ("maximize",)
 
     name: Literal["kate"] = "kate"
 
@@ -3055,6 +3264,8 @@ class KronConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Kron"
+    group_keys = ("precondition_init_scale", "precondition_lr")
+    for_all = ("balance_prob", "maximize", "pre_conditioner_update_probability")
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -3099,6 +3310,12 @@ class KronConfig(PytorchOptimizerConfigBase):
     maximize: bool = False
     """Go up the gradient instead of down: the loss is then an objective."""
 
+    precondition_init_scale: Positive = 1.0
+    """Scale of the first preconditioners."""
+
+    precondition_lr: Positive = 0.1
+    """Learning rate of the preconditioners."""
+
 
 @final
 @optimizer_registry.register
@@ -3114,6 +3331,8 @@ class LambConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Lamb"
+    group_keys = ("adam_debias", "adanorm", "adanorm_r")
+    for_all = ("degenerated_to_sgd", "max_grad_norm", "maximize", "n_sma_threshold", "pre_norm")
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -3164,6 +3383,15 @@ class LambConfig(PytorchOptimizerConfigBase):
     maximize: bool = False
     """Go up the gradient instead of down: the loss is then an objective."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
+    adanorm: bool = False
+    """Scale up gradients whose norm falls below its running average."""
+
+    adanorm_r: Beta = 0.95
+    """Decay of the average norm, for `adanorm`."""
+
 
 @final
 @optimizer_registry.register
@@ -3179,6 +3407,8 @@ class LaPropConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:LaProp"
+    group_keys = ("cautious",)
+    for_all = ("maximize", "steps_before_using_centered")
 
     name: Literal["laprop"] = "laprop"
 
@@ -3215,6 +3445,9 @@ class LaPropConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    cautious: bool = False
+    """Leave out of an update what goes against the present gradient."""
+
 
 @final
 @optimizer_registry.register
@@ -3230,6 +3463,7 @@ class LARSConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:LARS"
+    for_all = ("maximize",)
     takes_tensor_lr = False
 
     name: Literal["lars"] = "lars"
@@ -3274,6 +3508,8 @@ class LionConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Lion"
+    group_keys = ("adanorm", "adanorm_r", "cautious", "use_gc")
+    for_all = ("maximize",)
 
     name: Literal["lion"] = "lion"
 
@@ -3298,6 +3534,18 @@ class LionConfig(PytorchOptimizerConfigBase):
     maximize: bool = False
     """Go up the gradient instead of down: the loss is then an objective."""
 
+    adanorm: bool = False
+    """Scale up gradients whose norm falls below its running average."""
+
+    adanorm_r: Beta = 0.95
+    """Decay of the average norm, for `adanorm`."""
+
+    cautious: bool = False
+    """Leave out of an update what goes against the present gradient."""
+
+    use_gc: bool = False
+    """Take the mean off the gradient of each matrix."""
+
 
 @final
 @optimizer_registry.register
@@ -3312,6 +3560,10 @@ class LoRARiteConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:LoRARite"
+    example = "update_skipping: 0.0"
+    needs_dimensions = 2
+    for_all = ("eps", "maximize", "maybe_inf_to_nan")
+    pairs_by = ("lora_l_dim", "lora_r_dim")
     state_keeps_shape = False
     under_fsdp2 = "fails"
     takes_tensor_lr = False
@@ -3377,6 +3629,7 @@ class MADGRADConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:MADGRAD"
     licence = "MIT"
+    for_all = ("maximize",)
 
     name: Literal["madgrad"] = "madgrad"
 
@@ -3417,6 +3670,7 @@ class MARSConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:MARS"
+    for_all = ("lr_1d", "maximize")
 
     name: Literal["mars"] = "mars"
 
@@ -3482,6 +3736,7 @@ class MSVAGConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:MSVAG"
+    for_all = ("maximize",)
 
     name: Literal["msvag"] = "msvag"
 
@@ -3515,7 +3770,8 @@ class POMuonConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:Muon"
     splits_by_dimensions = True
-    group_keys = ("use_muon",)
+    group_keys = ("use_muon", "cautious")
+    for_all = ("maximize",)
     takes_tensor_lr = False
 
     name: Literal["po_muon"] = "po_muon"
@@ -3571,6 +3827,9 @@ class POMuonConfig(PytorchOptimizerConfigBase):
     use_muon: bool | None = None
     """Orthogonal updates (true) or AdamW (false); None: by dimensions, 2 and more or fewer."""
 
+    cautious: bool = False
+    """Leave out of an update what goes against the present gradient."""
+
 
 @final
 @optimizer_registry.register
@@ -3584,8 +3843,10 @@ class MuonClipConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:MuonClip"
+    needs_with = ("qk_clip", "attention_name")
     splits_by_dimensions = True
-    group_keys = ("use_muon",)
+    group_keys = ("use_muon", "cautious", "qk_clip", "attention_name", "weight_decouple")
+    for_all = ("maximize",)
     takes_tensor_lr = False
 
     name: Literal["muonclip"] = "muonclip"
@@ -3641,6 +3902,18 @@ class MuonClipConfig(PytorchOptimizerConfigBase):
     use_muon: bool | None = None
     """Orthogonal updates (true) or AdamW (false); None: by dimensions, 2 and more or fewer."""
 
+    cautious: bool = False
+    """Leave out of an update what goes against the present gradient."""
+
+    qk_clip: Literal["query", "key", "query_rotary", "key_rotary"] | None = None
+    """What a group projects to, to be clipped by `step(attention_max_logits=...)`."""
+
+    attention_name: str | None = None
+    """The attention layer of the group: a key of `attention_max_logits`."""
+
+    weight_decouple: bool = True
+    """Take the decay off the weights instead of adding it to the gradient."""
+
 
 @final
 @optimizer_registry.register
@@ -3656,6 +3929,7 @@ class NorMuonConfig(PytorchOptimizerConfigBase):
     target = "pytorch_optimizer:NorMuon"
     splits_by_dimensions = True
     group_keys = ("use_muon",)
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -3731,6 +4005,8 @@ class NovoGradConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:NovoGrad"
+    group_keys = ("adam_debias",)
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
 
     name: Literal["novograd"] = "novograd"
@@ -3762,6 +4038,9 @@ class NovoGradConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
 
 @final
 @optimizer_registry.register
@@ -3776,6 +4055,7 @@ class PAdamConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:PAdam"
+    for_all = ("maximize",)
     takes_tensor_lr = False
 
     name: Literal["padam"] = "padam"
@@ -3820,6 +4100,7 @@ class PIDConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:PID"
+    for_all = ("maximize",)
 
     name: Literal["pid"] = "pid"
 
@@ -3866,6 +4147,7 @@ class PNMConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:PNM"
+    for_all = ("eps", "maximize")
 
     name: Literal["pnm"] = "pnm"
 
@@ -3909,6 +4191,8 @@ class ProdigyConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Prodigy"
+    lr_scope = "optimizer"
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -3969,6 +4253,7 @@ class QHAdamConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:QHAdam"
+    for_all = ("maximize",)
 
     name: Literal["qhadam"] = "qhadam"
 
@@ -4012,6 +4297,7 @@ class QHMConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:QHM"
+    for_all = ("maximize",)
 
     name: Literal["qhm"] = "qhm"
 
@@ -4053,6 +4339,7 @@ class RACSConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:RACS"
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
 
     name: Literal["racs"] = "racs"
@@ -4102,6 +4389,8 @@ class PORAdamConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:RAdam"
+    group_keys = ("adam_debias", "adanorm", "adanorm_r")
+    for_all = ("degenerated_to_sgd", "maximize", "n_sma_threshold")
     takes_tensor_lr = False
 
     name: Literal["po_radam"] = "po_radam"
@@ -4136,6 +4425,15 @@ class PORAdamConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
+    adanorm: bool = False
+    """Scale up gradients whose norm falls below its running average."""
+
+    adanorm_r: Beta = 0.95
+    """Decay of the average norm, for `adanorm`."""
+
 
 @final
 @optimizer_registry.register
@@ -4148,6 +4446,8 @@ class RangerConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:Ranger"
     example = "degenerated_to_sgd: true"
+    group_keys = ("adam_debias", "adanorm", "adanorm_r")
+    for_all = ("degenerated_to_sgd", "gc_conv_only", "maximize", "n_sma_threshold", "use_gc")
     takes_tensor_lr = False
 
     name: Literal["ranger"] = "ranger"
@@ -4194,6 +4494,15 @@ class RangerConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
+    adanorm: bool = False
+    """Scale up gradients whose norm falls below its running average."""
+
+    adanorm_r: Beta = 0.95
+    """Decay of the average norm, for `adanorm`."""
+
 
 @final
 @optimizer_registry.register
@@ -4208,6 +4517,25 @@ class Ranger21Config(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:Ranger21"
     example = "num_iterations: 100"
+    group_keys = ("adam_debias",)
+    for_all = (
+        "agc_clipping_value",
+        "agc_eps",
+        "beta0",
+        "beta_softplus",
+        "centralize_gradients",
+        "disable_lr_scheduler",
+        "lookahead_blending_alpha",
+        "lookahead_merge_time",
+        "maximize",
+        "norm_loss_factor",
+        "normalize_gradients",
+        "num_iterations",
+        "num_warm_down_iterations",
+        "num_warm_up_iterations",
+        "use_softplus",
+        "warm_down_min_lr",
+    )
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -4282,6 +4610,9 @@ class Ranger21Config(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
 
 @final
 @optimizer_registry.register
@@ -4293,6 +4624,7 @@ class ROSEConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:ROSE"
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
 
     name: Literal["rose"] = "rose"
@@ -4347,6 +4679,7 @@ class SaRAConfig(PytorchOptimizerConfigBase):
     example = "{lr: 0.01, threshold: 0.5}"
     state_keeps_shape = False
     takes_tensor_lr = False
+    fills_none = ("lr",)
     under_fsdp2 = "fails"
 
     name: Literal["sara"] = "sara"
@@ -4397,6 +4730,22 @@ class ScalableShampooConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:ScalableShampoo"
     state_is_plain = False
+    for_all = (
+        "block_size",
+        "diagonal_eps",
+        "graft_type",
+        "inverse_exponent_override",
+        "matrix_eps",
+        "maximize",
+        "no_preconditioning_for_layers_with_dim_gt",
+        "pre_conditioner_type",
+        "preconditioning_compute_steps",
+        "shape_interpretation",
+        "skip_preconditioning_rank_lt",
+        "start_preconditioning_step",
+        "statistics_compute_steps",
+        "use_svd",
+    )
     takes_tensor_lr = False
 
     name: Literal["scalableshampoo"] = "scalableshampoo"
@@ -4481,6 +4830,7 @@ class ScheduleFreeAdamWConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:ScheduleFreeAdamW"
     has_modes = True
+    for_all = ("maximize",)
 
     name: Literal["schedulefreeadamw"] = "schedulefreeadamw"
 
@@ -4533,6 +4883,7 @@ class ScheduleFreeRAdamConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:ScheduleFreeRAdam"
     has_modes = True
+    for_all = ("maximize",)
 
     name: Literal["schedulefreeradam"] = "schedulefreeradam"
 
@@ -4580,6 +4931,7 @@ class ScheduleFreeSGDConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:ScheduleFreeSGD"
     has_modes = True
+    for_all = ("maximize",)
 
     name: Literal["schedulefreesgd"] = "schedulefreesgd"
 
@@ -4601,9 +4953,6 @@ class ScheduleFreeSGDConfig(PytorchOptimizerConfigBase):
     warmup_steps: NonNegativeInt = 0
     """Updates in which the rate grows to its value."""
 
-    eps: NonNegative = 1e-08
-    """Added to the denominator, so that nothing is divided by zero."""
-
     maximize: bool = False
     """Go up the gradient instead of down: the loss is then an objective."""
 
@@ -4624,6 +4973,7 @@ class SCIONConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:SCION"
     state_is_plain = False
+    for_all = ("maximize",)
     takes_tensor_lr = False
 
     name: Literal["scion"] = "scion"
@@ -4671,6 +5021,7 @@ class SCIONLightConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:SCIONLight"
     state_is_plain = False
+    for_all = ("maximize",)
     takes_tensor_lr = False
 
     name: Literal["scionlight"] = "scionlight"
@@ -4718,6 +5069,7 @@ class SGDPConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SGDP"
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
 
     name: Literal["sgdp"] = "sgdp"
@@ -4772,6 +5124,7 @@ class SGDSaIConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SGDSaI"
+    for_all = ("maximize",)
 
     name: Literal["sgdsai"] = "sgdsai"
 
@@ -4809,6 +5162,7 @@ class SGDWConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SGDW"
+    for_all = ("maximize",)
 
     name: Literal["sgdw"] = "sgdw"
 
@@ -4852,6 +5206,7 @@ class ShampooConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Shampoo"
+    for_all = ("maximize", "preconditioning_compute_steps")
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -4894,6 +5249,7 @@ class SignSGDConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SignSGD"
+    for_all = ("maximize",)
 
     name: Literal["signsgd"] = "signsgd"
 
@@ -4929,6 +5285,7 @@ class SimplifiedAdEMAMixConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SimplifiedAdEMAMix"
+    for_all = ("maximize",)
 
     name: Literal["simplifiedademamix"] = "simplifiedademamix"
 
@@ -4978,6 +5335,7 @@ class SM3Config(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SM3"
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
 
     name: Literal["sm3"] = "sm3"
@@ -5016,6 +5374,7 @@ class SOAPConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SOAP"
+    for_all = ("data_format", "maximize")
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -5078,6 +5437,7 @@ class SophiaHConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:SophiaH"
     needs_second_backward = True
+    for_all = ("hessian_distribution", "maximize", "num_samples", "update_period")
     under_fsdp2 = "fails"
 
     name: Literal["sophiah"] = "sophiah"
@@ -5132,6 +5492,14 @@ class SPAMConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:SPAM"
     state_keeps_shape = False
+    for_all = (
+        "density",
+        "grad_accu_steps",
+        "maximize",
+        "threshold",
+        "update_proj_gap",
+        "warmup_epoch",
+    )
     under_fsdp2 = "fails"
 
     name: Literal["spam"] = "spam"
@@ -5183,6 +5551,13 @@ class SpectralSphereConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:SpectralSphere"
     needs_dimensions = 2
+    for_all = (
+        "maximize",
+        "msign_steps",
+        "power_iteration_steps",
+        "solver_max_iterations",
+        "solver_tolerance_f",
+    )
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -5238,6 +5613,7 @@ class SPlusConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:SPlus"
     has_modes = True
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
 
     name: Literal["splus"] = "splus"
@@ -5292,6 +5668,7 @@ class SRMMConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SRMM"
+    for_all = ("maximize",)
 
     name: Literal["srmm"] = "srmm"
 
@@ -5327,6 +5704,7 @@ class StableAdamWConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:StableAdamW"
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
 
     name: Literal["stableadamw"] = "stableadamw"
@@ -5368,6 +5746,7 @@ class StableSPAMConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:StableSPAM"
+    for_all = ("eta_min", "gamma1", "gamma2", "maximize", "t_max", "theta", "update_proj_gap")
     under_fsdp2 = "fails"
 
     name: Literal["stablespam"] = "stablespam"
@@ -5421,6 +5800,8 @@ class SWATSConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SWATS"
+    group_keys = ("adam_debias",)
+    for_all = ("maximize",)
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -5456,6 +5837,9 @@ class SWATSConfig(PytorchOptimizerConfigBase):
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
 
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""
+
 
 @final
 @optimizer_registry.register
@@ -5469,6 +5853,7 @@ class TAMConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:TAM"
+    for_all = ("maximize",)
 
     name: Literal["tam"] = "tam"
 
@@ -5512,6 +5897,7 @@ class TigerConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Tiger"
+    for_all = ("maximize",)
 
     name: Literal["tiger"] = "tiger"
 
@@ -5549,6 +5935,7 @@ class VSGDConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:VSGD"
+    for_all = ("ghattg", "maximize", "ps")
 
     name: Literal["vsgd"] = "vsgd"
 
@@ -5595,6 +5982,8 @@ class YogiConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:Yogi"
+    group_keys = ("adam_debias",)
+    for_all = ("maximize",)
     takes_tensor_lr = False
 
     name: Literal["yogi"] = "yogi"
@@ -5625,3 +6014,6 @@ class YogiConfig(PytorchOptimizerConfigBase):
 
     foreach: bool | None = None
     """Update lists of tensors at once. None: where it is of use."""
+
+    adam_debias: bool = False
+    """Leave the momentum uncorrected, so that the first steps are small."""

@@ -1,0 +1,137 @@
+"""Output layers of a model, found by what the model returns, by ties, by name and by shape."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+    Path: TypeAlias = tuple[str, ...]
+
+__all__ = ["is_embedding", "output_layers"]
+
+_EMBEDDING = re.compile(r"\w*Embedding(Bag|s)?")
+"""The name of a class that holds a table of vectors: `Embedding`, `ScaledWordEmbedding`."""
+
+_HEADS = frozenset(
+    {
+        *("classifier", "fc", "head", "lm_head"),
+        *("embed_out", "logits", "to_logits", "unembed", "unembedding"),
+    }
+)
+"""Names of output layers."""
+
+_LAST = frozenset({"decoder", "out", "output", "output_layer", "output_projection"})
+"""Names of output layers, if the layer is the last one of the model."""
+
+_PARAMETRIZATION = re.compile(r"(^|\.)parametrizations\..*")
+"""The end of the name of a module that `torch.nn.utils.parametrize` inserts."""
+
+_SIZES = ("num_classes", "n_classes", "num_labels", "vocab_size", "n_vocab")
+"""Attributes of a model or its `config` that hold the number of outputs."""
+
+
+class _Layer(NamedTuple):
+    """A module that holds a matrix, also where a parametrization of PyTorch holds it instead."""
+
+    raw: str
+    path: Path
+    module: Module
+    matrix: Tensor
+
+    @property
+    def is_stacked(self) -> bool:
+        """Return True if the layer may be one of many: its path has a number."""
+        return any(part.isdigit() for part in self.path)
+
+
+def is_embedding(types: frozenset[str]) -> bool:
+    """Return True if the classes of a module make it a table of vectors."""
+    return any(map(_EMBEDDING.fullmatch, types))
+
+
+def output_layers(modules: Mapping[str, Module], paths: Mapping[str, Path]) -> set[Module]:
+    """Find the output layers of a model.
+
+    They are what `get_output_embeddings()` returns, what shares its weight with an embedding, what
+    has the name of an output layer outside of stacks of layers (in a container: its last layer with
+    a matrix), and the last matrix with as many rows as the vocabulary or the classes.
+
+    Args:
+        modules: All modules of the model by name, in the order of the model.
+        paths: The parts of each name.
+    """
+    found: set[Module | None] = {_told_output(module) for module in modules.values()}
+    layers = list(_layers(modules, paths))
+    found |= {_last_inside(raw, layers) for raw, path in paths.items() if _is_named(path)}
+    tables = [layer for layer in layers if is_embedding(_types(layer.module))]
+    others = [layer for layer in layers if not is_embedding(_types(layer.module))]
+    tied = {id(table.matrix) for table in tables}
+    found |= {layer.module for layer in others if id(layer.matrix) in tied}
+    found.add(_by_shape(others, tables, _declared_sizes(modules)))
+    return {module for module in found if module is not None}
+
+
+def _layers(modules: Mapping[str, Module], paths: Mapping[str, Path]) -> Iterator[_Layer]:
+    for raw, module in modules.items():
+        owner = _PARAMETRIZATION.sub("", raw)
+        for param in cast("Any", module).parameters(recurse=False):
+            if param.ndim > 1:
+                yield _Layer(owner, paths[owner], modules[owner], param)
+                break
+
+
+def _is_named(path: Path) -> bool:
+    return path[-1:] != () and path[-1] in _HEADS and not any(part.isdigit() for part in path)
+
+
+def _last_inside(raw: str, layers: list[_Layer]) -> Module | None:
+    """Return the last layer in a module, or the module itself if it is a layer."""
+    inside = (one.module for one in reversed(layers) if f"{one.raw}.".startswith(f"{raw}."))
+    return next(inside, None)
+
+
+def _by_shape(layers: list[_Layer], tables: list[_Layer], declared: set[int]) -> Module | None:
+    """Return the last layer with as many rows as there are words or classes."""
+    rows = {table.matrix.shape[0] for table in tables}
+    most = max(rows, default=0)
+    for place, (layer, shape) in enumerate((one, one.matrix.shape) for one in reversed(layers)):
+        is_last = place == 0
+        # Square matrices are left out: positions may be as many as the model is wide.
+        fits_table = shape[0] != shape[1] and shape[0] in (rows if is_last else {most})
+        is_named = is_last and layer.path[-1:] != () and layer.path[-1] in _LAST
+        if is_named or ((is_last or not layer.is_stacked) and (fits_table or shape[0] in declared)):
+            return layer.module
+    return None
+
+
+def _declared_sizes(modules: Mapping[str, Module]) -> set[int]:
+    """Return the numbers of outputs that a model, or a part of it, has as attributes."""
+    holders = (holder for m in modules.values() for holder in (m, vars(m).get("config")))
+    values = (_attribute(holder, name) for holder in holders for name in _SIZES)
+    return {value for value in values if isinstance(value, int) and value > 1}
+
+
+def _attribute(holder: Any, name: str) -> Any:
+    """Return an attribute; of a module one that is no property, which might compute anything."""
+    import torch
+
+    if isinstance(holder, torch.nn.Module):
+        return vars(holder).get(name)
+    return getattr(holder, name, None)
+
+
+def _types(module: Module) -> frozenset[str]:
+    return frozenset(cls.__name__ for cls in type(module).__mro__)
+
+
+def _told_output(module: Module) -> Module | None:
+    method = getattr(module, "get_output_embeddings", None)
+    try:
+        return method() if callable(method) else None  # type: ignore[return-value]
+    except (AttributeError, NotImplementedError):  # a model of transformers without one
+        return None

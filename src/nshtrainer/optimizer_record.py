@@ -1,0 +1,274 @@
+"""The facts that we keep about one torch optimizer, stored on the optimizer itself.
+
+An attribute lives exactly as long as its optimizer. A weak dictionary would keep an optimizer alive
+for good as soon as a value in it reaches the optimizer, as a model with `self.optimizer` does.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from functools import partial, update_wrapper
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from weakref import WeakMethod, ref
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+__all__ = [
+    "OptimizerRecord",
+    "Requirements",
+    "StepSkipped",
+    "add_requirements",
+    "get_requirements",
+    "make_skippable",
+    "notify_step_skipped",
+    "on_step_skipped",
+    "parts_of",
+    "record_of",
+    "skip_step",
+]
+
+_KEY = "_nshtrainer_record"
+_HOOKS = tuple(
+    f"_optimizer_{name}_hooks"
+    for name in (
+        "step_pre",
+        "step_post",
+        "state_dict_pre",
+        "state_dict_post",
+        "load_state_dict_pre",
+        "load_state_dict_post",
+    )
+)
+"""The attributes in which torch keeps the hooks of an optimizer."""
+
+Hook = tuple[str, Any]
+"""One of these attributes, and the key of a hook in it."""
+
+
+class Requirements(NamedTuple):
+    """Training-loop requirements of an optimizer: a closure, a loss that keeps its graph."""
+
+    closure: bool = False
+    second_backward: bool = False
+
+
+class OptimizerRecord:
+    """The facts about one optimizer.
+
+    torch drops the hooks of an optimizer when it is copied or pickled. The hooks that `keep_hooks`
+    noted belong to what was configured, so a copy has copies of them.
+
+    Args:
+        optimizer: The optimizer; the record does not keep it alive.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self._optimizer = ref(optimizer)
+        self._kept: list[Hook] = []
+        self.requirements = Requirements()
+        self.wrappers: tuple[Any, ...] = ()
+        """The configs that wrapped the optimizer, the outermost first."""
+        self.rate_use: Any = None
+        """The use that it makes of its learning rate."""
+        self.state_hooks: Any = None
+        """The hooks that save and load its state by parameter name."""
+        self.batch_size: float | None = None
+        """The batch that a trainer had when `lr_scaling` scaled the rate for it."""
+        self.watch: Any = None
+        """The check that its parameters are still those of the model."""
+        self.model: Callable[[], Any] = _no_model
+        """Returns the model whose parameters the optimizer has, where that is known and lives."""
+        self.skip_listeners: list[WeakMethod[Any]] = []
+        self.is_skippable = False
+        """Copies of the optimizer can skip a step as well."""
+        self.is_stepping = False
+        self.skips_next = False
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer, as long as it lives."""
+        return self._optimizer()
+
+    def hooks(self) -> list[Hook]:
+        """Return all hooks that are registered now."""
+        own = vars(self._optimizer())
+        return [(name, key) for name in _HOOKS for key in own.get(name, ())]
+
+    def keep_hooks(self, *, but: frozenset[Hook] = frozenset()) -> None:
+        """Let copies of the optimizer have the hooks that are registered now.
+
+        Args:
+            but: Hooks that a copy loses, as torch has it.
+        """
+        self._kept += [hook for hook in self.hooks() if hook not in (*but, *self._kept)]
+        # `copy` and `pickle` ask the instance first.
+        vars(self._optimizer())["__getstate__"] = self.copied_state
+
+    def copied_state(self) -> dict[str, Any]:
+        """Return the attributes of a copy of the optimizer: torch's, the kept hooks, and this."""
+        optimizer: Any = self._optimizer()
+        state = cast("Any", type(optimizer)).__getstate__(optimizer)
+        hooks = {name: OrderedDict(own) for name, own in self._kept_hooks().items()}
+        step = {"step": _SkippableStep(self)} if self.is_skippable else {}
+        return {**state, **hooks, **step, _KEY: self, "__getstate__": self.copied_state}
+
+    def _kept_hooks(self) -> dict[str, dict[str, Any]]:
+        # torch numbers hooks from 0 in each process, so a number could be taken once more there.
+        found: dict[str, dict[str, Any]] = {name: {} for name in _HOOKS}
+        for name, key in self._kept:
+            own = vars(self._optimizer())[name]
+            if key in own:
+                found[name][f"kept {len(found[name])}"] = own[key]
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy has: watches and listeners are those of the original alone."""
+        kept = [(name, key) for name, own in self._kept_hooks().items() for key in own]
+        fresh = {"_kept": kept, "watch": None, "model": _no_model, "skip_listeners": []}
+        return {**vars(self), "_optimizer": self._optimizer(), **fresh}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update({**state, "_optimizer": ref(state["_optimizer"])})
+
+
+def _no_model() -> None:
+    """Return the model of an optimizer of bare parameters."""
+
+
+def record_of(optimizer: Any) -> OptimizerRecord:
+    """Return the record of an optimizer, made when it is first asked for.
+
+    The wrappers that Lightning, Fabric and Accelerate put around an optimizer have no hooks of
+    their own, and share the record of the optimizer within.
+    """
+    within = getattr(optimizer, "optimizer", None)
+    own = cast("dict[str, Any]", vars(optimizer))
+    if within is not None and _HOOKS[0] not in own:
+        return record_of(within)
+    if _KEY not in own:
+        own[_KEY] = OptimizerRecord(optimizer)
+    return own[_KEY]
+
+
+def parts_of(optimizer: Any) -> Iterator[Any]:
+    """Yield the optimizers that a `RoutedOptimizer` is made of; any other one itself."""
+    yield from getattr(optimizer, "routes", {"": optimizer}).values()
+
+
+def add_requirements(
+    optimizer: Optimizer, *, closure: bool = False, second_backward: bool = False
+) -> None:
+    """Declare requirements of an optimizer, in addition to those declared before."""
+    record = record_of(optimizer)
+    known = record.requirements
+    record.requirements = Requirements(
+        known.closure or closure, known.second_backward or second_backward
+    )
+
+
+def get_requirements(optimizer: Optimizer) -> Requirements:
+    """Return the requirements of an optimizer and its parts; none unless a config declared them."""
+    each = [record_of(part).requirements for part in (optimizer, *parts_of(optimizer))]
+    return Requirements(any(one.closure for one in each), any(one.second_backward for one in each))
+
+
+def on_step_skipped(optimizer: Any, listener: WeakMethod[Any]) -> None:
+    """Call a method whenever a step of an optimizer is skipped, as long as its object lives."""
+    record = record_of(optimizer)
+    alive = [other for other in record.skip_listeners if other() is not None]
+    record.skip_listeners = [*alive, listener]
+
+
+def notify_step_skipped(optimizer: Any) -> None:
+    """Notify the schedulers of an optimizer that the step in progress changes nothing."""
+    for listener in record_of(optimizer).skip_listeners:
+        method = listener()
+        if method is not None:
+            method()
+
+
+# -- skipping --------------------------------------------------------------------------------------
+
+
+class StepSkipped(Exception):  # noqa: N818 - not an error: it ends a step
+    """Raised in a hook or a closure to leave `step` before it changes anything."""
+
+    loss: Any = None
+    """The value of the closure, where one was called."""
+
+
+class _SkippableStep:
+    """A `step` that returns where a hook or the closure raises `StepSkipped`.
+
+    It stands in the optimizer's attributes, as the `step` that torch's schedulers put there, and
+    like theirs it does not keep the optimizer alive.
+    """
+
+    def __init__(self, record: OptimizerRecord, inner: Callable[..., Any] | None = None) -> None:
+        self._record = record
+        self.inner = inner
+        update_wrapper(self, inner or cast("Any", type(record.optimizer)).step)
+        self.__func__ = _skippable_step  # what torch's schedulers call
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return _skippable_step(self._record.optimizer, *args, **kwargs, _inner=self.inner)
+
+    def __reduce__(self) -> Any:
+        return _SkippableStep, (self._record,)
+
+
+def _skippable_step(
+    optimizer: Any, *args: Any, _inner: Callable[..., Any] | None = None, **kwargs: Any
+) -> Any:
+    record = record_of(optimizer)
+    if record.skips_next:
+        record.skips_next = False
+        return None
+    step: Any = _inner or partial(cast("Any", type(optimizer)).step, optimizer)
+    record.is_stepping = True
+    try:
+        return step(*args, **kwargs)
+    except StepSkipped as skipped:
+        return skipped.loss
+    finally:
+        record.is_stepping = False
+
+
+def make_skippable(optimizer: Any) -> Callable[[], None]:
+    """Let `skip_step` keep an optimizer from making a step.
+
+    Returns:
+        A function that leaves the optimizer as it was.
+    """
+    own = cast("dict[str, Any]", vars(optimizer))
+    before = own.get("step")
+    if isinstance(before, _SkippableStep):
+        return lambda: None
+    own["step"] = made = _SkippableStep(record_of(optimizer), before)
+
+    def undo() -> None:
+        if own.get("step") is made:
+            own.pop("step") if before is None else own.update(step=before)
+
+    return undo
+
+
+def skip_step(optimizer: Any) -> None:
+    """Skip the step in progress, or else the next one, and notify the schedulers.
+
+    The gradients are dropped, which is all that happens where nothing made the optimizer skippable.
+
+    Raises:
+        StepSkipped: A step is in progress; `step` returns.
+    """
+    for group in optimizer.param_groups:
+        for param in group["params"]:
+            param.grad = None
+    notify_step_skipped(optimizer)
+    record = record_of(optimizer)
+    if record.is_stepping:
+        raise StepSkipped
+    own = cast("dict[str, Any]", vars(record.optimizer))
+    record.skips_next = isinstance(own.get("step"), _SkippableStep)

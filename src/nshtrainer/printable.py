@@ -1,0 +1,87 @@
+"""Text from elsewhere on its way out: to a terminal, into XML, into a cell of a table.
+
+A name in a file, in a checkpoint or of a file may hold anything. What leaves this package passes
+one of these functions, each for one kind of output.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+
+__all__ = ["csv_cell", "json_text", "printable", "printable_lines", "xml_text"]
+
+_ANNOTATION = re.compile(r"^\s*(?:::|##(?:\[|vso\[))")
+_FORMULA = re.compile(r"[=+\-@\uff1d\uff0b\uff0d\uff20]")
+
+
+def printable(text: object) -> str:
+    r"""Return text as one line, with escapes for what a terminal would obey instead of show.
+
+    Escaped are control characters, newlines included, marks that change the direction of text,
+    blanks other than the space, halves of surrogate pairs and characters without a meaning.
+
+    >>> printable("run\x1b[2J.yaml\nrun.yaml: ok")
+    'run\\x1b[2J.yaml\\nrun.yaml: ok'
+    """
+    line = str(text)
+    if line.isprintable():
+        return line
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in line)
+
+
+def printable_lines(text: object) -> str:
+    r"""Return text of several lines, each printable and none a command to a CI service.
+
+    GitHub and Azure read commands from lines of a log that begin with `::` or `##[`.
+
+    >>> print(printable_lines("one\n::error::forged"))
+    one
+    \x3a:error::forged
+    """
+    return "\n".join(map(_without_command, map(printable, str(text).split("\n"))))
+
+
+def _without_command(line: str) -> str:
+    found = _ANNOTATION.match(line)
+    if not found:
+        return line
+    at = found.end() - len(found[0].lstrip())
+    return f"{line[:at]}\\x{ord(line[at]):x}{line[at + 1 :]}"
+
+
+def xml_text(text: object) -> str:
+    r"""Return text for an element or an attribute of XML, HTML or SVG.
+
+    >>> xml_text("a<b>\x1b")
+    'a&lt;b&gt;\\x1b'
+    """
+    return html.escape(printable(text))
+
+
+def json_text(text: str) -> str:
+    r"""Return JSON whose strings have escapes for what a terminal would obey instead of show.
+
+    >>> print(json_text('{\n "a": "\x9b2J"\n}'))
+    {
+     "a": "\u009b2J"
+    }
+    """
+    if all(map(str.isprintable, text.split("\n"))):
+        return text
+    return "".join(map(_json_character, text))
+
+
+def _json_character(each: str) -> str:
+    return each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1]
+
+
+def csv_cell(text: object) -> str:
+    """Return text for a cell that no spreadsheet takes for a formula.
+
+    >>> csv_cell("=cmd|' /C calc'!A0"), csv_cell("run.yaml")
+    ("'=cmd|' /C calc'!A0", 'run.yaml')
+    """
+    cell = printable(text)
+    return f"'{cell}" if _FORMULA.match(cell) else cell

@@ -1,0 +1,98 @@
+"""Where an optimizer reads its learning rate, and whether a schedule can change it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+from nshtrainer.exceptions import OptimizerError, ScheduleError
+from nshtrainer.optimizer_record import parts_of, record_of
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+__all__ = ["RateScope", "RateUse", "ZeroRate", "check_schedule", "set_rate_use"]
+
+RateScope: TypeAlias = Literal["group", "optimizer", "first_step"]
+"""Each group's rate at each step; the first group's for all groups; or each group's, once."""
+
+ZeroRate: TypeAlias = Literal["allowed", "not_first", "never"]
+"""When the learning rate may be 0."""
+
+
+class RateUse(NamedTuple):
+    """The use that one optimizer makes of its learning rate.
+
+    Args:
+        name: The name of the optimizer, for messages.
+        scope: Whose learning rate is read.
+        zero: When the learning rate may be 0.
+        problem: The reason why a schedule has no effect, if it has none.
+    """
+
+    name: str
+    scope: RateScope = "group"
+    zero: ZeroRate = "allowed"
+    problem: str | None = None
+
+
+def set_rate_use(optimizer: Optimizer, use: RateUse) -> None:
+    """Declare the use that an optimizer makes of its rate, and refuse a 0 that it cannot take."""
+    record_of(optimizer).rate_use = use
+    if use.zero != "allowed":
+        optimizer.register_step_pre_hook(_refuse_zero)
+
+
+def check_schedule(optimizer: Any, scheduler: Any) -> None:
+    """Check that a schedule has an effect, and that its first learning rate can be used.
+
+    Args:
+        optimizer: The optimizer, with the values of the first step in its groups.
+        scheduler: Its scheduler.
+
+    Raises:
+        ScheduleError: The optimizer does not read what the schedule writes, or cannot begin at 0.
+    """
+    for part in parts_of(optimizer):
+        use: RateUse | None = record_of(part).rate_use
+        if use is not None:
+            _check_part(part.param_groups, use, scheduler)
+
+
+def _check_part(groups: list[dict[str, Any]], use: RateUse, scheduler: Any) -> None:
+    moved = _moved_together(groups, scheduler)
+    if moved and use.problem is not None:
+        raise ScheduleError(f"{use.problem}, so a schedule of lr has no effect")
+    if moved and use.scope == "optimizer" and len(moved[0]) < len(groups):
+        raise ScheduleError(
+            f"{use.name} reads the lr of its first group for all groups; give all groups the same "
+            "schedule of lr"
+        )
+    if use.zero != "allowed" and any(float(group["lr"]) == 0 for group in groups):
+        raise ScheduleError(
+            f"{use.name}: the first lr must be above 0. Set warmup_start_factor above 0, or to auto"
+        )
+
+
+def _moved_together(groups: list[dict[str, Any]], scheduler: Any) -> list[list[dict[str, Any]]]:
+    """Return the groups whose learning rate moves, those with the same factor together."""
+    moved_groups = getattr(scheduler, "moved_groups", None)
+    if moved_groups is None:  # a scheduler that looks at a metric, or one of torch's
+        return [groups]
+    together = [{*map(id, cohort)} for cohort in moved_groups("lr")]
+    found = [[group for group in groups if id(group) in ids] for ids in together]
+    return [some for some in found if some]
+
+
+def _refuse_zero(optimizer: Optimizer, *_: object) -> None:
+    """Raise if the learning rate is 0 in a step in which the optimizer cannot use it."""
+    use: RateUse = record_of(optimizer).rate_use
+    for group in optimizer.param_groups:
+        if float(group["lr"]) != 0:
+            continue
+        begins = any(p.grad is not None and not optimizer.state.get(p) for p in group["params"])
+        if begins or use.zero == "never":
+            first = "first " if use.zero == "not_first" else ""
+            raise OptimizerError(
+                f"{use.name}: the {first}lr must be above 0, and it is 0. Give a schedule that "
+                "begins above 0 (warmup_start_factor), or freeze what is not to be trained"
+            )

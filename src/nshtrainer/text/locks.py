@@ -1,0 +1,100 @@
+"""Locks of open files, which the system releases when the process ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+__all__ = ["AlreadyLockedError", "hold", "try_lock"]
+
+if sys.platform == "win32":  # pragma: no cover
+    import msvcrt
+
+    def try_lock(file: IO[Any]) -> bool:
+        """Lock an open file; return False if another process has locked it."""
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except PermissionError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def try_lock(file: IO[Any]) -> bool:
+        """Lock an open file; return False if another open file of it is locked.
+
+        Raises:
+            OSError: The file system has no locks.
+        """
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+class AlreadyLockedError(Exception):
+    """Another process holds the lock; the argument is what it wrote about itself."""
+
+
+_held: set[IO[Any]] = set()
+
+
+def _close_in_child() -> None:
+    # A child has a copy of the open file, and would keep the lock after the death of its parent.
+    for file in _held:
+        file.close()
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where there is no fork
+    os.register_at_fork(after_in_child=_close_in_child)
+
+
+@contextmanager
+def hold(path: Path, owner: str) -> Generator[None]:
+    """Hold a lock file within this block; the file is removed after it.
+
+    Where the file system has no locks, nothing is held.
+
+    Args:
+        path: The file, in a folder that is there.
+        owner: A text about this process, for the message of others.
+
+    Raises:
+        AlreadyLockedError: Another process holds the lock.
+        OSError: The file cannot be written.
+    """
+    file = _locked(path)
+    _held.add(file)
+    try:
+        file.truncate(0)
+        file.write(owner.encode())
+        yield
+    finally:
+        if not file.closed:
+            with suppress(OSError):
+                path.unlink()
+            file.close()
+        _held.discard(file)
+
+
+def _locked(path: Path) -> IO[bytes]:
+    while True:
+        file = path.open("a+b", buffering=0)
+        try:
+            is_free = try_lock(file)
+        except OSError:
+            return file
+        if not is_free:
+            with file:
+                file.seek(0)
+                raise AlreadyLockedError(file.read(200).decode("utf-8", "replace"))
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()  # the process before removed it just now

@@ -1,0 +1,418 @@
+"""The run length that a schedule was resolved for, against the length that the run has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from lightning.pytorch.callbacks import BatchSizeFinder, GradientAccumulationScheduler
+from tests.trainers.support import (
+    BOTH_TRAINERS,
+    Plain,
+    Rates,
+    Rows,
+    Tiny,
+    TinyConfig,
+    data,
+    trainer,
+)
+from torch.utils.data import DataLoader
+
+import nshtrainer
+from nshtrainer.configs import (
+    ConstantScheduleConfig,
+    LinearScheduleConfig,
+    MetricConfig,
+    ReduceLROnPlateauConfig,
+    SGDConfig,
+    StepScheduleConfig,
+    SWAWeightAveragingConfig,
+    lr_scheduler_registry,
+)
+from nshtrainer.exceptions import NshtrainerWarning
+from nshtrainer.lightning_.averaging import AveragingCallback
+from nshtrainer.lr_scheduler import CurveScheduleConfigBase, RunLength
+
+LINEAR = LinearScheduleConfig()
+both = pytest.mark.parametrize("make", BOTH_TRAINERS)
+
+
+def config(schedule: Any = LINEAR) -> TinyConfig:
+    return TinyConfig(optimizer=SGDConfig(lr=1.0), lr_scheduler=schedule)
+
+
+def fitted(module: Any, loader: Any = None, make: Any = pl.Trainer, **options: Any) -> Any:
+    """The trainer after a run, and the rates of its steps."""
+    rates = Rates()
+    callbacks = [rates, *options.pop("callbacks", [])]
+    made = trainer(make, callbacks=callbacks, **options)
+    made.fit(module, *([] if loader is None else [loader]))
+    return made, rates.seen
+
+
+class Batches(Tiny):
+    """Has a loader whose batch size can be set."""
+
+    batch_size = 2
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(Rows(32), batch_size=self.batch_size)
+
+
+class PlainBatches(Plain):
+    """The same in a module that is not ours."""
+
+    batch_size = 2
+    train_dataloader = Batches.train_dataloader
+
+    def configure_optimizers(self) -> Any:
+        optimizer = SGDConfig(lr=1.0).create_optimizer(self)
+        schedule = LinearScheduleConfig(warmup_duration="1 epochs")
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": schedule.create_scheduler(optimizer, self),
+        }
+
+
+def finder(**options: Any) -> BatchSizeFinder:
+    return BatchSizeFinder(mode="power", steps_per_trial=1, max_trials=2, init_val=4, **options)
+
+
+# -- before the first step -------------------------------------------------------------------------
+
+
+@both
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+def test_a_batch_size_finder_does_not_stretch_the_warmup(make: Any, tmp_path: Any):
+    module = PlainBatches()
+    made, rates = fitted(
+        module, make=make, callbacks=[finder()], max_epochs=2, default_root_dir=tmp_path
+    )
+    assert (module.batch_size, made.global_step) == (8, 8)
+    assert rates == pytest.approx(
+        {0: 0.2, 1: 0.4, 2: 0.6, 3: 0.8, 4: 1.0, 5: 0.75, 6: 0.5, 7: 0.25}
+    )
+
+
+class ChangesTheBatch(pl.Callback):
+    """Changes the loader in a hook."""
+
+    def __init__(self, hook: str) -> None:
+        setattr(self, hook, self._change)
+
+    @staticmethod
+    def _change(trainer: Any, module: Any) -> None:
+        if module.batch_size == 2:
+            module.batch_size = 8
+            trainer.fit_loop._combined_loader = None
+            trainer.fit_loop.setup_data()
+
+
+CURVES = sorted(
+    name
+    for name, cls in lr_scheduler_registry.items()
+    if issubclass(cls, CurveScheduleConfigBase) and cls.example
+)
+
+
+@pytest.mark.parametrize("hook", ["on_fit_start", "on_train_start", "on_train_epoch_start"])
+def test_each_start_hook_may_change_the_length(hook: str):
+    module = Batches(config(LinearScheduleConfig(warmup_duration="1 epochs")))
+    _, rates = fitted(module, callbacks=[ChangesTheBatch(hook)], max_epochs=2)
+    assert [rates[4], rates[7]] == [1.0, 0.25]
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_every_schedule_is_resolved_for_the_length_after_the_start_hooks(name: str):
+    schedule = lr_scheduler_registry[name].from_yaml(
+        f"name: {name}\n{lr_scheduler_registry[name].example}"
+    )
+    slow = TinyConfig(optimizer=SGDConfig(lr=1e-3), lr_scheduler=schedule)
+    changed, asked = Batches(slow), Batches(slow)
+    asked.batch_size = 8
+    late = fitted(changed, callbacks=[ChangesTheBatch("on_fit_start")], max_epochs=5)
+    assert late[1] == fitted(asked, max_epochs=5)[1]
+    assert len(late[1]) == 20
+
+
+def test_a_base_rate_written_before_is_kept_when_the_length_changes():
+    class Writes(ChangesTheBatch):
+        @staticmethod
+        def _change(trainer: Any, module: Any) -> None:
+            ChangesTheBatch._change(trainer, module)
+            trainer.optimizers[0].param_groups[0]["lr"] = 0.5
+
+    _, rates = fitted(Batches(config()), callbacks=[Writes("on_fit_start")], max_epochs=1)
+    assert rates == {0: 0.5, 1: 0.375, 2: 0.25, 3: 0.125}
+
+
+def test_a_length_that_was_passed_is_not_overruled():
+    class Passed(Batches):
+        def configure_optimizers(self) -> Any:
+            optimizer = SGDConfig(lr=1.0).create_optimizer(self)
+            run = RunLength(total_steps=2)
+            return {
+                "optimizer": optimizer,
+                "lr_scheduler": LINEAR.create_scheduler(optimizer, run),
+            }
+
+    _, rates = fitted(Passed({}), callbacks=[ChangesTheBatch("on_fit_start")], max_epochs=1)
+    assert rates == {0: 1.0, 1: 0.5, 2: 0.0, 3: 0.0}
+
+
+def test_a_plateau_with_a_warmup_is_resolved_again():
+    plateau = ReduceLROnPlateauConfig(
+        warmup_duration="1 epochs", metric=MetricConfig(monitor="loss", mode="min")
+    )
+
+    class Logs(Batches):
+        def training_step(self, batch: Any) -> Any:
+            loss = super().training_step(batch)
+            self.log("loss", loss, on_step=False, on_epoch=True)
+            return loss
+
+    options = {"callbacks": [ChangesTheBatch("on_fit_start")], "max_epochs": 2}
+    _, rates = fitted(Logs(config(plateau)), **options)
+    assert [rates[0], rates[3], rates[4]] == pytest.approx([0.2, 0.8, 1.0])
+
+
+def test_a_rate_that_was_scaled_for_another_batch_is_a_warning():
+    scaled = SGDConfig.model_validate({"lr": 0.1, "lr_scaling": {"base_batch_size": 4}})
+    module = Batches(TinyConfig(optimizer=scaled))
+    callbacks = [ChangesTheBatch("on_fit_start")]
+    with pytest.warns(NshtrainerWarning, match="scaled for steps of 2 samples, but they have 8. "):
+        fitted(module, callbacks=callbacks, max_epochs=1, make=nshtrainer.Trainer)
+    fitted(Batches(TinyConfig(optimizer=scaled)), max_epochs=1, make=nshtrainer.Trainer)
+
+
+# -- later -----------------------------------------------------------------------------------------
+
+
+class Growing(Tiny):
+    """Has 2, 4, 6, 8 batches in its epochs."""
+
+    def train_dataloader(self) -> Any:
+        return data(2 * (self.trainer.current_epoch + 1))
+
+
+def test_loaders_that_grow_are_a_warning_with_both_numbers():
+    with pytest.warns(NshtrainerWarning, match="resolved for") as said:
+        made, _ = fitted(Growing(config()), max_epochs=4, reload_dataloaders_every_n_epochs=1)
+    assert made.global_step == 20
+    (text,) = [str(each.message) for each in said if each.category is NshtrainerWarning]
+    assert text == (
+        "schedule 'linear': resolved for 2 steps in epoch 1, but it has 4; the run is about 14 "
+        "steps long instead of 8. Give its durations in steps, or pass RunLength(total_steps=..., "
+        "steps_per_epoch=[...]) to create_scheduler."
+    )
+
+
+def test_a_schedule_that_asks_for_no_length_is_not_looked_at():
+    schedule = LinearScheduleConfig(max_duration="20 steps")
+    _, rates = fitted(Growing(config(schedule)), max_epochs=4, reload_dataloaders_every_n_epochs=1)
+    assert rates[19] == pytest.approx(0.05)
+
+
+def test_epochs_that_end_early_are_a_warning():
+    class Short(Tiny):
+        def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:
+            return -1 if batch_idx == 3 else None
+
+    schedule = StepScheduleConfig(step_duration="1 epochs")
+    with pytest.warns(NshtrainerWarning, match=r"5 steps before epoch 1, but there were 3\. Give"):
+        fitted(Short(config(schedule)), data(5), max_epochs=3)
+    with pytest.warns(NshtrainerWarning, match=r"resolved for 5 steps, but there were 3\. Give"):
+        fitted(Short(config()), data(5), max_epochs=1)
+
+
+class Stops(pl.Callback):
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        trainer.should_stop = trainer.global_step >= 7
+
+
+def test_a_run_that_was_stopped_is_as_it_was_planned():
+    made, _ = fitted(Tiny(config()), data(5), max_epochs=3, callbacks=[Stops()])
+    assert made.global_step == 7
+
+
+# -- manual optimization ---------------------------------------------------------------------------
+
+
+class Pair(Tiny):
+    """Two optimizers, of which the second may be stepped less often."""
+
+    steps_schedules = True
+    every = 1
+
+    def __init__(self, hparams: Any = None) -> None:
+        super().__init__(hparams)
+        self.automatic_optimization = False
+        self.other = torch.nn.Linear(2, 1)
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        parts = zip(self.optimizers(), self.lr_schedulers(), (1, self.every), strict=True)
+        for optimizer, schedule, every in parts:
+            if batch_idx % every == 0:
+                self.manual_backward((self.layer(batch) + self.other(batch)).square().mean())
+                optimizer.step()
+                optimizer.zero_grad()
+                if self.steps_schedules:
+                    schedule.step()
+
+    def configure_optimizers(self) -> Any:
+        optimizers = [SGDConfig(lr=1.0).create_optimizer(part) for part in (self.layer, self.other)]
+        return optimizers, [LINEAR.create_scheduler(each, self) for each in optimizers]
+
+
+def last_rates(made: Any) -> list[float]:
+    return [optimizer.param_groups[0]["lr"] for optimizer in made.optimizers]
+
+
+@both
+def test_two_optimizers_share_max_steps(make: Any):
+    made, rates = fitted(Pair(), data(), make, max_steps=20)
+    assert rates[19] == pytest.approx(0.1)
+    assert last_rates(made) == [0.0, 0.0]
+
+
+def test_an_optimizer_that_is_stepped_less_often_is_a_warning():
+    module = Pair()
+    module.every = 2
+    with pytest.warns(
+        NshtrainerWarning, match="resolved for 10 steps before epoch 1, but there were 5"
+    ):
+        fitted(module, data(), max_epochs=2)
+
+
+@pytest.mark.parametrize(("epochs", "when"), [(2, r"10 steps before epoch 1"), (1, "10 steps")])
+def test_a_schedule_that_is_never_stepped_is_a_warning(epochs: int, when: str):
+    module = Pair()
+    module.steps_schedules = False
+    text = rf"resolved for {when}, but there were 0\. Call the scheduler's step\(\) after each"
+    with pytest.warns(NshtrainerWarning, match=text):
+        fitted(module, data(), max_epochs=epochs)
+
+
+# -- a second run ----------------------------------------------------------------------------------
+
+
+@both
+def test_a_second_fit_goes_on_with_the_schedule(make: Any):
+    rates = Rates()
+    made, module, loader = trainer(make, max_epochs=4, callbacks=[rates]), Tiny(config()), data(4)
+    made.fit(module, loader)
+    assert rates.seen[15] == 1 / 16
+    made.fit_loop.max_epochs = 8
+    made.fit(module, loader)
+    assert rates.seen == {
+        **{step: 1 - step / 16 for step in range(16)},
+        **{step: 1 - step / 32 for step in range(16, 32)},
+    }
+    assert last_rates(made) == [0.0]
+
+
+def test_a_second_fit_goes_on_with_each_of_two_schedules():
+    made, module = trainer(max_epochs=1), Pair()
+    made.fit(module, data())
+    made.fit_loop.max_epochs = 2
+    made.fit(module, data())
+    assert last_rates(made) == [0.0, 0.0]
+
+
+class Kept(Tiny):
+    """Makes its optimizer and its scheduler once."""
+
+    made: Any = None
+
+    def configure_optimizers(self) -> Any:
+        self.made = self.made or super().configure_optimizers()
+        return self.made
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_second_run_of_the_same_objects_is_a_warning(again: bool):
+    module = Kept(config())
+    first = trainer(max_epochs=2)
+    first.fit(module, data(4))
+    second = first if again else trainer(max_epochs=4)
+    second.fit_loop.max_epochs = 4
+    begin = 8 if again else 0
+    text = (
+        "resolved for 8 steps, 8 of them taken in an earlier run, but this run begins at step "
+        f"{begin} and has 16 steps. Create the optimizer and the scheduler anew for each run."
+    )
+    with pytest.warns(NshtrainerWarning, match=text):
+        second.fit(module, data(4))
+
+
+def test_a_second_run_of_a_schedule_without_an_end_is_a_warning():
+    module = Kept(config(StepScheduleConfig(step_duration="1 epochs", gamma=0.5)))
+    trainer(max_epochs=1).fit(module, data(4))
+    text = "an unknown number of steps, 4 of them taken in an earlier run, but this run begins at s"
+    with pytest.warns(NshtrainerWarning, match=text):
+        trainer(max_epochs=1).fit(module, data(4))
+
+
+def test_the_check_is_attached_once():
+    made = trainer(max_epochs=1)
+    for _ in range(2):
+        made.fit(Tiny(config(ConstantScheduleConfig())), data(1))
+        made.fit_loop.max_epochs += 1
+    names = [type(callback).__name__ for callback in made.callbacks]
+    assert names.count("LengthCheck") == 1
+
+
+# -- averages of weights ---------------------------------------------------------------------------
+
+
+class Joins(pl.Callback):
+    """The updates whose weights join the average."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+        self._count = 0
+
+    def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
+        (average,) = (c for c in trainer.callbacks if isinstance(c, AveragingCallback))
+        assert average._average_model is not None
+        count = int(average._average_model.n_averaged)
+        if count > self._count:
+            self.seen.append(trainer.global_step)
+        self._count = count
+
+
+def joins(module: Any, averaging: Any, loader: Any, **options: Any) -> list[int]:
+    seen = Joins()
+    callbacks = [AveragingCallback(averaging), seen, *options.pop("callbacks", [])]
+    trainer(pl.Trainer, callbacks=callbacks, **options).fit(module, loader)
+    return seen.seen
+
+
+def test_an_average_counts_the_updates_of_one_of_two_optimizers():
+    swa = SWAWeightAveragingConfig(every="1 steps")
+    for limit in ({"max_steps": 20}, {"max_epochs": 1}):
+        assert joins(Pair(), swa, data(10), **limit) == [18, 20]
+
+
+def test_an_average_is_not_lost_where_optimizers_step_at_different_times():
+    module = Pair()
+    module.every = 5
+    swa = SWAWeightAveragingConfig(start="2 steps", every="2 steps")
+    with pytest.warns(NshtrainerWarning):
+        assert joins(module, swa, data(10), max_epochs=1) == [8, 12]
+
+
+def test_an_average_joins_at_each_epoch_of_its_length():
+    accumulation = GradientAccumulationScheduler({0: 1, 2: 2})
+    swa = SWAWeightAveragingConfig(start="1 epochs")
+    seen = joins(Tiny(), swa, data(4), max_epochs=5, callbacks=[accumulation])
+    assert seen == [8, 10, 12, 14]
+
+
+def test_an_average_begins_by_the_length_after_the_start_hooks():
+    module = Batches()
+    swa = SWAWeightAveragingConfig(start="50%", every="1 steps")
+    callbacks = [ChangesTheBatch("on_fit_start")]
+    assert joins(module, swa, None, max_epochs=1, callbacks=callbacks) == [3, 4]
