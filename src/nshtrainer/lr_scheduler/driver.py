@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
-from nshtrainer.changes import Change
 from nshtrainer.exceptions import NshtrainerWarning
 from nshtrainer.lr_scheduler.base_values import BaseValues
 from nshtrainer.lr_scheduler.clock import Clock, Successes
@@ -35,6 +34,7 @@ from nshtrainer.lr_scheduler.resumption import changes_of, plan_data, succession
 from nshtrainer.lr_scheduler.saved_state import saved_bases
 from nshtrainer.lr_scheduler.scheduled_groups import ScheduledGroups
 from nshtrainer.optimizer_record import on_step_skipped
+from nshtrainer.resume import Change
 from nshtrainer.run_length import RunLength
 
 if TYPE_CHECKING:
