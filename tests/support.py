@@ -180,6 +180,9 @@ def _of_tuple(arguments: tuple[Any, ...], longest: int) -> st.SearchStrategy[Any
 
 _SOME_TEXT = st.text(min_size=1)
 """For a text with a rule, which is hardly ever that it be empty."""
+_SHOWN_TEXT = st.text(
+    st.characters(exclude_categories=["C", "Z"], include_characters=" "), min_size=1
+)
 
 _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     # Values of options, of which the optimizer around them says what they may be.
@@ -202,7 +205,7 @@ _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
         SelectorConfig, name=st.sampled_from(["*.bias", "re:h.*"]), ndim=st.integers(0, 4)
     ),
     MetricConfig: st.builds(
-        MetricConfig, monitor=st.text(min_size=1), mode=st.sampled_from(["min", "max"])
+        MetricConfig, monitor=_SHOWN_TEXT, mode=st.sampled_from(["min", "max"])
     ),
     type(None): st.none(),
     bool: st.booleans(),

@@ -83,14 +83,22 @@ def _moved_together(groups: list[dict[str, Any]], scheduler: Any) -> list[list[d
     return [some for some in found if some]
 
 
+def _begins(optimizer: Optimizer, group: dict[str, Any]) -> bool:
+    """Return True if a parameter that is about to be updated has no state yet."""
+    return any(
+        p.is_leaf and p.grad is not None and not optimizer.state.get(p) for p in group["params"]
+    )
+
+
 def _refuse_zero(optimizer: Optimizer, *_: object) -> None:
     """Raise if the learning rate is 0 in a step in which the optimizer cannot use it."""
     use: RateUse = record_of(optimizer).rate_use
     for group in optimizer.param_groups:
-        if float(group["lr"]) != 0:
+        rate = group["lr"]
+        if isinstance(rate, float) and rate != 0.0:
             continue
-        begins = any(p.grad is not None and not optimizer.state.get(p) for p in group["params"])
-        if begins or use.zero == "never":
+        # Reading a tensor waits for its device and breaks a graph capture, so it comes last.
+        if (use.zero == "never" or _begins(optimizer, group)) and float(rate) == 0:
             first = "first " if use.zero == "not_first" else ""
             raise OptimizerError(
                 f"{use.name}: the {first}lr must be above 0, and it is 0. Give a schedule that "

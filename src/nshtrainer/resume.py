@@ -1,20 +1,49 @@
-"""What a run that goes on takes from its checkpoint, and what from its config."""
+"""Resume policy: what a run that goes on takes from its checkpoint, and what from its config."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from inspect import currentframe
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, cast
 
 from pydantic import StringConstraints, model_validator
 from typing_extensions import Self
 
 from nshtrainer.config import Config
+from nshtrainer.exceptions import ConfigChangedWarning, ConfigError, NshtrainerError
+from nshtrainer.printable import printable
+from nshtrainer.text.problems import dotted
 
-__all__ = ["SCHEDULE", "ResumeConfig"]
+__all__ = [
+    "SCHEDULE",
+    "Change",
+    "Decision",
+    "Resolution",
+    "ResumeConfig",
+    "as_data",
+    "check_changes",
+    "differing",
+    "resolve",
+    "tell",
+    "tell_of",
+    "with_values",
+]
 
 SCHEDULE = "lr_scheduler"
 """What `fields` and messages call the schedule, whatever the field of a config that holds it."""
 
 FieldName = Annotated[str, StringConstraints(min_length=1)]
+
+Path: TypeAlias = tuple[Any, ...]
+
+_INSIDE = frozenset({"lightning", "nshtrainer", "pytorch_lightning", "torch"})
+"""Packages whose calls lead to a state being loaded; a warning names the line before them."""
+
+_LENGTHS = frozenset({"run", "samples_per_step", "steps_per_epoch", "tokens_per_step"})
+"""Where changes of the length of a run are."""
 
 
 class ResumeConfig(Config):
@@ -66,3 +95,254 @@ class ResumeConfig(Config):
     def option_fields(self) -> tuple[str, ...]:
         """The `fields` that are options of the optimizer."""
         return tuple(name for name in self.fields if name.partition(".")[0] != SCHEDULE)
+
+
+class Change(NamedTuple):
+    """A value that is not what it was.
+
+    Args:
+        path: Where it is, such as `("optimizer", "lr")`.
+        saved: What the checkpoint has.
+        own: What the config has.
+        outcome: What becomes of it.
+        is_followed: Whether the config is followed.
+        field: What `fields` lists to follow the config, if there is such a field.
+    """
+
+    path: Path
+    saved: Any
+    own: Any
+    outcome: str = "taken from the checkpoint"
+    is_followed: bool = False
+    field: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.difference}: {self.outcome}"
+
+    @property
+    def is_of_run(self) -> bool:
+        """True for a length of the run, which is in no config."""
+        return self.path[0] in _LENGTHS
+
+    @property
+    def difference(self) -> str:
+        """The change without what becomes of it: `optimizer.lr 0.1 -> 0.2`."""
+        return f"{dotted(self.path)} {_shown(self.saved)} -> {_shown(self.own)}"
+
+
+# -- comparing -------------------------------------------------------------------------------------
+
+
+def as_data(config: Config | None) -> dict[str, Any] | None:
+    """A config as plain data for a checkpoint; None for none, or where it holds other values."""
+    try:
+        return None if config is None else config.to_dict()
+    except ConfigError:  # the class of a user may hold what has no plain form
+        return None
+
+
+def differing(saved: Any, own: Any, path: Path = ()) -> Iterator[Change]:
+    """The values that are not the same in two configs as plain data.
+
+    A duration is one value, and so is a component of another name. A field that only one of two
+    components has is passed over: the other was written by another release.
+
+    Args:
+        saved: What the checkpoint has.
+        own: What the config has.
+        path: Where both are.
+
+    >>> saved, own = {"lr": 0.1, "betas": [0.9, 0.99]}, {"lr": 0.2, "betas": [0.9, 0.99]}
+    >>> [change.difference for change in differing(saved, own, ("optimizer",))]
+    ['optimizer.lr 0.1 -> 0.2']
+    """
+    one, two = _parts(saved), _parts(own)
+    if one is None or two is None or one.get("name") != two.get("name"):
+        if saved != own:
+            yield Change(path, saved, own)
+        return
+    keys = dict.fromkeys((*one, *two))
+    for key in [key for key in keys if "name" not in one or (key in one and key in two)]:
+        yield from differing(one.get(key), two.get(key), (*path, key))
+
+
+def _parts(value: Any) -> dict[Any, Any] | None:
+    """What is compared one by one within a value."""
+    if isinstance(value, Mapping):
+        found = dict(cast("Mapping[Any, Any]", value))
+        return None if _is_duration(found) else found
+    items = cast("list[Any]", value) if isinstance(value, list) else []
+    if not any(isinstance(item, Mapping) for item in items):
+        return None
+    return {"name": len(items), **dict(enumerate(items))}
+
+
+def _is_duration(value: Mapping[Any, Any]) -> bool:
+    return set(value) == {"name", "value"}
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        found = cast("Mapping[str, Any]", value)
+        return f"{found['value']} {found['name']}" if _is_duration(found) else _name(found)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_shown, cast('list[Any]', value)))}]"
+    return "none" if value is None else printable(value)
+
+
+def _name(value: Mapping[str, Any]) -> str:
+    return printable(value.get("name", dict(value)))
+
+
+def with_values(data: Mapping[str, Any], values: Iterable[tuple[Path, Any]]) -> dict[str, Any]:
+    """The data with other values in some places; the whole, where a path is empty.
+
+    >>> with_values({"lr": 0.1, "groups": [{"lr": 1}]}, [(("groups", 0, "lr"), 2)])
+    {'lr': 0.1, 'groups': [{'lr': 2}]}
+    """
+    changed: Any = dict(data)
+    for path, value in values:
+        changed = _with_value(changed, path, value)
+    return changed
+
+
+def _with_value(data: Any, path: Path, value: Any) -> Any:
+    if not path:
+        return value
+    first, *rest = path
+    changed: Any = copy(data)
+    changed[first] = _with_value(changed[first] if rest else None, tuple(rest), value)
+    return changed
+
+
+# -- deciding --------------------------------------------------------------------------------------
+
+
+class Decision(NamedTuple):
+    """What becomes of a change.
+
+    Args:
+        outcome: The same in words.
+        is_followed: True if the config is followed, False if the checkpoint is.
+        field: What `fields` lists to follow the config, if there is such a field.
+    """
+
+    outcome: str
+    is_followed: bool = False
+    field: str = ""
+
+
+class Resolution(NamedTuple):
+    """What a run goes on with.
+
+    Args:
+        config: The config as plain data, with the values of the checkpoint that are kept.
+        changes: Each change, with what becomes of it.
+        advice: How to follow the config where the checkpoint is followed.
+    """
+
+    config: dict[str, Any] | None
+    changes: Sequence[Change]
+    advice: Sequence[str]
+
+    def tell(self, *more: str) -> None:
+        """Warn of the changes, once; nothing is said of none."""
+        tell(self.changes, *more, *self.advice)
+
+
+def resolve(
+    changes: Sequence[Change],
+    policy: ResumeConfig,
+    decide: Callable[[Change], Decision],
+    *,
+    own: Mapping[str, Any] | None = None,
+    error: type[NshtrainerError],
+) -> Resolution:
+    """Apply a resume policy to the changes of one component.
+
+    Args:
+        changes: What has changed since the checkpoint.
+        policy: The policy of the run.
+        decide: What becomes of one change, where the policy is not `error`.
+        own: The component's config as plain data; a path begins with a word for the component.
+        error: What is raised under the policy `error`.
+
+    Raises:
+        NshtrainerError: There are changes, and the policy forbids them.
+    """
+    check_changes(changes, policy, error)
+    decided = [each._replace(**decide(each)._asdict()) for each in changes]
+    kept = [each for each in decided if not each.is_followed]
+    values = [(each.path[1:], each.saved) for each in kept if not each.is_of_run]
+    config = None if own is None else with_values(own, values)
+    return Resolution(config, decided, list(_advice(kept, policy)))
+
+
+def check_changes(
+    changes: Iterable[Change], policy: ResumeConfig, error: type[NshtrainerError]
+) -> None:
+    """Refuse changes where the policy is `error`.
+
+    Raises:
+        NshtrainerError: There are changes, and the policy forbids them.
+    """
+    named = "; ".join(change.difference for change in changes)
+    if named and policy.policy == "error":
+        raise error(
+            f"the config has changed since the checkpoint: {named}; go on with the config that "
+            "wrote it, or choose another policy than `error` for resume: keep, extend or override"
+        )
+
+
+def _advice(kept: Iterable[Change], policy: ResumeConfig) -> Iterator[str]:
+    """Say how to follow the config."""
+    fields = [change.field for change in kept if change.field]
+    if not fields:
+        return
+    whole = SCHEDULE in fields
+    listed = [*(policy.option_fields() if whole else policy.fields), *fields]
+    override = f"resume: {{policy: override, fields: [{', '.join(dict.fromkeys(listed))}]}}"
+    if whole:
+        yield f"to follow the config: resume: {{policy: extend}} for a longer run, else {override}"
+    else:
+        yield f"to take it from the config: {override}"
+
+
+# -- saying ----------------------------------------------------------------------------------------
+
+
+def tell(changes: Sequence[Change], *more: str) -> None:
+    """Warn of changes, a line for each.
+
+    Args:
+        changes: What has changed; nothing is said of none.
+        *more: Lines that follow.
+    """
+    if changes:
+        lines = ["the config has changed since the checkpoint:", *map(str, changes), *more]
+        tell_of("\n  ".join(lines))
+
+
+def tell_of(text: str, category: type[Warning] = ConfigChangedWarning) -> None:
+    """Warn, at the line of the user's that led here, in the first of the processes of a run."""
+    if _is_first_process():
+        warnings.warn(text, category, stacklevel=_level_of_user())
+
+
+def _is_first_process() -> bool:
+    distributed: Any = sys.modules.get("torch.distributed")
+    if distributed is None or not distributed.is_available():
+        return True
+    return not distributed.is_initialized() or distributed.get_rank() == 0
+
+
+def _level_of_user() -> int:
+    """How far up the user's own code is, as `warnings.warn` counts in the function that asks."""
+    frame, level = currentframe(), 0
+    while frame is not None and _package(frame.f_globals) in _INSIDE:
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _package(scope: Mapping[str, Any]) -> str:
+    return str(scope.get("__name__", "")).partition(".")[0]

@@ -126,6 +126,21 @@ def test_what_is_put_around_an_optimizer_or_a_route_of_it_is_told() -> None:
     assert [row.update for row in rows] == ["lookahead(clipped(SGD))", "lookahead(AdamW)"]
 
 
+def test_sizes_of_lazy_parameters_are_missing_until_a_batch_was_seen() -> None:
+    model = nn.Sequential(nn.LazyLinear(2), nn.Linear(2, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    found = look(optimizer, model)
+    assert (found.groups[0].tensors, found.groups[0].parameters) == (4, 3)
+    assert found.groups[0].state_bytes is None
+    assert found.missing == [
+        "the sizes of lazy parameters: they have none until a batch went through the model"
+    ]
+    model(torch.ones(1, 3))
+    again = look(optimizer, model)
+    assert (again.groups[0].parameters, again.groups[0].state_bytes) == (11, 44)
+    assert again.missing == []
+
+
 def test_looking_changes_nothing() -> None:
     module = nn.Sequential(nn.Linear(3, 2), nn.Dropout())
     optimizer = AdamWConfig(lr=0.1).create_optimizer(module)

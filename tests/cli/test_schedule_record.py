@@ -238,3 +238,28 @@ def test_a_plan_that_is_resolved_again_before_the_first_step_is_the_plan(
     assert said(capsys.readouterr().out) == ["6 updates, planned = used"]
     assert table()[5]["planned"] == table()[5]["used"]
     assert float(table()[5]["used"]) == pytest.approx(0.0146447, abs=1e-7)
+
+
+def test_a_group_that_joins_is_planned_and_scheduled(home: Path, capsys: Captured) -> None:
+    text = Path("train.py").read_text(encoding="utf-8")
+    text = text.replace(
+        "\n    def training_step",
+        """
+        self.late = torch.nn.Parameter(torch.ones(1), requires_grad=False)
+
+    def on_train_batch_start(self, batch, batch_idx):
+        if self.global_step in (6, 8):
+            self.late.requires_grad_()
+            groups = self.trainer.optimizers[0].param_groups
+            del groups[1:]
+            self.trainer.optimizers[0].add_param_group({"params": [self.late], "lr": 0.02})
+
+    def training_step""",
+        1,
+    )
+    Path("train.py").write_text(text, encoding="utf-8")
+    assert main(FIT) == 0
+    assert said(capsys.readouterr().out) == ["12 updates, planned = used"]
+    late = {row["step"]: float(row["used"]) for row in table() if row["hyperparameter"] == "1/lr"}
+    assert [late[step] for step in ("6", "8")] == pytest.approx([0.02, 0.02])
+    assert late["7"] < 0.02

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
 import torch
 from tests.contracts.test_every_optimizer import saved_and_loaded
 from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import LinearLR, SequentialLR
 
 from nshtrainer import Config, RunLength
 from nshtrainer.configs import (
@@ -16,7 +18,13 @@ from nshtrainer.configs import (
     TrackScheduleConfigBase,
     lr_scheduler_registry,
 )
-from nshtrainer.exceptions import ConfigChangedWarning, RunLengthError
+from nshtrainer.exceptions import (
+    ConfigChangedWarning,
+    NshtrainerWarning,
+    RunLengthError,
+    ScheduleError,
+)
+from nshtrainer.lr_scheduler.driver import CurveScheduler
 
 DRIVEN = [cls for cls in lr_scheduler_registry.values() if issubclass(cls, TrackScheduleConfigBase)]
 every_schedule = pytest.mark.parametrize("cls", DRIVEN, ids=lambda cls: cls.__name__)
@@ -69,6 +77,45 @@ def advance(optimizer: Optimizer, scheduler: Any, updates: int) -> list[list[flo
     return used
 
 
+def used_in(optimizer: Optimizer, scheduler: Any, updates: int) -> list[list[float]]:
+    """The rates that the updates see, which a group may get as late as in the update itself."""
+    used: list[list[float]] = []
+    hook = optimizer.register_step_pre_hook(
+        lambda *_: used.append([float(group["lr"]) for group in optimizer.param_groups])
+    )
+    advance(optimizer, scheduler, updates)
+    hook.remove()
+    return used
+
+
+def step_at_0(optimizer: Optimizer) -> None:
+    """Create the state of an optimizer as `torch.distributed.checkpoint.state_dict` does."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    for group in optimizer.param_groups:
+        group["lr"] = torch.tensor(0.0) if isinstance(group["lr"], torch.Tensor) else 0.0
+    optimizer.step()
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+
+
+def step_first(optimizer: Optimizer, scheduler: Any) -> None:
+    for _ in range(3):
+        scheduler.step()
+        optimizer.step()
+
+
+def once_an_epoch(optimizer: Optimizer, scheduler: Any) -> None:
+    for _ in range(3):
+        for _ in range(4):
+            optimizer.step()
+        scheduler.step()
+
+
+def never(optimizer: Optimizer, _scheduler: Any) -> None:
+    for _ in range(10):
+        optimizer.step()
+
+
 @every_schedule
 def test_it_says_what_it_needs_of_a_run_that_nobody_knows(cls: Any):
     told = ""
@@ -79,18 +126,138 @@ def test_it_says_what_it_needs_of_a_run_that_nobody_knows(cls: Any):
     assert "RunLength(" in told or all(track.curve(10**6) >= 0 for track in tracks)
 
 
+def late_group(**options: Any) -> dict[str, Any]:
+    return {"params": [torch.nn.Parameter(torch.ones(1))], "name": "head", **options}
+
+
 @every_schedule
-def test_a_group_that_joins_later_has_the_values_of_one_that_was_there(cls: Any):
+@pytest.mark.parametrize("options", [{"lr": 0.3}, {}], ids=["the default rate", "no rate"])
+def test_a_group_that_joins_later_has_the_values_of_one_that_was_there(
+    cls: Any, options: dict[str, Any]
+):
     config = config_of(cls)
     whole = sgd(0.3, 0.3)
     expected = advance(whole, build(config, whole), 20)
     optimizer = sgd(0.3)
     scheduler = build(config, optimizer)
     advance(optimizer, scheduler, 7)
-    late = {"params": [torch.nn.Parameter(torch.ones(1))], "lr": 0.3, "name": "head"}
-    optimizer.add_param_group(late)
-    advance(optimizer, scheduler, 1)
-    assert advance(optimizer, scheduler, 12) == expected[8:]
+    optimizer.add_param_group(late_group(**options))
+    assert used_in(optimizer, scheduler, 13) == expected[7:]
+
+
+@every_schedule
+def test_a_group_that_joins_later_with_a_rate_of_its_own_continues_from_it(cls: Any):
+    config = config_of(cls)
+    optimizer = sgd(0.3)
+    scheduler = build(config, optimizer)
+    advance(optimizer, scheduler, 7)
+    optimizer.add_param_group(late_group(lr=0.2))
+    first = used_in(optimizer, scheduler, 1)[0][1]
+    rates = [track for track in config.tracks(RUN) if track.hyperparameter == "lr"]
+    if rates[0].kind == "factor":  # else the curve is the rate, whatever was given
+        assert first in (pytest.approx(0.2), 0.0)
+    whole = sgd(0.3, scheduler.base_lrs[1])
+    expected = [row[1] for row in advance(whole, build(config, whole), 20)[8:]]
+    assert [row[1] for row in advance(optimizer, scheduler, 12)] == expected
+
+
+@every_schedule
+def test_a_group_that_joined_later_keeps_its_base_value_when_it_joins_a_resumed_run(cls: Any):
+    config = config_of(cls)
+    optimizer = sgd(0.3)
+    scheduler = build(config, optimizer)
+    advance(optimizer, scheduler, 7)
+    optimizer.add_param_group(late_group(lr=0.2))
+    advance(optimizer, scheduler, 3)
+    state = scheduler.state_dict()
+    expected = advance(optimizer, scheduler, 5)
+    again = sgd(0.3)
+    resumed = build(config, again)
+    resumed.load_state_dict(state)
+    again.add_param_group(late_group(lr=0.2))
+    assert used_in(again, resumed, 5) == expected
+
+
+@every_schedule
+def test_a_group_that_is_exchanged_in_place_is_scheduled(cls: Any):
+    config = config_of(cls)
+    whole = sgd(0.3)
+    expected = advance(whole, build(config, whole), 20)
+    optimizer = sgd(0.3)
+    scheduler = build(config, optimizer)
+    advance(optimizer, scheduler, 7)
+    optimizer.param_groups.clear()
+    optimizer.add_param_group(late_group(name="backbone"))
+    assert used_in(optimizer, scheduler, 5) == expected[7:12]
+    optimizer.param_groups[0] = dict(optimizer.param_groups[0])
+    assert used_in(optimizer, scheduler, 8) == expected[12:]
+
+
+@every_schedule
+@pytest.mark.parametrize("tensors", [False, True])
+def test_an_update_that_other_code_makes_with_a_rate_of_0_changes_nothing(cls: Any, tensors: bool):
+    config = config_of(cls)
+    whole = sgd(0.3, 0.3, tensors=tensors)
+    expected = advance(whole, build(config, whole), 10)
+    optimizer = sgd(0.3, 0.3, tensors=tensors)
+    scheduler = build(config, optimizer)
+    step_at_0(optimizer)
+    assert used_in(optimizer, scheduler, 10) == expected
+
+
+@every_schedule
+def test_within_torchs_sequence_it_is_base_times_curve(cls: Any):
+    config = config_of(cls)
+    whole = sgd(0.3)
+    expected = advance(whole, build(config, whole), 6)
+    optimizer = sgd(0.3)
+    first, scheduler = LinearLR(optimizer, 0.5, total_iters=3), build(config, optimizer)
+    sequence = SequentialLR(optimizer, [first, scheduler], milestones=[3])
+    used = used_in(optimizer, sequence, 9)
+    assert used[:3] == [[0.15], [pytest.approx(0.2)], [pytest.approx(0.25)]]
+    assert used[3:] == expected
+    assert scheduler.get_lr() == [group["lr"] for group in optimizer.param_groups]
+
+
+@every_schedule
+def test_code_that_writes_the_rate_in_the_first_steps_leaves_the_rest_of_the_run_alone(cls: Any):
+    config = config_of(cls)
+    whole = sgd(0.3, 0.3)
+    expected = advance(whole, build(config, whole), 12)
+    optimizer = sgd(0.3, 0.3)
+    scheduler = build(config, optimizer)
+    for step in range(4):
+        for group in optimizer.param_groups:
+            group["lr"] = 0.29 * (step + 1) / 4
+        optimizer.step()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NshtrainerWarning)
+            scheduler.step()
+    assert advance(optimizer, scheduler, 8) == expected[4:]
+
+
+@every_schedule
+def test_two_schedules_of_one_optimizer_are_refused(cls: Any):
+    optimizer = sgd(0.3)
+    first = build(config_of(cls), optimizer)
+    second = CurveScheduler(optimizer, lambda step: 1 / (3 + step))
+    for scheduler in (first, second):
+        optimizer.step()
+        scheduler.step()
+    with pytest.raises(ScheduleError, match=r"two schedules drive lr .* product"):
+        first.step()
+
+
+@every_schedule
+@pytest.mark.parametrize("loop", [step_first, once_an_epoch, never], ids=lambda loop: loop.__name__)
+def test_a_loop_that_does_not_step_it_after_each_update_is_told_once(cls: Any, loop: Any):
+    optimizer = sgd(0.3)
+    scheduler = build(config_of(cls), optimizer)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        loop(optimizer, scheduler)
+    (message,) = [str(warning.message) for warning in caught]
+    assert "step()" in message
 
 
 @every_schedule

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +22,7 @@ from nshtrainer import RunLength
 from nshtrainer.configs import (
     AdamWConfig,
     AdamWScheduleFreeConfig,
+    ClippedConfig,
     CosineScheduleConfig,
     LBFGSConfig,
     LinearScheduleConfig,
@@ -29,6 +32,7 @@ from nshtrainer.configs import (
     ResumeConfig,
     SAMConfig,
     SGDConfig,
+    SkippingConfig,
     StepLRConfig,
 )
 from nshtrainer.exceptions import (
@@ -464,3 +468,18 @@ def test_what_the_trainer_would_drop_is_refused(tmp_path: Path):
         ScheduleError, match=r"with model_init the Trainer drops .* in a subclass of"
     ):
         nshtrainer.create(SGDConfig(), COSINE, made.model, made)
+
+
+# -- lifetime --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("inner", [AdamWConfig(), MuonWithAdamWConfig()], ids=["adamw", "muon"])
+def test_nothing_is_alive_after_a_run(tmp_path: Path, inner: Any):
+    config = SkippingConfig(optimizer=ClippedConfig(optimizer=inner, max_norm=1.0))
+    made = started(tmp_path, config, COSINE, max_steps=4)
+    made.train()
+    held = [made, made.model, made.optimizer, next(made.model.parameters())]
+    refs = [weakref.ref(each) for each in held]
+    del made, held
+    gc.collect()  # a Trainer of transformers and its callbacks refer to each other
+    assert [ref() for ref in refs] == [None] * 4

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from nshtrainer import LightningModuleBase
 from nshtrainer.exceptions import NshtrainerWarning
+from nshtrainer.optimizer.ownership import ownership_problems
 
 ADAMW = {"name": "adamw", "lr": 1e-3, "weight_decay": 0.1, "no_decay": "bias_and_norm"}
 BODY = {"name": "body", "select": "net.blocks", "freeze": True}
@@ -171,6 +172,20 @@ def test_frozen_parameters_in_an_optimizer_of_a_user_are_not_named() -> None:
 def test_an_optimizer_of_a_part_of_what_is_trainable_is_named() -> None:
     (text,) = warned(Own(lambda net: torch.optim.SGD(net.lm_head.parameters(), lr=0.1)))
     assert "'net.embed.weight', 'net.norm.weight', 'net.norm.bias' are trainable" in text
+
+
+def test_an_optimizer_of_copies_is_not_named() -> None:
+    model, other = Transformer(depth=1), Transformer(depth=1)
+    assert ownership_problems([torch.optim.SGD(other.parameters(), lr=0.1)], model) == []
+
+
+def test_a_group_that_joins_an_optimizer_of_a_user_is_not_named() -> None:
+    def made(net: Any) -> Any:
+        net.blocks.requires_grad_(False)
+        trained = [param for param in net.parameters() if param.requires_grad]
+        return torch.optim.AdamW(trained, lr=0.1)
+
+    assert warned(Own(made), At(1, joined)) == []
 
 
 def test_what_is_frozen_after_it_was_trained_is_named() -> None:

@@ -11,10 +11,19 @@ from typing import Any
 
 import pytest
 import torch
+from tests.support import CONFIG_CHANGED
 from torch.optim import SGD, AdamW
-from torch.optim.lr_scheduler import LambdaLR, LinearLR, LRScheduler, SequentialLR
+from torch.optim.lr_scheduler import (
+    LambdaLR,
+    LinearLR,
+    LRScheduler,
+    ReduceLROnPlateau,
+    SequentialLR,
+)
 
-from nshtrainer.exceptions import NshtrainerWarning, ScheduleError
+from nshtrainer import RunLength
+from nshtrainer.configs import CosineScheduleConfig, ResumeConfig
+from nshtrainer.exceptions import ConfigChangedWarning, NshtrainerWarning, ScheduleError
 from nshtrainer.lr_scheduler.curves import LinearWarmupCosine
 from nshtrainer.lr_scheduler.driver import CurveScheduler
 
@@ -162,10 +171,21 @@ def test_the_state_of_a_torch_scheduler_is_taken_for_its_position_and_bases():
     advance(optimizer, theirs, 7)
     other = sgd(9.0)
     ours = CurveScheduler(other, CURVE)
-    ours.load_state_dict(theirs.state_dict())
+    with pytest.warns(ConfigChangedWarning, match="another scheduler -> .*: taken .* from step 7"):
+        ours.load_state_dict(theirs.state_dict())
     assert rates(other) == [0.4 * CURVE(7)]
 
 
+def test_the_state_of_another_scheduler_is_a_change_that_a_policy_may_refuse():
+    optimizer = sgd(0.4)
+    state = ReduceLROnPlateau(optimizer).state_dict()
+    run = RunLength(total_steps=10, resume=ResumeConfig(policy="error"))
+    ours: Any = CosineScheduleConfig().create_scheduler(optimizer, run)["scheduler"]
+    with pytest.raises(ScheduleError, match="lr_scheduler another scheduler -> cosine; go on with"):
+        ours.load_state_dict(state)
+
+
+@pytest.mark.filterwarnings(CONFIG_CHANGED)
 def test_the_state_of_a_sequence_is_taken_for_its_position():
     optimizer = sgd(0.4)
     parts = [LinearLR(optimizer, total_iters=3), LinearLR(optimizer, 1.0, 0.1)]
@@ -176,6 +196,7 @@ def test_the_state_of_a_sequence_is_taken_for_its_position():
     assert ours.last_epoch == 5
 
 
+@pytest.mark.filterwarnings(CONFIG_CHANGED)
 def test_the_state_of_a_chain_is_taken_for_its_members_position():
     ours = CurveScheduler(sgd(0.4), CURVE)
     ours.load_state_dict({"_schedulers": [{"last_epoch": 4}]})
@@ -241,16 +262,6 @@ def test_an_equal_rate_from_elsewhere_is_no_reason_to_warn():
     optimizer.param_groups[0]["lr"] = float(repr(optimizer.param_groups[0]["lr"]))
     scheduler.step()
     assert rates(optimizer) == [0.5 * CURVE(4)]
-
-
-def test_a_group_added_during_the_run_is_scheduled_from_its_own_rate():
-    optimizer = sgd(0.5)
-    scheduler = CurveScheduler(optimizer, CURVE)
-    advance(optimizer, scheduler, 3)
-    optimizer.add_param_group({"params": [parameter()], "lr": 0.25})
-    optimizer.step()
-    scheduler.step()
-    assert rates(optimizer) == [0.5 * CURVE(4), 0.25 * CURVE(4)]
 
 
 def test_a_group_added_before_the_first_update_is_scheduled_too():

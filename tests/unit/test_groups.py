@@ -20,6 +20,7 @@ from nshtrainer.configs import (
     LBFGSConfig,
     MuonConfig,
     ParameterGroupConfig,
+    ProdigyConfig,
     RpropConfig,
     SelectorConfig,
     SGDConfig,
@@ -183,9 +184,15 @@ def test_a_rule_wins_over_the_options_that_a_parameter_carries():
 
 def test_an_option_of_a_parameter_that_the_optimizer_lacks_is_an_error():
     with pytest.raises(
-        OptimizerError, match=r"log_dt: its _optim has 'warmup', .* of adamw\. Remo"
+        OptimizerError, match=r"log_dt: its _optim sets warmup, but adamw has no warm"
     ):
         config("no_decay: bias_and_norm").create_optimizer(Marked(warmup=3))
+
+
+def test_a_rate_of_a_parameter_that_the_optimizer_does_not_read_is_an_error():
+    prodigy = ProdigyConfig(no_decay="bias_and_norm", weight_decay=0.1)
+    with pytest.raises(OptimizerError, match=r"log_dt: its _optim sets lr, but prodigy reads the"):
+        prodigy.create_optimizer(Marked())
 
 
 def test_a_factor_on_the_decay_leaves_none_where_there_is_none():

@@ -130,7 +130,7 @@ def test_a_group_that_joins_later_is_scaled_from_then_on():
     optimizer = sgd(1.0)
     scheduler = build(plateau(schedule=LINE), optimizer)
     advance(optimizer, scheduler, 1)
-    optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(1))], "lr": 0.1})
+    optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(1))], "lr": 0.095})
     advance(optimizer, scheduler, 1)
     scheduler.observe(1.0)
     scheduler.observe(1.0)

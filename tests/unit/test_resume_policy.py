@@ -14,7 +14,6 @@ from tests.changes import DONE, ROWS, HyperbolaConfig, Row, Setup, cases, rates
 from torch import nn
 
 from nshtrainer import RunLength, create
-from nshtrainer.changes import tell_of
 from nshtrainer.configs import (
     AdamConfig,
     AdamWConfig,
@@ -34,6 +33,7 @@ from nshtrainer.exceptions import (
     ScheduleError,
 )
 from nshtrainer.lr_scheduler import lr_scheduler_registry
+from nshtrainer.resume import tell_of
 
 EPOCH = 12
 

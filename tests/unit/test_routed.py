@@ -220,7 +220,7 @@ def test_every_rate_is_scheduled_also_of_a_group_added_late(
     if make_scheduler is CurveScheduler:
         optimizer.add_param_group({"params": [new(5)], "lr": 0.8})
         scheduler.step()
-        assert [group["lr"] for group in optimizer.param_groups] == [0.025, 2.5e-4, 2.5e-5, 0.2]
+        assert [group["lr"] for group in optimizer.param_groups] == [0.025, 2.5e-4, 2.5e-5, 0.4]
     assert_shared(optimizer)
 
 

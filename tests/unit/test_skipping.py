@@ -14,6 +14,7 @@ from nshtrainer import RunLength, create
 from nshtrainer.configs import AdamWConfig, LinearScheduleConfig, SkippingConfig
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.optimizer.skipping import are_finite, is_finite
+from nshtrainer.optimizer_record import make_skippable, skip_step
 
 every_clock = pytest.mark.parametrize("clock", ["optimizer_steps", "successful_steps"])
 OVERFLOWS = [1.0, math.inf, 1.0, math.nan, math.nan, 1.0]
@@ -169,3 +170,32 @@ def test_a_sparse_gradient_is_looked_at() -> None:
     (table(torch.tensor([1, 1])) * torch.tensor([1.0, math.nan])).sum().backward()
     assert not are_finite([table.weight])
     assert not is_finite(table.weight)
+
+
+# -- a step that is skipped ------------------------------------------------------------------------
+
+
+def test_a_step_that_is_skipped_before_it_begins_is_the_next_one() -> None:
+    net, optimizer, scheduler = built(SkippingConfig(optimizer=AdamWConfig()))
+    before = copy.deepcopy(net.state_dict())
+    skip_step(optimizer)
+    for expected in (True, False):
+        net(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+        scheduler.step()
+        assert torch.equal(net.state_dict()["weight"], before["weight"]) is expected
+    assert scheduler.last_epoch == 1
+
+
+def test_a_step_that_torchs_scheduler_wraps_can_be_made_skippable_and_is_put_back() -> None:
+    param = nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([param], lr=0.1)
+    torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    wrapped = vars(optimizer)["step"]
+    undo = make_skippable(optimizer)
+    optimizer.register_step_pre_hook(lambda own, *_: skip_step(own))
+    param.grad = torch.ones(1)
+    optimizer.step()
+    assert param.item() == 1
+    undo()
+    assert vars(optimizer)["step"] is wrapped

@@ -12,17 +12,21 @@ from typing import TYPE_CHECKING, Any, cast
 from nshtrainer.cli.output import print_table, say
 from nshtrainer.cli.sentences import group_sentence, schedulers_of, sentences
 from nshtrainer.optimizer.inventory import inventory
+from nshtrainer.optimizer.lazy import is_lazy
 from nshtrainer.optimizer.state_size import state_bytes
 from nshtrainer.optimizer.wrapping import wrappers_around
 from nshtrainer.text.words import some
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.nn import Module
     from torch.optim import Optimizer
 
     from nshtrainer.optimizer.inventory import Parameter
 
 __all__ = ["Explained", "GroupRow", "Parameters", "bytes_text", "explained", "print_explained"]
+
+_LAZY = "the sizes of lazy parameters: they have none until a batch went through the model"
 
 _NO_OPTIONS = ("params", "param_names", "name", "lr", "weight_decay")
 
@@ -125,7 +129,7 @@ def explained(
     """
     owned = inventory(module)
     names = {id(parameter.tensor): parameter.name for parameter in owned}
-    numbers = sum(parameter.tensor.numel() for parameter in owned)
+    numbers = _elements(parameter.tensor for parameter in owned)
     built = list(optimizers)
     rows = [
         _row(optimizer, place, schedulers, names, numbers, on_cpu)
@@ -141,13 +145,18 @@ def explained(
         uncovered=_parameters(p for p in trained if id(p.tensor) not in held),
         schedules=[text for config in schedulers for text in sentences(config)],
         total_steps=total_steps,
-        missing=list(missing),
+        missing=[*missing, *([_LAZY] if any(is_lazy(p.tensor) for p in owned) else [])],
     )
+
+
+def _elements(params: Iterable[Tensor]) -> int:
+    """Return the number of elements; a lazy parameter has none yet."""
+    return sum(param.numel() for param in params if not is_lazy(param))
 
 
 def _parameters(found: Iterable[Parameter]) -> Parameters:
     kept = list(found)
-    numbers = sum(parameter.tensor.numel() for parameter in kept)
+    numbers = _elements(parameter.tensor for parameter in kept)
     return Parameters(len(kept), numbers, [" = ".join(parameter.names) for parameter in kept])
 
 
@@ -161,7 +170,7 @@ def _row(
 ) -> GroupRow:
     group = optimizer.param_groups[place]
     part = _part_with(optimizer, group)
-    count = sum(param.numel() for param in group["params"])
+    count = _elements(group["params"])
     around = [each for own in dict.fromkeys((optimizer, part)) for each in wrappers_around(own)]
     mine = schedulers_of(optimizer, schedulers)
     texts = [text for each in mine if (text := group_sentence(each, group))]

@@ -90,7 +90,7 @@ def way_of(name: str, module: Module, hparams: Config, found: Explained) -> Way:
         raise ConfigError(f"--parameter {name}: {unknown('parameter', name, known)}")
     return Way(
         names=list(parameter.names),
-        shape=list(parameter.tensor.shape),
+        shape=list(parameter.shaped.shape),
         modules=list(dict.fromkeys(type(place.module).__name__ for place in parameter.places)),
         roles=sorted(parameter.roles),
         trained=parameter.tensor.requires_grad,

@@ -14,6 +14,7 @@ from typing_extensions import override
 from nshtrainer.exceptions import NshtrainerWarning, OptimizerError
 from nshtrainer.lightning_.exact_resume import ExactResume
 from nshtrainer.lightning_.foreign_paths import drop_foreign_paths
+from nshtrainer.lightning_.found_rate import FoundRates
 from nshtrainer.lightning_.length_check import LengthCheck
 from nshtrainer.lightning_.non_finite import NonFiniteCallback
 from nshtrainer.lightning_.plateau import PlateauCallback
@@ -47,6 +48,7 @@ class OptimizerCallback(Callback):
     def __init__(self) -> None:
         self._is_checked = True
         self._reported: set[str] = set()
+        self._found_rates = FoundRates()
         self._checkpoint: dict[str, Any] | None = None
 
     @override
@@ -72,6 +74,7 @@ class OptimizerCallback(Callback):
         """Refuse what cannot work; tell optimizers the names by which they are loaded."""
         self._logged = None
         self._reported.clear()
+        self._found_rates = FoundRates(getattr(trainer, "callbacks", ()))
         _check_average(trainer)
         learn_names(trainer, pl_module)
         for optimizer in trainer.optimizers:
@@ -96,6 +99,7 @@ class OptimizerCallback(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Train with the weights of training; warn once an epoch of what no update reaches."""
+        self._found_rates.apply(trainer, pl_module)
         if not self._is_checked:
             self._is_checked = True
             problems = ownership_problems(trainer.optimizers, pl_module)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as pl
@@ -14,6 +15,10 @@ from lightning.fabric.utilities.data import (
 from lightning.fabric.utilities.types import _Stateful  # pyright: ignore[reportPrivateUsage]
 from lightning.pytorch import Callback
 from typing_extensions import override
+
+from nshtrainer.forms import find_misfits
+from nshtrainer.lightning_.checkpoint_entries import refuse_entry
+from nshtrainer.text.problems import dotted
 
 __all__ = ["ExactResume"]
 
@@ -33,7 +38,8 @@ class ExactResume(Callback):
     `trainer.estimated_stepping_batches`.
 
     What is saved in the middle of a batch, as at an exception, goes on from the start of the data
-    of the epoch: the loader had given that batch away.
+    of the epoch: the loader had given that batch away. What is saved in the middle of a validation
+    goes on with the whole of that validation.
 
     `LightningModuleBase` and `nshtrainer.Trainer` attach this callback by themselves.
     """
@@ -41,6 +47,8 @@ class ExactResume(Callback):
     def __init__(self) -> None:
         self._states: dict[str, Any] | None = None
         self._loaders: list[Any] = []
+        self._at_validation: dict[str, Any] | None = None
+        """The states as the validation began that is under way."""
 
     @override
     def on_save_checkpoint(
@@ -50,7 +58,9 @@ class ExactResume(Callback):
         if "loops" not in checkpoint:
             return
         if trainer.world_size == 1:
-            checkpoint[_KEY] = _states(pl_module.device)
+            checkpoint[_KEY] = self._at_validation or _states(pl_module.device)
+        if self._at_validation is not None:
+            _validate_again(checkpoint["loops"]["fit_loop"])
         batches: Any = trainer.fit_loop.epoch_loop.batch_progress.current
         if batches.ready > batches.processed:  # the loader is one batch ahead of the weights
             checkpoint["loops"]["fit_loop"]["state_dict"].pop("combined_loader", None)
@@ -61,24 +71,49 @@ class ExactResume(Callback):
     ) -> None:
         """Remember them, and those of the loaders."""
         self._states = checkpoint.get(_KEY) if trainer.world_size == 1 else None
+        if self._states is not None:
+            _check_states(self._states, pl_module.device)
         loop = checkpoint.get("loops", {}).get("fit_loop", {}).get("state_dict", {})
         self._loaders = loop.get("combined_loader", [])
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Go on with them, once all is loaded that draws random numbers meanwhile."""
-        if trainer.fit_loop.restarted_mid_epoch:
-            self._within_epoch(trainer.fit_loop, pl_module)
+        self._at_validation = None
+        loop = trainer.fit_loop
+        if loop.epoch_loop.val_loop.restarted_mid_evaluation:
+            self._within_epoch(loop)
+            self._loaders = []
+            return  # the states are those at the start of the validation
+        if loop.restarted_mid_epoch:
+            self._within_epoch(loop)
+            if self._states is not None:
+                _set_states(self._states, pl_module.device)
         elif self._states is not None:
-            self._between_epochs(trainer.fit_loop, pl_module)
+            self._between_epochs(loop, pl_module)
         self._states, self._loaders = None, []
 
-    def _within_epoch(self, loop: Any, module: pl.LightningModule) -> None:
+    @override
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Go on with a validation that was cut off, and note how this one begins."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            if self._states is not None:
+                _set_states(self._states, pl_module.device)
+            self._states, self._at_validation = None, _states(pl_module.device)
+
+    @override
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forget how the validation began."""
+        self._at_validation = None
+
+    def _within_epoch(self, loop: Any) -> None:
         if self._loaders:
-            loop._combined_loader._load_state_dicts(self._loaders)  # noqa: SLF001
+            try:
+                loop._combined_loader._load_state_dicts(self._loaders)  # noqa: SLF001
+            except (AttributeError, LookupError, TypeError, ValueError) as error:
+                entry = "loops.fit_loop.state_dict.combined_loader"
+                refuse_entry(entry, f"cannot be loaded ({type(error).__name__}: {error})", error)
             _begin(loop)
-        if self._states is not None:
-            _set_states(self._states, module.device)
 
     def _between_epochs(self, loop: Any, module: pl.LightningModule) -> None:
         """The loader of the next epoch draws its order from a generator, of its own or of all."""
@@ -92,6 +127,18 @@ class ExactResume(Callback):
         _set_states(self._states, module.device)
         if not loop.restarted_on_epoch_end:  # else Lightning does so by itself
             _begin(loop)
+
+
+def _validate_again(loop: dict[str, Any]) -> None:
+    """Have the validation that is under way run from its first batch.
+
+    Lightning would go on with as many batches as were left, the first ones, or with none.
+    """
+    progress = loop["epoch_loop.val_loop.batch_progress"]
+    done = progress["total"]["completed"] - progress["current"]["completed"]
+    for counts, before in ((progress["total"], done), (progress["current"], 0)):
+        counts.update(ready=before + 1, started=before + 1, processed=before, completed=before)
+    progress["is_last_batch"] = False
 
 
 def _begin(loop: Any) -> None:
@@ -112,12 +159,38 @@ def _states(device: torch.device) -> dict[str, Any]:
     return found
 
 
+def _check_states(found: Any, device: torch.device) -> None:
+    """Set generators that nothing else uses to the states of a checkpoint.
+
+    Raises:
+        CheckpointError: A state is none of a generator's; it is named.
+    """
+    own = _states(device)
+    for path, problem in find_misfits(found, {key: own[key] for key in ("torch", "python")}):
+        refuse_entry(dotted((_KEY, *path)), problem)
+    _try_state("torch", torch.Generator().set_state, found["torch"].cpu())
+    _try_state("python", random.Random().setstate, found["python"])  # noqa: S311 - it is not used
+    if "numpy" in found:
+        _try_state("numpy", _numpy().RandomState().set_state, found["numpy"])
+
+
+def _try_state(key: str, set_state: Callable[[Any], object], state: Any) -> None:
+    try:
+        set_state(state)
+    except (LookupError, OverflowError, RuntimeError, TypeError, ValueError) as error:
+        refuse_entry(f"{_KEY}.{key}", f"is no state of a generator ({error})", error)
+
+
+def _numpy() -> Any:
+    import numpy as np
+
+    return np.random
+
+
 def _set_states(found: dict[str, Any], device: torch.device) -> None:
     torch.set_rng_state(found["torch"].cpu())
     random.setstate(found["python"])
     if device.type == "cuda" and "cuda" in found:
         torch.cuda.set_rng_state(found["cuda"].cpu(), device)
     if "numpy" in found:
-        import numpy as np
-
-        np.random.set_state(found["numpy"])
+        _numpy().set_state(found["numpy"])

@@ -15,8 +15,8 @@ from lightning.fabric.utilities.cloud_io import (
 )
 from lightning.pytorch.callbacks import ModelCheckpoint, SpikeDetection
 
-from nshtrainer.changes import tell_of
 from nshtrainer.exceptions import CheckpointWarning
+from nshtrainer.resume import tell_of
 from nshtrainer.text.documents import cut
 from nshtrainer.text.words import some
 

@@ -11,6 +11,7 @@ from typing_extensions import final, override
 
 from nshtrainer.exceptions import NshtrainerWarning
 from nshtrainer.lightning_.run_length import TrainerRunLength
+from nshtrainer.lightning_.schedule_calls import check_schedule_calls
 from nshtrainer.lr_scheduler.driver import CurveScheduler
 from nshtrainer.optimizer_record import parts_of, record_of
 
@@ -29,7 +30,8 @@ class LengthCheck(Callback):
 
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Resolve schedules again for lengths that a callback has changed."""
+        """Resolve schedules again for lengths that a callback has changed; check their calls."""
+        check_schedule_calls(trainer)
         for scheduler in _schedulers(trainer):
             scheduler.plan.difference = None
         self._resolve_again(trainer, pl_module)

@@ -151,17 +151,18 @@ class LightningModuleBase(LightningModule, Generic[T]):
     def lr(self) -> float:
         """The learning rate in the optimizer's config; setting it replaces the hyperparameters.
 
-        Lightning's Tuner and LearningRateFinder read and set it.
+        Lightning's Tuner and LearningRateFinder read and set it. With `lr_scaling` it is the rate
+        of the updates, once the batch is known.
 
         Raises:
             AttributeError: There is no optimizer with an `lr` among the hyperparameters, nor an
                 `lr` of their own, or there are several.
         """
-        return current_rate(self._config)
+        return current_rate(self._config, self)
 
     @lr.setter
     def lr(self, rate: float) -> None:
-        self._config = with_rate(self._config, rate)
+        self._config = with_rate(self._config, rate, self)
 
     @override
     def save_hyperparameters(

@@ -9,6 +9,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from nshtrainer.exceptions import OptimizerError, ScheduleError
 from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
 from nshtrainer.optimizer.base import OptimizerConfigBase, build_optimizer
+from nshtrainer.optimizer.batch import batch_size_of
 from nshtrainer.optimizer.routing import RoutingConfigBase
 from nshtrainer.optimizer.wrapping import WrappingConfigBase, unwrapped
 
@@ -44,24 +45,35 @@ def configure_optimizers(module: LightningModule, hparams: Config) -> OptimizerL
     return {"optimizer": optimizer, "lr_scheduler": scheduler.create_scheduler(optimizer, module)}
 
 
-def current_rate(hparams: Config) -> float:
+def current_rate(hparams: Config, module: LightningModule | None = None) -> float:
     """The learning rate in the optimizer's config, else in a field `lr` of the hyperparameters.
+
+    Args:
+        hparams: The hyperparameters.
+        module: The module that has them; where its batch is known, `lr_scaling` is applied.
 
     Raises:
         AttributeError: There is none, or there is more than one optimizer.
     """
-    return getattr(_within(_rate_holder(hparams)[1]), "lr")  # noqa: B009 - not every one has it
+    config = _within(_rate_holder(hparams)[1])
+    return config.lr * _batch_factor(config, module)  # type: ignore[attr-defined]
 
 
-def with_rate(hparams: Any, rate: float) -> Any:
+def with_rate(hparams: Any, rate: float, module: LightningModule | None = None) -> Any:
     """The hyperparameters with another learning rate.
+
+    Args:
+        hparams: The hyperparameters.
+        rate: The rate.
+        module: The module that has them; where its batch is known, the rate is that of its updates,
+            and the config gets the one that `lr_scaling` makes it of.
 
     Raises:
         AttributeError: There is no learning rate in them.
         ValidationError: The rate is out of range.
     """
     name, holder = _rate_holder(hparams)
-    changed = _at_rate(holder, rate)
+    changed = _at_rate(holder, rate / _batch_factor(_within(holder), module))
     return hparams.replace(**{name: changed}) if name else changed
 
 
@@ -69,6 +81,17 @@ def _at_rate(config: Any, rate: float) -> Any:
     if isinstance(config, WrappingConfigBase):
         return config.replace(optimizer=_at_rate(config.optimizer, rate))
     return config.replace(lr=float(rate))
+
+
+def _batch_factor(config: Any, module: LightningModule | None) -> float:
+    """Return the factor of `lr_scaling` on the rate; 1 while the batch is unknown."""
+    scaling = getattr(config, "lr_scaling", None)
+    if scaling is None or module is None:
+        return 1.0
+    try:
+        return scaling.factor(batch_size_of(None, module))
+    except OptimizerError:
+        return 1.0
 
 
 def _within(config: Config) -> Config:

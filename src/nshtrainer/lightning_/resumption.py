@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from nshtrainer.changes import Change, all_of, as_data, differing, tell, tell_of
 from nshtrainer.config import Config
 from nshtrainer.exceptions import CheckpointError
 from nshtrainer.lightning_.run_length import run_length_of
-from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
+from nshtrainer.lightning_.schedule_change import (
+    adapt_states,
+    changes_of_others,
+    check_states,
+    decide,
+    position_of,
+    schedulers_of,
+)
 from nshtrainer.lr_scheduler.driver import CurveScheduler
+from nshtrainer.lr_scheduler.saved_state import is_of_driver
 from nshtrainer.optimizer.base import OptimizerConfigBase
 from nshtrainer.optimizer.resumption import resume_by_name
-from nshtrainer.resume import SCHEDULE, ResumeConfig
+from nshtrainer.resume import (
+    SCHEDULE,
+    Change,
+    Decision,
+    ResumeConfig,
+    check_changes,
+    resolve,
+    tell_of,
+)
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
@@ -21,8 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["check_resume", "learn_names"]
 
 T = TypeVar("T")
-
-_TORCHS = "left to its own state, which has most of it"
 
 
 def learn_names(trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -32,72 +45,70 @@ def learn_names(trainer: pl.Trainer, module: pl.LightningModule) -> None:
         resume_by_name(optimizer, module, config if len(trainer.optimizers) == 1 else None)
 
 
-def check_resume(trainer: pl.Trainer, module: pl.LightningModule, checkpoint: Any) -> None:
+def check_resume(
+    trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
+) -> None:
     """Look at a checkpoint before anything of its optimizers and schedules is loaded.
 
-    Optimizers and curves say by themselves what has changed as they load their states. Here it is
-    said of the other schedulers, and with the policy `error` of all at once.
+    Optimizers and curves find by themselves what has changed as they load their states. Here the
+    other schedulers are compared, and a state of a schedule of another kind is replaced by one that
+    goes on at the step of the run. With the policy `error` the changes of all are one error.
 
     Raises:
         CheckpointError: The policy forbids what has changed; it names a schedule that cannot be
             taken from the config.
     """
     policy = run_length_of(trainer).resume or ResumeConfig()
-    others = list(_changes_of_others(trainer, module, checkpoint))
-    if policy.policy == "error":
-        _refuse([*_changes_of_ours(trainer, module, checkpoint), *others])
-    _check_schedule_fields(policy, trainer)
-    tell(others)
+    check_states(trainer, module, checkpoint)
+    others = changes_of_others(trainer, module, checkpoint)
+    all_of_them = [*_changes_of_ours(trainer, module, checkpoint), *others]
+    check_changes(all_of_them, policy, CheckpointError)
+    schedulers, position = schedulers_of(trainer), position_of(trainer, checkpoint)
+    _check_schedule_fields(policy, schedulers, others)
+    adapt_states(trainer, module, checkpoint, policy)
+
+    def decided(change: Change) -> Decision:
+        return decide(change, policy, position, schedulers)
+
+    resolve(others, policy, decided, error=CheckpointError).tell()
     _say_if_over(trainer, checkpoint)
-
-
-def _refuse(changes: Sequence[Change]) -> None:
-    if changes:
-        raise CheckpointError(all_of(changes))
 
 
 def _changes_of_ours(
     trainer: pl.Trainer, module: pl.LightningModule, checkpoint: Mapping[str, Any]
 ) -> Iterator[Change]:
-    """What the optimizers and the curves find in their states."""
+    """Yield what the optimizers and the curves find in their states."""
     states = checkpoint.get("optimizer_states", ())
     for optimizer, state in zip(trainer.optimizers, states, strict=False):
         if "param_groups" in state:
             yield from resume_by_name(optimizer, module).changes(state)
     states = checkpoint.get("lr_schedulers", ())
-    for scheduler, state in zip(_schedulers(trainer), states, strict=False):
-        if _is_ours(scheduler):
+    for scheduler, state in zip(schedulers_of(trainer), states, strict=False):
+        if isinstance(scheduler, CurveScheduler) and is_of_driver(state):
             yield from scheduler.changes(state)
 
 
-def _changes_of_others(
-    trainer: pl.Trainer, module: pl.LightningModule, checkpoint: Mapping[str, Any]
-) -> Iterator[Change]:
-    """What the hyperparameters say of a scheduler whose state does not hold its config."""
-    schedulers = _schedulers(trainer)
-    config = _only(getattr(module, "hparams", None), LRSchedulerConfigBase)
-    if config is None or len(schedulers) != 1 or _is_ours(schedulers[0]):
-        return
-    saved: Any = checkpoint.get("hyper_parameters", {}).get("hparams", {})
-    if isinstance(saved, Mapping):
-        was: Any = cast("Mapping[str, Any]", saved).get(_name_of(module, config))
-        for change in differing(was, as_data(config), (SCHEDULE,)):
-            yield change._replace(outcome=_TORCHS)
-
-
-def _check_schedule_fields(policy: ResumeConfig, trainer: pl.Trainer) -> None:
-    """What takes nothing from the config is not asked for.
+def _check_schedule_fields(
+    policy: ResumeConfig, schedulers: Sequence[Any], changes: Sequence[Change]
+) -> None:
+    """Refuse fields of the schedule where no schedule of the run can follow them.
 
     Raises:
-        CheckpointError: A field of the schedule is listed, and no schedule of the run is ours.
+        CheckpointError: A field of the schedule is listed, and no schedule of the run is a curve,
+            nor has the whole schedule changed to one of another kind.
     """
-    fields, schedulers = policy.schedule_fields(), _schedulers(trainer)
-    if fields and not any(map(_is_ours, schedulers)):
+    fields = policy.schedule_fields()
+    is_curve = any(isinstance(each, CurveScheduler) for each in schedulers)
+    if fields and not is_curve and not (SCHEDULE in fields and _is_of_kind(changes)):
         kinds = ", ".join(type(each).__name__ for each in schedulers)
         raise CheckpointError(
             f"resume: fields: {', '.join(fields)}: no schedule of this run can be taken from the "
             f"config ({kinds or 'it has none'}); leave it out"
         )
+
+
+def _is_of_kind(changes: Sequence[Change]) -> bool:
+    return any(change.path == (SCHEDULE,) for change in changes)
 
 
 def _say_if_over(trainer: pl.Trainer, checkpoint: Mapping[str, Any]) -> None:
@@ -112,22 +123,10 @@ def _say_if_over(trainer: pl.Trainer, checkpoint: Mapping[str, Any]) -> None:
 # -- looking ---------------------------------------------------------------------------------------
 
 
-def _schedulers(trainer: pl.Trainer) -> list[Any]:
-    return [config.scheduler for config in trainer.lr_scheduler_configs]
-
-
-def _is_ours(scheduler: Any) -> bool:
-    return isinstance(scheduler, CurveScheduler)
-
-
 def _only(hparams: Any, kind: type[T]) -> T | None:
     """The one value of a kind in the hyperparameters."""
     found = [value for value in _values(hparams).values() if isinstance(value, kind)]
     return found[0] if len(found) == 1 else None
-
-
-def _name_of(module: Any, config: Any) -> str:
-    return next(name for name, value in _values(module.hparams).items() if value is config)
 
 
 def _values(hparams: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from lightning.pytorch import Callback
 
 from nshtrainer.containers import plain_containers
 from nshtrainer.lightning_.averaging import AveragingCallback
+from nshtrainer.lightning_.checkpoint_entries import check_checkpoints_of
 from nshtrainer.lightning_.checkpoint_io import write_checkpoints_atomically
 from nshtrainer.lightning_.driving import missing_callbacks
 from nshtrainer.trainer_config import OURS, TrainerConfig
@@ -67,6 +68,7 @@ class Trainer(pl.Trainer):
         given["callbacks"] = _with_ours(given.get("callbacks"), self.config)
         super().__init__(**given)
         write_checkpoints_atomically(self)
+        check_checkpoints_of(self)
 
     @property
     def primary_metric(self) -> MetricConfig | None:

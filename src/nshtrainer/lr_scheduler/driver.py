@@ -7,27 +7,34 @@ value is always `base * curve(position)`; it is never inferred from what stands 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Iterator
-from functools import partial
 from math import inf
-from types import FunctionType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 from weakref import WeakMethod
 
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
-from nshtrainer.changes import Change
-from nshtrainer.exceptions import NshtrainerWarning, ScheduleError
+from nshtrainer.exceptions import NshtrainerWarning
+from nshtrainer.lr_scheduler.base_values import BaseValues
 from nshtrainer.lr_scheduler.clock import Clock, Successes
+from nshtrainer.lr_scheduler.first_steps import FirstSteps
 from nshtrainer.lr_scheduler.guard import MovesOnceAnUpdate
 from nshtrainer.lr_scheduler.hyperparameters import Place, find
-from nshtrainer.lr_scheduler.movement import Cohort, Group, Movement
+from nshtrainer.lr_scheduler.movement import Group, refuse
+from nshtrainer.lr_scheduler.optimizer_hooks import (
+    AfterLoading,
+    BeforeUpdate,
+    has_moving_rival,
+    refuse_two,
+    rival_of,
+)
 from nshtrainer.lr_scheduler.plan import Plan
 from nshtrainer.lr_scheduler.resumption import changes_of, plan_data, succession
 from nshtrainer.lr_scheduler.saved_state import saved_bases
+from nshtrainer.lr_scheduler.scheduled_groups import ScheduledGroups
 from nshtrainer.optimizer_record import on_step_skipped
+from nshtrainer.resume import Change
 from nshtrainer.run_length import RunLength
 
 if TYPE_CHECKING:
@@ -38,7 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["CurveScheduler"]
 
 
-class CurveScheduler(LRScheduler):
+class CurveScheduler(ScheduledGroups, LRScheduler):
     """Writes `base * curve(position)` into every parameter group, for each scheduled value.
 
     The base of a rate is its `initial_lr` where a scheduler stood before, else its `lr`; that of
@@ -79,10 +86,12 @@ class CurveScheduler(LRScheduler):
         self.optimizer = optimizer
         self.last_epoch = 0
         self._plan = plan if isinstance(plan, Plan) else Plan.of_curve(plan, RunLength(), label)
-        self._bases: dict[str, list[float | None]] = {"lr": []}
-        self._movements: list[Movement] = []
-        self._groups: list[Group] = []
-        self._planned = 0
+        self._bases = BaseValues()
+        self._movements = []
+        self._groups = []
+        self._planned: list[Group] | None = None
+        self._first: FirstSteps | None = None
+        self._is_nested = False
         self._is_noted = False
         self._stands_still = False
         by_successes = self._plan.run.schedule_clock == "successful_steps"
@@ -90,6 +99,7 @@ class CurveScheduler(LRScheduler):
         self._write()
         self._plan.check_names(optimizer.param_groups)
         self._clock = self._clock_of(self._plan)
+        self._begin()
         self._listen()
 
     # -- moving --------------------------------------------------------------------------------
@@ -99,17 +109,19 @@ class CurveScheduler(LRScheduler):
         """Move to the next position, or to `epoch`, and write the values of it."""
         # Called with every update, so written out: a call of a function costs as much as a group.
         groups = self.optimizer.param_groups
-        if groups is not self._groups or len(groups) != self._planned:
-            if self._is_left_out() and epoch is None:
-                return
-            self._catch_up()
+        try:  # as in `_is_planned`
+            is_planned = groups == self._planned
+        except Exception:  # noqa: BLE001
+            is_planned = False
+        if not is_planned and not self._prepare(epoch):
+            return
         if self._clock is not None and epoch is None:
             epoch = self._clock.position(groups, self.last_epoch)
         self.last_epoch = position = self.last_epoch + 1 if epoch is None else epoch
         for key, call, cohorts, place in self._movements:
             factor = call(position)
             if not 0.0 <= factor < inf:
-                _refuse(factor, position, place)
+                refuse(factor, position, place)
             for cohort in cohorts:
                 written = cohort.written
                 cohort.written = value = cohort.base * factor
@@ -131,75 +143,57 @@ class CurveScheduler(LRScheduler):
         """Write where what stands is not ours: a tensor, a loaded copy, a foreign value."""
         standing = place.get(group)
         if not isinstance(standing, Tensor) and standing != written:
-            warnings.warn(
-                f"the {place} {standing!r} that was written into a parameter group during the run "
-                f"is overwritten by the schedule ({self._plan.label}); to change it, change the "
-                "config, or write it before the first update",
-                NshtrainerWarning,
-                stacklevel=3,
-            )
+            rival = rival_of(self, place, group, standing)
+            if rival is not None and rival.last_epoch > 0:
+                refuse_two(self, rival, place)
+            self._warn_of(place, standing)
         place.set(group, value)
 
-    def _write(self) -> None:
-        """Plan anew from the live groups, and write the values of this position."""
-        groups = self.optimizer.param_groups
-        self._plan.begin()
-        movements: dict[Hashable, Movement] = {}
-        cohorts: dict[Hashable, Cohort] = {}
-        for index, group in enumerate(groups):
-            for place, curve, base in self._tracks_of(index, group):
-                key = place, _identity(curve)
-                if key not in movements:
-                    movements[key] = Movement(place.key, _callable(curve), [], place)
-                if (key, base) not in cohorts:
-                    movements[key].cohorts.append(cohorts.setdefault((key, base), Cohort(base)))
-                cohorts[key, base].watched.append(group)
-        self._movements = list(movements.values())
-        for movement in self._movements:
-            self._begin(movement)
-        self._groups = groups
-        # The first step has to look at what others wrote before it: no plan is good enough.
-        self._planned = len(groups) if self.last_epoch else -1
+    def _warn_of(self, place: Place, standing: Any, more: str = "") -> None:
+        warnings.warn(
+            f"the {place} {standing!r} that was written into a parameter group during the run "
+            f"is overwritten by the schedule ({self._plan.label}){more}; to change it, change the "
+            "config, or write it before the first update",
+            NshtrainerWarning,
+            stacklevel=4,
+        )
 
-    def _begin(self, movement: Movement) -> None:
-        """Write the values of this position, whatever stands there."""
-        factor = movement.call(self.last_epoch)
-        if not 0.0 <= factor < inf:
-            _refuse(factor, self.last_epoch, movement.place)
-        for cohort in movement.cohorts:
-            cohort.written = cohort.base * factor
-            for group in cohort.watched:
-                movement.place.set(group, cohort.written)
-            cohort.settle(movement.place)
+    def _prepare(self, epoch: int | None) -> bool:
+        """Plan for the groups that are there; return False if this step does not count."""
+        if self._is_left_out() and epoch is None:
+            self._settle()
+            return False
+        self.catch_up()
+        first = self._first
+        if first is not None:
+            if epoch is not None:
+                first.stop_checks()
+            first.count_step(self.optimizer, is_moved=self._clock is None)
+            if first.takes_values and not self._is_driven_by_another():
+                self._take_values(first)
+            if first.are_over:
+                self._first = None
+        self._settle()
+        return True
 
-    def _tracks_of(self, index: int, group: Group) -> Iterator[tuple[Place, Curve, float]]:
-        """What moves in a group, along which curve, and from which base."""
-        base_lr = self._base(index, group, find(group, "lr"))
-        for track in self._plan.tracks(group, base_lr):
-            place = find(group, track.hyperparameter)
-            base = 1.0 if track.kind == "value" else self._base(index, group, place)
-            if place.key == "lr":
-                base = self._scaled(index, base)
-            yield place, track.curve, base
+    def _is_planned(self) -> bool:
+        """Return True if the groups are those that a plan was made for, and the first steps over.
 
-    def _base(self, index: int, group: Group, place: Place) -> float:
-        """The value that a group began with, noted where torch notes it, too."""
-        bases = self._bases.setdefault(str(place), [])
-        bases.extend([None] * (index + 1 - len(bases)))
-        noted = f"initial_{place}"
-        base = bases[index]
-        if base is None:
-            base = bases[index] = float(group.get(noted, place.get(group)))
-        group[noted] = base
-        return base
+        A list finds the same dicts equal without a look into them. Where one was exchanged, its
+        tensors may have no truth value.
+        """
+        try:
+            return self.optimizer.param_groups == self._planned
+        except Exception:  # noqa: BLE001
+            return False
 
-    def _scaled(self, index: int, base: float) -> float:  # noqa: ARG002 - for those who scale
-        """The base rate of a group as it is now; something beside the curve may scale it."""
-        return base
+    def _settle(self) -> None:
+        """Note the groups for which the next step needs no preparation."""
+        self._planned = None if self._first is not None else self._groups
 
     def _stand_still(self) -> None:
         """The update that is under way changes nothing, and no plan is good enough for it."""
-        self._stands_still, self._planned = True, -1
+        self._stands_still, self._planned = True, None
 
     def _is_left_out(self) -> bool:
         """Whether that was so of the update before this step, which counts for no clock either."""
@@ -208,79 +202,128 @@ class CurveScheduler(LRScheduler):
             self._clock.position(self.optimizer.param_groups, 0)
         return still
 
-    def _catch_up(self) -> None:
-        """Before the first step, after `load_state_dict`, and when a group was added."""
-        if self.last_epoch == 0:
-            self._take_first_values()
-            self._before_update.remove()
-        self._write()
-        self._planned = len(self._groups)
+    # -- what others write -----------------------------------------------------------------------
 
-    # -- the first update, and loading ---------------------------------------------------------
+    def _take_values(self, first: FirstSteps) -> None:
+        """Make a value that another wrote before the first step the base value.
+
+        Code that writes again before the second step is no learning-rate finder, and the base value
+        is what it was.
+        """
+        found = {
+            key: standing
+            for movement, key, group, standing in self._others_values(first.tried)
+            if not movement.is_value and rival_of(self, movement.place, group, standing) is None
+        }
+        if first.steps == 1:
+            changes = {key: first.base_of(key, standing) for key, standing in found.items()}
+            first.replaced = {key: self._bases.get(key) for key in changes}
+            first.tried.clear()
+            self._rebase(changes)
+        elif again := first.replaced.keys() & found.keys():
+            name, index = key = min(again)
+            self._rebase(first.replaced)
+            more = f", and its base value is {first.replaced[key]:g} again"
+            self._warn_of(find(self._groups[index], name), found[key], more)
+
+    def _try_values(self, first: FirstSteps) -> None:
+        """Scale what another wrote before the first step, without deciding that it is a base."""
+        for movement, key, group, standing in list(self._others_values()):
+            if movement.is_value or rival_of(self, movement.place, group, standing) is not None:
+                continue
+            value = float(standing)  # 0 is what code writes that only wants the optimizer's state
+            if value and (key not in first.tried or standing != first.tried[key][1]):
+                scaled = value * self._factor(group, movement.place, value)
+                movement.place.set(group, scaled)
+                first.tried[key] = value, scaled
+
+    # -- optimizer updates, and loading ----------------------------------------------------------
 
     def _listen(self) -> None:
-        """Hear of the first update and of loaded states, without keeping this scheduler alive."""
-        first, loaded = WeakMethod(self._before_first_update), WeakMethod(self._take_noted)
+        """Hear of updates and of loaded states, without keeping this scheduler alive."""
         on_step_skipped(self.optimizer, WeakMethod(self._stand_still))
         if self._successes is not None:
             self.optimizer.register_step_post_hook(self._successes.note)
-        self._before_update = self.optimizer.register_step_pre_hook(partial(_call, first))
-        self.optimizer.register_load_state_dict_post_hook(partial(_call, loaded))
+        self.optimizer.register_step_pre_hook(BeforeUpdate(self))
+        self.optimizer.register_load_state_dict_post_hook(AfterLoading(self))
 
     def _clock_of(self, plan: Plan) -> Clock | Successes | None:
         time = plan.run.total_time
         return self._successes if time is None else Clock(time)
 
-    def _before_first_update(self) -> None:
+    def _begin(self) -> None:
+        """Watch the first steps, unless another scheduler says when this one moves."""
+        self._first = None
+        if not self._is_idle():
+            self._first = FirstSteps(
+                self._plan.name,
+                takes_values=self.last_epoch == 0,
+                checks_rhythm=not (self._plan.is_of_trainer or isinstance(self._clock, Clock)),
+            )
+        self._settle()
+
+    def before_update(self) -> None:
+        """Prepare an update: groups that joined get their values, and so does a found rate."""
+        if self._is_idle() or self._is_planned():
+            return
         if isinstance(self._clock, Clock):
             self._clock.start()
-        self._take_first_values()
+        self.catch_up()
+        first = self._first
+        if first is not None and not self._is_driven_by_another():
+            if has_moving_rival(self):
+                first.stop_checks()
+            first.count_update()
+            if first.takes_values and first.steps == 0:
+                self._try_values(first)
 
-    def _take_first_values(self) -> None:
-        """A value that somebody else wrote before the first update is the new base.
-
-        Where `initial_lr` changed as well, another scheduler drives the optimizer for now (a
-        learning-rate finder does), and nothing is touched.
-        """
-        groups = self.optimizer.param_groups
-        rates = self._bases["lr"]
-        if self.last_epoch or any(
-            g.get("initial_lr", b) != b for g, b in zip(groups, rates, strict=False)
-        ):
-            return
-        for movement in self._movements:
-            bases = self._bases.get(str(movement.place), [])
-            written = {
-                id(group): cohort.written
-                for cohort in movement.cohorts
-                for group in cohort.groups()
-            }
-            for index, group in enumerate(groups[: len(bases)]):
-                standing = movement.place.get(group)
-                # A tensor compares with a number in the tensor's own precision.
-                if id(group) in written and standing != written[id(group)]:
-                    bases[index] = float(standing)
-        self._write()
-
-    def _take_noted(self) -> None:
+    def after_loading(self) -> None:
         """The groups of an optimizer that has loaded a state note the bases that came with it."""
         self._is_noted = True
-        self._bases = {name: [] for name in self._bases}
-        self._write()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """A copy hears of its own optimizer, not of this one's."""
-        return {key: value for key, value in vars(self).items() if key != "_before_update"}
+        self._groups = list(self.optimizer.param_groups)
+        self._bases.reload(self._groups, keep=self.last_epoch > 0)
+        self._write(new_only=self._is_idle())
+        if self._first is not None:
+            self._begin()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._listen()
+        self._listen()  # a copy hears of its own optimizer, not of this one's
+
+    # -- within PyTorch's `SequentialLR` ---------------------------------------------------------
+
+    def _is_idle(self) -> bool:
+        """Return True if a `SequentialLR` says when this schedule writes.
+
+        It takes 1 from the position of each of its schedulers, and starts one after the other.
+        """
+        return self._is_nested or self.last_epoch < 0
+
+    @override
+    def _initial_step(self) -> None:
+        """Start as the first of a sequence."""
+        self._update_lr(0)
+
+    @override
+    def _update_lr(self, epoch: int | None = None) -> None:
+        """Start at a position, whatever was written before."""
+        self._is_nested, self._first = True, None
+        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
+        self._write()
 
     def resolve_again(self, run: RunLength) -> None:
         """Follow the same config in a run of another length; before the first step only."""
         assert self._plan.config is not None, "a schedule that a trainer gave its length has one"
+        tried = self._first.tried if self._first is not None else {}
+        others = [
+            (movement.place, group, tried.get(key, (float(standing),))[0])
+            for movement, key, group, standing in self._others_values(tried)
+        ]
+        tried.clear()
         self._plan = Plan.of_config(self._plan.config, run)
-        self._take_first_values()
+        self._write()
+        for place, group, value in others:  # a found rate is not the base yet
+            place.set(group, value)
 
     # -- state ---------------------------------------------------------------------------------
 
@@ -289,7 +332,7 @@ class CurveScheduler(LRScheduler):
         """The position, the base of each group, and what the curves are: plain data."""
         state: dict[str, Any] = {
             "last_epoch": self.last_epoch,
-            "base_values": {name: list(bases) for name, bases in self._bases.items()},
+            "base_values": self._bases.to_dict(),
             "curve": self._plan.label,
             **plan_data(self._plan),
         }
@@ -310,16 +353,16 @@ class CurveScheduler(LRScheduler):
             ScheduleError: The state has no position, or does not fit the policy; then nothing of it
                 is taken.
         """
+        self._is_nested = self._is_idle()
         found = succession(self._plan, state_dict, self._based())
         self._plan, self.last_epoch = found.plan, found.position
         self._clock = self._clock_of(found.plan)
-        for name, bases in () if self._is_noted else saved_bases(state_dict).items():
-            own = self._bases.setdefault(name, [])
-            own[: len(bases)] = bases
-            del own[len(self.optimizer.param_groups) :]
+        count = len(self.optimizer.param_groups)
+        self._bases.load(saved_bases(state_dict), count, keep=self._is_noted)
         if isinstance(self._clock, Clock):
             self._clock.elapsed = float(state_dict.get("elapsed", 0.0))
-        self._write()
+        self._write(new_only=self._is_nested)
+        self._begin()
         found.tell(state_dict)
 
     def changes(self, state_dict: dict[str, Any]) -> list[Change]:
@@ -337,23 +380,15 @@ class CurveScheduler(LRScheduler):
         """What is in store for each group."""
         return self._plan
 
-    def moved_groups(self, key: str) -> list[list[Group]]:
-        """Return the groups in which a hyperparameter moves, by the curve that moves it."""
-        return [
-            [group for cohort in movement.cohorts for group in cohort.groups()]
-            for movement in self._movements
-            if movement.key == key
-        ]
-
     @property
     def base_lrs(self) -> list[float]:  # type: ignore[override]
         """The base rate of each group."""
-        return [float(base or 0.0) for base in self._bases["lr"]]
+        return self._bases.lrs
 
     @override
     def get_lr(self) -> list[float | Tensor]:
-        """The rates of this position, one a group."""
-        return self.get_last_lr()
+        """Return base times curve of this position for each group, whatever stands in it."""
+        return [*self._scheduled_lrs()]
 
     @override
     def get_last_lr(self) -> list[float | Tensor]:
@@ -362,35 +397,3 @@ class CurveScheduler(LRScheduler):
 
     def __repr__(self) -> str:
         return f"CurveScheduler({self._plan.label}, position={self.last_epoch})"
-
-
-def _refuse(factor: object, position: int, place: Place) -> NoReturn:
-    raise ScheduleError(
-        f"the schedule of {place} gives {factor!r} at step {position}; a factor must be finite and "
-        "not negative"
-    )
-
-
-def _callable(curve: Curve) -> Curve:
-    """What is called for a value, without a detour over the class; what is no function fails."""
-    if not callable(curve):
-        raise ScheduleError(
-            f"a curve is a function of the step, such as `lambda step: 1 / (1 + step)`, not "
-            f"{curve!r}"
-        )
-    return curve if isinstance(curve, FunctionType) else curve.__call__
-
-
-def _identity(curve: Curve) -> Hashable:
-    """Curves that are equal are computed once."""
-    try:
-        hash(curve)
-    except TypeError:
-        return id(curve)
-    return curve
-
-
-def _call(method: WeakMethod[Any], *_: object) -> None:
-    bound = method()
-    if bound is not None:
-        bound()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nshtrainer.exceptions import ScheduleError
 
-__all__ = ["Place", "find"]
+__all__ = ["Place", "default_of", "find"]
 
 Group = dict[str, Any]
 
@@ -76,6 +76,21 @@ def find(group: Mapping[str, Any], name: str) -> Place:
             f"{', '.join(known)})"
         )
     return known[name]
+
+
+def default_of(optimizer: Any, group: Mapping[str, Any], place: Place) -> Any:
+    """Return the value that a group gets which is added without one; None if there is none.
+
+    Args:
+        optimizer: The optimizer; of several behind one, the one that has the group counts.
+        group: The parameter group.
+        place: The hyperparameter.
+    """
+    parts = getattr(optimizer, "routes", {"": optimizer}).values()
+    for part in parts:
+        if place.key in part.defaults and any(each is group for each in part.param_groups):
+            return place.get(part.defaults)
+    return None
 
 
 def _places(group: Mapping[str, Any]) -> list[tuple[str, Place]]:

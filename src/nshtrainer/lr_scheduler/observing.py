@@ -9,6 +9,7 @@ import torch
 from torch.optim import SGD
 from typing_extensions import override
 
+from nshtrainer.lr_scheduler.base_values import Key
 from nshtrainer.lr_scheduler.driver import CurveScheduler
 from nshtrainer.lr_scheduler.saved_state import saved_bases
 
@@ -67,17 +68,33 @@ class ObservingScheduler(CurveScheduler):
     @override
     def _scaled(self, index: int, base: float) -> float:
         groups: list[dict[str, Any]] = self._shadow.param_groups if self._shadow else []
-        return groups[index]["lr"] if index < len(groups) else base
+        rate = groups[index]["lr"] if index < len(groups) else None
+        return base if rate is None else rate
 
     @override
-    def _take_first_values(self) -> None:
+    def _write(self, *, new_only: bool = False) -> None:
+        shadows: list[dict[str, Any]] = self._shadow.param_groups if self._shadow else []
+        if new_only:  # what the metric made of a group that was exchanged is not this one's
+            live = self.optimizer.param_groups
+            for shadow, old, new in zip(shadows, self._groups, live, strict=False):
+                shadow["lr"] = shadow["lr"] if new is old else None
+        super()._write(new_only=new_only)
+        for shadow, base in zip(shadows, self.base_lrs, strict=False):
+            shadow["lr"] = base if shadow["lr"] is None else shadow["lr"]
+
+    @override
+    def _rebase(self, changes: Mapping[Key, float]) -> None:
         before = self.base_lrs
-        super()._take_first_values()
-        changes = zip(self._shadow.param_groups, before, self.base_lrs, strict=False)
-        for group, old, new in changes:
+        super()._rebase(changes)
+        self._follow_bases(before)
+
+    def _follow_bases(self, before: Sequence[float]) -> None:
+        """Scale what the metric has made of the base rates that were replaced."""
+        groups = zip(self._shadow.param_groups, before, self.base_lrs, strict=False)
+        for group, old, new in groups:
             if new != old:
-                group["lr"] = new
-        self._write()
+                group["lr"] = new if group["lr"] == old else group["lr"] * new / (old or 1.0)
+        super()._write()
 
     def _extend(self) -> None:
         """Groups that joined the real optimizer join the other one, too."""
@@ -118,12 +135,10 @@ class ObservingScheduler(CurveScheduler):
             shadow["lr"] = rate if base == bases[was] else base * rate / (bases[was] or 1.0)
 
     @override
-    def _take_noted(self) -> None:
+    def after_loading(self) -> None:
         before = self.base_lrs
-        super()._take_noted()
-        for group, old, new in zip(self._shadow.param_groups, before, self.base_lrs, strict=False):
-            group["lr"] *= new / old if old else 1.0
-        self._write()
+        super().after_loading()
+        self._follow_bases(before)
 
 
 def _shadow(rates: list[float]) -> Optimizer:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nshtrainer.exceptions import NshtrainerWarning, RunLengthError, ScheduleError
 from nshtrainer.lr_scheduler.base import Track
+from nshtrainer.lr_scheduler.hyperparameters import find
 from nshtrainer.resume import ResumeConfig
 from nshtrainer.run_length import LazyRunLength
 
 if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.base import Curve, TrackScheduleConfigBase
+    from nshtrainer.lr_scheduler.hyperparameters import Place
     from nshtrainer.lr_scheduler.plateau import MetricScheduleConfigBase
     from nshtrainer.run_length import RunLength
 
@@ -127,6 +129,21 @@ class Plan:
         fitting.sort(key=lambda track: len(track.group or ""))
         return {track.hyperparameter: track for track in fitting}.values()
 
+    def track_of(self, group: Group, place: Place, base_lr: float) -> Track | None:
+        """Return what moves one hyperparameter of a group, were its base rate another one.
+
+        Args:
+            group: The parameter group.
+            place: The hyperparameter.
+            base_lr: The base rate to suppose.
+        """
+        in_use = dict(self._in_use)
+        try:
+            tracks = self.tracks(group, base_lr)
+            return next((t for t in tracks if find(group, t.hyperparameter) == place), None)
+        finally:
+            self._in_use = in_use
+
     def check_names(self, groups: Iterable[Group]) -> None:
         """Every group that a track names must be there.
 
@@ -142,6 +159,11 @@ class Plan:
                     f"the schedule names a parameter group {wanted!r}, which the optimizer does "
                     f"not have (its groups: {known})"
                 )
+
+    @property
+    def name(self) -> str:
+        """The name of the schedule's config; of a bare curve its label."""
+        return getattr(self.config, "name", None) or self.label
 
     @property
     def label(self) -> str:

@@ -9,20 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, cast
 
-from nshtrainer.changes import (
-    Change,
-    all_of,
-    as_data,
-    differing,
-    tell,
-    tell_of,
-    with_values,
-)
 from nshtrainer.exceptions import ConfigError, RegistryError, ScheduleError
 from nshtrainer.lr_scheduler.base import TrackScheduleConfigBase, lr_scheduler_registry
 from nshtrainer.lr_scheduler.plan import Plan
-from nshtrainer.lr_scheduler.saved_state import saved_position
-from nshtrainer.resume import SCHEDULE, ResumeConfig
+from nshtrainer.lr_scheduler.saved_state import is_of_driver, saved_position
+from nshtrainer.resume import (
+    SCHEDULE,
+    Change,
+    Decision,
+    Resolution,
+    ResumeConfig,
+    as_data,
+    differing,
+    resolve,
+    tell_of,
+)
 from nshtrainer.run_length import TICKS, RunLength
 from nshtrainer.text.problems import dotted, unknown
 
@@ -42,22 +43,22 @@ class Succession(NamedTuple):
     Args:
         plan: The plan to follow.
         position: Where the run stands in it.
-        changes: What has changed, and what becomes of it.
+        resolution: What has changed, and what becomes of it; None where a config is unknown.
         more: What else there is to say.
-        is_known: Whether both configs are known, so that they could be compared.
     """
 
     plan: Plan
     position: int
-    changes: Sequence[Change] = ()
+    resolution: Resolution | None = None
     more: Sequence[str] = ()
-    is_known: bool = True
 
     def tell(self, state: Mapping[str, Any]) -> None:
         """Say what has changed; of a state without its config only that its curve is another."""
-        tell(self.changes, *self.more)
+        if self.resolution is not None:
+            self.resolution.tell(*self.more)
+            return
         saved, label, config = state.get("curve"), self.plan.label, self.plan.config
-        if not self.is_known and saved not in (None, label):
+        if saved not in (None, label):
             was = f"it was written under {saved}" if config is None else "it does not say how"
             own = label if config is None else f"the {config.name} schedule of the config"
             tell_of(
@@ -98,23 +99,35 @@ def succession(own: Plan, state: Mapping[str, Any], groups: Based) -> Succession
     """
     policy, position = own.policy, saved_position(state)
     _check_fields(policy, own)
+    if not is_of_driver(state):
+        return Succession(own, position, _of_another(own, position))
     if "config" not in state or as_data(own.config) is None:
-        return Succession(own, position, is_known=False)
-    found, old = _changes(own, state, groups)
-    if found and policy.policy == "error":
-        raise ScheduleError(all_of(found))
-    if not found:
         return Succession(own, position)
-    if isinstance(old, str):
-        why = f"taken from the config, since {old}"
-        return Succession(own, position, [each._replace(outcome=why) for each in found])
+    found, old = _changes(own, state, groups)
+
+    def decided(change: Change) -> Decision:
+        return _decided(change, policy, own, old)
+
+    data = as_data(own.config)
+    resolution = resolve(found, policy, decided, own=data, error=ScheduleError)
+    if not found or isinstance(old, str):
+        return Succession(own, position, resolution)
     if _takes_all(policy):
         _check_run(policy, own.run, old.run, position)
-    decided = [_decided(each, policy, own) for each in found]
-    plan = _followed(own, old, decided, policy)
+    plan = _followed(own, old, resolution, policy)
     now = _position_in(plan.run, old.run, state)
-    more = [*_jumps((old, position), (plan, now), groups), *_advice(decided, policy)]
-    return Succession(plan, now, decided, more)
+    return Succession(plan, now, resolution, [*_jumps((old, position), (plan, now), groups)])
+
+
+def _of_another(own: Plan, position: int) -> Resolution:
+    """Return what becomes of the state of a scheduler that is not ours: its count is the step."""
+    change = Change((SCHEDULE,), "another scheduler", as_data(own.config) or own.label)
+    text = (
+        f"taken from the config, from step {position} on, which is the last_epoch of the state; if "
+        "that counted anything but updates, call step(n) with their number"
+    )
+    decision = Decision(text, is_followed=True)
+    return resolve([change], own.policy, lambda _: decision, error=ScheduleError)
 
 
 def _position_in(run: RunLength, old: RunLength, state: Mapping[str, Any]) -> int:
@@ -203,18 +216,21 @@ def _takes_all(policy: ResumeConfig) -> bool:
     return policy.policy == "extend" or SCHEDULE in policy.fields
 
 
-def _decided(change: Change, policy: ResumeConfig, own: Plan) -> Change:
-    """A change with what the policy makes of it."""
-    if change.path[0] != SCHEDULE:
-        outcome = _outcome_of_run(change, policy)
-        return change._replace(outcome=outcome, is_followed=_takes_all(policy))
+def _decided(change: Change, policy: ResumeConfig, own: Plan, old: Plan | str) -> Decision:
+    """Return what becomes of a change of a schedule, or of the length of its run."""
+    if isinstance(old, str):
+        return Decision(f"taken from the config, since {old}", is_followed=True)
+    is_followed = _takes_all(policy)
+    field = "" if is_followed else SCHEDULE
+    if change.is_of_run:
+        return Decision(_outcome_of_run(change, policy), is_followed, field)
     if not _is_curve(own) and change.path[1] not in _CURVE_FIELDS:
-        return change._replace(outcome="kept by the state of what looks at the metric")
+        return Decision("kept by the state of what looks at the metric", field=field)
     where = f"{dotted(change.path)}."
     named = any(where.startswith(f"{name}.") for name in policy.schedule_fields())
-    if _takes_all(policy) or named:
-        return change._replace(outcome="taken from the config", is_followed=True)
-    return change
+    if is_followed or named:
+        return Decision("taken from the config", is_followed=True)
+    return Decision("taken from the checkpoint", field=field)
 
 
 def _outcome_of_run(change: Change, policy: ResumeConfig) -> str:
@@ -225,27 +241,16 @@ def _outcome_of_run(change: Change, policy: ResumeConfig) -> str:
     return f"the schedule goes on as it was, for {change.saved}"
 
 
-def _followed(own: Plan, old: Plan, changes: Sequence[Change], policy: ResumeConfig) -> Plan:
-    """The plan of what was decided."""
-    followed = [change for change in changes if change.is_followed]
-    if len(followed) in {0, len(changes)}:
-        return own if followed else old
-    values = [(each.path[1:], each.own) for each in followed if each.path[0] == SCHEDULE]
+def _followed(own: Plan, old: Plan, resolution: Resolution, policy: ResumeConfig) -> Plan:
+    """Return the plan of what was decided."""
+    followed = [change.is_followed for change in resolution.changes]
+    if all(followed) or not any(followed):
+        return own if all(followed) else old
     lengths = own.run if _takes_all(policy) else old.run
-    made = _plan_of(own, with_values(as_data(old.config) or {}, values), lengths.to_dict())
+    made = _plan_of(own, resolution.config or {}, lengths.to_dict())
     if isinstance(made, str):
         raise ScheduleError(f"resume: fields {', '.join(policy.schedule_fields())}: {made}")
     return made
-
-
-def _advice(changes: Sequence[Change], policy: ResumeConfig) -> Iterator[str]:
-    """How to follow the config, where it is not."""
-    if not _takes_all(policy) and not all(change.is_followed for change in changes):
-        fields = ", ".join([*policy.option_fields(), SCHEDULE])
-        yield (
-            "to follow the config: resume: {policy: extend} for a longer run, else "
-            f"resume: {{policy: override, fields: [{fields}]}}"
-        )
 
 
 def _jumps(old: tuple[Plan, int], new: tuple[Plan, int], groups: Based) -> Iterator[str]:

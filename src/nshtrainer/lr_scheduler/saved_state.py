@@ -7,7 +7,16 @@ from typing import Any
 
 from nshtrainer.exceptions import ScheduleError
 
-__all__ = ["saved_bases", "saved_position"]
+__all__ = ["is_of_driver", "saved_bases", "saved_position"]
+
+
+_OF_TORCH = frozenset({"_last_lr", "_schedulers", "_step_count", "num_bad_epochs"})
+"""Keys in the states of PyTorch's schedulers."""
+
+
+def is_of_driver(state: Any) -> bool:
+    """Return True for a state that a scheduler of this package saved."""
+    return isinstance(state, Mapping) and "last_epoch" in state and not _OF_TORCH & state.keys()
 
 
 def saved_position(state: Mapping[str, Any]) -> int:

@@ -323,12 +323,6 @@ class GroupingConfigBase(OptimizerConfigBase):
     def _wrong_in(self, group: ParameterGroupConfig, *, is_second: bool) -> Iterator[_Wrong]:
         if is_second:
             yield ("name",), _custom(f"{group.name!r} is the name of two groups", group.name)
-        if group.freeze and group.sets_options and not self.include_frozen:
-            text = (
-                "a group that is frozen for good cannot set other options. Remove them, or set "
-                "include_frozen to train the group later."
-            )
-            yield ("freeze",), _custom(text, group.freeze)
         yield from self._without_effect(group)
         known = self.group_options()
         for key in [key for key in group.options if key not in known]:
@@ -341,6 +335,12 @@ class GroupingConfigBase(OptimizerConfigBase):
                 yield ("options", *item["loc"]), cast("dict[str, Any]", item)
 
     def _without_effect(self, group: ParameterGroupConfig) -> Iterator[_Wrong]:
+        if group.freeze and group.sets_options and not self.include_frozen:
+            text = (
+                "a group that is frozen for good cannot set other options. Remove them, or set "
+                "include_frozen to train the group later."
+            )
+            yield ("freeze",), _custom(text, group.freeze)
         for option, field in (("lr", "lr_mult"), ("weight_decay", "weight_decay_mult")):
             problem = self._problem_of(option)
             if problem and getattr(group, field) is not None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +32,7 @@ _LAST = frozenset({"decoder", "out", "output", "output_layer", "output_projectio
 _PARAMETRIZATION = re.compile(r"(^|\.)parametrizations\..*")
 """The end of the name of a module that `torch.nn.utils.parametrize` inserts."""
 
-_SIZES = ("num_classes", "n_classes", "num_labels", "vocab_size", "n_vocab")
+_SIZES = frozenset({"num_classes", "n_classes", "num_labels", "vocab_size", "n_vocab"})
 """Attributes of a model or its `config` that hold the number of outputs."""
 
 
@@ -49,12 +50,15 @@ class _Layer(NamedTuple):
         return any(part.isdigit() for part in self.path)
 
 
+@lru_cache(maxsize=1024)
 def is_embedding(types: frozenset[str]) -> bool:
     """Return True if the classes of a module make it a table of vectors."""
     return any(map(_EMBEDDING.fullmatch, types))
 
 
-def output_layers(modules: Mapping[str, Module], paths: Mapping[str, Path]) -> set[Module]:
+def output_layers(
+    modules: Mapping[str, Module], paths: Mapping[str, Path], matrices: Mapping[str, Tensor]
+) -> set[Module]:
     """Find the output layers of a model.
 
     They are what `get_output_embeddings()` returns, what shares its weight with an embedding, what
@@ -64,25 +68,27 @@ def output_layers(modules: Mapping[str, Module], paths: Mapping[str, Path]) -> s
     Args:
         modules: All modules of the model by name, in the order of the model.
         paths: The parts of each name.
+        matrices: The first matrix that a module holds itself, by the name of the module.
     """
     found: set[Module | None] = {_told_output(module) for module in modules.values()}
-    layers = list(_layers(modules, paths))
+    layers = list(_layers(modules, paths, matrices))
     found |= {_last_inside(raw, layers) for raw, path in paths.items() if _is_named(path)}
-    tables = [layer for layer in layers if is_embedding(_types(layer.module))]
-    others = [layer for layer in layers if not is_embedding(_types(layer.module))]
+    kinds = {type(layer.module) for layer in layers}
+    is_table = {kind: is_embedding(frozenset(c.__name__ for c in kind.__mro__)) for kind in kinds}
+    tables = [layer for layer in layers if is_table[type(layer.module)]]
+    others = [layer for layer in layers if not is_table[type(layer.module)]]
     tied = {id(table.matrix) for table in tables}
     found |= {layer.module for layer in others if id(layer.matrix) in tied}
     found.add(_by_shape(others, tables, _declared_sizes(modules)))
     return {module for module in found if module is not None}
 
 
-def _layers(modules: Mapping[str, Module], paths: Mapping[str, Path]) -> Iterator[_Layer]:
-    for raw, module in modules.items():
-        owner = _PARAMETRIZATION.sub("", raw)
-        for param in cast("Any", module).parameters(recurse=False):
-            if param.ndim > 1:
-                yield _Layer(owner, paths[owner], modules[owner], param)
-                break
+def _layers(
+    modules: Mapping[str, Module], paths: Mapping[str, Path], matrices: Mapping[str, Tensor]
+) -> Iterator[_Layer]:
+    for raw, matrix in matrices.items():
+        owner = _PARAMETRIZATION.sub("", raw) if "parametrizations" in raw else raw
+        yield _Layer(owner, paths[owner], modules[owner], matrix)
 
 
 def _is_named(path: Path) -> bool:
@@ -111,22 +117,13 @@ def _by_shape(layers: list[_Layer], tables: list[_Layer], declared: set[int]) ->
 
 def _declared_sizes(modules: Mapping[str, Module]) -> set[int]:
     """Return the numbers of outputs that a model, or a part of it, has as attributes."""
-    holders = (holder for m in modules.values() for holder in (m, vars(m).get("config")))
-    values = (_attribute(holder, name) for holder in holders for name in _SIZES)
+    values: list[Any] = []
+    for module in modules.values():
+        own = vars(module)  # no properties, which might compute anything
+        values += [own[name] for name in own.keys() & _SIZES]
+        if "config" in own:
+            values += [getattr(own["config"], name, None) for name in _SIZES]
     return {value for value in values if isinstance(value, int) and value > 1}
-
-
-def _attribute(holder: Any, name: str) -> Any:
-    """Return an attribute; of a module one that is no property, which might compute anything."""
-    import torch
-
-    if isinstance(holder, torch.nn.Module):
-        return vars(holder).get(name)
-    return getattr(holder, name, None)
-
-
-def _types(module: Module) -> frozenset[str]:
-    return frozenset(cls.__name__ for cls in type(module).__mro__)
 
 
 def _told_output(module: Module) -> Module | None:

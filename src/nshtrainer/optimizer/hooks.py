@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from nshtrainer.optimizer.lazy import shapes_needed
 from nshtrainer.optimizer_record import StepSkipped
 
 if TYPE_CHECKING:
@@ -123,7 +124,8 @@ class Lookahead:
         """Remember where the weights are that were never updated: there the slow ones begin."""
         for param in _parameters(optimizer):
             if "slow" not in optimizer.state.get(param, {}) and param not in self._first:
-                self._first[param] = param.detach().clone()
+                with shapes_needed("lookahead", [param]):
+                    self._first[param] = param.detach().clone()
 
     def after(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
         """Count the update, and let slow and fast weights meet when it is time."""

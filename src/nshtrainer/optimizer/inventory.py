@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.heads import is_embedding, output_layers
+from nshtrainer.optimizer.lazy import NO_SHAPE, is_lazy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,7 +66,7 @@ _BIASES = re.compile(r"bias|in_proj_bias|bias_[kv]|bias_(ih|hh|hr)_l\d+(_reverse
 _NORM = re.compile(r"\w*Norm([123]d)?")
 """The name of a class that normalises: `LayerNorm`, `BatchNorm2d`, `LlamaRMSNorm`."""
 
-_NORM_INSIDE = re.compile(r"[Nn]orm(?![a-z])|[Nn]ormali[sz]|GRN")
+_NORM_INSIDE = re.compile(r"\w*([Nn]orm(?![a-z])|[Nn]ormali[sz]|GRN)\w*")
 """A word in the name of a class that normalizes if it holds vectors only: `RMSNormGated`."""
 
 _LINEAR = re.compile(r"\w*Linear|Bilinear|Conv1D|MultiheadAttention|RNNBase|RNNCellBase")
@@ -96,7 +97,7 @@ class Place:
     @cached_property
     def is_linear(self) -> bool:
         """True if the module multiplies by the matrices that it holds."""
-        return any(map(_LINEAR.fullmatch, self.types))
+        return _matches(_LINEAR, self.types)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,13 +122,24 @@ class Parameter:
         """All its names."""
         return tuple(place.name for place in self.places)
 
+    @property
+    def shaped(self) -> Tensor:
+        """The parameter, where its shape matters.
+
+        Raises:
+            OptimizerError: It belongs to a lazy module, and has no shape yet.
+        """
+        if is_lazy(self.tensor):
+            raise OptimizerError(f"{self.name!r} {NO_SHAPE}.")
+        return self.tensor
+
     @cached_property
     def roles(self) -> frozenset[Role]:
         """Every part that it plays: the bias of a norm has two, an embedding tied to the head too.
 
         What is a bias, a norm, an embedding or the head is no `matrix`, `conv` or `scalar`.
         """
-        found: set[Role] = {role for place in self.places for role in _roles_at(place, self.tensor)}
+        found: set[Role] = {role for place in self.places for role in _roles_at(place, self.shaped)}
         return frozenset(found or set(_roles_by_shape(self)))
 
 
@@ -144,12 +156,18 @@ def _roles_at(place: Place, tensor: Tensor) -> Iterator[Role]:
 
 def _is_norm(place: Place, tensor: Tensor) -> bool:
     """Return True for a parameter of a module that normalizes, by the name of its class."""
-    if any(map(_NORM.fullmatch, place.types)):
+    if _matches(_NORM, place.types):
         return True
-    if place.module is None or not any(map(_NORM_INSIDE.search, place.types)):
+    if place.module is None or not _matches(_NORM_INSIDE, place.types):
         return False
     is_leaf = all(False for child in place.module.children() for _ in child.parameters())
     return is_leaf and _is_vector(tensor) and not place.is_linear
+
+
+@lru_cache(maxsize=1024)
+def _matches(pattern: re.Pattern[str], types: frozenset[str]) -> bool:
+    """Return True if the name of one of these classes matches."""
+    return any(map(pattern.fullmatch, types))
 
 
 def _is_vector(tensor: Tensor) -> bool:
@@ -272,11 +290,17 @@ def clean_names(names: Sequence[str]) -> list[str]:
 def _held_in_module(root: Module) -> Iterator[tuple[Place, Tensor]]:
     modules = _raw_modules(root)
     paths = _clean_paths(modules)
-    outputs = output_layers(modules, paths)
-    for raw, module in modules.items():
-        for leaf, tensor in module.named_parameters(recurse=False, remove_duplicate=False):
-            owner, own = _through_parametrization(modules, raw, leaf)
-            yield _place((*paths[raw], leaf), own, owner, owner in outputs), tensor
+    held = [
+        (raw, leaf, tensor)
+        for raw, module in modules.items()
+        for leaf, tensor in module.named_parameters(recurse=False, remove_duplicate=False)
+    ]
+    # In reverse, so that the first matrix of a module is what stays.
+    matrices = {raw: tensor for raw, _, tensor in reversed(held) if tensor.ndim > 1}
+    outputs = output_layers(modules, paths, dict(reversed(matrices.items())))
+    for raw, leaf, tensor in held:
+        owner, own = _through_parametrization(modules, raw, leaf)
+        yield _place((*paths[raw], leaf), own, owner, owner in outputs), tensor
 
 
 def modules_by_path(root: Module) -> dict[str, Module]:

@@ -14,6 +14,7 @@ from weakref import ref
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.inventory import clean_names
+from nshtrainer.optimizer.lazy import is_lazy
 from nshtrainer.optimizer.nearest import listed
 from nshtrainer.optimizer.parameters import is_sharded
 from nshtrainer.optimizer_record import record_of
@@ -126,7 +127,8 @@ def _kind(param: Tensor) -> tuple[Any, ...]:
     from torch.nn import Parameter
 
     # A copy that an optimizer makes for itself, on a CPU or in a higher precision, is no Parameter.
-    return isinstance(param, Parameter), tuple(param.shape), param.dtype
+    shape = None if is_lazy(param) else tuple(param.shape)
+    return isinstance(param, Parameter), shape, param.dtype
 
 
 class _Watch:

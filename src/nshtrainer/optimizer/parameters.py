@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from nshtrainer.config import Config
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.inventory import Part
+from nshtrainer.optimizer.lazy import is_lazy
 from nshtrainer.text.documents import Document
 from nshtrainer.text.problems import describe
 
@@ -52,7 +53,8 @@ class Group(NamedTuple):
     def describe(self, index: int) -> str:
         """A parameter for a message: its name or place, and its shape."""
         which = repr(self.names[index]) if self.names else f"number {index}"
-        return f"{which} {tuple(self.params[index].shape)}"
+        param = self.params[index]
+        return f"{which} {'(lazy)' if is_lazy(param) else tuple(param.shape)}"
 
 
 def described(groups: Iterable[Group], which: Callable[[Tensor], bool]) -> list[str]:

@@ -14,16 +14,15 @@ from itertools import chain, count
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import ref
 
-from nshtrainer.changes import as_data, tell
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer.changed import CONFIG, advice, changes_of, check_changes, in_force
+from nshtrainer.optimizer.changed import CONFIG, changes_of, decide
 from nshtrainer.optimizer.inventory import inventory
 from nshtrainer.optimizer.matching import PARKED, Match, Own, OwnGroup, by_name, by_place, saved_in
 from nshtrainer.optimizer.shapes import joint_match
 from nshtrainer.optimizer.state_check import check_form, check_states
 from nshtrainer.optimizer.strangers import check_names
 from nshtrainer.optimizer_record import record_of
-from nshtrainer.resume import ResumeConfig
+from nshtrainer.resume import ResumeConfig, as_data, resolve
 from nshtrainer.run_length import known_run_length
 from nshtrainer.text.problems import unknown
 
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer
 
-    from nshtrainer.changes import Change
     from nshtrainer.optimizer.base import OptimizerConfigBase
+    from nshtrainer.resume import Change, Decision
     from nshtrainer.run_length import RunLength
 
 __all__ = ["Resumption", "describe", "is_torchs", "resume_by_name"]
@@ -156,7 +155,7 @@ class Resumption:
 
     def changes(self, state: StateDict) -> list[Change]:
         """What has changed since a state was saved, as far as the state says."""
-        return changes_of(state, self._config, self._policy())
+        return changes_of(state, self._config)
 
     def save(self, optimizer: Optimizer, state: StateDict) -> None:
         """Write into a state the names, what waits for its parameter, and the config in force."""
@@ -184,8 +183,12 @@ class Resumption:
         self._remember(optimizer, names)
         groups = list(self._groups(optimizer, names))
         _check_fields(policy, groups)
-        changes = self.changes(state)
-        check_changes(changes, policy)
+
+        def decided(change: Change) -> Decision:
+            return decide(change, self._config, policy, state)
+
+        own, changes = as_data(self._config), self.changes(state)
+        resolution = resolve(changes, policy, decided, own=own, error=OptimizerError)
         if names and any(each.name is not None for each in saved_in(state)):
             every = {name for each in names.values() for name in each}
             match = by_name(state, groups, every)
@@ -199,8 +202,8 @@ class Resumption:
         rebuilt = _rebuilt(optimizer, state, match, groups, policy)
         check_states(optimizer, rebuilt, match, groups, self._unchecked)
         self._parked = _outside(match, groups, names)
-        self._in_force = in_force(changes, self._config)
-        tell(changes, *advice(changes, policy))
+        self._in_force = resolution.config
+        resolution.tell()
         return rebuilt
 
     def _names(self) -> Names:

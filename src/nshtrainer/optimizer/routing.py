@@ -152,7 +152,7 @@ class RoutingConfigBase(OptimizerConfigBase):
         taken = self._taken(parameters)
         return "\n".join(
             f"{route.name} ({route.optimizer.name}): "
-            f"{sum(p.tensor.numel() for p in mine):,} parameters in "
+            f"{sum(p.shaped.numel() for p in mine):,} parameters in "
             f"{len(mine)} tensor{'s' * (len(mine) > 1)}: "
             f"{listed((p.name for p in mine), most=2)}"
             for route in self.all_routes()

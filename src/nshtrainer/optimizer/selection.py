@@ -140,7 +140,7 @@ def selects(selection: Selection, parameter: Parameter) -> bool:
 def _holds(field: str, wanted: Any, parameter: Parameter) -> bool:
     each = cast("tuple[Any, ...]", wanted if isinstance(wanted, tuple) else (wanted,))
     if field == "ndim":
-        return parameter.tensor.ndim in each
+        return parameter.shaped.ndim in each
     if field == "role":
         return not parameter.roles.isdisjoint(each)
     if field == "module":

@@ -114,7 +114,7 @@ def _is_spared(preset: str, parameter: Parameter) -> bool:
     if getattr(parameter.tensor, "_no_weight_decay", False):  # set by mamba-ssm
         return True
     if preset == "ndim_below_2":
-        return parameter.tensor.ndim < 2
+        return parameter.shaped.ndim < 2
     return not parameter.roles.isdisjoint({"bias", "norm"})
 
 
@@ -124,10 +124,13 @@ def _optim_of(parameter: Parameter, config: GroupingConfigBase) -> dict[str, Any
     if not isinstance(given, Mapping):
         return {}
     options = cast("Mapping[str, Any]", given)
-    for key in options.keys() - config.group_options():
+    wrong = {key: f"{config.name} has no {key}" for key in options.keys() - config.group_options()}
+    if config.lr_problem and "lr" in options:
+        wrong["lr"] = config.lr_problem
+    for key, problem in wrong.items():
         raise OptimizerError(
-            f"{parameter.name}: its _optim has {key!r}, which is no option of {config.name}. "
-            "Remove it from the parameter's _optim, or set no_decay to none."
+            f"{parameter.name}: its _optim sets {key}, but {problem}. Remove it from the "
+            "parameter's _optim, or set no_decay to none."
         )
     return {key: tuple(cast("Any", v)) if isinstance(v, list) else v for key, v in options.items()}
 

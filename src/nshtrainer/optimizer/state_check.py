@@ -45,16 +45,24 @@ def check_form(state: Any) -> None:
         _refuse(f"{dotted(path) or 'it'} {problem}", _SAVED)
     parked: Any = state.get(PARKED, {})
     states: list[tuple[str, Any]] = [(PARKED, parked)]
-    held = cast("dict[Any, Any]", parked if isinstance(parked, dict) else {})
-    states += [(PARKED, state_of_one) for state_of_one in held.values()]
+    if isinstance(parked, Mapping):
+        states += [(PARKED, held) for held in cast("StateDict", parked).values()]
     for place, group in enumerate(state["param_groups"]):
-        for key in group["params"]:
-            if not isinstance(key, (int, str)):
-                _refuse(f"param_groups.{place}.params has {describe_form(key)} in it", _SAVED)
-            states.append((f"state.{key}", state["state"].get(key)))
+        _check_group_form(f"param_groups.{place}", group)
+        states += [(f"state.{key}", state["state"].get(key)) for key in group["params"]]
     for where, held in states:
         for _, problem in find_misfits({} if held is None else held, {}):
             _refuse(f"{where} {problem}", _SAVED)
+
+
+def _check_group_form(where: str, group: Group) -> None:
+    """Check the keys of parameters in a group, and the values that a schedule began with."""
+    noted = {key: value for key, value in group.items() if str(key).startswith("initial_")}
+    for path, problem in find_misfits(noted, dict.fromkeys(noted, 0.0)):
+        _refuse(f"{where}.{dotted(path)} {problem}", _SAVED)
+    for key in group["params"]:
+        if not isinstance(key, (int, str)):
+            _refuse(f"{where}.params has {describe_form(key)} in it", _SAVED)
 
 
 def check_states(
@@ -121,7 +129,9 @@ def check_row_state(state: Mapping[str, Any], length: int) -> dict[str, Any]:
     histories = {len(state[key]) for key in ("old_dirs", "old_stps", "ro") if state["n_iter"]}
     if len(histories) > 1:
         _refuse("old_dirs, old_stps and ro have different lengths", _ANOTHER)
-    return {key: value for key, value in state.items() if key != "al"}  # computed in each step
+    scratch: Any = state.get("al")  # each step computes it anew, in a list that is long enough
+    is_whole = isinstance(scratch, list) and len(cast("Any", scratch)) >= max(histories, default=0)
+    return {key: value for key, value in state.items() if key != "al" or is_whole}
 
 
 def _check_options(saved: Group, own: OwnGroup) -> None:

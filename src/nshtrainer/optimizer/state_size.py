@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from nshtrainer.optimizer.fresh_state import after_a_step, form_of, like, step_of_one
+from nshtrainer.optimizer.lazy import is_lazy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,10 +37,13 @@ def state_bytes(optimizer: Optimizer, group: Group, copies: int = 0) -> int | No
         copies: How many tensors of the size of each parameter its hooks keep in its state.
 
     Returns:
-        None where it cannot be found out: the optimizer needs a closure, has parts with closures
-        or weights in them, or needs a step on the CPU of a tensor of more than 67 million elements.
+        None where it cannot be found out: a parameter is lazy, the optimizer needs a closure, has
+        parts with closures or weights in them, or needs a step on the CPU of a tensor of more than
+        67 million elements.
     """
     params = [param for param in map(_own_shard, group["params"]) if param.requires_grad]
+    if any(map(is_lazy, params)):
+        return None
     states = after_a_step(optimizer, group, [like(param, "meta", "dense") for param in params])
     found = _one_by_one(optimizer, group, params) if states is None else sum(_sizes(states))
     if found is None:

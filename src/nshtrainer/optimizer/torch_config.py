@@ -151,6 +151,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
 
     def _build(self, groups: list[Group], resumption: Resumption | None) -> Optimizer:
         from nshtrainer.optimizer.implementation import takes_fused
+        from nshtrainer.optimizer.lazy import shapes_needed
         from nshtrainer.optimizer.parameters import check_options
         from nshtrainer.optimizer.tensor_rate import with_tensor_rate
         from nshtrainer.optimizer_record import add_requirements
@@ -171,8 +172,10 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         ]
         for place in fused:
             dicts[place]["fused"] = True
-        cls = target_class(self.chosen_target([p for group in groups for p in group.params]))
-        optimizer = cls(dicts, **self.options())
+        params = [param for group in groups for param in group.params]
+        cls = target_class(self.chosen_target(params))
+        with shapes_needed(type(self).__name__, params):
+            optimizer = cls(dicts, **self.options())
         _add_hooks(optimizer, fused, resumption)
         set_rate_use(optimizer, rate_use_of(self))
         add_requirements(
@@ -243,6 +246,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
                 )
 
     def _check_needs(self, groups: list[Group]) -> None:
+        from nshtrainer.optimizer.lazy import check_no_lazy
         from nshtrainer.optimizer.parameters import described
 
         if self.needs_one_group and len(groups) > 1:
@@ -250,6 +254,8 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
                 f"{type(self).__name__}: got {len(groups)} parameter groups; this optimizer takes "
                 "all parameters in one"
             )
+        if self.needs_dimensions is not None:
+            check_no_lazy(type(self).__name__, (p for group in groups for p in group.params))
         wrong = described(groups, lambda param: not self.takes(param))
         if wrong:
             raise OptimizerError(

@@ -78,7 +78,7 @@ class WidthTransferConfig(Config):
                 f"width_transfer: {' and '.join(map(repr, parameter.names))} are one tied weight, "
                 "and an output weight has another rate than an embedding; untie them"
             )
-        return "output" if parameter.tensor.ndim > 1 else "fixed"
+        return "output" if parameter.shaped.ndim > 1 else "fixed"
 
     def initialize_(self, model: Module) -> None:
         """Divide the output weights by the root of `width` / `base_width`, in place, once.

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.lazy import check_no_lazy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,6 +44,7 @@ def by_dimensions(group: Group) -> Iterator[Group]:
     if group.options.get("use_muon") is not None:
         parts = [group]
     else:
+        check_no_lazy(group.label, group.params)
         parts = [part for use_muon in (True, False) for part in _part(group, use_muon)]
     own = group.options.keys() & _ADAMW.keys()
     if own and all(part.options["use_muon"] for part in parts):

@@ -1,0 +1,162 @@
+"""Check the entries of a loaded checkpoint before Lightning reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.trainer.connectors.checkpoint_connector import (
+    _CheckpointConnector,  # pyright: ignore[reportPrivateUsage]
+)
+from packaging.version import InvalidVersion
+from torch import Tensor
+from typing_extensions import override
+
+from nshtrainer.exceptions import CheckpointError
+from nshtrainer.forms import describe_form, find_misfits
+from nshtrainer.text.problems import dotted
+
+if TYPE_CHECKING:
+    import lightning.pytorch as pl
+
+__all__ = ["check_checkpoints_of", "check_entries", "check_scheduler_states"]
+
+Path = tuple[Any, ...]
+
+_FORM: dict[str, Any] = {
+    "epoch": 0,
+    "global_step": 0,
+    "pytorch-lightning_version": "",
+    "state_dict": {},
+    "loops": {},
+    "callbacks": {},
+    "optimizer_states": [{}],
+    "lr_schedulers": [{}],
+}
+"""The form of what Lightning reads in every checkpoint."""
+
+_OF_LIGHTNING = ("lightning", "nshtrainer", "pytorch_lightning")
+"""Packages of callbacks whose states keep their form during a run."""
+
+
+def check_checkpoints_of(trainer: pl.Trainer) -> None:
+    """Have a trainer check each checkpoint that it goes on from."""
+    connector: Any = trainer._checkpoint_connector  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    connector.__class__ = _CheckingConnector
+
+
+class _CheckingConnector(_CheckpointConnector):
+    """Lightning's own, which fails with the name of an entry where an entry is damaged."""
+
+    @override
+    def resume_start(self, checkpoint_path: Any = None, weights_only: bool | None = None) -> None:
+        try:
+            super().resume_start(checkpoint_path, weights_only=weights_only)
+        except (InvalidVersion, TypeError) as error:
+            refuse_entry("pytorch-lightning_version", f"is no version ({error})", error)
+        if self._loaded_checkpoint and self.trainer.state.fn == "fit":
+            check_entries(self.trainer, self._loaded_checkpoint)
+
+    @override
+    def restore_callbacks(self) -> None:
+        try:
+            super().restore_callbacks()
+        except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+            refuse_entry("callbacks", f"cannot be loaded ({type(error).__name__}: {error})", error)
+
+
+def check_entries(trainer: pl.Trainer, checkpoint: Any) -> None:
+    """Check that the entries of a checkpoint have the form of those that this run would save.
+
+    An entry that is missing is left to Lightning, which reads checkpoints of older releases.
+
+    Args:
+        trainer: The trainer that goes on.
+        checkpoint: What was loaded.
+
+    Raises:
+        CheckpointError: An entry has another form; it is named.
+    """
+    fit_loop: Any = trainer.fit_loop
+    loops: Any = {"fit_loop": fit_loop.state_dict()}
+    found = [*_misfits(checkpoint, _FORM), *_misfits(checkpoint.get("loops"), loops, ("loops",))]
+    for path, problem in found:
+        refuse_entry(dotted(path), problem)
+    for path, count in _numbers(checkpoint.get("loops"), ("loops",)):
+        if count < 0:
+            refuse_entry(dotted(path), f"is {count}, and nothing was counted down")
+    _check_weights(trainer, checkpoint.get("state_dict", {}))
+    callbacks: list[Callback] = vars(trainer)["callbacks"]
+    for callback in callbacks:
+        if type(callback).__module__.partition(".")[0] in _OF_LIGHTNING:
+            _check_callback(callback, checkpoint.get("callbacks", {}))
+
+
+def _check_weights(trainer: pl.Trainer, saved: Mapping[str, Any]) -> None:
+    """Check that tensors of the module are tensors in the checkpoint; PyTorch checks the rest."""
+    for name, own in trainer.lightning_module.state_dict().items():
+        value = saved.get(name, own)
+        if isinstance(own, Tensor) and not isinstance(value, Tensor):
+            refuse_entry(f"state_dict.{name}", f"is {describe_form(value)}, not a tensor")
+
+
+def _check_callback(callback: Callback, states: Mapping[str, Any]) -> None:
+    key = callback.state_key
+    state, path = states.get(key, {}), ("callbacks", key)
+    for where, problem in _misfits(state, callback.state_dict(), path):
+        refuse_entry(dotted(where), problem)
+    if isinstance(callback, ModelCheckpoint) and state:
+        best: dict[str, Any] = state.get("best_k_models", {})
+        for file, score in best.items():
+            for where, problem in _misfits(score, 0.0, (*path, "best_k_models", file)):
+                refuse_entry(dotted(where), problem)
+        if (last := state.get("kth_best_model_path", "")) not in {"", *best}:
+            refuse_entry(
+                dotted((*path, "kth_best_model_path")), f"is {last!r}, which is none of the best"
+            )
+
+
+def check_scheduler_states(schedulers: list[Any], states: Any) -> None:
+    """Check that the states of schedulers have the form of what these would save.
+
+    Args:
+        schedulers: The schedulers that load the states, or `None` where there is none of this kind.
+        states: The states, in the same order.
+
+    Raises:
+        CheckpointError: An entry has another form; it is named.
+    """
+    for place, (scheduler, state) in enumerate(zip(schedulers, states, strict=False)):
+        own: dict[str, Any] = {"last_epoch": 0} if scheduler is None else scheduler.state_dict()
+        own = {**own, "config": {}, "run": {}}
+        for path, problem in _misfits(state, own, ("lr_schedulers", place)):
+            refuse_entry(dotted(path), problem)
+        if state.get("last_epoch", 0) < 0:
+            refuse_entry(f"lr_schedulers.{place}.last_epoch", f"is {state['last_epoch']}, below 0")
+
+
+def _misfits(saved: Any, own: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
+    found = find_misfits({} if saved is None and path else saved, own, path)
+    return (each for each in found if each[1] != "is missing")
+
+
+def _numbers(value: Any, path: Path) -> Iterator[tuple[Path, float]]:
+    if isinstance(value, Mapping):
+        for key, part in cast("Mapping[Any, Any]", value).items():
+            if key != "combined_loader":
+                yield from _numbers(part, (*path, key))
+    elif isinstance(value, (int, float)):
+        yield path, value
+
+
+def refuse_entry(entry: str, problem: str, error: Exception | None = None) -> NoReturn:
+    """Name a damaged entry of a checkpoint.
+
+    Raises:
+        CheckpointError: Always.
+    """
+    raise CheckpointError(
+        f"the checkpoint is damaged: {entry} {problem}; go on from another checkpoint"
+    ) from error

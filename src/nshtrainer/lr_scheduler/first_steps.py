@@ -1,0 +1,119 @@
+"""First steps of a schedule: how the training loop calls it, and values that others write."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+from nshtrainer.exceptions import NshtrainerWarning
+from nshtrainer.lr_scheduler.base_values import Key
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+__all__ = ["FirstSteps", "warn_of_rhythm"]
+
+_UPDATES_WITHOUT_A_STEP = 5
+"""More than warm-up iterations before the capture of a CUDA graph, which are 3."""
+
+_UPDATES_FOR_TWO_STEPS = 4
+
+
+class FirstSteps:
+    """Watches the first two steps of a schedule, and the optimizer updates before them.
+
+    A learning-rate finder writes its value once, before the first scheduler step. Code that writes
+    again before the second step is another schedule, and its first value was no base value.
+
+    Args:
+        label: The name of the schedule.
+        takes_values: Values that others write before the first step become base values.
+        checks_rhythm: Warn where `step` is not called once for each optimizer update; a trainer
+            that knows its updates does so itself.
+    """
+
+    def __init__(self, label: str, *, takes_values: bool, checks_rhythm: bool) -> None:
+        self.takes_values = takes_values
+        self._label = label
+        self._checks_order = True
+        self._checks_rhythm = checks_rhythm
+        self.steps = 0
+        self.tried: dict[Key, tuple[float, float]] = {}
+        """What others wrote, and the scaled value that replaced it for the updates before the
+        first step."""
+        self.replaced: dict[Key, float] = {}
+        """The base values of the config, where a value that another wrote has replaced them."""
+        self._updates = self._all_updates = 0
+        self._is_early = False
+
+    @property
+    def are_over(self) -> bool:
+        """True once there is nothing left to watch."""
+        return self.steps > 1
+
+    def base_of(self, key: Key, standing: float) -> float:
+        """Return what another wrote, of which the value that stands there may be a multiple."""
+        written, scaled = self.tried.get(key, (standing, standing))
+        return written if standing == scaled else float(standing)
+
+    def count_update(self) -> None:
+        """Count an optimizer update."""
+        self._updates += 1
+        if self._is_early:
+            self._warn_of_order()
+        if self._updates == _UPDATES_WITHOUT_A_STEP:
+            self._warn_of_rhythm()
+
+    def count_step(self, optimizer: Optimizer, *, is_moved: bool) -> None:
+        """Count a step of the schedule, and compare it with the updates since the last one.
+
+        Args:
+            optimizer: The optimizer.
+            is_moved: The step moves the schedule even if there was no update.
+        """
+        # Other code may make an update of its own, such as PyTorch's `get_optimizer_state_dict`,
+        # which creates the state of the optimizer that way, and a loop may leave out a step.
+        self._all_updates += self._updates
+        if self._all_updates >= _UPDATES_FOR_TWO_STEPS:
+            self._warn_of_rhythm()
+        self._is_early = (
+            is_moved and self._updates == self.steps == 0 and not _is_skipped(optimizer)
+        )
+        self.steps += 1
+        self._updates = 0
+
+    def stop_checks(self) -> None:
+        """Warn no more of how `step` is called."""
+        self._checks_order = self._checks_rhythm = False
+
+    def _warn_of_rhythm(self) -> None:
+        if self._checks_rhythm:
+            self.stop_checks()
+            warn_of_rhythm(self._label, f"the optimizer made {self._updates} updates without one")
+
+    def _warn_of_order(self) -> None:
+        if self._checks_order:
+            self.stop_checks()
+            warnings.warn(
+                "Detected call of `lr_scheduler.step()` before `optimizer.step()`: the first value "
+                f"of the schedule is not used ({self._label}). Call `optimizer.step()` first.",
+                NshtrainerWarning,
+                stacklevel=7,
+            )
+
+
+def warn_of_rhythm(label: str, problem: str) -> None:
+    """Warn of a schedule that does not move once with each update."""
+    warnings.warn(
+        f"{label}: a step of the schedule is one optimizer update, and {problem}. Call "
+        "scheduler.step() after each optimizer.step(); for Lightning return what create_scheduler "
+        'gives, or {"scheduler": scheduler, "interval": "step"}.',
+        NshtrainerWarning,
+        stacklevel=6,
+    )
+
+
+def _is_skipped(optimizer: Optimizer) -> bool:
+    """Return True if a gradient is not finite, for which a `GradScaler` skips the update."""
+    grads = [p.grad for group in optimizer.param_groups for p in group["params"]]
+    return any(grad is not None and not bool(grad.sum().isfinite()) for grad in grads)

@@ -1,0 +1,118 @@
+"""Checkpoints with one damaged entry: each is refused with the name of the entry."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from tests.trainers.support import MID_EPOCH, NO_SAVER, Tiny, data, trainer
+
+from nshtrainer.exceptions import CheckpointError, NshtrainerError
+
+pytestmark = [
+    pytest.mark.filterwarnings(MID_EPOCH),
+    pytest.mark.filterwarnings(NO_SAVER),
+    pytest.mark.filterwarnings("ignore:"),  # what a run says that goes on from such an entry
+]
+
+BAD: dict[str, Any] = {"text": "text", "none": None, "tensor": torch.ones(2, 2), "negative": -1}
+
+
+class Watched(Tiny):
+    def validation_step(self, batch: Any) -> None:
+        self.log("loss", 1.0)
+
+
+def fitted(path: Any = None, epochs: int = 2) -> Any:
+    torch.manual_seed(0)
+    hparams = {"optimizer": {"name": "adamw", "lr": 0.1}, "lr_scheduler": {"name": "cosine"}}
+    best = pl.callbacks.ModelCheckpoint(dirpath=".", filename="best", monitor="loss")
+    callbacks = [best, pl.callbacks.EarlyStopping("loss", patience=9), pl.callbacks.Timer()]
+    runner = trainer(callbacks=callbacks, max_epochs=epochs)
+    runner.fit(Watched(hparams), data(2), data(1), ckpt_path=path)
+    return runner
+
+
+@pytest.fixture
+def saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.chdir(tmp_path)
+    fitted().save_checkpoint("whole.ckpt")
+    return torch.load("whole.ckpt", weights_only=True)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every entry within a checkpoint; of long lists, the list alone."""
+    if path:
+        yield path
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from places(part, (*path, key))
+    elif isinstance(value, list) and len(value) < 4:
+        for place, part in enumerate(value):
+            yield from places(part, (*path, place))
+
+
+def with_entry(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    changed = copy.copy(value)
+    changed[path[0]] = new if len(path) == 1 else with_entry(value[path[0]], path[1:], new)
+    return changed
+
+
+FEW = [
+    ("global_step", "none"),
+    ("pytorch-lightning_version", "text"),
+    ("state_dict.layer.weight", "text"),
+    ("loops", "text"),
+    ("loops.fit_loop.epoch_loop.batch_progress.total.ready", "none"),
+    ("loops.fit_loop.epoch_progress.current.processed", "negative"),
+    ("callbacks", "text"),
+    ("callbacks.EarlyStopping.*.wait_count", "text"),
+    ("callbacks.ModelCheckpoint.*.kth_best_model_path", "text"),
+    ("optimizer_states", "text"),
+    ("optimizer_states.0", "text"),
+    ("optimizer_states.0.state.0", "text"),
+    ("optimizer_states.0.param_groups.0.initial_lr", "text"),
+    ("lr_schedulers.0", "text"),
+    ("lr_schedulers.0.last_epoch", "negative"),
+    ("lr_schedulers.0.config", "text"),
+    ("random_states", "text"),
+    ("random_states.torch", "tensor"),
+    ("random_states.python", "none"),
+]
+
+
+def find(saved: Any, pattern: str) -> tuple[Any, ...]:
+    first, _, last = pattern.partition(".*.")
+    for path in places(saved):
+        name = ".".join(map(str, path))
+        if name == pattern or (last and name.startswith(first) and name.endswith(last)):
+            return path
+    raise AssertionError(pattern)
+
+
+def test_a_damaged_entry_is_named_in_one_line(saved: dict[str, Any]) -> None:
+    for pattern, kind in FEW:
+        path = find(saved, pattern)
+        torch.save(with_entry(saved, path, BAD[kind]), "edited.ckpt")
+        with pytest.raises(CheckpointError) as caught:
+            fitted("edited.ckpt", 3)
+        text = str(caught.value)
+        assert str(path[-1]) in text
+        assert "\n" not in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", BAD)
+def test_every_entry_may_be_damaged(saved: dict[str, Any], kind: str) -> None:
+    for path in places(saved):
+        if path[0] in {"hyper_parameters", "state_dict"}:
+            continue  # only loading the module reads the first; PyTorch compares the shapes
+        torch.save(with_entry(saved, path, BAD[kind]), "edited.ckpt")
+        with suppress(NshtrainerError):
+            fitted("edited.ckpt", 3)

@@ -1,0 +1,71 @@
+"""How Lightning's trainer moves schedules: by the step, and one of a hyperparameter."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import pytest
+from lightning.pytorch.callbacks import BaseFinetuning
+from tests.trainers.support import BOTH_TRAINERS, Rates, Tiny, data, trainer
+
+from nshtrainer.configs import LinearScheduleConfig, MultiStepScheduleConfig, SGDConfig
+from nshtrainer.exceptions import NshtrainerWarning, ScheduleError
+
+WARMUP = LinearScheduleConfig(warmup_duration="3 steps", warmup_start_factor=0.0)
+both = pytest.mark.parametrize("make", BOTH_TRAINERS)
+
+
+class Returning(Tiny):
+    """What `configure_optimizers` returns, made of the optimizer and the schedules' entries."""
+
+    def __init__(self, *schedules: Any, entries: bool = True) -> None:
+        super().__init__()
+        self.schedules, self.entries = schedules, entries
+
+    def configure_optimizers(self) -> Any:
+        optimizer = SGDConfig(lr=1.0).create_optimizer(self)
+        made: list[Any] = [each.create_scheduler(optimizer, self) for each in self.schedules]
+        return [optimizer], made if self.entries else [each["scheduler"] for each in made]
+
+
+@both
+def test_two_schedules_of_one_optimizer_are_refused_before_the_first_step(make: Any):
+    module = Returning(WARMUP, MultiStepScheduleConfig(milestones=("4 steps",)))
+    with pytest.raises(
+        ScheduleError, match=r"two schedules drive lr .*linear and multi_step.*product"
+    ):
+        trainer(make, max_steps=6).fit(module, data())
+
+
+@both
+def test_a_bare_scheduler_which_moves_by_the_epoch_is_told_once(make: Any):
+    module = Returning(LinearScheduleConfig(), entries=False)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", NshtrainerWarning)
+        trainer(make, max_epochs=3).fit(module, data(8))
+    messages = [str(each.message) for each in caught if each.category is NshtrainerWarning]
+    assert [message.count("Lightning moves it by epoch") for message in messages] == [1]
+
+
+class Thawing(BaseFinetuning):
+    """Thaws the bias in the second epoch."""
+
+    def freeze_before_training(self, pl_module: Any) -> None:
+        pl_module.layer.bias.requires_grad_(False)
+
+    def finetune_function(self, pl_module: Any, epoch: int, optimizer: Any) -> None:
+        if epoch == 1:
+            pl_module.layer.bias.requires_grad_()
+            rate = optimizer.param_groups[0]["lr"] / 10
+            optimizer.add_param_group({"params": [pl_module.layer.bias], "lr": rate})
+
+
+@both
+def test_a_group_of_lightnings_finetuning_keeps_its_ratio(make: Any):
+    main, late = Rates(), Rates(-1)
+    module = Tiny({"lr_scheduler": LinearScheduleConfig(), "optimizer": SGDConfig(lr=1.0)})
+    trainer(make, max_epochs=2, callbacks=[Thawing(), main, late]).fit(module, data(5))
+    assert main.seen == {step: pytest.approx(1 - step / 10) for step in range(10)}
+    thawed = {step: rate for step, rate in late.seen.items() if step >= 5}
+    assert thawed == {step: pytest.approx(0.1 - step / 100) for step in range(5, 10)}
