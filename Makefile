@@ -42,7 +42,7 @@ fuzz: $(VENV)/.dev ## Feed the readers and the configs hostile input, for about 
 		OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.run $$target -max_total_time=90; done
 	HYPOTHESIS_PROFILE=thorough $(PYTEST) tests/fuzz
 
-attack: $(VENV)/.dev ## Damage checkpoints and files at random, load foreign states, write at once: 20 minutes
+attack: $(VENV)/.dev ## Damage files, stop runs, name things in hostile ways, write at once, at random: 20 minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.attack --seconds 1200
 
 check: $(VENV)/.dev ## Lint, formatting, types, and which module may import which

@@ -55,7 +55,7 @@ def test_a_category_draws_the_same_from_the_same_numbers(name: str) -> None:
 
 
 def test_a_short_attack_fails_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
-    code = main(["--most", "2", "--only", "damaged", "writers"])
+    code = main(["--most", "2", "--only", "damaged", "output", "signals", "writers"])
     said = capsys.readouterr().out
     assert code == 0, said
-    assert said.splitlines()[-1].split() == ["all,", "seed", "0", "4", "0"]
+    assert said.splitlines()[-1].split() == ["all,", "seed", "0", "8", "0"]

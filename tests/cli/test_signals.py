@@ -127,6 +127,22 @@ def test_a_run_under_nohup_is_not_stopped_by_a_closed_terminal(
         python_signal.signal(python_signal.SIGHUP, before)
 
 
+def test_ctrl_c_while_the_command_line_is_imported_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = "nshtrainer.cli.parser"
+
+    class Pressed:
+        @staticmethod
+        def find_spec(wanted: str, *_: object) -> None:
+            if wanted == name:
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Pressed, *sys.meta_path])
+    assert main(["list"]) == 130
+
+
 @pytest.mark.slow
 def test_when_the_first_process_is_killed_the_other_ends(home: Path) -> None:
     code = (home / "train.py").read_text(encoding="utf-8")

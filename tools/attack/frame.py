@@ -23,7 +23,14 @@ MOST_SECONDS = 120
 """An attempt that takes longer hangs. A loaded machine takes a while to import torch."""
 
 _SERVER = get_context("forkserver")
-_PRELOADED = ["nshtrainer.cli.training", "nshtrainer.cli.run_file", "torch.utils.tensorboard"]
+_PRELOADED = [
+    "nshtrainer.cli.training",
+    "nshtrainer.cli.run_file",
+    "torch.utils.tensorboard",
+    "torchdata.stateful_dataloader",
+    *("omegaconf", "rich_argparse", "ruamel.yaml", "tests.cli.support"),
+    "tools.attack.warm",
+]
 _SERVER.set_forkserver_preload(_PRELOADED)
 
 

@@ -27,6 +27,12 @@ TWO = ("trainer.devices=2", "trainer.strategy=ddp")
 STEPS = {1: 12, 2: 6}
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGKILL")
 
+CODE = TRAIN.replace(
+    "from torch.utils.data import DataLoader",
+    "from torchdata.stateful_dataloader import StatefulDataLoader as DataLoader",
+)
+"""With a loader that goes on in the middle of an epoch."""
+
 SLOWLY = """
 
 import time
@@ -62,7 +68,7 @@ WHOM = {"": slice(None), "the first: ": slice(1), "the other: ": slice(1, None)}
 
 
 def _draw(random: Random) -> Attempt:
-    processes = 2 if random.random() < 0.1 else 1
+    processes = 2 if random.random() < 0.15 else 1
     after = random.choice(["began", "train.py" if processes == 1 else "loaded"])
     whom = random.choice(list(WHOM)) if processes > 1 else ""
     waits = [random.uniform(0, 0.5 if after == "began" else 1.0)]
@@ -77,7 +83,7 @@ def _draw(random: Random) -> Attempt:
 
 def _prepare(folder: Path) -> None:
     """Write the code, and do a whole run, which nobody stops."""
-    (folder / "train.py").write_text(TRAIN + SLOWLY, encoding="utf-8")
+    (folder / "train.py").write_text(CODE + SLOWLY, encoding="utf-8")
     (folder / "run.yaml").write_text(RUN, encoding="utf-8")
     began = time.monotonic()
     _go_on(1)

@@ -29,17 +29,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: `--help`, `--version`, or arguments that cannot be parsed.
     """
-    from nshtrainer.cli.parser import parse
-    from nshtrainer.exceptions import NshtrainerError
-
     try:
-        run, args = parse(sys.argv[1:] if argv is None else argv)
-        return run(args)
-    except NshtrainerError as error:
-        say_lines(error, sys.stderr)
-        return 2
+        return _run(sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt:  # before there was a run that could be saved
         return 130
     except BrokenPipeError:  # `nshtrainer list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _run(argv: Sequence[str]) -> int:
+    from nshtrainer.cli.parser import parse
+    from nshtrainer.exceptions import NshtrainerError
+
+    try:
+        run, args = parse(argv)
+        return run(args)
+    except NshtrainerError as error:
+        say_lines(error, sys.stderr)
+        return 2
