@@ -6,12 +6,15 @@ import random
 import sys
 from importlib import import_module
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 from tests.attack.failing import CATEGORY
 from tools.attack import frame
 from tools.attack.__main__ import main
 from tools.attack.categories import MODULES
+from tools.attack.hostile_names import FORGED, look_at_file, look_at_lines
+from yaml import YAMLError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it kills groups of processes")
 
@@ -52,6 +55,43 @@ def test_a_category_draws_the_same_from_the_same_numbers(name: str) -> None:
     labels = [draw(random.Random(number)).label for number in range(20)]
     assert labels == [draw(random.Random(number)).label for number in range(20)]
     assert len(set(labels)) > 5
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "\x1b[2J",
+        "a\rb",
+        "\u202ea",
+        "\ud800",
+        f"a\n{FORGED}\n",
+        " ::error::a",
+        "##[error]a",
+        "Traceback",
+    ],
+)
+def test_what_would_be_obeyed_is_seen(said: str) -> None:
+    look_at_lines("run.yaml: no\na ::error::b, which is shown\n")
+    with pytest.raises(frame.FailedError):
+        look_at_lines(said)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [
+        ("csv", "step,=1+1\n"),
+        ("csv", "a\x1bb\n"),
+        ("json", '{"a": "\x9b2J"}'),
+        ("svg", "<svg><b>a</b></svg>"),
+        ("html", "<html>\x1b</html>"),
+        ("yaml", "a: \x1b"),
+    ],
+)
+def test_a_file_that_would_be_obeyed_is_seen(tmp_path: Path, suffix: str, content: str) -> None:
+    path = tmp_path / f"x.{suffix}"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises((frame.FailedError, ET.ParseError, YAMLError)):
+        look_at_file(path)
 
 
 def test_a_short_attack_fails_nowhere(capsys: pytest.CaptureFixture[str]) -> None:

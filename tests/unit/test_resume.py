@@ -352,6 +352,22 @@ def test_a_parameter_of_the_same_name_and_another_shape_is_refused():
         again.load_state_dict(state)
 
 
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        (None, "is None, not a list"),
+        ("a.weight", "is text, not a list"),
+        ([float("nan")] * 4, "has a number in it"),
+    ],
+)
+def test_names_that_are_none_are_refused(names: object, problem: str):
+    _, state = saved()
+    state["param_groups"][0]["param_names"] = names
+    again = AdamWConfig().create_optimizer(Layers())
+    with pytest.raises(OptimizerError, match=f"param_groups.0.param_names {problem}"):
+        again.load_state_dict(state)
+
+
 def test_another_number_of_parameters_is_torchs_to_refuse():
     _, state = saved()
     again = AdamWConfig().create_optimizer(Layers("ab"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
@@ -61,6 +62,7 @@ def _work(arguments: Sequence[str], processes: int) -> None:
     file = os.open(_SAID, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for number in (1, 2):
         os.dup2(file, number)
+    faulthandler.register(signal.SIGUSR2)  # to say where it hangs
     if processes > 1:
         # What Lightning starts is there already, and only waits for its variables.
         subprocess_script.subprocess = SimpleNamespace(Popen=_Second(arguments).started)

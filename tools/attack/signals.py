@@ -104,6 +104,9 @@ def _run(processes: int, after: str, sent: Sequence[Sent], shared: Path) -> None
         _send(each)
     running.join(50)
     if running.exitcode is None:
+        for number in (signal.SIGUSR2, signal.SIGKILL):
+            _send_to(list(others()), number)
+            time.sleep(1)
         raise FailedError(f"the run does not end:\n{said()}")
     _check_end(running.exitcode, {each.name for each in sent}, processes)
     _go_on(processes)
@@ -116,9 +119,13 @@ def _start(processes: int) -> BaseProcess:
 
 
 def _send(sent: Sent) -> None:
-    for number in list(others())[sent.whom]:
+    _send_to(list(others())[sent.whom], getattr(signal, sent.name))
+
+
+def _send_to(numbers: Sequence[int], sent: int) -> None:
+    for number in numbers:
         with suppress(ProcessLookupError):
-            os.kill(number, getattr(signal, sent.name))
+            os.kill(number, sent)
 
 
 def _check_end(code: int, names: set[str], processes: int) -> None:

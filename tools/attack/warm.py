@@ -1,7 +1,7 @@
 """What is the same for all attempts, done in the process that they are forked from.
 
-Most of the time of a short run goes into the schema of its config. Here each has that of the trainer,
-so that there are more attempts, and most of the signals come while something happens.
+Most of the time of a short run goes into the schema of its config. Here each has that of the
+trainer, so that there are more attempts, and most of the signals come while something happens.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -79,7 +78,7 @@ def _run(
         process.start()
     if kills:
         time.sleep(random.uniform(0, 0.2))
-        os.kill(started[0].pid or 0, signal.SIGKILL)
+        started[0].kill()
     while any(process.is_alive() for process in started):
         _look(path, name, processes * threads)
     for process in started[kills:]:

@@ -63,6 +63,12 @@ def _check_group_form(where: str, group: Group) -> None:
     for key in group["params"]:
         if not isinstance(key, (int, str)):
             _refuse(f"{where}.params has {describe_form(key)} in it", _SAVED)
+    names: Any = group.get("param_names", [])
+    if not isinstance(names, (list, tuple)):
+        _refuse(f"{where}.param_names is {describe_form(names)}, not a list", _SAVED)
+    for name in cast("Sequence[Any]", names):
+        if not isinstance(name, (str, type(None))):
+            _refuse(f"{where}.param_names has {describe_form(name)} in it", _SAVED)
 
 
 def check_states(
