@@ -355,7 +355,7 @@ def test_a_parameter_of_the_same_name_and_another_shape_is_refused():
 @pytest.mark.parametrize(
     ("names", "problem"),
     [
-        (None, "is None, not a list"),
+        (None, "is none, not a list"),
         ("a.weight", "is text, not a list"),
         ([float("nan")] * 4, "has a number in it"),
     ],
