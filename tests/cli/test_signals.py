@@ -42,6 +42,24 @@ before(Line, "__init__", "module")
 before(Line, "configure_optimizers", "optimizer")
 """
 
+SWALLOWED = """
+
+import time
+import nshtrainer.cli.interrupt as interrupt
+
+interrupt._GRACE = 1
+interrupted = Line.__init__
+
+def swallow(self, hparams):
+    try:
+        interrupted(self, hparams)
+    except BaseException:
+        time.sleep(60)
+    raise SystemExit(0)
+
+Line.__init__ = swallow
+"""
+
 CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
 SIGNALS = [
     pytest.param(name, marks=() if name == "SIGTERM" else pytest.mark.slow) for name in CODES
@@ -93,6 +111,13 @@ def test_a_signal_during_the_last_message_ends_the_process(points: Path, signal:
     assert "Traceback" not in ended.err
     last = torch.load(only_run() / "checkpoints/last.ckpt", weights_only=True)
     assert last["global_step"] == 6
+
+
+def test_an_order_that_is_swallowed_ends_the_process_all_the_same(points: Path) -> None:
+    with (points / "train.py").open("a", encoding="utf-8") as code:
+        code.write(SWALLOWED)
+    ended = start(points, command, *FIT, environment={"AT": "module SIGTERM"})
+    assert ended.code == 143, ended.err
 
 
 def test_a_closed_terminal_leaves_a_checkpoint(home: Path) -> None:

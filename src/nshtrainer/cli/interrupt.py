@@ -27,6 +27,9 @@ __all__ = ["GracefulStop", "Interrupted", "Signals"]
 
 _HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_GRACE = 20
+"""Seconds in which a run that was ordered to stop has to end."""
+
 _NOTICE = b"\nstopping after this step, to save; once more stops at once, unsaved\n"
 
 
@@ -88,6 +91,8 @@ class Signals:
     def __exit__(self, *_: object) -> None:
         for each, handler in self._before.items():
             signal.signal(each, handler)
+        if self.leaving and hasattr(signal, "alarm"):
+            signal.alarm(0)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if os.getpid() != self._process:
@@ -100,6 +105,7 @@ class Signals:
             os._exit(128 + self.asked)
         if not (first and self.patient):
             self.leaving = True
+            _end_soon(128 + self.asked)
             raise Interrupted
         # Not `print`, which the signal may have interrupted.
         with suppress(OSError):
@@ -110,6 +116,17 @@ class Signals:
         for number in self._terminals:
             if not os.isatty(number):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+
+
+def _end_soon(code: int) -> None:
+    """End the process if an order has not ended it: the exception may be lost in a callback."""
+    if hasattr(signal, "alarm"):  # not on Windows
+
+        def end(_number: int, _frame: FrameType | None) -> None:
+            os._exit(code)
+
+        signal.signal(signal.SIGALRM, end)
+        signal.alarm(_GRACE)
 
 
 def _in_worker(number: int) -> None:
