@@ -372,6 +372,25 @@ def test_a_gradient_that_is_too_large_to_be_squared_stops_a_run() -> None:
         fit(Model(), [1.0, 1e37])
 
 
+class Wide(Model):
+    """Each gradient is 1e18, and their norm is no number of 32 bits."""
+
+    def __init__(self, **hparams: Any) -> None:
+        super().__init__({"name": "sgd", "lr": 0.1}, **hparams)
+        self.net = nn.Linear(4096, 64, bias=False)  # type: ignore[assignment]
+
+    def training_step(self, batch: Tensor) -> Tensor:
+        return (self.net.weight.double().sum() * batch).float()  # type: ignore[union-attr]
+
+
+def test_gradients_whose_norm_overflows_stop_a_run_or_are_skipped() -> None:
+    options: dict[str, Any] = {"gradient_clip_val": 1.0}
+    with pytest.raises(BadUpdateError, match="the norm of the gradients of all 1 parameters is to"):
+        fit(Wide(), [1e18], **options)
+    run = fit(Wide(**SKIP), [1e18], **options)
+    assert run.optimizers[0].param_groups[0]["skipped"] == 1
+
+
 # -- written wrongly -------------------------------------------------------------------------------
 
 

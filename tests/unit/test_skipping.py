@@ -11,7 +11,13 @@ import torch
 from torch import nn
 
 from nshtrainer import RunLength, create
-from nshtrainer.configs import AdamWConfig, LinearScheduleConfig, SkippingConfig
+from nshtrainer.configs import (
+    AdamWConfig,
+    ClippedConfig,
+    LinearScheduleConfig,
+    SGDConfig,
+    SkippingConfig,
+)
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.optimizer.skipping import are_finite, is_finite
 from nshtrainer.optimizer_record import make_skippable, skip_step
@@ -140,13 +146,15 @@ def test_one_bad_element_among_many_is_seen(bad: float, dtype: torch.dtype) -> N
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_a_gradient_whose_square_overflows_is_bad_and_one_whose_norm_does_is_not(
+def test_a_gradient_is_bad_whose_square_overflows_and_all_are_whose_norm_does(
     dtype: torch.dtype,
 ) -> None:
     most = torch.finfo(torch.promote_types(dtype, torch.float32)).max
     param = nn.Parameter(torch.zeros(1000, dtype=dtype))
     param.grad = torch.full_like(param, min(math.sqrt(most) / 2, torch.finfo(dtype).max))
     assert is_finite(param)
+    assert are_finite([param]) == (dtype is torch.float16)  # in 32 bits it does not overflow
+    param.grad.div_(1000)
     assert are_finite([param])
     if dtype is not torch.float16:  # which has no such number
         param.grad[7] = torch.finfo(dtype).max
@@ -163,6 +171,41 @@ def test_a_gradient_of_3e38_is_skipped_and_leaves_no_nan_in_the_state() -> None:
     tensors = [value for state in optimizer.state.values() for value in state.values()]
     assert all(bool(value.isfinite().all()) for value in tensors)
     assert optimizer.param_groups[0]["skipped"] == 1
+
+
+def _moved(config: Any) -> tuple[float, Any]:
+    """How far all of a large matrix moves in a step, each gradient of which is 1e18."""
+    net = nn.Linear(4096, 64, bias=False)
+    optimizer = config.create_optimizer(net)
+    before = net.weight.detach().clone()
+    (net.weight.double().sum() * 1e18).float().backward()
+    optimizer.step()
+    return float((net.weight.detach() - before).norm()), optimizer
+
+
+def test_gradients_whose_norm_overflows_are_skipped_though_each_is_finite() -> None:
+    moved, optimizer = _moved(SkippingConfig(optimizer=AdamWConfig()))
+    assert (moved, optimizer.param_groups[0]["skipped"]) == (0.0, 1)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_gradients_whose_norm_overflows_are_clipped_to_the_limit(fused: bool) -> None:
+    moved, _ = _moved(ClippedConfig(optimizer=SGDConfig(lr=0.1, fused=fused), max_norm=1.0))
+    assert moved == pytest.approx(0.1, rel=1e-2)  # of weights that are rounded
+
+
+def test_gradients_in_16_bits_whose_norm_has_no_number_there_are_clipped() -> None:
+    param = nn.Parameter(torch.zeros(100, dtype=torch.float16))
+    param.grad = torch.full_like(param, 6e4)
+    ClippedConfig(optimizer=SGDConfig(lr=1.0), max_norm=10.0).create_optimizer([param]).step()
+    assert param.tolist() == pytest.approx([-1.0] * 100, rel=1e-2)
+
+
+def test_an_infinite_gradient_is_not_clipped_to_0() -> None:
+    param = nn.Parameter(torch.zeros(2))
+    param.grad = torch.tensor([1.0, math.inf])
+    ClippedConfig(optimizer=SGDConfig(lr=1.0), max_norm=1.0).create_optimizer([param]).step()
+    assert bool(param[1].isnan())
 
 
 def test_a_sparse_gradient_is_looked_at() -> None:

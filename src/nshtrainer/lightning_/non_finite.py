@@ -238,6 +238,8 @@ def _what(module: pl.LightningModule, params: Sequence[Tensor], poison: Tensor |
         if not is_finite(param)
     ]
     listed = ", ".join([*bad[:_NAMED], *(["..."] if len(bad) > _NAMED else [])])
+    if not bad:
+        return f"the norm of the gradients of all {len(params)} parameters is too large"
     finite = all(bool(elements_of(param.grad).isfinite().all()) for param in params)
     how = "too large to be squared" if finite else "not finite"
     gradients = f"the gradients of {len(bad)} of {len(params)} parameters are {how} ({listed})"

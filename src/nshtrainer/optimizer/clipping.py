@@ -13,18 +13,22 @@ from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
 
 from nshtrainer.optimizer.hooks import norm_of, on_gradients, with_gradient
 
-__all__ = ["ClipNorm", "clip_adaptively", "clip_values", "elements_of", "total_norm"]
+__all__ = ["ClipNorm", "clip_adaptively", "clip_values", "elements_of", "total_norm", "wide_norm"]
 
 _foreach_norm: Any = vars(torch)["_foreach_norm"]
 """The norm of each tensor; what torch's own clipping calls, without what goes around it."""
+
+_SMALL = 2.0**-84
+"""What makes a number small enough for its square, and for the sum of 2^40 such squares."""
 
 
 class ClipNorm:
     """Clips the gradients to a norm of all of them together, as torch's `clip_grad_norm_` does.
 
-    On a CPU nothing is touched where nothing is to be clipped, and a fused kernel gets the factor
-    for its own pass over the gradients, which leaves them clipped. Where the norm lies on another
-    device, or the step is compiled, torch's way: to look at the norm would make this process wait.
+    On a CPU nothing is touched where nothing is to be clipped, a norm that overflows is computed
+    again in more bits, and a fused kernel gets the factor for its own pass over the gradients,
+    which leaves them clipped. Where the norm lies on another device, or the step is compiled,
+    torch's way: to look at the norm would make this process wait.
 
     Args:
         limit: The largest norm.
@@ -45,6 +49,8 @@ class ClipNorm:
             scale = (norm.item() + 1e-6) / self._limit  # as in torch's formula
             if scale <= 1:
                 return
+            if scale == math.inf and _clip_by(params, self._limit, wide_norm(params)):
+                return
             if scale < math.inf and norm.dtype is torch.float32 and _divides_by_itself(optimizer):
                 vars(optimizer)["grad_scale"] = torch.tensor(scale, dtype=torch.float32)
                 return
@@ -53,7 +59,20 @@ class ClipNorm:
 
 def total_norm(params: Sequence[Tensor]) -> Tensor:
     """The norm of all gradients together, also of sparse ones, which torch's function refuses."""
+    return _norm([elements_of(param.grad) for param in params])
+
+
+def wide_norm(params: Sequence[Tensor]) -> float:
+    """The norm of all gradients together, also where it is no number of their own precision.
+
+    It costs a copy of the gradients, for what `total_norm` says is infinite.
+    """
     grads = [elements_of(param.grad) for param in params]
+    wide = [grad.to(torch.promote_types(grad.dtype, torch.float32)) for grad in grads]
+    return float(_norm([grad * _SMALL for grad in wide])) / _SMALL
+
+
+def _norm(grads: list[Tensor]) -> Tensor:
     if len({(grad.device, grad.dtype) for grad in grads}) != 1:
         return get_total_norm(grads)
     return norm_of(torch.stack(_foreach_norm(grads)))
@@ -62,6 +81,16 @@ def total_norm(params: Sequence[Tensor]) -> Tensor:
 def elements_of(grad: Any) -> Tensor:
     """What a gradient holds; of a sparse one that is not all of it."""
     return grad.coalesce().values() if grad.is_sparse else grad
+
+
+def _clip_by(params: Sequence[Tensor], limit: float, norm: float) -> bool:
+    """Clip the gradients by a norm that is known, if it is finite, and return True if it is."""
+    if not math.isfinite(norm):
+        return False
+    for param in params:
+        grad: Any = param.grad
+        grad.mul_(min(1.0, limit / norm))
+    return True
 
 
 def _divides_by_itself(optimizer: Optimizer) -> bool:

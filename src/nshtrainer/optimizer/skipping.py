@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
 from nshtrainer.exceptions import BadUpdateError, OptimizerError
-from nshtrainer.optimizer.clipping import elements_of, total_norm
+from nshtrainer.optimizer.clipping import elements_of, total_norm, wide_norm
 from nshtrainer.optimizer.hooks import with_gradient
 from nshtrainer.optimizer_record import skip_step
 
@@ -22,12 +22,14 @@ __all__ = ["Skipping", "are_finite", "is_finite", "refuse_lbfgs"]
 def are_finite(params: Sequence[Tensor]) -> bool:
     """Return True if all gradients are, with the shards of them that other processes have.
 
-    A square that overflows counts as infinite: optimizers keep it in their state. The process waits
-    for the device of the gradients, and takes one number from it.
+    A sum of all squares that overflows counts as infinite: optimizers keep squares in their state,
+    and clipping by an infinite norm makes every gradient 0. The process waits for the device of the
+    gradients, and takes one number from it.
     """
     norm = total_norm(params)
-    # No element is larger than the norm. That overflows where no element and no square does.
-    return bool(norm <= _largest(norm.dtype)) or all(map(is_finite, params))
+    most = _largest(norm.dtype)
+    # In 16 bits a norm is infinite whose square is not in 32.
+    return bool(norm <= most) or wide_norm(params) <= most
 
 
 def is_finite(param: Tensor) -> bool:
