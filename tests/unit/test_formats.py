@@ -512,9 +512,16 @@ def test_a_link_is_followed_and_the_mode_is_kept(tmp_path: Path) -> None:
     assert target.stat().st_mode & 0o777 == 0o600
 
 
-def test_lone_surrogates_cannot_be_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["json", "yaml", "toml"])
+def test_lone_surrogates_cannot_be_written(tmp_path: Path, kind: str) -> None:
+    leaf = Leaf(text="\ud800")
+    with pytest.raises(ConfigError, match="Leaf cannot be written: half of a pair of surrogates"):
+        getattr(leaf, f"to_{kind}")()
     with pytest.raises(ConfigError, match="cannot be written"):
-        Leaf(text="\ud800").to_file(tmp_path / "leaf.json")
+        leaf.to_file(tmp_path / f"leaf.{kind}")
+    assert not list(tmp_path.iterdir())
+    emoji = Leaf(text="\N{GRINNING FACE}")
+    assert getattr(Leaf, f"from_{kind}")(getattr(emoji, f"to_{kind}")()) == emoji
 
 
 def test_a_binary_file_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pydantic_core import PydanticSerializationError
 
 from nshtrainer.containers import plain_containers
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.text.documents import Document, Keys, fail
+from nshtrainer.text.documents import Document, Keys, check_unicode, fail
 
 if TYPE_CHECKING:
     from nshtrainer.config import Config
@@ -163,9 +163,11 @@ def write_text(config: Config, text_format: str) -> str:
     """The config as text of a format, `"yaml"`, `"json"` or `"toml"`.
 
     Raises:
-        ConfigError: A value that the format cannot say.
+        ConfigError: A value that the format cannot say, or half of a surrogate pair, which is no
+            text that a file holds.
     """
     data = plain_data(config)
+    check_unicode(Document(data, f"{type(config).__name__} cannot be written"))
     try:
         if text_format == "yaml":
             from nshtrainer.text.yaml_writer import write_yaml
