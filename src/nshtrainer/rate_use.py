@@ -99,8 +99,9 @@ def _refuse_zero(optimizer: Optimizer, *_: object) -> None:
             continue
         # Reading a tensor waits for its device and breaks a graph capture, so it comes last.
         if (use.zero == "never" or _begins(optimizer, group)) and float(rate) == 0:
-            first = "first " if use.zero == "not_first" else ""
+            never = use.zero == "never"
+            first, end = ("", " and ends above 0 (min_factor)") if never else ("first ", "")
             raise OptimizerError(
                 f"{use.name}: the {first}lr must be above 0, and it is 0. Give a schedule that "
-                "begins above 0 (warmup_start_factor), or freeze what is not to be trained"
+                f"begins above 0 (warmup_start_factor){end}, or freeze what is not to be trained"
             )

@@ -18,6 +18,7 @@ from nshtrainer import RunLength, configs, create
 from nshtrainer.configs import (
     AdamWConfig,
     CosineScheduleConfig,
+    LinearScheduleConfig,
     SchedulesConfig,
 )
 from nshtrainer.exceptions import OptimizerError, ScheduleError
@@ -223,6 +224,23 @@ def test_rprop_that_begins_at_0_is_refused_in_any_loop() -> None:
     rates.step()
     optimizer.step()
     assert optimizer.param_groups[0]["lr"] == 0.01
+
+
+@pytest.mark.filterwarnings("ignore:the lr .* was written into a parameter group")  # by ASGD
+@pytest.mark.parametrize("cls", [cls for cls in EVERY if cls.lr_zero == "never"])
+def test_a_schedule_that_is_0_before_the_end_is_told_to_stay_above_0(cls: Config) -> None:
+    def run(schedule: LinearScheduleConfig) -> None:
+        model = make_model(cls)
+        optimizer, scheduler = create(make_config(cls), schedule, model, RunLength(total_steps=6))
+        for _ in range(6):
+            optimizer.zero_grad()
+            _loss(model).backward()
+            optimizer.step()
+            scheduler.step()
+
+    with pytest.raises(OptimizerError, match=r"the lr must be.* and ends above 0 \(min_factor\)"):
+        run(LinearScheduleConfig(max_duration="3 steps"))
+    run(LinearScheduleConfig(max_duration="3 steps", min_factor=0.1))
 
 
 def test_routes_are_checked_one_by_one() -> None:
