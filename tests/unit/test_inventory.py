@@ -169,9 +169,11 @@ def test_the_gains_of_a_weight_norm_are_no_matrix(norm: Any):
     assert of_shape == {(4,): {"bias"}, (4, 1): set(), (4, 3): {"matrix"}}
 
 
-def test_the_weight_of_a_layer_is_a_matrix_whatever_its_sizes():
-    assert roles(nn.Linear(3, 1))["weight"] == roles(nn.Linear(1, 3))["weight"] == {"matrix"}
-    assert roles(nn.GRU(1, 3))["weight_ih_l0"] == {"matrix"}
+def test_a_single_row_or_column_is_no_matrix():
+    found = roles(nn.Sequential(nn.Linear(1, 3), nn.Linear(3, 1), nn.Linear(3, 3)))
+    assert found["0.weight"] == found["1.weight"] == set()
+    assert roles(nn.GRU(1, 3))["weight_ih_l0"] == set()
+    assert roles(nn.GRU(2, 3))["weight_ih_l0"] == {"matrix"}
 
 
 def test_a_bare_matrix_is_none_and_a_subclass_of_a_linear_layer_has_one():
@@ -284,7 +286,7 @@ def test_a_matrix_in_a_stack_is_no_head_by_its_rows():
 
 
 def test_a_square_matrix_is_no_head_by_its_rows():
-    assert with_role("head", Words(words=4)) == []
+    assert with_role("head", Words("mixer", words=4)) == []
 
 
 @pytest.mark.parametrize("size", ["num_classes", "num_labels", "n_classes", "vocab_size"])
@@ -305,12 +307,52 @@ def test_what_shares_the_weight_of_an_embedding_is_the_head():
     assert with_role("head", model) == ["tokens.weight", "readout.bias"]
 
 
-@pytest.mark.parametrize("name", ["output", "out", "decoder"])
+LAST = ["output", "out", "decoder", "score", "classification_head", "readout", "out_proj"]
+
+
+@pytest.mark.parametrize("name", LAST)
 def test_a_last_layer_with_the_name_of_an_output_is_the_head(name: str):
     model = nn.ModuleDict({name: nn.Linear(3, 3), "z": nn.Linear(3, 5)})
     assert with_role("head", model) == []
     model = nn.ModuleDict({"a": nn.Linear(3, 3), name: nn.Linear(3, 5)})
     assert with_role("head", model) == [f"{name}.weight", f"{name}.bias"]
+
+
+@pytest.mark.parametrize("name", LAST)
+@pytest.mark.parametrize("above", ["0", "attn", "self_attention"])
+def test_a_last_layer_in_a_stack_or_an_attention_is_no_head_by_its_name(name: str, above: str):
+    block = nn.ModuleDict({name: nn.Linear(3, 5)})
+    assert with_role("head", nn.ModuleDict({"a": nn.Linear(3, 3), above: block})) == []
+
+
+def test_a_layer_with_one_output_is_a_head_if_it_is_the_last_or_in_no_stack():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1))
+    assert with_role("head", model) == ["1.weight", "1.bias"]
+    assert with_role("head", nn.Sequential(nn.Linear(3, 3), nn.Linear(1, 1))) == []
+    assert with_role("head", nn.Sequential(nn.Linear(3, 1), nn.Linear(3, 3))) == []
+    critic = nn.ModuleDict({"value": nn.Linear(3, 1, bias=False), "policy": nn.Linear(3, 2)})
+    assert with_role("head", critic) == ["value.weight"]
+
+
+def test_each_of_several_heads_is_one():
+    deep = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 5))
+    heads = nn.ModuleDict({"kind": nn.Linear(3, 2), "place": deep})
+    model = nn.ModuleDict({"heads": heads, "last": nn.Linear(3, 3)})
+    weights = [name for name in with_role("head", model) if name.endswith("weight")]
+    assert weights == ["heads.kind.weight", "heads.place.2.weight"]
+    attention = nn.ModuleDict({"heads": nn.ModuleList([nn.Linear(3, 2)]), "last": nn.Linear(2, 3)})
+    assert with_role("head", attention) == []
+
+
+def test_a_model_of_one_label_has_a_head():
+    class Reward(nn.Conv1d):
+        """A layer of another kind."""
+
+    model: Any = nn.ModuleDict({"reward": Reward(3, 1, 1), "policy": nn.Linear(3, 2)})
+    model.num_labels = True  # no number
+    assert with_role("head", model) == []
+    model.num_labels = 1
+    assert with_role("head", model) == ["reward.weight", "reward.bias"]
 
 
 def test_a_parametrized_head_is_the_head():

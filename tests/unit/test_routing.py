@@ -334,6 +334,17 @@ def test_in_a_file_what_is_wrong_has_its_place():
 # -- Muon with AdamW -------------------------------------------------------------------------------
 
 
+def test_muon_takes_no_layer_with_one_output() -> None:
+    model: Any = nn.Sequential(nn.Linear(8, 8, bias=False), nn.Linear(8, 1, bias=False))
+    assert MuonWithAdamWConfig().routing(model) == {"0.weight": "muon", "1.weight": "adamw"}
+    gated = nn.Sequential(nn.Linear(8, 1, bias=False), nn.Linear(1, 8, bias=False), *model)
+    taken = MuonWithAdamWConfig().routing(gated)
+    assert [name for name, route in taken.items() if route == "muon"] == ["2.weight"]
+    for name in ("value", "score"):
+        layers = nn.ModuleDict({"body": nn.Linear(8, 8, bias=False), name: nn.Linear(8, 1)})
+        assert MuonWithAdamWConfig().routing(layers)[f"{name}.weight"] == "adamw"
+
+
 def test_muon_takes_the_hidden_matrices_and_adamw_the_rest():
     model = Model()
     config = MuonWithAdamWConfig()

@@ -26,8 +26,13 @@ _HEADS = frozenset(
 )
 """Names of output layers."""
 
-_LAST = frozenset({"decoder", "out", "output", "output_layer", "output_projection"})
-"""Names of output layers, if the layer is the last one of the model."""
+_LAST = frozenset(
+    {
+        *("classification_head", "decoder", "out", "out_proj", "output", "output_layer"),
+        *("output_projection", "readout", "score"),
+    }
+)
+"""Names of output layers, if the layer is the last one of the model, and in no stack of layers."""
 
 _PARAMETRIZATION = re.compile(r"(^|\.)parametrizations\..*")
 """The end of the name of a module that `torch.nn.utils.parametrize` inserts."""
@@ -63,7 +68,8 @@ def output_layers(
 
     They are what `get_output_embeddings()` returns, what shares its weight with an embedding, what
     has the name of an output layer outside of stacks of layers (in a container: its last layer with
-    a matrix), and the last matrix with as many rows as the vocabulary or the classes.
+    a matrix; in a `ModuleDict` called `heads`: that of each), a linear layer with one output that
+    is the last or in no stack, and the last matrix with as many rows as the vocabulary or classes.
 
     Args:
         modules: All modules of the model by name, in the order of the model.
@@ -72,13 +78,15 @@ def output_layers(
     """
     found: set[Module | None] = {_told_output(module) for module in modules.values()}
     layers = list(_layers(modules, paths, matrices))
-    found |= {_last_inside(raw, layers) for raw, path in paths.items() if _is_named(path)}
+    named = [raw for raw, path in paths.items() if _is_named(path)]
+    found |= {_last_inside(raw, layers) for raw in (*named, *_in_heads(modules, paths))}
     kinds = {type(layer.module) for layer in layers}
     is_table = {kind: is_embedding(frozenset(c.__name__ for c in kind.__mro__)) for kind in kinds}
     tables = [layer for layer in layers if is_table[type(layer.module)]]
     others = [layer for layer in layers if not is_table[type(layer.module)]]
     tied = {id(table.matrix) for table in tables}
     found |= {layer.module for layer in others if id(layer.matrix) in tied}
+    found |= {layer.module for layer in others if _has_one_output(layer) and not layer.is_stacked}
     found.add(_by_shape(others, tables, _declared_sizes(modules)))
     return {module for module in found if module is not None}
 
@@ -95,6 +103,14 @@ def _is_named(path: Path) -> bool:
     return path[-1:] != () and path[-1] in _HEADS and not any(part.isdigit() for part in path)
 
 
+def _in_heads(modules: Mapping[str, Module], paths: Mapping[str, Path]) -> Iterator[str]:
+    """Return the names of what lies in a `ModuleDict` called `heads`; a list may be attention."""
+    for raw, path in paths.items():
+        is_dict = any(cls.__name__ == "ModuleDict" for cls in type(modules[raw]).__mro__)
+        if is_dict and path[-1:] == ("heads",) and not any(part.isdigit() for part in path):
+            yield from (f"{raw}.{name}" for name, _ in modules[raw].named_children())
+
+
 def _last_inside(raw: str, layers: list[_Layer]) -> Module | None:
     """Return the last layer in a module, or the module itself if it is a layer."""
     inside = (one.module for one in reversed(layers) if f"{one.raw}.".startswith(f"{raw}."))
@@ -109,10 +125,21 @@ def _by_shape(layers: list[_Layer], tables: list[_Layer], declared: set[int]) ->
         is_last = place == 0
         # Square matrices are left out: positions may be as many as the model is wide.
         fits_table = shape[0] != shape[1] and shape[0] in (rows if is_last else {most})
-        is_named = is_last and layer.path[-1:] != () and layer.path[-1] in _LAST
+        is_named = is_last and (_has_last_name(layer) or _has_one_output(layer))
         if is_named or ((is_last or not layer.is_stacked) and (fits_table or shape[0] in declared)):
             return layer.module
     return None
+
+
+def _has_last_name(layer: _Layer) -> bool:
+    """Return True for the name of a last layer, which is not that of an attention or a stack."""
+    attends = any("attn" in part or "attention" in part for part in layer.path[:-1])
+    return layer.path[-1:] != () and layer.path[-1] in _LAST and not (layer.is_stacked or attends)
+
+
+def _has_one_output(layer: _Layer) -> bool:
+    is_linear = any(cls.__name__ == "Linear" for cls in type(layer.module).__mro__)
+    return is_linear and layer.matrix.shape[0] == 1 < layer.matrix.shape[1]
 
 
 def _declared_sizes(modules: Mapping[str, Module]) -> set[int]:
@@ -123,7 +150,7 @@ def _declared_sizes(modules: Mapping[str, Module]) -> set[int]:
         values += [own[name] for name in own.keys() & _SIZES]
         if "config" in own:
             values += [getattr(own["config"], name, None) for name in _SIZES]
-    return {value for value in values if isinstance(value, int) and value > 1}
+    return {value for value in values if type(value) is int and value > 0}
 
 
 def _told_output(module: Module) -> Module | None:

@@ -182,7 +182,7 @@ def _roles_by_shape(parameter: Parameter) -> Iterator[Role]:
         return
     elif any("_ConvNd" in place.types for place in parameter.places):
         yield "conv"
-    elif tensor.ndim == 2 and any(map(_multiplies, parameter.places)):
+    elif tensor.ndim == 2 and min(tensor.shape) > 1 and any(map(_multiplies, parameter.places)):
         yield "matrix"
 
 
