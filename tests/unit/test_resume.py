@@ -764,6 +764,32 @@ def test_counts_of_steps_may_be_numbers_as_an_old_torch_has_them_in_some_paramet
     assert {float(held["step"]) for held in again.state.values()} == {3.0}
 
 
+@pytest.mark.parametrize("name", ["adamw", "lion", "muon_with_adamw", "sgd", "rmsprop", "adagrad"])
+def test_none_is_no_moment_and_no_count(name: str):
+    cls = optimizer_registry[name]
+    config = cls.from_mapping({"momentum": 0.9} if name == "sgd" else {})
+    model, state = saved(config)
+    for held in list(state["state"].values())[:2]:  # those of two routes
+        whole = dict(held)
+        for key in whole:
+            held.update({**whole, key: None})
+            with pytest.raises(OptimizerError, match=f"has no {key}, which"):
+                config.create_optimizer(model).load_state_dict(state)
+        held.update(dict.fromkeys(whole))
+        with pytest.raises(OptimizerError, match="has no "):
+            config.create_optimizer(model).load_state_dict(state)
+        held.update(whole)
+
+
+def test_none_is_right_where_the_optimizer_keeps_none():
+    config = optimizer_registry["sgd"].from_mapping({"momentum": 0.0})
+    model, state = saved(config)
+    state["state"] = {0: {"momentum_buffer": None}}  # as an old torch has it
+    again = config.create_optimizer(model)
+    again.load_state_dict(state)
+    step(model, again)
+
+
 @pytest.mark.parametrize("wide", [False, True])
 def test_a_head_with_more_classes_does_not_take_the_state_of_one_with_fewer(wide: bool):
     _, state = saved(model=Held(1))

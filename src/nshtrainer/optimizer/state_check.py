@@ -174,8 +174,8 @@ def _check_group(
 def _check_state(own: Own, found: Saved, expected: Mapping[str, Any] | None, kind: str) -> None:
     """Check the state of one parameter; nothing is expected where a step on a copy fails."""
     state = {key: value for key, value in found.state.items() if value is not None}
-    missing = expected.keys() - state.keys() if expected and state else set[str]()
-    if missing := sorted(key for key in missing if expected and expected[key] is not None):
+    needed = {key for key, value in (expected or {}).items() if value is not None}
+    if missing := sorted(needed - state.keys()):
         _refuse(f"that of {own.name} has no {', '.join(missing)}, which {kind} needs", _ANOTHER)
     known = {key: value for key, value in (expected or {}).items() if key in state}
     shape = tuple(own.tensor.shape)
