@@ -368,6 +368,31 @@ def test_names_that_are_none_are_refused(names: object, problem: str):
         again.load_state_dict(state)
 
 
+def in_itself() -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    data["again"] = data
+    return data
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        ("x", "config is text, not a mapping"),
+        (torch.zeros(3), r"config is float tensor \(3,\), not plain data"),
+        ({"betas": [0.9, {1}]}, r"config.betas.1 is set, not plain data"),
+        ({"lr": {1: 2}}, "config.lr has a number as a key, not text"),
+        ({"lr": 2**70}, "config.lr is a number of more than 64 bits"),
+        ({"lr": [0] * 100_000}, "config has too many values"),
+        (in_itself(), r"again\.again is nested too deep"),
+    ],
+)
+def test_the_saved_config_is_plain_data(config: Any, problem: str):
+    model, state = saved()
+    state["config"] = config
+    with pytest.raises(OptimizerError, match=problem):
+        AdamWConfig().create_optimizer(model).load_state_dict(state)
+
+
 def test_another_number_of_parameters_is_torchs_to_refuse():
     _, state = saved()
     again = AdamWConfig().create_optimizer(Layers("ab"))
