@@ -7,9 +7,12 @@ from collections.abc import Iterator, Mapping
 from numbers import Number
 from typing import Any, TypeAlias, cast
 
-__all__ = ["describe_form", "find_misfits"]
+__all__ = ["describe_form", "find_misfits", "find_odd_values"]
 
 Path: TypeAlias = tuple[Any, ...]
+
+_DEEPEST, _MOST = 100, 100_000
+"""Levels and values of plain data."""
 
 
 def find_misfits(saved: Any, own: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
@@ -51,6 +54,47 @@ def _misfits_in_list(
     items = own if len(saved) == len(own) else own[:1] * len(saved)
     for place, (value, item) in enumerate(zip(saved, items, strict=False)):
         yield from find_misfits(value, item, (*path, place))
+
+
+def find_odd_values(data: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
+    """Yield each part of data that is not plain, as that of a JSON document is.
+
+    Plain are texts, numbers, booleans, `None`, and lists and mappings with texts as keys of these.
+
+    >>> list(find_odd_values({"lr": 0.1, "betas": [{1}, 1]}))
+    [(('betas', 0), 'is set, not plain data')]
+
+    Args:
+        data: The data to check.
+        path: Keys that lead to it.
+    """
+    left = [(path, data)]
+    for _ in range(_MOST):
+        if not left:
+            return
+        where, value = left.pop()
+        parts, problem = _parts_of(value)
+        if problem:
+            yield where, problem
+        elif parts and len(where) - len(path) >= _DEEPEST:
+            yield where, "is nested too deep"
+        else:
+            left += [((*where, key), part) for key, part in parts]
+    yield path, "has too many values"
+
+
+def _parts_of(value: Any) -> tuple[list[tuple[Any, Any]], str]:
+    """Return the parts of a value of plain data, and what is wrong with the value."""
+    if isinstance(value, Mapping):
+        parts = [*cast("Mapping[Any, Any]", value).items()]
+        odd = [key for key, _ in parts if not isinstance(key, str)]
+        return parts, f"has {describe_form(odd[0])} as a key, not text" if odd else ""
+    if isinstance(value, (list, tuple)):
+        return [*enumerate(cast("list[Any]", value))], ""
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return [], "is a number of more than 64 bits"
+    is_plain = value is None or isinstance(value, (str, int, float))
+    return [], "" if is_plain else f"is {describe_form(value)}, not plain data"
 
 
 def describe_form(value: Any) -> str:

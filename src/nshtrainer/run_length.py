@@ -168,9 +168,9 @@ class RunLength:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RunLength:
-        """The run of which these lengths were known."""
+        """The run of which these lengths were known; other keys are of another release."""
         ticks = {"total_steps"} if "total_time" in data else set[str]()
-        return RunLength(**{name: data[name] for name in data.keys() - ticks})
+        return RunLength(**{name: data[name] for name in data.keys() & {*_LENGTHS} - ticks})
 
     def steps_in_epochs(self, epochs: float) -> int | None:
         """Updates in the first `epochs` epochs, rounded up; `None` where nobody knows.

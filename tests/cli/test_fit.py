@@ -229,6 +229,25 @@ def test_the_weights_of_another_model_are_said_to_be_that(
     assert 'Missing key(s) in state_dict: "line.weight", "line.bias"' in error
 
 
+FORGED = "\x1b[2J\nrun.yaml: ok\n\trun.yaml: ok\n::error::forged"
+
+
+def test_a_name_of_a_weight_forges_no_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*FIT, *SHORT]) == 0
+    path = only_run() / "checkpoints/last.ckpt"
+    saved = torch.load(path, weights_only=True)
+    saved["state_dict"]["layer.weight"] = torch.zeros(9)
+    for name in (FORGED, f"layer.{FORGED}"):
+        torch.save({**saved, "state_dict": {**saved["state_dict"], name: torch.zeros(3)}}, path)
+        assert main([*FIT, "--resume", "last"]) == 2
+        error = capsys.readouterr().err
+        assert "x1b[2J\\nrun.yaml: ok\\n\\trun.yaml: ok\\n::error::forged" in error
+        assert "\n  size mismatch for layer.weight: copying" in error
+        assert not [
+            line for line in error.splitlines() if line.strip().startswith(("run.yaml", "::"))
+        ]
+
+
 REFUSED = [
     (["optimzer.lr=1"], "optimzer.lr=1: unknown key 'optimzer'; did you mean 'optimizer'?"),
     (["optimizer.lr=fast"], "model.optimizer.lr=fast: model.optimizer.lr: must be a number"),

@@ -107,6 +107,33 @@ def test_a_damaged_entry_is_named_in_one_line(saved: dict[str, Any]) -> None:
         assert "\n" not in text
 
 
+EDITED: list[tuple[str, Any, str]] = [
+    ("hyper_parameters", "x", " is text, not a mapping"),
+    ("hyper_parameters.hparams.lr_scheduler.end", torch.zeros(3), " is float tensor (3,), not"),
+    ("optimizer_states.0.config", torch.zeros(3), " is float tensor (3,), not plain data"),
+    ("optimizer_states.0.config.lr", torch.zeros(3), " is float tensor (3,), not plain data"),
+    ("optimizer_states.0.config.lr", 2**70, " is a number of more than 64 bits"),
+    ("optimizer_states.0.config.capturable", torch.zeros(3), " is float tensor (3,), not plain"),
+    ("optimizer_states.0.config.betas", [torch.zeros(3), 1], ".0 is float tensor (3,), not plain"),
+    ("optimizer_states.0.config.betas", {1: 2}, " has a number as a key, not text"),
+    ("lr_schedulers.0.config.name", [1], " is a list, not text"),
+    ("lr_schedulers.0.config.end", torch.zeros(3), " is float tensor (3,), not plain data"),
+    ("lr_schedulers.0.run.total_steps", "x", " is text, not a number"),
+    ("lr_schedulers.0.run", {"total_steps": -1}, " is that of no run (total_steps"),
+]
+
+
+def test_saved_configs_and_lengths_are_plain_data(saved: dict[str, Any]) -> None:
+    for name, value, problem in EDITED:
+        path = tuple(int(key) if key.isdigit() else key for key in name.split("."))
+        torch.save(with_entry(saved, path, value), "edited.ckpt")
+        with pytest.raises(CheckpointError) as caught:
+            fitted("edited.ckpt", 3)
+        text = str(caught.value).replace("0: the saved state does not fit: ", "0.")
+        assert f"{name}{problem}" in text
+        assert "\n" not in text
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", BAD)
 def test_every_entry_may_be_damaged(saved: dict[str, Any], kind: str) -> None:

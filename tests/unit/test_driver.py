@@ -208,6 +208,33 @@ def test_a_state_without_a_position_is_an_error():
         CurveScheduler(sgd(1.0), CURVE).load_state_dict({"best": 1})
 
 
+def in_nine_steps() -> Any:
+    run = RunLength(total_steps=9)
+    return CosineScheduleConfig().create_scheduler(sgd(0.5), run)["scheduler"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("config", {"name": [1]}, "config.name is a list, not text"),
+        ("config", {"end": torch.zeros(3)}, r"config.end is float tensor \(3,\), not plain data"),
+        ("run", {"total_steps": "x"}, "run.total_steps is text, not a number"),
+        ("run", {"total_steps": 0}, r"run is that of no run \(total_steps"),
+    ],
+)
+def test_a_schedule_in_a_state_that_is_none_is_an_error(key: str, value: Any, problem: str):
+    scheduler = in_nine_steps()
+    with pytest.raises(ScheduleError, match=problem):
+        scheduler.load_state_dict({**scheduler.state_dict(), key: value})
+
+
+def test_lengths_of_a_later_release_are_passed_over():
+    scheduler = in_nine_steps()
+    state = scheduler.state_dict()
+    scheduler.load_state_dict({**state, "run": {**state["run"], "parsecs": 12}})
+    assert scheduler.state_dict() == state
+
+
 def test_the_state_is_plain_data():
     optimizer = sgd(0.5)
     state = CurveScheduler(optimizer, CURVE).state_dict()

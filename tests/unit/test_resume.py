@@ -368,6 +368,31 @@ def test_names_that_are_none_are_refused(names: object, problem: str):
         again.load_state_dict(state)
 
 
+def in_itself() -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    data["again"] = data
+    return data
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        ("x", "config is text, not a mapping"),
+        (torch.zeros(3), r"config is float tensor \(3,\), not plain data"),
+        ({"betas": [0.9, {1}]}, r"config.betas.1 is set, not plain data"),
+        ({"lr": {1: 2}}, "config.lr has a number as a key, not text"),
+        ({"lr": 2**70}, "config.lr is a number of more than 64 bits"),
+        ({"lr": [0] * 100_000}, "config has too many values"),
+        (in_itself(), r"again\.again is nested too deep"),
+    ],
+)
+def test_the_saved_config_is_plain_data(config: Any, problem: str):
+    model, state = saved()
+    state["config"] = config
+    with pytest.raises(OptimizerError, match=problem):
+        AdamWConfig().create_optimizer(model).load_state_dict(state)
+
+
 def test_another_number_of_parameters_is_torchs_to_refuse():
     _, state = saved()
     again = AdamWConfig().create_optimizer(Layers("ab"))
@@ -762,6 +787,32 @@ def test_counts_of_steps_may_be_numbers_as_an_old_torch_has_them_in_some_paramet
     again.load_state_dict(state)
     step(model, again)
     assert {float(held["step"]) for held in again.state.values()} == {3.0}
+
+
+@pytest.mark.parametrize("name", ["adamw", "lion", "muon_with_adamw", "sgd", "rmsprop", "adagrad"])
+def test_none_is_no_moment_and_no_count(name: str):
+    cls = optimizer_registry[name]
+    config = cls.from_mapping({"momentum": 0.9} if name == "sgd" else {})
+    model, state = saved(config)
+    for held in list(state["state"].values())[:2]:  # those of two routes
+        whole = dict(held)
+        for key in whole:
+            held.update({**whole, key: None})
+            with pytest.raises(OptimizerError, match=f"has no {key}, which"):
+                config.create_optimizer(model).load_state_dict(state)
+        held.update(dict.fromkeys(whole))
+        with pytest.raises(OptimizerError, match="has no "):
+            config.create_optimizer(model).load_state_dict(state)
+        held.update(whole)
+
+
+def test_none_is_right_where_the_optimizer_keeps_none():
+    config = optimizer_registry["sgd"].from_mapping({"momentum": 0.0})
+    model, state = saved(config)
+    state["state"] = {0: {"momentum_buffer": None}}  # as an old torch has it
+    again = config.create_optimizer(model)
+    again.load_state_dict(state)
+    step(model, again)
 
 
 @pytest.mark.parametrize("wide", [False, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from nshtrainer.cli.user_code import UserCode
 
 __all__ = ["Job"]
+
+_NEXT_PROBLEM = re.compile(r"\n\t(?=(?:Missing|Unexpected) key\(s\) in |size mismatch for )")
 
 
 @dataclass
@@ -186,7 +189,7 @@ class Job:
                 raise
             raise CheckpointError(
                 f"{self.checkpoint}: has the weights of another model; go on with the code and the "
-                f"config that wrote it, or start without --resume. {error}"
+                f"config that wrote it, or start without --resume. {_in_lines(error)}"
             ) from error
 
     # -- saying ------------------------------------------------------------------------------
@@ -278,6 +281,11 @@ def _here(path: str) -> Path:
 
 def _program() -> list[str]:
     return ["python", "-m", "nshtrainer"] if sys.argv[0].endswith("__main__.py") else ["nshtrainer"]
+
+
+def _in_lines(error: RuntimeError) -> str:
+    """Return PyTorch's list of what does not fit, in which no name of a weight begins a line."""
+    return "\n  ".join(map(printable, _NEXT_PROBLEM.split(str(error))))
 
 
 def _progress(wanted: bool | None) -> Callback:

@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from nshtrainer.exceptions import CheckpointError
 from nshtrainer.forms import describe_form, find_misfits
+from nshtrainer.lr_scheduler.saved_state import find_faults, is_of_driver
 from nshtrainer.text.problems import dotted
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _FORM: dict[str, Any] = {
     "state_dict": {},
     "loops": {},
     "callbacks": {},
+    "hyper_parameters": {},
     "optimizer_states": [{}],
     "lr_schedulers": [{}],
 }
@@ -130,9 +132,11 @@ def check_scheduler_states(schedulers: list[Any], states: Any) -> None:
     """
     for place, (scheduler, state) in enumerate(zip(schedulers, states, strict=False)):
         own: dict[str, Any] = {"last_epoch": 0} if scheduler is None else scheduler.state_dict()
-        own = {**own, "config": {}, "run": {}}
-        for path, problem in _misfits(state, own, ("lr_schedulers", place)):
+        here = ("lr_schedulers", place)
+        for path, problem in _misfits(state, {**own, "config": {}, "run": {}}, here):
             refuse_entry(dotted(path), problem)
+        for path, problem in find_faults(state) if is_of_driver(state) else ():
+            refuse_entry(dotted((*here, *path)), problem)
         if state.get("last_epoch", 0) < 0:
             refuse_entry(f"lr_schedulers.{place}.last_epoch", f"is {state['last_epoch']}, below 0")
 

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from nshtrainer.config import Config
 from nshtrainer.exceptions import CheckpointError, OptimizerError
-from nshtrainer.lightning_.checkpoint_entries import check_scheduler_states
+from nshtrainer.forms import find_odd_values
+from nshtrainer.lightning_.checkpoint_entries import check_scheduler_states, refuse_entry
 from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase, lr_scheduler_registry
 from nshtrainer.lr_scheduler.driver import CurveScheduler
 from nshtrainer.lr_scheduler.saved_state import is_of_driver
 from nshtrainer.optimizer.resumption import resume_by_name
 from nshtrainer.optimizer.state_check import check_form
 from nshtrainer.resume import SCHEDULE, Change, Decision, ResumeConfig, as_data, differing
+from nshtrainer.text.problems import dotted
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
@@ -242,7 +244,12 @@ def _in_hyperparameters(module: Any, checkpoint: Checkpoint) -> tuple[Any, Any]:
         return None, None
     was, now = cast("Mapping[str, Any]", saved), dict(hparams)
     names = [name for name, value in now.items() if _is_schedule(value, was.get(name))]
-    return (was.get(names[0]), as_data(now[names[0]])) if len(names) == 1 else (None, None)
+    if len(names) != 1:
+        return None, None
+    schedule = was.get(names[0])
+    for path, problem in find_odd_values(schedule, ("hyper_parameters", "hparams", names[0])):
+        refuse_entry(dotted(path), problem)
+    return schedule, as_data(now[names[0]])
 
 
 def _is_schedule(own: Any, saved: Any) -> bool:

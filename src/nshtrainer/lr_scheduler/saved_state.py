@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nshtrainer.exceptions import ScheduleError
+from nshtrainer.forms import find_misfits, find_odd_values
+from nshtrainer.run_length import RunLength
 
-__all__ = ["is_of_driver", "saved_bases", "saved_position"]
+__all__ = ["find_faults", "is_of_driver", "saved_bases", "saved_position"]
 
+_PLAN: dict[str, dict[str, Any]] = {
+    "config": {"name": ""},
+    "run": dict.fromkeys(("total_steps", "total_time", "samples_per_step", "tokens_per_step"), 0),
+}
+"""The form of what a state holds of a schedule and of its run."""
 
 _OF_TORCH = frozenset({"_last_lr", "_schedulers", "_step_count", "num_bad_epochs"})
 """Keys in the states of PyTorch's schedulers."""
@@ -17,6 +24,19 @@ _OF_TORCH = frozenset({"_last_lr", "_schedulers", "_step_count", "num_bad_epochs
 def is_of_driver(state: Any) -> bool:
     """Return True for a state that a scheduler of this package saved."""
     return isinstance(state, Mapping) and "last_epoch" in state and not _OF_TORCH & state.keys()
+
+
+def find_faults(state: Mapping[str, Any]) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """Yield where the config and the run in a state are none, and what is wrong there."""
+    held = {key: state[key] for key in _PLAN if state.get(key) is not None}
+    faults = [*find_odd_values(held), *find_misfits(held, {key: _PLAN[key] for key in held})]
+    faults = [each for each in faults if each[1] != "is missing"]
+    yield from faults
+    if not faults:
+        try:
+            RunLength.from_dict(held.get("run", {}))
+        except ScheduleError as error:
+            yield ("run",), f"is that of no run ({error})"
 
 
 def saved_position(state: Mapping[str, Any]) -> int:

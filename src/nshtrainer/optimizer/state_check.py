@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
 
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.forms import describe_form, find_misfits
+from nshtrainer.forms import describe_form, find_misfits, find_odd_values
+from nshtrainer.optimizer.changed import CONFIG
 from nshtrainer.optimizer.fresh_state import form_of, fresh_states
 from nshtrainer.optimizer.matching import PARKED
 from nshtrainer.text.problems import dotted
@@ -43,6 +44,9 @@ def check_form(state: Any) -> None:
     """
     for path, problem in find_misfits(state, _FORM):
         _refuse(f"{dotted(path) or 'it'} {problem}", _SAVED)
+    config: Any = {} if state.get(CONFIG) is None else state[CONFIG]
+    for path, problem in (*find_odd_values(config), *find_misfits(config, {})):
+        _refuse(f"{dotted((CONFIG, *path))} {problem}", _SAVED)
     parked: Any = state.get(PARKED, {})
     states: list[tuple[str, Any]] = [(PARKED, parked)]
     if isinstance(parked, Mapping):
@@ -174,8 +178,8 @@ def _check_group(
 def _check_state(own: Own, found: Saved, expected: Mapping[str, Any] | None, kind: str) -> None:
     """Check the state of one parameter; nothing is expected where a step on a copy fails."""
     state = {key: value for key, value in found.state.items() if value is not None}
-    missing = expected.keys() - state.keys() if expected and state else set[str]()
-    if missing := sorted(key for key in missing if expected and expected[key] is not None):
+    needed = {key for key, value in (expected or {}).items() if value is not None}
+    if missing := sorted(needed - state.keys()):
         _refuse(f"that of {own.name} has no {', '.join(missing)}, which {kind} needs", _ANOTHER)
     known = {key: value for key, value in (expected or {}).items() if key in state}
     shape = tuple(own.tensor.shape)
