@@ -161,6 +161,8 @@ class CurveScheduler(ScheduledGroups, LRScheduler):
     def _prepare(self, epoch: int | None) -> bool:
         """Plan for the groups that are there; return False if this step does not count."""
         if self._is_left_out() and epoch is None:
+            if self._first is not None:
+                self._first.forget_updates()
             self._settle()
             return False
         self.catch_up()
@@ -194,6 +196,8 @@ class CurveScheduler(ScheduledGroups, LRScheduler):
     def _stand_still(self) -> None:
         """The update that is under way changes nothing, and no plan is good enough for it."""
         self._stands_still, self._planned = True, None
+        if self._first is not None:
+            self._first.forget_updates()
 
     def _is_left_out(self) -> bool:
         """Whether that was so of the update before this step, which counts for no clock either."""
@@ -253,13 +257,10 @@ class CurveScheduler(ScheduledGroups, LRScheduler):
 
     def _begin(self) -> None:
         """Watch the first steps, unless another scheduler says when this one moves."""
-        self._first = None
-        if not self._is_idle():
-            self._first = FirstSteps(
-                self._plan.name,
-                takes_values=self.last_epoch == 0,
-                checks_rhythm=not (self._plan.is_of_trainer or isinstance(self._clock, Clock)),
-            )
+        checks = not (self._plan.is_of_trainer or isinstance(self._clock, Clock))
+        takes = self.last_epoch == 0
+        first = FirstSteps(self._plan.name, takes_values=takes, checks_rhythm=checks)
+        self._first = None if self._is_idle() else first
         self._settle()
 
     def before_update(self) -> None:

@@ -64,6 +64,10 @@ class FirstSteps:
         if self._updates == _UPDATES_WITHOUT_A_STEP:
             self._warn_of_rhythm()
 
+    def forget_updates(self) -> None:
+        """Count anew after an update that was skipped: its step is left out, or not called."""
+        self._updates = 0
+
     def count_step(self, optimizer: Optimizer, *, is_moved: bool) -> None:
         """Count a step of the schedule, and compare it with the updates since the last one.
 
