@@ -286,13 +286,13 @@ def test_an_optimizer_that_is_stepped_less_often_is_a_warning():
         fitted(module, data(), max_epochs=2)
 
 
-@pytest.mark.parametrize(("epochs", "when"), [(2, r"10 steps before epoch 1"), (1, "10 steps")])
+@pytest.mark.parametrize(("epochs", "when"), [(2, r"4 steps before epoch 1"), (1, "4 steps")])
 def test_a_schedule_that_is_never_stepped_is_a_warning(epochs: int, when: str):
     module = Pair()
     module.steps_schedules = False
     text = rf"resolved for {when}, but there were 0\. Call the scheduler's step\(\) after each"
     with pytest.warns(NshtrainerWarning, match=text):
-        fitted(module, data(), max_epochs=epochs)
+        fitted(module, data(4), max_epochs=epochs)
 
 
 # -- a second run ----------------------------------------------------------------------------------

@@ -31,9 +31,9 @@ class LengthCheck(Callback):
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Resolve schedules again for lengths that a callback has changed; check their calls."""
-        check_schedule_calls(trainer)
         for scheduler in _schedulers(trainer):
-            scheduler.plan.difference = None
+            scheduler.plan.begin_run()
+        check_schedule_calls(trainer)
         self._resolve_again(trainer, pl_module)
 
     @override

@@ -6,7 +6,6 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from nshtrainer.lr_scheduler.driver import CurveScheduler
-from nshtrainer.lr_scheduler.first_steps import warn_of_rhythm
 from nshtrainer.lr_scheduler.optimizer_hooks import refuse_two
 
 if TYPE_CHECKING:
@@ -37,4 +36,4 @@ def check_schedule_calls(trainer: pl.Trainer) -> None:
         if plan.is_of_trainer and (config.interval, config.frequency) != ("step", 1):
             every = "" if config.frequency == 1 else f"{config.frequency} "
             problem = f"Lightning moves it by {every}{config.interval}"
-            warn_of_rhythm(plan.name, problem)
+            plan.warn_rhythm(problem)
