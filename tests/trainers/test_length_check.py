@@ -209,6 +209,44 @@ def test_loaders_that_grow_are_a_warning_with_both_numbers():
     )
 
 
+class Limits(pl.Callback):
+    """Changes a limit of the run in its second epoch."""
+
+    def __init__(self, name: str, value: int) -> None:
+        self.name, self.value = name, value
+
+    def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+        if trainer.current_epoch == 1:
+            loop = trainer.fit_loop
+            setattr(loop if self.name == "max_epochs" else loop.epoch_loop, self.name, self.value)
+
+
+@pytest.mark.parametrize(
+    ("limits", "name", "value", "total"),
+    [
+        ({"max_epochs": 4}, "max_epochs", 8, 16),
+        ({"max_epochs": 4}, "max_epochs", 3, 6),
+        ({"max_steps": 8}, "max_steps", 12, 12),
+    ],
+)
+def test_a_limit_that_changes_in_mid_run_is_told_when_the_next_epoch_begins(
+    limits: Any, name: str, value: int, total: int
+):
+    class Told(pl.Callback):
+        epoch = -1
+
+        def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+            if self.epoch < 0 and any(each.category is NshtrainerWarning for each in said):
+                self.epoch = trainer.current_epoch
+
+    told = Told()
+    with pytest.warns(NshtrainerWarning, match="resolved for") as said:
+        fitted(Tiny(config()), data(2), callbacks=[Limits(name, value), told], **limits)
+    (text,) = [str(each.message) for each in said if each.category is NshtrainerWarning]
+    assert f"resolved for 8 steps, but the run has {total} now. Give" in text
+    assert told.epoch == 2
+
+
 def test_a_schedule_that_asks_for_no_length_is_not_looked_at():
     schedule = LinearScheduleConfig(max_duration="20 steps")
     _, rates = fitted(Growing(config(schedule)), max_epochs=4, reload_dataloaders_every_n_epochs=1)
@@ -286,13 +324,13 @@ def test_an_optimizer_that_is_stepped_less_often_is_a_warning():
         fitted(module, data(), max_epochs=2)
 
 
-@pytest.mark.parametrize(("epochs", "when"), [(2, r"10 steps before epoch 1"), (1, "10 steps")])
+@pytest.mark.parametrize(("epochs", "when"), [(2, r"4 steps before epoch 1"), (1, "4 steps")])
 def test_a_schedule_that_is_never_stepped_is_a_warning(epochs: int, when: str):
     module = Pair()
     module.steps_schedules = False
     text = rf"resolved for {when}, but there were 0\. Call the scheduler's step\(\) after each"
     with pytest.warns(NshtrainerWarning, match=text):
-        fitted(module, data(), max_epochs=epochs)
+        fitted(module, data(4), max_epochs=epochs)
 
 
 # -- a second run ----------------------------------------------------------------------------------

@@ -9,7 +9,16 @@ import pytest
 from lightning.pytorch.callbacks import BaseFinetuning
 from tests.trainers.support import BOTH_TRAINERS, Rates, Tiny, data, trainer
 
-from nshtrainer.configs import LinearScheduleConfig, MultiStepScheduleConfig, SGDConfig
+from nshtrainer.configs import (
+    GreedyScheduleConfig,
+    LinearScheduleConfig,
+    MetricConfig,
+    MotionConfig,
+    MultiStepScheduleConfig,
+    ReduceLROnPlateauConfig,
+    SchedulesConfig,
+    SGDConfig,
+)
 from nshtrainer.exceptions import NshtrainerWarning, ScheduleError
 
 WARMUP = LinearScheduleConfig(warmup_duration="3 steps", warmup_start_factor=0.0)
@@ -36,6 +45,36 @@ def test_two_schedules_of_one_optimizer_are_refused_before_the_first_step(make: 
         ScheduleError, match=r"two schedules drive lr .*linear and multi_step.*product"
     ):
         trainer(make, max_steps=6).fit(module, data())
+
+
+LOSS = MetricConfig(monitor="loss", mode="min")
+METRICS = [ReduceLROnPlateauConfig(metric=LOSS), GreedyScheduleConfig(metric=LOSS, max_lr=2.0)]
+
+
+@both
+@pytest.mark.parametrize("metric", METRICS, ids=lambda config: config.name)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_one_that_looks_at_a_metric_is_refused_beside_a_curve(
+    make: Any, metric: Any, is_first: bool
+):
+    pair = (metric, WARMUP) if is_first else (WARMUP, metric)
+    with pytest.raises(ScheduleError, match=r"two schedules drive lr .* and linear\).*schedule: {"):
+        trainer(make, max_steps=6).fit(Returning(*pair), data())
+
+
+def test_one_that_looks_at_a_metric_stands_beside_a_curve_of_something_else():
+    motion = MotionConfig(factor=LinearScheduleConfig())
+    decay = SchedulesConfig(default={"weight_decay": motion})
+
+    class Logs(Returning):
+        def training_step(self, batch: Any) -> Any:
+            loss = super().training_step(batch)
+            self.log("loss", loss, on_step=False, on_epoch=True)
+            return loss
+
+    run = trainer(max_epochs=2)
+    run.fit(Logs(METRICS[0], decay), data(4))
+    assert run.optimizers[0].param_groups[0]["lr"] == 1.0
 
 
 @both

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import deque
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ from nshtrainer.configs import (
     SGDConfig,
     SkippingConfig,
 )
-from nshtrainer.exceptions import ScheduleError
+from nshtrainer.exceptions import NshtrainerWarning, ScheduleError
 from nshtrainer.optimizer.skipping import are_finite, is_finite
 from nshtrainer.optimizer_record import make_skippable, skip_step
 
@@ -78,6 +80,45 @@ def test_what_is_skipped_moves_the_schedule_by_no_clock(clock: str) -> None:
     config = SkippingConfig(optimizer=AdamWConfig(), max_norm=100.0)
     large = [1e6, 1.0, 1e6, 1e6, 1.0]
     assert train(*built(config, clock), large) == [0, 1, 1, 1, 2]
+
+
+@every_clock
+@pytest.mark.parametrize("steps_always", [True, False])
+@pytest.mark.parametrize("closes", [True, False])
+@pytest.mark.parametrize("bad", [{0, 1}, {1, 2, 3}, {0, 2}, set(range(6))])
+def test_a_skipped_update_is_none_that_lacks_a_step(
+    clock: str, steps_always: bool, closes: bool, bad: set[int]
+) -> None:
+    net, optimizer, scheduler = built(SkippingConfig(optimizer=AdamWConfig()), clock)
+    for step in range(9):
+        scale = math.nan if step in bad else 1.0
+
+        def closure(scale: float = scale) -> torch.Tensor:
+            optimizer.zero_grad()
+            loss = scale * net(torch.ones(1, 2)).sum()
+            loss.backward()
+            return loss
+
+        if not closes:
+            closure()
+        optimizer.step(*[closure] * closes)  # a warning would be an error
+        if steps_always or step not in bad:
+            scheduler.step()
+
+
+def test_beside_skipped_updates_a_schedule_that_never_steps_is_told() -> None:
+    net, optimizer, _scheduler = built(SkippingConfig(optimizer=AdamWConfig()))
+
+    def closure(scale: float) -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = scale * net(torch.ones(1, 2)).sum()
+        loss.backward()
+        return loss
+
+    scales = iter([math.nan] * 2 + [1.0] * 18)
+    with pytest.warns(NshtrainerWarning, match="5 updates without one") as told:
+        deque((optimizer.step(partial(closure, scale)) for scale in scales), maxlen=0)
+    assert len(told) == 1
 
 
 def test_a_skipped_update_and_one_that_a_scaler_left_out_are_told_apart() -> None:

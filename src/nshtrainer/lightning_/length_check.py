@@ -31,9 +31,9 @@ class LengthCheck(Callback):
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Resolve schedules again for lengths that a callback has changed; check their calls."""
-        check_schedule_calls(trainer)
         for scheduler in _schedulers(trainer):
-            scheduler.plan.difference = None
+            scheduler.plan.begin_run()
+        check_schedule_calls(trainer)
         self._resolve_again(trainer, pl_module)
 
     @override
@@ -53,12 +53,16 @@ class LengthCheck(Callback):
 
     @override
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Compare where the epoch begins, and how long it is, with what was assumed."""
+        """Compare where the epoch begins, how long it is, and the run, with what was assumed."""
         self._resolve_again(trainer, pl_module)
         run = TrainerRunLength(trainer, pl_module)
         for scheduler in _schedulers(trainer):
             if scheduler.plan.run.steps_per_epoch is not None:
                 _compare(trainer, pl_module, scheduler, run)
+            total = scheduler.plan.run.total_steps
+            if total is not None and run.total_steps not in {None, total}:
+                text = f"{total} steps, but the run has {run.total_steps} now"
+                scheduler.plan.warn_difference(text)
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -161,6 +161,8 @@ class CurveScheduler(ScheduledGroups, LRScheduler):
     def _prepare(self, epoch: int | None) -> bool:
         """Plan for the groups that are there; return False if this step does not count."""
         if self._is_left_out() and epoch is None:
+            if self._first is not None:
+                self._first.forget_updates()
             self._settle()
             return False
         self.catch_up()
@@ -168,7 +170,7 @@ class CurveScheduler(ScheduledGroups, LRScheduler):
         if first is not None:
             if epoch is not None:
                 first.stop_checks()
-            first.count_step(self.optimizer, is_moved=self._clock is None)
+            first.count_step(self._plan, self.optimizer, is_moved=self._clock is None)
             if first.takes_values and not self._is_driven_by_another():
                 self._take_values(first)
             if first.are_over:
@@ -194,6 +196,8 @@ class CurveScheduler(ScheduledGroups, LRScheduler):
     def _stand_still(self) -> None:
         """The update that is under way changes nothing, and no plan is good enough for it."""
         self._stands_still, self._planned = True, None
+        if self._first is not None:
+            self._first.forget_updates()
 
     def _is_left_out(self) -> bool:
         """Whether that was so of the update before this step, which counts for no clock either."""
@@ -253,13 +257,9 @@ class CurveScheduler(ScheduledGroups, LRScheduler):
 
     def _begin(self) -> None:
         """Watch the first steps, unless another scheduler says when this one moves."""
-        self._first = None
-        if not self._is_idle():
-            self._first = FirstSteps(
-                self._plan.name,
-                takes_values=self.last_epoch == 0,
-                checks_rhythm=not (self._plan.is_of_trainer or isinstance(self._clock, Clock)),
-            )
+        checks, takes = not isinstance(self._clock, Clock), self.last_epoch == 0
+        first = FirstSteps(takes_values=takes, checks_rhythm=checks)
+        self._first = None if self._is_idle() else first
         self._settle()
 
     def before_update(self) -> None:
@@ -273,7 +273,7 @@ class CurveScheduler(ScheduledGroups, LRScheduler):
         if first is not None and not self._is_driven_by_another():
             if has_moving_rival(self):
                 first.stop_checks()
-            first.count_update()
+            first.count_update(self._plan)
             if first.takes_values and first.steps == 0:
                 self._try_values(first)
 
@@ -313,14 +313,13 @@ class CurveScheduler(ScheduledGroups, LRScheduler):
 
     def resolve_again(self, run: RunLength) -> None:
         """Follow the same config in a run of another length; before the first step only."""
-        assert self._plan.config is not None, "a schedule that a trainer gave its length has one"
         tried = self._first.tried if self._first is not None else {}
         others = [
             (movement.place, group, tried.get(key, (float(standing),))[0])
             for movement, key, group, standing in self._others_values(tried)
         ]
         tried.clear()
-        self._plan = Plan.of_config(self._plan.config, run)
+        self._plan = self._plan.in_run(run)
         self._write()
         for place, group, value in others:  # a found rate is not the base yet
             place.set(group, value)
@@ -355,6 +354,7 @@ class CurveScheduler(ScheduledGroups, LRScheduler):
         """
         self._is_nested = self._is_idle()
         found = succession(self._plan, state_dict, self._based())
+        found.plan.is_told |= self._plan.is_told
         self._plan, self.last_epoch = found.plan, found.position
         self._clock = self._clock_of(found.plan)
         count = len(self.optimizer.param_groups)

@@ -11,7 +11,9 @@ from nshtrainer.lr_scheduler.base_values import Key
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-__all__ = ["FirstSteps", "warn_of_rhythm"]
+    from nshtrainer.lr_scheduler.plan import Plan
+
+__all__ = ["FirstSteps"]
 
 _UPDATES_WITHOUT_A_STEP = 5
 """More than warm-up iterations before the capture of a CUDA graph, which are 3."""
@@ -26,15 +28,12 @@ class FirstSteps:
     again before the second step is another schedule, and its first value was no base value.
 
     Args:
-        label: The name of the schedule.
         takes_values: Values that others write before the first step become base values.
-        checks_rhythm: Warn where `step` is not called once for each optimizer update; a trainer
-            that knows its updates does so itself.
+        checks_rhythm: Warn where `step` is not called once for each optimizer update.
     """
 
-    def __init__(self, label: str, *, takes_values: bool, checks_rhythm: bool) -> None:
+    def __init__(self, *, takes_values: bool, checks_rhythm: bool) -> None:
         self.takes_values = takes_values
-        self._label = label
         self._checks_order = True
         self._checks_rhythm = checks_rhythm
         self.steps = 0
@@ -56,18 +55,27 @@ class FirstSteps:
         written, scaled = self.tried.get(key, (standing, standing))
         return written if standing == scaled else float(standing)
 
-    def count_update(self) -> None:
-        """Count an optimizer update."""
+    def count_update(self, plan: Plan) -> None:
+        """Count an optimizer update.
+
+        Args:
+            plan: The plan of the schedule, which takes down what was told.
+        """
         self._updates += 1
         if self._is_early:
-            self._warn_of_order()
+            self._warn_of_order(plan.name)
         if self._updates == _UPDATES_WITHOUT_A_STEP:
-            self._warn_of_rhythm()
+            self._warn_of_rhythm(plan)
 
-    def count_step(self, optimizer: Optimizer, *, is_moved: bool) -> None:
+    def forget_updates(self) -> None:
+        """Count anew after an update that was skipped: its step is left out, or not called."""
+        self._updates = 0
+
+    def count_step(self, plan: Plan, optimizer: Optimizer, *, is_moved: bool) -> None:
         """Count a step of the schedule, and compare it with the updates since the last one.
 
         Args:
+            plan: The plan of the schedule.
             optimizer: The optimizer.
             is_moved: The step moves the schedule even if there was no update.
         """
@@ -75,7 +83,7 @@ class FirstSteps:
         # which creates the state of the optimizer that way, and a loop may leave out a step.
         self._all_updates += self._updates
         if self._all_updates >= _UPDATES_FOR_TWO_STEPS:
-            self._warn_of_rhythm()
+            self._warn_of_rhythm(plan)
         self._is_early = (
             is_moved and self._updates == self.steps == 0 and not _is_skipped(optimizer)
         )
@@ -86,31 +94,20 @@ class FirstSteps:
         """Warn no more of how `step` is called."""
         self._checks_order = self._checks_rhythm = False
 
-    def _warn_of_rhythm(self) -> None:
+    def _warn_of_rhythm(self, plan: Plan) -> None:
         if self._checks_rhythm:
             self.stop_checks()
-            warn_of_rhythm(self._label, f"the optimizer made {self._updates} updates without one")
+            plan.warn_rhythm(f"the optimizer made {self._updates} updates without one")
 
-    def _warn_of_order(self) -> None:
+    def _warn_of_order(self, label: str) -> None:
         if self._checks_order:
             self.stop_checks()
             warnings.warn(
                 "Detected call of `lr_scheduler.step()` before `optimizer.step()`: the first value "
-                f"of the schedule is not used ({self._label}). Call `optimizer.step()` first.",
+                f"of the schedule is not used ({label}). Call `optimizer.step()` first.",
                 NshtrainerWarning,
                 stacklevel=7,
             )
-
-
-def warn_of_rhythm(label: str, problem: str) -> None:
-    """Warn of a schedule that does not move once with each update."""
-    warnings.warn(
-        f"{label}: a step of the schedule is one optimizer update, and {problem}. Call "
-        "scheduler.step() after each optimizer.step(); for Lightning return what create_scheduler "
-        'gives, or {"scheduler": scheduler, "interval": "step"}.',
-        NshtrainerWarning,
-        stacklevel=6,
-    )
 
 
 def _is_skipped(optimizer: Optimizer) -> bool:

@@ -60,6 +60,8 @@ class Plan:
         """True if a trainer counted the lengths; numbers that were passed are never overruled."""
         self.difference: str | None = None
         """The assumed length and that of the run, where they differ and steps have been taken."""
+        self.is_told = False
+        """True once a warning of the length or of the calls was given, of which a run has one."""
 
     @classmethod
     def of_config(cls, config: Planned, run: RunLength) -> Plan:
@@ -70,6 +72,13 @@ class Plan:
     def of_curve(cls, curve: Curve, run: RunLength, label: str | None) -> Plan:
         """The plan of a curve for the learning rate of every group."""
         return cls(lambda _: (Track("lr", curve),), run, label or repr(curve))
+
+    def in_run(self, run: RunLength) -> Plan:
+        """Return the plan of the same config in a run of another length."""
+        assert self.config is not None, "a schedule that a trainer gave its length has one"
+        made = Plan.of_config(self.config, run)
+        made.is_told, made.difference = self.is_told, self.difference
+        return made
 
     def differs_from(self, run: RunLength) -> bool:
         """Return True if the schedule would be resolved otherwise for what a trainer knows now."""
@@ -83,11 +92,31 @@ class Plan:
             text: The assumed length and that of the run.
             remedy: An imperative; left out, to give the lengths.
         """
-        if self.difference is None:
-            self.difference = text
+        if not self.is_told:
+            self.is_told, self.difference = True, text
             name = getattr(self.config, "name", "")
             message = f"schedule {name!r}: resolved for {text}. {remedy or _OWN_LENGTH}."
             warnings.warn(message, NshtrainerWarning, stacklevel=3)
+
+    def warn_rhythm(self, problem: str) -> None:
+        """Warn that a schedule does not move once with each update; once a run.
+
+        Args:
+            problem: A main clause of the updates.
+        """
+        if not self.is_told:
+            self.is_told = True
+            warnings.warn(
+                f"{self.name}: a step of the schedule is one optimizer update, and {problem}. Call "
+                "scheduler.step() after each optimizer.step(); for Lightning return what "
+                'create_scheduler gives, or {"scheduler": scheduler, "interval": "step"}.',
+                NshtrainerWarning,
+                stacklevel=6,
+            )
+
+    def begin_run(self) -> None:
+        """Warn again, in another run."""
+        self.is_told, self.difference = False, None
 
     def warn_used(self, position: int, run: RunLength, begin: int) -> None:
         """Warn if steps were taken in an earlier run, and this one has another place or length.

@@ -37,7 +37,7 @@ class LengthCheck(TrainerCallback):  # pyright: ignore[reportUntypedBaseClass]
         if scheduler is None:
             return
         plan, position = scheduler.plan, scheduler.last_epoch
-        plan.difference = None
+        plan.begin_run()
         run = TrainerRunLength(self._trainer())
         if position == 0 and plan.differs_from(run):
             scheduler.resolve_again(run)
