@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 from typing import Any
 
@@ -804,6 +805,26 @@ def test_none_is_no_moment_and_no_count(name: str):
         with pytest.raises(OptimizerError, match="has no "):
             config.create_optimizer(model).load_state_dict(state)
         held.update(whole)
+
+
+@pytest.mark.parametrize("count", [math.nan, math.inf, -1.0, -1, 2**60])
+@pytest.mark.parametrize("name", ["adamw", "radam"])
+def test_a_count_of_steps_is_finite_and_not_below_0(name: str, count: float):
+    config = optimizer_registry[name].from_mapping({})
+    model, state = saved(config)
+    for step in (count, torch.tensor(count)):
+        state["state"][0]["step"] = step
+        with pytest.raises(OptimizerError, match=r"saved step of a\.weight is no count"):
+            config.create_optimizer(model).load_state_dict(state)
+
+
+def test_the_counts_of_lbfgs_are_finite_and_not_below_0():
+    model = Layers("a")
+    optimizer = LBFGSConfig().create_optimizer(model)
+    state = copy.deepcopy(optimizer.state_dict())
+    state["state"] = {0: {"func_evals": 1, "n_iter": -1}}
+    with pytest.raises(OptimizerError, match="the saved n_iter is no count"):
+        LBFGSConfig().create_optimizer(model).load_state_dict(state)
 
 
 def test_none_is_right_where_the_optimizer_keeps_none():

@@ -32,6 +32,9 @@ StateDict: TypeAlias = dict[str, Any]
 _FORM: StateDict = {"state": {}, "param_groups": [{"params": []}]}
 """The form of a state dict."""
 
+_MOST_STEPS = 2**53
+"""As many as a double counts."""
+
 _SAVED = "load a state that an optimizer has saved"
 _ANOTHER = "resume with the optimizer that wrote it, or start without the state"
 
@@ -131,11 +134,13 @@ def check_row_state(state: Mapping[str, Any], length: int) -> dict[str, Any]:
     others = {"ro": [0.0], "t": 0.0, "H_diag": 0.0, "prev_loss": 0.0}
     for path, problem in find_misfits(state, counts):
         _refuse(f"{dotted(path)} {problem}", _ANOTHER)
-    for path, problem in find_misfits(state, {**rows, **others} if state["n_iter"] else {}):
-        _refuse(f"{dotted(path)} {problem}", _ANOTHER)
     for key, tensor in _tensors(state):
         if tensor.is_meta:
             _refuse(f"{key} has no values (its device is meta)", _ANOTHER)
+    for key in counts:
+        _check_count(state, f"the saved {key}", key)
+    for path, problem in find_misfits(state, {**rows, **others} if state["n_iter"] else {}):
+        _refuse(f"{dotted(path)} {problem}", _ANOTHER)
     histories = {len(state[key]) for key in ("old_dirs", "old_stps", "ro") if state["n_iter"]}
     if len(histories) > 1:
         _refuse("old_dirs, old_stps and ro have different lengths", _ANOTHER)
@@ -194,6 +199,17 @@ def _check_state(own: Own, found: Saved, expected: Mapping[str, Any] | None, kin
                 "without values (its device is meta)" if tensor.is_meta else describe_form(tensor)
             )
             _refuse(f"{own.name} is {shape}, and its saved {key} is {what}", _advice(own, found))
+    _check_count(state, f"the saved step of {own.name}")
+
+
+def _check_count(held: Mapping[str, Any], what: str, key: str = "step") -> None:
+    """Check that a count, where there is one, is a number from 0 on."""
+    count = held.get(key)
+    if count is None or any(find_misfits(count, 0)):
+        return  # said elsewhere, where it has to be one
+    number = count.item() if hasattr(count, "item") else count
+    if not 0 <= number <= _MOST_STEPS:
+        _refuse(f"{what} is no count (below 0, not finite or too large)", _ANOTHER)
 
 
 def _is_possible(tensor: Tensor, shape: Shape, is_known: bool) -> bool:
