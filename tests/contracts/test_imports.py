@@ -23,6 +23,7 @@ TORCH_MODULES = {
     "lr_scheduler/hyperparameters.py",
     "lr_scheduler/movement.py",
     "lr_scheduler/observing.py",
+    "lr_scheduler/scheduled_groups.py",
     "optimizer/clipping.py",
     "optimizer/muon.py",
     "optimizer/routed.py",

@@ -304,7 +304,7 @@ class Two(Model):
             optimizer.step()
 
     def configure_optimizers(self) -> Any:
-        return [torch.optim.SGD(part.parameters(), 0.1) for part in (self.net[0], self.net[2])]
+        return [torch.optim.SGD(part.parameters(), 0.1) for part in (self.net[:2], self.net[2])]
 
 
 class Joined(Callback):

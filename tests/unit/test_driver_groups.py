@@ -17,6 +17,7 @@ from nshtrainer.configs import (
     ReduceLROnPlateauConfig,
     SchedulesConfig,
 )
+from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.curves import LinearWarmupCosine
 from nshtrainer.lr_scheduler.driver import CurveScheduler
 from nshtrainer.optimizer.routed import RoutedOptimizer
@@ -220,3 +221,35 @@ def test_base_rates_may_be_replaced_as_a_whole():
     scheduler.rebase([0.2, 0.1])
     assert rates(optimizer) == [0.1, 0.05]
     assert [group["initial_lr"] for group in optimizer.param_groups] == [0.2, 0.1]
+
+
+def test_a_group_exchanged_for_one_of_another_large_tensor_is_scheduled() -> None:
+    """Tensors of several elements have no truth value, so such groups cannot be compared."""
+    config = LinearScheduleConfig()
+    optimizer = torch.optim.SGD([torch.zeros(2, requires_grad=True)], lr=1.0)
+    scheduler = config.create_scheduler(optimizer, RunLength(total_steps=4))["scheduler"]
+    optimizer.step()
+    scheduler.step()
+    own = optimizer.param_groups[0]
+    optimizer.param_groups[0] = {**own, "params": [torch.ones(2, requires_grad=True)]}
+    optimizer.step()
+    scheduler.step()
+    assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+def test_a_group_whose_rate_the_schedule_cannot_have_keeps_it_as_its_base(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    run = RunLength(total_steps=4)
+    scheduler = LinearScheduleConfig().create_scheduler(optimizer, run)["scheduler"]
+    optimizer.step()
+    scheduler.step()
+
+    def refuse(*_: object) -> float:
+        raise ScheduleError("the minimum is above the rate")
+
+    monkeypatch.setattr(scheduler, "_continued", refuse)
+    optimizer.add_param_group({"params": [torch.ones(1, requires_grad=True)], "lr": 0.3})
+    optimizer.step()
+    assert scheduler.base_lrs == [1.0, 0.3]

@@ -96,3 +96,8 @@ def test_a_class_that_a_package_lacks_is_a_clear_error(monkeypatch: pytest.Monke
         OptimizerError, match=r"torchao \S+ has no torchao.optim.AdamW8bit; install"
     ):
         AOAdamW8bitConfig().create_optimizer([torch.nn.Parameter(torch.eye(2))])
+
+
+def test_a_package_of_another_name_is_named_without_a_version() -> None:
+    assert target.version_of("torch.optim:SGD").startswith("torch 2.")
+    assert target.version_of("os.path:join") == "os"

@@ -88,7 +88,9 @@ def default_of(optimizer: Any, group: Mapping[str, Any], place: Place) -> Any:
     """
     parts = getattr(optimizer, "routes", {"": optimizer}).values()
     for part in parts:
-        if place.key in part.defaults and any(each is group for each in part.param_groups):
+        if place.key in getattr(part, "defaults", ()) and any(
+            each is group for each in part.param_groups
+        ):
             return place.get(part.defaults)
     return None
 
