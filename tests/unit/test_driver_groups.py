@@ -228,13 +228,14 @@ def test_a_group_exchanged_for_one_of_another_large_tensor_is_scheduled() -> Non
     config = LinearScheduleConfig()
     optimizer = torch.optim.SGD([torch.zeros(2, requires_grad=True)], lr=1.0)
     scheduler = config.create_scheduler(optimizer, RunLength(total_steps=4))["scheduler"]
-    optimizer.step()
-    scheduler.step()
+    for _ in range(2):
+        optimizer.step()
+        scheduler.step()
     own = optimizer.param_groups[0]
     optimizer.param_groups[0] = {**own, "params": [torch.ones(2, requires_grad=True)]}
     optimizer.step()
     scheduler.step()
-    assert optimizer.param_groups[0]["lr"] == 0.5
+    assert optimizer.param_groups[0]["lr"] == 0.25
 
 
 def test_a_group_whose_rate_the_schedule_cannot_have_keeps_it_as_its_base(
