@@ -125,7 +125,7 @@ def test_each_rule_says_why_it_takes_a_parameter_or_does_not(home: Path, capsys:
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     assert lines == [
         "layer.bias",
-        "1, in Linear, role bias, frozen",
+        "1, in Linear, role bias, head, frozen",
         "in no parameter group: no optimizer updates it",
         "does not  optimizer: group 'matrices': {ndim: 2}",
         "its ndim is 1, not 2",
@@ -149,12 +149,12 @@ def test_a_parameter_that_no_rule_takes_has_what_holds_for_all(
     ("select", "why"),
     [
         ("'head'", "its name is not head"),
-        ("{role: [norm, head]}", "its role is matrix, not norm or head"),
+        ("{role: [norm, bias]}", "its role is head, not norm or bias"),
         ("{module: LayerNorm}", "its module is Linear, not LayerNorm"),
         ("{name: head, ndim: 2}", "its name is layer.weight, not head"),
         ("{none_of: {ndim: 2}}", "{ndim: 2} selects it, which none_of excludes"),
-        ("{all_of: [{ndim: 2}, {role: bias}]}", "its role is matrix, not bias"),
-        ("[{ndim: 1}, {role: bias}]", "its ndim is 2, not 1; its role is matrix, not bias"),
+        ("{all_of: [{ndim: 2}, {role: bias}]}", "its role is head, not bias"),
+        ("[{ndim: 1}, {role: bias}]", "its ndim is 2, not 1; its role is head, not bias"),
     ],
 )
 def test_why_a_rule_does_not_take_a_parameter_is_what_fails(
