@@ -41,7 +41,6 @@ class AfterLoading(BeforeUpdate):
     """A hook after an optimizer has loaded a state."""
 
     @override
-    @override
     def __call__(self, *_: object) -> None:
         scheduler = self.scheduler()
         if scheduler is not None:

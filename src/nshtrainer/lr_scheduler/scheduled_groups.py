@@ -105,9 +105,8 @@ class ScheduledGroups:
     def _continued(self, group: Group, place: Place, value: float) -> float:
         """Return the base value that gives a value at this position; at a factor of 0 the value."""
         base = value
-        for _ in range(
-            _MOST_TRIES
-        ):  # an absolute rate in a schedule is another factor of each base
+        # An absolute rate in a schedule is another factor of each base.
+        for _ in range(_MOST_TRIES):
             factor = self._factor(group, place, base)
             if not 0.0 < factor < inf:
                 return value
