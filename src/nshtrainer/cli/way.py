@@ -135,7 +135,7 @@ def why_not(selection: Selection, parameter: Parameter) -> str:
 
     >>> from torch import nn
     >>> from nshtrainer.optimizer.selection import SelectorConfig
-    >>> weight = inventory(nn.Linear(2, 1))[0]
+    >>> weight = inventory(nn.Linear(2, 3))[0]
     >>> why_not(SelectorConfig(role="norm"), weight)
     'its role is matrix, not norm'
     """
