@@ -18,6 +18,18 @@ pytestmark = pytest.mark.filterwarnings(MID_EPOCH)
 
 FIT = ["fit", "train.py", "--config", "run.yaml"]
 
+HANDLERS = """
+
+import signal
+from nshtrainer.cli.interrupt import Signals
+
+def check(self):
+    assert isinstance(signal.getsignal(signal.SIGTERM).__self__, Signals)
+    open("checked", "w").close()
+
+Line.on_sanity_check_start = Line.on_train_start = check
+"""
+
 
 @pytest.fixture
 def whole(home: Path) -> dict[int, float]:
@@ -122,3 +134,10 @@ def test_a_run_with_an_average_goes_on_with_it(
     assert not torch.equal(
         one["state_dict"]["layer.bias"], one["current_model_state"]["layer.bias"]
     )
+
+
+def test_lightning_adds_no_signal_handler_to_a_run(home: Path) -> None:
+    with (home / "train.py").open("a", encoding="utf-8") as code:
+        code.write(HANDLERS)
+    assert main(FIT) == 0
+    assert (home / "checked").exists()

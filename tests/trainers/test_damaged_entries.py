@@ -21,7 +21,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:"),  # what a run says that goes on from such an entry
 ]
 
-BAD: dict[str, Any] = {"text": "text", "none": None, "tensor": torch.ones(2, 2), "negative": -1}
+BAD: dict[str, Any] = {
+    "text": "text",
+    "none": None,
+    "tensor": torch.ones(2, 2),
+    "negative": -1,
+    "empty": {},
+}
 
 
 class Watched(Tiny):
@@ -69,6 +75,8 @@ FEW = [
     ("pytorch-lightning_version", "text"),
     ("state_dict.layer.weight", "text"),
     ("loops", "text"),
+    ("loops.fit_loop", "empty"),
+    ("loops.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer", "empty"),
     ("loops.fit_loop.epoch_loop.batch_progress.total.ready", "none"),
     ("loops.fit_loop.epoch_progress.current.processed", "negative"),
     ("callbacks", "text"),
@@ -103,8 +111,18 @@ def test_a_damaged_entry_is_named_in_one_line(saved: dict[str, Any]) -> None:
         with pytest.raises(CheckpointError) as caught:
             fitted("edited.ckpt", 3)
         text = str(caught.value)
-        assert str(path[-1]) in text
+        assert str(path[0 if kind == "empty" else -1]) in text
         assert "\n" not in text
+
+
+@pytest.mark.parametrize("entry", ["optimizer_states", "lr_schedulers"])
+def test_a_checkpoint_of_the_weights_alone_is_refused_in_words(
+    saved: dict[str, Any], entry: str
+) -> None:
+    del saved[entry]
+    torch.save(saved, "edited.ckpt")
+    with pytest.raises(CheckpointError, match=f"{entry} is missing, as where only the weights"):
+        fitted("edited.ckpt", 3)
 
 
 EDITED: list[tuple[str, Any, str]] = [

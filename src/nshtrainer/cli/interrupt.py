@@ -162,10 +162,16 @@ class GracefulStop(Checkpoint):
         self.saved: Path | None = None
 
     @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Keep Lightning's signal handlers out of the run."""
+        # At SIGTERM its own stops within a validation, and waits for the other processes of the
+        # run from within the handler: for ever, where one of them waits for something else.
+        connector = trainer._signal_connector  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        connector.register_signal_handlers = _register_none
+
+    @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """From here on a signal can wait for the end of a step."""
-        # Lightning has put a handler of its own before ours, which stops within a validation.
-        self._signals.listen()
         self._signals.patient = self._whole = True
 
     @override
@@ -237,6 +243,10 @@ class GracefulStop(Checkpoint):
                 _log_step(trainer)
             trainer.save_checkpoint(self._path)
             raise Interrupted
+
+
+def _register_none() -> None:
+    """Leave the signals to their present handlers."""
 
 
 def _log_step(trainer: Trainer) -> None:

@@ -11,6 +11,9 @@ from contextlib import contextmanager
 __all__ = ["linked_processes"]
 
 _FIRST = "NSHTRAINER_FIRST_PROCESS"
+_MOMENT = 2
+"""Seconds, in which the watch notices that the first process is gone."""
+
 _NOTICE = b"the first process of this run is gone; stopping\n"
 
 
@@ -25,7 +28,12 @@ def linked_processes() -> Generator[None]:
     if first is not None:
         if os.getppid() == int(first):
             threading.Thread(target=_watch, args=(int(first),), daemon=True).start()
-        yield
+        try:
+            yield
+        except RuntimeError:
+            # A lost connection is one, and the first process may be gone a moment later.
+            time.sleep(_MOMENT)
+            raise
         return
     os.environ[_FIRST] = str(os.getpid())
     try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from lightning.pytorch import Callback
@@ -63,10 +64,32 @@ class _CheckingConnector(_CheckpointConnector):
 
     @override
     def restore_callbacks(self) -> None:
-        try:
+        with _named("callbacks"):
             super().restore_callbacks()
-        except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
-            refuse_entry("callbacks", f"cannot be loaded ({type(error).__name__}: {error})", error)
+
+    @override
+    def restore_loops(self) -> None:
+        with _named("loops"):
+            super().restore_loops()
+
+    @override
+    def restore_optimizers_and_schedulers(self) -> None:
+        needed = ["lr_schedulers"]
+        if self.trainer.strategy.lightning_restore_optimizer:
+            needed.insert(0, "optimizer_states")
+        for entry in needed:
+            if self._loaded_checkpoint and entry not in self._loaded_checkpoint:
+                refuse_entry(entry, "is missing, as where only the weights are saved")
+        super().restore_optimizers_and_schedulers()
+
+
+@contextmanager
+def _named(entry: str) -> Generator[None]:
+    """Give the name of an entry to what Lightning raises when it loads the entry."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        refuse_entry(entry, f"cannot be loaded ({type(error).__name__}: {error})", error)
 
 
 def check_entries(trainer: pl.Trainer, checkpoint: Any) -> None:
@@ -86,7 +109,10 @@ def check_entries(trainer: pl.Trainer, checkpoint: Any) -> None:
     found = [*_misfits(checkpoint, _FORM), *_misfits(checkpoint.get("loops"), loops, ("loops",))]
     for path, problem in found:
         refuse_entry(dotted(path), problem)
-    for path, count in _numbers(checkpoint.get("loops"), ("loops",)):
+    saved: dict[str, Any] = checkpoint.get("loops") or loops
+    if "epoch_progress" not in saved.get("fit_loop", ()):  # Lightning would begin anew
+        refuse_entry("loops.fit_loop", "has no epoch_progress")
+    for path, count in _numbers(saved, ("loops",)):
         if count < 0:
             refuse_entry(dotted(path), f"is {count}, and nothing was counted down")
     _check_weights(trainer, checkpoint.get("state_dict", {}))
