@@ -169,19 +169,26 @@ def test_ctrl_c_while_the_command_line_is_imported_is_answered(
 
 
 @pytest.mark.slow
-def test_when_the_first_process_is_killed_the_other_ends(home: Path) -> None:
+@pytest.mark.parametrize("rank", [0, 1])
+def test_when_a_process_is_killed_the_other_ends(home: Path, rank: int) -> None:
     code = (home / "train.py").read_text(encoding="utf-8")
     killed = code.replace(
         "    number, wanted, at",
         "    open(f'process-{os.getpid()}', 'w').close()\n    number, wanted, at",
-    ).replace("os.kill(", "os.getenv('LOCAL_RANK') == '0' and os.kill(")
+    ).replace("os.kill(", f"os.getenv('LOCAL_RANK') == '{rank}' and os.kill(")
     (home / "train.py").write_text(killed, encoding="utf-8")
     two = ["trainer.devices=2", "trainer.strategy=ddp"]
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "STOP": "SIGKILL train 2"}
     run = [sys.executable, "-m", "nshtrainer", *FIT, *two]
     with Path("err.txt").open("w", encoding="utf-8") as errors:
         ended = subprocess.run(run, check=False, env=environment, stderr=errors)
-    assert ended.returncode == -python_signal.SIGKILL
+    said = Path("err.txt").read_text(encoding="utf-8")
+    assert "Traceback" not in said
+    if rank == 0:
+        assert ended.returncode == -python_signal.SIGKILL
+    else:
+        assert ended.returncode == 128 + python_signal.SIGKILL
+        assert "stopped: another process of this run ended with code 137" in said
     numbers = [int(path.name.rpartition("-")[2]) for path in home.glob("process-*")]
     assert len(numbers) == 2
     until = time.monotonic() + 60

@@ -5,14 +5,21 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from subprocess import Popen
+from typing import TYPE_CHECKING
 
-__all__ = ["linked_processes"]
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
+__all__ = ["code_of_lost_process", "linked_processes"]
 
 _FIRST = "NSHTRAINER_FIRST_PROCESS"
-_MOMENT = 2
-"""Seconds, in which the watch notices that the first process is gone."""
+_PAUSE = 0.25
+"""Seconds from one look at the other processes to the next."""
+
+_LOOKS = 12
 
 _NOTICE = b"the first process of this run is gone; stopping\n"
 
@@ -28,12 +35,7 @@ def linked_processes() -> Generator[None]:
     if first is not None:
         if os.getppid() == int(first):
             threading.Thread(target=_watch, args=(int(first),), daemon=True).start()
-        try:
-            yield
-        except RuntimeError:
-            # A lost connection is one, and the first process may be gone a moment later.
-            time.sleep(_MOMENT)
-            raise
+        yield
         return
     os.environ[_FIRST] = str(os.getpid())
     try:
@@ -42,8 +44,28 @@ def linked_processes() -> Generator[None]:
         del os.environ[_FIRST]
 
 
+def code_of_lost_process(error: BaseException, trainer: Trainer) -> int | None:
+    """Return the exit code of another process of the run if its end may have caused an error.
+
+    In a process that did not start the others there is none to find; but within the same time the
+    watch on the first one ends it.
+
+    Args:
+        error: The error that ends the run; PyTorch raises a `RuntimeError` for a lost connection.
+        trainer: The trainer of the run.
+    """
+    if not isinstance(error, RuntimeError) or trainer.world_size == 1:
+        return None
+    started: Sequence[Popen[bytes]] = getattr(trainer.strategy.launcher, "procs", ())
+    for _ in range(_LOOKS):
+        time.sleep(_PAUSE)
+        for code in filter(None, [process.poll() for process in started]):
+            return 128 - code if code < 0 else code
+    return None
+
+
 def _watch(first: int) -> None:
     while os.getppid() == first:
-        time.sleep(0.5)
+        time.sleep(_PAUSE)
     os.write(2, _NOTICE)
     os._exit(143)

@@ -18,7 +18,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 
 from nshtrainer.cli.interrupt import GracefulStop, Interrupted, Signals
-from nshtrainer.cli.linked import linked_processes
+from nshtrainer.cli.linked import code_of_lost_process, linked_processes
 from nshtrainer.cli.metrics import loggers_for
 from nshtrainer.cli.output import say, say_lines
 from nshtrainer.cli.quiet import quiet
@@ -93,17 +93,25 @@ class Job:
                     self.folder.set_aside_exception(self.checkpoint)
             try:
                 self._fit(trainer)
-            except BaseException as error:
-                if self.signals.asked is not None:
-                    return self._interrupted(error)
-                if not isinstance(error, BadUpdateError):
-                    self._say_what_is_left(error)
-                    raise
-                say_lines(error, sys.stderr)
-                self._say_how_to_go_on("stopped", self.folder.last)
-                return 1
+            except BaseException as error:  # noqa: BLE001 - raised again, or said
+                return self._stopped(error, trainer)
         self._finished(trainer)
         return 0
+
+    def _stopped(self, error: BaseException, trainer: Trainer) -> int:
+        """Return the exit code of a run that an error ended, or raise the error again."""
+        lost = code_of_lost_process(error, trainer)
+        if lost is not None:
+            say(f"stopped: another process of this run ended with code {lost}", sys.stderr)
+        elif self.signals.asked is not None:
+            return self._interrupted(error)
+        elif isinstance(error, BadUpdateError):
+            say_lines(error, sys.stderr)
+        else:
+            self._say_what_is_left(error)
+            raise error
+        self._say_how_to_go_on("stopped", self.folder.last)
+        return lost or 1
 
     # -- building ----------------------------------------------------------------------------
 
