@@ -5,19 +5,25 @@ PYTHON ?= python3
 VENV ?= .venv
 PEERS ?= $(VENV)-peers
 OLDEST ?= $(VENV)-oldest
+NEWEST ?= $(VENV)-newest
+EMPTY ?= $(VENV)-empty
 WORKERS ?= 2
 
 BIN := $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 # Byte-code is written when a module is first imported: torch has thousands that never are.
 INSTALL = $(PIP) install --no-compile -c constraints.txt
+INTO_EMPTY = $(PIP) --python $(EMPTY) install --no-compile -c constraints.txt
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+# Other packages use what newer releases, or a newer Python, deprecate: those warnings are not ours.
+UNPINNED := -n $(WORKERS) --dist loadfile -m "not slow" -W ignore::DeprecationWarning
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-peers test-oldest fuzz attack check format bench docs clean
+.PHONY: help run test test-all test-peers test-oldest test-newest fuzz attack check format bench \
+	docs check-release clean
 
 help: ## Show this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: $(VENV)/.run ## Train a classifier on handwritten digits
 	$(BIN)/nshtrainer fit examples/digits/train.py --config examples/digits/digits.yaml
@@ -32,10 +38,11 @@ test-peers: $(PEERS)/.ready ## Compare with, and run under, transformers, accele
 	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=thorough $(PEERS)/bin/python -m pytest tests/peers
 	OMP_NUM_THREADS=1 $(PEERS)/bin/python -m pytest tests/docs/test_examples.py docs/trainers.md
 
-# Old releases use what newer ones beneath them have deprecated, and their warnings are not ours.
 test-oldest: $(OLDEST)/.ready ## Run the tests, but for the slow ones, on the oldest dependencies but torch
-	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow" \
-		-W ignore::DeprecationWarning
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest $(UNPINNED)
+
+test-newest: $(NEWEST)/.ready ## Run the tests, but for the slow ones, on the newest dependencies
+	OMP_NUM_THREADS=1 $(NEWEST)/bin/python -m pytest $(UNPINNED)
 
 fuzz: $(VENV)/.dev ## Feed the readers and the configs hostile input, for about ten minutes
 	@set -e; for target in yaml json toml override duration; do echo "== $$target"; \
@@ -64,9 +71,22 @@ bench: $(VENV)/.dev ## Measure every claim about speed
 docs: $(VENV)/.docs ## Build the pages into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+# Each package gets an environment of its own, without pip. Downloads come from the cache the second time.
+check-release: $(VENV)/.release ## Build the package, check it, install it into empty environments
+	rm -rf dist
+	$(BIN)/python -m build --dependency-constraints-txt constraints.txt
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python tools/check_release.py
+	@set -e; for package in dist/*.whl dist/*.tar.gz; do echo "== $$package, into $(EMPTY)"; \
+		$(PYTHON) -m venv --clear --without-pip $(EMPTY); \
+		$(INTO_EMPTY) torch; \
+		$(INTO_EMPTY) $$package; \
+		$(EMPTY)/bin/python -I tools/smoke.py; done
+	@rm -rf $(EMPTY)
+
 clean: ## Remove the environment and everything that was built
-	rm -rf $(VENV) $(PEERS) $(OLDEST) build dist site .coverage .hypothesis .import_linter_cache .mypy_cache \
-		.pytest_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) $(OLDEST) $(NEWEST) $(EMPTY) build dist site .coverage \
+		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch by itself first: asked for by another package it may come as another, much larger build.
@@ -104,6 +124,21 @@ $(OLDEST)/.ready: pyproject.toml constraints.txt tools/oldest.py
 	@$(BIN)/python tools/oldest.py > $(OLDEST)/constraints.txt
 	@$(PIN) torch
 	@$(PIN) -e . --group test
+	@touch $@
+
+$(NEWEST)/.ready: BIN = $(NEWEST)/bin
+$(NEWEST)/.ready: pyproject.toml
+	@echo "Installing the newest dependencies into $(NEWEST), once"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(NEWEST)
+	@$(PIP) install --upgrade pip
+	@$(PIP) install --no-compile --upgrade torch
+	@$(PIP) install --no-compile --upgrade -e . --group test
+	@touch $@
+
+$(VENV)/.release: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(INSTALL) --upgrade pip
+	@$(INSTALL) --group release
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.run
