@@ -218,6 +218,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
             self._prepare_update(moved)
 
     def _prepare_update(self, moved: int) -> None:
+        """Prepare an update that is not like the one before."""
         # What a scaler has found it found in this update, of which the schedule has heard before.
         if self._stands_still and not getattr(self.optimizer, "found_inf", False):
             self._is_left_out()  # its step was never called

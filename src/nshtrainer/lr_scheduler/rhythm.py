@@ -28,7 +28,8 @@ class Rhythm:
             A main clause that names the problem, once there is one.
         """
         moves = self._moves
-        if position - moved != self._position or (moves and (moves[-1] > 0) != (moved > 0)):
+        is_next = position - moved == self._position
+        if not is_next or (moves and (moves[-1] > 0) != (moved > 0)):
             moves.clear()
         moves.append(moved)
         self._position = position
