@@ -74,11 +74,13 @@ class OptimizerRecord:
         """The use that it makes of its learning rate."""
         self.state_hooks: Any = None
         """The hooks that save and load its state by parameter name."""
+        self.metric_scheduler: Callable[[], Any] = _nothing
+        """Returns the scheduler that looks at a metric and writes the rate, while it lives."""
         self.batch_size: float | None = None
         """The batch that a trainer had when `lr_scaling` scaled the rate for it."""
         self.watch: Any = None
         """The check that its parameters are still those of the model."""
-        self.model: Callable[[], Any] = _no_model
+        self.model: Callable[[], Any] = _nothing
         """Returns the model whose parameters the optimizer has, where that is known and lives."""
         self.skip_listeners: list[WeakMethod[Any]] = []
         self.is_skippable = False
@@ -126,15 +128,21 @@ class OptimizerRecord:
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy has: watches and listeners are those of the original alone."""
         kept = [(name, key) for name, own in self._kept_hooks().items() for key in own]
-        fresh = {"_kept": kept, "watch": None, "model": _no_model, "skip_listeners": []}
+        fresh = {
+            "_kept": kept,
+            "watch": None,
+            "model": _nothing,
+            "metric_scheduler": _nothing,
+            "skip_listeners": [],
+        }
         return {**vars(self), "_optimizer": self._optimizer(), **fresh}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update({**state, "_optimizer": ref(state["_optimizer"])})
 
 
-def _no_model() -> None:
-    """Return the model of an optimizer of bare parameters."""
+def _nothing() -> None:
+    """Return the model, or the scheduler, of an optimizer that has none."""
 
 
 def record_of(optimizer: Any) -> OptimizerRecord:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from nshtrainer.exceptions import OptimizerError, ScheduleError
 from nshtrainer.optimizer_record import parts_of, record_of
+from nshtrainer.run_length import RunLength, known_run_length
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -42,20 +43,24 @@ def set_rate_use(optimizer: Optimizer, use: RateUse) -> None:
         optimizer.register_step_pre_hook(_refuse_zero)
 
 
-def check_schedule(optimizer: Any, scheduler: Any) -> None:
-    """Check that a schedule has an effect, and that its first learning rate can be used.
+def check_schedule(optimizer: Any, scheduler: Any, source: Any) -> None:
+    """Check that a schedule has an effect, and that its first and last learning rate can be used.
 
     Args:
         optimizer: The optimizer, with the values of the first step in its groups.
         scheduler: Its scheduler.
+        source: What knows the length of the run.
 
     Raises:
-        ScheduleError: The optimizer does not read what the schedule writes, or cannot begin at 0.
+        ScheduleError: The optimizer does not read what the schedule writes, or cannot take a 0 that
+            the schedule begins or ends with.
     """
     for part in parts_of(optimizer):
         use: RateUse | None = record_of(part).rate_use
         if use is not None:
             _check_part(part.param_groups, use, scheduler)
+            if use.zero == "never" and hasattr(scheduler, "rates_at"):
+                _check_end(part.param_groups, use, scheduler, known_run_length(source))
 
 
 def _check_part(groups: list[dict[str, Any]], use: RateUse, scheduler: Any) -> None:
@@ -70,6 +75,21 @@ def _check_part(groups: list[dict[str, Any]], use: RateUse, scheduler: Any) -> N
     if use.zero != "allowed" and any(float(group["lr"]) == 0 for group in groups):
         raise ScheduleError(
             f"{use.name}: the first lr must be above 0. Set warmup_start_factor above 0, or to auto"
+        )
+
+
+def _check_end(
+    groups: list[dict[str, Any]], use: RateUse, scheduler: Any, run: RunLength | None
+) -> None:
+    total = run.total_steps if run else None
+    if total is None:
+        return
+    ids = {*map(id, groups)}
+    rates = zip(scheduler.optimizer.param_groups, scheduler.rates_at(total - 1), strict=True)
+    if any(rate == 0 and id(group) in ids for group, rate in rates):
+        raise ScheduleError(
+            f"{use.name}: the lr must be above 0 up to the last step of the run, {total - 1}, and "
+            "the schedule is 0 there. Set min_factor (of an override end_factor) above 0"
         )
 
 

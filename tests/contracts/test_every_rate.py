@@ -229,18 +229,22 @@ def test_rprop_that_begins_at_0_is_refused_in_any_loop() -> None:
 @pytest.mark.filterwarnings("ignore:the lr .* was written into a parameter group")  # by ASGD
 @pytest.mark.parametrize("cls", [cls for cls in EVERY if cls.lr_zero == "never"])
 def test_a_schedule_that_is_0_before_the_end_is_told_to_stay_above_0(cls: Config) -> None:
-    def run(schedule: LinearScheduleConfig) -> None:
+    def run(schedule: LinearScheduleConfig, length: RunLength) -> None:
         model = make_model(cls)
-        optimizer, scheduler = create(make_config(cls), schedule, model, RunLength(total_steps=6))
+        optimizer, scheduler = create(make_config(cls), schedule, model, length)
         for _ in range(6):
             optimizer.zero_grad()
             _loss(model).backward()
             optimizer.step()
             scheduler.step()
 
+    early, six = LinearScheduleConfig(max_duration="3 steps"), RunLength(total_steps=6)
+    with pytest.raises(ScheduleError, match=r"up to the last step of the run, 5, .*min_factor"):
+        run(early, six)
     with pytest.raises(OptimizerError, match=r"the lr must be.* and ends above 0 \(min_factor\)"):
-        run(LinearScheduleConfig(max_duration="3 steps"))
-    run(LinearScheduleConfig(max_duration="3 steps", min_factor=0.1))
+        run(early, RunLength())
+    run(LinearScheduleConfig(max_duration="3 steps", min_factor=0.1), six)
+    run(LinearScheduleConfig(), six)
 
 
 def test_routes_are_checked_one_by_one() -> None:

@@ -19,6 +19,7 @@ ON_USE = {"rich", "ruamel", "shtab", "tensorboard", "tomli_w"}
 TORCH_MODULES = {
     "lr_scheduler/clock.py",
     "lr_scheduler/driver.py",
+    "lr_scheduler/foreign_values.py",
     "lr_scheduler/greedy.py",
     "lr_scheduler/hyperparameters.py",
     "lr_scheduler/movement.py",

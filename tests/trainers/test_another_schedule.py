@@ -186,6 +186,15 @@ def test_the_rate_of_the_checkpoint_is_kept_where_that_of_the_config_has_changed
     assert seen[DONE] == pytest.approx(reduced * CURVES["cosine"](DONE))
 
 
+@pytest.mark.parametrize("was", ["none", "linear"])
+def test_a_scheduler_of_torchs_in_the_place_of_another_is_named(was: str, tmp_path: Path) -> None:
+    path = saved(SCHEDULES[was], tmp_path)
+    _, said = told(lambda: fitted(None, path, module=ByEpoch))
+    assert f"lr_scheduler {was} -> CosineAnnealingLR: taken from the config, with a state" in said
+    with pytest.raises(CheckpointError, match=f"lr_scheduler {was} -> CosineAnnealingLR"):
+        fitted(None, path, module=ByEpoch, policy="error")
+
+
 def test_a_users_own_scheduler_goes_on_with_its_own_state_as_before(tmp_path: Path) -> None:
     path = saved(None, tmp_path, module=ByEpoch)
     (_, seen), said = told(lambda: fitted(None, path, module=ByEpoch))

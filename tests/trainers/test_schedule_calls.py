@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from lightning.pytorch.callbacks import BaseFinetuning
 from tests.trainers.support import BOTH_TRAINERS, Rates, Tiny, data, trainer
+from torch.optim.lr_scheduler import ChainedScheduler, LinearLR, SequentialLR, StepLR
 
 from nshtrainer.configs import (
     GreedyScheduleConfig,
@@ -60,6 +61,64 @@ def test_one_that_looks_at_a_metric_is_refused_beside_a_curve(
     pair = (metric, WARMUP) if is_first else (WARMUP, metric)
     with pytest.raises(ScheduleError, match=r"two schedules drive lr .* and linear\).*schedule: {"):
         trainer(make, max_steps=6).fit(Returning(*pair), data())
+
+
+class Torchs:
+    """One of torch's, made as a config makes one of ours; chained or not."""
+
+    def __init__(self, *made: Any, chain: bool = False) -> None:
+        self.made, self.chain = made, chain
+
+    def create_scheduler(self, optimizer: Any, module: Any) -> Any:
+        parts = [
+            each(optimizer)
+            if callable(each)
+            else each.create_scheduler(optimizer, module)["scheduler"]
+            for each in self.made
+        ]
+        scheduler = ChainedScheduler(parts, optimizer) if self.chain else parts[0]
+        return {"scheduler": scheduler, "interval": "step"}
+
+
+def halving(optimizer: Any) -> Any:
+    return StepLR(optimizer, 100, 0.5)
+
+
+def in_sequence(optimizer: Any) -> Any:
+    return SequentialLR(optimizer, [LinearLR(optimizer), halving(optimizer)], milestones=[2])
+
+
+@both
+@pytest.mark.parametrize(
+    "schedules",
+    [
+        (WARMUP, Torchs(halving)),
+        (Torchs(halving), WARMUP),
+        (WARMUP, Torchs(in_sequence)),
+        (Torchs(halving, WARMUP, chain=True),),
+        (Torchs(WARMUP, halving, chain=True),),
+    ],
+    ids=["after", "before", "sequence", "chained last", "chained first"],
+)
+def test_one_of_torchs_beside_ours_is_refused_before_the_first_step(make: Any, schedules: Any):
+    told = r"two schedules drive lr .*linear and (StepLR|SequentialLR)\).*Write product"
+    with pytest.raises(ScheduleError, match=told):
+        trainer(make, max_steps=6).fit(Returning(*schedules), data())
+
+
+@both
+def test_one_of_torchs_stands_beside_a_curve_of_something_else(make: Any):
+    motion = MotionConfig(factor=LinearScheduleConfig())
+    decay = SchedulesConfig(default={"weight_decay": motion})
+    run = trainer(make, max_steps=4)
+    run.fit(Returning(decay, Torchs(lambda optimizer: StepLR(optimizer, 2))), data())
+    assert run.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.01)
+
+
+def test_two_of_torchs_are_torchs_own_business():
+    run = trainer(max_steps=4)
+    run.fit(Returning(Torchs(halving, halving, chain=True)), data())
+    assert run.optimizers[0].param_groups[0]["lr"] == 1.0
 
 
 def test_one_that_looks_at_a_metric_stands_beside_a_curve_of_something_else():

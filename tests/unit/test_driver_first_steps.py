@@ -9,7 +9,13 @@ import pytest
 import torch
 from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
 from torch.optim import SGD, Optimizer
-from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, LinearLR, SequentialLR
+from torch.optim.lr_scheduler import (
+    ChainedScheduler,
+    ConstantLR,
+    ExponentialLR,
+    LinearLR,
+    SequentialLR,
+)
 
 from nshtrainer import RunLength
 from nshtrainer.configs import (
@@ -21,6 +27,7 @@ from nshtrainer.configs import (
 )
 from nshtrainer.exceptions import NshtrainerWarning, ScheduleError
 from nshtrainer.lr_scheduler.driver import CurveScheduler
+from nshtrainer.optimizer_record import notify_step_skipped
 
 SIXTEEN = RunLength(total_steps=16)
 
@@ -113,6 +120,27 @@ class TestOthersValues:
             scheduler.step()
         assert rates(optimizer) == [0.375]
 
+    def test_a_value_that_is_overwritten_later_is_told_with_the_base_and_its_origin(self):
+        optimizer = sgd(1.0)
+        scheduler = linear(optimizer)
+        optimizer.param_groups[0]["lr"] = 0.5
+        advance(optimizer, scheduler, 6)
+        optimizer.param_groups[0]["lr"] = 0.9
+        optimizer.step()
+        told = r"still 0.5, which was written before the first step \(the config has 1\)"
+        with pytest.warns(NshtrainerWarning, match=told):
+            scheduler.step()
+
+    def test_a_value_that_is_no_base_is_told_at_the_first_step(self):
+        optimizer = sgd(1.0)
+        scheduler = linear(optimizer)
+        for value in (0.25, 0.5):
+            optimizer.param_groups[0]["lr"] = value
+            optimizer.step()
+        with pytest.warns(NshtrainerWarning, match="lr 0.5 that was .*its base value stays 1"):
+            scheduler.step()
+        assert rates(optimizer) == [0.9375]
+
     def test_a_value_in_place_of_a_scheduled_value_is_overwritten(self):
         motion = MotionConfig(value=LinearScheduleConfig())
         config = SchedulesConfig(default={"momentum": motion, "lr": LinearScheduleConfig()})
@@ -182,6 +210,37 @@ class TestTwoSchedules:
         assert advance(optimizer, other, 3)[1:] == [0.9375, 0.875]
         assert other.base_lrs == [1.0]
 
+    def test_beside_one_of_torchs_by_hand_it_is_refused(self):
+        optimizer = sgd(1.0)
+        one, other = ExponentialLR(optimizer, 0.5), linear(optimizer)
+        advance(optimizer, other, 1)
+        one.step()
+        with pytest.raises(ScheduleError, match="linear and a PyTorch scheduler"):
+            advance(optimizer, other, 1)
+
+    def test_it_may_follow_one_of_torchs_by_hand(self):
+        optimizer = sgd(1.0)
+        advance(optimizer, LinearLR(optimizer, 0.25, 1.0, 6), 6)
+        other = linear(optimizer)
+        assert advance(optimizer, other, 3) == [1.0, 0.9375, 0.875]
+
+    @pytest.mark.parametrize("curve_first", [True, False])
+    def test_a_curve_beside_one_that_looks_at_a_metric_is_refused(self, curve_first: bool):
+        loss = MetricConfig(monitor="loss", mode="min")
+        config = ReduceLROnPlateauConfig(metric=loss, patience=0)
+        optimizer = sgd(1.0, weight_decay=0.5)
+        if curve_first:
+            curve = linear(optimizer)
+        metric: Any = config.create_scheduler(optimizer, SIXTEEN)["scheduler"]
+        if not curve_first:
+            curve = linear(optimizer)
+        advance(optimizer, curve, 3)
+        metric.step(1.0)
+        advance(optimizer, curve, 3)
+        metric.step(1.0)
+        with pytest.raises(ScheduleError, match=r"ReduceLROnPlateau and linear.*schedule: {"):
+            advance(optimizer, curve, 1)
+
 
 class TestCalls:
     def test_a_step_before_the_first_update_is_told_as_torch_does(self):
@@ -245,6 +304,96 @@ class TestCalls:
                 optimizer.step()
         assert ["5 updates without one" in message for message in messages(caught)] == [True]
         assert scheduler.last_epoch == 0
+
+
+class TestLaterCalls:
+    def told(self, act: Any) -> list[str]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            act()
+        return messages(caught)
+
+    def never(self, optimizer: Optimizer) -> None:
+        for _ in range(12):
+            optimizer.step()
+
+    def test_a_schedule_that_is_through_need_not_be_stepped(self):
+        optimizer = sgd(1.0)
+        scheduler = linear(optimizer)
+        advance(optimizer, scheduler, 16)
+        assert self.told(lambda: self.never(optimizer)) == []
+        assert scheduler.last_epoch == 16
+
+    def test_a_list_of_values_that_is_through_need_not_be_stepped(self):
+        optimizer = sgd(1.0)
+        values = [1.0, 0.5, 0.25, 0.125]
+        scheduler = CurveScheduler(optimizer, lambda step: values[step])
+        advance(optimizer, scheduler, 3)
+        assert self.told(lambda: self.never(optimizer)) == []
+
+    @pytest.mark.parametrize("how", ["ours", "torchs", "by hand", "of another base"])
+    def test_another_may_take_over(self, how: str):
+        optimizer = sgd(1.0)
+        kept = linear(optimizer)
+        advance(optimizer, kept, 4)
+        if how == "ours":
+            other = linear(optimizer)
+            assert self.told(lambda: advance(optimizer, other, 12)) == []
+        if how == "torchs":
+            assert ExponentialLR(optimizer, 0.9).last_epoch == 0
+        if how == "by hand":
+            optimizer.param_groups[0]["lr"] = 0.1
+        if how == "of another base":
+            optimizer.param_groups[0]["initial_lr"] = 0.1
+        assert self.told(lambda: self.never(optimizer)) == []
+
+    def test_single_updates_without_a_step_and_skipped_ones_are_not_told(self):
+        optimizer = sgd(1.0)
+        scheduler = CurveScheduler(optimizer, lambda step: 1 / (1 + step))
+
+        def loop() -> None:
+            for at in range(60):
+                optimizer.step()
+                for _ in range([1, 1, 2, 0, 0, 3, 1][at % 7]):
+                    scheduler.step()
+
+        advance(optimizer, scheduler, 3)
+        assert self.told(loop) == []
+
+    def test_after_a_step_to_a_position_any_rhythm_will_do(self):
+        optimizer = sgd(1.0)
+        scheduler = CurveScheduler(optimizer, lambda step: 1 / (1 + step))
+        for at in range(30):
+            optimizer.step()
+            scheduler.step(32 * (at + 1))
+        assert rates(optimizer) == [1 / 961]
+
+    def test_where_a_fused_kernel_hears_of_a_bad_update_its_step_is_left_out(self):
+        optimizer: Any = sgd(1.0, fused=True)
+        scheduler = linear(optimizer)
+        advance(optimizer, scheduler, 3)
+        notify_step_skipped(optimizer)  # before the scaler calls the kernel
+        optimizer.found_inf = torch.ones(1)
+        assert advance(optimizer, scheduler, 1) == [0.8125]
+        optimizer.found_inf = torch.zeros(1)
+        assert advance(optimizer, scheduler, 2) == [0.8125, 0.75]
+
+
+class TestHooks:
+    @pytest.mark.parametrize("clock", ["optimizer_steps", "successful_steps"])
+    def test_those_of_schedulers_that_are_gone_are_dropped_by_the_next(self, clock: Any):
+        optimizer = sgd(1.0)
+        run = RunLength(total_steps=16, schedule_clock=clock)
+        counts = []
+        for _ in range(5):
+            scheduler = LinearScheduleConfig().create_scheduler(optimizer, run)["scheduler"]
+            advance(optimizer, scheduler, 2)
+            del scheduler
+            own = vars(optimizer)
+            names = ("step_pre", "step_post", "load_state_dict_post")
+            counts.append([len(own[f"_optimizer_{name}_hooks"]) for name in names])
+        assert counts == [[1, int(clock == "successful_steps"), 1]] * 5
+        optimizer.step()
 
 
 class TestSequence:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import ChainedScheduler, LRScheduler, ReduceLROnPlateau
 
-from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.driver import CurveScheduler
-from nshtrainer.lr_scheduler.optimizer_hooks import refuse_two
+from nshtrainer.lr_scheduler.optimizer_hooks import refuse_beside_metric, refuse_two
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
@@ -22,37 +22,42 @@ def check_schedule_calls(trainer: pl.Trainer) -> None:
 
     Raises:
         ScheduleError: Two schedules drive the same hyperparameter of an optimizer, of which one may
-            look at a metric.
+            be PyTorch's or look at a metric.
     """
-    configs: list[Any] = [
-        config
-        for config in trainer.lr_scheduler_configs
-        if isinstance(config.scheduler, CurveScheduler)
-    ]
-    for one, other in combinations([config.scheduler for config in configs], 2):
-        shared = one.places & other.places
-        if one.optimizer is other.optimizer and shared:
-            refuse_two(one, other, min(map(str, shared)))
-    _refuse_plateau(trainer, [config.scheduler for config in configs])
+    configs: list[Any] = trainer.lr_scheduler_configs
+    drivers = [each for config in configs for each in _drivers(config.scheduler)]
+    for one, other in combinations(drivers, 2):
+        if one.optimizer is other.optimizer:
+            _check_pair(*((one, other) if isinstance(one, CurveScheduler) else (other, one)))
     if not trainer.lightning_module.automatic_optimization:
         return  # the module itself moves them
     for config in configs:
-        plan = config.scheduler.plan
-        if plan.is_of_trainer and (config.interval, config.frequency) != ("step", 1):
+        plan = config.scheduler.plan if isinstance(config.scheduler, CurveScheduler) else None
+        if plan and plan.is_of_trainer and (config.interval, config.frequency) != ("step", 1):
             every = "" if config.frequency == 1 else f"{config.frequency} "
             problem = f"Lightning moves it by {every}{config.interval}"
             plan.warn_rhythm(problem)
 
 
-def _refuse_plateau(trainer: pl.Trainer, curves: list[CurveScheduler]) -> None:
-    """Refuse a scheduler that writes the rate of a metric beside a curve of the same rate."""
-    found: list[Any] = [config.scheduler for config in trainer.lr_scheduler_configs]
-    for metric in found:
-        for curve in curves if isinstance(metric, ReduceLROnPlateau) else ():
-            if metric.optimizer is curve.optimizer and "lr" in map(str, curve.places):
-                raise ScheduleError(
-                    f"two schedules drive lr of one optimizer ({type(metric).__name__} and "
-                    f"{curve.plan.name}): each overwrites what the other writes. Write the curve "
-                    "as the schedule of the one that looks at the metric: "
-                    "{name: reduce_lr_on_plateau, schedule: {...}}"
-                )
+def _drivers(scheduler: Any) -> Iterator[LRScheduler]:
+    """Yield what writes hyperparameters with each step of a scheduler: of a chain its members."""
+    if isinstance(scheduler, ChainedScheduler):
+        for each in scheduler._schedulers:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            yield from _drivers(each)
+    elif isinstance(scheduler, LRScheduler):
+        yield scheduler
+
+
+def _check_pair(one: LRScheduler, other: LRScheduler) -> None:
+    """Refuse a schedule of this package beside another one of the same hyperparameter."""
+    if not isinstance(one, CurveScheduler):
+        return
+    places, name = {*map(str, one.places)}, one.plan.name
+    if isinstance(other, CurveScheduler):
+        shared = places & {*map(str, other.places)}
+        if shared:
+            refuse_two(name, other.plan.name, min(shared))
+    elif "lr" in places and isinstance(other, ReduceLROnPlateau):
+        refuse_beside_metric(other, name)
+    elif "lr" in places:
+        refuse_two(name, type(other).__name__, "lr")

@@ -226,7 +226,7 @@ def _pairs(trainer: pl.Trainer, module: pl.LightningModule, checkpoint: Checkpoi
 def _own_of(scheduler: Any, in_config: Any) -> Any:
     if isinstance(scheduler, CurveScheduler):
         return as_data(scheduler.plan.config) or scheduler.plan.label
-    return in_config
+    return in_config or (None if scheduler is None else type(scheduler).__name__)
 
 
 def _saved_of(state: Any, in_hyperparameters: Any) -> Any:

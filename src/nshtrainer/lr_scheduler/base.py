@@ -171,7 +171,7 @@ class LRSchedulerConfigBase(Component):
         }
         entry: dict[str, Any] = {**defaults, **self.metadata(), **given}
         _check_interval(self.name, entry, lightning_module)
-        check_schedule(optimizer, entry["scheduler"])
+        check_schedule(optimizer, entry["scheduler"], lightning_module)
         return cast("LRSchedulerEntry", _for_the_mode(entry, lightning_module))
 
     def curve(self, run: RunLength) -> Curve:

@@ -76,8 +76,8 @@ class Successes:
     def __init__(self) -> None:
         self._stepped = False
 
-    def note(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
-        """Take down what became of a step, as a hook after it."""
+    def note(self, optimizer: Optimizer) -> None:
+        """Take down what became of a step, after it."""
         self._stepped = not getattr(optimizer, "found_inf", False)
 
     def position(self, _groups: Sequence[Mapping[str, Any]], last: int) -> int:

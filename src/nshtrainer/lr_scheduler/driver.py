@@ -6,7 +6,6 @@ value is always `base * curve(position)`; it is never inferred from what stands 
 
 from __future__ import annotations
 
-import warnings
 from math import inf
 from typing import TYPE_CHECKING, Any
 from weakref import WeakMethod
@@ -15,24 +14,18 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
-from nshtrainer.exceptions import NshtrainerWarning
 from nshtrainer.lr_scheduler.base_values import BaseValues
 from nshtrainer.lr_scheduler.clock import Clock, Successes
 from nshtrainer.lr_scheduler.first_steps import FirstSteps
+from nshtrainer.lr_scheduler.foreign_values import ForeignValues
 from nshtrainer.lr_scheduler.guard import MovesOnceAnUpdate
-from nshtrainer.lr_scheduler.hyperparameters import Place, find
+from nshtrainer.lr_scheduler.hyperparameters import find
 from nshtrainer.lr_scheduler.movement import Group, refuse
-from nshtrainer.lr_scheduler.optimizer_hooks import (
-    AfterLoading,
-    BeforeUpdate,
-    has_moving_rival,
-    refuse_two,
-    rival_of,
-)
+from nshtrainer.lr_scheduler.optimizer_hooks import has_moving_rival, listen
 from nshtrainer.lr_scheduler.plan import Plan
 from nshtrainer.lr_scheduler.resumption import changes_of, plan_data, succession
+from nshtrainer.lr_scheduler.rhythm import Rhythm
 from nshtrainer.lr_scheduler.saved_state import saved_bases
-from nshtrainer.lr_scheduler.scheduled_groups import ScheduledGroups
 from nshtrainer.optimizer_record import on_step_skipped
 from nshtrainer.resume import Change
 from nshtrainer.run_length import RunLength
@@ -45,14 +38,15 @@ if TYPE_CHECKING:
 __all__ = ["CurveScheduler"]
 
 
-class CurveScheduler(ScheduledGroups, LRScheduler):
+class CurveScheduler(ForeignValues, LRScheduler):
     """Writes `base * curve(position)` into every parameter group, for each scheduled value.
 
     The base of a rate is its `initial_lr` where a scheduler stood before, else its `lr`; that of
     another hyperparameter likewise. A value that somebody else writes before the first update (a
     finder, a tuner) becomes the base; a later one is overwritten, with a warning (of more than 4
     groups with the same base, the first 4 are watched for it). Groups that are added during the
-    run are scheduled as well. A tensor-valued rate is filled in place.
+    run are scheduled as well. A tensor-valued rate is filled in place. Steps that do not go
+    together with the updates of the optimizer are told once.
 
     After an update that `skipping` left out the next `step` does not count. Whether it counts after
     one that a `GradScaler` left out is what `schedule_clock` of the run says.
@@ -91,6 +85,9 @@ class CurveScheduler(ScheduledGroups, LRScheduler):
         self._groups = []
         self._planned: list[Group] | None = None
         self._first: FirstSteps | None = None
+        self._rhythm: Rhythm | None = None
+        self._replaced = {}
+        self._updated_at = -1
         self._is_nested = False
         self._is_noted = False
         self._stands_still = False
@@ -139,25 +136,6 @@ class CurveScheduler(ScheduledGroups, LRScheduler):
                         else:
                             self._set(place, group, value, written)
 
-    def _set(self, place: Place, group: Group, value: float, written: float) -> None:
-        """Write where what stands is not ours: a tensor, a loaded copy, a foreign value."""
-        standing = place.get(group)
-        if not isinstance(standing, Tensor) and standing != written:
-            rival = rival_of(self, place, group, standing)
-            if rival is not None and rival.last_epoch > 0:
-                refuse_two(self, rival, place)
-            self._warn_of(place, standing)
-        place.set(group, value)
-
-    def _warn_of(self, place: Place, standing: Any, more: str = "") -> None:
-        warnings.warn(
-            f"the {place} {standing!r} that was written into a parameter group during the run "
-            f"is overwritten by the schedule ({self._plan.label}){more}; to change it, change the "
-            "config, or write it before the first update",
-            NshtrainerWarning,
-            stacklevel=4,
-        )
-
     def _prepare(self, epoch: int | None) -> bool:
         """Plan for the groups that are there; return False if this step does not count."""
         if self._is_left_out() and epoch is None:
@@ -173,10 +151,15 @@ class CurveScheduler(ScheduledGroups, LRScheduler):
             first.count_step(self._plan, self.optimizer, is_moved=self._clock is None)
             if first.takes_values and not self._is_driven_by_another():
                 self._take_values(first)
-            if first.are_over:
-                self._first = None
+            if first.steps > (2 if self._replaced else 1):
+                self._end_first_steps(first)
         self._settle()
         return True
+
+    def _end_first_steps(self, first: FirstSteps) -> None:
+        """Watch no more than how far the schedule has moved at each update, unless it is told."""
+        checks = first.checks_rhythm and self._clock is None
+        self._first, self._rhythm = None, Rhythm() if checks else None
 
     def _is_planned(self) -> bool:
         """Return True if the groups are those that a plan was made for, and the first steps over.
@@ -196,6 +179,7 @@ class CurveScheduler(ScheduledGroups, LRScheduler):
     def _stand_still(self) -> None:
         """The update that is under way changes nothing, and no plan is good enough for it."""
         self._stands_still, self._planned = True, None
+        self._updated_at = self.last_epoch - 1  # as if it had moved, at the next update
         if self._first is not None:
             self._first.forget_updates()
 
@@ -206,50 +190,12 @@ class CurveScheduler(ScheduledGroups, LRScheduler):
             self._clock.position(self.optimizer.param_groups, 0)
         return still
 
-    # -- what others write -----------------------------------------------------------------------
-
-    def _take_values(self, first: FirstSteps) -> None:
-        """Make a value that another wrote before the first step the base value.
-
-        Code that writes again before the second step is no learning-rate finder, and the base value
-        is what it was.
-        """
-        found = {
-            key: standing
-            for movement, key, group, standing in self._others_values(first.tried)
-            if not movement.is_value and rival_of(self, movement.place, group, standing) is None
-        }
-        if first.steps == 1:
-            changes = {key: first.base_of(key, standing) for key, standing in found.items()}
-            first.replaced = {key: self._bases.get(key) for key in changes}
-            first.tried.clear()
-            self._rebase(changes)
-        elif again := first.replaced.keys() & found.keys():
-            name, index = key = min(again)
-            self._rebase(first.replaced)
-            more = f", and its base value is {first.replaced[key]:g} again"
-            self._warn_of(find(self._groups[index], name), found[key], more)
-
-    def _try_values(self, first: FirstSteps) -> None:
-        """Scale what another wrote before the first step, without deciding that it is a base."""
-        for movement, key, group, standing in list(self._others_values()):
-            if movement.is_value or rival_of(self, movement.place, group, standing) is not None:
-                continue
-            value = float(standing)  # 0 is what code writes that only wants the optimizer's state
-            if value and (key not in first.tried or standing != first.tried[key][1]):
-                scaled = value * self._factor(group, movement.place, value)
-                movement.place.set(group, scaled)
-                first.tried[key] = value, scaled
-
     # -- optimizer updates, and loading ----------------------------------------------------------
 
     def _listen(self) -> None:
         """Hear of updates and of loaded states, without keeping this scheduler alive."""
         on_step_skipped(self.optimizer, WeakMethod(self._stand_still))
-        if self._successes is not None:
-            self.optimizer.register_step_post_hook(self._successes.note)
-        self.optimizer.register_step_pre_hook(BeforeUpdate(self))
-        self.optimizer.register_load_state_dict_post_hook(AfterLoading(self))
+        listen(self, after_updates=self._successes is not None)
 
     def _clock_of(self, plan: Plan) -> Clock | Successes | None:
         time = plan.run.total_time
@@ -259,12 +205,25 @@ class CurveScheduler(ScheduledGroups, LRScheduler):
         """Watch the first steps, unless another scheduler says when this one moves."""
         checks, takes = not isinstance(self._clock, Clock), self.last_epoch == 0
         first = FirstSteps(takes_values=takes, checks_rhythm=checks)
-        self._first = None if self._is_idle() else first
+        self._first, self._rhythm = None if self._is_idle() else first, None
         self._settle()
 
     def before_update(self) -> None:
         """Prepare an update: groups that joined get their values, and so does a found rate."""
-        if self._is_idle() or self._is_planned():
+        # With nearly every update this is all.
+        moved, self._updated_at = self.last_epoch - self._updated_at, self.last_epoch
+        if moved == 1 and self._is_planned():
+            return
+        if not self._is_idle():
+            self._prepare_update(moved)
+
+    def _prepare_update(self, moved: int) -> None:
+        """Prepare an update that is not like the one before."""
+        # What a scaler has found it found in this update, of which the schedule has heard before.
+        if self._stands_still and not getattr(self.optimizer, "found_inf", False):
+            self._is_left_out()  # its step was never called
+        if self._is_planned():
+            self._count_rhythm(moved)
             return
         if isinstance(self._clock, Clock):
             self._clock.start()
@@ -276,6 +235,34 @@ class CurveScheduler(ScheduledGroups, LRScheduler):
             first.count_update(self._plan)
             if first.takes_values and first.steps == 0:
                 self._try_values(first)
+
+    def _count_rhythm(self, moved: int) -> None:
+        """Warn where steps are missing or too many; once."""
+        problem = self._rhythm.count(self.last_epoch, moved) if self._rhythm else None
+        if problem is not None:
+            self._rhythm = None
+            if moved or self._is_missed():
+                self._plan.warn_rhythm(problem)
+
+    def _is_missed(self) -> bool:
+        """Return True if steps that are not made would change a value, and no one else does."""
+        if has_moving_rival(self) or self._is_driven_by_another() or any(self._others_values()):
+            return False
+        last = (self._plan.run.total_steps or 0) - 1
+        later = {self.last_epoch + 1, max(self.last_epoch, last)}
+        try:
+            return any(
+                movement.factor(self.last_epoch) != movement.factor(position)
+                for movement in self._movements
+                for position in later
+            )
+        except Exception:  # noqa: BLE001 - a function of the user's that has an end
+            return False
+
+    def after_update(self) -> None:
+        """Note whether the update was made, where that is what moves the schedule."""
+        if self._successes is not None:
+            self._successes.note(self.optimizer)
 
     def after_loading(self) -> None:
         """The groups of an optimizer that has loaded a state note the bases that came with it."""
@@ -307,7 +294,7 @@ class CurveScheduler(ScheduledGroups, LRScheduler):
     @override
     def _update_lr(self, epoch: int | None = None) -> None:
         """Start at a position, whatever was written before."""
-        self._is_nested, self._first = True, None
+        self._is_nested, self._first, self._rhythm = True, None, None
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         self._write()
 
@@ -388,7 +375,7 @@ class CurveScheduler(ScheduledGroups, LRScheduler):
     @override
     def get_lr(self) -> list[float | Tensor]:
         """Return base times curve of this position for each group, whatever stands in it."""
-        return [*self._scheduled_lrs()]
+        return [*self.rates_at(max(self.last_epoch, 0))]
 
     @override
     def get_last_lr(self) -> list[float | Tensor]:

@@ -20,12 +20,15 @@ _UPDATES_WITHOUT_A_STEP = 5
 
 _UPDATES_FOR_TWO_STEPS = 4
 
+_STEPS_OF_RHYTHM = 2
+
 
 class FirstSteps:
     """Watches the first two steps of a schedule, and the optimizer updates before them.
 
     A learning-rate finder writes its value once, before the first scheduler step. Code that writes
-    again before the second step is another schedule, and its first value was no base value.
+    again is another schedule, and its first value was no base value; since it may leave a step out,
+    the third step is watched as well where a base value was replaced.
 
     Args:
         takes_values: Values that others write before the first step become base values.
@@ -35,20 +38,21 @@ class FirstSteps:
     def __init__(self, *, takes_values: bool, checks_rhythm: bool) -> None:
         self.takes_values = takes_values
         self._checks_order = True
-        self._checks_rhythm = checks_rhythm
+        self.checks_rhythm = checks_rhythm
         self.steps = 0
         self.tried: dict[Key, tuple[float, float]] = {}
         """What others wrote, and the scaled value that replaced it for the updates before the
         first step."""
-        self.replaced: dict[Key, float] = {}
-        """The base values of the config, where a value that another wrote has replaced them."""
+        self.rewritten: set[Key] = set()
+        """Where others wrote one value after another before the first step: an old warm-up."""
         self._updates = self._all_updates = 0
         self._is_early = False
 
-    @property
-    def are_over(self) -> bool:
-        """True once there is nothing left to watch."""
-        return self.steps > 1
+    def note_tried(self, key: Key, value: float, scaled: float) -> None:
+        """Note what another wrote before the first step, and what replaced it."""
+        if key in self.tried and self.tried[key][0] != value:
+            self.rewritten.add(key)
+        self.tried[key] = value, scaled
 
     def base_of(self, key: Key, standing: float) -> float:
         """Return what another wrote, of which the value that stands there may be a multiple."""
@@ -82,7 +86,7 @@ class FirstSteps:
         # Other code may make an update of its own, such as PyTorch's `get_optimizer_state_dict`,
         # which creates the state of the optimizer that way, and a loop may leave out a step.
         self._all_updates += self._updates
-        if self._all_updates >= _UPDATES_FOR_TWO_STEPS:
+        if self.steps < _STEPS_OF_RHYTHM and self._all_updates >= _UPDATES_FOR_TWO_STEPS:
             self._warn_of_rhythm(plan)
         self._is_early = (
             is_moved and self._updates == self.steps == 0 and not _is_skipped(optimizer)
@@ -92,10 +96,10 @@ class FirstSteps:
 
     def stop_checks(self) -> None:
         """Warn no more of how `step` is called."""
-        self._checks_order = self._checks_rhythm = False
+        self._checks_order = self.checks_rhythm = False
 
     def _warn_of_rhythm(self, plan: Plan) -> None:
-        if self._checks_rhythm:
+        if self.checks_rhythm:
             self.stop_checks()
             plan.warn_rhythm(f"the optimizer made {self._updates} updates without one")
 

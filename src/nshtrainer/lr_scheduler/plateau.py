@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, Literal, final
+from weakref import ref
 
 from pydantic import Field, model_validator
 from typing_extensions import Self
@@ -19,6 +20,7 @@ from nshtrainer.lr_scheduler.base import (
 from nshtrainer.lr_scheduler.compose import CurveConfig, curve_of_part
 from nshtrainer.lr_scheduler.curves import Constant, Product, Warmup
 from nshtrainer.metric import MetricConfig
+from nshtrainer.optimizer_record import record_of
 from nshtrainer.run_length import RunLength, run_length_of
 from nshtrainer.types import NonNegative, NonNegativeInt, Positive, PositiveInt
 
@@ -106,6 +108,7 @@ class MetricScheduleConfigBase(LRSchedulerConfigBase):
             scheduler: Any = self._observing(optimizer, run, metric.mode)
         else:
             scheduler = self.metric_scheduler(optimizer, metric.mode)
+            record_of(optimizer).metric_scheduler = ref(scheduler)
         return {"scheduler": scheduler, "monitor": metric.monitor}
 
     def _metric_in(self, run: RunLength) -> MetricConfig:

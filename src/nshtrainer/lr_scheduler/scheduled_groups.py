@@ -135,24 +135,6 @@ class ScheduledGroups:
         self._bases.update(changes)
         self._write()
 
-    def _others_values(
-        self, tried: Mapping[Key, tuple[float, float]] | None = None
-    ) -> Iterator[tuple[Movement, Key, Group, Any]]:
-        """Yield the values that are not what the schedule wrote.
-
-        Args:
-            tried: What others wrote, and the scaled value that replaced it: values of theirs, too.
-        """
-        places = {id(group): index for index, group in enumerate(self._groups)}
-        for movement in self._movements:
-            for group, written in movement.written():
-                key = str(movement.place), places[id(group)]
-                standing = movement.place.get(group)
-                # A tensor compares with a number in the tensor's own precision.
-                is_scaled = tried and key in tried and standing == tried[key][1]
-                if standing != written or is_scaled:
-                    yield movement, key, group, standing
-
     def moved_groups(self, key: str) -> list[list[Group]]:
         """Return the groups in which a hyperparameter moves, by the curve that moves it."""
         return [
@@ -166,10 +148,10 @@ class ScheduledGroups:
         bases = zip(self._groups, self._bases.lrs, strict=False)
         return any(group.get("initial_lr", base) != base for group, base in bases)
 
-    def _scheduled_lrs(self) -> list[float]:
+    def rates_at(self, position: int) -> list[float]:
         """Return base times curve for each group; the value of a group that is not planned yet."""
         values = {
-            id(group): cohort.base * movement.factor(max(self.last_epoch, 0))
+            id(group): cohort.base * movement.factor(position)
             for movement in self._movements
             if movement.key == "lr"
             for cohort in movement.cohorts
