@@ -211,7 +211,9 @@ def edited(old: str, new: str) -> None:
     Path("train.py").write_text(text.replace(old, new), encoding="utf-8")
 
 
-@pytest.mark.filterwarnings("ignore:schedule 'linear_warmup_cosine_decay'. resolved for (4|12) steps")
+@pytest.mark.filterwarnings(
+    "ignore:schedule 'linear_warmup_cosine_decay'. resolved for (4|12) steps"
+)
 def test_planned_is_not_used_where_the_run_is_longer_than_was_planned(
     home: Path, capsys: Captured
 ) -> None:

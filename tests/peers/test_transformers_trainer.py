@@ -227,7 +227,9 @@ def test_what_is_thawed_or_frozen_in_mid_run_is_named_once(tmp_path: Path, sched
         thawed, frozen = [str(each.message) for each in said]
         assert "'transformer.h.0.ln_1.weight', " in thawed
         assert "more are trainable and in no optimizer" in thawed
-        assert "'transformer.ln_f.weight', 'transformer.ln_f.bias' are in an optimizer and" in frozen
+        assert (
+            "'transformer.ln_f.weight', 'transformer.ln_f.bias' are in an optimizer and" in frozen
+        )
 
 
 # -- training --------------------------------------------------------------------------------------

@@ -90,7 +90,9 @@ class AveragingCallback(WeightAveraging):
         super().setup(trainer, pl_module, stage)
         for name, tensor in chain(pl_module.named_parameters(), pl_module.named_buffers()):
             if stage == "fit" and is_lazy(tensor):
-                raise OptimizerError(f"weight_averaging copies the module, and {name!r} {NO_SHAPE}.")
+                raise OptimizerError(
+                    f"weight_averaging copies the module, and {name!r} {NO_SHAPE}."
+                )
         if stage == "fit":
             _migrate_both(pl_module)
 

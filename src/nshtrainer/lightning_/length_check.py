@@ -24,8 +24,8 @@ class LengthCheck(Callback):
 
     Schedules are resolved when optimizers are configured. Until the first step they are resolved
     again where a length has changed since, for example by a batch-size finder. Later a difference
-    is a warning, the first time and at the end. A second `fit` of a trainer continues its run: new schedules start at
-    the step that the trainer is at. A schedule attaches this callback by itself.
+    is a warning, the first time and at the end. A second `fit` of a trainer continues its run: new
+    schedules start at the step that the trainer is at. A schedule attaches this callback by itself.
     """
 
     @override

@@ -62,7 +62,7 @@ class Plan:
         """The assumed length and that of the run, where they differ and steps have been taken."""
         self.is_told = False
         """True once a warning of the length or of the calls was given: others wait for the end."""
-        self._is_open = False
+        self.is_open = False
         """True after a warning of lengths, since the one of the run is known at its end."""
 
     @classmethod
@@ -79,8 +79,7 @@ class Plan:
         """Return the plan of the same config in a run of another length."""
         assert self.config is not None, "a schedule that a trainer gave its length has one"
         made = Plan.of_config(self.config, run)
-        made.is_told, made.difference = self.is_told, self.difference
-        made._is_open = self._is_open
+        made.is_told, made.difference, made.is_open = self.is_told, self.difference, self.is_open
         return made
 
     def differs_from(self, run: RunLength) -> bool:
@@ -108,11 +107,11 @@ class Plan:
         """
         total = self.run.total_steps
         is_as_planned = total is None or made == total or (was_stopped and made < total)
-        if not is_as_planned and (self._is_open or not self.is_told):
+        if not is_as_planned and (self.is_open or not self.is_told):
             self._warn(f"{total} steps, but there were {made}", remedy)
 
     def _warn(self, text: str, remedy: str | None) -> None:
-        self.is_told, self.difference, self._is_open = True, text, remedy is None
+        self.is_told, self.difference, self.is_open = True, text, remedy is None
         name = getattr(self.config, "name", "")
         message = f"schedule {name!r}: resolved for {text}. {remedy or _OWN_LENGTH}."
         warnings.warn(message, NshtrainerWarning, stacklevel=4)
@@ -135,7 +134,7 @@ class Plan:
 
     def begin_run(self) -> None:
         """Warn again, in another run."""
-        self.is_told, self.difference, self._is_open = False, None, False
+        self.is_told, self.difference, self.is_open = False, None, False
 
     def warn_used(self, position: int, run: RunLength, begin: int) -> None:
         """Warn if steps were taken in an earlier run, and this one has another place or length.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nshtrainer.optimizer.inventory import clean_names
 from nshtrainer.optimizer.nearest import listed

@@ -19,8 +19,8 @@ class LengthCheck(TrainerCallback):  # pyright: ignore[reportUntypedBaseClass]
     """Compare the assumed run length with what the Trainer knows at the start, each epoch, the end.
 
     A schedule that has taken no step is resolved again where a length has changed since it was
-    created; otherwise a difference is a warning, the first time and at the end. A schedule attaches this
-    callback by itself.
+    created; otherwise a difference is a warning, the first time and at the end. A schedule attaches
+    this callback by itself.
 
     Args:
         trainer: The Trainer; the callback does not keep it alive.
