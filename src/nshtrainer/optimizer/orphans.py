@@ -18,6 +18,7 @@ from nshtrainer.optimizer.lazy import is_lazy
 from nshtrainer.optimizer.nearest import listed
 from nshtrainer.optimizer.parameters import is_sharded
 from nshtrainer.optimizer_record import record_of
+from nshtrainer.run_length import known_run_length
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +41,8 @@ _MOST = 5
 
 def watch(optimizer: Any, model: Any, config: OptimizerConfigBase | None = None) -> None:
     """Let an optimizer check before its first step that the model still has its parameters.
+
+    If the model is a LightningModule, its trainer checks what the config assumed of the run.
 
     What the model does not have now is never asked for, such as a learned temperature. A model that
     is gone by then is no error; it is not kept alive.
@@ -69,6 +72,10 @@ def watch(optimizer: Any, model: Any, config: OptimizerConfigBase | None = None)
     ):
         record_of(optimizer).watch = watching = _Watch(optimizer, model, config)
         record_of(optimizer).model = ref(model)
+        if config is not None and hasattr(model, "configure_optimizers"):
+            run = known_run_length(model)
+            if run is not None:
+                run.attach_check()
         optimizer.register_step_pre_hook(watching)
 
 
