@@ -205,15 +205,16 @@ class _HookedLoad:
         self._record = record
 
     def __call__(self, state_dict: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-        optimizer = self._record.optimizer
+        optimizer: Any = self._record.optimizer
         if optimizer is None:
             return  # there is nothing left to load a state into
-        state, own = state_dict, vars(optimizer)
-        for hook in list(own["_optimizer_load_state_dict_pre_hooks"].values()):
+        own = cast("dict[str, dict[Any, Any]]", vars(optimizer))
+        state = state_dict
+        for hook in [*own["_optimizer_load_state_dict_pre_hooks"].values()]:
             found = hook(optimizer, state)
             state = state if found is None else found
-        type(optimizer).load_state_dict(optimizer, state, *args, **kwargs)
-        for hook in list(own["_optimizer_load_state_dict_post_hooks"].values()):
+        cast("Any", type(optimizer)).load_state_dict(optimizer, state, *args, **kwargs)
+        for hook in [*own["_optimizer_load_state_dict_post_hooks"].values()]:
             hook(optimizer)
 
     def __reduce__(self) -> Any:

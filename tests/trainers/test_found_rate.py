@@ -134,9 +134,7 @@ class WithConfigs(ByHand):
 
 
 @pytest.mark.parametrize("schedule", [LinearScheduleConfig(), ConstantScheduleConfig(), None])
-def test_under_lightnings_own_trainer_such_a_module_keeps_its_ratios(
-    tmp_path: Path, schedule: Any
-):
+def test_under_lightnings_own_trainer_such_a_module_keeps_its_ratios(tmp_path: Path, schedule: Any):
     finder, main, bias = LearningRateFinder(**FIND), Rates(), Rates(1)
     fitted(WithConfigs(schedule), tmp_path, BOTH_TRAINERS[0], finder, main, bias)
     found = finder.optimal_lr.suggestion()

@@ -118,8 +118,8 @@ def _compare(
         text = f"{length} steps in epoch {epoch}, but it has {now}"
     else:
         return
-    epochs = trainer.max_epochs
-    if plan.total_steps and epochs not in {None, -1} and module.automatic_optimization:
+    epochs = trainer.max_epochs or -1
+    if plan.total_steps and epochs != -1 and module.automatic_optimization:
         left = f"{epochs - epoch} epoch{'s' * (epochs - epoch > 1)} to come"
         text = f"{text}; {plan.total_steps} steps were planned, and {made} are done with {left}"
     scheduler.plan.warn_difference(text, _advice(made))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, count
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from weakref import ref
 
 from nshtrainer.exceptions import OptimizerError
@@ -286,9 +286,11 @@ def _without_dicts_within(state: StateDict) -> StateDict:
     """Return a state in which that of a parameter is one dict: bitsandbytes saves two."""
     states: dict[Any, Any] = {}
     for key, held in state["state"].items():
-        within = held.get(_WITHIN) if isinstance(held, dict) else None
+        outer = cast("StateDict", held) if isinstance(held, dict) else {}
+        within: Any = outer.get(_WITHIN)
         is_two = isinstance(within, dict)
-        states[key] = {k: v for k, v in (held | within).items() if k != _WITHIN} if is_two else held
+        own = {name: value for name, value in outer.items() if name != _WITHIN}
+        states[key] = own | cast("StateDict", within) if is_two else held
     return {**state, "state": states}
 
 
