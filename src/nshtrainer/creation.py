@@ -71,6 +71,7 @@ def create(
     optimizer = build_optimizer(optimizer_config, model, run=length)
     if length.loop_problem is not None and any(get_requirements(optimizer)):
         raise OptimizerError(f"{optimizer_config.name} cannot work here: {length.loop_problem}")
+    length.attach_check()
     if scheduler_config is None:
         return optimizer, None
     source = length if run is None else run

@@ -20,6 +20,7 @@ __all__ = [
     "Requirements",
     "StepSkipped",
     "add_requirements",
+    "call_hooks_on_load",
     "get_requirements",
     "make_skippable",
     "notify_step_skipped",
@@ -114,7 +115,9 @@ class OptimizerRecord:
         state = cast("Any", type(optimizer)).__getstate__(optimizer)
         hooks = {name: OrderedDict(own) for name, own in self._kept_hooks().items()}
         step = {"step": _SkippableStep(self)} if self.is_skippable else {}
-        return {**state, **hooks, **step, _KEY: self, "__getstate__": self.copied_state}
+        name = "load_state_dict"
+        load = {name: _HookedLoad(self)} if name in vars(optimizer) else {}
+        return {**state, **hooks, **step, **load, _KEY: self, "__getstate__": self.copied_state}
 
     def _kept_hooks(self) -> dict[str, dict[str, Any]]:
         # torch numbers hooks from 0 in each process, so a number could be taken once more there.
@@ -195,6 +198,41 @@ def notify_step_skipped(optimizer: Any) -> None:
         method = listener()
         if method is not None:
             method()
+
+
+# -- loading ---------------------------------------------------------------------------------------
+
+
+class _HookedLoad:
+    """A `load_state_dict` for optimizers of bitsandbytes, whose own calls no hooks.
+
+    It does not keep the optimizer alive.
+    """
+
+    def __init__(self, record: OptimizerRecord) -> None:
+        self._record = record
+
+    def __call__(self, state_dict: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        optimizer: Any = self._record.optimizer
+        if optimizer is None:
+            return  # there is nothing left to load a state into
+        own = cast("dict[str, dict[Any, Any]]", vars(optimizer))
+        state = state_dict
+        for hook in [*own["_optimizer_load_state_dict_pre_hooks"].values()]:
+            found = hook(optimizer, state)
+            state = state if found is None else found
+        cast("Any", type(optimizer)).load_state_dict(optimizer, state, *args, **kwargs)
+        for hook in [*own["_optimizer_load_state_dict_post_hooks"].values()]:
+            hook(optimizer)
+
+    def __reduce__(self) -> Any:
+        return _HookedLoad, (self._record,)
+
+
+def call_hooks_on_load(optimizer: Optimizer) -> None:
+    """Let an optimizer call its hooks when it loads a state, also one of bitsandbytes."""
+    if type(optimizer).load_state_dict.__module__.startswith("bitsandbytes."):
+        vars(optimizer)["load_state_dict"] = _HookedLoad(record_of(optimizer))
 
 
 # -- skipping --------------------------------------------------------------------------------------

@@ -151,7 +151,7 @@ class RunLength:
         return self
 
     def attach_check(self) -> None:
-        """Have a trainer compare this length with the one that its run turns out to have."""
+        """Have a trainer compare this length with that of its run, and check what it trains."""
 
     def differs_from(self, other: RunLength) -> bool:
         """Return True if a length that is known here is another one there."""

@@ -206,6 +206,32 @@ def test_a_run_that_is_stopped_is_as_it_was_planned(tmp_path: Path):
     assert made.state.global_step == 2
 
 
+# -- parameters that are not trained ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("schedule", [COSINE, None])
+def test_what_is_thawed_or_frozen_in_mid_run_is_named_once(tmp_path: Path, schedule: Any):
+    class Changes(TrainerCallback):
+        def on_epoch_begin(self, _: Any, state: Any, *__: Any, **parts: Any) -> None:
+            if state.epoch == 1:
+                parts["model"].transformer.h.requires_grad_(True)
+                parts["model"].transformer.ln_f.requires_grad_(False)
+
+    model = gpt2()
+    model.transformer.h.requires_grad_(False)
+    made = trainer(tmp_path, model, rows(8), num_train_epochs=4, callbacks=[Changes()])
+    made.optimizer, made.lr_scheduler = nshtrainer.create(SGDConfig(lr=0.1), schedule, model, made)
+    for _ in range(1 if schedule else 2):  # the steps of a schedule are taken
+        with pytest.warns(NshtrainerWarning, match="so they are not updated") as said:
+            made.train()
+        thawed, frozen = [str(each.message) for each in said]
+        assert "'transformer.h.0.ln_1.weight', " in thawed
+        assert "more are trainable and in no optimizer" in thawed
+        assert (
+            "'transformer.ln_f.weight', 'transformer.ln_f.bias' are in an optimizer and" in frozen
+        )
+
+
 # -- training --------------------------------------------------------------------------------------
 
 GROUPS = AdamWConfig.model_validate(

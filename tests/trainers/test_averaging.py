@@ -372,3 +372,17 @@ def test_a_hook_that_migrates_a_checkpoint_migrates_both_weights(
         torch.testing.assert_close(found["net.0.weight"], 10 * was["net.0.weight"])
     assert not torch.equal(seen.training["net.0.weight"], seen.average["net.0.weight"])
     assert "on_load_checkpoint" not in vars(module)
+
+
+def test_a_lazy_layer_is_named() -> None:
+    class Lazy(Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = nn.Sequential(nn.LazyLinear(1))
+
+    text = r"weight_averaging copies the module, and 'net.0.weight' has no shape yet: it is lazy. R"
+    with pytest.raises(OptimizerError, match=text):
+        run("ema", max_steps=2).fit(Lazy(), data(), data(1))
+    module = Lazy()
+    module.net(next(iter(data())))
+    run("ema", max_steps=2).fit(module, data(), data(1))

@@ -13,6 +13,7 @@ import pytest
 import torch
 from tests.trainers.support import MID_EPOCH, NO_SAVER, Tiny, data, trainer
 
+import nshtrainer
 from nshtrainer.exceptions import CheckpointError, NshtrainerError
 
 pytestmark = [
@@ -35,13 +36,24 @@ class Watched(Tiny):
         self.log("loss", 1.0)
 
 
-def fitted(path: Any = None, epochs: int = 2) -> Any:
+class Bare(Watched):
+    """Under Lightning's own trainer, without our callbacks, and without the base of a hook."""
+
+    def configure_callbacks(self) -> list[pl.Callback]:
+        return []
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["callbacks"].clear()
+
+
+def fitted(path: Any = None, epochs: int = 2, make: Any = nshtrainer.Trainer) -> Any:
     torch.manual_seed(0)
     hparams = {"optimizer": {"name": "adamw", "lr": 0.1}, "lr_scheduler": {"name": "cosine"}}
     best = pl.callbacks.ModelCheckpoint(dirpath=".", filename="best", monitor="loss")
     callbacks = [best, pl.callbacks.EarlyStopping("loss", patience=9), pl.callbacks.Timer()]
-    runner = trainer(callbacks=callbacks, max_epochs=epochs)
-    runner.fit(Watched(hparams), data(2), data(1), ckpt_path=path)
+    runner = trainer(make, callbacks=callbacks, max_epochs=epochs)
+    module = Bare if make is pl.Trainer else Watched
+    runner.fit(module(hparams), data(2), data(1), ckpt_path=path)
     return runner
 
 
@@ -123,6 +135,21 @@ def test_a_checkpoint_of_the_weights_alone_is_refused_in_words(
     torch.save(saved, "edited.ckpt")
     with pytest.raises(CheckpointError, match=f"{entry} is missing, as where only the weights"):
         fitted("edited.ckpt", 3)
+
+
+@pytest.mark.parametrize(
+    "entry", [each for each in FEW if each[0][:5] in {"loops", "callb"} and each[1] != "empty"]
+)
+def test_under_lightnings_own_trainer_a_damaged_entry_is_named_too(
+    saved: dict[str, Any], entry: tuple[str, str]
+) -> None:
+    pattern, kind = entry
+    path = find(saved, pattern)
+    torch.save(with_entry(saved, path, BAD[kind]), "edited.ckpt")
+    with pytest.raises(CheckpointError, match=f"the checkpoint is damaged: {path[0]}") as caught:
+        fitted("edited.ckpt", 3, pl.Trainer)
+    assert str(path[-1]) in str(caught.value)
+    fitted("whole.ckpt", 3, pl.Trainer)
 
 
 EDITED: list[tuple[str, Any, str]] = [

@@ -56,9 +56,21 @@ def saver(folder: Path | str = "run", **options: Any) -> ModelCheckpoint:
     return ModelCheckpoint(folder, **{"monitor": "loss", "save_last": True, **options})
 
 
-def fit(make: Any, epochs: int, saves: ModelCheckpoint, checkpoint: Any = None) -> ModelCheckpoint:
+class Bare(Logged):
+    """Has none of our callbacks under Lightning's own trainer, and calls no base of its hooks."""
+
+    def configure_callbacks(self) -> list[pl.Callback]:
+        return []
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        assert checkpoint["callbacks"]
+
+
+def fit(
+    make: Any, epochs: int, saves: ModelCheckpoint, checkpoint: Any = None, module: Any = Logged
+) -> ModelCheckpoint:
     run = trainer(make, callbacks=[saves], max_epochs=epochs)
-    run.fit(Logged(), data(), ckpt_path=checkpoint)
+    run.fit(module(), data(), ckpt_path=checkpoint)
     return saves
 
 
@@ -122,13 +134,20 @@ def test_what_is_no_path_is_dropped_as_well(home: Path, value: Any) -> None:
 
 @QUIET
 @pytest.mark.parametrize(
-    ("make", "name"), [(pl.Trainer, "a folder"), (nshtrainer.Trainer, "through a linked folder")]
+    ("make", "module", "name"),
+    [
+        (pl.Trainer, Logged, "a folder"),
+        (nshtrainer.Trainer, Logged, "through a linked folder"),
+        (pl.Trainer, Bare, "a file"),
+    ],
 )
-def test_a_run_deletes_nothing_outside_of_its_folder(home: Path, make: Any, name: str) -> None:
+def test_a_run_deletes_nothing_outside_of_its_folder(
+    home: Path, make: Any, module: Any, name: str
+) -> None:
     checkpoint = edited(home, FOREIGN[name](home))
     mine = contents(home / "mine")
     with pytest.warns(CheckpointWarning, match=r"lists files that are not in '.*run'"):
-        saves = fit(make, 3, saver(), checkpoint)
+        saves = fit(make, 3, saver(), checkpoint, module)
     assert contents(home / "mine") == mine
     assert list(saves.best_k_models) == [saves.best_model_path]
     assert Path(saves.best_model_path).parent == home / "run"

@@ -12,7 +12,7 @@ from lightning.pytorch.tuner import Tuner
 from tests.trainers.support import BOTH_TRAINERS, MID_EPOCH, Plain, Rates, Tiny, data, trainer
 
 from nshtrainer import RunLength
-from nshtrainer.configs import AdamWConfig, LinearScheduleConfig
+from nshtrainer.configs import AdamWConfig, ConstantScheduleConfig, LinearScheduleConfig
 
 pytestmark = pytest.mark.filterwarnings(MID_EPOCH)
 
@@ -115,3 +115,29 @@ def test_a_module_that_is_not_ours_keeps_its_ratios_if_it_takes_the_rate(
     found = finder.optimal_lr.suggestion()
     assert main.seen[0] == found
     assert bias.seen[0] == pytest.approx(found / 10 if takes_lr else found)
+
+
+class WithConfigs(ByHand):
+    """Its optimizer and schedule are ours, and it is not."""
+
+    def __init__(self, schedule: Any) -> None:
+        super().__init__(takes_lr=True)
+        self.schedule = schedule
+
+    def configure_optimizers(self) -> Any:
+        config = AdamWConfig.from_yaml(RATIOS).override(f"lr={self.lr}")
+        optimizer = config.create_optimizer(self)
+        if self.schedule is None:
+            return optimizer
+        made = self.schedule.create_scheduler(optimizer, self)
+        return {"optimizer": optimizer, "lr_scheduler": made}
+
+
+@pytest.mark.parametrize("schedule", [LinearScheduleConfig(), ConstantScheduleConfig(), None])
+def test_under_lightnings_own_trainer_such_a_module_keeps_its_ratios(tmp_path: Path, schedule: Any):
+    finder, main, bias = LearningRateFinder(**FIND), Rates(), Rates(1)
+    fitted(WithConfigs(schedule), tmp_path, BOTH_TRAINERS[0], finder, main, bias)
+    found = finder.optimal_lr.suggestion()
+    assert main.seen[0] == pytest.approx(found)
+    for step, rate in main.seen.items():
+        assert bias.seen[step] == pytest.approx(rate / 10)

@@ -201,12 +201,31 @@ def test_loaders_that_grow_are_a_warning_with_both_numbers():
     with pytest.warns(NshtrainerWarning, match="resolved for") as said:
         made, _ = fitted(Growing(config()), max_epochs=4, reload_dataloaders_every_n_epochs=1)
     assert made.global_step == 20
-    (text,) = [str(each.message) for each in said if each.category is NshtrainerWarning]
-    assert text == (
-        "schedule 'linear': resolved for 2 steps in epoch 1, but it has 4; the run is about 14 "
-        "steps long instead of 8. Give its durations in steps, or pass RunLength(total_steps=..., "
-        "steps_per_epoch=[...]) to create_scheduler."
+    first, last = [str(each.message) for each in said if each.category is NshtrainerWarning]
+    remedy = (
+        "Give its durations in steps, or pass RunLength(total_steps=..., steps_per_epoch=[...]) to "
+        "create_scheduler."
     )
+    assert first == (
+        "schedule 'linear': resolved for 2 steps in epoch 1, but it has 4; 8 steps were planned, "
+        f"and 2 are done with 3 epochs to come. {remedy}"
+    )
+    assert last == f"schedule 'linear': resolved for 8 steps, but there were 20. {remedy}"
+
+
+def test_a_run_that_is_stopped_after_its_planned_end_is_a_warning():
+    class Late(pl.Callback):
+        def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+            trainer.should_stop = trainer.global_step >= 10
+
+    with pytest.warns(NshtrainerWarning, match="resolved for") as said:
+        fitted(
+            Growing(config()),
+            max_epochs=4,
+            reload_dataloaders_every_n_epochs=1,
+            callbacks=[Late()],
+        )
+    assert "resolved for 8 steps, but there were 10. Give" in str(said[-1].message)
 
 
 class Limits(pl.Callback):
@@ -242,8 +261,9 @@ def test_a_limit_that_changes_in_mid_run_is_told_when_the_next_epoch_begins(
     told = Told()
     with pytest.warns(NshtrainerWarning, match="resolved for") as said:
         fitted(Tiny(config()), data(2), callbacks=[Limits(name, value), told], **limits)
-    (text,) = [str(each.message) for each in said if each.category is NshtrainerWarning]
-    assert f"resolved for 8 steps, but the run has {total} now. Give" in text
+    first, last = [str(each.message) for each in said if each.category is NshtrainerWarning]
+    assert f"resolved for 8 steps, but the run has {total} now. Give" in first
+    assert f"resolved for 8 steps, but there were {total}. Give" in last
     assert told.epoch == 2
 
 
@@ -318,10 +338,11 @@ def test_two_optimizers_share_max_steps(make: Any):
 def test_an_optimizer_that_is_stepped_less_often_is_a_warning():
     module = Pair()
     module.every = 2
-    with pytest.warns(
-        NshtrainerWarning, match="resolved for 10 steps before epoch 1, but there were 5"
-    ):
+    with pytest.warns(NshtrainerWarning, match="resolved for") as said:
         fitted(module, data(), max_epochs=2)
+    first, last = [str(each.message) for each in said if each.category is NshtrainerWarning]
+    assert "resolved for 10 steps before epoch 1, but there were 5" in first
+    assert "resolved for 20 steps, but there were 10" in last
 
 
 @pytest.mark.parametrize(("epochs", "when"), [(2, r"4 steps before epoch 1"), (1, "4 steps")])

@@ -16,6 +16,7 @@ from tests.trainers.support import MID_EPOCH, NO_SAVER, Deep, TinyConfig, data, 
 from torch import Tensor, nn
 
 from nshtrainer import LightningModuleBase
+from nshtrainer.configs import AdamWConfig
 from nshtrainer.exceptions import NshtrainerWarning
 from nshtrainer.optimizer.ownership import ownership_problems
 
@@ -151,6 +152,21 @@ def test_a_group_that_joins_as_the_preset_asks_is_not_named(options: dict[str, A
     module = deep(no_decay="none" if not options else "bias_and_norm")
     module.net.blocks.requires_grad_(False)
     assert warned(module, At(1, split)) == []
+
+
+def test_a_group_that_joins_in_a_loop_is_named_at_its_first_step() -> None:
+    net = Transformer(depth=1)
+    net.blocks.requires_grad_(False)
+    optimizer = AdamWConfig.model_validate(ADAMW).create_optimizer(net)
+    net.blocks.requires_grad_(True)
+    optimizer.add_param_group({"params": list(net.blocks.parameters())})
+    text = r"'blocks.0.norm1.weight', .* and 3 more are decayed against no_decay: their group was"
+    with pytest.warns(NshtrainerWarning, match=text):
+        optimizer.step()
+    optimizer.step()
+    optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2))]})
+    del net
+    optimizer.step()
 
 
 class Own(Deep):

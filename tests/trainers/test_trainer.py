@@ -17,6 +17,7 @@ from nshtrainer import Trainer, TrainerConfig
 from nshtrainer.configs import MetricConfig
 from nshtrainer.lightning_ import (
     ExactResume,
+    FoundRates,
     LengthCheck,
     NonFiniteCallback,
     OptimizerCallback,
@@ -209,7 +210,14 @@ def test_a_seed_fixes_the_weights_of_the_module_made_next() -> None:
 @pytest.mark.parametrize("given", [None, [], PlateauCallback(), [PlateauCallback()]])
 def test_each_callback_of_ours_is_there_once(given: Any) -> None:
     callbacks = Trainer(callbacks=given, **QUIET).callbacks
-    ours = [PlateauCallback, OptimizerCallback, NonFiniteCallback, ExactResume, LengthCheck]
+    ours = [
+        PlateauCallback,
+        FoundRates,
+        OptimizerCallback,
+        NonFiniteCallback,
+        ExactResume,
+        LengthCheck,
+    ]
     assert [type(callback) for callback in callbacks] == ours
 
 

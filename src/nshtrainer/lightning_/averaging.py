@@ -18,6 +18,7 @@ What is done otherwise than in Lightning's `WeightAveraging` (2.6):
 from __future__ import annotations
 
 from copy import copy
+from itertools import chain
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ from nshtrainer.duration import StepsConfig
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.lightning_.run_length import run_length_of
 from nshtrainer.lr_scheduler.schedules.periods import marks
+from nshtrainer.optimizer.lazy import NO_SHAPE, is_lazy
 from nshtrainer.weight_averaging import EMAWeightAveragingConfig
 
 if TYPE_CHECKING:
@@ -76,7 +78,7 @@ class AveragingCallback(WeightAveraging):
         """Make the average, which takes a copy of the module.
 
         Raises:
-            OptimizerError: The strategy of the run shards the weights.
+            OptimizerError: The strategy of the run shards the weights, or one has no shape yet.
         """
         if isinstance(trainer.strategy, _SHARDING):
             raise OptimizerError(
@@ -86,6 +88,11 @@ class AveragingCallback(WeightAveraging):
                 "shards"
             )
         super().setup(trainer, pl_module, stage)
+        for name, tensor in chain(pl_module.named_parameters(), pl_module.named_buffers()):
+            if stage == "fit" and is_lazy(tensor):
+                raise OptimizerError(
+                    f"weight_averaging copies the module, and {name!r} {NO_SHAPE}."
+                )
         if stage == "fit":
             _migrate_both(pl_module)
 

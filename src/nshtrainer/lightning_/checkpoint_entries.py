@@ -23,7 +23,7 @@ from nshtrainer.text.problems import dotted
 if TYPE_CHECKING:
     import lightning.pytorch as pl
 
-__all__ = ["check_checkpoints_of", "check_entries", "check_scheduler_states"]
+__all__ = ["check_checkpoints_of", "check_entries", "check_loaded", "check_scheduler_states"]
 
 Path = tuple[Any, ...]
 
@@ -48,6 +48,23 @@ def check_checkpoints_of(trainer: pl.Trainer) -> None:
     """Have a trainer check each checkpoint that it goes on from."""
     connector: Any = trainer._checkpoint_connector  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     connector.__class__ = _CheckingConnector
+
+
+def check_loaded(trainer: pl.Trainer, checkpoint: Any) -> None:
+    """Check a checkpoint that a trainer has loaded, if the trainer does not check by itself.
+
+    Args:
+        trainer: Any trainer of Lightning; it checks by itself from now on.
+        checkpoint: What was loaded, of which no callback and no loop has taken its state yet.
+
+    Raises:
+        CheckpointError: An entry is damaged; it is named.
+    """
+    connector = trainer._checkpoint_connector  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    if not isinstance(connector, _CheckingConnector):
+        check_checkpoints_of(trainer)
+        if trainer.state.fn == "fit":
+            check_entries(trainer, checkpoint)
 
 
 class _CheckingConnector(_CheckpointConnector):

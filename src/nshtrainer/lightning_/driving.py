@@ -48,7 +48,6 @@ class OptimizerCallback(Callback):
     def __init__(self) -> None:
         self._is_checked = True
         self._reported: set[str] = set()
-        self._found_rates = FoundRates()
         self._checkpoint: dict[str, Any] | None = None
 
     @override
@@ -74,7 +73,6 @@ class OptimizerCallback(Callback):
         """Refuse what cannot work; tell optimizers the names by which they are loaded."""
         self._logged = None
         self._reported.clear()
-        self._found_rates = FoundRates(getattr(trainer, "callbacks", ()))
         _check_average(trainer)
         learn_names(trainer, pl_module)
         for optimizer in trainer.optimizers:
@@ -99,7 +97,6 @@ class OptimizerCallback(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Train with the weights of training; warn once an epoch of what no update reaches."""
-        self._found_rates.apply(trainer, pl_module)
         if not self._is_checked:
             self._is_checked = True
             problems = ownership_problems(trainer.optimizers, pl_module)
@@ -151,11 +148,18 @@ class OptimizerCallback(Callback):
 def missing_callbacks(present: Iterable[Callback]) -> list[Callback]:
     """The callbacks of ours that are not there.
 
-    They feed schedulers, drive optimizers, look for bad updates, go on exactly where a checkpoint
-    was saved, and compare the length of the run with the assumed one.
+    They feed schedulers, spread found rates, drive optimizers, look for bad updates, go on exactly
+    where a checkpoint was saved, and compare the length of the run with the assumed one.
     """
     there = list(present)
-    ours = (PlateauCallback, OptimizerCallback, NonFiniteCallback, ExactResume, LengthCheck)
+    ours = (
+        PlateauCallback,
+        FoundRates,
+        OptimizerCallback,
+        NonFiniteCallback,
+        ExactResume,
+        LengthCheck,
+    )
     return [cls() for cls in ours if not any(isinstance(callback, cls) for callback in there)]
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import isclose
 from typing import TYPE_CHECKING, Any
 
+from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import LearningRateFinder
 from lightning.pytorch.core.optimizer import (
     _init_optimizers_and_lr_schedulers,  # pyright: ignore[reportPrivateUsage]
 )
 from torch import Tensor
+from typing_extensions import final, override
 
 from nshtrainer.lr_scheduler.driver import CurveScheduler
 
@@ -22,30 +24,39 @@ __all__ = ["FoundRates"]
 _CLOSE = 1e-6
 
 
-class FoundRates:
+@final
+class FoundRates(Callback):
     """Gives each parameter group the rate that the config makes of what a finder suggested.
 
     Lightning's `LearningRateFinder` sets the module's `lr`, and writes it into every parameter
-    group. Layer decay and the ratios of the groups would be lost.
-
-    Args:
-        callbacks: The callbacks of a trainer.
+    group. Layer decay and the ratios of the groups would be lost. An optimizer that is created from
+    its LightningModule attaches this callback by itself.
     """
 
-    def __init__(self, callbacks: Iterable[Any] = ()) -> None:
-        finders = (each for each in callbacks if isinstance(each, LearningRateFinder))
-        self._finders = [each for each in finders if each._update_attr]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    def __init__(self) -> None:
+        self._finders: list[LearningRateFinder] = []
         self._applied: list[Any] = []
 
-    def apply(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Write the rates if a finder has made a suggestion since the last call."""
+    @override
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Look for finders that change the rate."""
+        callbacks: list[Any] = getattr(trainer, "callbacks", [])
+        finders = (each for each in callbacks if isinstance(each, LearningRateFinder))
+        self._finders = [each for each in finders if each._update_attr]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        self._applied = []
+
+    @override
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Write the rates if a finder has made a suggestion since the last batch."""
         for finder in self._finders:
             found = finder.optimal_lr
             if found is not None and not any(found is each for each in self._applied):
                 self._applied.append(found)
                 rate = found.suggestion()
                 if rate is not None:
-                    _spread(rate, trainer, module)
+                    _spread(rate, trainer, pl_module)
 
 
 def _spread(rate: float, trainer: pl.Trainer, module: pl.LightningModule) -> None:

@@ -24,8 +24,8 @@ class LengthCheck(Callback):
 
     Schedules are resolved when optimizers are configured. Until the first step they are resolved
     again where a length has changed since, for example by a batch-size finder. Later a difference
-    is a warning, once a run. A second `fit` of a trainer continues its run: new schedules start at
-    the step that the trainer is at. A schedule attaches this callback by itself.
+    is a warning, the first time and at the end. A second `fit` of a trainer continues its run: new
+    schedules start at the step that the trainer is at. A schedule attaches this callback by itself.
     """
 
     @override
@@ -66,15 +66,11 @@ class LengthCheck(Callback):
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Compare the number of steps with the assumed one, unless the run was stopped early."""
-        if trainer.should_stop:
-            return
+        """Compare the number of steps with the assumed one; a run may be stopped before it."""
         for scheduler in _schedulers(trainer):
-            total, made = scheduler.plan.run.total_steps, _steps(trainer, pl_module, scheduler)
-            if made is not None and total not in (None, made):
-                scheduler.plan.warn_difference(
-                    f"{total} steps, but there were {made}", _advice(made)
-                )
+            made = _steps(trainer, pl_module, scheduler)
+            if made is not None:
+                scheduler.plan.check_end(made, _advice(made), was_stopped=trainer.should_stop)
 
     def _resolve_again(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         for scheduler in _schedulers(trainer):
@@ -122,10 +118,10 @@ def _compare(
         text = f"{length} steps in epoch {epoch}, but it has {now}"
     else:
         return
-    total = run.total_steps
-    if plan.total_steps is not None and total is not None and module.automatic_optimization:
-        left = min(total, made + total - (run.steps_in_epochs(epoch) or 0))
-        text = f"{text}; the run is about {left} steps long instead of {plan.total_steps}"
+    epochs = trainer.max_epochs or -1
+    if plan.total_steps and epochs != -1 and module.automatic_optimization:
+        left = f"{epochs - epoch} epoch{'s' * (epochs - epoch > 1)} to come"
+        text = f"{text}; {plan.total_steps} steps were planned, and {made} are done with {left}"
     scheduler.plan.warn_difference(text, _advice(made))
 
 

@@ -19,7 +19,9 @@ from typing_extensions import Self, TypeVar, override
 from nshtrainer.config import Config
 from nshtrainer.containers import plain_containers
 from nshtrainer.lightning_.averaging import save_averages
+from nshtrainer.lightning_.checkpoint_entries import check_loaded
 from nshtrainer.lightning_.driving import keeps_graph, missing_callbacks, save_in_evaluation
+from nshtrainer.lightning_.foreign_paths import drop_foreign_paths
 from nshtrainer.lightning_.hyperparameters import (
     Source,
     argument_for_hparams,
@@ -88,9 +90,12 @@ class LightningModuleBase(LightningModule, Generic[T]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # An override without a call of `super()` must not bring config objects into checkpoints.
-        if cls.on_save_checkpoint is not LightningModuleBase.on_save_checkpoint:
-            cls.on_save_checkpoint = _saving_plainly(cls.on_save_checkpoint)
+        # An override without a call of `super()` must not bring config objects into checkpoints,
+        # nor leave one unchecked.
+        for name in ("on_save_checkpoint", "on_load_checkpoint"):
+            base, own = getattr(LightningModuleBase, name), getattr(cls, name)
+            if own is not base:
+                setattr(cls, name, _called_first(base, own))
 
     if not TYPE_CHECKING:
 
@@ -204,6 +209,19 @@ class LightningModuleBase(LightningModule, Generic[T]):
             save_in_evaluation(self._trainer, checkpoint)
             save_averages(self._trainer, checkpoint)
 
+    @override
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse damaged entries, and drop paths that lead out of the folder of the run.
+
+        An override of yours need not call this one: it is done before yours runs.
+
+        Raises:
+            CheckpointError: An entry is damaged; it is named.
+        """
+        if self._fabric is None and self._trainer is not None:
+            check_loaded(self._trainer, checkpoint)
+            drop_foreign_paths(self._trainer, checkpoint)
+
     @_restricted_classmethod
     @override
     def load_from_checkpoint(
@@ -290,12 +308,12 @@ class LightningModuleBase(LightningModule, Generic[T]):
         return missing_callbacks(getattr(self.trainer, "callbacks", []))
 
 
-def _saving_plainly(hook: Callable[..., Any]) -> Callable[..., Any]:
-    """The hook, after the hyperparameters were written."""
+def _called_first(base: Callable[..., Any], own: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an override of a hook that calls the one of the base first."""
 
-    @wraps(hook)
-    def on_save_checkpoint(self: Any, checkpoint: dict[str, Any]) -> Any:
-        LightningModuleBase.on_save_checkpoint(self, checkpoint)
-        return hook(self, checkpoint)
+    @wraps(own)
+    def hook(self: Any, checkpoint: dict[str, Any]) -> Any:
+        base(self, checkpoint)
+        return own(self, checkpoint)
 
-    return on_save_checkpoint
+    return hook

@@ -108,12 +108,14 @@ class TrainerRunLength(LazyRunLength):
 
     @override
     def attach_check(self) -> None:
-        """Add a callback that compares the lengths, once."""
+        """Add callbacks that compare the lengths and spread found rates, once."""
+        from nshtrainer.lightning_.found_rate import FoundRates
         from nshtrainer.lightning_.length_check import LengthCheck
 
-        callbacks: list[Any] = [] if self._trainer is None else self._trainer.callbacks
-        if self._trainer is not None and not any(isinstance(c, LengthCheck) for c in callbacks):
-            callbacks.append(LengthCheck())
+        if self._trainer is not None:
+            callbacks: list[Any] = self._trainer.callbacks
+            ours = (FoundRates, LengthCheck)
+            callbacks += [c() for c in ours if not any(isinstance(each, c) for each in callbacks)]
 
     @override
     def known(self) -> RunLength:

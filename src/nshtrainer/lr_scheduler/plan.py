@@ -61,7 +61,9 @@ class Plan:
         self.difference: str | None = None
         """The assumed length and that of the run, where they differ and steps have been taken."""
         self.is_told = False
-        """True once a warning of the length or of the calls was given, of which a run has one."""
+        """True once a warning of the length or of the calls was given: others wait for the end."""
+        self.is_open = False
+        """True after a warning of lengths, since the one of the run is known at its end."""
 
     @classmethod
     def of_config(cls, config: Planned, run: RunLength) -> Plan:
@@ -77,7 +79,7 @@ class Plan:
         """Return the plan of the same config in a run of another length."""
         assert self.config is not None, "a schedule that a trainer gave its length has one"
         made = Plan.of_config(self.config, run)
-        made.is_told, made.difference = self.is_told, self.difference
+        made.is_told, made.difference, made.is_open = self.is_told, self.difference, self.is_open
         return made
 
     def differs_from(self, run: RunLength) -> bool:
@@ -86,17 +88,33 @@ class Plan:
         return self.is_of_trainer and not is_timed and self.run.differs_from(run)
 
     def warn_difference(self, text: str, remedy: str | None = None) -> None:
-        """Warn that a run is not as long as was assumed; once a run.
+        """Warn that a run is not as long as was assumed; once before its end.
 
         Args:
             text: The assumed length and that of the run.
             remedy: An imperative; left out, to give the lengths.
         """
         if not self.is_told:
-            self.is_told, self.difference = True, text
-            name = getattr(self.config, "name", "")
-            message = f"schedule {name!r}: resolved for {text}. {remedy or _OWN_LENGTH}."
-            warnings.warn(message, NshtrainerWarning, stacklevel=3)
+            self._warn(text, remedy)
+
+    def check_end(self, made: int, remedy: str | None = None, *, was_stopped: bool) -> None:
+        """Warn that a run had another number of steps than was planned, also after other warnings.
+
+        Args:
+            made: The number of steps.
+            remedy: An imperative; left out, to give the lengths.
+            was_stopped: True if the run was stopped early, as it may be.
+        """
+        total = self.run.total_steps
+        is_as_planned = total is None or made == total or (was_stopped and made < total)
+        if not is_as_planned and (self.is_open or not self.is_told):
+            self._warn(f"{total} steps, but there were {made}", remedy)
+
+    def _warn(self, text: str, remedy: str | None) -> None:
+        self.is_told, self.difference, self.is_open = True, text, remedy is None
+        name = getattr(self.config, "name", "")
+        message = f"schedule {name!r}: resolved for {text}. {remedy or _OWN_LENGTH}."
+        warnings.warn(message, NshtrainerWarning, stacklevel=4)
 
     def warn_rhythm(self, problem: str) -> None:
         """Warn that a schedule does not move once with each update; once a run.
@@ -116,7 +134,7 @@ class Plan:
 
     def begin_run(self) -> None:
         """Warn again, in another run."""
-        self.is_told, self.difference = False, None
+        self.is_told, self.difference, self.is_open = False, None, False
 
     def warn_used(self, position: int, run: RunLength, begin: int) -> None:
         """Warn if steps were taken in an earlier run, and this one has another place or length.

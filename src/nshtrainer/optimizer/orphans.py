@@ -18,6 +18,7 @@ from nshtrainer.optimizer.lazy import is_lazy
 from nshtrainer.optimizer.nearest import listed
 from nshtrainer.optimizer.parameters import is_sharded
 from nshtrainer.optimizer_record import record_of
+from nshtrainer.run_length import known_run_length
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +41,8 @@ _MOST = 5
 
 def watch(optimizer: Any, model: Any, config: OptimizerConfigBase | None = None) -> None:
     """Let an optimizer check before its first step that the model still has its parameters.
+
+    If the model is a LightningModule, its trainer checks what the config assumed of the run.
 
     What the model does not have now is never asked for, such as a learned temperature. A model that
     is gone by then is no error; it is not kept alive.
@@ -69,6 +72,10 @@ def watch(optimizer: Any, model: Any, config: OptimizerConfigBase | None = None)
     ):
         record_of(optimizer).watch = watching = _Watch(optimizer, model, config)
         record_of(optimizer).model = ref(model)
+        if config is not None and hasattr(model, "configure_optimizers"):
+            run = known_run_length(model)
+            if run is not None:
+                run.attach_check()
         optimizer.register_step_pre_hook(watching)
 
 
@@ -132,7 +139,10 @@ def _kind(param: Tensor) -> tuple[Any, ...]:
 
 
 class _Watch:
-    """A step hook that checks once. It keeps neither the model nor a parameter alive."""
+    """A step hook that checks once, and groups that join later before their first step.
+
+    It keeps neither the model nor a parameter alive.
+    """
 
     def __init__(
         self, optimizer: Optimizer, model: Module, config: OptimizerConfigBase | None
@@ -143,17 +153,29 @@ class _Watch:
         self._names = {key: names[key] for key in mine if key in names}
         self._model = ref(model)
         self.config = config
-        self.built = frozenset(map(id, _parameters(optimizer)))
+        self._built = frozenset(map(id, _parameters(optimizer)))
+        self._groups = len(optimizer.param_groups)
         self.waiting = frozenset(id(p) for p in _parameters(optimizer) if not p.requires_grad)
 
     def __call__(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
-        if not self._names:  # what every step but the first comes to
+        joined = len(optimizer.param_groups) != self._groups
+        if not (joined or self._names):  # what every step but the first comes to
             return
         import torch
 
         if not torch.compiler.is_compiling():
             self.check(optimizer)
             self._names = {}
+            if joined:
+                self._check_late(optimizer)
+
+    def _check_late(self, optimizer: Optimizer) -> None:
+        from nshtrainer.optimizer.late_groups import warn_decayed
+
+        self._groups, model = len(optimizer.param_groups), self._model()
+        if model is not None:
+            warn_decayed(optimizer, self._built, self.config, model)
+            self._built |= frozenset(map(id, _parameters(optimizer)))
 
     def check(self, optimizer: Optimizer) -> None:
         """Check that the model, if it is still there, has what it had."""

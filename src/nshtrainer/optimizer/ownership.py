@@ -1,18 +1,14 @@
-"""Detect trainable parameters in no optimizer, frozen ones in one, and late ones with decay."""
+"""Detect trainable parameters in no optimizer, and frozen ones in one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nshtrainer.optimizer.grouping import GroupingConfigBase
-from nshtrainer.optimizer.inventory import clean_names, inventory
+from nshtrainer.optimizer.inventory import clean_names
 from nshtrainer.optimizer.nearest import listed
 from nshtrainer.optimizer.orphans import watched
 from nshtrainer.optimizer.parameters import is_sharded
-from nshtrainer.optimizer.routing import RoutingConfigBase
-from nshtrainer.optimizer.settings import marked_options
-from nshtrainer.optimizer.wrapping import unwrapped
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,10 +50,6 @@ def ownership_problems(optimizers: Sequence[Optimizer], model: Module) -> list[s
         "requires_grad_(False).": [p for p in names if p.requires_grad and p not in owned],
         "in an optimizer and frozen, so they are not updated. Turn their gradient on by "
         "requires_grad_(True), or remove them from the optimizer.": list(_frozen(optimizers)),
-        "decayed against no_decay: their group was added with a weight_decay. Add a group with "
-        "weight_decay=0 for them, or set include_frozen, which groups them from the start.": [
-            param for optimizer in optimizers for param in _decayed(optimizer, model)
-        ],
     }
     of_model = {text: [names[p] for p in params if p in names] for text, params in found.items()}
     return [
@@ -85,40 +77,3 @@ def _frozen(optimizers: Sequence[Optimizer]) -> Iterator[Tensor]:
             is_new = id(param) not in waiting or optimizer.state.get(param)
             if is_new and not param.requires_grad:
                 yield param
-
-
-def _decayed(optimizer: Optimizer, model: Module) -> Iterator[Tensor]:
-    """Yield what joined late with a weight decay that `no_decay` of the config would not give."""
-    known = watched(optimizer)
-    late = [
-        (group, config)
-        for group in optimizer.param_groups
-        if known is not None
-        and group.get("weight_decay")
-        and (config := _config_of(group, known.config)) is not None
-        and any(id(param) not in known.built for param in group["params"])
-    ]
-    if known is None or not late:
-        return
-    parameters = inventory(model)
-    for group, config in late:
-        options = marked_options(config, parameters, model)
-        spared = {
-            one.tensor
-            for one, own in zip(parameters, options, strict=True)
-            if own.get("weight_decay") == 0
-        }
-        yield from (p for p in group["params"] if p in spared and id(p) not in known.built)
-
-
-def _config_of(group: dict[str, Any], config: Any) -> GroupingConfigBase | None:
-    """Return the config that a group belongs to, if it has a `no_decay`."""
-    if config is None:
-        return None
-    config = unwrapped(config)[1]
-    if isinstance(config, RoutingConfigBase):
-        name = str(group.get("name")).partition("/")[0]
-        routes = {route.name: route.optimizer for route in config.all_routes()}
-        return _config_of({}, routes.get(name))
-    asks = isinstance(config, GroupingConfigBase) and config.no_decay != "none"
-    return config if asks else None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, count
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from weakref import ref
 
 from nshtrainer.exceptions import OptimizerError
@@ -21,7 +21,7 @@ from nshtrainer.optimizer.matching import PARKED, Match, Own, OwnGroup, by_name,
 from nshtrainer.optimizer.shapes import joint_match
 from nshtrainer.optimizer.state_check import check_form, check_states
 from nshtrainer.optimizer.strangers import check_names
-from nshtrainer.optimizer_record import record_of
+from nshtrainer.optimizer_record import call_hooks_on_load, record_of
 from nshtrainer.resume import ResumeConfig, as_data, resolve
 from nshtrainer.run_length import known_run_length
 from nshtrainer.text.problems import unknown
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from nshtrainer.run_length import RunLength
 
 __all__ = ["Resumption", "describe", "is_torchs", "resume_by_name"]
+
+_WITHIN = "__bnb_optimizer_quant_state__"
+"""The key under which bitsandbytes saves the tensors of a state."""
 
 Group: TypeAlias = dict[str, Any]
 Names: TypeAlias = "Mapping[Tensor, tuple[str, ...]]"
@@ -138,6 +141,7 @@ class Resumption:
         self._begun = [_options(group) for group in optimizer.param_groups]
         optimizer.register_state_dict_post_hook(self.save)
         optimizer.register_load_state_dict_pre_hook(self.load)
+        call_hooks_on_load(optimizer)
 
     def learn(self, model: Module, config: OptimizerConfigBase | None = None) -> None:
         """Take the names from a model, if there are none, and what its trainer knows of the run."""
@@ -179,6 +183,7 @@ class Resumption:
                 is `error` and the config has changed.
         """
         check_form(state)
+        state = _without_dicts_within(state)
         names, policy = self._names(), self._policy()
         self._remember(optimizer, names)
         groups = list(self._groups(optimizer, names))
@@ -275,6 +280,18 @@ def _outside(
     inside = {own.tensor for group in groups for own in group.params}
     outside = {name for tensor, own in names.items() if tensor not in inside for name in own}
     return {each.name: each.state for each in match.left if each.name in outside and each.state}
+
+
+def _without_dicts_within(state: StateDict) -> StateDict:
+    """Return a state in which that of a parameter is one dict: bitsandbytes saves two."""
+    states: dict[Any, Any] = {}
+    for key, held in state["state"].items():
+        outer = cast("StateDict", held) if isinstance(held, dict) else {}
+        within: Any = outer.get(_WITHIN)
+        is_two = isinstance(within, dict)
+        own = {name: value for name, value in outer.items() if name != _WITHIN}
+        states[key] = own | cast("StateDict", within) if is_two else held
+    return {**state, "state": states}
 
 
 # -- what torch gets -------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ class LengthCheck(TrainerCallback):  # pyright: ignore[reportUntypedBaseClass]
     """Compare the assumed run length with what the Trainer knows at the start, each epoch, the end.
 
     A schedule that has taken no step is resolved again where a length has changed since it was
-    created; otherwise a difference is a warning, once a run. A schedule attaches this callback by
-    itself.
+    created; otherwise a difference is a warning, the first time and at the end. A schedule attaches
+    this callback by itself.
 
     Args:
         trainer: The Trainer; the callback does not keep it alive.
@@ -56,13 +56,11 @@ class LengthCheck(TrainerCallback):  # pyright: ignore[reportUntypedBaseClass]
             scheduler.plan.warn_difference(text)
 
     def on_train_end(self, _: Any, state: Any, control: Any, **parts: Any) -> None:
-        """Compare the number of steps with the assumed one, unless the run was stopped early."""
+        """Compare the number of steps with the assumed one; a run may be stopped before it."""
         scheduler = _of_trainer(parts["lr_scheduler"])
-        if scheduler is None or control.should_training_stop:
-            return
-        total, made = scheduler.plan.run.total_steps, state.global_step
-        if total not in (None, made):
-            scheduler.plan.warn_difference(f"{total} steps, but there were {made}")
+        if scheduler is not None:
+            stopped = control.should_training_stop
+            scheduler.plan.check_end(state.global_step, was_stopped=stopped)
 
 
 def _of_trainer(scheduler: Any) -> CurveScheduler | None:

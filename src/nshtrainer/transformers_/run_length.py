@@ -52,12 +52,14 @@ class TrainerRunLength(LazyRunLength):
 
     @override
     def attach_check(self) -> None:
-        """Add a callback that compares the lengths, once."""
+        """Add callbacks that compare the lengths and look for forgotten parameters, once."""
         handler = self._trainer.callback_handler
         if not any(hasattr(callback, "checks_length") for callback in handler.callbacks):
             from nshtrainer.transformers_.length_check import LengthCheck
+            from nshtrainer.transformers_.ownership_check import OwnershipCheck
 
             handler.add_callback(LengthCheck(self._trainer))
+            handler.add_callback(OwnershipCheck())
 
     @cached_property
     def unknown_because(self) -> str | None:

@@ -45,7 +45,6 @@ class _BitsandbytesOptions(PackageOptimizerConfigBase):
     licence = "MIT"
     takes_tensor_lr = False
     under_fsdp2 = "fails"
-    state_keeps_shape = False
 
     weight_decay: NonNegative = 0
     """Share of each weight taken off in an update, times the learning rate."""
@@ -277,6 +276,7 @@ class BNBPagedAdamW8bitConfig(_AdamWOptions):
 
     target = "bitsandbytes.optim:PagedAdamW8bit"
     instead_on_cpu = "bnb_adamw8bit"
+    state_keeps_shape = False
 
     name: Literal["bnb_pagedadamw8bit"] = "bnb_pagedadamw8bit"
 
@@ -294,6 +294,7 @@ class BNBPagedAdamWConfig(_AdamWOptions):
 
     target = "bitsandbytes.optim:PagedAdamW"
     instead_on_cpu = "adamw"
+    state_keeps_shape = False
 
     name: Literal["bnb_pagedadamw"] = "bnb_pagedadamw"
 
@@ -311,6 +312,7 @@ class BNBPagedAdam8bitConfig(_AdamOptions):
 
     target = "bitsandbytes.optim:PagedAdam8bit"
     instead_on_cpu = "bnb_adam8bit"
+    state_keeps_shape = False
 
     name: Literal["bnb_pagedadam8bit"] = "bnb_pagedadam8bit"
 
@@ -328,6 +330,7 @@ class BNBPagedAdamConfig(_AdamOptions):
 
     target = "bitsandbytes.optim:PagedAdam"
     instead_on_cpu = "adam"
+    state_keeps_shape = False
 
     name: Literal["bnb_pagedadam"] = "bnb_pagedadam"
 
@@ -345,6 +348,7 @@ class BNBPagedLion8bitConfig(_LionOptions):
 
     target = "bitsandbytes.optim:PagedLion8bit"
     instead_on_cpu = "bnb_lion8bit"
+    state_keeps_shape = False
 
     name: Literal["bnb_pagedlion8bit"] = "bnb_pagedlion8bit"
 
@@ -362,6 +366,7 @@ class BNBPagedLionConfig(_LionOptions):
 
     target = "bitsandbytes.optim:PagedLion"
     instead_on_cpu = "lion"
+    state_keeps_shape = False
 
     name: Literal["bnb_pagedlion"] = "bnb_pagedlion"
 
@@ -379,6 +384,7 @@ class BNBPagedAdEMAMix8bitConfig(_AdEMAMixOptions):
 
     target = "bitsandbytes.optim:PagedAdEMAMix8bit"
     instead_on_cpu = "bnb_ademamix8bit"
+    state_keeps_shape = False
 
     name: Literal["bnb_pagedademamix8bit"] = "bnb_pagedademamix8bit"
 
@@ -396,5 +402,6 @@ class BNBPagedAdEMAMixConfig(_AdEMAMixOptions):
 
     target = "bitsandbytes.optim:PagedAdEMAMix"
     instead_on_cpu = "ademamix"
+    state_keeps_shape = False
 
     name: Literal["bnb_pagedademamix"] = "bnb_pagedademamix"

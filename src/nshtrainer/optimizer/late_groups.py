@@ -1,0 +1,73 @@
+"""Parameters of groups that joined an optimizer late, with a weight decay against `no_decay`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from nshtrainer.exceptions import NshtrainerWarning
+from nshtrainer.optimizer.grouping import GroupingConfigBase
+from nshtrainer.optimizer.inventory import clean_names, inventory
+from nshtrainer.optimizer.nearest import listed
+from nshtrainer.optimizer.routing import RoutingConfigBase
+from nshtrainer.optimizer.settings import marked_options
+from nshtrainer.optimizer.wrapping import unwrapped
+from nshtrainer.resume import tell_of
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+    from torch.optim import Optimizer
+
+__all__ = ["warn_decayed"]
+
+_MOST = 5
+"""Names in a message."""
+
+
+def warn_decayed(optimizer: Optimizer, known: Collection[int], config: Any, model: Module) -> None:
+    """Warn of late parameters whose weight decay `no_decay` of the config would not give.
+
+    Args:
+        optimizer: The optimizer.
+        known: Identities of the parameters that did not join late.
+        config: What the optimizer was built from, or `None`.
+        model: The module whose parameters these are.
+    """
+    late = [
+        (group, own)
+        for group in optimizer.param_groups
+        if group.get("weight_decay")
+        and (own := _config_of(group, config)) is not None
+        and any(id(param) not in known for param in group["params"])
+    ]
+    decayed: list[str] = []
+    for group, own in late:
+        parameters = inventory(model)
+        names = clean_names([one.name for one in parameters])
+        options = marked_options(own, parameters, model)
+        theirs = set(map(id, group["params"])).difference(known)
+        decayed += [
+            name
+            for name, one, option in zip(names, parameters, options, strict=True)
+            if id(one.tensor) in theirs and option.get("weight_decay") == 0
+        ]
+    if decayed:
+        tell_of(
+            f"{type(model).__name__}: {listed(decayed, _MOST)} are decayed against no_decay: their "
+            "group was added with a weight_decay. Add a group with weight_decay=0 for them, or set "
+            "include_frozen, which groups them from the start.",
+            NshtrainerWarning,
+        )
+
+
+def _config_of(group: dict[str, Any], config: Any) -> GroupingConfigBase | None:
+    """Return the config that a group belongs to, if it has a `no_decay`."""
+    if config is None:
+        return None
+    config = unwrapped(config)[1]
+    if isinstance(config, RoutingConfigBase):
+        name = str(group.get("name")).partition("/")[0]
+        routes = {route.name: route.optimizer for route in config.all_routes()}
+        return _config_of({}, routes.get(name))
+    asks = isinstance(config, GroupingConfigBase) and config.no_decay != "none"
+    return config if asks else None
