@@ -68,6 +68,22 @@ def without_counts(state: Any) -> Any:
     return without_counts(own) if isinstance(own, dict) else repr(state)
 
 
+@pytest.mark.parametrize("cls", WRAPPERS)
+def test_what_a_wrapper_keeps_in_a_group_is_checked_when_it_is_loaded(cls: Any) -> None:
+    config = cls(optimizer=SGDConfig(), **REQUIRED.get(cls.model_fields["name"].default, {}))
+    model = make_model(SGDConfig)
+    optimizer = config.create_optimizer(model)
+    train(model, optimizer, 2)
+    saved = saved_and_loaded(optimizer.state_dict())
+    (group,) = saved["param_groups"]
+    own = group.keys() - SGDConfig().create_optimizer(model).state_dict()["param_groups"][0].keys()
+    for key in own:
+        for bad in ("text", None, math.nan, -1, [1], torch.ones(2)):
+            with pytest.raises(OptimizerError, match=f"does not fit: the option {key} is "):
+                optimizer.load_state_dict({**saved, "param_groups": [{**group, key: bad}]})
+    optimizer.load_state_dict(saved)
+
+
 @every_optimizer
 def test_where_nothing_is_clipped_not_a_bit_is_changed(cls: Config) -> None:
     ours, theirs = make_model(cls), make_model(cls)

@@ -19,7 +19,18 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.utils.hooks import RemovableHandle
 
-__all__ = ["Lookahead", "closure_of", "norm_of", "on_gradients", "settle", "with_gradient"]
+__all__ = [
+    "HOOK_KEYS",
+    "Lookahead",
+    "closure_of",
+    "norm_of",
+    "on_gradients",
+    "settle",
+    "with_gradient",
+]
+
+HOOK_KEYS = {"lookahead_step": 0, "sam_rho": 0.0, "skipped": 0, "skipped_in_a_row": 0}
+"""The keys that hooks write into parameter groups, with values of the right form."""
 
 Closure = Callable[[], Any]
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]

@@ -16,7 +16,7 @@ from weakref import ref
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.changed import CONFIG, changes_of, decide
-from nshtrainer.optimizer.inventory import inventory
+from nshtrainer.optimizer.inventory import clean_names
 from nshtrainer.optimizer.matching import PARKED, Match, Own, OwnGroup, by_name, by_place, saved_in
 from nshtrainer.optimizer.shapes import joint_match
 from nshtrainer.optimizer.state_check import check_form, check_states
@@ -257,9 +257,14 @@ def _named(model: Module) -> Iterable[tuple[str, Tensor]]:
 
 def _names_in(named: Iterable[tuple[str, Tensor]]) -> Names:
     """Return all names of each parameter; none at all where two parameters share a name."""
-    names = {each.tensor: each.names for each in inventory(named)}
-    every = list(chain.from_iterable(names.values()))
-    return names if len(set(every)) == len(every) else {}
+    pairs = list(named)
+    found: dict[Tensor, list[str]] = {}
+    for name, (_, tensor) in zip(clean_names([name for name, _ in pairs]), pairs, strict=True):
+        own = found.setdefault(tensor, [])
+        if name not in own:
+            own.append(name)
+    every = list(chain.from_iterable(found.values()))
+    return {k: tuple(v) for k, v in found.items()} if len(set(every)) == len(every) else {}
 
 
 def _options(group: Mapping[str, Any]) -> Group:
