@@ -27,6 +27,7 @@ from nshtrainer import RunLength, create
 from nshtrainer.configs import (
     ClippedConfig,
     LinearScheduleConfig,
+    SAMConfig,
     SGDConfig,
     SkippingConfig,
     optimizer_registry,
@@ -82,6 +83,30 @@ def test_what_a_wrapper_keeps_in_a_group_is_checked_when_it_is_loaded(cls: Any) 
             with pytest.raises(OptimizerError, match=f"does not fit: the option {key} is "):
                 optimizer.load_state_dict({**saved, "param_groups": [{**group, key: bad}]})
     optimizer.load_state_dict(saved)
+
+
+@pytest.mark.parametrize(
+    ("cls", "in_route"),
+    [(cls, False) for cls in WRAPPERS]
+    + [(cls, True) for cls in WRAPPERS if cls is not SAMConfig],  # it is refused in a route
+)
+def test_a_wrapper_that_keeps_values_in_groups_is_refused_around_itself(
+    cls: Any, in_route: bool
+) -> None:
+    own = REQUIRED.get(cls.model_fields["name"].default, {})
+    inner: Any = cls(optimizer=SGDConfig(), **own)
+    if in_route:
+        inner = {"name": "routed", "routes": [{"name": "all", "select": "*", "optimizer": inner}]}
+    config, model = cls(optimizer=inner, **own), make_model(SGDConfig)
+    once = cls(optimizer=SGDConfig(), **own).create_optimizer(model)
+    train(model, once, 1)
+    new = once.param_groups[0].keys() - SGDConfig().create_optimizer(model).param_groups[0].keys()
+    assert cls.keeps == bool(new)
+    if cls.keeps:
+        with pytest.raises(OptimizerError, match=f"^{config.name}: there is another {config.name}"):
+            config.create_optimizer(model)
+    else:
+        config.create_optimizer(model)
 
 
 @every_optimizer

@@ -160,7 +160,7 @@ def _check_options(saved: Group, own: OwnGroup) -> None:
     unless that of the optimizer is not.
     """
     for key, value in own.options.items():
-        given = saved.get(key)
+        given: Any = saved.get(key)
         given = given.reshape(()) if getattr(given, "shape", ()) == (1,) else given
         if given is not None:
             for path, problem in find_misfits(given, value, (key,)):
