@@ -63,6 +63,7 @@ format: $(VENV)/.dev ## Format the code, repair what can be, renew the generated
 	$(BIN)/ruff check --fix-only --show-fixes
 	$(BIN)/ruff format
 	$(BIN)/python tools/package_optimizers/generate.py
+	$(BIN)/python tools/facades.py
 	$(BIN)/python docs/tables.py
 
 bench: $(VENV)/.dev ## Measure every claim about speed

@@ -43,7 +43,7 @@ WITH_MORE = f"""
 import nshtrainer.configs as configs
 from nshtrainer.optimizer import optimizer_registry
 configs._MODULES.append("hundred_more")
-optimizer_registry._modules += ("hundred_more",)
+optimizer_registry.modules += ("hundred_more",)
 {CONFIGS}
 """
 

@@ -117,7 +117,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         self.base = base
         self.kind = kind
         self.entry_point_group = entry_point_group
-        self._modules = modules
+        self.modules = modules
         self._index = index
         self._classes: dict[str, type[T]] = {}
         base.__registry__ = self
@@ -148,7 +148,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
     def _add(self, cls: type[T], *, override: bool) -> type[T]:
         self._check_class(cls)
         names = self._names_of(cls)
-        indexed = {} if cls.__module__ in self._modules else self._indexed
+        indexed = {} if cls.__module__ in self.modules else self._indexed
         with _registering:
             if any(name in indexed and indexed[name].is_it(cls) for name in names):
                 # It had its name before it was imported: what has it now took it over on purpose.
@@ -257,7 +257,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         Raises:
             RegistryError: The plug-in failed to load, or several packages announce the name.
         """
-        for module in (None, *self._modules):
+        for module in (None, *self.modules):
             if module is not None:
                 import_module(module)
             if name in self._classes:
@@ -273,7 +273,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         return indexed | {name: summary_of(cls) for name, cls in self._classes.copy().items()}
 
     def _import_all(self) -> None:
-        for module in self._modules:
+        for module in self.modules:
             import_module(module)
 
     def _load_plugin(self, name: str) -> type[T] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -233,7 +234,15 @@ def test_the_state_of_another_optimizer_trains_or_is_refused(cls: Config):
 def test_an_option_of_another_kind_is_refused(cls: Config):
     _, _, saved = trained(cls)
     again = cls().create_optimizer(make_model(cls))
-    for bad in ("text", {"lr": 1}, torch.ones(2)):
+    numbers: tuple[Any, ...] = (
+        math.nan,
+        math.inf,
+        torch.tensor(math.nan),
+        torch.ones((), device="meta"),
+    )
+    # No step is made of LBFGS, and none with values of SparseAdam.
+    nothing = () if cls.needs_one_group or cls.needs_sparse_gradients else (None,)
+    for bad in ("text", {"lr": 1}, torch.ones(2), *numbers, *nothing):
         group = {**saved["optimizer"]["param_groups"][0], "lr": bad}
         with pytest.raises(OptimizerError, match="does not fit: the option lr is "):
             again.load_state_dict({**saved["optimizer"], "param_groups": [group]})

@@ -27,6 +27,7 @@ from nshtrainer import RunLength, create
 from nshtrainer.configs import (
     ClippedConfig,
     LinearScheduleConfig,
+    SAMConfig,
     SGDConfig,
     SkippingConfig,
     optimizer_registry,
@@ -66,6 +67,46 @@ def without_counts(state: Any) -> Any:
         return repr(state.tolist())  # which nan is equal in
     own = getattr(state, "__dict__", None)
     return without_counts(own) if isinstance(own, dict) else repr(state)
+
+
+@pytest.mark.parametrize("cls", WRAPPERS)
+def test_what_a_wrapper_keeps_in_a_group_is_checked_when_it_is_loaded(cls: Any) -> None:
+    config = cls(optimizer=SGDConfig(), **REQUIRED.get(cls.model_fields["name"].default, {}))
+    model = make_model(SGDConfig)
+    optimizer = config.create_optimizer(model)
+    train(model, optimizer, 2)
+    saved = saved_and_loaded(optimizer.state_dict())
+    (group,) = saved["param_groups"]
+    own = group.keys() - SGDConfig().create_optimizer(model).state_dict()["param_groups"][0].keys()
+    for key in own:
+        for bad in ("text", None, math.nan, -1, [1], torch.ones(2)):
+            with pytest.raises(OptimizerError, match=f"does not fit: the option {key} is "):
+                optimizer.load_state_dict({**saved, "param_groups": [{**group, key: bad}]})
+    optimizer.load_state_dict(saved)
+
+
+@pytest.mark.parametrize(
+    ("cls", "in_route"),
+    [(cls, False) for cls in WRAPPERS]
+    + [(cls, True) for cls in WRAPPERS if cls is not SAMConfig],  # it is refused in a route
+)
+def test_a_wrapper_that_keeps_values_in_groups_is_refused_around_itself(
+    cls: Any, in_route: bool
+) -> None:
+    own = REQUIRED.get(cls.model_fields["name"].default, {})
+    inner: Any = cls(optimizer=SGDConfig(), **own)
+    if in_route:
+        inner = {"name": "routed", "routes": [{"name": "all", "select": "*", "optimizer": inner}]}
+    config, model = cls(optimizer=inner, **own), make_model(SGDConfig)
+    once = cls(optimizer=SGDConfig(), **own).create_optimizer(model)
+    train(model, once, 1)
+    new = once.param_groups[0].keys() - SGDConfig().create_optimizer(model).param_groups[0].keys()
+    assert cls.keeps == bool(new)
+    if cls.keeps:
+        with pytest.raises(OptimizerError, match=f"^{config.name}: there is another {config.name}"):
+            config.create_optimizer(model)
+    else:
+        config.create_optimizer(model)
 
 
 @every_optimizer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import inspect
 import json
@@ -10,15 +9,18 @@ import subprocess
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tools.facades import FACADES, renewed, source_of
 
 import nshtrainer
 from nshtrainer import configs, lr_scheduler, optimizer
 from nshtrainer.lr_scheduler import lr_scheduler_registry
-from nshtrainer.optimizer import optimizer_registry, packages
+from nshtrainer.optimizer import optimizer_registry
+from nshtrainer.registry import Registry
 
-FACADES = [configs, optimizer, lr_scheduler]
+LAZY = [configs, optimizer, lr_scheduler]
 OF_THE_RUN = {"RunLength", "run_length_of"}
 
 
@@ -69,14 +71,14 @@ def test_configs_has_the_names_of_both_packages() -> None:
         assert [n for n in names if getattr(facade, n) is not getattr(configs, n)] == []
 
 
-@pytest.mark.parametrize("facade", FACADES, ids=lambda facade: facade.__name__)
+@pytest.mark.parametrize("facade", LAZY, ids=lambda facade: facade.__name__)
 def test_a_star_imports_every_public_name_of_a_facade(facade: types.ModuleType) -> None:
     found: dict[str, object] = {}
     exec(f"from {facade.__name__} import *", found)
     assert set(dir(facade)) == set(found) - {"__builtins__"}
 
 
-@pytest.mark.parametrize("facade", FACADES, ids=lambda facade: facade.__name__)
+@pytest.mark.parametrize("facade", LAZY, ids=lambda facade: facade.__name__)
 def test_an_unknown_name_of_a_facade_is_an_error(facade: types.ModuleType) -> None:
     with pytest.raises(AttributeError, match=f"'{facade.__name__}' has no attribute 'AdamWConfg'"):
         _ = facade.AdamWConfg
@@ -84,23 +86,28 @@ def test_an_unknown_name_of_a_facade_is_an_error(facade: types.ModuleType) -> No
         exec(f"from {facade.__name__} import AdamWConfg", {})
 
 
-@pytest.mark.parametrize("facade", [*FACADES, packages], ids=lambda facade: facade.__name__)
+@pytest.mark.parametrize("facade", FACADES, ids=lambda facade: facade.__name__)
 def test_type_checkers_see_the_modules_whose_names_a_facade_offers(
     facade: types.ModuleType,
 ) -> None:
-    seen = {
-        node.module
-        for node in ast.walk(ast.parse(inspect.getsource(facade)))
-        if isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
-    }
-    assert seen == set(packages.INDEX if facade is packages else facade._MODULES)
+    text = source_of(facade).read_text(encoding="utf-8")
+    assert renewed(text, FACADES[facade]) == text, "run make format"
+    assert renewed(text, ["a.new.module"]) != text
+
+
+@pytest.mark.parametrize("registry", [optimizer_registry, lr_scheduler_registry], ids=repr)
+def test_a_module_of_configs_is_named_once(registry: Registry[Any]) -> None:
+    home = inspect.getfile(registry.base)
+    texts = [path.read_text(encoding="utf-8") for path in Path(home).parents[1].rglob("*.py")]
+    for module in registry.modules:
+        assert sum(text.count(f'"{module}"') for text in texts) == 1
 
 
 @pytest.mark.slow
 def test_pyright_knows_the_type_of_every_public_class(tmp_path: Path) -> None:
     pytest.importorskip("pyright")
     lines, expected = ["# pyright: strict"], dict[int, str]()
-    for facade in (nshtrainer, *FACADES, packages):
+    for facade in (nshtrainer, *FACADES):
         lines.append(f"import {facade.__name__}")
         for name in dir(facade):
             if isinstance(cls := getattr(facade, name), type) and cls.__name__ == name:

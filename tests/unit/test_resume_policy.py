@@ -22,6 +22,7 @@ from nshtrainer.configs import (
     LookaheadConfig,
     ReduceLROnPlateauConfig,
     ResumeConfig,
+    SAMConfig,
     SchedulesConfig,
     SGDConfig,
     StepsConfig,
@@ -188,6 +189,30 @@ def test_what_is_put_around_an_optimizer_follows_the_config():
 
 
 # -- what cannot be compared, or followed ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "radius", "word"), [((), 0.05, "checkpoint"), (("rho",), 0.2, "config")]
+)
+def test_the_radius_of_sam_is_taken_from_the_config_where_the_policy_names_it(
+    fields: tuple[str, ...], radius: float, word: str
+) -> None:
+    model, sgd = nn.Linear(2, 1), SGDConfig(momentum=0.9)
+    saved = SAMConfig(optimizer=sgd).create_optimizer(model).state_dict()
+    policy = ResumeConfig(policy="override" if fields else "keep", fields=fields)
+    again = SAMConfig(optimizer=sgd, rho=0.2).create_optimizer(model, run=RunLength(resume=policy))
+    with pytest.warns(ConfigChangedWarning, match=f"rho 0.05 -> 0.2: taken from the {word}"):
+        again.load_state_dict(saved)
+    assert again.param_groups[0]["sam_rho"] == radius
+
+
+def test_the_key_of_the_radius_is_no_field() -> None:
+    policy = ResumeConfig(policy="override", fields=("sam_rho",))
+    optimizer = SAMConfig(optimizer="sgd").create_optimizer(  # type: ignore[arg-type]
+        nn.Linear(2, 1), run=RunLength(resume=policy)
+    )
+    with pytest.raises(OptimizerError, match="unknown option of the optimizer 'sam_rho'"):
+        optimizer.load_state_dict(optimizer.state_dict())
 
 
 def test_a_state_without_a_config_goes_on_under_that_of_the_config():

@@ -242,6 +242,41 @@ def test_gradients_in_16_bits_whose_norm_has_no_number_there_are_clipped() -> No
     assert param.tolist() == pytest.approx([-1.0] * 100, rel=1e-2)
 
 
+@pytest.mark.parametrize("fp", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("config", [{"adaptive": 0.01}, {"max_norm": 0.05}], ids=str)
+@pytest.mark.parametrize("path", ["looked at", "not looked at"])
+def test_the_largest_gradients_are_clipped_on_every_path(
+    path: str, config: Any, fp: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU, and in a compiled step, nothing looks at a norm."""
+    if path == "not looked at":
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    params = [nn.Parameter(torch.ones(5, 4, dtype=fp)), nn.Parameter(torch.ones(5, dtype=fp))]
+    for param in params:
+        param.grad = torch.full_like(param, torch.finfo(fp).max / 1000)
+    ClippedConfig(optimizer=SGDConfig(lr=1.0), **config).create_optimizer(params).step()
+    for param in params:
+        assert torch.equal(param, 1 - param.grad)  # type: ignore[operator]
+        torch.testing.assert_close(param.grad, torch.full_like(param, 0.01), rtol=0.05, atol=0)
+
+
+@pytest.mark.parametrize("config", [{"adaptive": 0.01}, {"max_norm": 0.05}], ids=str)
+def test_the_path_that_looks_at_no_norm_clips_as_the_other(
+    config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nets = [built(ClippedConfig(optimizer=SGDConfig(lr=1.0), **config)) for _ in range(2)]
+    for looks, (net, optimizer, _) in enumerate(nets):
+        for size in (10.0, 1e-3):
+            optimizer.zero_grad()
+            (size * net(torch.ones(1, 2)).sum()).backward()
+            if not looks:
+                monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+            optimizer.step()
+            monkeypatch.undo()
+    for one, other in zip(nets[0][0].parameters(), nets[1][0].parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_an_infinite_gradient_is_not_clipped_to_0() -> None:
     param = nn.Parameter(torch.zeros(2))
     param.grad = torch.tensor([1.0, math.inf])

@@ -14,26 +14,13 @@ from nshtrainer.lr_scheduler.base import *
 from nshtrainer.run_length import RunLength as RunLength
 from nshtrainer.run_length import run_length_of as run_length_of
 
-# ruff: noqa: F403 - a star for each module is the whole list that a type checker sees
+# ruff: noqa: F403, F405 - a star for each module is the whole list that a type checker sees
 
 _MODULES = (
     "nshtrainer.lr_scheduler.base",
+    *lr_scheduler_registry.modules,
     "nshtrainer.lr_scheduler.schedules.base",
-    "nshtrainer.lr_scheduler.schedules.warmup_cosine",
-    "nshtrainer.lr_scheduler.schedules.decays",
-    "nshtrainer.lr_scheduler.schedules.stages",
-    "nshtrainer.lr_scheduler.schedules.horizonless",
-    "nshtrainer.lr_scheduler.schedules.stepped",
-    "nshtrainer.lr_scheduler.schedules.cycles",
-    "nshtrainer.lr_scheduler.schedules.drawn",
     "nshtrainer.lr_scheduler.schedules.torch_base",
-    "nshtrainer.lr_scheduler.schedules.torchs",
-    "nshtrainer.lr_scheduler.schedules.torch_cycles",
-    "nshtrainer.lr_scheduler.schedules.torch_nested",
-    "nshtrainer.lr_scheduler.compose",
-    "nshtrainer.lr_scheduler.noise",
-    "nshtrainer.lr_scheduler.several",
-    "nshtrainer.lr_scheduler.plateau",
 )
 """The modules whose public names are names of this package."""
 

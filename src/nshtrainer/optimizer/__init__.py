@@ -12,22 +12,15 @@ from typing import TYPE_CHECKING
 from nshtrainer.lazy import lazy_names
 from nshtrainer.optimizer.base import *
 
-# ruff: noqa: F403 - a star for each module is the whole list that a type checker sees
+# ruff: noqa: F403, F405 - a star for each module is the whole list that a type checker sees
 
 _MODULES = (
     "nshtrainer.optimizer.base",
-    "nshtrainer.optimizer.native.adam",
-    "nshtrainer.optimizer.native.sgd",
-    "nshtrainer.optimizer.native.adaptive",
-    "nshtrainer.optimizer.native.curvature",
-    "nshtrainer.optimizer.packages",
     "nshtrainer.optimizer.grouping",
     "nshtrainer.optimizer.selection",
     "nshtrainer.optimizer.width",
-    "nshtrainer.optimizer.routing",
-    "nshtrainer.optimizer.muon_with_adamw",
-    "nshtrainer.optimizer.wrapping",
-    "nshtrainer.optimizer.sharpness_aware",
+    *optimizer_registry.modules,
+    "nshtrainer.optimizer.packages",
 )
 """The modules whose public names are names of this package."""
 

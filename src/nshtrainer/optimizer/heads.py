@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     Path: TypeAlias = tuple[str, ...]
 
-__all__ = ["is_embedding", "output_layers"]
+__all__ = ["is_embedding", "method_of", "output_layers"]
 
 _EMBEDDING = re.compile(r"\w*Embedding(Bag|s)?")
 """The name of a class that holds a table of vectors: `Embedding`, `ScaledWordEmbedding`."""
@@ -61,6 +61,16 @@ def is_embedding(types: frozenset[str]) -> bool:
     return any(map(_EMBEDDING.fullmatch, types))
 
 
+def method_of(module: Module, name: str) -> Callable[[], Any] | None:
+    """Return a method of a module, if there is one.
+
+    The class is asked first: PyTorch's own look for an attribute that there is not is slow.
+    """
+    has_it = hasattr(type(module), name) or name in vars(module)
+    method = getattr(module, name, None) if has_it else None
+    return method if callable(method) else None
+
+
 def output_layers(
     modules: Mapping[str, Module], paths: Mapping[str, Path], matrices: Mapping[str, Tensor]
 ) -> set[Module]:
@@ -86,7 +96,7 @@ def output_layers(
     others = [layer for layer in layers if not is_table[type(layer.module)]]
     tied = {id(table.matrix) for table in tables}
     found |= {layer.module for layer in others if id(layer.matrix) in tied}
-    found |= {layer.module for layer in others if _has_one_output(layer) and not layer.is_stacked}
+    found |= {layer.module for layer in others if not layer.is_stacked and _has_one_output(layer)}
     found.add(_by_shape(others, tables, _declared_sizes(modules)))
     return {module for module in found if module is not None}
 
@@ -106,8 +116,9 @@ def _is_named(path: Path) -> bool:
 def _in_heads(modules: Mapping[str, Module], paths: Mapping[str, Path]) -> Iterator[str]:
     """Return the names of what lies in a `ModuleDict` called `heads`; a list may be attention."""
     for raw, path in paths.items():
-        is_dict = any(cls.__name__ == "ModuleDict" for cls in type(modules[raw]).__mro__)
-        if is_dict and path[-1:] == ("heads",) and not any(part.isdigit() for part in path):
+        if path[-1:] != ("heads",) or any(part.isdigit() for part in path):
+            continue
+        if any(cls.__name__ == "ModuleDict" for cls in type(modules[raw]).__mro__):
             yield from (f"{raw}.{name}" for name, _ in modules[raw].named_children())
 
 
@@ -121,12 +132,15 @@ def _by_shape(layers: list[_Layer], tables: list[_Layer], declared: set[int]) ->
     """Return the last layer with as many rows as there are words or classes."""
     rows = {table.matrix.shape[0] for table in tables}
     most = max(rows, default=0)
-    for place, (layer, shape) in enumerate((one, one.matrix.shape) for one in reversed(layers)):
-        is_last = place == 0
+    for layer in reversed(layers):
+        is_last = layer is layers[-1]
+        if not is_last and layer.is_stacked:
+            continue
+        shape = layer.matrix.shape
         # Square matrices are left out: positions may be as many as the model is wide.
         fits_table = shape[0] != shape[1] and shape[0] in (rows if is_last else {most})
         is_named = is_last and (_has_last_name(layer) or _has_one_output(layer))
-        if is_named or ((is_last or not layer.is_stacked) and (fits_table or shape[0] in declared)):
+        if is_named or fits_table or shape[0] in declared:
             return layer.module
     return None
 
@@ -147,15 +161,15 @@ def _declared_sizes(modules: Mapping[str, Module]) -> set[int]:
     values: list[Any] = []
     for module in modules.values():
         own = vars(module)  # no properties, which might compute anything
-        values += [own[name] for name in own.keys() & _SIZES]
+        values += [own[name] for name in _SIZES if name in own]
         if "config" in own:
             values += [getattr(own["config"], name, None) for name in _SIZES]
     return {value for value in values if type(value) is int and value > 0}
 
 
 def _told_output(module: Module) -> Module | None:
-    method = getattr(module, "get_output_embeddings", None)
+    method = method_of(module, "get_output_embeddings")
     try:
-        return method() if callable(method) else None  # type: ignore[return-value]
+        return method() if method is not None else None
     except (AttributeError, NotImplementedError):  # a model of transformers without one
         return None

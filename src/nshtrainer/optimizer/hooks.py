@@ -14,11 +14,23 @@ from nshtrainer.optimizer.lazy import shapes_needed
 from nshtrainer.optimizer_record import StepSkipped
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
     from torch.optim import Optimizer
     from torch.utils.hooks import RemovableHandle
 
-__all__ = ["Lookahead", "closure_of", "norm_of", "on_gradients", "settle", "with_gradient"]
+__all__ = [
+    "HOOK_KEYS",
+    "Lookahead",
+    "closure_of",
+    "norm_of",
+    "on_gradients",
+    "settle",
+    "with_gradient",
+]
+
+HOOK_KEYS = {"lookahead_step": 0, "sam_rho": 0.0, "skipped": 0, "skipped_in_a_row": 0}
+"""The keys that hooks write into parameter groups, with values of the right form."""
 
 Closure = Callable[[], Any]
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -39,12 +51,20 @@ def closure_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Closure | None:
     return args[1] if len(args) > 1 else kwargs.get("closure")
 
 
-def norm_of(value: Tensor, dims: tuple[int, ...] | None = None) -> Tensor:
-    """The 2-norm of a tensor, or along some of its dimensions, which are kept."""
+def norm_of(
+    value: Tensor, dims: tuple[int, ...] | None = None, *, dtype: torch.dtype | None = None
+) -> Tensor:
+    """The 2-norm of a tensor, or along some of its dimensions, which are kept.
+
+    Args:
+        value: The tensor.
+        dims: The dimensions; all, when `None`.
+        dtype: The type in which it is computed; that of the tensor, when `None`.
+    """
     import torch
 
     linalg: Any = torch.linalg  # its functions have no types
-    return linalg.vector_norm(value, dim=dims, keepdim=dims is not None)
+    return linalg.vector_norm(value, dim=dims, keepdim=dims is not None, dtype=dtype)
 
 
 def settle(optimizer: Optimizer) -> None:

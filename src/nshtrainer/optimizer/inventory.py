@@ -325,10 +325,9 @@ def _clean_paths(modules: dict[str, Module]) -> dict[str, tuple[str, ...]]:
 
 
 def _place(
-    path: Iterable[str], leaf: str = "", module: Module | None = None, is_output: bool = False
+    path: Sequence[str], leaf: str = "", module: Module | None = None, is_output: bool = False
 ) -> Place:
-    *above, own = path
-    return Place(".".join((*above, own)), leaf or own, module, is_output)
+    return Place(".".join(path), leaf or path[-1], module, is_output)
 
 
 def _is_put_in(part: str, holder: Module) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from nshtrainer.optimizer.hooks import HOOK_KEYS
 from nshtrainer.optimizer.inventory import clean_names
 from nshtrainer.optimizer.prefixes import in_other_words
 
@@ -125,10 +126,11 @@ def _keys_and_names(group: Group) -> Iterator[tuple[Any, str | None]]:
 def lacking(saved: Mapping[str, Any], options: Mapping[str, Any]) -> set[str]:
     """The options that a saved group does not have, and one of the same optimizer would have.
 
-    Switches may be missing: an older torch did not have them, and torch fills them in.
+    Switches may be missing: an older torch did not have them, and torch fills them in. What hooks
+    keep in a group is no option of the optimizer.
     """
     needed = {k for k, value in options.items() if value is not None and type(value) is not bool}
-    return needed - saved.keys() - {"name"}
+    return needed - saved.keys() - {"name"} - HOOK_KEYS.keys()
 
 
 # -- by name ---------------------------------------------------------------------------------------

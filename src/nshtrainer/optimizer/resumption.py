@@ -16,7 +16,7 @@ from weakref import ref
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.changed import CONFIG, changes_of, decide
-from nshtrainer.optimizer.inventory import inventory
+from nshtrainer.optimizer.inventory import clean_names
 from nshtrainer.optimizer.matching import PARKED, Match, Own, OwnGroup, by_name, by_place, saved_in
 from nshtrainer.optimizer.shapes import joint_match
 from nshtrainer.optimizer.state_check import check_form, check_states
@@ -71,6 +71,7 @@ def describe(optimizer: Optimizer, config: OptimizerConfigBase) -> None:
     known: Resumption | None = record_of(optimizer).state_hooks
     if known is not None:
         known.describe(config)
+        known.begin(optimizer)
 
 
 def _is_joint(optimizer: Optimizer) -> bool:
@@ -138,7 +139,7 @@ class Resumption:
         """Hear of what the optimizer saves and loads; its groups are now as the config says."""
         record_of(optimizer).state_hooks = self
         self._remember(optimizer, self._names())
-        self._begun = [_options(group) for group in optimizer.param_groups]
+        self.begin(optimizer)
         optimizer.register_state_dict_post_hook(self.save)
         optimizer.register_load_state_dict_pre_hook(self.load)
         call_hooks_on_load(optimizer)
@@ -156,6 +157,10 @@ class Resumption:
     def describe(self, config: OptimizerConfigBase | None) -> None:
         """Take what the optimizer was built from."""
         self._config, self._in_force = config, as_data(config)
+
+    def begin(self, optimizer: Optimizer) -> None:
+        """Take the options of the groups, which are now as the config says."""
+        self._begun = [_options(group) for group in optimizer.param_groups]
 
     def changes(self, state: StateDict) -> list[Change]:
         """What has changed since a state was saved, as far as the state says."""
@@ -262,9 +267,14 @@ def _named(model: Module) -> Iterable[tuple[str, Tensor]]:
 
 def _names_in(named: Iterable[tuple[str, Tensor]]) -> Names:
     """Return all names of each parameter; none at all where two parameters share a name."""
-    names = {each.tensor: each.names for each in inventory(named)}
-    every = list(chain.from_iterable(names.values()))
-    return names if len(set(every)) == len(every) else {}
+    pairs = list(named)
+    found: dict[Tensor, list[str]] = {}
+    for name, (_, tensor) in zip(clean_names([name for name, _ in pairs]), pairs, strict=True):
+        own = found.setdefault(tensor, [])
+        if name not in own:
+            own.append(name)
+    every = list(chain.from_iterable(found.values()))
+    return {k: tuple(v) for k, v in found.items()} if len(set(every)) == len(every) else {}
 
 
 def _options(group: Mapping[str, Any]) -> Group:
@@ -327,7 +337,7 @@ def _rebuilt(
 
 def _overridden(group: Group, own: Group, fields: Sequence[str]) -> Group:
     """The group with these options as the config says, and so what a schedule multiplies."""
-    for name in (name for name in fields if name in own):
+    for name in _keys_of(fields, own):
         group[name] = own.get(f"initial_{name}", own[name])
         for key in [key for key in group if key.startswith("initial_")]:
             option, _, item = key.removeprefix("initial_").partition(".")
@@ -336,8 +346,14 @@ def _overridden(group: Group, own: Group, fields: Sequence[str]) -> Group:
     return group
 
 
+def _keys_of(fields: Iterable[str], options: Collection[str]) -> list[str]:
+    """Return the keys under which groups have fields of a config; those of `sam` are prefixed."""
+    return [key for name in fields for key in (name, f"sam_{name}") if key in options]
+
+
 def _check_fields(policy: ResumeConfig, groups: Sequence[OwnGroup]) -> None:
-    known = {key: None for group in groups for key in group.options if key != "name"}
+    keys = (key for group in groups for key in group.options if key != "name")
+    known = dict.fromkeys(key.removeprefix("sam_") for key in keys)
     for name in policy.option_fields():
         if name not in known:
             text = unknown("option of the optimizer", name, known)

@@ -8,6 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.heads import method_of
 from nshtrainer.optimizer.inventory import inventory, modules_by_path
 from nshtrainer.optimizer.layers import layer_numbers
 
@@ -158,8 +159,8 @@ def _joined(path: str, name: str) -> str:
 
 def _told(module: Module, method: str) -> list[str]:
     """Return what a method of a module lists, if the module has it."""
-    tell = getattr(module, method, None)
-    return list(cast("Iterable[str]", tell())) if callable(tell) else []
+    tell = method_of(module, method)
+    return list(cast("Iterable[str]", tell())) if tell is not None else []
 
 
 def _layer_factors(

@@ -36,6 +36,8 @@ class SAMConfig(WrappingConfigBase):
     True
     """
 
+    keeps = True
+
     name: Literal["sam"] = "sam"
 
     rho: NonNegative = 0.05

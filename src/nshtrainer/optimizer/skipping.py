@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
 from nshtrainer.exceptions import BadUpdateError, OptimizerError
-from nshtrainer.optimizer.clipping import elements_of, total_norm, wide_norm
+from nshtrainer.optimizer.clipping import elements_of, total_norm
 from nshtrainer.optimizer.hooks import with_gradient
 from nshtrainer.optimizer_record import skip_step
 
@@ -29,7 +29,7 @@ def are_finite(params: Sequence[Tensor]) -> bool:
     norm = total_norm(params)
     most = _largest(norm.dtype)
     # In 16 bits a norm is infinite whose square is not in 32.
-    return bool(norm <= most) or wide_norm(params) <= most
+    return bool(norm <= most) or bool(total_norm(params, wide=True) <= most)
 
 
 def is_finite(param: Tensor) -> bool:

@@ -7,6 +7,7 @@ gives wrong weights or corrupts memory.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
 
@@ -14,6 +15,7 @@ from nshtrainer.exceptions import OptimizerError
 from nshtrainer.forms import describe_form, find_misfits, find_odd_values
 from nshtrainer.optimizer.changed import CONFIG
 from nshtrainer.optimizer.fresh_state import form_of, fresh_states
+from nshtrainer.optimizer.hooks import HOOK_KEYS
 from nshtrainer.optimizer.matching import PARKED
 from nshtrainer.text.problems import dotted
 
@@ -109,8 +111,10 @@ def check_states(
         optimizer.param_groups, state["param_groups"], groups, match.params, strict=True
     ):
         _check_options(saved, own)
+        _check_written(saved)
         name = homes[id(live)]
         if name not in unchecked:
+            _check_nones(routes[name], saved, own)
             entries = zip(saved["params"], own.params, found, strict=True)
             checked = [(number, param, was) for number, param, was in entries if was and was.state]
             _check_group(routes[name], saved, checked, state["state"])
@@ -152,14 +156,46 @@ def check_row_state(state: Mapping[str, Any], length: int) -> dict[str, Any]:
 def _check_options(saved: Group, own: OwnGroup) -> None:
     """Check the kind of each option that the optimizer has.
 
-    `None` may stand for any of them, and a tensor with one element for a number.
+    `None` may stand for any of them, and a tensor with one element for a number. A number is finite
+    unless that of the optimizer is not.
     """
     for key, value in own.options.items():
-        given = saved.get(key)
-        given = 0.0 if getattr(given, "shape", ()) == (1,) else given
+        given: Any = saved.get(key)
+        given = given.reshape(()) if getattr(given, "shape", ()) == (1,) else given
         if given is not None:
             for path, problem in find_misfits(given, value, (key,)):
                 _refuse(f"the option {dotted(path)} {problem}", _ANOTHER)
+            if _is_finite(value) and not _is_finite(given):
+                _refuse(f"the option {key} is not finite", _ANOTHER)
+
+
+def _check_written(saved: Group) -> None:
+    """Check what hooks and steps write into a group that has nothing of it when it is new."""
+    for key, value in {**HOOK_KEYS, "step": 0}.items():
+        if key in saved:
+            problems = ["is none"] if saved[key] is None else []
+            for problem in (*problems, *(text for _, text in find_misfits(saved[key], value))):
+                _refuse(f"the option {key} {problem}", _ANOTHER)
+            _check_count(saved, f"the option {key}", key)
+
+
+def _is_finite(value: Any) -> bool:
+    """Return False for a number, or one in a list, that is nan or infinite."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_finite, cast("Sequence[Any]", value)))
+    if hasattr(value, "is_meta"):
+        return value.ndim > 0 or (not value.is_meta and math.isfinite(value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _check_nones(optimizer: Optimizer, saved: Group, own: OwnGroup) -> None:
+    """Check that a step takes the saved options that are `None`, where it takes our own options."""
+    nones = [k for k, v in own.options.items() if v is not None and saved.get(k, v) is None]
+    params = [_whole(param.tensor) for param in own.params] if nones else []
+    if None in fresh_states(optimizer, saved, params).values():
+        options = {**saved, **{key: own.options[key] for key in nones}}
+        if None not in fresh_states(optimizer, options, params).values():
+            _refuse(f"the option {nones[0]} is none", _ANOTHER)
 
 
 def _check_group(

@@ -6,6 +6,7 @@ What is built is the other optimizer, with hooks.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -13,6 +14,7 @@ from pydantic import model_validator
 from typing_extensions import Self, final
 
 from nshtrainer.config import Config
+from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import (
     OptimizerConfig,
     OptimizerConfigBase,
@@ -20,7 +22,7 @@ from nshtrainer.optimizer.base import (
     build_optimizer,
     optimizer_registry,
 )
-from nshtrainer.optimizer_record import make_skippable, record_of
+from nshtrainer.optimizer_record import make_skippable, parts_of, record_of
 from nshtrainer.types import Fraction, NonNegativeInt, Positive, PositiveInt
 
 if TYPE_CHECKING:
@@ -44,6 +46,9 @@ class WrappingConfigBase(OptimizerConfigBase):
 
     copies: ClassVar[int] = 0
     """How many tensors of the size of each parameter it keeps in the optimizer's state."""
+
+    keeps: ClassVar[bool] = False
+    """Whether it keeps anything in the groups, so that there is one of it around an optimizer."""
 
     optimizer: OptimizerConfig
     """The optimizer that updates the weights."""
@@ -69,10 +74,18 @@ class WrappingConfigBase(OptimizerConfigBase):
         Args:
             params: What the other one takes.
             run: What is known of the run, where the other one has an `lr_scaling`.
+
+        Raises:
+            OptimizerError: The wrapper is around the other one, or a part of it, already.
         """
         from nshtrainer.optimizer.resumption import describe
 
         optimizer = build_optimizer(self.optimizer, params, run)
+        if self.keeps and any(type(self) is type(one) for one in _wrappers_inside(optimizer)):
+            raise OptimizerError(
+                f"{self.name}: there is another {self.name} inside, and both would keep their "
+                "values under the same keys. Remove one of them."
+            )
         record = record_of(optimizer)
         before = frozenset(record.hooks())
         self.wrap(optimizer)
@@ -80,6 +93,11 @@ class WrappingConfigBase(OptimizerConfigBase):
         describe(optimizer, self)
         record.wrappers = (self, *record.wrappers)
         return optimizer
+
+
+def _wrappers_inside(optimizer: Optimizer) -> Iterator[WrappingConfigBase]:
+    for part in (optimizer, *parts_of(optimizer)):
+        yield from record_of(part).wrappers
 
 
 def wrappers_around(optimizer: Optimizer) -> tuple[WrappingConfigBase, ...]:
@@ -122,6 +140,7 @@ class LookaheadConfig(WrappingConfigBase):
     """
 
     copies = 1
+    keeps = True
 
     name: Literal["lookahead"] = "lookahead"
 
@@ -209,6 +228,8 @@ class SkippingConfig(WrappingConfigBase):
     >>> SkippingConfig(optimizer="adamw", max_in_a_row=10).to_dict()["max_in_a_row"]
     10
     """
+
+    keeps = True
 
     name: Literal["skipping"] = "skipping"
 
