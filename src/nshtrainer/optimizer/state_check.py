@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.forms import describe_form, find_misfits, find_odd_values
 from nshtrainer.optimizer.changed import CONFIG
-from nshtrainer.optimizer.fresh_state import form_of, fresh_states
+from nshtrainer.optimizer.fresh_state import (
+    IMPLEMENTATIONS,
+    form_of,
+    fresh_states,
+    step_of_one,
+)
 from nshtrainer.optimizer.matching import PARKED
 from nshtrainer.text.problems import dotted
 
@@ -110,6 +115,7 @@ def check_states(
     ):
         _check_options(saved, own)
         name = homes[id(live)]
+        _check_none(None if name in unchecked else routes[name], saved, own)
         if name not in unchecked:
             entries = zip(saved["params"], own.params, found, strict=True)
             checked = [(number, param, was) for number, param, was in entries if was and was.state]
@@ -160,6 +166,24 @@ def _check_options(saved: Group, own: OwnGroup) -> None:
         if given is not None:
             for path, problem in find_misfits(given, value, (key,)):
                 _refuse(f"the option {dotted(path)} {problem}", _ANOTHER)
+
+
+def _check_none(optimizer: Optimizer | None, saved: Group, own: OwnGroup) -> None:
+    """Refuse a `None` that switches nothing off, or with which the optimizer makes no step.
+
+    Of an optimizer whose step on a copy tells nothing, only what switches is checked.
+    """
+    options = {k: v for k, v in own.options.items() if v is not None and k not in IMPLEMENTATIONS}
+    lost = [key for key in options if saved.get(key, 0) is None]
+    no_step = False
+    if lost and optimizer is not None and own.params:
+        param = _whole(own.params[0].tensor)
+        no_step = step_of_one(optimizer, saved, param) is None and (
+            step_of_one(optimizer, {**saved, **options}, param) is not None
+        )
+    for key in lost:
+        if no_step or isinstance(options[key], bool):
+            _refuse(f"the option {key} is none, not {describe_form(options[key])}", _ANOTHER)
 
 
 def _check_group(
