@@ -112,8 +112,9 @@ def _check_callback(callback: Callback, states: Mapping[str, Any]) -> None:
     own = callback.state_dict()
     for where, problem in _misfits(state, own, path):
         refuse_entry(dotted(where), problem)
+    given: Mapping[str, Any] = state or {}
     for entry, value in own.items():
-        if isinstance(value, Tensor) and not isinstance((state or {}).get(entry, value), Tensor):
+        if isinstance(value, Tensor) and not isinstance(given.get(entry, value), Tensor):
             refuse_entry(dotted((*path, entry)), "is a number, not a tensor")
     if isinstance(callback, ModelCheckpoint) and state:
         best: dict[str, Any] = state.get("best_k_models", {})
