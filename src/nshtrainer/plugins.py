@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from nshtrainer.exceptions import RegistryError
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["announced", "find_plugin", "loading"]
+__all__ = ["announced", "conflicts", "find_plugin", "loading"]
 
 
 def announced(group: str) -> dict[str, EntryPoint]:
@@ -31,11 +31,39 @@ def find_plugin(kind: str, group: str, name: str) -> EntryPoint | None:
 
     entries = list(entry_points(group=group, name=name))
     if len(entries) > 1:
-        raise RegistryError(
-            f"{kind} {name!r} is announced by {' and by '.join(map(_package, entries))}. "
-            "Uninstall all but one of them."
-        )
+        raise RegistryError(_announced_twice(kind, name, entries))
     return entries[0] if entries else None
+
+
+def conflicts(kind: str, group: str, built_in: Mapping[str, str]) -> dict[str, str]:
+    """Return a message for each announced name that another package has too, by name.
+
+    Args:
+        kind: What a component is called.
+        group: The group of entry points.
+        built_in: The classes of this package, by name; what is announced under such a name is
+            never loaded.
+    """
+    from importlib.metadata import entry_points
+
+    by_name: dict[str, list[EntryPoint]] = {}
+    for entry in entry_points(group=group):
+        by_name.setdefault(entry.name, []).append(entry)
+    found: dict[str, str] = {}
+    for name, entries in sorted(by_name.items()):
+        if name in built_in:
+            found[name] = (
+                f"{kind} {name!r} is {built_in[name]}, and the one that {_packages(entries)} "
+                "announces is not used. Give the plug-in another name, or uninstall it."
+            )
+        elif len(entries) > 1:
+            found[name] = _announced_twice(kind, name, entries)
+    return found
+
+
+def _announced_twice(kind: str, name: str, entries: list[EntryPoint]) -> str:
+    packages = _packages(entries)
+    return f"{kind} {name!r} is announced by {packages}. Uninstall all but one of them."
 
 
 @contextmanager
@@ -49,6 +77,10 @@ def loading(kind: str, entry: EntryPoint) -> Generator[None]:
         raise RegistryError(
             f"{kind} {entry.name!r} is a plug-in ({entry.value}) that failed to load: {error!r}"
         ) from error
+
+
+def _packages(entries: list[EntryPoint]) -> str:
+    return " and by ".join(map(_package, entries))
 
 
 def _package(entry: EntryPoint) -> str:

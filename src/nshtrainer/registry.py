@@ -38,7 +38,7 @@ from typing_extensions import LiteralString, TypeVar, overload
 from nshtrainer.containers import plain_containers
 from nshtrainer.exceptions import RegistryError
 from nshtrainer.index import Listed, read_index, same_source, summary_of
-from nshtrainer.plugins import announced, find_plugin, loading
+from nshtrainer.plugins import announced, conflicts, find_plugin, loading
 from nshtrainer.tagged import Tagged
 from nshtrainer.text.documents import cut
 
@@ -235,6 +235,17 @@ class Registry(Mapping[str, type[T]], Generic[T]):
     def plugins(self) -> dict[str, EntryPoint]:
         """The members that other installed packages announce, by name; none of them is imported."""
         return announced(self.entry_point_group)
+
+    def conflicts(self) -> dict[str, str]:
+        """Return a message for each name that a plug-in shares with a class of ours or another.
+
+        A name that the running program took over on purpose is none.
+        """
+        self._import_all()
+        members = {**self._indexed, **self._classes}
+        own = {name: _where(each) for name, each in members.items()}
+        ours = {name: text for name, text in own.items() if text.startswith("nshtrainer.")}
+        return conflicts(self.kind, self.entry_point_group, ours)
 
     def unknown(self, name: str) -> str:
         """The message for a name that nobody registered, with the nearest that somebody did."""

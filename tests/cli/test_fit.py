@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 import torch
@@ -321,6 +322,38 @@ def test_a_file_that_is_no_checkpoint_is_refused(
     Path("x.ckpt").write_text("no checkpoint", encoding="utf-8")
     assert main([*FIT, "--resume", "x.ckpt"]) == 2
     assert capsys.readouterr().err.startswith("x.ckpt: cannot be read as a checkpoint: ")
+
+
+def rewritten(path: Path, old: bytes, new: bytes) -> None:
+    """Change bytes of the pickle in a checkpoint, as an editor of it may."""
+    with ZipFile(path) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    with ZipFile(path, "w") as file:
+        for name, content in parts.items():
+            file.writestr(name, content.replace(old, new) if name.endswith(".pkl") else content)
+
+
+def test_a_checkpoint_that_cannot_be_read_is_refused_in_one_line(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path("x.ckpt")
+    whole = {"global_step": 1, "epoch": 0, "weights": torch.ones(9)}
+    why = {
+        "only persistent": "cannot be read as a checkpoint: ",
+        "a path": "cannot be read as a checkpoint: UnpicklingError: Weights only load failed",
+        "text": "is damaged: global_step or epoch is not a number; go on from another",
+        "nothing": "cannot be read as a checkpoint: KeyError: 'epoch'",
+    }
+    damaged = [whole, {"it": Path()}, {**whole, "epoch": "x\nx"}, {"global_step": 1}]
+    for saved, text in zip(damaged, why.values(), strict=True):
+        torch.save(saved, path)
+        if saved is whole:
+            rewritten(path, b"storage", b"storagf")
+        assert main([*FIT, "--resume", "x.ckpt"]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"x.ckpt: {text}")
+        assert said.count("\n") == 1
+        assert "weights_only" not in said
 
 
 def test_a_run_that_is_not_finite_keeps_its_checkpoint_and_says_how_to_go_on(

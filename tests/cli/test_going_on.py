@@ -13,6 +13,7 @@ from tests.cli.support import MID_EPOCH, only_run, rates
 
 from nshtrainer.cli import main
 from nshtrainer.cli.metrics import rows_before
+from nshtrainer.cli.newest import note_start
 from nshtrainer.cli.run_folder import RunFolder, choose_folder
 from nshtrainer.cli.slurm import requeue
 from nshtrainer.exceptions import ConfigError
@@ -138,6 +139,30 @@ def test_of_several_runs_the_one_that_was_written_to_last_goes_on(saved: list[Pa
         assert choose_folder(RUN, None, "last").checkpoint == newest
 
 
+def test_of_several_runs_the_one_that_was_started_last_goes_on_whatever_the_times_say(
+    saved: list[Path],
+) -> None:
+    one, two = Path("runs/run/one"), Path("runs/run/two")
+    (two / "checkpoints").mkdir(parents=True)
+    last = two / "checkpoints/last.ckpt"
+    torch.save({"global_step": 0}, last)
+    for run, newest in ((two, last), (one, saved[0]), (one, saved[0]), (two, last)):
+        note_start(run)
+        for time in (1, 2**31):
+            os.utime(last, (time, time))
+            assert choose_folder(RUN, None, "last").checkpoint == newest
+    for damage in ("x", "9" * 9999, "-7", ""):  # then the times decide
+        (two / ".start").write_text(damage, encoding="utf-8")
+        assert choose_folder(RUN, None, "last").checkpoint == saved[0]
+    replace_by_pipe(two / ".start")
+    assert choose_folder(RUN, None, "last").checkpoint == saved[0]
+    for run in (one, two):  # as a copy leaves them
+        (run / ".start").unlink()
+        for path in run.glob("checkpoints/*"):
+            os.utime(path, (1, 1))
+    assert choose_folder(RUN, None, "last").checkpoint == last
+
+
 NAMES = ("best.ckpt", "last.ckpt", "hpc.ckpt", "best", "hpc", "registry", "x" * 300, "x/" * 3000)
 
 
@@ -227,6 +252,19 @@ def test_where_none_can_be_read_each_is_named(saved: list[Path]) -> None:
         choose_folder(RUN, None, "auto")
 
 
+@pytest.mark.parametrize("out", ["s3://bucket/run", "file:///run", "one::two", "one/two::three"])
+def test_a_path_that_is_no_folder_of_this_machine_is_refused(saved: list[Path], out: str) -> None:
+    for resume, checkpoint in ((None, None), ("auto", None), (str(saved[0]), saved[0])):
+        with pytest.raises(ConfigError, match=r"is an address, not a folder|has '::' in it, which"):
+            choose_folder(RUN, Path(out), resume)
+        assert choose_folder(RUN, Path("c:/run"), resume).checkpoint == checkpoint
+    moved = saved[0].parent.parent.rename(f"runs/{len(out)}::run")
+    with pytest.raises(ConfigError, match=r"::run: has '::' in it, which"):
+        choose_folder(RUN, None, str(moved))
+    with pytest.raises(ConfigError, match=r"runs/a::b/.*has '::' in it"):
+        choose_folder(Path("a::b.yaml"), None, None)
+
+
 def test_with_auto_one_command_starts_a_run_and_goes_on_with_it(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -245,6 +283,7 @@ def test_without_a_word_the_newest_one_is_found(
     capsys.readouterr()
     assert main([*FIT, "--resume", "--out", str(only_run())]) == 0
     assert f"resuming from {only_run()}/checkpoints/last.ckpt (step 4" in capsys.readouterr().out
+    assert (only_run() / ".start").read_text(encoding="utf-8") == "2\n"
     assert main([*FIT, "--resume"]) == 0
     assert f"resuming from {only_run()}/checkpoints/last.ckpt" in capsys.readouterr().out
 

@@ -7,8 +7,12 @@ import pty
 import signal as python_signal
 import subprocess
 import sys
+import threading
 import time
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +20,7 @@ from tests.cli.support import only_run
 from tests.faults.programs import command, start
 
 from nshtrainer.cli import main
+from nshtrainer.cli.interrupt import Interrupted, Signals
 
 FIT = ["fit", "train.py", "--config", "run.yaml"]
 
@@ -118,6 +123,31 @@ def test_an_order_that_is_swallowed_ends_the_process_all_the_same(points: Path) 
         code.write(SWALLOWED)
     ended = start(points, command, *FIT, environment={"AT": "module SIGTERM"})
     assert ended.code == 143, ended.err
+
+
+def test_an_order_waits_until_a_queue_is_left() -> None:
+    """As in `queue.Queue.put`, to the thread that writes the events of TensorBoard."""
+    changed: Any = threading.Condition()
+    order = partial(os.kill, os.getpid(), python_signal.SIGTERM)
+    changed._waiters.append(SimpleNamespace(release=order))
+    with Signals(), pytest.raises(Interrupted):
+        notify_and_wait(changed)
+    assert not changed._waiters  # the next one to wait is the next one to be woken
+    assert changed.acquire(blocking=False)
+
+
+def notify_and_wait(changed: threading.Condition) -> None:
+    with changed:
+        changed.notify()
+    time.sleep(60)
+
+
+def test_an_order_interrupts_what_waits_for_a_thread() -> None:
+    order = threading.Timer(0.05, os.kill, (os.getpid(), python_signal.SIGTERM))
+    with Signals():
+        order.start()
+        with pytest.raises(Interrupted):
+            threading.Event().wait(60)
 
 
 def test_a_closed_terminal_leaves_a_checkpoint(home: Path) -> None:

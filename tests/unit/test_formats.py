@@ -524,6 +524,20 @@ def test_lone_surrogates_cannot_be_written(tmp_path: Path, kind: str) -> None:
     assert getattr(Leaf, f"from_{kind}")(getattr(emoji, f"to_{kind}")()) == emoji
 
 
+@pytest.mark.parametrize("kind", ["json", "yaml", "toml"])
+def test_lone_surrogates_in_keys_cannot_be_written(kind: str) -> None:
+    class Keys(Config):
+        texts: dict[str, int] = {}
+        anything: Any = None
+
+    half = {"\ud800": 1}
+    for keys in (Keys(texts=half), Keys(anything=half), Keys(anything=({1: half},))):
+        with pytest.raises(ConfigError, match="Keys cannot be written: half of a pair of surrog"):
+            getattr(keys, f"to_{kind}")()
+    shown = Keys(texts={"\ufffd": 1}, anything="a")
+    assert getattr(Keys, f"from_{kind}")(getattr(shown, f"to_{kind}")()) == shown
+
+
 def test_a_binary_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0")

@@ -13,6 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from nshtrainer import Config
+from nshtrainer.cli import main
 from nshtrainer.configs import AdamWConfig, OptimizerConfig, optimizer_registry
 from nshtrainer.exceptions import ConfigError
 
@@ -40,6 +41,7 @@ twice = nshtrainer_still:StillConfig
 
 TWIN = """[nshtrainer.optimizers]
 twice = nshtrainer_twin:TwinConfig
+adamw = nshtrainer_twin:TwinConfig
 """
 
 
@@ -170,3 +172,22 @@ def test_a_name_that_two_packages_announce_is_an_error_that_names_both():
     with pytest.raises(ConfigError, match=message):
         RunConfig.from_yaml("optimizer: {name: twice}")
     assert RunConfig.from_yaml("optimizer: {name: still}").optimizer.name == "still"
+
+
+def test_a_name_that_two_packages_have_is_told_with_both(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    RunConfig.from_yaml("optimizer: {name: still}")  # a plug-in that is loaded is no conflict
+    file = tmp_path / "run.yaml"
+    file.write_text("optimizer: {name: adamw}\n", encoding="utf-8")
+    for arguments in (["list", "optimizer"], ["validate", str(file)]):
+        assert main(arguments) == 0
+        said = capsys.readouterr().err.splitlines()
+        assert said[0] == (
+            "optimizer 'adamw' is nshtrainer.optimizer.native.adam.AdamWConfig, and the one that "
+            "nshtrainer-twin 1.0 (nshtrainer_twin:TwinConfig) announces is not used. Give the "
+            "plug-in another name, or uninstall it."
+        )
+        assert said[1].startswith("optimizer 'twice' is announced by nshtrainer-")
+        assert said[1].endswith(". Uninstall all but one of them.")
+        assert len(said) == 2

@@ -47,10 +47,12 @@ def run(args: Namespace) -> int:
     read_text(read_file(args.config), format_of(args.config), str(args.config))
     start = choose_folder(args.config, args.out, args.resume)
 
+    from nshtrainer.cli.registries import warn_of_conflicts
     from nshtrainer.cli.run_file import read_run
     from nshtrainer.cli.training import Job
     from nshtrainer.cli.user_code import load_user_code
 
+    warn_of_conflicts()
     code = load_user_code(args.code)
     config = read_run(args.config, code, args.overrides)
     return Job(code, config, start.folder, start.checkpoint, args.argv, start.passed_over).run()

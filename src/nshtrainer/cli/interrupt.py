@@ -30,6 +30,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _GRACE = 20
 """Seconds in which a run that was ordered to stop has to end."""
 
+_LOCKING = {"queue", "threading"}
+"""Modules that an exception out of nowhere breaks."""
+
 _NOTICE = b"\nstopping after this step, to save; once more stops at once, unsaved\n"
 
 
@@ -94,7 +97,7 @@ class Signals:
         if self.leaving and hasattr(signal, "alarm"):
             signal.alarm(0)
 
-    def _handle(self, number: int, _frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:
             _in_worker(number)
             return
@@ -105,8 +108,8 @@ class Signals:
             os._exit(128 + self.asked)
         if not (first and self.patient):
             self.leaving = True
-            _end_soon(128 + self.asked)
-            raise Interrupted
+            _interrupt(128 + self.asked, frame, 50)
+            return
         # Not `print`, which the signal may have interrupted.
         with suppress(OSError):
             os.write(2, _NOTICE)
@@ -116,6 +119,21 @@ class Signals:
         for number in self._terminals:
             if not os.isatty(number):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+
+
+def _interrupt(code: int, frame: FrameType | None, tries: int) -> None:
+    """Raise `Interrupted`, or try again soon if the signal came within code of locks or queues.
+
+    An exception in there leaves a lock that nobody releases or a thread that nobody wakes, for
+    which a logger that is closed waits for ever. Code that itself waits is interrupted at last.
+    """
+    name = frame and frame.f_globals.get("__name__")
+    if tries and name in _LOCKING and hasattr(signal, "setitimer"):  # not on Windows
+        signal.signal(signal.SIGALRM, lambda _, now: _interrupt(code, now, tries - 1))
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        return
+    _end_soon(code)
+    raise Interrupted
 
 
 def _end_soon(code: int) -> None:

@@ -22,11 +22,12 @@ def add_arguments(parser: VerbParser) -> None:
 def run(args: Namespace) -> int:
     """Print one table a kind. Plug-ins are named with their package and not imported."""
     from nshtrainer.cli.output import print_table, say
-    from nshtrainer.cli.registries import registries, registry_of
+    from nshtrainer.cli.registries import registries, registry_of, warn_of_conflicts
 
     chosen = [registry_of(args.kind)] if args.kind else list(registries().values())
     for registry in chosen:
         print_table(("name", "class", "what it is"), _rows(registry), title=registry.kind)
+    warn_of_conflicts()
     say("more of one: nshtrainer show NAME")
     return 0
 

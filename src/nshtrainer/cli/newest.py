@@ -1,7 +1,7 @@
-"""Find the newest checkpoint that can be read: the one with the most steps.
+"""Find the newest checkpoint that can be read: the one with the most steps of the newest run.
 
 The time of a file is that of its last copy, by a clock that can be set. The number of steps is in
-the checkpoint itself.
+the checkpoint itself, and each run notes at its start how many starts there were before.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 from zipfile import ZipFile
 
-from nshtrainer.text.files import kind_of
+from nshtrainer.text.files import kind_of, write_file
 
-__all__ = ["Found", "by_run", "checkpoints_of", "fault_of", "newest"]
+__all__ = ["Found", "by_run", "checkpoints_of", "fault_of", "newest", "note_start"]
+
+_START = ".start"
+"""A file in the folder of a run: the number of its last start among the runs beside it."""
 
 Found: TypeAlias = "list[list[Path]]"
-"""The checkpoints of each run, the run that was written to last first."""
+"""The checkpoints of each run, the run that was started or resumed last first."""
 
 
 def checkpoints_of(run: Path) -> Found:
@@ -26,8 +29,32 @@ def checkpoints_of(run: Path) -> Found:
 
 def by_run(runs: Path) -> Found:
     """The checkpoints of all runs in a folder, whose numbers of steps cannot be compared."""
-    found = [paths for run in runs.glob("*") for paths in checkpoints_of(run)]
-    return sorted(found, key=lambda paths: max(map(_time, paths)), reverse=True)
+    found = [(run, paths) for run in runs.glob("*") for paths in checkpoints_of(run)]
+    return [paths for _, paths in sorted(found, key=_rank_of_run, reverse=True)]
+
+
+def _rank_of_run(found: tuple[Path, list[Path]]) -> tuple[int, int, str]:
+    """Sort by the number of the start; by the time, then the name, where none was noted."""
+    run, paths = found
+    return _start_of(run), max(map(_time, paths)), run.name
+
+
+def _start_of(run: Path) -> int:
+    path = run / _START
+    try:
+        return int(path.read_text(encoding="utf-8")) if kind_of(path) == "file" else 0
+    except (OSError, ValueError):
+        return 0
+
+
+def note_start(run: Path) -> None:
+    """Note in the folder of a run that no other in the same folder was started after it.
+
+    Raises:
+        ConfigError: The file cannot be written.
+    """
+    number = 1 + max(map(_start_of, run.parent.glob("*")))
+    write_file(run / _START, f"{number}\n")
 
 
 def newest(found: Found) -> tuple[Path | None, tuple[str, ...]]:

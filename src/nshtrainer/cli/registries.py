@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+from nshtrainer.cli.output import say
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.registry import Registry
 
-__all__ = ["registries", "registry_of"]
+__all__ = ["registries", "registry_of", "warn_of_conflicts"]
 
 
 def registries() -> dict[str, Registry[Any]]:
@@ -31,3 +33,10 @@ def registry_of(kind: str) -> Registry[Any]:
     if found is None:
         raise ConfigError(unknown("kind of component", kind, known))
     return found
+
+
+def warn_of_conflicts() -> None:
+    """Print a line for each name that several installed packages have for a component."""
+    for registry in registries().values():
+        for text in registry.conflicts().values():
+            say(text, sys.stderr)

@@ -6,6 +6,7 @@ runs/digits/20260131-142501/
     checkpoints/best.ckpt  the best by the primary metric, where one is named
     checkpoints/last.ckpt  the newest, of the end of an epoch or of where a signal ended the run
     checkpoints/exception.ckpt  what an exception left, where it could be saved
+    .start                 the number of its last start among the runs beside it
     .lock                  there while a process writes here, or where one was killed
     metrics.csv            every logged metric
     optimizer.json         what is optimised how: groups, rates, schedules, state
@@ -17,6 +18,7 @@ runs/digits/20260131-142501/
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 from collections.abc import Generator
@@ -27,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from zipfile import is_zipfile
 
-from nshtrainer.cli.newest import Found, by_run, checkpoints_of, fault_of, newest
+from nshtrainer.cli.newest import Found, by_run, checkpoints_of, fault_of, newest, note_start
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.printable import printable
 from nshtrainer.text.documents import fail
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
     from nshtrainer.config import Config
 
 __all__ = ["RunFolder", "Start", "choose_folder"]
+
+_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/")
+"""How a URL begins, such as `s3://`, of which a `Path` keeps one slash."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +161,7 @@ class RunFolder:
         except OSError as error:
             raise _cannot_be_made(self.path, error) from error
         self._check_files()
+        note_start(self.path)
         write_file(self.path / "config.schema.json", write_json(type(config).json_schema()))
         comment = schema_comment("config.schema.json")
         write_file(self.path / "config.yaml", f"{comment}\n{config.to_yaml()}")
@@ -206,8 +212,20 @@ def choose_folder(config: Path, out: Path | None, resume: str | None) -> Start:
             nothing.
 
     Raises:
-        ConfigError: There is no such checkpoint, or a new run would mix with an old one.
+        ConfigError: There is no such checkpoint, a new run would mix with an old one, or a path is
+            none of this machine.
     """
+    start = _chosen(config, out, resume)
+    for path in filter(None, (start.folder.path, start.checkpoint)):
+        if _ADDRESS.match(str(path)):
+            fail(str(path), "is an address, not a folder of this machine; give a local path")
+        if "::" in str(path.absolute()):  # fsspec joins addresses by it
+            text = "has '::' in it, which Lightning takes for two addresses; choose another path"
+            fail(str(path.absolute()), text)
+    return start
+
+
+def _chosen(config: Path, out: Path | None, resume: str | None) -> Start:
     runs = Path("runs") / config.stem
     if resume is None:
         return Start(RunFolder(_unused(out)) if out else _new(runs))

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -205,15 +204,19 @@ class Job:
     def _say_where_from(self) -> None:
         if self.checkpoint is None:
             return
-        errors = (OSError, RuntimeError, UnpicklingError, EOFError, LookupError, TypeError)
         try:
             saved = torch.load(self.checkpoint, map_location="meta", weights_only=True)
-            self.first_step, epoch = saved["global_step"], saved["epoch"]
-        except errors as error:
-            text = f"{self.checkpoint}: cannot be read as a checkpoint: "
-            raise CheckpointError(f"{text}{type(error).__name__}: {error}") from error
-        where = f"step {self.first_step}, epoch {epoch + 1}"
-        _say(f"resuming from {printable(self.checkpoint)} ({where})")
+            step, epoch = saved["global_step"], saved["epoch"]
+        except Exception as error:  # whatever a damaged file makes torch raise
+            # Only the first sentence: then PyTorch advises to load the file unsafely.
+            why, _, _ = str(error).partition(". ")[0].partition("\n")
+            text = f"{self.checkpoint}: cannot be read as a checkpoint: {type(error).__name__}"
+            raise CheckpointError(printable(f"{text}: {why}")) from error
+        if not type(step) is type(epoch) is int:
+            problem = "global_step or epoch is not a number; go on from another checkpoint"
+            raise CheckpointError(printable(f"{self.checkpoint}: is damaged: {problem}"))
+        self.first_step = step
+        _say(f"resuming from {printable(self.checkpoint)} (step {step}, epoch {epoch + 1})")
 
     def _interrupted(self, error: BaseException) -> int:
         assert self.signals.asked is not None

@@ -32,6 +32,9 @@ def add_arguments(parser: VerbParser) -> None:
 def run(args: Namespace) -> int:
     """Check each file; 1 if any is refused."""
     from nshtrainer.cli.loose import check_loosely
+    from nshtrainer.cli.registries import warn_of_conflicts
+
+    warn_of_conflicts()
 
     check: Callable[[str], str] = check_loosely
     if args.code:

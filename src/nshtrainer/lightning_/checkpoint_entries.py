@@ -15,7 +15,7 @@ from packaging.version import InvalidVersion
 from torch import Tensor
 from typing_extensions import override
 
-from nshtrainer.exceptions import CheckpointError
+from nshtrainer.exceptions import CheckpointError, NshtrainerError
 from nshtrainer.forms import describe_form, find_misfits
 from nshtrainer.lr_scheduler.saved_state import find_faults, is_of_driver
 from nshtrainer.text.problems import dotted
@@ -105,7 +105,9 @@ def _named(entry: str) -> Generator[None]:
     """Give the name of an entry to what Lightning raises when it loads the entry."""
     try:
         yield
-    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+    except NshtrainerError:  # which says more, and may be a `ValueError`
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         refuse_entry(entry, f"cannot be loaded ({type(error).__name__}: {error})", error)
 
 
@@ -150,8 +152,13 @@ def _check_weights(trainer: pl.Trainer, saved: Mapping[str, Any]) -> None:
 def _check_callback(callback: Callback, states: Mapping[str, Any]) -> None:
     key = callback.state_key
     state, path = states.get(key, {}), ("callbacks", key)
-    for where, problem in _misfits(state, callback.state_dict(), path):
+    own = callback.state_dict()
+    for where, problem in _misfits(state, own, path):
         refuse_entry(dotted(where), problem)
+    given: Mapping[str, Any] = state or {}
+    for entry, value in own.items():
+        if isinstance(value, Tensor) and not isinstance(given.get(entry, value), Tensor):
+            refuse_entry(dotted((*path, entry)), "is a number, not a tensor")
     if isinstance(callback, ModelCheckpoint) and state:
         best: dict[str, Any] = state.get("best_k_models", {})
         for file, score in best.items():

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
-__all__ = ["Form", "after_a_step", "form_of", "fresh_states", "like", "step_of_one"]
+__all__ = [
+    "IMPLEMENTATIONS",
+    "Form",
+    "after_a_step",
+    "form_of",
+    "fresh_states",
+    "like",
+    "step_of_one",
+]
 
 Group: TypeAlias = Mapping[str, Any]
 State: TypeAlias = dict[str, Any]
@@ -31,7 +39,7 @@ _EAGER = "force_eager"
 _FEW = 2**16
 """Elements of a tensor, such as a table, that a copy of an optimizer takes along."""
 
-_OFF = ("capturable", "differentiable", "foreach", "fused")
+IMPLEMENTATIONS = ("capturable", "differentiable", "foreach", "fused")
 """Options that choose an implementation; the state is the same."""
 
 Gradient: TypeAlias = Literal["dense", "sparse", "differentiable"]
@@ -133,7 +141,7 @@ def _settled(group: Group) -> dict[str, Any]:
     options = {k: v.detach().cpu() if hasattr(v, "detach") else v for k, v in group.items()}
     return copy.deepcopy(
         {key: value for key, value in options.items() if key != "params"}
-        | {key: False for key in _OFF if key in options}
+        | {key: False for key in IMPLEMENTATIONS if key in options}
     )
 
 

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.forms import describe_form, find_misfits, find_odd_values
 from nshtrainer.optimizer.changed import CONFIG
-from nshtrainer.optimizer.fresh_state import form_of, fresh_states
+from nshtrainer.optimizer.fresh_state import (
+    IMPLEMENTATIONS,
+    form_of,
+    fresh_states,
+    step_of_one,
+)
 from nshtrainer.optimizer.hooks import HOOK_KEYS
 from nshtrainer.optimizer.matching import PARKED
 from nshtrainer.text.problems import dotted
@@ -113,8 +118,8 @@ def check_states(
         _check_options(saved, own)
         _check_written(saved)
         name = homes[id(live)]
+        _check_none(None if name in unchecked else routes[name], saved, own)
         if name not in unchecked:
-            _check_nones(routes[name], saved, own)
             entries = zip(saved["params"], own.params, found, strict=True)
             checked = [(number, param, was) for number, param, was in entries if was and was.state]
             _check_group(routes[name], saved, checked, state["state"])
@@ -188,14 +193,22 @@ def _is_finite(value: Any) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
-def _check_nones(optimizer: Optimizer, saved: Group, own: OwnGroup) -> None:
-    """Check that a step takes the saved options that are `None`, where it takes our own options."""
-    nones = [k for k, v in own.options.items() if v is not None and saved.get(k, v) is None]
-    params = [_whole(param.tensor) for param in own.params] if nones else []
-    if None in fresh_states(optimizer, saved, params).values():
-        options = {**saved, **{key: own.options[key] for key in nones}}
-        if None not in fresh_states(optimizer, options, params).values():
-            _refuse(f"the option {nones[0]} is none", _ANOTHER)
+def _check_none(optimizer: Optimizer | None, saved: Group, own: OwnGroup) -> None:
+    """Refuse a `None` that switches nothing off, or with which the optimizer makes no step.
+
+    Of an optimizer whose step on a copy tells nothing, only what switches is checked.
+    """
+    options = {k: v for k, v in own.options.items() if v is not None and k not in IMPLEMENTATIONS}
+    lost = [key for key in options if saved.get(key, 0) is None]
+    no_step = False
+    if lost and optimizer is not None and own.params:
+        param = _whole(own.params[0].tensor)
+        no_step = step_of_one(optimizer, saved, param) is None and (
+            step_of_one(optimizer, {**saved, **options}, param) is not None
+        )
+    for key in lost:
+        if no_step or isinstance(options[key], bool):
+            _refuse(f"the option {key} is none, not {describe_form(options[key])}", _ANOTHER)
 
 
 def _check_group(

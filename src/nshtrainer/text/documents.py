@@ -190,7 +190,7 @@ def check_unicode(document: Document) -> Document:
 def _placed_parts(path: Keys, value: Any) -> list[tuple[Keys, Any]]:
     if isinstance(value, dict):
         return [((*path, key), part) for key, part in cast("dict[Any, Any]", value).items()]
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [((*path, index), part) for index, part in enumerate(cast("list[Any]", value))]
     return []
 

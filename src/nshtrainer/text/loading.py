@@ -151,12 +151,19 @@ def plain_data(config: Config) -> dict[str, Any]:
     """The config as dicts, lists, text, numbers, booleans and None.
 
     Raises:
-        ConfigError: A value of a type that has no plain form.
+        ConfigError: A value of a type that has no plain form, or half of a surrogate pair in a key.
     """
+    problem = f"{type(config).__name__} cannot be written"
     try:
-        return config.model_dump(mode="json")
+        data = config.model_dump(mode="json")
     except (PydanticSerializationError, ValueError) as error:
-        fail("", f"{type(config).__name__} cannot be written: {error}", error)
+        if isinstance(error, UnicodeEncodeError):
+            check_unicode(Document(config.model_dump(), problem))
+        fail("", f"{problem}: {error}", error)
+    # In a key pydantic replaces half of a surrogate pair by this character, without a word.
+    if "\ufffd" in repr(data):
+        check_unicode(Document(config.model_dump(), problem))
+    return data
 
 
 def write_text(config: Config, text_format: str) -> str:
