@@ -42,10 +42,12 @@ from nshtrainer.tagged import Tagged
 from nshtrainer.text.docstrings import own_docs
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tools" / "package_optimizers"))
+sys.path[:0] = [str(ROOT / "docs"), str(ROOT / "tools" / "package_optimizers")]
 
-from classes import CURATED  # noqa: E402 - it has no place in a package
-from left_out import LEFT_OUT  # noqa: E402 - nor has this
+import pictures  # noqa: E402 - scripts, in no package
+import shapes  # noqa: E402
+from classes import CURATED  # noqa: E402
+from left_out import LEFT_OUT  # noqa: E402
 
 FEW = 12
 """Of more names than this a table gives the count."""
@@ -318,17 +320,25 @@ def drawn() -> list[Any]:
 
 
 def gallery() -> str:
-    """A section for each schedule: what it is, its formula and source, its picture, a config."""
-    return "\n\n".join(gallery_section(cls) for cls in drawn())
+    """The schedules by shape: when to take which, and a section for each."""
+    return "\n\n".join(gallery_shape(shape) for shape in shapes.SHAPES)
+
+
+def gallery_shape(shape: shapes.Shape) -> str:
+    """One shape of the gallery: a table of the schedules that have it, and their sections."""
+    rows = ([f"[`{name}`](#{name})", when] for name, when in shape.schedules.items())
+    head = f"## {shape.title}\n\n{shape.when}\n\n{table(['Schedule', 'Use it'], rows)}"
+    sections = (gallery_section(lr_scheduler_registry[name]) for name in shape.schedules)
+    return "\n\n".join([head, *sections])
 
 
 def gallery_section(cls: Any) -> str:
     """One schedule of the gallery."""
     name, config, yaml = name_of(cls), gallery_config(cls), gallery_yaml(cls)
-    picture = f"![{name}](images/schedules/{name}.svg)"
+    picture = f"![{name}](../images/schedules/{name}.svg)"
     note = config.describe(RUN)
     note = f"{note[0].upper()}{note[1:]}."
-    return f"## {name}\n\n{prose(cls)}\n\n{picture}\n\n{note}\n\n```yaml\n{yaml}\n```"
+    return f"### {name}\n\n{prose(cls)}\n\n{picture}\n\n{note}\n\n```yaml\n{yaml}\n```"
 
 
 def prose(cls: type) -> str:
@@ -360,6 +370,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "gallery": gallery,
 }
 PICTURES: dict[str, Callable[[], str]] = {
+    "docs/images/overview.svg": pictures.overview,
+    "docs/images/architecture.svg": pictures.architecture,
     "docs/images/schedule.svg": schedule_picture,
     **{f"{GALLERY}/{name_of(cls)}.svg": partial(gallery_picture, cls) for cls in drawn()},
 }
@@ -377,7 +389,7 @@ def filled(text: str) -> str:
 
 def fresh() -> dict[Path, str]:
     """Every file that has something generated, with what it should be now."""
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     files = {page: filled(page.read_text(encoding="utf-8")) for page in pages}
     return files | {ROOT / path: picture() for path, picture in PICTURES.items()}
 

@@ -12,7 +12,7 @@ import nshtrainer
 ROOT = Path(__file__).parents[2]
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
 
 
@@ -29,7 +29,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"\s+", "-", word.strip()) for word in words}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
         path, _, anchor = target.partition("#")
@@ -40,8 +40,9 @@ def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
 
 
 def test_every_page_is_in_the_menu() -> None:
-    menu = re.findall(r"^  - ([\w.-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
-    assert sorted(menu) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+    menu = re.findall(r"^ +- ([\w./-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    pages = (ROOT / "docs").rglob("*.md")
+    assert sorted(menu) == sorted(str(path.relative_to(ROOT / "docs")) for path in pages)
 
 
 def test_the_commands_that_are_named_are_targets_of_the_makefile() -> None:
@@ -53,7 +54,7 @@ def test_the_commands_that_are_named_are_targets_of_the_makefile() -> None:
 
 
 def test_every_object_of_the_reference_is_there() -> None:
-    reference = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    reference = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
     for name in re.findall(r"^::: ([\w.]+)$", reference, flags=re.MULTILINE):
         found = nshtrainer
         __import__(name if name.rpartition(".")[2].islower() else name.rpartition(".")[0])

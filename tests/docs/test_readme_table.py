@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.lr_scheduler import lr_scheduler_registry
 from nshtrainer.optimizer import optimizer_registry
+from nshtrainer.registry import Registry
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,13 +38,21 @@ def test_nothing_generated_is_stale() -> None:
     assert not stale, f"run {Path(sys.executable).name} docs/tables.py"
 
 
-def test_the_readme_names_every_component_and_a_page_those_of_other_packages() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    page = (ROOT / "docs" / "more-optimizers.md").read_text(encoding="utf-8")
-    for registry in (optimizer_registry, lr_scheduler_registry):
-        for name, cls in tables.ours(registry):
-            text = page if tables.is_of_a_package(cls) else readme
-            assert f"| `{name}` | `{cls.__name__}` |" in text
+@pytest.mark.parametrize(
+    ("registry", "page"),
+    [(optimizer_registry, "optimizers"), (lr_scheduler_registry, "schedules")],
+    ids=["optimizers", "schedules"],
+)
+def test_the_reference_lists_every_component(registry: Registry[Any], page: str) -> None:
+    listed = read_reference(page)
+    packages = read_reference("third-party-optimizers")
+    for name, cls in tables.ours(registry):
+        text = packages if tables.is_of_a_package(cls) else listed
+        assert f"| `{name}` | `{cls.__name__}` |" in text
+
+
+def read_reference(page: str) -> str:
+    return (ROOT / "docs" / "reference" / f"{page}.md").read_text(encoding="utf-8")
 
 
 def test_every_generated_part_stands_in_a_page() -> None:
@@ -59,10 +69,16 @@ def test_a_stale_part_is_written_anew() -> None:
 
 
 def test_the_gallery_has_every_schedule_that_can_be_drawn_and_no_other_picture() -> None:
-    page = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
-    names = [tables.name_of(cls) for cls in tables.drawn()]
-    assert re.findall(r"^## (\w+)$", page, flags=re.MULTILINE) == names
-    assert sorted(path.stem for path in (ROOT / tables.GALLERY).iterdir()) == sorted(names)
+    names = sorted(tables.name_of(cls) for cls in tables.drawn())
+    page = read_reference("gallery")
+    assert sorted(re.findall(r"^### (\w+)$", page, flags=re.MULTILINE)) == names
+    assert sorted(path.stem for path in (ROOT / tables.GALLERY).iterdir()) == names
+
+
+def test_the_gallery_says_when_to_use_each_schedule() -> None:
+    for shape in tables.shapes.SHAPES:
+        assert shape.when
+        assert all(shape.schedules.values())
 
 
 def test_a_schedule_without_a_valid_example_says_what_to_write() -> None:

@@ -1,7 +1,7 @@
 """Every row of the tables of torch's and transformers' own tests, written as a config of ours.
 
 The tables lie beside the repository, in ../shared/vectors, where a checkout has them; without them
-nothing is run here. docs/parity.md lists the same rows.
+nothing is run here. docs/reference/parity.md lists the same rows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from nshtrainer.configs import MetricConfig, ReduceLROnPlateauConfig
 from nshtrainer.lr_scheduler import lr_scheduler_registry
 
 VECTORS = Path(__file__).parents[3] / "shared" / "vectors"
-PAGE = Path(__file__).parents[2] / "docs" / "parity.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "parity.md"
 
 Row = dict[str, Any]
 
