@@ -28,8 +28,7 @@ text { font: 12px system-ui, "Segoe UI", "DejaVu Sans", sans-serif; fill: var(--
 .strong { font-size: 14px; font-weight: 600; fill: var(--ink) }
 .frame { fill: var(--band); stroke: var(--rule) }
 .arrow { stroke: var(--soft); fill: none }
-.term { font: 11px ui-monospace, "SF Mono", "DejaVu Sans Mono", monospace; white-space: pre }
-.term { fill: var(--ink) }"""
+.term { font: 11px ui-monospace, "SF Mono", "DejaVu Sans Mono", monospace; fill: var(--ink) }"""
 
 
 def document(width: float, height: float, title: str, body: str) -> str:
@@ -48,7 +47,8 @@ def frame(x: float, y: float, width: float, height: float) -> str:
 
 def text(x: float, y: float, words: str, classes: str = "") -> str:
     """Return a line of text."""
-    return f'<text class="{classes}" x="{x:g}" y="{y:g}">{escape(words, quote=False)}</text>'
+    kept = escape(words, quote=False).replace(" ", "\N{NO-BREAK SPACE}")  # others are collapsed
+    return f'<text class="{classes}" x="{x:g}" y="{y:g}">{kept}</text>'
 
 
 # -- parameter groups and a schedule ---------------------------------------------------------------
