@@ -7,6 +7,7 @@ import io
 import os
 import re
 from collections.abc import Iterator
+from functools import cache
 from html import escape
 from itertools import groupby
 from pathlib import Path
@@ -54,6 +55,7 @@ def text(x: float, y: float, words: str, classes: str = "") -> str:
 # -- parameter groups and a schedule ---------------------------------------------------------------
 
 
+@cache
 def overview() -> str:
     """Draw what `nshtrainer explain` prints, and below it what `nshtrainer plot` draws."""
     lines = ["$ nshtrainer explain train.py --config run.yaml", "", *explained()]
