@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import re
+import sys
 from collections.abc import Iterator
 from functools import cache
 from html import escape
@@ -108,13 +109,14 @@ def nested(picture: str, x: float, y: float) -> tuple[str, float]:
 
 @contextlib.contextmanager
 def moved(folder: Path) -> Iterator[None]:
-    """Change the working directory for a while."""
-    before = Path.cwd()
+    """Change the working directory for a while, and restore the search path of modules."""
+    before, searched = Path.cwd(), list(sys.path)
     os.chdir(folder)
     try:
         yield
     finally:
         os.chdir(before)
+        sys.path[:] = searched
 
 
 # -- the architecture ------------------------------------------------------------------------------
