@@ -36,7 +36,8 @@ test-all: $(VENV)/.dev test-peers ## Run all tests, with more examples of each p
 
 test-peers: $(PEERS)/.ready ## Compare with, and run under, transformers, accelerate, timm and others
 	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=thorough $(PEERS)/bin/python -m pytest tests/peers
-	OMP_NUM_THREADS=1 $(PEERS)/bin/python -m pytest tests/docs/test_examples.py docs/tutorials/transformers.md
+	OMP_NUM_THREADS=1 $(PEERS)/bin/python -m pytest tests/docs/test_examples.py README.md \
+		docs/tutorials/transformers.md docs/how-to/use-accelerate.md
 
 test-oldest: $(OLDEST)/.ready ## Run the tests, but for the slow ones, on the oldest dependencies but torch
 	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest $(UNPINNED)

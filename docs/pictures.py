@@ -6,7 +6,9 @@ import contextlib
 import io
 import os
 import re
+import sys
 from collections.abc import Iterator
+from functools import cache
 from html import escape
 from itertools import groupby
 from pathlib import Path
@@ -28,8 +30,7 @@ text { font: 12px system-ui, "Segoe UI", "DejaVu Sans", sans-serif; fill: var(--
 .strong { font-size: 14px; font-weight: 600; fill: var(--ink) }
 .frame { fill: var(--band); stroke: var(--rule) }
 .arrow { stroke: var(--soft); fill: none }
-.term { font: 11px ui-monospace, "SF Mono", "DejaVu Sans Mono", monospace; white-space: pre }
-.term { fill: var(--ink) }"""
+.term { font: 11px ui-monospace, "SF Mono", "DejaVu Sans Mono", monospace; fill: var(--ink) }"""
 
 
 def document(width: float, height: float, title: str, body: str) -> str:
@@ -48,12 +49,14 @@ def frame(x: float, y: float, width: float, height: float) -> str:
 
 def text(x: float, y: float, words: str, classes: str = "") -> str:
     """Return a line of text."""
-    return f'<text class="{classes}" x="{x:g}" y="{y:g}">{escape(words, quote=False)}</text>'
+    kept = escape(words, quote=False).replace(" ", "\N{NO-BREAK SPACE}")  # others are collapsed
+    return f'<text class="{classes}" x="{x:g}" y="{y:g}">{kept}</text>'
 
 
 # -- parameter groups and a schedule ---------------------------------------------------------------
 
 
+@cache
 def overview() -> str:
     """Draw what `nshtrainer explain` prints, and below it what `nshtrainer plot` draws."""
     lines = ["$ nshtrainer explain train.py --config run.yaml", "", *explained()]
@@ -106,13 +109,14 @@ def nested(picture: str, x: float, y: float) -> tuple[str, float]:
 
 @contextlib.contextmanager
 def moved(folder: Path) -> Iterator[None]:
-    """Change the working directory for a while."""
-    before = Path.cwd()
+    """Change the working directory for a while, and restore the search path of modules."""
+    before, searched = Path.cwd(), list(sys.path)
     os.chdir(folder)
     try:
         yield
     finally:
         os.chdir(before)
+        sys.path[:] = searched
 
 
 # -- the architecture ------------------------------------------------------------------------------

@@ -23,8 +23,8 @@ SHAPES = (
         {
             "cosine": "as the default for training from scratch with a fixed budget",
             "linear": "as a default without anything to tune; usual for fine-tuning transformers",
-            "linear_warmup_cosine_decay": "for the two schedules above in one class, with the "
-            "fields of nshtrainer 1.5.4",
+            "linear_warmup_cosine_decay": "for a linear warm-up and a cosine, with the fields of "
+            "nshtrainer 1.5.4",
             "half_cosine": "to lower the learning rate early",
             "polynomial": "to choose the steepness of the decay by one exponent",
             "rex": "to keep the learning rate high for long, with small budgets",

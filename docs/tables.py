@@ -1,14 +1,13 @@
-"""Writes the generated parts of the documents: tables from the registries, and the pictures.
+"""Write the generated parts of the docs: tables from the registries, and pictures.
 
-    python docs/tables.py            write what is stale
-    python docs/tables.py --check    only say so, and fail if something is
+    python docs/tables.py            update stale parts
+    python docs/tables.py --check    only list them, and fail if there are any
 
 A page marks a generated part with `<!-- generated: name -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
 
-import html
 import inspect
 import re
 import sys
@@ -17,8 +16,6 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-from ruamel.yaml import YAML
 
 from nshtrainer import RunLength
 from nshtrainer.configs import (
@@ -44,68 +41,68 @@ from nshtrainer.text.docstrings import own_docs
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "docs"), str(ROOT / "tools" / "package_optimizers")]
 
-import pictures  # noqa: E402 - scripts, in no package
+import bad_input  # noqa: E402 - scripts, in no package
+import pictures  # noqa: E402
 import shapes  # noqa: E402
 from classes import CURATED  # noqa: E402
 from left_out import LEFT_OUT  # noqa: E402
 
 FEW = 12
-"""Of more names than this a table gives the count."""
-BAD_INPUT = ROOT / "tests" / "unit" / "bad_input.yaml"
+"""Longest list of names in a cell; longer ones are counted."""
 
 # -- tables ----------------------------------------------------------------------------------------
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table in Markdown."""
+    """Return a Markdown table."""
     lines = [list(head), *map(list, rows)]
     lines.insert(1, ["---"] * len(lines[0]))
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def ours(registry: Any) -> Iterator[tuple[str, Any]]:
-    """What this package registers, by name, and not what a test registered meanwhile."""
+    """Yield the components of nshtrainer by name, without those of tests."""
     for name, cls in sorted(registry.items()):
         if cls.__module__.startswith("nshtrainer."):
             yield name, cls
 
 
 def summary(cls: type) -> str:
-    """The first line of the docstring."""
+    """Return the first line of the docstring."""
     return (cls.__doc__ or "").strip().partition("\n")[0].replace("|", "\\|")
 
 
 def components(registry: Any) -> str:
-    """The names and classes of a registry, and what they are; those of packages have a page."""
+    """List the components of a registry; third-party optimizers have their own page."""
     rows = (
         [f"`{name}`", f"`{cls.__name__}`", summary(cls)]
         for name, cls in ours(registry)
         if not is_of_a_package(cls)
     )
-    return table(["Name in a file", "Class", "What it is"], rows)
+    return table(["Name in a file", "Class", "Description"], rows)
 
 
 # -- optimizers of other packages ------------------------------------------------------------------
 
 
 def is_of_a_package(cls: type) -> bool:
-    """Whether a class builds an optimizer of another package."""
+    """Return True for configs of third-party optimizers."""
     return issubclass(cls, PackageOptimizerConfigBase)
 
 
 def of_packages() -> list[tuple[str, Any]]:
-    """The optimizers of other packages, by name."""
+    """Return the third-party optimizers by name."""
     return [(name, cls) for name, cls in ours(optimizer_registry) if is_of_a_package(cls)]
 
 
 def curated() -> str:
-    """When to use those that people use, and where they come from."""
+    """List the recommended third-party optimizers with their references."""
     chosen = [(name, cls) for name, cls in of_packages() if cls.target.partition(":")[2] in CURATED]
     rows = (
         [f"`{name}`", CURATED[cls.target.partition(":")[2]].when, reference(cls)]
         for name, cls in chosen
     )
-    return table(["Name in a file", "When", "Reference"], rows)
+    return table(["Name in a file", "Use it", "Reference"], rows)
 
 
 def reference(cls: type) -> str:
@@ -115,50 +112,50 @@ def reference(cls: type) -> str:
 
 
 def packages() -> str:
-    """All optimizers of other packages: what they are, the default rate, what they ask, whose."""
+    """List all third-party optimizers with learning rate, requirements and license."""
     rows = (
         [f"`{name}`", f"`{cls.__name__}`", summary(cls), rate(cls), needs(cls), cls.licence]
         for name, cls in of_packages()
     )
-    head = ["Name in a file", "Class", "What it is", "Default `lr`", "Asks for", "Licence"]
+    head = ["Name in a file", "Class", "Description", "Default `lr`", "Requirements", "License"]
     return table(head, rows)
 
 
 def rate(cls: Any) -> str:
-    """The default of the learning rate."""
+    """Return the default of the learning rate."""
     field = cls.model_fields.get("lr")
     if field is None:
-        return "has none"
+        return "none"
     if field.is_required():
         return "required"
-    return "by itself" if field.default is None else f"{field.default:g}"
+    return "automatic" if field.default is None else f"{field.default:g}"
 
 
 def left_out() -> str:
-    """The optimizers of other packages without a config, and why."""
+    """List the optimizers without a config, with the reason."""
     rows = (
         [package, ", ".join(f"`{cls}`" for cls, reason in entries.items() if reason == why), why]
         for package, entries in LEFT_OUT.items()
         for why in dict.fromkeys(entries.values())
     )
-    return table(["Package", "Optimizers", "Why"], rows)
+    return table(["Package", "Optimizers", "Reason"], rows)
 
 
-# -- what they need --------------------------------------------------------------------------------
+# -- requirements ---------------------------------------------------------------------------------
 
 
 def implementations() -> str:
-    """Which implementation each optimizer gets, and what it needs."""
+    """List the default implementation and the requirements of each torch optimizer."""
     rows = (
         [f"`{name}`", f"{cls.model_fields['lr'].default:g}", fused_types(cls), needs(cls)]
         for name, cls in ours(optimizer_registry)
         if issubclass(cls, TorchOptimizerConfigBase) and not is_of_a_package(cls)
     )
-    return table(["Optimizer", "Default `lr`", "Fused by itself for", "Needs"], rows)
+    return table(["Optimizer", "Default `lr`", "Fused by default for", "Requirements"], rows)
 
 
 def fused_types(cls: Any) -> str:
-    """The types of parameters that are updated by torch's fused kernel by themselves."""
+    """Return the dtypes for which torch's fused kernel is the default."""
     always = cls().fused_dtypes()
     momentum = cls(momentum=0.9).fused_dtypes() if "momentum" in cls.model_fields else always
     if momentum == always:
@@ -167,7 +164,7 @@ def fused_types(cls: Any) -> str:
 
 
 def needs(cls: Any) -> str:
-    """What an optimizer asks of its parameters, of the loop and of who reads its state."""
+    """Return the requirements on parameters, training loop and checkpoints."""
     return ", ".join(cls.asks())
 
 
@@ -194,15 +191,15 @@ CAPABILITIES = (
 
 
 def capabilities() -> str:
-    """What a class declares of its optimizer, and which differ from most."""
+    """List the class variables that declare requirements, and the exceptions."""
     bases = (GroupingConfigBase, TorchOptimizerConfigBase, PackageOptimizerConfigBase)
     docs = {key: text for base in bases for key, text in own_docs(base).items()}
     rows = ([f"`{key}`", " ".join(docs[key].split()), who(key)] for key in CAPABILITIES)
-    return table(["Class variable", "What it says", "Where it is not as usual"], rows)
+    return table(["Class variable", "Meaning", "Exceptions"], rows)
 
 
 def who(capability: str) -> str:
-    """The names for which a class variable has another value than for most, or how many."""
+    """Return the names with another value than the most common, or their number."""
     values = {
         name: getattr(cls, capability)
         for name, cls in ours(optimizer_registry)
@@ -214,7 +211,7 @@ def who(capability: str) -> str:
 
 
 def fields(cls: Any, only: Any = None) -> str:
-    """The fields of a config, or those that a base of it has, with defaults and descriptions."""
+    """List the fields of a config, or of one of its bases."""
     shown = (only or cls).model_fields.keys() - ({"name"} if issubclass(cls, Tagged) else set())
     rows = (
         [f"`{name}`", default(field), described(prop)]
@@ -227,7 +224,7 @@ def fields(cls: Any, only: Any = None) -> str:
 
 
 def default(field: Any) -> str:
-    """The default of a field, as a file has it."""
+    """Return the default of a field, as in a file."""
     if field.is_required():
         return "required"
     words = {"None": "null", "True": "true", "False": "false", "()": "[]"}
@@ -236,30 +233,8 @@ def default(field: Any) -> str:
 
 
 def described(prop: dict[str, Any]) -> str:
-    """The description of a field in one line."""
+    """Return the description of a field in one line."""
     return " ".join(prop.get("description", "").split()).replace("|", "\\|")
-
-
-def bad_input() -> str:
-    """The table of hostile and clumsy input that the tests walk, with what is said."""
-    cases = YAML(typ="safe").load(BAD_INPUT)
-    rows = ([case["what"], code(given(case)), code("\n".join(case["says"]))] for case in cases)
-    return table(["What", "Input", "What it says"], rows)
-
-
-def given(case: dict[str, Any]) -> str:
-    """The text of a case, or its overrides."""
-    return "\n".join(case.get("overrides", ())) or case["text"].rstrip("\n")
-
-
-def code(text: str) -> str:
-    """Code of several lines in a cell of a table; characters that do not print are escaped."""
-    shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
-    escaped = html.escape(shown, quote=False).replace("|", "&#124;").replace("*", "&#42;")
-    lines = escaped.replace("_", "&#95;").replace("[", "&#91;").replace(" ", "&nbsp;").split("\n")
-    # Spaces between words must break, or no column would fit a page.
-    words = [re.sub(r"(?<=\S)&nbsp;(?=\S)", " ", line) for line in lines]
-    return f"<code>{'<br>'.join(words)}</code>"
 
 
 # -- pictures --------------------------------------------------------------------------------------
@@ -273,11 +248,11 @@ RUN = RunLength(
     base_lr=1e-3,
     beta2=0.999,
 )
-"""The run of the gallery."""
+"""Length of the run in the gallery."""
 
 
 def schedule_picture() -> str:
-    """`linear_warmup_cosine_decay`, with and without `annealing`, beyond the end of its run."""
+    """Draw `linear_warmup_cosine_decay`, with and without `annealing`, beyond its end."""
     options: dict[str, Any] = {"warmup_duration": "10%", "max_duration": "100%"}
     plain = LinearWarmupCosineDecayLRSchedulerConfig(**options, min_lr_factor=0.1)
     named = {"linear_warmup_cosine_decay": plain, "annealing: true": plain.replace(annealing=True)}
@@ -289,12 +264,12 @@ def schedule_picture() -> str:
 
 
 def gallery_yaml(cls: Any) -> str:
-    """The example of a schedule as a file; where one has none of its own, its defaults."""
+    """Return the example of a schedule as YAML; its defaults if it has none."""
     return f"name: {name_of(cls)}\n{cls.example.strip()}".strip()
 
 
 def gallery_config(cls: Any) -> LRSchedulerConfigBase:
-    """The example of a schedule."""
+    """Return the example of a schedule."""
     try:
         return cls.from_yaml(gallery_yaml(cls))
     except ConfigError as error:
@@ -303,29 +278,29 @@ def gallery_config(cls: Any) -> LRSchedulerConfigBase:
 
 
 def name_of(cls: Any) -> str:
-    """The name of a component in a file."""
+    """Return the name of a component in a file."""
     return str(cls.model_fields["name"].default)
 
 
 def gallery_picture(cls: Any) -> str:
-    """The example of a schedule, drawn."""
+    """Draw the example of a schedule."""
     return str(rendered([Plot(name_of(cls), gallery_config(cls).preview(RUN))], ".svg"))
 
 
 def drawn() -> list[Any]:
-    """The schedules that can be computed before they run."""
+    """Return the schedules that can be computed before training."""
     return [
         cls for _, cls in ours(lr_scheduler_registry) if issubclass(cls, TrackScheduleConfigBase)
     ]
 
 
 def gallery() -> str:
-    """The schedules by shape: when to take which, and a section for each."""
+    """List the schedules by shape, with a section for each."""
     return "\n\n".join(gallery_shape(shape) for shape in shapes.SHAPES)
 
 
 def gallery_shape(shape: shapes.Shape) -> str:
-    """One shape of the gallery: a table of the schedules that have it, and their sections."""
+    """Return one shape of the gallery: a table, and a section for each schedule."""
     rows = ([f"[`{name}`](#{name})", when] for name, when in shape.schedules.items())
     head = f"## {shape.title}\n\n{shape.when}\n\n{table(['Schedule', 'Use it'], rows)}"
     sections = (gallery_section(lr_scheduler_registry[name]) for name in shape.schedules)
@@ -333,7 +308,7 @@ def gallery_shape(shape: shapes.Shape) -> str:
 
 
 def gallery_section(cls: Any) -> str:
-    """One schedule of the gallery."""
+    """Return the section of one schedule."""
     name, config, yaml = name_of(cls), gallery_config(cls), gallery_yaml(cls)
     picture = f"![{name}](../images/schedules/{name}.svg)"
     note = config.describe(RUN)
@@ -342,7 +317,7 @@ def gallery_section(cls: Any) -> str:
 
 
 def prose(cls: type) -> str:
-    """The docstring of a class without its examples and its list of errors."""
+    """Return the docstring of a class without examples and errors."""
     paragraphs = re.split(r"\n\s*\n", inspect.cleandoc(cls.__doc__ or ""))
     kept = [part for part in paragraphs if not part.lstrip().startswith((">>>", "Raises:"))]
     return "\n\n".join(kept).replace("*", "\\*")
@@ -366,7 +341,7 @@ PARTS: dict[str, Callable[[], str]] = {
         lr_scheduler_registry["linear_warmup_cosine_decay"]
     ),
     "fields of reduce_lr_on_plateau": lambda: fields(lr_scheduler_registry["reduce_lr_on_plateau"]),
-    "bad input": bad_input,
+    "bad input": lambda: table(bad_input.HEAD, bad_input.rows()),
     "gallery": gallery,
 }
 PICTURES: dict[str, Callable[[], str]] = {
@@ -378,7 +353,7 @@ PICTURES: dict[str, Callable[[], str]] = {
 
 
 def filled(text: str) -> str:
-    """A page with its generated parts as they are now."""
+    """Return a page with its generated parts updated."""
 
     def part(match: re.Match[str]) -> str:
         return f"{match[1]}\n{PARTS[match[2]]()}\n\n{match[3]}"
@@ -388,14 +363,14 @@ def filled(text: str) -> str:
 
 
 def fresh() -> dict[Path, str]:
-    """Every file that has something generated, with what it should be now."""
+    """Return every file with generated parts, and its updated text."""
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     files = {page: filled(page.read_text(encoding="utf-8")) for page in pages}
     return files | {ROOT / path: picture() for path, picture in PICTURES.items()}
 
 
 def stale() -> dict[Path, str]:
-    """The files that are not what they should be, and what they should be."""
+    """Return the files that need an update, and their updated text."""
     return {
         path: text
         for path, text in fresh().items()
@@ -404,7 +379,7 @@ def stale() -> dict[Path, str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write what is stale, or with `--check` say so."""
+    """Update stale files, or list them with `--check`."""
     found = stale()
     for path, text in found.items():
         print(path.relative_to(ROOT))

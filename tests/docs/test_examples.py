@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from nshtrainer.cli import main
 from nshtrainer.lr_scheduler import lr_scheduler_registry
@@ -85,6 +86,14 @@ def test_the_digits_are_learned_as_well_as_the_readme_says(
     assert float(best[1]) > int(named[1]) / 100 >= 0.96
     assert Path(best[2]).is_file()
     assert re.search(r"^results   runs/digits/", out, re.MULTILINE)
+
+
+def test_the_tutorial_shows_the_file_of_the_digits() -> None:
+    tutorial = README.with_name("docs") / "tutorials" / "first-run.md"
+    shown = re.search(r"^```yaml\n(.*?)^```", tutorial.read_text(), re.DOTALL | re.MULTILINE)
+    assert shown
+    yaml = YAML(typ="safe")
+    assert yaml.load(shown[1]) == yaml.load(EXAMPLES / "digits" / "digits.yaml")
 
 
 def test_the_file_of_the_digits_is_valid(capsys: pytest.CaptureFixture[str]) -> None:

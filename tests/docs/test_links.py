@@ -10,6 +10,7 @@ import pytest
 import nshtrainer
 
 ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
@@ -36,6 +37,7 @@ def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
         if not path.startswith("https://"):
             file = page.parent / path if path else page
             assert file.exists(), target
+            assert page.parent == ROOT or DOCS in file.resolve().parents, f"mkdocs lacks {target}"
             assert not anchor or anchor in anchors(file), target
 
 
