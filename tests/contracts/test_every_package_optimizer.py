@@ -96,12 +96,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using backward.. with create_gra
 # -- the module and the package --------------------------------------------------------------------
 
 
-@pytest.fixture
-def generate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.syspath_prepend(TOOL)
-    yield importlib.import_module("generate")
-    for name in ("generate", "arguments", "classes", "left_out", "measured", "sources"):
-        sys.modules.pop(name)
+@pytest.fixture(scope="module")
+def generate() -> Iterator[Any]:
+    names = ("generate", "arguments", "classes", "left_out", "measured", "sources")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(TOOL)
+        yield importlib.import_module("generate")
+        for name in names:
+            sys.modules.pop(name)
 
 
 def test_the_generated_modules_are_what_the_installed_package_gives(generate: Any) -> None:
