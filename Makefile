@@ -18,6 +18,9 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfil
 # Other packages use what newer releases, or a newer Python, deprecate: those warnings are not ours.
 UNPINNED := -n $(WORKERS) --dist loadfile -m "not slow" -W ignore::DeprecationWarning
 
+# Without byte-code each process of a test reads torch and Lightning for 8 seconds more.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all test-peers test-oldest test-newest fuzz attack check format bench \
 	docs check-release clean

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import socket
@@ -17,6 +18,11 @@ from hypothesis import settings
 settings.register_profile("ci", max_examples=30, derandomize=True, database=None, deadline=None)
 settings.register_profile("thorough", max_examples=200, print_blob=True, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is imported and collected, millions of objects, out of garbage collections."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

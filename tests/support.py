@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -60,6 +61,7 @@ def rate_curve(config: Any, run: Any) -> Callable[[int], float]:
     return lambda step: base * track.curve(step)
 
 
+@functools.cache  # Hypothesis validates a strategy once, which costs more than many draws from it
 def configs_of(cls: type[BaseModel], longest: int = LONGEST) -> st.SearchStrategy[Any]:
     """Valid configs of a class, drawn from the types and ranges of its fields.
 

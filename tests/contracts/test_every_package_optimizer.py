@@ -96,12 +96,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using backward.. with create_gra
 # -- the module and the package --------------------------------------------------------------------
 
 
-@pytest.fixture
-def generate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.syspath_prepend(TOOL)
-    yield importlib.import_module("generate")
-    for name in ("generate", "arguments", "classes", "left_out", "measured", "sources"):
-        sys.modules.pop(name)
+@pytest.fixture(scope="module")
+def generate() -> Iterator[Any]:
+    names = ("generate", "arguments", "classes", "left_out", "measured", "sources")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(TOOL)
+        yield importlib.import_module("generate")
+        for name in names:
+            sys.modules.pop(name)
 
 
 def test_the_generated_modules_are_what_the_installed_package_gives(generate: Any) -> None:
@@ -187,27 +189,38 @@ def test_its_licence_is_permissive_and_its_package_declares_it(cls: Config) -> N
 
 # -- configs ---------------------------------------------------------------------------------------
 
-LAWS = {
-    name.removeprefix("test_"): law
+DESCRIBED = [
+    law
     for name, law in vars(every_config).items()
-    if name.startswith("test_") and "cls" in inspect.signature(law).parameters
-}
-DRAWN = [law.hypothesis.inner_test for law in LAWS.values() if hasattr(law, "hypothesis")]
+    if name.startswith("test_")
+    and "cls" in inspect.signature(law).parameters
+    and not hasattr(law, "hypothesis")
+]
 
 
 @every_optimizer
-@settings(max_examples=2)
+@settings(max_examples=3)
 @given(data=st.data())
-def test_what_holds_for_every_config_holds(cls: Config, data: st.DataObject) -> None:
-    for law in DRAWN:
-        law(cls=cls, data=data)
+def test_what_is_drawn_from_its_fields_keeps_the_laws(cls: Config, data: st.DataObject) -> None:
+    config = data.draw(configs_of(cls))
+    for law in every_config.LAWS:
+        law(cls, config)
+    assert_constructor_takes_it(cls, config)
+
+
+def assert_constructor_takes_it(cls: Config, config: Any) -> None:
+    config = config.replace(tensor_lr=False, layer_decay=None, lr_scaling=None)
+    try:
+        config.without_grouping().create_optimizer(make_model(cls))
+    except OptimizerError as error:
+        if "parameters" not in str(error):  # what is wrong is not the config alone
+            raise
 
 
 @every_optimizer
 def test_it_is_described_as_every_config_is(cls: Config) -> None:
-    for law in LAWS.values():
-        if not hasattr(law, "hypothesis"):
-            law(cls)
+    for law in DESCRIBED:
+        law(cls)
 
 
 @every_optimizer
@@ -223,18 +236,6 @@ def test_its_options_are_the_constructors_defaults(cls: Config, generate: Any) -
         parameters[key].default in {None, False} or f"{theirs}.{key}" in generate.OMITTED
         for key in left_out
     )
-
-
-@every_optimizer
-@settings(max_examples=3)
-@given(data=st.data())
-def test_the_constructor_takes_what_the_config_takes(cls: Config, data: st.DataObject) -> None:
-    config = data.draw(configs_of(cls)).replace(tensor_lr=False, layer_decay=None, lr_scaling=None)
-    try:
-        config.without_grouping().create_optimizer(make_model(cls))
-    except OptimizerError as error:
-        if "parameters" not in str(error):  # what is wrong is not the config alone
-            raise
 
 
 @every_optimizer

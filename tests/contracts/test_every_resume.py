@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 import math
+=======
+import copy
+import functools
+>>>>>>> tests
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -40,6 +45,14 @@ def trained(cls: Config, **fields: Any) -> tuple[Any, Any, dict[str, Any]]:
     train(model, optimizer, 3)
     states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
     return model, optimizer, saved_and_loaded(states)
+
+
+trained_once = functools.cache(trained)
+
+
+def saved_states(cls: Config) -> dict[str, Any]:
+    """A copy, for a test to change, of what is saved after the same 3 updates each time."""
+    return copy.deepcopy(trained_once(cls)[2])
 
 
 def assert_same_steps(cls: Config, model: Any, optimizer: Any, resumed: Any, again: Any) -> None:
@@ -111,7 +124,7 @@ def test_a_state_goes_into_a_module_that_holds_the_model_and_out_of_it(cls: Conf
 
 @every_optimizer
 def test_a_state_of_other_names_is_refused_unless_it_is_allowed(cls: Config):
-    _, _, saved = trained(cls)
+    saved = saved_states(cls)
     names = saved["optimizer"]["param_groups"][0]["param_names"]
     was, names[0] = names[0], "elsewhere"
     model = make_model(cls)
@@ -232,7 +245,7 @@ def test_the_state_of_another_optimizer_trains_or_is_refused(cls: Config):
 
 @every_optimizer
 def test_an_option_of_another_kind_is_refused(cls: Config):
-    _, _, saved = trained(cls)
+    saved = saved_states(cls)
     again = cls().create_optimizer(make_model(cls))
     numbers: tuple[Any, ...] = (
         math.nan,
@@ -263,7 +276,7 @@ def test_an_option_of_another_kind_is_refused(cls: Config):
 )
 @every_optimizer
 def test_what_is_no_state_of_an_optimizer_is_refused(cls: Config, change: Any, message: str):
-    _, _, saved = trained(cls)
+    saved = saved_states(cls)
     again = cls().create_optimizer(make_model(cls))
     with pytest.raises(OptimizerError, match=f"does not fit: .*{message}"):
         again.load_state_dict(change(saved["optimizer"]))

@@ -56,25 +56,13 @@ def resolved(config: CurveScheduleConfigBase, run: RunLength) -> Any:
         return None
 
 
-@every_curve
-@given(data=st.data())
-def test_it_is_finite_and_not_negative_at_every_step(cls: Any, data: st.DataObject):
-    run = data.draw(RUNS)
-    curve = resolved(data.draw(configs_of(cls)), run)
-    step = data.draw(st.integers(0, 10**12))
-    if curve is not None:
-        value = curve(step)
-        assert math.isfinite(value)
-        assert value >= 0
+def assert_is_finite_and_not_negative(curve: Any, step: int):
+    value = curve(step)
+    assert math.isfinite(value)
+    assert value >= 0
 
 
-@every_curve
-@given(data=st.data())
-def test_its_phases_tile_the_steps_in_order(cls: Any, data: st.DataObject):
-    run = data.draw(RUNS)
-    curve = resolved(data.draw(configs_of(cls)), run)
-    if curve is None:
-        return
+def assert_phases_tile_the_steps_in_order(curve: Any, step: int):
     phases = phases_of(curve)
     assert phases[0].start == 0
     assert all(phase.label for phase in phases)
@@ -84,13 +72,10 @@ def test_its_phases_tile_the_steps_in_order(cls: Any, data: st.DataObject):
     end = phases[-1].end
     if end is not None:
         assert end > phases[-1].start
-        assert curve(end) == curve(end + data.draw(st.integers(1, 10**12)))
+        assert curve(end) == curve(end + 1 + step)
 
 
-@every_curve
-@given(data=st.data())
-def test_it_is_a_value(cls: Any, data: st.DataObject):
-    config, run = data.draw(configs_of(cls)), data.draw(RUNS)
+def assert_is_a_value(cls: Any, config: Any, run: RunLength):
     again = cls.model_validate_json(json.dumps(config.model_dump(mode="json")))
     assert again == config
     assert hash(again) == hash(config)
@@ -98,6 +83,27 @@ def test_it_is_a_value(cls: Any, data: st.DataObject):
     curve = resolved(config, run)
     assert resolved(again, run) == curve
     assert pickle.loads(pickle.dumps(curve)) == curve
+
+
+def assert_untuned_warm_up_takes_its_length_from_the_optimizer(config: Any, run: RunLength):
+    untuned, given_ = (config.replace(warmup_duration=each) for each in ("untuned", "20 steps"))
+    assert resolved(untuned, run.but(beta2=0.9)) == resolved(given_, run.but(beta2=0.9))
+
+
+@every_curve
+@given(data=st.data(), run=RUNS, step=st.integers(0, 10**12))
+def test_what_is_drawn_from_its_fields_keeps_the_laws(
+    cls: Any, data: st.DataObject, run: RunLength, step: int
+):
+    config = data.draw(configs_of(cls))
+    curve = resolved(config, run)
+    assert_is_a_value(cls, config, run)
+    assert config.metadata()["interval"] == "step"
+    if issubclass(cls, WarmupScheduleConfigBase):
+        assert_untuned_warm_up_takes_its_length_from_the_optimizer(config, run)
+    if curve is not None:
+        assert_is_finite_and_not_negative(curve, step)
+        assert_phases_tile_the_steps_in_order(curve, step)
 
 
 @every(FiniteScheduleConfigBase)
@@ -145,16 +151,6 @@ def test_a_minimum_may_be_a_rate(cls: Any, data: st.DataObject, share: float):
     assert resolved(config, run) == resolved(config.replace(min_lr=None, min_factor=factor), run)
 
 
-@every(WarmupScheduleConfigBase)
-@settings(max_examples=20)
-@given(data=st.data())
-def test_an_untuned_warm_up_takes_its_length_from_the_optimizer(cls: Any, data: st.DataObject):
-    run = data.draw(RUNS).but(beta2=0.9)
-    config = data.draw(configs_of(cls))
-    untuned, given_ = (config.replace(warmup_duration=each) for each in ("untuned", "20 steps"))
-    assert resolved(untuned, run) == resolved(given_, run)
-
-
 def drive(config: Any, run: RunLength, updates: int, state: Any = None) -> tuple[list[float], Any]:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.3)
     scheduler = config.create_scheduler(optimizer, run)["scheduler"]
@@ -190,12 +186,6 @@ def test_the_driver_is_the_curve_and_resuming_changes_nothing(cls: Any, data: st
     rate = rate_curve(config, run)
     assert whole == [rate(step) for step in range(15)]
     assert before + after == whole
-
-
-@every_curve
-@given(data=st.data())
-def test_it_moves_by_the_step_and_says_so(cls: Any, data: st.DataObject):
-    assert data.draw(configs_of(cls)).metadata()["interval"] == "step"
 
 
 @given(durations(), RUNS)
