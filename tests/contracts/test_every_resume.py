@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-import math
-=======
 import copy
 import functools
->>>>>>> tests
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any

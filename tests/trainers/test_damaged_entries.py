@@ -28,6 +28,7 @@ BAD: dict[str, Any] = {
     "tensor": torch.ones(2, 2),
     "negative": -1,
     "empty": {},
+    "nan": float("nan"),
 }
 
 
@@ -91,6 +92,7 @@ FEW = [
     ("loops.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer", "empty"),
     ("loops.fit_loop.epoch_loop.batch_progress.total.ready", "none"),
     ("loops.fit_loop.epoch_progress.current.processed", "negative"),
+    ("loops.fit_loop.epoch_loop.batch_progress.total.completed", "nan"),
     ("callbacks", "text"),
     ("callbacks.EarlyStopping.*.wait_count", "text"),
     ("callbacks.EarlyStopping.*.best_score", "negative"),

@@ -132,8 +132,8 @@ def check_entries(trainer: pl.Trainer, checkpoint: Any) -> None:
     if "epoch_progress" not in saved.get("fit_loop", ()):  # Lightning would begin anew
         refuse_entry("loops.fit_loop", "has no epoch_progress")
     for path, count in _numbers(saved, ("loops",)):
-        if count < 0:
-            refuse_entry(dotted(path), f"is {count}, and nothing was counted down")
+        if count < 0 or not float(count).is_integer():
+            refuse_entry(dotted(path), f"is {count}, which is no count")
     _check_weights(trainer, checkpoint.get("state_dict", {}))
     callbacks: list[Callback] = vars(trainer)["callbacks"]
     for callback in callbacks:
