@@ -167,13 +167,14 @@ def _read_json(path: str) -> Any:
 def _read_checkpoint(path: str) -> Any:
     """The checkpoint without its tensors' values; code in it is refused, not run."""
     from pickle import UnpicklingError
-    from zipfile import is_zipfile
 
     import torch
 
+    from nshtrainer.text.files import is_zip
+
     try:
         # Only a zip file, which torch writes since 1.6, can be read without its tensors.
-        if is_zipfile(path):
+        if is_zip(path):
             return torch.load(path, map_location="meta", mmap=True, weights_only=True)
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:

@@ -130,6 +130,20 @@ def test_the_newest_checkpoint_has_the_most_steps_whenever_it_was_written(
     assert choose_folder(RUN, None, "last").checkpoint == best
 
 
+def test_a_run_with_nothing_left_to_train_has_its_last_checkpoint(home: Path) -> None:
+    run = ["fit", "train.py", "--config", "run.yaml", "--out", "o", "trainer.max_epochs=2"]
+    assert main(run) == 0
+    last, best = (Path(f"o/checkpoints/{name}.ckpt") for name in ("last", "best"))
+    whole = torch.load(last, weights_only=True)
+    torch.save({**whole, "weights": "of another"}, best)
+    torch.save({**whole, "global_step": whole["global_step"] - 1}, last)
+    assert main([*run, "--resume"]) == 0
+    assert last.read_bytes() == best.read_bytes()
+    torch.save({**whole, "global_step": 2}, best)
+    assert main([*run, "trainer.max_steps=1", "--resume", str(best)]) == 0
+    assert torch.load(last, weights_only=True)["global_step"] == whole["global_step"]
+
+
 def test_of_several_runs_the_one_that_was_written_to_last_goes_on(saved: list[Path]) -> None:
     other = Path("runs/run/two/checkpoints/last.ckpt")
     other.parent.mkdir(parents=True)

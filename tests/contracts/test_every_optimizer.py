@@ -267,7 +267,7 @@ def test_a_rate_stays_a_tensor_whatever_is_loaded(cls: Config):
     assert rate.item() == pytest.approx(cls().lr)  # type: ignore[attr-defined]
     optimizer.load_state_dict(saved_and_loaded(optimizer.state_dict()))
     assert isinstance(optimizer.param_groups[0]["lr"], Tensor)
-    with pytest.raises(ValueError, match="different number of parameter groups"):
+    with pytest.raises(ValueError, match="its parameter groups have"):
         optimizer.load_state_dict({"state": {}, "param_groups": []})
 
 

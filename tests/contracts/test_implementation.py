@@ -368,7 +368,7 @@ def test_the_hyperparameters_of_a_checkpoint_are_loaded():
 def test_a_checkpoint_with_other_groups_is_refused_by_torch():
     one = AdamWConfig().create_optimizer([param(3)])
     two = AdamWConfig().create_optimizer([{"params": [param(3)]}, {"params": [param(4)]}])
-    with pytest.raises(ValueError, match="different number of parameter groups"):
+    with pytest.raises(ValueError, match="its parameter groups have"):
         one.load_state_dict(two.state_dict())
 
 

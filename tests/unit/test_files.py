@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -180,6 +182,32 @@ def test_what_a_living_writer_is_writing_is_left_alone(
     monkeypatch.setattr(os, "fsync", clean_meanwhile)
     replace_file(home / "line.yaml", b"text: b")
     assert read_file("line.yaml") == "text: b"
+
+
+def test_a_hidden_file_that_another_has_locked_to_remove_it_is_not_used(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def lock_late(file: Any) -> bool:
+        tried.append(file.name)
+        return len(tried) > 1
+
+    monkeypatch.setattr(files, "try_lock", lock_late)
+    replace_file(home / "line.yaml", b"text: b")
+    assert len(set(tried)) == 2
+    assert read_file("line.yaml") == "text: b"
+
+
+def test_a_damaged_zip_file_is_one(home: Path) -> None:
+    # An end of a zip file of 64 bits, which says that the archive has several disks.
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 1, 0, 2)
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0, 0, 0, 0, 0)
+    Path("a.ckpt").write_bytes(b"x" * 56 + locator + end)
+    with pytest.raises(zipfile.BadZipFile):
+        zipfile.is_zipfile("a.ckpt")
+    assert files.is_zip("a.ckpt")
+    assert not files.is_zip("line.yaml")
 
 
 def test_a_hidden_file_that_was_removed_before_its_lock_is_made_again(

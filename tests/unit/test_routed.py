@@ -392,7 +392,7 @@ def test_a_state_of_other_routes_is_refused(params: Any):
     text = "its groups are muon, adam/0, adam/tail, and here they are sgd, adam/0, adam/tail"
     with pytest.raises(OptimizerError, match=text):
         optimizer.load_state_dict(state)
-    with pytest.raises(ValueError, match="different number of parameter groups"):
+    with pytest.raises(ValueError, match="it has 0 parameter groups"):
         optimizer.load_state_dict({"state": {}, "param_groups": []})
     state = optimizer.state_dict()
     state["param_groups"][1]["params"] = [1, 2]

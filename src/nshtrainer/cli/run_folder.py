@@ -27,13 +27,12 @@ from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-from zipfile import is_zipfile
 
 from nshtrainer.cli.newest import Found, by_run, checkpoints_of, fault_of, newest, note_start
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.printable import printable
 from nshtrainer.text.documents import fail
-from nshtrainer.text.files import kind_of, write_file
+from nshtrainer.text.files import is_zip, kind_of, replace_file, write_file
 from nshtrainer.text.locks import AlreadyLockedError, hold
 
 if TYPE_CHECKING:
@@ -146,6 +145,21 @@ class RunFolder:
         """
         if kind_of(self.exception) and not self.exception.samefile(checkpoint):
             self.exception.replace(self.exception.with_suffix(".old"))
+
+    def renew_last(self, checkpoint: Path) -> None:
+        """Copy a checkpoint of this run to `last.ckpt` if that one is older.
+
+        It stays older where a run is killed between the two at its end, and nothing is left to
+        train.
+
+        Args:
+            checkpoint: What the run went on from.
+        """
+        if checkpoint.absolute().parent != self.checkpoints.absolute():
+            return
+        path, _ = newest([[self.last, checkpoint]])
+        if path == checkpoint != self.last:
+            replace_file(self.last.absolute(), checkpoint.read_bytes())
 
     def write_config(self, config: Config) -> None:
         """Make the folder, and write the resolved config and its schema into it.
@@ -268,9 +282,7 @@ def _newest(found: Found, resume: str, where: Path) -> tuple[Path, tuple[str, ..
 def _given(resume: str) -> Path:
     if kind_of(resume) != "file":
         fail(f"--resume {resume}", "no such checkpoint; give a .ckpt file, or 'last'")
-    fault = (
-        fault_of(Path(resume)) if is_zipfile(resume) or not Path(resume).stat().st_size else None
-    )
+    fault = fault_of(Path(resume)) if is_zip(resume) or not Path(resume).stat().st_size else None
     if fault:
         fail(f"--resume {resume}", f"{fault}; give another checkpoint, or 'last'")
     return Path(resume)

@@ -261,6 +261,8 @@ class Job:
         if self.checkpoint and trainer.global_step == self.first_step:
             say()
             say("nothing was left to train; for more, raise trainer.max_epochs or max_steps")
+            if self._saves:
+                self.folder.renew_last(self.checkpoint)
         say()
         say(f"trained   {trainer.global_step} steps  {metrics_text(trainer.callback_metrics)}")
         if self.record is None:

@@ -7,12 +7,12 @@ from inspect import signature
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import IO, Any, TypeAlias, TypeVar, cast, get_args, get_origin
-from zipfile import is_zipfile
 
 from typing_extensions import get_original_bases
 
 from nshtrainer.config import Config
 from nshtrainer.exceptions import CheckpointError, ConfigError
+from nshtrainer.text.files import is_zip
 
 __all__ = [
     "argument_for_hparams",
@@ -113,7 +113,7 @@ def _load(source: Source, weights_only: bool) -> Mapping[str, Any]:
     import torch
     from lightning.fabric.utilities import cloud_io
 
-    if isinstance(source, (str, Path)) and is_zipfile(source):
+    if isinstance(source, (str, Path)) and is_zip(source):
         return torch.load(source, map_location="meta", mmap=True, weights_only=weights_only)
     load: Any = vars(cloud_io)["_load"]  # what Lightning reads every checkpoint with
     loaded = load(source, map_location="cpu", weights_only=weights_only)

@@ -19,7 +19,7 @@ from nshtrainer.optimizer.changed import CONFIG, changes_of, decide
 from nshtrainer.optimizer.inventory import clean_names
 from nshtrainer.optimizer.matching import PARKED, Match, Own, OwnGroup, by_name, by_place, saved_in
 from nshtrainer.optimizer.shapes import joint_match
-from nshtrainer.optimizer.state_check import check_form, check_states
+from nshtrainer.optimizer.state_check import check_form, check_states, refuse_sizes
 from nshtrainer.optimizer.strangers import check_names
 from nshtrainer.optimizer_record import call_hooks_on_load, record_of
 from nshtrainer.resume import ResumeConfig, as_data, resolve
@@ -206,7 +206,7 @@ class Resumption:
         else:
             match = by_place(state, groups)
         if match is None:
-            return state  # torch says what is wrong
+            refuse_sizes(state, groups)
         if self._is_joint:
             match = joint_match(match, groups, may_be_lost=policy.allow_missing)
         rebuilt = _rebuilt(optimizer, state, match, groups, policy)

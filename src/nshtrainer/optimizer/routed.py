@@ -284,7 +284,10 @@ def _common_defaults(parts: list[Optimizer]) -> dict[str, Any]:
 def _in_order(saved: list[Group], own: list[Group]) -> list[Group]:
     """The saved groups in the order of ours, by name where they have names."""
     if len(saved) != len(own):
-        raise ValueError("loaded state dict has a different number of parameter groups")
+        raise OptimizerError(
+            f"the saved state does not fit: it has {len(saved)} parameter groups, and there are "
+            f"{len(own)} here; resume with the optimizer that wrote it, or start without the state"
+        )
     names: list[str] = [group["name"] for group in own]
     saved = groups_in_order(saved, names)
     theirs = [group.get("name") for group in saved]
@@ -296,9 +299,9 @@ def _in_order(saved: list[Group], own: list[Group]) -> list[Group]:
         )
     for theirs, ours in zip(saved, own, strict=True):
         if len(theirs["params"]) != len(ours["params"]):
-            raise ValueError(
-                f"loaded state dict contains a parameter group that doesn't match the size of "
-                f"optimizer's group: {ours['name']!r} has {len(ours['params'])} parameters here, "
-                f"{len(theirs['params'])} in the state"
+            raise OptimizerError(
+                f"the saved state does not fit: {ours['name']!r} has {len(ours['params'])} "
+                f"parameters here, {len(theirs['params'])} in the state; resume with the optimizer "
+                "that wrote it, or start without the state"
             )
     return saved

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from nshtrainer.optimizer.matching import Match, Own, OwnGroup, Saved
 
-__all__ = ["check_form", "check_row_state", "check_states"]
+__all__ = ["check_form", "check_row_state", "check_states", "refuse_sizes"]
 
 Group: TypeAlias = dict[str, Any]
 Shape: TypeAlias = tuple[int, ...]
@@ -67,6 +67,17 @@ def check_form(state: Any) -> None:
     for where, held in states:
         for _, problem in find_misfits({} if held is None else held, {}):
             _refuse(f"{where} {problem}", _SAVED)
+
+
+def refuse_sizes(state: StateDict, groups: Sequence[OwnGroup]) -> NoReturn:
+    """Refuse a state of other groups, or of groups of other sizes.
+
+    Raises:
+        OptimizerError: Always.
+    """
+    saved = [len(group["params"]) for group in state["param_groups"]]
+    own = [len(group.params) for group in groups]
+    _refuse(f"its parameter groups have {saved} parameters, and those here {own}", _ANOTHER)
 
 
 def _check_group_form(where: str, group: Group) -> None:

@@ -18,6 +18,7 @@ __all__ = [
     "FORMATS",
     "FilePath",
     "format_of",
+    "is_zip",
     "kind_of",
     "read_file",
     "remove_left_over",
@@ -183,16 +184,27 @@ def remove_left_over(target: Path) -> None:
                 path.unlink()
 
 
+def is_zip(path: FilePath) -> bool:
+    """Return True for a zip file, also for a damaged one."""
+    from zipfile import BadZipFile, is_zipfile
+
+    try:
+        return is_zipfile(path)
+    except BadZipFile:
+        return True
+
+
 def _new_beside(target: Path) -> tuple[Path, BinaryIO]:
     """Create a hidden file beside another, under a name of its own, and lock it."""
     while True:
         path = target.with_name(f"{_hidden(target)}.{os.urandom(8).hex()}.tmp")
         stream = path.open("xb")
+        is_ours = True
         with suppress(OSError):  # a file system without locks, where nothing is removed either
-            try_lock(stream)
-        if os.fstat(stream.fileno()).st_nlink:
+            is_ours = try_lock(stream)
+        if is_ours and os.fstat(stream.fileno()).st_nlink:
             return path, stream
-        stream.close()  # it was removed as a left-over before it was locked
+        stream.close()  # it is removed as a left-over, or was, before it was locked
 
 
 def _hidden(target: Path) -> str:
