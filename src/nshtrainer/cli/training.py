@@ -259,10 +259,7 @@ class Job:
         if not trainer.is_global_zero:
             return
         if self.checkpoint and trainer.global_step == self.first_step:
-            say()
-            say("nothing was left to train; for more, raise trainer.max_epochs or max_steps")
-            if self._saves:
-                self.folder.renew_last(self.checkpoint)
+            self._nothing_left(self.checkpoint)
         say()
         say(f"trained   {trainer.global_step} steps  {metrics_text(trainer.callback_metrics)}")
         if self.record is None:
@@ -278,6 +275,12 @@ class Job:
                 say(f"best      {callback.monitor} {score:.4g}  {where}")
         if self.folder.last.exists():
             say(f"last      {self.folder.last}")
+
+    def _nothing_left(self, checkpoint: Path) -> None:
+        say()
+        say("nothing was left to train; for more, raise trainer.max_epochs or max_steps")
+        if self._saves:
+            self.folder.renew_last(checkpoint)
 
 
 @rank_zero_only
