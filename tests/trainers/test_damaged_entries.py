@@ -177,6 +177,8 @@ EDITED: list[tuple[str, Any, str]] = [
     ("lr_schedulers.0.config.name", [1], " is a list, not text"),
     ("lr_schedulers.0.config.end", torch.zeros(3), " is float tensor (3,), not plain data"),
     ("lr_schedulers.0.run.total_steps", "x", " is text, not a number"),
+    ("lr_schedulers.0.base_values", {"it": {"lr": [0.1]}}, ".it is a mapping, not a list"),
+    ("lr_schedulers.0.base_values.lr", [[0.1]], ".0 is a list, not a number"),
     ("lr_schedulers.0.run", {"total_steps": -1}, " is that of no run (total_steps"),
 ]
 

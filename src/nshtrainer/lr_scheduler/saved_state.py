@@ -27,7 +27,11 @@ def is_of_driver(state: Any) -> bool:
 
 
 def find_faults(state: Mapping[str, Any]) -> Iterator[tuple[tuple[Any, ...], str]]:
-    """Yield where the config and the run in a state are none, and what is wrong there."""
+    """Yield where the config, the run and the base values in a state are none, and why."""
+    bases: Mapping[str, Any] = state.get("base_values") or {}
+    wanted = {name: [0.0] for name in bases}
+    found = find_misfits(bases, wanted, ("base_values",))
+    yield from (each for each in found if not each[1].startswith("is none"))
     held = {key: state[key] for key in _PLAN if state.get(key) is not None}
     faults = [*find_odd_values(held), *find_misfits(held, {key: _PLAN[key] for key in held})]
     faults = [each for each in faults if each[1] != "is missing"]
