@@ -64,6 +64,12 @@ class Config(BaseModel):
         with _building:
             return super().model_rebuild(_parent_namespace_depth=depth, **options)
 
+    @override
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        """Return the fields as a dict, once all builds are done: the serializer comes last."""
+        with _building:
+            return super().model_dump(**options)
+
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return with_strict_numbers(handler(source), cls)

@@ -10,6 +10,7 @@ from typing import Any
 
 from nshtrainer.cli.output import say_lines
 from nshtrainer.exceptions import CheckpointWarning, ConfigChangedWarning
+from nshtrainer.printable import printable_lines
 
 __all__ = ["quiet"]
 
@@ -17,7 +18,7 @@ _NOISE = (
     # Advice for data that is slow to read; for a small run it makes no sense.
     "The '.*_dataloader' does not have many workers",
     # A run that goes on does so in its own folder.
-    "Checkpoint directory .* exists and is not empty",
+    "(?s)Checkpoint directory .* exists and is not empty",
     # What is not taken from the checkpoint then is a line of ours.
     "The dirpath has changed",
     # lightning 2.6.6 calls what torch 2.13 deprecates.
@@ -55,6 +56,6 @@ def _printing(show: Any) -> Any:
         if issubclass(category, _LINES):
             say_lines(message)
         else:
-            show(message, category, *place, **more)
+            show(printable_lines(message), category, *place, **more)
 
     return shown

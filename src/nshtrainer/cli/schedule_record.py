@@ -17,12 +17,13 @@ from typing_extensions import override
 
 from nshtrainer.cli.metrics import rows_before
 from nshtrainer.exceptions import ScheduleError
+from nshtrainer.lightning_.checkpoint_entries import refuse_entry
 from nshtrainer.lr_scheduler.base import Track
 from nshtrainer.lr_scheduler.driver import CurveScheduler
 from nshtrainer.lr_scheduler.hyperparameters import Place, find
 from nshtrainer.lr_scheduler.preview import describe_tracks, number_text, preview_tracks
 from nshtrainer.plotting import Plot, rendered
-from nshtrainer.printable import csv_cell
+from nshtrainer.printable import csv_cell, printable
 from nshtrainer.text.files import replace_file, write_file
 
 if TYPE_CHECKING:
@@ -331,6 +332,9 @@ class ScheduleRecord(Callback):
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting."""
+        for place, count in state_dict.items():
+            if not isinstance(count, int) or count < 0:
+                refuse_entry(f"callbacks.ScheduleRecord.{printable(place)}", "is no count")
         self._resumed = dict(state_dict)
 
     def summary(self) -> Iterator[str]:

@@ -23,7 +23,13 @@ from nshtrainer.text.problems import dotted
 if TYPE_CHECKING:
     import lightning.pytorch as pl
 
-__all__ = ["check_checkpoints_of", "check_entries", "check_loaded", "check_scheduler_states"]
+__all__ = [
+    "check_checkpoints_of",
+    "check_entries",
+    "check_loaded",
+    "check_scheduler_states",
+    "refuse_entry",
+]
 
 Path = tuple[Any, ...]
 

@@ -70,7 +70,9 @@ class LengthCheck(Callback):
         for scheduler in _schedulers(trainer):
             made = _steps(trainer, pl_module, scheduler)
             if made is not None:
-                scheduler.plan.check_end(made, _advice(made), was_stopped=trainer.should_stop)
+                scheduler.plan.check_end(
+                    made, _advice(made, pl_module), was_stopped=trainer.should_stop
+                )
 
     def _resolve_again(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         for scheduler in _schedulers(trainer):
@@ -122,7 +124,7 @@ def _compare(
     if plan.total_steps and epochs != -1 and module.automatic_optimization:
         left = f"{epochs - epoch} epoch{'s' * (epochs - epoch > 1)} to come"
         text = f"{text}; {plan.total_steps} steps were planned, and {made} are done with {left}"
-    scheduler.plan.warn_difference(text, _advice(made))
+    scheduler.plan.warn_difference(text, _advice(made, module))
 
 
 def _steps(
@@ -137,8 +139,12 @@ def _steps(
     return scheduler.last_epoch + int(skipped)
 
 
-def _advice(made: int) -> str | None:
-    return None if made else "Call the scheduler's step() after each step of its optimizer"
+def _advice(made: int, module: pl.LightningModule) -> str | None:
+    """Return the remedy where steps of the schedule itself were counted, or none were made."""
+    if made and module.automatic_optimization:
+        return None
+    more = ", or pass RunLength(total_steps=...) to create_scheduler" if made else ""
+    return f"Call the scheduler's step() after each step of its optimizer{more}"
 
 
 def _epoch(run: Any, epoch: int) -> int | None:

@@ -156,12 +156,13 @@ def plain_data(config: Config) -> dict[str, Any]:
     problem = f"{type(config).__name__} cannot be written"
     try:
         data = config.model_dump(mode="json")
+        # In a key pydantic replaces half of a surrogate pair by this character, without a word.
+        is_suspect = "\ufffd" in repr(data)
     except (PydanticSerializationError, ValueError) as error:
         if isinstance(error, UnicodeEncodeError):
             check_unicode(Document(config.model_dump(), problem))
         fail("", f"{problem}: {error}", error)
-    # In a key pydantic replaces half of a surrogate pair by this character, without a word.
-    if "\ufffd" in repr(data):
+    if is_suspect:
         check_unicode(Document(config.model_dump(), problem))
     return data
 
