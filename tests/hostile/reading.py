@@ -171,6 +171,7 @@ def fault_of(call: Callable[[], Any], watched: set[str]) -> str:
 
 
 OURS = {"nshtrainer", "ruamel", "pydantic", "pydantic_core", "tomli_w", "rich", "rich_argparse"}
+OURS |= {"attr"}  # which rich imports where it is installed
 
 
 def main() -> None:

@@ -103,5 +103,7 @@ def test_loading_imports_nothing_but_this_package_and_its_parser(tmp_path: Path,
     file.write_text(FILES[suffix], encoding="utf-8")
     new = {name.partition(".")[0] for name in run(tmp_path, "-c", LOAD, str(file))}
     assert "nshtrainer" in new
-    parser = {"yaml": {"ruamel"}, "json": set[str](), "toml": {"tomli_w", "tomli"}}[suffix]
+    # Before 0.19 ruamel's own scanner is a module in C.
+    in_c = {name for name in new if "cython" in name} | {"_ruamel_yaml"}
+    parser = {"yaml": {"ruamel"} | in_c, "json": set[str](), "toml": {"tomli_w", "tomli"}}[suffix]
     assert new - sys.stdlib_module_names <= {"nshtrainer", "pydantic"} | parser

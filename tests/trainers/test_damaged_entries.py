@@ -29,6 +29,7 @@ BAD: dict[str, Any] = {
     "negative": -1,
     "empty": {},
     "nan": float("nan"),
+    "huge": 2**70,
 }
 
 
@@ -93,6 +94,7 @@ FEW = [
     ("loops.fit_loop.epoch_loop.batch_progress.total.ready", "none"),
     ("loops.fit_loop.epoch_progress.current.processed", "negative"),
     ("loops.fit_loop.epoch_loop.batch_progress.total.completed", "nan"),
+    ("loops.fit_loop.epoch_loop.batch_progress.total.started", "huge"),
     ("callbacks", "text"),
     ("callbacks.EarlyStopping.*.wait_count", "text"),
     ("callbacks.EarlyStopping.*.best_score", "negative"),

@@ -46,6 +46,9 @@ _FORM: dict[str, Any] = {
 }
 """The form of what Lightning reads in every checkpoint."""
 
+_MOST = 2**53
+"""More than any run counts to."""
+
 _OF_LIGHTNING = ("lightning", "nshtrainer", "pytorch_lightning")
 """Packages of callbacks whose states keep their form during a run."""
 
@@ -138,7 +141,7 @@ def check_entries(trainer: pl.Trainer, checkpoint: Any) -> None:
     if "epoch_progress" not in saved.get("fit_loop", ()):  # Lightning would begin anew
         refuse_entry("loops.fit_loop", "has no epoch_progress")
     for path, count in _numbers(saved, ("loops",)):
-        if count < 0 or not float(count).is_integer():
+        if not 0 <= count < _MOST or not float(count).is_integer():
             refuse_entry(dotted(path), f"is {count}, which is no count")
     _check_weights(trainer, checkpoint.get("state_dict", {}))
     callbacks: list[Callback] = vars(trainer)["callbacks"]
