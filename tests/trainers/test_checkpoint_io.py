@@ -44,6 +44,15 @@ def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "last.ckpt"]
 
 
+@pytest.mark.parametrize("target", ["last.ckpt", "nowhere"])
+def test_a_link_that_leads_nowhere_is_replaced(tmp_path: Path, target: str) -> None:
+    path = tmp_path / "last.ckpt"
+    path.symlink_to(target)
+    AtomicCheckpointIO().save_checkpoint({"step": 1}, path)
+    assert torch.load(path) == {"step": 1}
+    assert not path.is_symlink()
+
+
 def test_what_is_elsewhere_is_written_as_lightning_does() -> None:
     AtomicCheckpointIO().save_checkpoint({"step": 1}, "memory://folder/last.ckpt")
     assert AtomicCheckpointIO().load_checkpoint("memory://folder/last.ckpt", weights_only=True) == {

@@ -199,13 +199,6 @@ def test_a_hidden_file_that_another_has_locked_to_remove_it_is_not_used(
     assert read_file("line.yaml") == "text: b"
 
 
-def test_a_link_that_leads_to_itself_is_replaced(home: Path) -> None:
-    (home / "line.yaml").symlink_to("line.yaml")
-    replace_file(home / "line.yaml", b"text: b")
-    assert read_file("line.yaml") == "text: b"
-    assert not (home / "line.yaml").is_symlink()
-
-
 def test_a_damaged_zip_file_is_one(home: Path) -> None:
     # An end of a zip file of 64 bits, which says that the archive has several disks.
     locator = struct.pack("<4sLQL", b"PK\x06\x07", 1, 0, 2)

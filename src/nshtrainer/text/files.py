@@ -166,7 +166,7 @@ def replace_file(target: Path, content: bytes | memoryview) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-            with suppress(OSError):  # there is none, or a link that leads to itself
+            with suppress(FileNotFoundError):
                 temporary.chmod(stat.S_IMODE(target.stat().st_mode))
             if sys.platform == "win32":  # pragma: no cover - an open file cannot be renamed there
                 stream.close()
