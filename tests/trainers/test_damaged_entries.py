@@ -167,6 +167,18 @@ def test_under_lightnings_own_trainer_a_damaged_entry_is_named_too(
     fitted("whole.ckpt", 3, pl.Trainer)
 
 
+def test_steps_are_counted_in_one_way(saved: dict[str, Any]) -> None:
+    loop = saved["loops"]["fit_loop"]
+    loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"] = {
+        "ready": 7,
+        "completed": 7,
+    }
+    torch.save(saved, "edited.ckpt")
+    text = "loops.fit_loop counts 7 steps, and global_step is 4"
+    with pytest.raises(CheckpointError, match=text):
+        fitted("edited.ckpt", 3)
+
+
 EDITED: list[tuple[str, Any, str]] = [
     ("hyper_parameters", "x", " is text, not a mapping"),
     ("hyper_parameters.hparams.lr_scheduler.end", torch.zeros(3), " is float tensor (3,), not"),

@@ -49,6 +49,12 @@ _FORM: dict[str, Any] = {
 _MOST = 2**53
 """More than any run counts to."""
 
+_STEPS = (
+    ("epoch_loop.automatic_optimization.optim_progress", "optimizer", "step", "total", "completed"),
+    ("epoch_loop.manual_optimization.optim_step_progress", "total", "completed"),
+)
+"""Where the loop counts steps."""
+
 _OF_LIGHTNING = ("lightning", "nshtrainer", "pytorch_lightning")
 """Packages of callbacks whose states keep their form during a run."""
 
@@ -143,11 +149,24 @@ def check_entries(trainer: pl.Trainer, checkpoint: Any) -> None:
     for path, count in _numbers(saved, ("loops",)):
         if not 0 <= count < _MOST or not float(count).is_integer():
             refuse_entry(dotted(path), f"is {count}, which is no count")
+    _check_steps(saved["fit_loop"], checkpoint.get("global_step"))
     _check_weights(trainer, checkpoint.get("state_dict", {}))
     callbacks: list[Callback] = vars(trainer)["callbacks"]
     for callback in callbacks:
         if type(callback).__module__.partition(".")[0] in _OF_LIGHTNING:
             _check_callback(callback, checkpoint.get("callbacks", {}))
+
+
+def _check_steps(loop: Mapping[str, Any], step: int | None) -> None:
+    """Check that the loop has counted as many steps as the checkpoint has."""
+    counts: list[int] = []
+    for path in _STEPS:
+        count: Any = loop
+        for key in path:
+            count = count.get(key, {})
+        counts.append(count or 0)
+    if step is not None and step not in {*counts, sum(counts)}:
+        refuse_entry("loops.fit_loop", f"counts {max(counts)} steps, and global_step is {step}")
 
 
 def _check_weights(trainer: pl.Trainer, saved: Mapping[str, Any]) -> None:
