@@ -39,7 +39,9 @@ FieldName = Annotated[str, StringConstraints(min_length=1)]
 
 Path: TypeAlias = tuple[Any, ...]
 
-_INSIDE = frozenset({"lightning", "nshtrainer", "pytorch_lightning", "torch"})
+_INSIDE = frozenset(
+    {"accelerate", "lightning", "nshtrainer", "pytorch_lightning", "torch", "transformers"}
+)
 """Packages whose calls lead to a state being loaded; a warning names the line before them."""
 
 _LENGTHS = frozenset({"run", "samples_per_step", "steps_per_epoch", "tokens_per_step"})

@@ -157,6 +157,7 @@ class LRSchedulerConfigBase(Component):
                 f"create_scheduler takes the optimizer first, then the module or a RunLength; got "
                 f"a {type(optimizer).__name__} in its place"
             )
+        optimizer = optimizer_within(optimizer)
         made = self.create_scheduler_impl(optimizer, lightning_module)  # type: ignore[arg-type]
         if made is None:  # pyright: ignore[reportUnnecessaryComparison] - a forgotten return
             raise ScheduleError(
