@@ -25,6 +25,7 @@ __all__ = [
     "make_skippable",
     "notify_step_skipped",
     "on_step_skipped",
+    "optimizer_within",
     "parts_of",
     "record_of",
     "skip_step",
@@ -149,7 +150,7 @@ def _nothing() -> None:
 
 
 def optimizer_within(optimizer: Any) -> Any:
-    """Return the optimizer within wrappers that have no hooks of their own; any other one itself."""
+    """Return the optimizer within wrappers without hooks of their own; any other one itself."""
     within = getattr(optimizer, "optimizer", None)
     has_hooks = within is None or _HOOKS[0] in vars(optimizer)
     return optimizer if has_hooks else optimizer_within(within)

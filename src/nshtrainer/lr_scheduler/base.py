@@ -19,6 +19,7 @@ from typing import (
 from typing_extensions import Required, TypedDict
 
 from nshtrainer.exceptions import ScheduleError
+from nshtrainer.optimizer_record import optimizer_within
 from nshtrainer.rate_use import check_schedule
 from nshtrainer.registry import Component, Registry
 from nshtrainer.run_length import RunLength, known_run_length, run_length_of
