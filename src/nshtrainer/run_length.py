@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from importlib import import_module
 from types import UnionType
-from typing import TYPE_CHECKING, Any, ClassVar, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from typing_extensions import Self, override
 
@@ -88,9 +88,6 @@ class RunLength:
     >>> RunLength(steps_per_epoch=(100, 50)).steps_in_epochs(2.5)
     175
     """
-
-    hides_warnings: ClassVar[bool] = False
-    """True if a trainer drops what a schedule warns of as it loads its state."""
 
     total_steps: int | None = None
     steps_per_epoch: float | tuple[float, ...] | None = None

@@ -318,16 +318,21 @@ def test_after_a_plateau_a_curve_goes_on_at_the_step_of_the_trainer(tmp_path: Pa
 LONGER = {"num_train_epochs": 5, "max_steps": -1}
 
 
+@pytest.mark.parametrize("source", [RunLength(16, 8), None], ids=["numbers", "trainer"])
 @pytest.mark.parametrize(
     ("now", "options", "change"),
     [(LinearScheduleConfig(), {}, "cosine -> linear"), (COSINE, LONGER, "run 16 -> 40 steps")],
     ids=["schedule", "length"],
 )
 def test_what_has_changed_of_the_schedule_is_told(
-    tmp_path: Path, now: Any, options: Any, change: str
+    tmp_path: Path, now: Any, options: Any, change: str, source: RunLength | None
 ):
     started(tmp_path / "whole", SGDConfig(lr=0.1)).train()
-    resumed = started(tmp_path / "resumed", SGDConfig(lr=0.1), now, **options)
+    resumed = trainer(tmp_path / "resumed", gpt2(), rows(64), **{**SAVING, **options})
+    run = source.but(total_steps=40) if source and options else source
+    resumed.optimizer, resumed.lr_scheduler = nshtrainer.create(
+        SGDConfig(lr=0.1), now, resumed.model, run or resumed
+    )
     with pytest.warns(ConfigChangedWarning, match=change) as caught:
         resumed.train(resume_from_checkpoint=f"{tmp_path}/whole/checkpoint-10")
     assert [each.filename for each in caught] == [__file__]

@@ -24,12 +24,17 @@ from torch.optim.lr_scheduler import (
 )
 
 from nshtrainer import RunLength
-from nshtrainer.configs import CosineScheduleConfig, ResumeConfig, SGDConfig
+from nshtrainer.configs import (
+    CosineScheduleConfig,
+    MetricConfig,
+    ReduceLROnPlateauConfig,
+    ResumeConfig,
+    SGDConfig,
+)
 from nshtrainer.exceptions import ConfigChangedWarning, NshtrainerWarning, ScheduleError
 from nshtrainer.lr_scheduler.curves import LinearWarmupCosine
 from nshtrainer.lr_scheduler.driver import CurveScheduler
 from nshtrainer.lr_scheduler.plan import Plan
-from nshtrainer.run_length import LazyRunLength
 
 CURVE = LinearWarmupCosine(warmup=5, total=20, start=0.1, end=0.01)
 
@@ -214,6 +219,20 @@ def test_after_a_scheduler_with_rates_of_its_own_the_base_is_that_of_the_config(
     assert rates(optimizer) == [0.4 * CURVE(7)]
 
 
+@pytest.mark.parametrize("loads_optimizer", [True, False])
+def test_a_schedule_beside_a_metric_begins_at_the_same_base_after_another(loads_optimizer: bool):
+    first, second = saved_by("plateau")
+    optimizer = SGDConfig(lr=0.4).create_optimizer([torch.nn.Parameter(torch.ones(1))])
+    loss = MetricConfig(monitor="loss", mode="min")
+    config = ReduceLROnPlateauConfig(metric=loss, schedule=CosineScheduleConfig())
+    ours: Any = config.create_scheduler(optimizer, RunLength(total_steps=14))["scheduler"]
+    if loads_optimizer:
+        optimizer.load_state_dict(first)
+    with pytest.warns(ConfigChangedWarning, match="another scheduler"):
+        ours.load_state_dict(second)
+    assert rates(optimizer) == pytest.approx([0.4 * 0.5])
+
+
 def test_after_a_plateau_the_rate_of_the_checkpoint_is_kept_where_the_config_has_another():
     first, second = saved_by("plateau")
     optimizer = SGDConfig(lr=9.0).create_optimizer([torch.nn.Parameter(torch.ones(1))])
@@ -226,20 +245,23 @@ def test_after_a_plateau_the_rate_of_the_checkpoint_is_kept_where_the_config_has
 
 
 def test_a_trainer_that_drops_warnings_lets_the_scheduler_tell_them_later():
-    class Deaf(LazyRunLength):
-        hides_warnings = True
-
+    scope: dict[str, Any] = {"__name__": "transformers.trainer"}
+    exec("def load(scheduler, state): scheduler.load_state_dict(state)", scope)
     first, second = saved_by("plateau")
     optimizer = SGDConfig(lr=0.4).create_optimizer([torch.nn.Parameter(torch.ones(1))])
-    plan = Plan.of_config(CosineScheduleConfig(), Deaf(total_steps=30))
+    plan = Plan.of_config(CosineScheduleConfig(), RunLength(total_steps=30))
     ours = CurveScheduler(optimizer, plan)
     optimizer.load_state_dict(first)
-    ours.load_state_dict(second)
+    scope["load"](ours, second)
+    assert ours.last_epoch == 7
     with pytest.warns(ConfigChangedWarning, match="another scheduler -> cosine: .* from step 20"):
         ours.begin_loaded(20)
     assert rates(optimizer) == pytest.approx([0.4 * 0.25])
     ours.begin_loaded(25)  # another run of the same trainer
     assert ours.last_epoch == 20
+    scope["load"](ours, second)
+    with pytest.warns(ConfigChangedWarning, match="another scheduler -> cosine: .* from step 7"):
+        optimizer.step()
 
 
 def test_the_state_of_another_scheduler_is_a_change_that_a_policy_may_refuse():

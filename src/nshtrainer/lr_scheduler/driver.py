@@ -33,7 +33,7 @@ from nshtrainer.lr_scheduler.resumption import (
 from nshtrainer.lr_scheduler.rhythm import Rhythm
 from nshtrainer.lr_scheduler.saved_state import has_own_rates, saved_bases
 from nshtrainer.optimizer_record import on_step_skipped, record_of
-from nshtrainer.resume import Change
+from nshtrainer.resume import Change, is_unheard
 from nshtrainer.run_length import RunLength
 
 if TYPE_CHECKING:
@@ -226,6 +226,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
 
     def _prepare_update(self, moved: int) -> None:
         """Prepare an update that is not like the one before."""
+        self.begin_loaded()
         # What a scaler has found it found in this update, of which the schedule has heard before.
         if self._stands_still and not getattr(self.optimizer, "found_inf", False):
             self._is_left_out()  # its step was never called
@@ -350,7 +351,6 @@ class CurveScheduler(ForeignValues, LRScheduler):
         self._is_nested = self._is_idle()
         found = succession(self._plan, state_dict, self._based())
         found.plan.is_told |= self._plan.is_told
-        found.plan.hides_warnings |= self._plan.hides_warnings
         self._plan, self.last_epoch = found.plan, found.position
         self._clock = self._clock_of(found.plan)
         count = len(self.optimizer.param_groups)
@@ -363,7 +363,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
         self._write(new_only=self._is_nested)
         self._begin()
         self._untold = found
-        if not found.plan.hides_warnings:
+        if not is_unheard():
             self.begin_loaded()
 
     def begin_loaded(self, position: int | None = None) -> None:

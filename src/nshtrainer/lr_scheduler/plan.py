@@ -58,8 +58,6 @@ class Plan:
         self.run = run
         self.is_of_trainer = isinstance(run, LazyRunLength)
         """True if a trainer counted the lengths; numbers that were passed are never overruled."""
-        self.hides_warnings = run.hides_warnings
-        """True if a trainer lets the scheduler warn later of what a loaded state has changed."""
         self.difference: str | None = None
         """The assumed length and that of the run, where they differ and steps have been taken."""
         self.is_told = False

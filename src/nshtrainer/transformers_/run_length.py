@@ -37,8 +37,6 @@ class TrainerRunLength(LazyRunLength):
     _trainer: Any
     _args: Any
 
-    hides_warnings = True
-
     interval_problem = (
         "the Trainer of transformers moves a scheduler with every update; write the schedule as "
         "one of steps, such as step_lr with unit: epoch, or as a curve of your own"
