@@ -25,6 +25,7 @@ __all__ = [
     "make_skippable",
     "notify_step_skipped",
     "on_step_skipped",
+    "optimizer_within",
     "parts_of",
     "record_of",
     "skip_step",
@@ -148,16 +149,21 @@ def _nothing() -> None:
     """Return the model, or the scheduler, of an optimizer that has none."""
 
 
+def optimizer_within(optimizer: Any) -> Any:
+    """Return the optimizer within wrappers without hooks of their own; any other one itself."""
+    within = getattr(optimizer, "optimizer", None)
+    has_hooks = within is None or _HOOKS[0] in vars(optimizer)
+    return optimizer if has_hooks else optimizer_within(within)
+
+
 def record_of(optimizer: Any) -> OptimizerRecord:
     """Return the record of an optimizer, made when it is first asked for.
 
     The wrappers that Lightning, Fabric and Accelerate put around an optimizer have no hooks of
     their own, and share the record of the optimizer within.
     """
-    within = getattr(optimizer, "optimizer", None)
+    optimizer = optimizer_within(optimizer)
     own = cast("dict[str, Any]", vars(optimizer))
-    if within is not None and _HOOKS[0] not in own:
-        return record_of(within)
     if _KEY not in own:
         own[_KEY] = OptimizerRecord(optimizer)
     return own[_KEY]

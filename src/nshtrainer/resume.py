@@ -26,6 +26,7 @@ __all__ = [
     "as_data",
     "check_changes",
     "differing",
+    "is_unheard",
     "resolve",
     "tell",
     "tell_of",
@@ -39,7 +40,9 @@ FieldName = Annotated[str, StringConstraints(min_length=1)]
 
 Path: TypeAlias = tuple[Any, ...]
 
-_INSIDE = frozenset({"lightning", "nshtrainer", "pytorch_lightning", "torch"})
+_INSIDE = frozenset(
+    {"accelerate", "lightning", "nshtrainer", "pytorch_lightning", "torch", "transformers"}
+)
 """Packages whose calls lead to a state being loaded; a warning names the line before them."""
 
 _LENGTHS = frozenset({"run", "samples_per_step", "steps_per_epoch", "tokens_per_step"})
@@ -327,6 +330,16 @@ def tell_of(text: str, category: type[Warning] = ConfigChangedWarning) -> None:
     """Warn, at the line of the user's that led here, in the first of the processes of a run."""
     if _is_first_process():
         warnings.warn(text, category, stacklevel=_level_of_user())
+
+
+def is_unheard() -> bool:
+    """Return True while the Trainer of transformers loads a state, and drops what is warned of."""
+    frame = currentframe()
+    while frame is not None and _package(frame.f_globals) in _INSIDE:
+        if _package(frame.f_globals) == "transformers":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _is_first_process() -> bool:

@@ -39,6 +39,35 @@ def cosine(total: int, lr: float = 1.0) -> list[float]:
     return [lr * curve(step) for step in range(total)]
 
 
+# -- a prepared optimizer --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        CosineScheduleConfig(),
+        ReduceLROnPlateauConfig(metric=MetricConfig(monitor="loss", mode="min")),
+    ],
+    ids=lambda config: config.name,
+)
+def test_a_schedule_of_a_prepared_optimizer_drives_the_one_within(config: Any):
+    own = accelerator()
+    net, loader = own.prepare(model(), DataLoader(torch.ones(10, 2)))
+    inner = SGDConfig(lr=1.0).create_optimizer(net)
+    optimizer = own.prepare(inner)
+    run = run_length(own, loader, num_epochs=1)
+    scheduler: Any = config.create_scheduler(optimizer, run)["scheduler"]
+    assert scheduler.optimizer is inner
+    optimizer, scheduler = prepare(own, optimizer, scheduler)
+    seen = []
+    for batch in loader:
+        seen.append(optimizer.param_groups[0]["lr"])
+        own.backward(net(batch).sum())
+        optimizer.step()
+        scheduler.step(*([1.0] if config.name != "cosine" else []))
+    assert seen == pytest.approx(cosine(10) if config.name == "cosine" else [1.0] * 10)
+
+
 # -- one process -----------------------------------------------------------------------------------
 
 

@@ -36,6 +36,7 @@ from nshtrainer.configs import (
     StepLRConfig,
 )
 from nshtrainer.exceptions import (
+    ConfigChangedWarning,
     MetricError,
     NshtrainerWarning,
     OptimizerError,
@@ -300,6 +301,41 @@ def test_the_policy_of_resuming_is_given_with_the_run(tmp_path: Path):
     resumed.train(resume_from_checkpoint=f"{tmp_path}/whole/checkpoint-10")
     curve = COSINE.curve(RunLength(total_steps=16))
     assert logged(resumed)[12] == pytest.approx(0.5 * curve(11))
+
+
+@pytest.mark.parametrize("now", [COSINE, LinearScheduleConfig()], ids=lambda now: now.name)
+def test_after_a_plateau_a_curve_goes_on_at_the_step_of_the_trainer(tmp_path: Path, now: Any):
+    plateau = ReduceLROnPlateauConfig(patience=0, threshold=100.0)
+    started(tmp_path / "whole", SGDConfig(lr=0.1), plateau, **SHOWN).train()
+    resumed = started(tmp_path / "resumed", SGDConfig(lr=0.1), now)
+    with pytest.warns(ConfigChangedWarning, match=f"another scheduler -> {now.name}: .*step 12"):
+        resumed.train(resume_from_checkpoint=f"{tmp_path}/whole/checkpoint-12")
+    curve, rates = now.curve(RunLength(total_steps=16)), logged(resumed)
+    later = {step: 0.1 * curve(step - 1) for step in range(13, 17)}
+    assert {step: rates[step] for step in later} == pytest.approx(later)
+
+
+LONGER = {"num_train_epochs": 5, "max_steps": -1}
+
+
+@pytest.mark.parametrize("source", [RunLength(16, 8), None], ids=["numbers", "trainer"])
+@pytest.mark.parametrize(
+    ("now", "options", "change"),
+    [(LinearScheduleConfig(), {}, "cosine -> linear"), (COSINE, LONGER, "run 16 -> 40 steps")],
+    ids=["schedule", "length"],
+)
+def test_what_has_changed_of_the_schedule_is_told(
+    tmp_path: Path, now: Any, options: Any, change: str, source: RunLength | None
+):
+    started(tmp_path / "whole", SGDConfig(lr=0.1)).train()
+    resumed = trainer(tmp_path / "resumed", gpt2(), rows(64), **{**SAVING, **options})
+    run = source.but(total_steps=40) if source and options else source
+    resumed.optimizer, resumed.lr_scheduler = nshtrainer.create(
+        SGDConfig(lr=0.1), now, resumed.model, run or resumed
+    )
+    with pytest.warns(ConfigChangedWarning, match=change) as caught:
+        resumed.train(resume_from_checkpoint=f"{tmp_path}/whole/checkpoint-10")
+    assert [each.filename for each in caught] == [__file__]
 
 
 def test_a_pair_is_given_to_the_trainer_where_its_length_is_known_before(tmp_path: Path):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from tests.trainers.support import BOTH_TRAINERS, MID_EPOCH, NO_SAVER, Rates, Tiny, data, trainer
-from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
 import nshtrainer
 from nshtrainer import RunLength
@@ -102,6 +102,15 @@ def saved(schedule: Any, folder: Path, **how: Any) -> Path:
     runner, _ = fitted(schedule, epochs=DONE // EPOCH, **how)
     runner.save_checkpoint(folder / "saved.ckpt")
     return folder / "saved.ckpt"
+
+
+class ByCycle(Watched):
+    """A module that writes a scheduler of PyTorch's which begins at a rate of its own."""
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.hparams.optimizer.create_optimizer(self)
+        cycle = OneCycleLR(optimizer, 3.0, total_steps=EPOCH * EPOCHS, cycle_momentum=False)
+        return [optimizer], [{"scheduler": cycle, "interval": "step"}]
 
 
 PAIRS = list(permutations(SCHEDULES, 2))
@@ -201,3 +210,24 @@ def test_a_users_own_scheduler_goes_on_with_its_own_state_as_before(tmp_path: Pa
     (_, whole), _ = told(lambda: fitted(None, module=ByEpoch))
     assert said == ""
     assert seen == pytest.approx({step: whole[step] for step in seen}, rel=1e-12)
+
+
+@pytest.mark.parametrize("was", ["none", "cosine"])
+@pytest.mark.parametrize("module", [ByEpoch, ByCycle])
+def test_a_scheduler_of_torchs_is_another_also_beside_equal_hyperparameters(
+    was: str, module: Any, tmp_path: Path
+) -> None:
+    path = saved(SCHEDULES[was], tmp_path, module=module)
+    (_, seen), said = told(lambda: fitted(SCHEDULES["cosine"], path))
+    assert seen == pytest.approx({step: CURVES["cosine"](step) for step in seen}, rel=1e-12)
+    assert "lr_scheduler another scheduler -> cosine: taken from the config, from step 8" in said
+    with pytest.raises(CheckpointError, match="lr_scheduler another scheduler -> cosine"):
+        fitted(SCHEDULES["cosine"], path, policy="error")
+
+
+def test_ours_is_another_for_a_scheduler_of_torchs_beside_equal_hyperparameters(
+    tmp_path: Path,
+) -> None:
+    path = saved(SCHEDULES["cosine"], tmp_path)
+    _, said = told(lambda: fitted(SCHEDULES["cosine"], path, module=ByEpoch))
+    assert "lr_scheduler cosine -> CosineAnnealingLR: taken from the config" in said

@@ -10,9 +10,13 @@ from nshtrainer.config import Config
 from nshtrainer.exceptions import CheckpointError, OptimizerError
 from nshtrainer.forms import find_odd_values
 from nshtrainer.lightning_.checkpoint_entries import check_scheduler_states, refuse_entry
-from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase, lr_scheduler_registry
+from nshtrainer.lr_scheduler.base import (
+    LRSchedulerConfigBase,
+    TrackScheduleConfigBase,
+    lr_scheduler_registry,
+)
 from nshtrainer.lr_scheduler.driver import CurveScheduler
-from nshtrainer.lr_scheduler.saved_state import is_of_driver
+from nshtrainer.lr_scheduler.saved_state import has_own_rates, is_of_driver
 from nshtrainer.optimizer.resumption import resume_by_name
 from nshtrainer.optimizer.state_check import check_form
 from nshtrainer.resume import SCHEDULE, Change, Decision, ResumeConfig, as_data, differing
@@ -145,7 +149,7 @@ def adapt_states(
     others = [pair for pair in pairs if pair.is_other_kind]
     for pair in others:
         if pair.is_ours:
-            _note_bases(trainer, module, checkpoint, pair.scheduler.optimizer)
+            _note_bases(trainer, module, checkpoint, pair)
         elif _takes_schedule(policy):
             _begin_again(checkpoint)
     checkpoint["lr_schedulers"] = [
@@ -173,13 +177,14 @@ def _takes_schedule(policy: ResumeConfig) -> bool:
 
 
 def _note_bases(
-    trainer: pl.Trainer, module: pl.LightningModule, checkpoint: Checkpoint, optimizer: Any
+    trainer: pl.Trainer, module: pl.LightningModule, checkpoint: Checkpoint, pair: _Pair
 ) -> None:
     """Write the rates of the config into groups that have no record of where they began.
 
-    A scheduler that looks at a metric leaves none. Where the rate of the config has changed, the
-    one in the checkpoint counts.
+    A scheduler that looks at a metric leaves none, and a cycle of PyTorch's one of its own. Where
+    the rate of the config has changed, the one in the checkpoint counts.
     """
+    optimizer = pair.scheduler.optimizer
     states: list[Any] = checkpoint.get("optimizer_states", [])
     place = [each is optimizer for each in trainer.optimizers].index(True)
     state: dict[str, Any] = states[place] if place < len(states) else {"param_groups": []}
@@ -187,8 +192,9 @@ def _note_bases(
     if any("lr" in change.path for change in changes):
         return
     for live, saved in zip(optimizer.param_groups, state["param_groups"], strict=False):
-        if live.get("name") == saved.get("name"):
-            saved.setdefault("initial_lr", live["initial_lr"])
+        is_open = "initial_lr" not in saved or has_own_rates(pair.state or {})
+        if is_open and live.get("name") == saved.get("name"):
+            saved["initial_lr"] = live["initial_lr"]
 
 
 def _begin_again(checkpoint: Checkpoint) -> None:
@@ -224,16 +230,27 @@ def _pairs(trainer: pl.Trainer, module: pl.LightningModule, checkpoint: Checkpoi
 
 
 def _own_of(scheduler: Any, in_config: Any) -> Any:
+    if scheduler is None:
+        return None
     if isinstance(scheduler, CurveScheduler):
         return as_data(scheduler.plan.config) or scheduler.plan.label
-    return in_config or (None if scheduler is None else type(scheduler).__name__)
+    return type(scheduler).__name__ if _is_of_curve(in_config) else in_config
 
 
 def _saved_of(state: Any, in_hyperparameters: Any) -> Any:
     """Return the schedule that wrote a state; text where nothing tells it."""
     if is_of_driver(state):
         return state.get("config") or state.get("curve")
-    return in_hyperparameters or (None if state is None else "another scheduler")
+    if state is None:
+        return None
+    return "another scheduler" if _is_of_curve(in_hyperparameters) else in_hyperparameters
+
+
+def _is_of_curve(schedule: Any) -> bool:
+    """Return True if no scheduler but ours comes of a schedule, or there is none."""
+    name = schedule and schedule.get("name")
+    cls = lr_scheduler_registry.find(name, plugins=False) if isinstance(name, str) else None
+    return not schedule or (cls is not None and issubclass(cls, TrackScheduleConfigBase))
 
 
 def _in_hyperparameters(module: Any, checkpoint: Checkpoint) -> tuple[Any, Any]:

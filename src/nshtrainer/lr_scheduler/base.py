@@ -19,6 +19,7 @@ from typing import (
 from typing_extensions import Required, TypedDict
 
 from nshtrainer.exceptions import ScheduleError
+from nshtrainer.optimizer_record import optimizer_within
 from nshtrainer.rate_use import check_schedule
 from nshtrainer.registry import Component, Registry
 from nshtrainer.run_length import RunLength, known_run_length, run_length_of
@@ -157,6 +158,7 @@ class LRSchedulerConfigBase(Component):
                 f"create_scheduler takes the optimizer first, then the module or a RunLength; got "
                 f"a {type(optimizer).__name__} in its place"
             )
+        optimizer = optimizer_within(optimizer)
         made = self.create_scheduler_impl(optimizer, lightning_module)  # type: ignore[arg-type]
         if made is None:  # pyright: ignore[reportUnnecessaryComparison] - a forgotten return
             raise ScheduleError(

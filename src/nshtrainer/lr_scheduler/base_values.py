@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeAlias
 
 from nshtrainer.lr_scheduler.hyperparameters import Place
@@ -26,6 +26,8 @@ class BaseValues:
     def __init__(self) -> None:
         self._values: _Values = {"lr": []}
         self._awaited: _Values = {}
+        self._begun: Sequence[float | None] = ()
+        self._unnoted: Collection[int] = ()
 
     @property
     def lrs(self) -> list[float]:
@@ -60,7 +62,7 @@ class BaseValues:
         name, index = key
         return float(self._values[name][index] or 0.0)
 
-    def update(self, changes: Mapping[Key, float]) -> None:
+    def update(self, changes: Mapping[Key, float | None]) -> None:
         """Replace some base values."""
         for (name, index), base in changes.items():
             values = self._values.get(name, [])
@@ -89,6 +91,8 @@ class BaseValues:
             groups: The groups.
             keep: Where a group has noted nothing, keep the base value that its index had.
         """
+        self._begun = self._begun or list(self._values["lr"])
+        self._unnoted = [k for k, group in enumerate(groups) if "initial_lr" not in group]
         for name, values in self._values.items():
             kept = [*values, *[None] * len(groups)] if keep else [None] * len(groups)
             noted = [group.get(f"initial_{name}") for group in groups]
@@ -111,6 +115,15 @@ class BaseValues:
                 own[: len(bases)] = bases
             del own[count:]
             self._awaited[name] = [*[None] * count, *bases[count:]]
+
+    def restore(self, *, noted: bool) -> None:
+        """Return to the base rates from before the optimizer loaded a state.
+
+        Args:
+            noted: Do so for groups, too, that have noted theirs in that state.
+        """
+        places = range(len(self._begun)) if noted else self._unnoted
+        self.update({("lr", k): base for k, base in enumerate(self._begun) if k in places})
 
     def to_dict(self) -> _Values:
         """Return the base values as plain data."""

@@ -23,11 +23,17 @@ from nshtrainer.lr_scheduler.hyperparameters import find
 from nshtrainer.lr_scheduler.movement import Group, refuse
 from nshtrainer.lr_scheduler.optimizer_hooks import has_moving_rival, listen
 from nshtrainer.lr_scheduler.plan import Plan
-from nshtrainer.lr_scheduler.resumption import changes_of, plan_data, succession
+from nshtrainer.lr_scheduler.resumption import (
+    Succession,
+    after_another,
+    changes_of,
+    plan_data,
+    succession,
+)
 from nshtrainer.lr_scheduler.rhythm import Rhythm
-from nshtrainer.lr_scheduler.saved_state import saved_bases
-from nshtrainer.optimizer_record import on_step_skipped
-from nshtrainer.resume import Change
+from nshtrainer.lr_scheduler.saved_state import has_own_rates, saved_bases
+from nshtrainer.optimizer_record import on_step_skipped, record_of
+from nshtrainer.resume import Change, is_unheard
 from nshtrainer.run_length import RunLength
 
 if TYPE_CHECKING:
@@ -91,6 +97,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
         self._is_nested = False
         self._is_noted = False
         self._stands_still = False
+        self._untold: Succession | None = None
         by_successes = self._plan.run.schedule_clock == "successful_steps"
         self._successes = Successes() if by_successes else None
         self._write()
@@ -219,6 +226,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
 
     def _prepare_update(self, moved: int) -> None:
         """Prepare an update that is not like the one before."""
+        self.begin_loaded()
         # What a scaler has found it found in this update, of which the schedule has heard before.
         if self._stands_still and not getattr(self.optimizer, "found_inf", False):
             self._is_left_out()  # its step was never called
@@ -332,7 +340,8 @@ class CurveScheduler(ForeignValues, LRScheduler):
 
         The base values are those in the state, unless the optimizer has loaded its own: its groups
         know which they were, and may take theirs from the config. The state of a scheduler of
-        torch's is taken for its position and base rates. Where the schedule has changed since, the
+        torch's is taken for its position, and for the base rates that the optimizer began with; one
+        without these leaves the rates of the config. Where the schedule has changed since, the
         `resume` of the run says which is followed, and a warning what has changed.
 
         Raises:
@@ -346,11 +355,31 @@ class CurveScheduler(ForeignValues, LRScheduler):
         self._clock = self._clock_of(found.plan)
         count = len(self.optimizer.param_groups)
         self._bases.load(saved_bases(state_dict), count, keep=self._is_noted)
+        hooks = record_of(self.optimizer).state_hooks
+        if found.is_of_another and not (hooks is not None and hooks.keeps_rates):
+            self._bases.restore(noted=has_own_rates(state_dict))
         if isinstance(self._clock, Clock):
             self._clock.elapsed = float(state_dict.get("elapsed", 0.0))
         self._write(new_only=self._is_nested)
         self._begin()
-        found.tell(state_dict)
+        self._untold = found
+        if not is_unheard():
+            self.begin_loaded()
+
+    def begin_loaded(self, position: int | None = None) -> None:
+        """Warn of what the state that was loaded last has changed; once.
+
+        Args:
+            position: The step of the trainer, from which it goes on after another scheduler.
+        """
+        found, self._untold = self._untold, None
+        if found is None:
+            return
+        if found.is_of_another and position is not None:
+            found, self.last_epoch = after_another(self._plan, position), position
+            self._write()
+            self._begin()
+        found.tell()
 
     def changes(self, state_dict: dict[str, Any]) -> list[Change]:
         """What has changed since a state was saved, as far as the state says."""

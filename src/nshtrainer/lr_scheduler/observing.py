@@ -119,8 +119,11 @@ class ObservingScheduler(CurveScheduler):
         saved = state_dict.get("metric")
         if saved is not None:
             self._metric_scheduler.load_state_dict(saved["scheduler"])
+        before = self.base_lrs
         super().load_state_dict(state_dict)
-        if saved is not None:
+        if saved is None:
+            self._follow_bases(before)
+        else:
             self._load_rates(saved, saved_bases(state_dict)["lr"])
             self._write()
 

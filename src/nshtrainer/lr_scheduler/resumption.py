@@ -27,7 +27,7 @@ from nshtrainer.resume import (
 from nshtrainer.run_length import TICKS, RunLength
 from nshtrainer.text.problems import dotted, unknown
 
-__all__ = ["Succession", "changes_of", "plan_data", "succession"]
+__all__ = ["Succession", "after_another", "changes_of", "plan_data", "succession"]
 
 Group: TypeAlias = Mapping[str, Any]
 Based: TypeAlias = Sequence[tuple[Group, float]]
@@ -45,19 +45,23 @@ class Succession(NamedTuple):
         position: Where the run stands in it.
         resolution: What has changed, and what becomes of it; None where a config is unknown.
         more: What else there is to say.
+        saved_label: The label of the plan in the state, if it has one.
+        is_of_another: True for the state of a scheduler that is not ours.
     """
 
     plan: Plan
     position: int
     resolution: Resolution | None = None
     more: Sequence[str] = ()
+    saved_label: str | None = None
+    is_of_another: bool = False
 
-    def tell(self, state: Mapping[str, Any]) -> None:
+    def tell(self) -> None:
         """Say what has changed; of a state without its config only that its curve is another."""
         if self.resolution is not None:
             self.resolution.tell(*self.more)
             return
-        saved, label, config = state.get("curve"), self.plan.label, self.plan.config
+        saved, label, config = self.saved_label, self.plan.label, self.plan.config
         if saved not in (None, label):
             was = f"it was written under {saved}" if config is None else "it does not say how"
             own = label if config is None else f"the {config.name} schedule of the config"
@@ -100,9 +104,13 @@ def succession(own: Plan, state: Mapping[str, Any], groups: Based) -> Succession
     policy, position = own.policy, saved_position(state)
     _check_fields(policy, own)
     if not is_of_driver(state):
-        return Succession(own, position, _of_another(own, position))
+        text = (
+            f"taken from the config, from step {position} on, which is the last_epoch of the "
+            "state; if that counted anything but updates, call step(n) with their number"
+        )
+        return _after_another(own, position, text)
     if "config" not in state or as_data(own.config) is None:
-        return Succession(own, position)
+        return Succession(own, position, saved_label=state.get("curve"))
     found, old = _changes(own, state, groups)
 
     def decided(change: Change) -> Decision:
@@ -119,15 +127,17 @@ def succession(own: Plan, state: Mapping[str, Any], groups: Based) -> Succession
     return Succession(plan, now, resolution, [*_jumps((old, position), (plan, now), groups)])
 
 
-def _of_another(own: Plan, position: int) -> Resolution:
-    """Return what becomes of the state of a scheduler that is not ours: its count is the step."""
+def after_another(own: Plan, position: int) -> Succession:
+    """Return what becomes of a state that is not ours, where a trainer knows its step."""
+    text = f"taken from the config, from step {position} on, since another kind cannot be kept"
+    return _after_another(own, position, text)
+
+
+def _after_another(own: Plan, position: int, text: str) -> Succession:
     change = Change((SCHEDULE,), "another scheduler", as_data(own.config) or own.label)
-    text = (
-        f"taken from the config, from step {position} on, which is the last_epoch of the state; if "
-        "that counted anything but updates, call step(n) with their number"
-    )
     decision = Decision(text, is_followed=True)
-    return resolve([change], own.policy, lambda _: decision, error=ScheduleError)
+    resolution = resolve([change], own.policy, lambda _: decision, error=ScheduleError)
+    return Succession(own, position, resolution, is_of_another=True)
 
 
 def _position_in(run: RunLength, old: RunLength, state: Mapping[str, Any]) -> int:

@@ -9,7 +9,7 @@ from nshtrainer.exceptions import ScheduleError
 from nshtrainer.forms import find_misfits, find_odd_values
 from nshtrainer.run_length import RunLength
 
-__all__ = ["find_faults", "is_of_driver", "saved_bases", "saved_position"]
+__all__ = ["find_faults", "has_own_rates", "is_of_driver", "saved_bases", "saved_position"]
 
 _PLAN: dict[str, dict[str, Any]] = {
     "config": {"name": ""},
@@ -58,7 +58,13 @@ def saved_position(state: Mapping[str, Any]) -> int:
 
 
 def saved_bases(state: Mapping[str, Any]) -> dict[str, list[float | None]]:
-    """The base values in a state: ours, or the rates in that of a scheduler of torch's."""
+    """The base values in a state: ours, or the optimizer's rates in that of PyTorch's."""
     if "base_values" in state:
         return state["base_values"]
-    return {"lr": [float(rate) for rate in state.get("base_lrs", ())]}
+    rates = () if has_own_rates(state) else state.get("base_lrs", ())
+    return {"lr": [float(rate) for rate in rates]}
+
+
+def has_own_rates(state: Mapping[str, Any]) -> bool:
+    """Return True for PyTorch's `OneCycleLR` and `CyclicLR`, which begin at rates of their own."""
+    return "_schedule_phases" in state or "max_lrs" in state

@@ -134,6 +134,8 @@ class Resumption:
         self._in_force = as_data(config)
         self._begun: list[Group] = []
         self._parked: dict[str, Any] = {}
+        self.keeps_rates = False
+        """True after loading a state whose rates were kept where those of the config differ."""
 
     def attach(self, optimizer: Optimizer) -> None:
         """Hear of what the optimizer saves and loads; its groups are now as the config says."""
@@ -213,6 +215,9 @@ class Resumption:
         check_states(optimizer, rebuilt, match, groups, self._unchecked)
         self._parked = _outside(match, groups, names)
         self._in_force = resolution.config
+        self.keeps_rates = any(
+            "lr" in each.path and not each.is_followed for each in resolution.changes
+        )
         resolution.tell()
         return rebuilt
 

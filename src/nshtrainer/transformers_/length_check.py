@@ -32,7 +32,12 @@ class LengthCheck(TrainerCallback):  # pyright: ignore[reportUntypedBaseClass]
         self._trainer = ref(trainer)
 
     def on_train_begin(self, _: Any, state: Any, __: Any, **parts: Any) -> None:
-        """Resolve the schedule again, or warn if it has taken steps in an earlier run."""
+        """Resolve the schedule again, or warn if it has taken steps in an earlier run.
+
+        The Trainer drops what a schedule warns of while it loads its state, so that is told here.
+        """
+        if isinstance(parts["lr_scheduler"], CurveScheduler):
+            parts["lr_scheduler"].begin_loaded(state.global_step)
         scheduler = _of_trainer(parts["lr_scheduler"])
         if scheduler is None:
             return
