@@ -22,6 +22,8 @@ from nshtrainer.optimizer.fresh_state import (
 )
 from nshtrainer.optimizer.hooks import HOOK_KEYS
 from nshtrainer.optimizer.matching import PARKED
+from nshtrainer.optimizer.option_ranges import find_out_of_range
+from nshtrainer.optimizer_record import record_of
 from nshtrainer.text.problems import dotted
 
 if TYPE_CHECKING:
@@ -119,7 +121,8 @@ def check_states(
             empty name is an optimizer without routes.
 
     Raises:
-        OptimizerError: Something has another shape or kind; the message names it.
+        OptimizerError: Something has another shape or kind, or is out of the range of the config;
+            the message names it.
     """
     routes: Mapping[str, Optimizer] = getattr(optimizer, "routes", {"": optimizer})
     homes = {id(group): name for name, part in routes.items() for group in part.param_groups}
@@ -130,6 +133,9 @@ def check_states(
         _check_written(saved)
         name = homes[id(live)]
         _check_none(None if name in unchecked else routes[name], saved, own)
+        config = record_of(routes[name]).config_class
+        for option, problem in find_out_of_range(config, saved, own.options):
+            _refuse(f"the option {option} {problem}", _ANOTHER)
         if name not in unchecked:
             entries = zip(saved["params"], own.params, found, strict=True)
             checked = [(number, param, was) for number, param, was in entries if was and was.state]
