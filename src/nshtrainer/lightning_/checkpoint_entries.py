@@ -13,11 +13,12 @@ from lightning.pytorch.trainer.connectors.checkpoint_connector import (
 )
 from packaging.version import InvalidVersion
 from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from typing_extensions import override
 
 from nshtrainer.exceptions import CheckpointError, NshtrainerError
 from nshtrainer.forms import describe_form, find_misfits
-from nshtrainer.lr_scheduler.saved_state import find_faults, is_of_driver
+from nshtrainer.lr_scheduler.saved_state import find_faults, find_metric_faults, is_of_driver
 from nshtrainer.text.problems import dotted
 
 if TYPE_CHECKING:
@@ -193,6 +194,9 @@ def check_scheduler_states(schedulers: list[Any], states: Any) -> None:
             refuse_entry(dotted(path), problem)
         for path, problem in find_faults(state) if is_of_driver(state) else ():
             refuse_entry(dotted((*here, *path)), problem)
+        if isinstance(scheduler, ReduceLROnPlateau):
+            for path, problem in find_metric_faults(scheduler, state, here):
+                refuse_entry(dotted(path), problem)
         if state.get("last_epoch", 0) < 0:
             refuse_entry(f"lr_schedulers.{place}.last_epoch", f"is {state['last_epoch']}, below 0")
 

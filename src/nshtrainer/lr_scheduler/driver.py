@@ -25,7 +25,7 @@ from nshtrainer.lr_scheduler.optimizer_hooks import has_moving_rival, listen
 from nshtrainer.lr_scheduler.plan import Plan
 from nshtrainer.lr_scheduler.resumption import changes_of, plan_data, succession
 from nshtrainer.lr_scheduler.rhythm import Rhythm
-from nshtrainer.lr_scheduler.saved_state import saved_bases
+from nshtrainer.lr_scheduler.saved_state import check_state, saved_bases
 from nshtrainer.optimizer_record import on_step_skipped
 from nshtrainer.resume import Change
 from nshtrainer.run_length import RunLength
@@ -336,9 +336,10 @@ class CurveScheduler(ForeignValues, LRScheduler):
         `resume` of the run says which is followed, and a warning what has changed.
 
         Raises:
-            ScheduleError: The state has no position, or does not fit the policy; then nothing of it
-                is taken.
+            ScheduleError: The state has no position, an entry has another form or is out of range,
+                or it does not fit the policy; then nothing of it is taken.
         """
+        self._check(state_dict)
         self._is_nested = self._is_idle()
         found = succession(self._plan, state_dict, self._based())
         found.plan.is_told |= self._plan.is_told
@@ -354,7 +355,11 @@ class CurveScheduler(ForeignValues, LRScheduler):
 
     def changes(self, state_dict: dict[str, Any]) -> list[Change]:
         """What has changed since a state was saved, as far as the state says."""
+        self._check(state_dict)
         return changes_of(self._plan, state_dict, self._based())
+
+    def _check(self, state_dict: Any) -> None:
+        check_state(state_dict)
 
     def _based(self) -> list[tuple[Group, float]]:
         groups = self.optimizer.param_groups
