@@ -149,11 +149,20 @@ def check_entries(trainer: pl.Trainer, checkpoint: Any) -> None:
 
 
 def _check_weights(trainer: pl.Trainer, saved: Mapping[str, Any]) -> None:
-    """Check that tensors of the module are tensors in the checkpoint; PyTorch checks the rest."""
+    """Check the kinds of tensors of the module: PyTorch compares shapes, and casts all else."""
     for name, own in trainer.lightning_module.state_dict().items():
         value = saved.get(name, own)
         if isinstance(own, Tensor) and not isinstance(value, Tensor):
             refuse_entry(f"state_dict.{name}", f"is {describe_form(value)}, not a tensor")
+        if isinstance(own, Tensor) and _kind_of(value) != _kind_of(own):
+            problem = f"has {_kind_of(value)} numbers, not {_kind_of(own)} ones"
+            refuse_entry(f"state_dict.{name}", problem)
+
+
+def _kind_of(tensor: Tensor) -> str:
+    if tensor.is_complex():
+        return "complex"
+    return "float" if tensor.is_floating_point() else "whole"
 
 
 def _check_callback(callback: Callback, states: Mapping[str, Any]) -> None:
