@@ -99,9 +99,13 @@ def find_faults(state: Mapping[str, Any], path: Path = ()) -> Iterator[Fault]:
     """Yield where the entries of a state are none, and why."""
     held = {key: state[key] for key in _READ if key in state}
     forms = [*find_misfits(held, {key: _READ[key] for key in held}, path)]
-    yield from forms
-    if forms:
-        return
+    yield from forms or _faults_of_values(state, held, path)
+
+
+def _faults_of_values(
+    state: Mapping[str, Any], held: Mapping[str, Any], path: Path
+) -> Iterator[Fault]:
+    """Yield the values that are out of range, or no plan, in a state of the right form."""
     for place, part in enumerate(held.get("_schedulers", ())):
         yield from find_faults(part, (*path, "_schedulers", place))
     if "last_epoch" in held:
@@ -127,12 +131,14 @@ def _faults_of_metric(state: Mapping[str, Any]) -> Iterator[Fault]:
     metric: Any = state["metric"]
     found = find_misfits(metric, _METRIC, ("metric",))
     faults = [each for each in found if each[1] != "is none, not text"]  # groups without names
-    yield from faults
-    if not faults:
-        yield from _out_of_range(metric["rates"], ("metric", "rates"))
-        count, bases = len(metric["rates"]), len(state.get("base_values", {}).get("lr", ()))
-        if count != bases:
-            yield ("metric", "rates"), f"has {count} items, and base_values.lr {bases}"
+    yield from faults or _faults_of_rates(metric["rates"], state.get("base_values", {}))
+
+
+def _faults_of_rates(rates: Sequence[Any], bases: Mapping[str, Any]) -> Iterator[Fault]:
+    path, count = ("metric", "rates"), len(bases.get("lr", ()))
+    yield from _out_of_range(rates, path)
+    if len(rates) != count:
+        yield path, f"has {len(rates)} items, and base_values.lr {count}"
 
 
 def find_metric_faults(scheduler: Any, state: Any, path: Path = ()) -> Iterator[Fault]:

@@ -20,7 +20,7 @@ _PREFIX = "initial_"
 
 
 def find_out_of_range(
-    cls: type[BaseModel] | None, saved: Mapping[str, Any], own: Mapping[str, Any]
+    cls: type[BaseModel] | None, saved: Mapping[Any, Any], own: Mapping[str, Any]
 ) -> _Found:
     """Yield each option and each base value of a group that the config would refuse, and why.
 
@@ -53,8 +53,8 @@ def _find_base(
     value: Any = base
     if item:
         standing = _plain(saved.get(option))
-        values: Any = enumerate(standing) if isinstance(standing, tuple) else ()
-        value = tuple(base if str(place) == item else each for place, each in values)
+        values = cast("tuple[Any, ...]", standing) if isinstance(standing, tuple) else ()
+        value = tuple(base if str(place) == item else each for place, each in enumerate(values))
     if not math.isfinite(base):
         yield key, "is not finite"
     elif base:
