@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import math
 import types
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+import pytest
 from annotated_types import Ge, Gt, Le, Lt
 from hypothesis import reject
 from hypothesis import strategies as st
@@ -20,6 +22,7 @@ from nshtrainer.duration import (
     StepsConfig,
     TokensConfig,
 )
+from nshtrainer.exceptions import OptimizerError
 from nshtrainer.lr_scheduler import (
     CurveScheduleConfigBase,
     LRSchedulerConfigBase,
@@ -245,3 +248,22 @@ def built_class(cls: type[TorchOptimizerConfigBase]) -> Any:
     if cls is MuonConfig and bfloat16_is_emulated():
         return PortableMuon
     return target_class(cls.target)
+
+
+def assert_ranges_are_checked(cls: type[BaseModel], model: Any, config: Any) -> None:
+    """Each option of a saved group, and its base value, is refused out of the field's range."""
+    optimizer = config.create_optimizer(model)
+    saved = optimizer.state_dict()
+    first, *others = saved["param_groups"]
+    numbers = [
+        key
+        for key, value in first.items()
+        if key in cls.model_fields and type(value) in {int, float}
+    ]
+    for key in numbers:
+        bad = math.copysign(2.0**70, -first[key])
+        for name in (key, f"initial_{key}"):
+            state = {**saved, "param_groups": [{**first, name: bad}, *others]}
+            with pytest.raises(OptimizerError, match=f"does not fit: the option {name} is "):
+                optimizer.load_state_dict(state)
+    optimizer.load_state_dict(saved)

@@ -72,6 +72,8 @@ class OptimizerRecord:
         self.requirements = Requirements()
         self.wrappers: tuple[Any, ...] = ()
         """The configs that wrapped the optimizer, the outermost first."""
+        self.config_class: Any = None
+        """The class of the config whose fields are the options of its groups."""
         self.rate_use: Any = None
         """The use that it makes of its learning rate."""
         self.state_hooks: Any = None

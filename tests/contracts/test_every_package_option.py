@@ -23,6 +23,7 @@ from tests.contracts.test_every_package_optimizer import (
     modest,
     train,
 )
+from tests.support import assert_ranges_are_checked
 
 from nshtrainer import RunLength
 from nshtrainer.exceptions import OptimizerError
@@ -166,6 +167,11 @@ def test_each_option_that_a_group_may_have_is_read_of_it(cls: Config, tools: Any
     kept = {*optimizer.defaults, *cls.group_keys} & cls.group_options()
     renamed = {"adamw_lr", "adamw_betas", "adamw_eps", "adamw_wd"}
     assert kept - renamed <= read
+
+
+@every_optimizer
+def test_a_saved_option_out_of_the_range_of_its_field_is_refused(cls: Config) -> None:
+    assert_ranges_are_checked(cls, make_model(cls), modest(cls))
 
 
 @every_optimizer

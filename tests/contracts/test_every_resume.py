@@ -20,12 +20,13 @@ from tests.contracts.test_every_optimizer import (
     saved_and_loaded,
     train,
 )
-from tests.support import CONFIG_CHANGED
+from tests.support import CONFIG_CHANGED, assert_ranges_are_checked
 from torch import Tensor, nn
 
 from nshtrainer import RunLength
-from nshtrainer.configs import ResumeConfig
+from nshtrainer.configs import AdamWConfig, ResumeConfig, RoutedOptimizerConfig, SGDConfig
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.resumption import resume_by_name
 
 pytestmark = pytest.mark.filterwarnings(CONFIG_CHANGED)
 
@@ -250,9 +251,7 @@ def test_an_option_of_another_kind_is_refused(cls: Config):
         torch.tensor(math.nan),
         torch.ones((), device="meta"),
     )
-    # No step is made of LBFGS, and none with values of SparseAdam.
-    nothing = () if cls.needs_one_group or cls.needs_sparse_gradients else (None,)
-    for bad in ("text", {"lr": 1}, torch.ones(2), *numbers, *nothing):
+    for bad in ("text", {"lr": 1}, torch.ones(2), *numbers, None):
         group = {**saved["optimizer"]["param_groups"][0], "lr": bad}
         with pytest.raises(OptimizerError, match="does not fit: the option lr is "):
             again.load_state_dict({**saved["optimizer"], "param_groups": [group]})
@@ -277,3 +276,38 @@ def test_what_is_no_state_of_an_optimizer_is_refused(cls: Config, change: Any, m
     again = cls().create_optimizer(make_model(cls))
     with pytest.raises(OptimizerError, match=f"does not fit: .*{message}"):
         again.load_state_dict(change(saved["optimizer"]))
+
+
+@every_optimizer
+def test_an_option_out_of_the_range_of_its_field_is_refused(cls: Config):
+    assert_ranges_are_checked(cls, make_model(cls), cls())
+
+
+def test_options_of_a_route_are_checked_against_the_fields_of_its_optimizer() -> None:
+    route = {"name": "all", "select": "*", "optimizer": {"name": "sgd", "momentum": 0.9}}
+    config = RoutedOptimizerConfig.from_mapping({"name": "routed", "routes": [route]})
+    assert_ranges_are_checked(SGDConfig, make_model(SGDConfig), config)
+
+
+def test_a_base_value_within_a_tuple_is_checked_as_a_part_of_it() -> None:
+    model = make_model(AdamWConfig)
+    optimizer = AdamWConfig().create_optimizer(model)
+    saved = optimizer.state_dict()
+    group = saved["param_groups"][0]
+    saved["param_groups"] = [{**group, 3: 4, "initial_betas.0": 1.5}]
+    with pytest.raises(OptimizerError, match=r"initial_betas\.0 is 1\.5: input should"):
+        optimizer.load_state_dict(saved)
+    saved["param_groups"] = [{**group, "lr": 0.0, "betas": [0.5, 0.9], "initial_betas.0": 0.7}]
+    optimizer.load_state_dict(saved)
+
+
+def test_without_a_config_only_rates_have_a_range() -> None:
+    model = make_model(SGDConfig)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    resume_by_name(optimizer, model)
+    saved = optimizer.state_dict()
+    group = saved["param_groups"][0]
+    for bad in ({"initial_lr": -1.0}, {"lr": -1.0}, {"initial_momentum": math.nan}):
+        with pytest.raises(OptimizerError, match=f"does not fit: the option {min(bad)} is "):
+            optimizer.load_state_dict({**saved, "param_groups": [{**group, **bad}]})
+    optimizer.load_state_dict({**saved, "param_groups": [{**group, "initial_x": -1.0}]})

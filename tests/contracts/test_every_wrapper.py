@@ -26,6 +26,7 @@ from torch import Tensor
 from nshtrainer import RunLength, create
 from nshtrainer.configs import (
     ClippedConfig,
+    LBFGSConfig,
     LinearScheduleConfig,
     SAMConfig,
     SGDConfig,
@@ -82,6 +83,30 @@ def test_what_a_wrapper_keeps_in_a_group_is_checked_when_it_is_loaded(cls: Any) 
         for bad in ("text", None, math.nan, -1, [1], torch.ones(2)):
             with pytest.raises(OptimizerError, match=f"does not fit: the option {key} is "):
                 optimizer.load_state_dict({**saved, "param_groups": [{**group, key: bad}]})
+    optimizer.load_state_dict(saved)
+
+
+@pytest.mark.parametrize("inner", [SGDConfig(), LBFGSConfig()], ids=["sgd", "lbfgs"])
+@pytest.mark.parametrize("cls", WRAPPERS)
+def test_what_a_wrapper_keeps_of_a_parameter_is_checked_when_it_is_loaded(
+    cls: Any, inner: Any
+) -> None:
+    if isinstance(inner, LBFGSConfig) and cls in {SkippingConfig, SAMConfig}:
+        return  # they refuse it
+    model, plain = make_model(SGDConfig), make_model(SGDConfig)
+    config = cls(optimizer=inner, **REQUIRED.get(cls.model_fields["name"].default, {}))
+    optimizer, bare = config.create_optimizer(model), inner.create_optimizer(plain)
+    train(model, optimizer, 2)
+    train(plain, bare, 2)
+    saved = saved_and_loaded(optimizer.state_dict())
+    for number, state in saved["state"].items():
+        for key in state.keys() - bare.state_dict()["state"].get(number, {}).keys():
+            own = state[key]
+            kinds = (own.long(), own + 1j, own.to_sparse(), own[None], own.to("meta"))
+            for bad in ("text", None, 1.0, [own], *kinds):
+                states = {**saved["state"], number: {**state, key: bad}}
+                with pytest.raises(OptimizerError, match=f"does not fit: .*saved {key} "):
+                    optimizer.load_state_dict({**saved, "state": states})
     optimizer.load_state_dict(saved)
 
 

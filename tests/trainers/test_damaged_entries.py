@@ -208,6 +208,25 @@ def test_saved_configs_and_lengths_are_plain_data(saved: dict[str, Any]) -> None
         assert "\n" not in text
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "problem"),
+    [
+        (("state_dict", "layer.weight"), torch.ones(2, 2).long(), "has whole numbers, not float"),
+        (("state_dict", "layer.weight"), torch.ones(2, 2) * 1j, "has complex numbers, not float"),
+        (("optimizer_states", 0, "param_groups", 0, "initial_lr"), -1.0, "is -1.0: input should"),
+        (("lr_schedulers", 0, "base_values", "lr"), [-1.0], ".0 is -1, which is not from 0 to"),
+    ],
+)
+def test_a_value_of_another_kind_or_out_of_range_is_named(
+    saved: dict[str, Any], path: tuple[Any, ...], value: Any, problem: str
+) -> None:
+    torch.save(with_entry(saved, path, value), "edited.ckpt")
+    with pytest.raises((CheckpointError, OptimizerError)) as caught:
+        fitted("edited.ckpt", 3)
+    assert str(path[-1]) in str(caught.value)
+    assert problem in str(caught.value)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", BAD)
 def test_every_entry_may_be_damaged(saved: dict[str, Any], kind: str) -> None:

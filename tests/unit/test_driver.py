@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import math
 import pickle
 import weakref
 from dataclasses import dataclass
@@ -314,6 +315,36 @@ def test_a_schedule_in_a_state_that_is_none_is_an_error(key: str, value: Any, pr
     scheduler = in_nine_steps()
     with pytest.raises(ScheduleError, match=problem):
         scheduler.load_state_dict({**scheduler.state_dict(), key: value})
+
+
+@pytest.mark.parametrize(
+    ("state", "problem"),
+    [
+        (None, "it is none, not a mapping"),
+        ({"last_epoch": None}, "last_epoch is none, not a number"),
+        ({"last_epoch": 1.5}, r"last_epoch is 1\.5, which is no count"),
+        ({"last_epoch": -2}, "last_epoch is -2, which is not from -1 to"),
+        ({"base_values": None}, "base_values is none, not a mapping"),
+        ({"base_values": {"lr": b"z"}}, r"base_values\.lr is bytes, not a list"),
+        ({"base_values": {"lr": [-1.0]}}, r"base_values\.lr\.0 is -1, which is not from 0 to"),
+        ({"base_values": {"lr": [math.nan]}}, r"base_values\.lr\.0 is nan"),
+        ({"base_values": {"eps": [1e308]}}, r"base_values\.eps\.0 is 1e\+308"),
+        ({"base_lrs": [-1.0]}, r"base_lrs\.0 is -1"),
+        ({"elapsed": math.inf}, "elapsed is inf"),
+        ({"_schedulers": [{"last_epoch": "x"}]}, r"_schedulers\.0\.last_epoch is text"),
+        ({"metric": []}, "metric is a list, not a mapping"),
+    ],
+)
+def test_an_entry_of_another_form_or_out_of_range_is_refused_and_changes_nothing(
+    state: Any, problem: str
+):
+    scheduler = in_nine_steps()
+    before = scheduler.state_dict()
+    bad = None if state is None else {**before, **state}
+    for load in (scheduler.load_state_dict, scheduler.changes):
+        with pytest.raises(ScheduleError, match=f"the saved state does not fit: {problem}"):
+            load(bad)
+    assert scheduler.state_dict() == before
 
 
 def test_lengths_of_a_later_release_are_passed_over():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 from typing import Any
 
@@ -289,3 +290,64 @@ def test_greedy_times_a_curve():
 def test_bounds_that_are_swapped_are_refused():
     with pytest.raises(ValidationError, match=r"min_lr 2 is above max_lr 1; swap them"):
         greedy(min_lr=2.0)
+
+
+# -- a damaged state -------------------------------------------------------------------------------
+
+GREEDY = GreedyScheduleConfig(max_lr=0.1, metric=LOSS, window_size=2)
+CURVED = [plateau(schedule=LINE), GREEDY.replace(schedule=LINE)]
+
+
+def with_metric_entry(state: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """A state with another entry of the scheduler that looks at the metric."""
+    if "metric" not in state:
+        return {**state, key: value}
+    metric = state["metric"]
+    return {**state, "metric": {**metric, "scheduler": {**metric["scheduler"], key: value}}}
+
+
+@pytest.mark.parametrize("config", [GREEDY, *CURVED], ids=["alone", "plateau", "greedy"])
+def test_each_entry_of_a_metric_in_a_state_is_checked_before_anything_is_taken(config: Any):
+    scheduler = build(config, sgd(0.01))
+    getattr(scheduler, "observe", scheduler.step)(1.0)
+    before = copy.deepcopy(scheduler.state_dict())
+    for key, value in before.get("metric", {"scheduler": before})["scheduler"].items():
+        bad: list[Any] = ["text", b"z"] if isinstance(value, str) else ["text", b"z", math.nan]
+        bad += [] if key == "default_min_lr" else [None]
+        bad += [-1] if key not in {"best", "mode_worse", "window"} else []
+        for each in bad:
+            with pytest.raises(ScheduleError, match=f"the saved state does not fit: .*{key}"):
+                scheduler.load_state_dict(with_metric_entry(before, key, each))
+            assert scheduler.state_dict() == before
+    with pytest.raises(ScheduleError, match="factor is 2, which is not from 0 to 1"):
+        scheduler.load_state_dict(with_metric_entry(before, "factor", 2.0))
+    scheduler.load_state_dict(with_metric_entry(before, "default_min_lr", None))
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ({"rates": [-1.0]}, r"metric\.rates\.0 is -1, which is not from 0 to"),
+        ({"rates": []}, r"metric\.rates has 0 items, and base_values\.lr 1"),
+        ({"scheduler": None}, r"metric\.scheduler is none, not a mapping"),
+        ({"groups": [1]}, r"metric\.groups\.0 is a number, not text"),
+    ],
+)
+def test_what_a_metric_made_of_the_rates_is_checked(entry: Any, problem: str):
+    scheduler = build(CURVED[0], sgd(0.01))
+    state = scheduler.state_dict()
+    with pytest.raises(ScheduleError, match=problem):
+        scheduler.load_state_dict({**state, "metric": {**state["metric"], **entry}})
+    scheduler.load_state_dict(state)
+
+
+def test_a_group_that_joined_after_the_last_metric_is_in_the_state():
+    optimizer = sgd(0.01)
+    scheduler = build(CURVED[0], optimizer)
+    optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(1))], "lr": 0.02})
+    advance(optimizer, scheduler, 1)
+    state = scheduler.state_dict()
+    assert len(state["metric"]["rates"]) == 2
+    again = sgd(0.01, 0.02)
+    build(CURVED[0], again).load_state_dict(state)
+    assert rates(again) == rates(optimizer)

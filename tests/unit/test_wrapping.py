@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from nshtrainer.configs import (
     AdamWConfig,
     ClippedConfig,
+    LBFGSConfig,
     LookaheadConfig,
     OptimizerConfigBase,
     SGDConfig,
@@ -78,18 +79,21 @@ def test_lookahead_is_pytorch_optimizers(inner: Any, make: Any, closure: bool) -
     torch.testing.assert_close(values(ours), values(theirs))
 
 
-def test_lookahead_goes_on_from_a_saved_state() -> None:
-    config = LookaheadConfig(optimizer=AdamWConfig(), k=3, alpha=0.8)
-    net = network()
-    optimizer = config.create_optimizer(net)
-    train(net, optimizer, 4)
+@pytest.mark.parametrize("inner", [AdamWConfig(), LBFGSConfig()], ids=["adamw", "lbfgs"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_lookahead_goes_on_from_a_saved_state(inner: Any, order: int) -> None:
+    config = LookaheadConfig(optimizer=inner, k=3, alpha=0.8)
+    net, closure = network(), isinstance(inner, LBFGSConfig)
+    optimizer = config.create_optimizer([*net.named_parameters()][::order])
+    train(net, optimizer, 4, closure=closure)
     saved = {"net": {k: v.clone() for k, v in net.state_dict().items()}}
     state = copy.deepcopy(optimizer.state_dict())
     resumed = network(1)
-    again = config.create_optimizer(resumed)
+    again = config.create_optimizer([*resumed.named_parameters()][::order])
     again.load_state_dict(state)
     resumed.load_state_dict(saved["net"])
-    assert train(resumed, again, 6) == train(net, optimizer, 6)
+    after = train(net, optimizer, 6, closure=closure)
+    assert train(resumed, again, 6, closure=closure) == after
 
 
 def test_lookahead_leaves_alone_what_is_not_updated() -> None:

@@ -13,11 +13,12 @@ from lightning.pytorch.trainer.connectors.checkpoint_connector import (
 )
 from packaging.version import InvalidVersion
 from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from typing_extensions import override
 
 from nshtrainer.exceptions import CheckpointError, NshtrainerError
 from nshtrainer.forms import describe_form, find_misfits
-from nshtrainer.lr_scheduler.saved_state import find_faults, is_of_driver
+from nshtrainer.lr_scheduler.saved_state import find_faults, find_metric_faults, is_of_driver
 from nshtrainer.text.problems import dotted
 
 if TYPE_CHECKING:
@@ -170,11 +171,20 @@ def _check_steps(loop: Mapping[str, Any], step: int | None) -> None:
 
 
 def _check_weights(trainer: pl.Trainer, saved: Mapping[str, Any]) -> None:
-    """Check that tensors of the module are tensors in the checkpoint; PyTorch checks the rest."""
+    """Check the kinds of tensors of the module: PyTorch compares shapes, and casts all else."""
     for name, own in trainer.lightning_module.state_dict().items():
         value = saved.get(name, own)
         if isinstance(own, Tensor) and not isinstance(value, Tensor):
             refuse_entry(f"state_dict.{name}", f"is {describe_form(value)}, not a tensor")
+        if isinstance(own, Tensor) and _kind_of(value) != _kind_of(own):
+            problem = f"has {_kind_of(value)} numbers, not {_kind_of(own)} ones"
+            refuse_entry(f"state_dict.{name}", problem)
+
+
+def _kind_of(tensor: Tensor) -> str:
+    if tensor.is_complex():
+        return "complex"
+    return "float" if tensor.is_floating_point() else "whole"
 
 
 def _check_callback(callback: Callback, states: Mapping[str, Any]) -> None:
@@ -215,6 +225,9 @@ def check_scheduler_states(schedulers: list[Any], states: Any) -> None:
             refuse_entry(dotted(path), problem)
         for path, problem in find_faults(state) if is_of_driver(state) else ():
             refuse_entry(dotted((*here, *path)), problem)
+        if isinstance(scheduler, ReduceLROnPlateau):
+            for path, problem in find_metric_faults(scheduler, state, here):
+                refuse_entry(dotted(path), problem)
         if state.get("last_epoch", 0) < 0:
             refuse_entry(f"lr_schedulers.{place}.last_epoch", f"is {state['last_epoch']}, below 0")
 

@@ -31,7 +31,7 @@ from nshtrainer.lr_scheduler.resumption import (
     succession,
 )
 from nshtrainer.lr_scheduler.rhythm import Rhythm
-from nshtrainer.lr_scheduler.saved_state import has_own_rates, saved_bases
+from nshtrainer.lr_scheduler.saved_state import check_state, has_own_rates, saved_bases
 from nshtrainer.optimizer_record import on_step_skipped, record_of
 from nshtrainer.resume import Change, is_unheard
 from nshtrainer.run_length import RunLength
@@ -345,9 +345,10 @@ class CurveScheduler(ForeignValues, LRScheduler):
         `resume` of the run says which is followed, and a warning what has changed.
 
         Raises:
-            ScheduleError: The state has no position, or does not fit the policy; then nothing of it
-                is taken.
+            ScheduleError: The state has no position, an entry has another form or is out of range,
+                or it does not fit the policy; then nothing of it is taken.
         """
+        self._check(state_dict)
         self._is_nested = self._is_idle()
         found = succession(self._plan, state_dict, self._based())
         found.plan.is_told |= self._plan.is_told
@@ -383,7 +384,11 @@ class CurveScheduler(ForeignValues, LRScheduler):
 
     def changes(self, state_dict: dict[str, Any]) -> list[Change]:
         """What has changed since a state was saved, as far as the state says."""
+        self._check(state_dict)
         return changes_of(self._plan, state_dict, self._based())
+
+    def _check(self, state_dict: Any) -> None:
+        check_state(state_dict)
 
     def _based(self) -> list[tuple[Group, float]]:
         groups = self.optimizer.param_groups

@@ -8,6 +8,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from typing_extensions import override
 
+from nshtrainer.lr_scheduler.saved_state import check_metric_state
+
 __all__ = ["GreedyLR"]
 
 # torch does not annotate all of what is used here of its class:
@@ -82,6 +84,12 @@ class GreedyLR(ReduceLROnPlateau):
         else:
             self._count(current)
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a state whose entries have the form of this scheduler's own."""
+        check_metric_state(self, state_dict)
+        super().load_state_dict(state_dict)
 
     def _count(self, current: float) -> None:
         if self._improves(current):

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from nshtrainer.lr_scheduler.base_values import Key
 from nshtrainer.lr_scheduler.driver import CurveScheduler
-from nshtrainer.lr_scheduler.saved_state import saved_bases
+from nshtrainer.lr_scheduler.saved_state import check_state, saved_bases
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -106,9 +106,11 @@ class ObservingScheduler(CurveScheduler):
     @override
     def state_dict(self) -> dict[str, Any]:
         """The position, and what the metric's scheduler has seen and made of the rates."""
+        self._extend()
+        shadows = zip(self._shadow.param_groups, self.base_lrs, strict=False)
         metric = {
             "groups": [group.get("name") for group in self.optimizer.param_groups],
-            "rates": [group["lr"] for group in self._shadow.param_groups],
+            "rates": [shadow["lr"] for shadow, _ in shadows],
             "scheduler": self._metric_scheduler.state_dict(),
         }
         return {**super().state_dict(), "metric": metric}
@@ -116,6 +118,7 @@ class ObservingScheduler(CurveScheduler):
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go to a saved position, and write its values at once; see the base."""
+        self._check(state_dict)
         saved = state_dict.get("metric")
         if saved is not None:
             self._metric_scheduler.load_state_dict(saved["scheduler"])
@@ -126,6 +129,10 @@ class ObservingScheduler(CurveScheduler):
         else:
             self._load_rates(saved, saved_bases(state_dict)["lr"])
             self._write()
+
+    @override
+    def _check(self, state_dict: Any) -> None:
+        check_state(state_dict, self._metric_scheduler)
 
     def _load_rates(self, saved: Mapping[str, Any], bases: Sequence[float | None]) -> None:
         """The base rates, each times what the metric had made of that of its group."""

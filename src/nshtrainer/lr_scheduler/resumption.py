@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias, cast
 from nshtrainer.exceptions import ConfigError, RegistryError, ScheduleError
 from nshtrainer.lr_scheduler.base import TrackScheduleConfigBase, lr_scheduler_registry
 from nshtrainer.lr_scheduler.plan import Plan
-from nshtrainer.lr_scheduler.saved_state import find_faults, is_of_driver, saved_position
+from nshtrainer.lr_scheduler.saved_state import is_of_driver, saved_position
 from nshtrainer.resume import (
     SCHEDULE,
     Change,
@@ -155,11 +155,6 @@ def _changes(own: Plan, state: Mapping[str, Any], groups: Based) -> tuple[list[C
     saved, data = state.get("config"), as_data(own.config)
     if saved is None or data is None:
         return [], own
-    for path, problem in find_faults(state):
-        raise ScheduleError(
-            f"the saved state does not fit: {dotted(path)} {problem}; load a state that a "
-            "scheduler has saved"
-        )
     found = [
         *differing(saved, data, (SCHEDULE,)),
         *_changes_of_run(state.get("run", {}), own.run.to_dict()),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.hooks import STATE_KEYS
 from nshtrainer.optimizer.matching import Match
 from nshtrainer.optimizer.state_check import check_row_state
 
@@ -52,9 +53,18 @@ def joint_match(match: Match, groups: Sequence[OwnGroup], *, may_be_lost: bool) 
     place = {id(found): place for place, (_, found) in enumerate(pairs)}
     order = [place[id(found)] for _, found in _found(match, groups)]
     sizes = [own.tensor.numel() for own, _ in pairs]
-    checked = check_row_state(state, sum(sizes))
+    row = {key: value for key, value in state.items() if key not in STATE_KEYS}
+    checked = check_row_state(row, sum(sizes))
     whole = {key: _reordered(value, sizes, order) for key, value in checked.items()}
-    return alone._replace(params=[[pairs[0][1]._replace(state=whole), *alone.params[0][1:]]])
+    own = [each._replace(state=_kept(each)) for _, each in _found(match, groups)]
+    first = own[0]._replace(state={**whole, **(own[0].state or {})})
+    return alone._replace(params=[[first, *own[1:]]])
+
+
+def _kept(found: Saved) -> dict[str, Any] | None:
+    """What hooks keep in the state of one parameter."""
+    state: Mapping[str, Any] = found.state or {}
+    return {key: value for key, value in state.items() if key in STATE_KEYS} or None
 
 
 def _reordered(value: Any, sizes: Sequence[int], order: Sequence[int]) -> Any:

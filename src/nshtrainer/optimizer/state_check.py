@@ -20,8 +20,10 @@ from nshtrainer.optimizer.fresh_state import (
     fresh_states,
     step_of_one,
 )
-from nshtrainer.optimizer.hooks import HOOK_KEYS
+from nshtrainer.optimizer.hooks import HOOK_KEYS, STATE_KEYS
 from nshtrainer.optimizer.matching import PARKED
+from nshtrainer.optimizer.option_ranges import find_out_of_range
+from nshtrainer.optimizer_record import record_of
 from nshtrainer.text.problems import dotted
 
 if TYPE_CHECKING:
@@ -119,7 +121,8 @@ def check_states(
             empty name is an optimizer without routes.
 
     Raises:
-        OptimizerError: Something has another shape or kind; the message names it.
+        OptimizerError: Something has another shape or kind, or is out of the range of the config;
+            the message names it.
     """
     routes: Mapping[str, Optimizer] = getattr(optimizer, "routes", {"": optimizer})
     homes = {id(group): name for name, part in routes.items() for group in part.param_groups}
@@ -130,9 +133,14 @@ def check_states(
         _check_written(saved)
         name = homes[id(live)]
         _check_none(None if name in unchecked else routes[name], saved, own)
+        config = record_of(routes[name]).config_class
+        for option, problem in find_out_of_range(config, saved, own.options):
+            _refuse(f"the option {option} {problem}", _ANOTHER)
+        entries = zip(saved["params"], own.params, found, strict=True)
+        checked = [(number, param, was) for number, param, was in entries if was and was.state]
+        for _, param, was in checked:
+            _check_kept(param, was)
         if name not in unchecked:
-            entries = zip(saved["params"], own.params, found, strict=True)
-            checked = [(number, param, was) for number, param, was in entries if was and was.state]
             _check_group(routes[name], saved, checked, state["state"])
 
 
@@ -260,6 +268,18 @@ def _check_state(own: Own, found: Saved, expected: Mapping[str, Any] | None, kin
             )
             _refuse(f"{own.name} is {shape}, and its saved {key} is {what}", _advice(own, found))
     _check_count(state, f"the saved step of {own.name}")
+
+
+def _check_kept(own: Own, found: Saved) -> None:
+    """Check what hooks keep in the state of a parameter: tensors like the parameter."""
+    like = _like(_whole(own.tensor))
+    kept = {key: value for key, value in found.state.items() if key in STATE_KEYS}
+    empty = [((key,), "has no values") for key, tensor in _tensors(kept) if tensor.is_meta]
+    for path, problem in (*find_misfits(kept, dict.fromkeys(kept, like)), *empty):
+        _refuse(
+            f"{own.name} is {tuple(like.shape)}, and its saved {dotted(path)} {problem}",
+            _advice(own, found),
+        )
 
 
 def _check_count(held: Mapping[str, Any], what: str, key: str = "step") -> None:

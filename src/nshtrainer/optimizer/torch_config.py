@@ -154,7 +154,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         from nshtrainer.optimizer.lazy import shapes_needed
         from nshtrainer.optimizer.parameters import check_options
         from nshtrainer.optimizer.tensor_rate import with_tensor_rate
-        from nshtrainer.optimizer_record import add_requirements
+        from nshtrainer.optimizer_record import add_requirements, record_of
 
         alike = self.without_grouping()
         configs = [check_options(alike, group) for group in groups]
@@ -177,6 +177,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         with shapes_needed(type(self).__name__, params):
             optimizer = cls(dicts, **self.options())
         _add_hooks(optimizer, fused, resumption)
+        record_of(optimizer).config_class = type(self)
         set_rate_use(optimizer, rate_use_of(self))
         add_requirements(
             optimizer, second_backward=self.needs_second_backward, closure=self.needs_closure
