@@ -141,6 +141,19 @@ class TestOthersValues:
             scheduler.step()
         assert rates(optimizer) == [0.9375]
 
+    @pytest.mark.parametrize(
+        ("start", "updates"), [(0.25, 3), (0.001, 9), (0.1, 7), (0.1, 10), (1 / 3, 5)]
+    )
+    def test_a_warm_up_of_torchs_that_ends_at_the_base_but_for_rounding_is_not_told(
+        self, start: float, updates: int
+    ):
+        optimizer = sgd(1.0)
+        scheduler = linear(optimizer)
+        warm_up = LinearLR(optimizer, start, total_iters=updates)
+        advance(optimizer, warm_up, updates)
+        assert advance(optimizer, scheduler, 3) == pytest.approx([1.0, 15 / 16, 14 / 16])
+        assert scheduler.base_lrs == [1.0]
+
     def test_a_value_in_place_of_a_scheduled_value_is_overwritten(self):
         motion = MotionConfig(value=LinearScheduleConfig())
         config = SchedulesConfig(default={"momentum": motion, "lr": LinearScheduleConfig()})

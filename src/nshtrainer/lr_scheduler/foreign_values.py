@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
+from math import isclose
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -37,7 +38,7 @@ class ForeignValues(ScheduledGroups):
     def _set(self, place: Place, group: Group, value: float, written: float) -> None:
         """Write where what stands is not ours: a tensor, a loaded copy, a foreign value."""
         standing = place.get(group)
-        if not isinstance(standing, Tensor) and standing != written:
+        if not isinstance(standing, Tensor) and _differs(standing, written):
             rival = rival_of(self, place, group, standing)
             if rival is not None and rival.last_epoch > 0:
                 refuse_two(self._plan.name, rival.plan.name, place)
@@ -129,7 +130,15 @@ class ForeignValues(ScheduledGroups):
             for group, written in movement.written():
                 key = str(movement.place), places[id(group)]
                 standing = movement.place.get(group)
-                # A tensor compares with a number in the tensor's own precision.
                 is_scaled = tried and key in tried and standing == tried[key][1]
-                if standing != written or is_scaled:
+                if _differs(standing, written) or is_scaled:
                     yield movement, key, group, standing
+
+
+def _differs(standing: Any, written: float) -> bool:
+    """Return True if a value is not what was written, but for the rounding of a recursion.
+
+    A tensor compares with a number in the tensor's own precision.
+    """
+    is_rounded = isinstance(standing, float) and isclose(standing, written, rel_tol=1e-9)
+    return standing != written and not is_rounded
