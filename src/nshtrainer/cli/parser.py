@@ -55,7 +55,7 @@ class VerbParser(argparse.ArgumentParser):
             setattr(action, "complete", _FILES)  # noqa: B010 - where shtab looks
         self.options.update(dict.fromkeys(action.option_strings, action.nargs != 0))
         if action.nargs == "?":
-            self.bare.update(dict.fromkeys(action.option_strings, action.const))
+            self.bare.update(dict.fromkeys(action.option_strings, str(action.const)))
         return action
 
     def add_run_arguments(self) -> None:
