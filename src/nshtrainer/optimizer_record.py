@@ -117,8 +117,9 @@ class OptimizerRecord:
         from torch.optim import Optimizer
 
         optimizer: Any = self._optimizer()
-        state = cast("Any", type(optimizer)).__getstate__(optimizer)
-        if type(optimizer).__getstate__ is Optimizer.__getstate__:  # which drops the rest
+        cls = cast("Any", type(optimizer))
+        state = cls.__getstate__(optimizer)
+        if cls.__getstate__ is Optimizer.__getstate__:  # which drops the rest
             own = cast("dict[str, Any]", vars(optimizer))
             state = {**{name: own[name] for name in self._attributes & own.keys()}, **state}
         hooks = {name: OrderedDict(own) for name, own in self._kept_hooks().items()}
