@@ -175,6 +175,7 @@ CAPABILITIES = (
     "lr_scope",
     "lr_requires",
     "lr_zero",
+    "lr_is_written",
     "pairs_by",
     "for_all",
     "needs_with",

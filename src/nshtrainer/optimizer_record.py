@@ -59,8 +59,8 @@ class Requirements(NamedTuple):
 class OptimizerRecord:
     """The facts about one optimizer.
 
-    torch drops the hooks of an optimizer when it is copied or pickled. The hooks that `keep_hooks`
-    noted belong to what was configured, so a copy has copies of them.
+    torch drops the hooks and the attributes of an optimizer when it is copied or pickled. Those
+    that `keep_hooks` noted belong to what was configured, so a copy has copies of them.
 
     Args:
         optimizer: The optimizer; the record does not keep it alive.
@@ -69,6 +69,7 @@ class OptimizerRecord:
     def __init__(self, optimizer: Optimizer) -> None:
         self._optimizer = ref(optimizer)
         self._kept: list[Hook] = []
+        self._attributes: frozenset[str] = frozenset()
         self.requirements = Requirements()
         self.wrappers: tuple[Any, ...] = ()
         """The configs that wrapped the optimizer, the outermost first."""
@@ -103,19 +104,27 @@ class OptimizerRecord:
         return [(name, key) for name in _HOOKS for key in own.get(name, ())]
 
     def keep_hooks(self, *, but: frozenset[Hook] = frozenset()) -> None:
-        """Let copies of the optimizer have the hooks that are registered now.
+        """Let copies of the optimizer have the hooks and attributes that it has now.
 
         Args:
             but: Hooks that a copy loses, as torch has it.
         """
         self._kept += [hook for hook in self.hooks() if hook not in (*but, *self._kept)]
+        own: dict[str, Any] = vars(self._optimizer())
+        self._attributes = self._attributes or frozenset(own) - {"step", _KEY}
         # `copy` and `pickle` ask the instance first.
-        vars(self._optimizer())["__getstate__"] = self.copied_state
+        own["__getstate__"] = self.copied_state
 
     def copied_state(self) -> dict[str, Any]:
-        """Return the attributes of a copy of the optimizer: torch's, the kept hooks, and this."""
+        """Return the attributes of a copy of the optimizer: its own, the kept hooks, and this."""
+        from torch.optim import Optimizer
+
         optimizer: Any = self._optimizer()
-        state = cast("Any", type(optimizer)).__getstate__(optimizer)
+        cls = cast("Any", type(optimizer))
+        state = cls.__getstate__(optimizer)
+        if cls.__getstate__ is Optimizer.__getstate__:  # which drops the rest
+            own = cast("dict[str, Any]", vars(optimizer))
+            state = {**{name: own[name] for name in self._attributes & own.keys()}, **state}
         hooks = {name: OrderedDict(own) for name, own in self._kept_hooks().items()}
         step = {"step": _SkippableStep(self)} if self.is_skippable else {}
         name = "load_state_dict"

@@ -299,6 +299,33 @@ def test_without_a_word_the_newest_one_is_found(
     assert f"resuming from {only_run()}/checkpoints/last.ckpt" in capsys.readouterr().out
 
 
+def test_an_override_after_a_bare_resume_is_no_checkpoint(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*FIT, "trainer.max_epochs=1"]) == 0
+    assert main(["fit", "--resume", "trainer.max_epochs=2", *FIT[1:]]) == 0
+    assert "(step 4, epoch 1)" in capsys.readouterr().out
+    for name in ("epoch=3.ckpt", "lr=1"):
+        Path("lr=1").mkdir(exist_ok=True)
+        assert main([*FIT, "--resume", name]) == 2
+        assert f"--resume {name}: no" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings(MID_EPOCH)
+def test_the_command_that_goes_on_keeps_an_override_after_a_bare_resume(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*FIT, "trainer.max_epochs=1"]) == 0
+    text = Path("train.py").read_text(encoding="utf-8")
+    failing = text.replace('stop("train"', "1 / (self.global_step - 6); stop(0")
+    Path("train.py").write_text(failing, encoding="utf-8")
+    with pytest.raises(ZeroDivisionError):
+        main([*FIT, "--resume", "trainer.max_epochs=2"])
+    path = only_run() / "checkpoints/exception.ckpt"
+    command = f"--config run.yaml trainer.max_epochs=2 --resume {path}\n"
+    assert command in capsys.readouterr().out
+
+
 def test_auto_without_a_folder_begins_one(home: Path) -> None:
     start = choose_folder(RUN, None, "auto")
     assert (start.folder.path.parent, start.checkpoint) == (Path("runs/run"), None)

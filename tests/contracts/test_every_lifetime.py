@@ -50,9 +50,10 @@ every_schedule = pytest.mark.parametrize(
     "cls", list(lr_scheduler_registry.values()), ids=lambda cls: cls.__name__
 )
 every_wrapper = pytest.mark.parametrize("wrapper", WRAPPERS, ids=lambda cls: cls.__name__)
-both_copies = pytest.mark.parametrize(
-    "copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))], ids=["copy", "pickle"]
-)
+COPIES: list[Callable[[Any], Any]] = [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))]
+both_copies = pytest.mark.parametrize("copied", COPIES, ids=["copy", "pickle"])
+UNPICKLED = {"ADOPTConfig"}
+"""It has a lambda, which pickle refuses by name."""
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using backward.. with create_graph=True")
 
@@ -167,8 +168,9 @@ def kept(optimizer: Any) -> list[Any]:
 def test_a_copy_of_a_wrapped_optimizer_goes_on_as_it_does(
     wrapper: Any, copied: Any, cls: Any
 ) -> None:
-    # A copy that torch makes of LBFGS cannot step, and SAM takes no sparse gradients.
-    if cls().name == "lbfgs" or (cls.needs_sparse_gradients and wrapper is SAMConfig):
+    # SAM takes no sparse gradients, and `skipping` no LBFGS.
+    refuses = {SAMConfig: cls.needs_sparse_gradients, SkippingConfig: cls().name == "lbfgs"}
+    if refuses.get(wrapper):
         return
     model = make_model(cls)
     optimizer = wrapped(wrapper, cls(lr=0.01)).create_optimizer(model)
@@ -176,6 +178,34 @@ def test_a_copy_of_a_wrapped_optimizer_goes_on_as_it_does(
     twin, other = copied((model, optimizer))
     assert train(model, optimizer, 6) == train(twin, other, 6)
     assert all(map(torch.equal, values(model), values(twin)))
+
+
+@both_copies
+@pytest.mark.parametrize("cls", [*EVERY, *ON_CPU], ids=lambda cls: cls.__name__)
+def test_a_copy_of_an_optimizer_goes_on_as_it_does(copied: Any, cls: Any) -> None:
+    if cls in ON_CPU:
+        model, config, steps = make_package_model(cls), modest(cls), partial(train_package, cls)
+    else:
+        model, config, steps = make_model(cls), cls(), train
+    optimizer = config.create_optimizer(model)
+    if cls.__module__.endswith("torchao"):  # whose states cannot be copied
+        twin, other = copied((model, optimizer))
+    elif copied is not copy.deepcopy and cls.__name__ in UNPICKLED:
+        with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
+            copied(optimizer)
+        return
+    else:
+        steps(model, optimizer, 2)
+        twin, other = copied((model, optimizer))
+    assert steps(model, optimizer, 4) == steps(twin, other, 4)
+    assert all(map(torch.equal, values(model), values(twin)))
+
+
+@both_copies
+def test_an_attribute_of_the_user_is_lost_in_a_copy_as_torch_loses_it(copied: Any) -> None:
+    optimizer = SGDConfig().create_optimizer(Sine(bias=True))
+    vars(optimizer)["model"] = "theirs"
+    assert not hasattr(copied(optimizer), "model")
 
 
 @both_copies
@@ -225,8 +255,8 @@ def test_a_hook_that_is_registered_after_loading_does_not_replace_one_of_the_cop
 def test_one_of_another_package_is_freed_as_there_and_its_copies_have_its_hooks(cls: Any) -> None:
     def use(model: Any, optimizer: Any) -> None:
         # States of torchao cannot be copied.
-        for twin in (copy.deepcopy(optimizer), pickle.loads(pickle.dumps(optimizer))):
-            assert kept(twin) == kept(optimizer)
+        for copied in COPIES[: 1 + (cls.__name__ not in UNPICKLED)]:
+            assert kept(copied(optimizer)) == kept(optimizer)
         train_package(cls, model, optimizer, 1)
 
     model = partial(make_package_model, cls)

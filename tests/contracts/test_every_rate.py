@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -141,6 +143,14 @@ def test_a_rate_of_0_is_allowed_where_it_is_declared_to_be(cls: Config) -> None:
 
 
 @every_optimizer
+def test_a_step_that_writes_the_rate_is_declared(cls: Config) -> None:
+    optimizer = make_config(cls).create_optimizer(make_model(cls))
+    step = inspect.getsource(inspect.unwrap(type(optimizer).step))
+    writes = re.search(r"group\[.lr.\] = (?!group\.get)", step)
+    assert bool(writes) == cls.lr_is_written
+
+
+@every_optimizer
 def test_what_has_no_effect_is_refused(cls: Config) -> None:
     config, model = make_config(cls), make_model(cls)
     name = next(name for name, _ in model.named_parameters())
@@ -155,7 +165,7 @@ def test_what_has_no_effect_is_refused(cls: Config) -> None:
         groups: list[Any] = [{"params": [param], "lr": rate} for param, rate in rates]
         with pytest.raises(OptimizerError, match=r"Leave lr out of the groups|lr has no effect"):
             config.create_optimizer(groups)
-    if config.lr_requires or cls.lr_scope == "first_step":
+    if config.lr_requires or cls.lr_scope == "first_step" or cls.lr_is_written:
         with pytest.raises(ScheduleError, match="so a schedule of lr has no effect"):
             create(config, CosineScheduleConfig(), model, RunLength(total_steps=10))
 
@@ -167,9 +177,12 @@ def test_a_schedule_that_begins_at_0_is_refused_where_it_does_harm(cls: Config) 
         return
     run = RunLength(total_steps=10)
     schedule = CosineScheduleConfig(warmup_duration="2 steps", warmup_start_factor=0.0)
-    with pytest.raises(ScheduleError, match="Set warmup_start_factor above 0"):
-        create(config, schedule, model, run)
-    optimizer, _ = create(config, schedule.replace(warmup_start_factor=0.1), model, run)
+    if cls.lr_is_written:
+        optimizer = config.create_optimizer(model)
+    else:
+        with pytest.raises(ScheduleError, match="Set warmup_start_factor above 0"):
+            create(config, schedule, model, run)
+        optimizer, _ = create(config, schedule.replace(warmup_start_factor=0.1), model, run)
     with pytest.raises(ValidationError, match="lr"):
         cls(lr=0)
     with pytest.raises(OptimizerError, match="lr: must be > 0"):
@@ -226,8 +239,9 @@ def test_rprop_that_begins_at_0_is_refused_in_any_loop() -> None:
     assert optimizer.param_groups[0]["lr"] == 0.01
 
 
-@pytest.mark.filterwarnings("ignore:the lr .* was written into a parameter group")  # by ASGD
-@pytest.mark.parametrize("cls", [cls for cls in EVERY if cls.lr_zero == "never"])
+@pytest.mark.parametrize(
+    "cls", [cls for cls in EVERY if cls.lr_zero == "never" and not cls.lr_is_written]
+)
 def test_a_schedule_that_is_0_before_the_end_is_told_to_stay_above_0(cls: Config) -> None:
     def run(schedule: LinearScheduleConfig, length: RunLength) -> None:
         model = make_model(cls)
@@ -245,6 +259,17 @@ def test_a_schedule_that_is_0_before_the_end_is_told_to_stay_above_0(cls: Config
         run(early, RunLength())
     run(LinearScheduleConfig(max_duration="3 steps", min_factor=0.1), six)
     run(LinearScheduleConfig(), six)
+
+
+def test_an_optimizer_that_writes_its_rate_takes_the_factor_of_a_group_and_no_schedule() -> None:
+    model = packaged.make_model(configs.POASGDConfig)
+    config = configs.POASGDConfig(groups=[{"name": "last", "select": "layers.2", "lr_mult": 0.5}])
+    with pytest.raises(ScheduleError, match="po_asgd replaces lr by one of its own, so a schedule"):
+        create(config, LinearScheduleConfig(), model, RunLength(total_steps=6))
+    optimizer = config.create_optimizer(model)
+    optimizer.step(lambda: _loss(model))  # type: ignore[arg-type]
+    rates = {group["name"]: group["lr"] for group in optimizer.param_groups}
+    assert rates["last"] == pytest.approx(0.5 * rates["default"])
 
 
 def test_routes_are_checked_one_by_one() -> None:

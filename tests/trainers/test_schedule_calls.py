@@ -48,6 +48,28 @@ def test_two_schedules_of_one_optimizer_are_refused_before_the_first_step(make: 
         trainer(make, max_steps=6).fit(module, data())
 
 
+@both
+def test_schedules_of_different_groups_of_one_optimizer_stand_beside_each_other(make: Any):
+    class Grouped(Returning):
+        def configure_optimizers(self) -> Any:
+            groups: Any = [
+                {"name": "weight", "params": [self.layer.weight]},
+                {"name": "bias", "params": [self.layer.bias]},
+            ]
+            optimizer = SGDConfig(lr=1.0).create_optimizer(groups)
+            return [optimizer], [each.create_scheduler(optimizer, self) for each in self.schedules]
+
+    one, other = (
+        SchedulesConfig(groups={name: {"lr": LinearScheduleConfig()}})
+        for name in ("weight", "bias")
+    )
+    run = trainer(make, max_steps=4)
+    run.fit(Grouped(one, other), data())
+    assert [group["lr"] for group in run.optimizers[0].param_groups] == [0.0, 0.0]
+    with pytest.raises(ScheduleError, match="two schedules drive lr"):
+        trainer(make, max_steps=4).fit(Grouped(one, WARMUP), data())
+
+
 LOSS = MetricConfig(monitor="loss", mode="min")
 METRICS = [ReduceLROnPlateauConfig(metric=LOSS), GreedyScheduleConfig(metric=LOSS, max_lr=2.0)]
 

@@ -141,6 +141,19 @@ class TestOthersValues:
             scheduler.step()
         assert rates(optimizer) == [0.9375]
 
+    @pytest.mark.parametrize(
+        ("start", "updates"), [(0.25, 3), (0.001, 9), (0.1, 7), (0.1, 10), (1 / 3, 5)]
+    )
+    def test_a_warm_up_of_torchs_that_ends_at_the_base_but_for_rounding_is_not_told(
+        self, start: float, updates: int
+    ):
+        optimizer = sgd(1.0)
+        scheduler = linear(optimizer)
+        warm_up = LinearLR(optimizer, start, total_iters=updates)
+        advance(optimizer, warm_up, updates)
+        assert advance(optimizer, scheduler, 3) == pytest.approx([1.0, 15 / 16, 14 / 16])
+        assert scheduler.base_lrs == [1.0]
+
     def test_a_value_in_place_of_a_scheduled_value_is_overwritten(self):
         motion = MotionConfig(value=LinearScheduleConfig())
         config = SchedulesConfig(default={"momentum": motion, "lr": LinearScheduleConfig()})
@@ -166,6 +179,48 @@ class TestOthersValues:
         scheduler.observe(1.0)
         scheduler.observe(1.0)
         assert rates(optimizer) == pytest.approx([1.3 / 16])
+
+
+class TestAfterOneOfTorchs:
+    """A schedule that is created when a PyTorch scheduler has written the rate."""
+
+    def test_a_warm_up_of_torchs_comes_first(self):
+        optimizer = sgd(1.0, 0.5)
+        warm_up = LinearLR(optimizer, 0.25, total_iters=3)
+        scheduler = linear(optimizer)
+        assert advance(optimizer, warm_up, 3) == [0.25, 0.5, 0.75]
+        assert advance(optimizer, scheduler, 3) == [1.0, 15 / 16, 14 / 16]
+        assert scheduler.base_lrs == [1.0, 0.5]
+
+    def test_a_rate_that_is_handed_over_elsewhere_is_told(self):
+        optimizer = sgd(1.0)
+        warm_up = LinearLR(optimizer, 0.25, total_iters=6)
+        scheduler = linear(optimizer)
+        advance(optimizer, warm_up, 3)
+        optimizer.step()
+        with pytest.warns(NshtrainerWarning, match="lr 0.625 that was .*its base value stays 1"):
+            scheduler.step()
+        assert rates(optimizer) == [15 / 16]
+
+    def test_one_that_is_gone_leaves_nothing(self):
+        optimizer = sgd(1.0)
+        scheduler: Any = ExponentialLR(optimizer, 0.5)
+        advance(optimizer, scheduler, 2)
+        scheduler = rising(optimizer)
+        optimizer.step()
+        assert rates(optimizer) == [0.1]
+        scheduler.step()
+        assert rates(optimizer) == [0.2]
+
+    def test_both_at_once_are_refused(self):
+        optimizer = sgd(1.0)
+        warm_up = LinearLR(optimizer, 0.25, total_iters=9)
+        scheduler = linear(optimizer)
+        chain = ChainedScheduler([warm_up, scheduler])
+        with pytest.warns(NshtrainerWarning, match="overwritten"):
+            advance(optimizer, chain, 1)
+        with pytest.raises(ScheduleError, match=r"two schedules drive lr .*a PyTorch scheduler"):
+            advance(optimizer, chain, 1)
 
 
 class TestTwoSchedules:

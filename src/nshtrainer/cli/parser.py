@@ -15,7 +15,14 @@ from typing_extensions import override
 
 from nshtrainer.printable import printable
 
-__all__ = ["VERBS", "VerbParser", "make_parser", "parse", "split_overrides"]
+__all__ = [
+    "VERBS",
+    "VerbParser",
+    "is_override_after_bare",
+    "make_parser",
+    "parse",
+    "split_overrides",
+]
 
 VERBS = ("fit", "explain", "diff", "plot", "validate", "list", "show", "schema", "completion")
 """The modules of this folder that are verbs, in the order of the help."""
@@ -30,6 +37,8 @@ class VerbParser(argparse.ArgumentParser):
 
     def __init__(self, **kwargs: Any) -> None:
         self.options: dict[str, bool] = {}
+        self.bare: dict[str, str] = {}
+        """The values of the options that may stand without one."""
         super().__init__(**kwargs, allow_abbrev=False, formatter_class=RichHelpFormatter)
 
     @override
@@ -45,6 +54,8 @@ class VerbParser(argparse.ArgumentParser):
         if is_file:
             setattr(action, "complete", _FILES)  # noqa: B010 - where shtab looks
         self.options.update(dict.fromkeys(action.option_strings, action.nargs != 0))
+        if action.nargs == "?":
+            self.bare.update(dict.fromkeys(action.option_strings, str(action.const)))
         return action
 
     def add_run_arguments(self) -> None:
@@ -111,16 +122,35 @@ def split_overrides(tokens: Sequence[str], parser: VerbParser) -> tuple[list[str
         name, equals, _ = token.partition("=")
         if name in parser.options:
             value = [] if equals or not parser.options[name] else list(_one_of(remaining))
-            rest += [token, *value]
+            if value and name in parser.bare and is_override_after_bare(value[0]):
+                rest.append(f"{name}={parser.bare[name]}")
+                overrides += value
+            else:
+                rest += [token, *value]
         elif token.startswith("--") and _PATH.fullmatch(name[2:]):
             _refuse_typo(name, parser)
             text = token[2:] if equals else f"{name[2:]}={_value_of(name, remaining, parser)}"
             overrides.append(text)
-        elif equals and _PATH.fullmatch(name):
+        elif _is_override(token):
             overrides.append(token)
         else:
             rest.append(token)
     return rest, overrides
+
+
+def is_override_after_bare(token: str) -> bool:
+    """Return True if what follows an option that may have no value is an override.
+
+    A checkpoint may be called `epoch=3.ckpt`, and a folder `lr=1`.
+    """
+    from nshtrainer.text.files import kind_of
+
+    return _is_override(token) and not token.endswith(".ckpt") and kind_of(token) is None
+
+
+def _is_override(token: str) -> bool:
+    name, equals, _ = token.partition("=")
+    return bool(equals and _PATH.fullmatch(name))
 
 
 def _one_of(remaining: Iterator[str]) -> Iterator[str]:

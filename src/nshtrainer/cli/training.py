@@ -20,6 +20,7 @@ from nshtrainer.cli.interrupt import GracefulStop, Interrupted, Signals
 from nshtrainer.cli.linked import code_of_lost_process, linked_processes
 from nshtrainer.cli.metrics import loggers_for
 from nshtrainer.cli.output import say, say_lines
+from nshtrainer.cli.parser import is_override_after_bare
 from nshtrainer.cli.quiet import quiet
 from nshtrainer.cli.reports import EpochLines, Plan, metrics_text
 from nshtrainer.cli.schedule_record import ScheduleRecord
@@ -250,7 +251,8 @@ class Job:
     def _argv_to_go_on(self, path: Path) -> list[str]:
         kept: list[str] = []
         for before, token in zip(("", *self.argv), self.argv, strict=False):
-            is_value = before == "--resume" and not token.startswith("-")
+            is_bare = token.startswith("-") or is_override_after_bare(token)
+            is_value = before == "--resume" and not is_bare
             if not (is_value or token == "--resume" or token.startswith("--resume=")):
                 kept.append(token)
         return [*kept, "--resume", str(path)]

@@ -21,8 +21,8 @@ def check_schedule_calls(trainer: pl.Trainer) -> None:
     """Refuse two schedules of one hyperparameter, and warn of one that does not move by the step.
 
     Raises:
-        ScheduleError: Two schedules drive the same hyperparameter of an optimizer, of which one may
-            be PyTorch's or look at a metric.
+        ScheduleError: Two schedules drive the same hyperparameter of a parameter group, of which
+            one may be PyTorch's or look at a metric.
     """
     configs: list[Any] = trainer.lr_scheduler_configs
     drivers = [each for config in configs for each in _drivers(config.scheduler)]
@@ -52,12 +52,12 @@ def _check_pair(one: LRScheduler, other: LRScheduler) -> None:
     """Refuse a schedule of this package beside another one of the same hyperparameter."""
     if not isinstance(one, CurveScheduler):
         return
-    places, name = {*map(str, one.places)}, one.plan.name
+    name, has_rate = one.plan.name, any(place == "lr" for place, _ in one.places)
     if isinstance(other, CurveScheduler):
-        shared = places & {*map(str, other.places)}
+        shared = one.places & other.places
         if shared:
-            refuse_two(name, other.plan.name, min(shared))
-    elif "lr" in places and isinstance(other, ReduceLROnPlateau):
+            refuse_two(name, other.plan.name, min(shared)[0])
+    elif has_rate and isinstance(other, ReduceLROnPlateau):
         refuse_beside_metric(other, name)
-    elif "lr" in places:
+    elif has_rate:
         refuse_two(name, type(other).__name__, "lr")

@@ -21,7 +21,12 @@ from nshtrainer.lr_scheduler.foreign_values import ForeignValues
 from nshtrainer.lr_scheduler.guard import MovesOnceAnUpdate
 from nshtrainer.lr_scheduler.hyperparameters import find
 from nshtrainer.lr_scheduler.movement import Group, refuse
-from nshtrainer.lr_scheduler.optimizer_hooks import has_moving_rival, listen
+from nshtrainer.lr_scheduler.optimizer_hooks import (
+    has_moving_rival,
+    is_held_by_torch,
+    listen,
+    rates_of_torch,
+)
 from nshtrainer.lr_scheduler.plan import Plan
 from nshtrainer.lr_scheduler.resumption import (
     Succession,
@@ -100,10 +105,12 @@ class CurveScheduler(ForeignValues, LRScheduler):
         self._untold: Succession | None = None
         by_successes = self._plan.run.schedule_clock == "successful_steps"
         self._successes = Successes() if by_successes else None
+        others = rates_of_torch(optimizer)
         self._write()
         self._plan.check_names(optimizer.param_groups)
         self._clock = self._clock_of(self._plan)
         self._begin()
+        self._leave(others)
         self._listen()
 
     # -- moving --------------------------------------------------------------------------------
@@ -241,6 +248,9 @@ class CurveScheduler(ForeignValues, LRScheduler):
             if has_moving_rival(self):
                 first.stop_checks()
             first.count_update(self._plan)
+            if first.left and not is_held_by_torch(self.optimizer):
+                self._write()
+                first.left.clear()
             if first.takes_values and first.steps == 0:
                 self._try_values(first)
 

@@ -45,6 +45,8 @@ class FirstSteps:
         first step."""
         self.rewritten: set[Key] = set()
         """Where others wrote one value after another before the first step: an old warm-up."""
+        self.left: set[Key] = set()
+        """Where a PyTorch scheduler writes until the first step."""
         self._updates = self._all_updates = 0
         self._is_early = False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
+from math import isclose
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -31,13 +32,21 @@ __all__ = ["ForeignValues"]
 class ForeignValues(ScheduledGroups):
     """A schedule that makes early values of other code its base, and overwrites later ones."""
 
+    _first: FirstSteps | None
     _replaced: dict[Key, float]
     """The base values of the config, where a value that other code wrote has replaced them."""
+
+    def _leave(self, rates: Mapping[int, float]) -> None:
+        """Leave the rates of a PyTorch scheduler, which computes the next ones from them."""
+        if self._first is not None:
+            self._first.left.update(("lr", index) for index in rates)
+            for index, rate in rates.items():
+                find(self._groups[index], "lr").set(self._groups[index], rate)
 
     def _set(self, place: Place, group: Group, value: float, written: float) -> None:
         """Write where what stands is not ours: a tensor, a loaded copy, a foreign value."""
         standing = place.get(group)
-        if not isinstance(standing, Tensor) and standing != written:
+        if not isinstance(standing, Tensor) and _differs(standing, written):
             rival = rival_of(self, place, group, standing)
             if rival is not None and rival.last_epoch > 0:
                 refuse_two(self._plan.name, rival.plan.name, place)
@@ -88,7 +97,7 @@ class ForeignValues(ScheduledGroups):
             changes = {
                 key: first.base_of(key, standing)
                 for key, standing in found.items()
-                if key not in first.rewritten
+                if key not in first.rewritten | first.left
             }
             self._replaced = {key: self._bases.get(key) for key in changes}
             first.tried.clear()
@@ -108,7 +117,8 @@ class ForeignValues(ScheduledGroups):
     def _try_values(self, first: FirstSteps) -> None:
         """Scale what another wrote before the first step, without deciding that it is a base."""
         for movement, key, group, standing in list(self._others_values()):
-            if movement.is_value or rival_of(self, movement.place, group, standing) is not None:
+            is_left = movement.is_value or key in first.left
+            if is_left or rival_of(self, movement.place, group, standing) is not None:
                 continue
             value = float(standing)  # 0 is what code writes that only wants the optimizer's state
             if value and (key not in first.tried or standing != first.tried[key][1]):
@@ -129,7 +139,15 @@ class ForeignValues(ScheduledGroups):
             for group, written in movement.written():
                 key = str(movement.place), places[id(group)]
                 standing = movement.place.get(group)
-                # A tensor compares with a number in the tensor's own precision.
                 is_scaled = tried and key in tried and standing == tried[key][1]
-                if standing != written or is_scaled:
+                if _differs(standing, written) or is_scaled:
                     yield movement, key, group, standing
+
+
+def _differs(standing: Any, written: float) -> bool:
+    """Return True if a value is not what was written, but for the rounding of a recursion.
+
+    A tensor compares with a number in the tensor's own precision.
+    """
+    is_rounded = isinstance(standing, float) and isclose(standing, written, rel_tol=1e-9)
+    return standing != written and not is_rounded

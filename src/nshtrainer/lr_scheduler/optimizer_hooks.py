@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import ref
+
+from torch.optim.lr_scheduler import LRScheduler
 
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.optimizer_record import record_of
@@ -19,9 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "has_moving_rival",
+    "is_held_by_torch",
     "is_scheduled_by_torch",
     "listen",
     "metric_rival_of",
+    "rates_of_torch",
     "refuse_beside_metric",
     "refuse_two",
     "rival_of",
@@ -117,6 +122,30 @@ def has_moving_rival(scheduler: CurveScheduler) -> bool:
 def is_scheduled_by_torch(optimizer: Optimizer) -> bool:
     """Return True if a scheduler of PyTorch's was ever created for an optimizer."""
     return hasattr(optimizer.step, "_wrapped_by_lr_sched")
+
+
+def is_held_by_torch(optimizer: Optimizer) -> bool:
+    """Return True if a scheduler of PyTorch's for an optimizer is alive.
+
+    An optimizer does not know its schedulers.
+    """
+    return any(
+        issubclass(type(each), LRScheduler)
+        and getattr(each, "optimizer", None) is optimizer
+        and each not in _schedules_of(optimizer)
+        for each in gc.get_objects()
+    )
+
+
+def rates_of_torch(optimizer: Optimizer) -> dict[int, float]:
+    """Return the rates that a scheduler of PyTorch's wrote, by the index of the group."""
+    if not is_scheduled_by_torch(optimizer):
+        return {}
+    return {
+        index: float(group["lr"])
+        for index, group in enumerate(optimizer.param_groups)
+        if group.get("initial_lr", group["lr"]) != group["lr"]
+    }
 
 
 def metric_rival_of(optimizer: Optimizer, place: Place, value: Any) -> object:

@@ -161,9 +161,13 @@ class ScheduledGroups:
         return [values.get(id(group), float(group["lr"])) for group in groups]
 
     @property
-    def places(self) -> set[Place]:
-        """The hyperparameters that this schedule moves."""
-        return {movement.place for movement in self._movements}
+    def places(self) -> set[tuple[str, int]]:
+        """The hyperparameters that this schedule moves, each with the identity of its group."""
+        return {
+            (str(movement.place), id(group))
+            for movement in self._movements
+            for group, _ in movement.written()
+        }
 
     def wrote(self, place: Place, group: Group, value: Any) -> bool:
         """Return True if this schedule wrote a value last."""

@@ -206,6 +206,9 @@ class GroupingConfigBase(OptimizerConfigBase):
     lr_zero: ClassVar[ZeroRate] = "allowed"
     """Whether the learning rate may be 0: always, after the first step, or never."""
 
+    lr_is_written: ClassVar[bool] = False
+    """Whether a step may write `lr` into the groups itself, so that it takes no schedule."""
+
     groups: tuple[ParameterGroupConfig, ...] = ()
     """Rules, of which the first that selects a parameter takes it; each makes a group."""
 

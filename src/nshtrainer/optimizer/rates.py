@@ -35,7 +35,7 @@ def rate_requirements(config: type[GroupingConfigBase]) -> dict[str, bool]:
     field, value = config.lr_requires or ("", "")
     return {
         "one `lr` for all groups": config.lr_scope == "optimizer",
-        "no schedule of `lr`": config.lr_scope == "first_step",
+        "no schedule of `lr`": config.lr_scope == "first_step" or config.lr_is_written,
         f"`{field}: {str(value).lower()}` for a schedule": config.lr_requires is not None,
         "an `lr` above 0": config.lr_zero == "never",
         "a first `lr` above 0": config.lr_zero == "not_first",
@@ -47,4 +47,6 @@ def rate_use_of(config: GroupingConfigBase) -> RateUse:
     problem = config.lr_problem if config.lr_requires else None
     if config.lr_scope == "first_step":
         problem = f"{config.name} reads lr at its first step only"
+    if config.lr_is_written:
+        problem = f"{config.name} replaces lr by one of its own"
     return RateUse(config.name, config.lr_scope, config.lr_zero, problem)

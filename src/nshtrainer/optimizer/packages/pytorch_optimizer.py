@@ -1978,6 +1978,7 @@ class POASGDConfig(PytorchOptimizerConfigBase):
 
     target = "pytorch_optimizer:ASGD"
     lr_zero = "never"
+    lr_is_written = True
     for_all = ("maximize",)
     under_fsdp2 = "fails"
 
@@ -5800,6 +5801,7 @@ class SWATSConfig(PytorchOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SWATS"
+    lr_is_written = True
     group_keys = ("adam_debias",)
     for_all = ("maximize",)
     under_fsdp2 = "fails"
