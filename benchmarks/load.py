@@ -62,7 +62,7 @@ def validated(number: int) -> Callable[[], object]:
 
 def assigned(number: int) -> Callable[[], object]:
     from nshtrainer.configs import AdamWConfig
-    from nshtrainer.optimizer.assignment import assigned_groups
+    from nshtrainer.optimizer.groups.build import assigned_groups
 
     config, model = AdamWConfig(groups=rules(number)), layers(number)
     return lambda: assigned_groups(config, model)

@@ -32,8 +32,8 @@ from _rounds import Rounds, verdict
 from torch import nn
 
 from nshtrainer.configs import AdamWConfig, SGDConfig
-from nshtrainer.optimizer.muon import PortableMuon, bfloat16_is_emulated
-from nshtrainer.optimizer.routed import RoutedOptimizer
+from nshtrainer.optimizer.routed_optimizer import RoutedOptimizer
+from nshtrainer.optimizer.torch_optim.portable_muon import PortableMuon, bfloat16_is_emulated
 
 Shape = tuple[int, ...]
 

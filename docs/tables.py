@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from nshtrainer import RunLength
+from nshtrainer.config.docstrings import own_docs
+from nshtrainer.config.named import Tagged
 from nshtrainer.configs import (
     AdamWConfig,
     GroupingConfigBase,
@@ -32,11 +34,9 @@ from nshtrainer.configs import (
 )
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.lr_scheduler.preview import preview_tracks
-from nshtrainer.optimizer.packages.base import PackageOptimizerConfigBase
+from nshtrainer.optimizer.third_party.base import PackageOptimizerConfigBase
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase
 from nshtrainer.plotting import Plot, rendered
-from nshtrainer.tagged import Tagged
-from nshtrainer.text.docstrings import own_docs
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "docs"), str(ROOT / "tools" / "package_optimizers")]

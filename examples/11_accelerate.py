@@ -20,8 +20,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import nshtrainer
-from nshtrainer.accelerate_ import prepare, run_length
 from nshtrainer.configs import AdamWConfig, CosineScheduleConfig
+from nshtrainer.integrations.accelerate import prepare, run_length
 
 EPOCHS = 3
 

@@ -28,14 +28,14 @@ from nshtrainer.lr_scheduler import (
     LRSchedulerConfigBase,
     lr_scheduler_registry,
 )
-from nshtrainer.lr_scheduler.several import MotionConfig
+from nshtrainer.lr_scheduler.per_group import MotionConfig
 from nshtrainer.metric import MetricConfig
 from nshtrainer.optimizer import OptimizerConfigBase, optimizer_registry
-from nshtrainer.optimizer.grouping import ParameterGroupConfig
-from nshtrainer.optimizer.native.curvature import MuonConfig
-from nshtrainer.optimizer.routing import RouteConfig
-from nshtrainer.optimizer.selection import SelectorConfig
+from nshtrainer.optimizer.groups.config import ParameterGroupConfig
+from nshtrainer.optimizer.groups.selectors import SelectorConfig
+from nshtrainer.optimizer.routed_config import RouteConfig
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase, target_class
+from nshtrainer.optimizer.torch_optim.curvature import MuonConfig
 from nshtrainer.types import NonNegativeInt
 
 CONFIG_CHANGED = "ignore:the config has changed since the checkpoint"
@@ -243,7 +243,7 @@ def built_class(cls: type[TorchOptimizerConfigBase]) -> Any:
     There torch's iteration takes 10 to 50 times as long, and a class derived from torch's runs it
     in float32. `test_muon.py` holds it to torch's; here it is held to itself.
     """
-    from nshtrainer.optimizer.muon import PortableMuon, bfloat16_is_emulated
+    from nshtrainer.optimizer.torch_optim.portable_muon import PortableMuon, bfloat16_is_emulated
 
     if cls is MuonConfig and bfloat16_is_emulated():
         return PortableMuon

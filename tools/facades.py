@@ -11,8 +11,8 @@ from pathlib import Path
 from types import ModuleType
 
 from nshtrainer import configs, lr_scheduler, optimizer
-from nshtrainer.optimizer import packages
-from nshtrainer.optimizer.packages.index import INDEX
+from nshtrainer.optimizer import third_party as packages
+from nshtrainer.optimizer.third_party.index import INDEX
 
 FACADES: dict[ModuleType, Iterable[str]] = {
     configs: vars(configs)["_MODULES"],

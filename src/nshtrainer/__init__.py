@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nshtrainer import configs, exceptions, lr_scheduler, optimizer
     from nshtrainer.config import Config
-    from nshtrainer.creation import create
-    from nshtrainer.lightning_.cli import LightningCLI
-    from nshtrainer.lightning_.module import LightningModuleBase
-    from nshtrainer.lightning_.trainer import Trainer
+    from nshtrainer.config.document import large_files
+    from nshtrainer.create import create
+    from nshtrainer.integrations.lightning.lightning_cli import LightningCLI
+    from nshtrainer.integrations.lightning.module import LightningModuleBase
+    from nshtrainer.integrations.lightning.trainer import Trainer
     from nshtrainer.metric import MetricConfig
     from nshtrainer.run_length import RunLength
-    from nshtrainer.text.documents import large_files
     from nshtrainer.trainer_config import TrainerConfig
 
 __version__ = "2.0.0.dev0"
@@ -46,14 +46,14 @@ __all__ = [
 
 _HOMES = {
     "Config": "nshtrainer.config",
-    "LightningCLI": "nshtrainer.lightning_.cli",
-    "LightningModuleBase": "nshtrainer.lightning_.module",
+    "LightningCLI": "nshtrainer.integrations.lightning.lightning_cli",
+    "LightningModuleBase": "nshtrainer.integrations.lightning.module",
     "MetricConfig": "nshtrainer.metric",
     "RunLength": "nshtrainer.run_length",
-    "Trainer": "nshtrainer.lightning_.trainer",
+    "Trainer": "nshtrainer.integrations.lightning.trainer",
     "TrainerConfig": "nshtrainer.trainer_config",
-    "create": "nshtrainer.creation",
-    "large_files": "nshtrainer.text.documents",
+    "create": "nshtrainer.create",
+    "large_files": "nshtrainer.config.document",
 }
 
 

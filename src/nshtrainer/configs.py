@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nshtrainer.lazy import lazy_names
+from nshtrainer.lazy_names import lazy_names
 
 # ruff: noqa: F403 - a star for each module is the whole list that a type checker sees
 

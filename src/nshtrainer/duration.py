@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from nshtrainer.config.document import cut
+from nshtrainer.config.named import Tagged
 from nshtrainer.exceptions import RunLengthError
-from nshtrainer.tagged import Tagged
-from nshtrainer.text.documents import cut
 from nshtrainer.types import Fraction, NonNegative, NonNegativeInt
 
 if TYPE_CHECKING:

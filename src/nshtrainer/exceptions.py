@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from typing_extensions import override
 
-from nshtrainer.printable import printable_lines
+from nshtrainer.escaping import printable_lines
 
 __all__ = [
     "BadUpdateError",

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast, overload
 from pydantic import ValidationError
 
 from nshtrainer.config import Config
+from nshtrainer.config.document import MAX_DEPTH
 from nshtrainer.exceptions import CheckpointError, ConfigError, NshtrainerWarning
-from nshtrainer.text.documents import MAX_DEPTH
 from nshtrainer.trainer_config import TrainerConfig
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-    from nshtrainer.text.files import FilePath
+    from nshtrainer.config.files import FilePath
 
 __all__ = ["convert", "read_hparams", "read_trainer_config"]
 
@@ -154,7 +154,7 @@ def _saved(given: FilePath, part: str) -> Data:
 
 
 def _read_json(path: str) -> Any:
-    from nshtrainer.text.files import read_file
+    from nshtrainer.config.files import read_file
 
     try:
         return json.loads(read_file(path, most=_MOST_BYTES))
@@ -170,7 +170,7 @@ def _read_checkpoint(path: str) -> Any:
 
     import torch
 
-    from nshtrainer.text.files import is_zip
+    from nshtrainer.config.files import is_zip
 
     try:
         # Only a zip file, which torch writes since 1.6, can be read without its tensors.

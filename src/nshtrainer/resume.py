@@ -13,9 +13,9 @@ from pydantic import StringConstraints, model_validator
 from typing_extensions import Self
 
 from nshtrainer.config import Config
+from nshtrainer.config.errors import dotted
+from nshtrainer.escaping import printable
 from nshtrainer.exceptions import ConfigChangedWarning, ConfigError, NshtrainerError
-from nshtrainer.printable import printable
-from nshtrainer.text.problems import dotted
 
 __all__ = [
     "SCHEDULE",

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["LazyRunLength", "RunLength", "known_run_length", "run_length_of"]
 
 ADAPTERS: dict[str, str] = {
-    "accelerate": "nshtrainer.accelerate_:run_length_of",
-    "lightning": "nshtrainer.lightning_.run_length:run_length_of",
-    "pytorch_lightning": "nshtrainer.lightning_.run_length:run_length_of",
-    "transformers": "nshtrainer.transformers_.run_length:run_length_of",
+    "accelerate": "nshtrainer.integrations.accelerate:run_length_of",
+    "lightning": "nshtrainer.integrations.lightning.run_length:run_length_of",
+    "pytorch_lightning": "nshtrainer.integrations.lightning.run_length:run_length_of",
+    "transformers": "nshtrainer.integrations.transformers.run_length:run_length_of",
 }
 """Package that defines the class of a trainer or a module -> what reads its run length."""
 

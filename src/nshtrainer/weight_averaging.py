@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 from pydantic import BeforeValidator, Field
 from typing_extensions import final
 
+from nshtrainer.config.named import Tagged
 from nshtrainer.duration import DurationField, EpochsConfig, FractionConfig, StepsConfig
-from nshtrainer.tagged import Tagged
 from nshtrainer.types import Fraction
 
 __all__ = [

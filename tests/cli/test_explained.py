@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from nshtrainer import RunLength
-from nshtrainer.cli.explained import Explained, bytes_text, explained, print_explained
-from nshtrainer.cli.reports import metrics_text
-from nshtrainer.cli.sentences import group_sentence, sentences
+from nshtrainer.cli.analysis.sentences import group_sentence, sentences
+from nshtrainer.cli.analysis.summary import Explained, bytes_text, explained, print_explained
+from nshtrainer.cli.training.reports import metrics_text
 from nshtrainer.configs import (
     AdamWConfig,
     ClippedConfig,

@@ -12,10 +12,10 @@ import torch
 from tests.cli.support import MID_EPOCH, only_run, rates
 
 from nshtrainer.cli import main
-from nshtrainer.cli.metrics import rows_before
-from nshtrainer.cli.newest import note_start
-from nshtrainer.cli.run_folder import RunFolder, choose_folder
-from nshtrainer.cli.slurm import requeue
+from nshtrainer.cli.training.metrics import rows_before
+from nshtrainer.cli.training.newest_checkpoint import note_start
+from nshtrainer.cli.training.run_dir import RunFolder, choose_folder
+from nshtrainer.cli.training.slurm import requeue
 from nshtrainer.exceptions import ConfigError
 
 FIT = ["fit", "train.py", "--config", "run.yaml"]

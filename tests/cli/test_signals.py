@@ -20,14 +20,14 @@ from tests.cli.support import only_run
 from tests.faults.programs import command, start
 
 from nshtrainer.cli import main
-from nshtrainer.cli.interrupt import Interrupted, Signals
+from nshtrainer.cli.training.signals import Interrupted, Signals
 
 FIT = ["fit", "train.py", "--config", "run.yaml"]
 
 POINTS = """
 
-import nshtrainer.cli.training as training
-import nshtrainer.cli.quiet as quiet
+import nshtrainer.cli.training.job as training
+import nshtrainer.cli.quiet_lightning as quiet
 
 def before(where, name, point):
     own = getattr(where, name)
@@ -50,7 +50,7 @@ before(Line, "configure_optimizers", "optimizer")
 SWALLOWED = """
 
 import time
-import nshtrainer.cli.interrupt as interrupt
+import nshtrainer.cli.training.signals as interrupt
 
 interrupt._GRACE = 1
 interrupted = Line.__init__

@@ -12,8 +12,8 @@ from tests.cli.support import TRAIN
 
 import nshtrainer
 from nshtrainer.cli import main
-from nshtrainer.cli.data_config import data_class
-from nshtrainer.cli.user_code import load_user_code
+from nshtrainer.cli.project.data_config import data_class
+from nshtrainer.cli.project.user_code import load_user_code
 from nshtrainer.exceptions import ConfigError
 
 SECOND = "\n\nclass Curve(Line):\n    pass\n"

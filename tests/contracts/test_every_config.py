@@ -18,11 +18,11 @@ from pydantic import ValidationError
 from tests.support import configs_of
 
 from nshtrainer import Config, configs
+from nshtrainer.config.docstrings import field_docs
+from nshtrainer.config.named import Tagged
+from nshtrainer.config.registry import Component
 from nshtrainer.configs import lr_scheduler_registry, optimizer_registry
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.registry import Component
-from nshtrainer.tagged import Tagged
-from nshtrainer.text.docstrings import field_docs
 
 NAMED = {name: getattr(configs, name) for name in dir(configs)}
 CLASSES = [
@@ -32,7 +32,7 @@ CLASSES = [
     and issubclass(cls, Config)
     and not name.endswith("Base")
     # Those of other packages, more than all others: test_every_package_optimizer.py has them.
-    and not cls.__module__.startswith("nshtrainer.optimizer.packages.")
+    and not cls.__module__.startswith("nshtrainer.optimizer.third_party.")
 ]
 CONCRETE = [cls for cls in CLASSES if cls is not Config]
 every_config = pytest.mark.parametrize("cls", CONCRETE, ids=lambda cls: cls.__name__)

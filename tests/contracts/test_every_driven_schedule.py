@@ -24,7 +24,7 @@ from nshtrainer.exceptions import (
     RunLengthError,
     ScheduleError,
 )
-from nshtrainer.lr_scheduler.driver import CurveScheduler
+from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 from nshtrainer.optimizer_record import notify_step_skipped
 
 DRIVEN = [cls for cls in lr_scheduler_registry.values() if issubclass(cls, TrackScheduleConfigBase)]

@@ -27,9 +27,10 @@ from torch import Tensor
 
 from nshtrainer import configs
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer import optimizer_registry, packages
-from nshtrainer.optimizer.packages.base import PackageOptimizerConfigBase
-from nshtrainer.optimizer.packages.index import INDEX
+from nshtrainer.optimizer import optimizer_registry
+from nshtrainer.optimizer import third_party as packages
+from nshtrainer.optimizer.third_party.base import PackageOptimizerConfigBase
+from nshtrainer.optimizer.third_party.index import INDEX
 from nshtrainer.optimizer.torch_config import target_class
 
 TOOL = Path(__file__).parents[2] / "tools" / "package_optimizers"
@@ -452,7 +453,7 @@ def test_a_field_that_may_not_be_above_another_is_named_with_it() -> None:
 def test_a_missing_package_is_named_with_the_extra_that_brings_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("nshtrainer.optimizer.packages.base.find_spec", lambda _: None)
+    monkeypatch.setattr("nshtrainer.optimizer.third_party.base.find_spec", lambda _: None)
     for call in (
         lambda: configs.LionConfig().create_optimizer(make_model(configs.LionConfig)),
         configs.LionConfig().options,

@@ -27,8 +27,8 @@ from tests.support import assert_ranges_are_checked
 
 from nshtrainer import RunLength
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer import packages
-from nshtrainer.optimizer.packages.base import PackageOptimizerConfigBase
+from nshtrainer.optimizer import third_party as packages
+from nshtrainer.optimizer.third_party.base import PackageOptimizerConfigBase
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase, target_class
 
 Config = type[PackageOptimizerConfigBase]

@@ -24,7 +24,7 @@ from nshtrainer.configs import (
     SchedulesConfig,
 )
 from nshtrainer.exceptions import OptimizerError, ScheduleError
-from nshtrainer.optimizer.packages.base import PackageOptimizerConfigBase
+from nshtrainer.optimizer.third_party.base import PackageOptimizerConfigBase
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase
 
 Config = type[TorchOptimizerConfigBase]

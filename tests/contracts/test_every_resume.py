@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from nshtrainer import RunLength
 from nshtrainer.configs import AdamWConfig, ResumeConfig, RoutedOptimizerConfig, SGDConfig
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer.resumption import resume_by_name
+from nshtrainer.optimizer.checkpoint.hooks import resume_by_name
 
 pytestmark = pytest.mark.filterwarnings(CONFIG_CHANGED)
 

@@ -34,8 +34,8 @@ from nshtrainer.configs import (
     optimizer_registry,
 )
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer.state_size import state_bytes
-from nshtrainer.optimizer.wrapping import WrappingConfigBase
+from nshtrainer.optimizer.checkpoint.state_size import state_bytes
+from nshtrainer.optimizer.wrappers.config import WrappingConfigBase
 
 WRAPPERS = [cls for cls in optimizer_registry.values() if issubclass(cls, WrappingConfigBase)]
 ON_CPU = [cls for cls in PACKAGES if not cls.instead_on_cpu]

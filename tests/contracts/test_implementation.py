@@ -21,7 +21,7 @@ from nshtrainer.configs import (
     RAdamConfig,
     SGDConfig,
 )
-from nshtrainer.optimizer.implementation import takes_fused
+from nshtrainer.optimizer.fused import takes_fused
 
 FUSED = [
     *(cls() for cls in torchs_optimizers() if cls().fused_dtypes()),

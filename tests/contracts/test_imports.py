@@ -115,4 +115,4 @@ def test_what_is_in_an_index_is_imported_when_its_name_is_used(code: str) -> Non
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )
     assert "nshtrainer.optimizer.base" in run.stdout.split()
-    assert "nshtrainer.optimizer.packages.pytorch_optimizer" not in run.stdout.split()
+    assert "nshtrainer.optimizer.third_party.pytorch_optimizer" not in run.stdout.split()

@@ -16,9 +16,9 @@ from tools.facades import FACADES, renewed, source_of
 
 import nshtrainer
 from nshtrainer import configs, lr_scheduler, optimizer
+from nshtrainer.config.registry import Registry
 from nshtrainer.lr_scheduler import lr_scheduler_registry
 from nshtrainer.optimizer import optimizer_registry
-from nshtrainer.registry import Registry
 
 LAZY = [configs, optimizer, lr_scheduler]
 OF_THE_RUN = {"RunLength", "run_length_of"}

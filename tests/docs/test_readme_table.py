@@ -13,10 +13,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from nshtrainer.config.registry import Registry
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.lr_scheduler import lr_scheduler_registry
 from nshtrainer.optimizer import optimizer_registry
-from nshtrainer.registry import Registry
 
 ROOT = Path(__file__).parents[2]
 

@@ -19,7 +19,11 @@ HERE = Path(__file__).parent
 
 _SERVER = get_context("forkserver")
 _SERVER.set_forkserver_preload(
-    ["nshtrainer.cli.training", "nshtrainer.cli.run_file", "torchdata.stateful_dataloader"]
+    [
+        "nshtrainer.cli.training.job",
+        "nshtrainer.cli.project.run_file",
+        "torchdata.stateful_dataloader",
+    ]
 )
 
 
@@ -136,7 +140,7 @@ def plain(checkpoint: str | None = None, loader: str = "stateful, shuffled", **o
 
 def plain_atomic(checkpoint: str | None = None, loader: str = "stateful, shuffled") -> int:
     """The same, with the plugin that replaces a checkpoint in one step."""
-    from nshtrainer.lightning_ import AtomicCheckpointIO
+    from nshtrainer.integrations.lightning import AtomicCheckpointIO
 
     return plain(checkpoint, loader, plugins=[AtomicCheckpointIO()])
 

@@ -17,13 +17,13 @@ import atheris
 with atheris.instrument_imports(include=["nshtrainer", "ruamel"]):
     from tests.fuzz.targets import TARGETS
 
-    import nshtrainer.text.json_format
-    import nshtrainer.text.loading
-    import nshtrainer.text.overrides
-    import nshtrainer.text.problems
-    import nshtrainer.text.toml_format
-    import nshtrainer.text.yaml_reader
-    import nshtrainer.text.yaml_writer  # noqa: F401
+    import nshtrainer.config.errors
+    import nshtrainer.config.formats.json
+    import nshtrainer.config.formats.toml
+    import nshtrainer.config.formats.yaml_reader
+    import nshtrainer.config.formats.yaml_writer
+    import nshtrainer.config.io
+    import nshtrainer.config.overrides  # noqa: F401
 
 SEEDS = Path(__file__).with_name("corpus")
 

@@ -21,10 +21,10 @@ from tests.contracts.test_every_optimizer import make_model, train
 from tests.support import configs_of, torchs_optimizers
 
 from nshtrainer import Config, RunLength, configs
+from nshtrainer.config.formats.yaml_writer import write_yaml
 from nshtrainer.configs import lr_scheduler_registry
 from nshtrainer.exceptions import ConfigError, NshtrainerError
 from nshtrainer.metric import MetricConfig
-from nshtrainer.text.yaml_writer import write_yaml
 
 OPTIMIZERS = torchs_optimizers()
 SCHEDULES = list(lr_scheduler_registry.values())
@@ -34,7 +34,7 @@ OTHERS = [
     if isinstance(cls, type)
     and issubclass(cls, Config)
     and not cls.__name__.endswith("Base")
-    and not cls.__module__.startswith("nshtrainer.optimizer.packages.")
+    and not cls.__module__.startswith("nshtrainer.optimizer.third_party.")
 ]
 
 few = settings(max_examples=settings.default.max_examples // 3)  # type: ignore[union-attr]

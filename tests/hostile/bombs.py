@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 from pydantic import ConfigDict
 
 from nshtrainer.config import Config
+from nshtrainer.config.formats.toml import tomllib
 from nshtrainer.duration import DurationConfig
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.optimizer import OptimizerConfig
-from nshtrainer.text.toml_format import tomllib
 
 __all__ = ["BOMBS", "MOST_TIMES", "PLACES"]
 

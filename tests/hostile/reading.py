@@ -22,9 +22,9 @@ from pydantic import ValidationError
 
 from nshtrainer.cli import main as run
 from nshtrainer.config import Config
+from nshtrainer.config.formats.yaml_reader import read_yaml
 from nshtrainer.configs import AdamWConfig, LRSchedulerConfig, OptimizerConfig
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.text.yaml_reader import read_yaml
 
 PAYLOADS = read_yaml(Path(__file__).with_name("payloads.yaml").read_text(encoding="utf-8")).data
 

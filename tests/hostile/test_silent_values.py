@@ -15,10 +15,10 @@ from tests.support import torchs_optimizers
 from torch.optim import lr_scheduler as torchs
 
 from nshtrainer import Config, RunLength, configs
+from nshtrainer.config.formats.yaml_reader import read_yaml
 from nshtrainer.configs import AdamWConfig, lr_scheduler_registry, optimizer_registry
 from nshtrainer.exceptions import OptimizerError, ScheduleError
 from nshtrainer.optimizer.torch_config import target_class
-from nshtrainer.text.yaml_reader import read_yaml
 
 TABLE = read_yaml(Path(__file__).with_name("silent.yaml").read_text(encoding="utf-8")).data
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 import nshtrainer
-from nshtrainer.accelerate_ import prepare, run_length
 from nshtrainer.configs import AdamWConfig, CosineScheduleConfig
+from nshtrainer.integrations.accelerate import prepare, run_length
 
 __all__ = ["Loop", "accelerator", "model", "work"]
 

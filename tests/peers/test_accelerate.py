@@ -18,7 +18,6 @@ from torch.utils.data import DataLoader, IterableDataset
 
 import nshtrainer
 from nshtrainer import RunLength
-from nshtrainer.accelerate_ import UpdateScheduler, prepare, run_length
 from nshtrainer.configs import (
     AdamWConfig,
     CosineScheduleConfig,
@@ -29,6 +28,7 @@ from nshtrainer.configs import (
     SGDConfig,
 )
 from nshtrainer.exceptions import RunLengthError, ScheduleError
+from nshtrainer.integrations.accelerate import UpdateScheduler, prepare, run_length
 
 TOTALS = {1: 20, 3: 8}
 """Accumulated batches -> updates in two epochs of ten batches: 3 + 3 + 3 + 1 are four updates."""
@@ -177,9 +177,7 @@ def test_to_be_prepared_changes_nothing_of_an_optimizer(cls: Any):
 def test_accelerates_own_prepare_is_an_error_that_says_what_to_write(schedule: Any):
     own = accelerator()
     pair = nshtrainer.create(SGDConfig(), schedule, model(), RunLength(total_steps=10))
-    text = (
-        r"once for each process at each update; write nshtrainer.accelerate_.prepare\(accelerator"
-    )
+    text = r"once for each process at each update; write nshtrainer\.integrations\.accelerate\.prep"
     with pytest.raises(ScheduleError, match=text):
         own.prepare(*pair)
 

@@ -11,7 +11,7 @@ from tests.peers.timm_alone import timm
 
 from nshtrainer.configs import AdamWConfig
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer.inventory import inventory
+from nshtrainer.optimizer.groups.parameters import inventory
 
 DECAY, RATE = 0.05, 0.75
 

@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from nshtrainer.configs import AdamWConfig
-from nshtrainer.optimizer.inventory import inventory
+from nshtrainer.optimizer.groups.parameters import inventory
 
 DEPTH = 3
 

@@ -13,7 +13,7 @@ import transformers
 from torch import nn
 from transformers.models.auto import modeling_auto as auto
 
-from nshtrainer.optimizer.inventory import inventory
+from nshtrainer.optimizer.groups.parameters import inventory
 
 MODELS = Path(transformers.__file__).parent / "models"
 

@@ -21,8 +21,8 @@ from transformers import TrainerCallback
 
 import nshtrainer
 from nshtrainer import RunLength
-from nshtrainer.accelerate_ import prepare
 from nshtrainer.configs import AdamWConfig, CosineScheduleConfig, MuonWithAdamWConfig
+from nshtrainer.integrations.accelerate import prepare
 
 # The transformers' Trainer makes a run of another length of its arguments.
 pytestmark = pytest.mark.filterwarnings(CONFIG_CHANGED)

@@ -43,8 +43,8 @@ from nshtrainer.exceptions import (
     RunLengthError,
     ScheduleError,
 )
+from nshtrainer.integrations.transformers import MetricCallback
 from nshtrainer.lr_scheduler import LRSchedulerConfigBase, lr_scheduler_registry, run_length_of
-from nshtrainer.transformers_ import MetricCallback
 
 COSINE = CosineScheduleConfig()
 
@@ -431,7 +431,11 @@ def test_beside_a_warmup_a_callback_shows_the_metric(tmp_path: Path):
             {},
             r"looks at eval_accuracy, and the trainer shows eval_loss to its scheduler",
         ),
-        ({"warmup_duration": "3 steps"}, {}, r"callbacks=\[nshtrainer.transformers_.MetricCall"),
+        (
+            {"warmup_duration": "3 steps"},
+            {},
+            r"callbacks=\[nshtrainer.integrations.transformers.MetricCall",
+        ),
     ],
 )
 def test_a_metric_that_nobody_would_show_is_refused(

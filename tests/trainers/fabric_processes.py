@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from nshtrainer import RunLength, create
 from nshtrainer.configs import LinearScheduleConfig
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer.inventory import clean_names
+from nshtrainer.optimizer.groups.parameters import clean_names
 
 RUN = RunLength(total_steps=10)
 

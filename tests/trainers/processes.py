@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from nshtrainer import RunLength
 from nshtrainer.configs import AdamWConfig, LinearScheduleConfig, MuonWithAdamWConfig
-from nshtrainer.optimizer import muon
+from nshtrainer.optimizer.torch_optim import portable_muon as muon
 
 STEPS = 3
 

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 import nshtrainer
 from nshtrainer import LightningModuleBase, TrainerConfig
 from nshtrainer.exceptions import ConfigError, OptimizerError, RunLengthError
-from nshtrainer.lightning_.averaging import AveragingCallback
+from nshtrainer.integrations.lightning.weight_averaging import AveragingCallback
 
 SGD = {"name": "sgd", "lr": 0.1}
 RESUMED = (MID_EPOCH, NO_SAVER)

@@ -16,7 +16,7 @@ from lightning.pytorch.plugins.io import AsyncCheckpointIO
 from tests.trainers.support import trainer
 
 import nshtrainer
-from nshtrainer.lightning_ import AtomicCheckpointIO
+from nshtrainer.integrations.lightning import AtomicCheckpointIO
 
 
 def full(*_: Any) -> None:

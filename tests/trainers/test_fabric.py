@@ -16,7 +16,7 @@ import torch.multiprocessing as mp
 from tests.trainers.fabric_processes import Loop, make_fabric, save_and_resume, work
 from tests.trainers.processes import CONFIGS, SECOND, always, by_itself
 
-from nshtrainer.optimizer import muon
+from nshtrainer.optimizer.torch_optim import portable_muon as muon
 
 pytestmark = pytest.mark.filterwarnings(
     # torch 2.13 says so itself when one process saves or loads alone.

@@ -32,7 +32,7 @@ from nshtrainer.configs import (
     lr_scheduler_registry,
 )
 from nshtrainer.exceptions import NshtrainerWarning
-from nshtrainer.lightning_.averaging import AveragingCallback
+from nshtrainer.integrations.lightning.weight_averaging import AveragingCallback
 from nshtrainer.lr_scheduler import CurveScheduleConfigBase, RunLength
 
 LINEAR = LinearScheduleConfig()

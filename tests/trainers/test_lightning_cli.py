@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from nshtrainer import Config, LightningCLI, LightningModuleBase, Trainer
 from nshtrainer.configs import AdamWConfig, MetricConfig, OptimizerConfig, SGDConfig
-from nshtrainer.lightning_.cli import ConfigArgumentParser
+from nshtrainer.integrations.lightning.lightning_cli import ConfigArgumentParser
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:LightningCLI's args parameter is intended to run from within Python:UserWarning",
@@ -283,7 +283,7 @@ def test_another_class_of_parser_is_refused() -> None:
 
 
 def test_without_jsonargparse_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "nshtrainer.lightning_.cli")
+    monkeypatch.delitem(sys.modules, "nshtrainer.integrations.lightning.lightning_cli")
     monkeypatch.setitem(sys.modules, "jsonargparse", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'nshtrainer\[lightning-cli\]'"):
-        import_module("nshtrainer.lightning_.cli")
+        import_module("nshtrainer.integrations.lightning.lightning_cli")

@@ -21,7 +21,7 @@ from tests.trainers.lightning_processes import (
 from tests.trainers.processes import CONFIGS, always, by_itself
 from tests.trainers.support import NO_SAVER
 
-from nshtrainer.optimizer import muon
+from nshtrainer.optimizer.torch_optim import portable_muon as muon
 
 pytestmark = [
     pytest.mark.slow,

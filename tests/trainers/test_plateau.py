@@ -23,7 +23,7 @@ from tests.trainers.support import (
 import nshtrainer
 from nshtrainer.configs import MetricConfig, ReduceLROnPlateauConfig, SGDConfig
 from nshtrainer.exceptions import MetricError, NshtrainerWarning
-from nshtrainer.lightning_ import PlateauCallback
+from nshtrainer.integrations.lightning import PlateauCallback
 
 
 def plateau(monitor: str = "val/loss", **options: Any) -> dict[str, Any]:

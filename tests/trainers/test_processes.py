@@ -23,7 +23,7 @@ from tests.trainers.processes import (
 )
 from torch import Tensor
 
-from nshtrainer.optimizer import muon
+from nshtrainer.optimizer.torch_optim import portable_muon as muon
 from nshtrainer.optimizer_record import parts_of
 
 pytestmark = [

@@ -18,7 +18,7 @@ from torch import Tensor
 
 import nshtrainer
 from nshtrainer.configs import AdamWConfig, MuonWithAdamWConfig
-from nshtrainer.optimizer.routed import RoutedOptimizer
+from nshtrainer.optimizer.routed_optimizer import RoutedOptimizer
 
 PRESET = {"name": "muon_with_adamw", "adamw": {"lr": 1e-3, "no_decay": "bias_and_norm"}}
 NAMES = ["muon", "adamw/no_decay", "adamw/default"]

@@ -15,7 +15,7 @@ from tests.trainers.support import QUIET, Tiny, data
 
 from nshtrainer import Trainer, TrainerConfig
 from nshtrainer.configs import MetricConfig
-from nshtrainer.lightning_ import (
+from nshtrainer.integrations.lightning import (
     ExactResume,
     FoundRates,
     LengthCheck,

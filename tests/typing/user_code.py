@@ -43,7 +43,7 @@ from nshtrainer.configs import (
 )
 from nshtrainer.legacy import read_hparams
 from nshtrainer.lr_scheduler import lr_scheduler_registry
-from nshtrainer.lr_scheduler.driver import CurveScheduler
+from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 from nshtrainer.optimizer import optimizer_registry
 
 # -- a config and a module ---------------------------------------------------------------------

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import field_validator
 
 from nshtrainer.config import Config
+from nshtrainer.config.registry import Component, Registry
 from nshtrainer.duration import DurationConfig, StepsConfig
-from nshtrainer.registry import Component, Registry
 from nshtrainer.types import Beta, NonNegative, NonNegativeInt
 
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from nshtrainer import RunLength, create
-from nshtrainer.accelerate_ import UpdateScheduler, run_length
 from nshtrainer.configs import CosineScheduleConfig, SGDConfig
 from nshtrainer.exceptions import ScheduleError
+from nshtrainer.integrations.accelerate import UpdateScheduler, run_length
 
 TEN = RunLength(total_steps=10)
 

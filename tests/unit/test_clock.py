@@ -19,7 +19,7 @@ from nshtrainer.configs import (
     SkippingConfig,
 )
 from nshtrainer.exceptions import ConfigChangedWarning, RunLengthError, ScheduleError
-from nshtrainer.lr_scheduler import clock
+from nshtrainer.lr_scheduler.driver import clock
 from nshtrainer.run_length import TICKS
 
 LINE = LinearScheduleConfig()

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from nshtrainer.config import Config
+from nshtrainer.config.docstrings import field_docs
+from nshtrainer.config.strict_numbers import with_strict_numbers
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.strictness import with_strict_numbers
-from nshtrainer.text.docstrings import field_docs
 from nshtrainer.types import (
     Beta,
     Fraction,

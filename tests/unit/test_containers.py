@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 from pydantic import ValidationError
 
 from nshtrainer import Config
+from nshtrainer.config.containers import plain_containers
 from nshtrainer.configs import AdamWConfig, LRSchedulerConfig, OptimizerConfig
-from nshtrainer.containers import plain_containers
 from nshtrainer.exceptions import ConfigError
 
 FILE: dict[str, Any] = {

@@ -34,8 +34,8 @@ from nshtrainer.configs import (
 )
 from nshtrainer.exceptions import ConfigChangedWarning, NshtrainerWarning, ScheduleError
 from nshtrainer.lr_scheduler.curves import LinearWarmupCosine
-from nshtrainer.lr_scheduler.driver import CurveScheduler
-from nshtrainer.lr_scheduler.plan import Plan
+from nshtrainer.lr_scheduler.driver.plan import Plan
+from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 
 CURVE = LinearWarmupCosine(warmup=5, total=20, start=0.1, end=0.01)
 

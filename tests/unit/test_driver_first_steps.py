@@ -26,7 +26,7 @@ from nshtrainer.configs import (
     SchedulesConfig,
 )
 from nshtrainer.exceptions import NshtrainerWarning, ScheduleError
-from nshtrainer.lr_scheduler.driver import CurveScheduler
+from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 from nshtrainer.optimizer_record import notify_step_skipped
 
 SIXTEEN = RunLength(total_steps=16)

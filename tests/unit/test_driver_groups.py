@@ -19,8 +19,8 @@ from nshtrainer.configs import (
 )
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.curves import LinearWarmupCosine
-from nshtrainer.lr_scheduler.driver import CurveScheduler
-from nshtrainer.optimizer.routed import RoutedOptimizer
+from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
+from nshtrainer.optimizer.routed_optimizer import RoutedOptimizer
 
 SIXTEEN = RunLength(total_steps=16)
 

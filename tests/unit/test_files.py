@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from nshtrainer import Config
+from nshtrainer.config import file_lock as locks
+from nshtrainer.config import files
+from nshtrainer.config.files import kind_of, read_file, remove_left_over, replace_file, write_file
+from nshtrainer.escaping import printable
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.printable import printable
-from nshtrainer.text import files, locks
-from nshtrainer.text.files import kind_of, read_file, remove_left_over, replace_file, write_file
 
 NOBODY = 65534
 
@@ -158,7 +159,7 @@ def test_what_a_killed_writer_left_blocks_nobody_and_is_removed(home: Path) -> N
     script = f"""
 import os, signal
 from pathlib import Path
-from nshtrainer.text.files import replace_file
+from nshtrainer.config.files import replace_file
 os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
 replace_file(Path({str(home)!r}, "line.yaml"), b"text: b")
 """
@@ -262,7 +263,7 @@ def test_a_dead_process_holds_no_lock_and_neither_do_its_children(home: Path) ->
     script = f"""
 import os, signal, sys, time
 from pathlib import Path
-from nshtrainer.text.locks import hold
+from nshtrainer.config.file_lock import hold
 with hold(Path({str(home)!r}, "lock"), "the dead"):
     read, write = os.pipe()
     child = os.fork()

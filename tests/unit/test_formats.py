@@ -15,11 +15,11 @@ from pydantic import Field
 
 import nshtrainer
 from nshtrainer.config import Config
+from nshtrainer.config.document import limits
+from nshtrainer.config.formats.json import read_json
+from nshtrainer.config.formats.yaml_reader import plain_scalar, read_yaml
+from nshtrainer.config.formats.yaml_writer import same, write_yaml
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.text.documents import limits
-from nshtrainer.text.json_format import read_json
-from nshtrainer.text.yaml_reader import plain_scalar, read_yaml
-from nshtrainer.text.yaml_writer import same, write_yaml
 
 
 class Leaf(Config):
@@ -155,7 +155,7 @@ def test_a_config_comes_back_from_plain_data(tree: Tree) -> None:
 @settings(max_examples=40, deadline=None)
 @given(TREES, TREES)
 def test_a_config_comes_back_from_a_yaml_file_that_was_another(old: Tree, new: Tree) -> None:
-    from nshtrainer.text.yaml_writer import update_yaml
+    from nshtrainer.config.formats.yaml_writer import update_yaml
 
     text = update_yaml(old.to_yaml(), old.to_dict(), new.to_dict())
     read = Tree.from_yaml(text)

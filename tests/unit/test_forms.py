@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nshtrainer.forms import describe_form, find_misfits
+from nshtrainer.structure import describe_form, find_misfits
 
 
 def test_a_tuple_has_its_length_and_a_list_any() -> None:

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import pytest
 
+from nshtrainer.config.lazy_index import Listed, read_index
 from nshtrainer.configs import LionConfig, OptimizerConfigBase, optimizer_registry
 from nshtrainer.exceptions import RegistryError
-from nshtrainer.index import Listed, read_index
 
-HOME = "nshtrainer.optimizer.packages.pytorch_optimizer"
+HOME = "nshtrainer.optimizer.third_party.pytorch_optimizer"
 
 
 def own_lion() -> Any:

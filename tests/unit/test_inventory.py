@@ -10,7 +10,7 @@ from tests.models import Convnet, Transformer
 from torch import nn
 
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer.inventory import inventory, modules_by_path
+from nshtrainer.optimizer.groups.parameters import inventory, modules_by_path
 
 
 def roles(model: Any) -> dict[str, set[str]]:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from nshtrainer.configs import MuonConfig, POMuonConfig, RoutedOptimizerConfig
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer import muon
-from nshtrainer.optimizer.muon import PortableMuon, bfloat16_is_emulated
+from nshtrainer.optimizer.torch_optim import portable_muon as muon
+from nshtrainer.optimizer.torch_optim.portable_muon import PortableMuon, bfloat16_is_emulated
 
 SHAPES = [(8, 20), (20, 8), (16, 16), (64, 96)]
 OPTIONS: list[dict[str, Any]] = [

@@ -27,7 +27,7 @@ from nshtrainer.configs import (
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer import OptimizerConfigBase
 from nshtrainer.optimizer.custom import CustomOptimizerConfig
-from nshtrainer.optimizer.orphans import check_orphans, check_places, watch
+from nshtrainer.optimizer.stale_parameters import check_orphans, check_places, watch
 
 Model = nn.Sequential
 

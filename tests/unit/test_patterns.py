@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nshtrainer.configs import AdamWConfig
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.optimizer.patterns import matcher, numberer, numbers_in
+from nshtrainer.optimizer.groups.patterns import matcher, numberer, numbers_in
 
 LONG = "blocks." * 1000 + "weight"
 

@@ -22,7 +22,7 @@ from nshtrainer.configs import (
     ReduceLROnPlateauConfig,
 )
 from nshtrainer.exceptions import ConfigChangedWarning, MetricError, ScheduleError
-from nshtrainer.lr_scheduler.greedy import GreedyLR
+from nshtrainer.lr_scheduler.driver.greedy import GreedyLR
 
 LOSS = MetricConfig(monitor="loss", mode="min")
 RUN = RunLength(total_steps=20)

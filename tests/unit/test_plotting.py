@@ -28,8 +28,8 @@ from nshtrainer.exceptions import ConfigError
 from nshtrainer.lr_scheduler.base import Track
 from nshtrainer.lr_scheduler.preview import preview_tracks
 from nshtrainer.plotting import FORMATS, Plot, figure_of, rendered
+from nshtrainer.plotting.axis import Axis, height_axis, step_axis, time_axis
 from nshtrainer.plotting.terminal import text
-from nshtrainer.plotting.ticks import Axis, height_axis, step_axis, time_axis
 
 SVG = "{http://www.w3.org/2000/svg}"
 XHTML = "{http://www.w3.org/1999/xhtml}"

@@ -184,8 +184,8 @@ def test_a_name_that_two_packages_have_is_told_with_both(
         assert main(arguments) == 0
         said = capsys.readouterr().err.splitlines()
         assert said[0] == (
-            "optimizer 'adamw' is nshtrainer.optimizer.native.adam.AdamWConfig, and the one that "
-            "nshtrainer-twin 1.0 (nshtrainer_twin:TwinConfig) announces is not used. Give the "
+            "optimizer 'adamw' is nshtrainer.optimizer.torch_optim.adam.AdamWConfig, and the one "
+            "that nshtrainer-twin 1.0 (nshtrainer_twin:TwinConfig) announces is not used. Give the "
             "plug-in another name, or uninstall it."
         )
         assert said[1].startswith("optimizer 'twice' is announced by nshtrainer-")

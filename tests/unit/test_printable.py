@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nshtrainer.escaping import csv_cell, json_text, printable, printable_lines, xml_text
 from nshtrainer.exceptions import ConfigError, NshtrainerError, NshtrainerWarning
-from nshtrainer.printable import csv_cell, json_text, printable, printable_lines, xml_text
 
 ANYTHING = st.text(
     st.characters(codec=None) | st.sampled_from("\x1b\x9b\n\r\t\0\u2028\u202e\ud800")

@@ -12,9 +12,9 @@ from tests.unit.table_config import AdamW, Run
 from typing_extensions import TypeAliasType
 
 from nshtrainer.config import Config
+from nshtrainer.config.field_types import hints_of, models_of, part_of
+from nshtrainer.config.formats.yaml_reader import read_yaml
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.text.hints import hints_of, models_of, part_of
-from nshtrainer.text.yaml_reader import read_yaml
 
 TABLE = read_yaml((Path(__file__).parent / "bad_input.yaml").read_text()).data
 

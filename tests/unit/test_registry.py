@@ -17,8 +17,8 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from nshtrainer.config import Config
+from nshtrainer.config.registry import Component, Registry
 from nshtrainer.exceptions import RegistryError
-from nshtrainer.registry import Component, Registry
 
 
 class PetBase(Component):
@@ -242,7 +242,7 @@ def test_the_same_class_defined_again_replaces_the_older_one():
 def test_the_same_file_run_as_main_replaces_the_imported_one(monkeypatch: pytest.MonkeyPatch):
     first = late_parrot()
     monkeypatch.setattr(first, "__module__", "__main__")
-    monkeypatch.setattr("nshtrainer.index._file", lambda _: "train.py")
+    monkeypatch.setattr("nshtrainer.config.lazy_index._file", lambda _: "train.py")
     second = late_parrot()
     assert pet_registry["parrot"] is second is not first
 

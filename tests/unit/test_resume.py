@@ -30,7 +30,7 @@ from nshtrainer.configs import (
 )
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer import optimizer_registry
-from nshtrainer.optimizer.resumption import resume_by_name
+from nshtrainer.optimizer.checkpoint.hooks import resume_by_name
 
 pytestmark = pytest.mark.filterwarnings(CONFIG_CHANGED)
 

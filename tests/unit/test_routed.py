@@ -16,8 +16,8 @@ from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 
 from nshtrainer.configs import AdamWConfig, SGDConfig
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.lr_scheduler.driver import CurveScheduler
-from nshtrainer.optimizer.routed import RoutedOptimizer
+from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
+from nshtrainer.optimizer.routed_optimizer import RoutedOptimizer
 
 
 def new(*shape: int) -> nn.Parameter:

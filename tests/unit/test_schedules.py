@@ -21,7 +21,7 @@ from nshtrainer.configs import (
 )
 from nshtrainer.exceptions import MetricError, NshtrainerWarning, RunLengthError, ScheduleError
 from nshtrainer.lr_scheduler.curves import LinearWarmupCosine
-from nshtrainer.lr_scheduler.driver import CurveScheduler
+from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 
 Cosine = LinearWarmupCosineDecayLRSchedulerConfig
 LOSS = MetricConfig(monitor="val/loss", mode="min")

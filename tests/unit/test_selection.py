@@ -13,9 +13,9 @@ from tests.models import Transformer
 from nshtrainer import Config
 from nshtrainer.configs import ParameterGroupConfig, Selection, SelectorConfig
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.optimizer.inventory import inventory
-from nshtrainer.optimizer.rules import assign
-from nshtrainer.optimizer.selection import described, needs_modules, selects
+from nshtrainer.optimizer.groups.assign import assign
+from nshtrainer.optimizer.groups.parameters import inventory
+from nshtrainer.optimizer.groups.selectors import described, needs_modules, selects
 
 
 class Selecting(Config):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from nshtrainer.optimizer.state_size import state_bytes
+from nshtrainer.optimizer.checkpoint.state_size import state_bytes
 
 
 def size_of(optimizer: Optimizer) -> int | None:
@@ -91,7 +91,7 @@ def test_what_a_copy_writes_down_it_writes_into_its_own() -> None:
 def test_an_update_that_reads_numbers_is_one_of_zeros(monkeypatch: Any) -> None:
     param: Tensor = torch.zeros(3, requires_grad=True)
     assert size_of(Reader([param])) == 4 + 12 + 8
-    monkeypatch.setattr("nshtrainer.optimizer.fresh_state._MOST_ON_CPU", 2)
+    monkeypatch.setattr("nshtrainer.optimizer.checkpoint.fresh_state._MOST_ON_CPU", 2)
     assert size_of(Reader([param])) is None
 
 

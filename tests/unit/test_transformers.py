@@ -12,8 +12,8 @@ import nshtrainer
 from nshtrainer import RunLength
 from nshtrainer.configs import CosineScheduleConfig, SGDConfig
 from nshtrainer.exceptions import RunLengthError, ScheduleError
+from nshtrainer.integrations.transformers import TrainerRunLength, run_length_of
 from nshtrainer.run_length import ADAPTERS
-from nshtrainer.transformers_ import TrainerRunLength, run_length_of
 
 ARGUMENTS: dict[str, Any] = {
     "auto_find_batch_size": False,

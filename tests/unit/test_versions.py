@@ -12,9 +12,10 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from nshtrainer.configs import AOAdamW8bitConfig
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.lr_scheduler.greedy import GreedyLR
-from nshtrainer.optimizer import muon, optimizer_registry, target
-from nshtrainer.optimizer.packages import index
+from nshtrainer.lr_scheduler.driver.greedy import GreedyLR
+from nshtrainer.optimizer import optimizer_registry, target
+from nshtrainer.optimizer.third_party import index
+from nshtrainer.optimizer.torch_optim import portable_muon as muon
 
 PACKAGES = [next(iter(members)) for members in index.INDEX.values()]
 """An optimizer of each package."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from nshtrainer.config.formats.yaml_reader import read_yaml
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.text.yaml_reader import read_yaml
 
 
 @pytest.mark.parametrize(

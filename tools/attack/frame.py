@@ -24,8 +24,8 @@ MOST_SECONDS = 120
 
 _SERVER = get_context("forkserver")
 _PRELOADED = [
-    "nshtrainer.cli.training",
-    "nshtrainer.cli.run_file",
+    "nshtrainer.cli.training.job",
+    "nshtrainer.cli.project.run_file",
     "torch.utils.tensorboard",
     "torchdata.stateful_dataloader",
     *("omegaconf", "rich_argparse", "ruamel.yaml", "tests.cli.support"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from nshtrainer import Config
-from nshtrainer.cli.run_file import RunConfig
+from nshtrainer.cli.project.run_file import RunConfig
 from nshtrainer.configs import LRSchedulerConfig, OptimizerConfig, TrainerConfig
 
 

@@ -16,7 +16,7 @@ from tools.attack.frame import Attempt, Category, FailedError
 
 from nshtrainer.configs import AdamWConfig
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.lightning_ import AtomicCheckpointIO
+from nshtrainer.integrations.lightning import AtomicCheckpointIO
 
 __all__ = ["CATEGORY"]
 

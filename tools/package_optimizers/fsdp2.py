@@ -26,8 +26,9 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
-from nshtrainer.optimizer import muon, optimizer_registry
+from nshtrainer.optimizer import optimizer_registry
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase
+from nshtrainer.optimizer.torch_optim import portable_muon as muon
 
 PROCESSES = 2
 STEPS = 30

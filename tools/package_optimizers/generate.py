@@ -186,7 +186,7 @@ from pydantic import Strict
 from typing_extensions import final
 
 from nshtrainer.optimizer.base import optimizer_registry
-from nshtrainer.optimizer.packages.base import PytorchOptimizerConfigBase
+from nshtrainer.optimizer.third_party.base import PytorchOptimizerConfigBase
 from nshtrainer.types import (
     Beta,
     Finite,
@@ -300,8 +300,8 @@ INDEX: dict[str, dict[str, tuple[str, str]]] = {
 
 def index() -> str:
     """The text of the index, read off the modules."""
-    from nshtrainer.index import summary_of
-    from nshtrainer.optimizer.packages import base
+    from nshtrainer.config.lazy_index import summary_of
+    from nshtrainer.optimizer.third_party import base
 
     text = INDEX
     for name in MODULES:

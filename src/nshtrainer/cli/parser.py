@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from rich_argparse import RichHelpFormatter
 from typing_extensions import override
 
-from nshtrainer.printable import printable
+from nshtrainer.escaping import printable
 
 __all__ = [
     "VERBS",
@@ -143,7 +143,7 @@ def is_override_after_bare(token: str) -> bool:
 
     A checkpoint may be called `epoch=3.ckpt`, and a folder `lr=1`.
     """
-    from nshtrainer.text.files import kind_of
+    from nshtrainer.config.files import kind_of
 
     return _is_override(token) and not token.endswith(".ckpt") and kind_of(token) is None
 

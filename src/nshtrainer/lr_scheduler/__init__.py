@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nshtrainer.lazy import lazy_names
+from nshtrainer.lazy_names import lazy_names
 from nshtrainer.lr_scheduler.base import *
 from nshtrainer.run_length import RunLength as RunLength
 from nshtrainer.run_length import run_length_of as run_length_of
@@ -20,26 +20,26 @@ _MODULES = (
     "nshtrainer.lr_scheduler.base",
     *lr_scheduler_registry.modules,
     "nshtrainer.lr_scheduler.schedules.base",
-    "nshtrainer.lr_scheduler.schedules.torch_base",
+    "nshtrainer.lr_scheduler.torch_schedules.base",
 )
 """The modules whose public names are names of this package."""
 
 if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.compose import *
     from nshtrainer.lr_scheduler.noise import *
+    from nshtrainer.lr_scheduler.per_group import *
     from nshtrainer.lr_scheduler.plateau import *
     from nshtrainer.lr_scheduler.schedules.base import *
     from nshtrainer.lr_scheduler.schedules.cycles import *
     from nshtrainer.lr_scheduler.schedules.decays import *
-    from nshtrainer.lr_scheduler.schedules.drawn import *
-    from nshtrainer.lr_scheduler.schedules.horizonless import *
+    from nshtrainer.lr_scheduler.schedules.points import *
+    from nshtrainer.lr_scheduler.schedules.power_law import *
     from nshtrainer.lr_scheduler.schedules.stages import *
-    from nshtrainer.lr_scheduler.schedules.stepped import *
-    from nshtrainer.lr_scheduler.schedules.torch_base import *
-    from nshtrainer.lr_scheduler.schedules.torch_cycles import *
-    from nshtrainer.lr_scheduler.schedules.torch_nested import *
-    from nshtrainer.lr_scheduler.schedules.torchs import *
+    from nshtrainer.lr_scheduler.schedules.steps import *
     from nshtrainer.lr_scheduler.schedules.warmup_cosine import *
-    from nshtrainer.lr_scheduler.several import *
+    from nshtrainer.lr_scheduler.torch_schedules.base import *
+    from nshtrainer.lr_scheduler.torch_schedules.cyclic import *
+    from nshtrainer.lr_scheduler.torch_schedules.nested import *
+    from nshtrainer.lr_scheduler.torch_schedules.simple import *
 else:
     __getattr__, __dir__ = lazy_names(__name__, _MODULES, ("RunLength", "run_length_of"))

@@ -18,10 +18,10 @@ from typing import (
 
 from typing_extensions import Required, TypedDict
 
+from nshtrainer.config.registry import Component, Registry
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.optimizer_record import optimizer_within
 from nshtrainer.rate_use import check_schedule
-from nshtrainer.registry import Component, Registry
 from nshtrainer.run_length import RunLength, known_run_length, run_length_of
 
 if TYPE_CHECKING:
@@ -235,16 +235,16 @@ lr_scheduler_registry: Registry[LRSchedulerConfigBase] = Registry(
         "nshtrainer.lr_scheduler.schedules.warmup_cosine",
         "nshtrainer.lr_scheduler.schedules.decays",
         "nshtrainer.lr_scheduler.schedules.stages",
-        "nshtrainer.lr_scheduler.schedules.horizonless",
-        "nshtrainer.lr_scheduler.schedules.stepped",
+        "nshtrainer.lr_scheduler.schedules.power_law",
+        "nshtrainer.lr_scheduler.schedules.steps",
         "nshtrainer.lr_scheduler.schedules.cycles",
-        "nshtrainer.lr_scheduler.schedules.drawn",
-        "nshtrainer.lr_scheduler.schedules.torchs",
-        "nshtrainer.lr_scheduler.schedules.torch_cycles",
-        "nshtrainer.lr_scheduler.schedules.torch_nested",
+        "nshtrainer.lr_scheduler.schedules.points",
+        "nshtrainer.lr_scheduler.torch_schedules.simple",
+        "nshtrainer.lr_scheduler.torch_schedules.cyclic",
+        "nshtrainer.lr_scheduler.torch_schedules.nested",
         "nshtrainer.lr_scheduler.compose",
         "nshtrainer.lr_scheduler.noise",
-        "nshtrainer.lr_scheduler.several",
+        "nshtrainer.lr_scheduler.per_group",
         "nshtrainer.lr_scheduler.plateau",
     ),
 )
@@ -291,8 +291,8 @@ class TrackScheduleConfigBase(LRSchedulerConfigBase):
     @final
     def create_scheduler_impl(self, optimizer: Optimizer, lightning_module: Any, /) -> LRScheduler:
         """Resolve the curves for this run and give them to the driver."""
-        from nshtrainer.lr_scheduler.driver import CurveScheduler
-        from nshtrainer.lr_scheduler.plan import Plan
+        from nshtrainer.lr_scheduler.driver.plan import Plan
+        from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 
         run = run_length_of(lightning_module)
         run.attach_check()

@@ -130,8 +130,8 @@ class MetricScheduleConfigBase(LRSchedulerConfigBase):
         return self.schedule is not None or self.warmup_duration.value > 0
 
     def _observing(self, optimizer: Optimizer, run: RunLength, mode: str) -> Any:
-        from nshtrainer.lr_scheduler.observing import ObservingScheduler
-        from nshtrainer.lr_scheduler.plan import Plan
+        from nshtrainer.lr_scheduler.driver.metric_scheduler import ObservingScheduler
+        from nshtrainer.lr_scheduler.driver.plan import Plan
 
         run.attach_check()
         return ObservingScheduler(
@@ -280,7 +280,7 @@ class GreedyScheduleConfig(MetricScheduleConfigBase):
 
     def metric_scheduler(self, optimizer: Optimizer, mode: Any) -> ReduceLROnPlateau:
         """The scheduler of the paper, beside torch's own of the plateau."""
-        from nshtrainer.lr_scheduler.greedy import GreedyLR
+        from nshtrainer.lr_scheduler.driver.greedy import GreedyLR
 
         options = {**dict(self)}
         for name in ("name", "metric", "warmup_duration", "schedule"):

@@ -9,33 +9,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nshtrainer.lazy import lazy_names
+from nshtrainer.lazy_names import lazy_names
 from nshtrainer.optimizer.base import *
 
 # ruff: noqa: F403, F405 - a star for each module is the whole list that a type checker sees
 
 _MODULES = (
     "nshtrainer.optimizer.base",
-    "nshtrainer.optimizer.grouping",
-    "nshtrainer.optimizer.selection",
-    "nshtrainer.optimizer.width",
+    "nshtrainer.optimizer.groups.config",
+    "nshtrainer.optimizer.groups.selectors",
+    "nshtrainer.optimizer.groups.mup",
     *optimizer_registry.modules,
-    "nshtrainer.optimizer.packages",
+    "nshtrainer.optimizer.third_party",
 )
 """The modules whose public names are names of this package."""
 
 if TYPE_CHECKING:
-    from nshtrainer.optimizer.grouping import *
+    from nshtrainer.optimizer.groups.config import *
+    from nshtrainer.optimizer.groups.mup import *
+    from nshtrainer.optimizer.groups.selectors import *
     from nshtrainer.optimizer.muon_with_adamw import *
-    from nshtrainer.optimizer.native.adam import *
-    from nshtrainer.optimizer.native.adaptive import *
-    from nshtrainer.optimizer.native.curvature import *
-    from nshtrainer.optimizer.native.sgd import *
-    from nshtrainer.optimizer.packages import *
-    from nshtrainer.optimizer.routing import *
-    from nshtrainer.optimizer.selection import *
-    from nshtrainer.optimizer.sharpness_aware import *
-    from nshtrainer.optimizer.width import *
-    from nshtrainer.optimizer.wrapping import *
+    from nshtrainer.optimizer.routed_config import *
+    from nshtrainer.optimizer.third_party import *
+    from nshtrainer.optimizer.torch_optim.adam import *
+    from nshtrainer.optimizer.torch_optim.adaptive import *
+    from nshtrainer.optimizer.torch_optim.curvature import *
+    from nshtrainer.optimizer.torch_optim.sgd import *
+    from nshtrainer.optimizer.wrappers.config import *
+    from nshtrainer.optimizer.wrappers.sam_config import *
 else:
     __getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from nshtrainer.registry import Component, Registry
+from nshtrainer.config.registry import Component, Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,8 +66,8 @@ def build_optimizer(
     Our own look at names and types of modules, and at the run; a method that a user wrote takes
     what torch's optimizers take.
     """
-    from nshtrainer.optimizer.inventory import for_torch
-    from nshtrainer.optimizer.orphans import watch
+    from nshtrainer.optimizer.groups.parameters import for_torch
+    from nshtrainer.optimizer.stale_parameters import watch
 
     create: Any = config.create_optimizer
     if create.__module__.partition(".")[0] == __name__.partition(".")[0]:
@@ -82,16 +82,16 @@ optimizer_registry: Registry[OptimizerConfigBase] = Registry(
     kind="optimizer",
     entry_point_group="nshtrainer.optimizers",
     modules=(
-        "nshtrainer.optimizer.native.adam",
-        "nshtrainer.optimizer.native.sgd",
-        "nshtrainer.optimizer.native.adaptive",
-        "nshtrainer.optimizer.native.curvature",
-        "nshtrainer.optimizer.routing",
+        "nshtrainer.optimizer.torch_optim.adam",
+        "nshtrainer.optimizer.torch_optim.sgd",
+        "nshtrainer.optimizer.torch_optim.adaptive",
+        "nshtrainer.optimizer.torch_optim.curvature",
+        "nshtrainer.optimizer.routed_config",
         "nshtrainer.optimizer.muon_with_adamw",
-        "nshtrainer.optimizer.wrapping",
-        "nshtrainer.optimizer.sharpness_aware",
+        "nshtrainer.optimizer.wrappers.config",
+        "nshtrainer.optimizer.wrappers.sam_config",
     ),
-    index="nshtrainer.optimizer.packages.index",
+    index="nshtrainer.optimizer.third_party.index",
 )
 """Every optimizer config, by name."""
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, PlainSerializer
 from typing_extensions import final
 
+from nshtrainer.config.errors import unknown
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import OptimizerConfigBase, Params
-from nshtrainer.text.problems import unknown
 from nshtrainer.types import FrozenDict
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ class CustomOptimizerConfig(OptimizerConfigBase):
         Raises:
             OptimizerError: The constructor does not name an option.
         """
-        from nshtrainer.optimizer.inventory import for_torch
-        from nshtrainer.optimizer.orphans import watch
+        from nshtrainer.optimizer.groups.parameters import for_torch
+        from nshtrainer.optimizer.stale_parameters import watch
 
         known = inspect.signature(self.target).parameters
         for key in self.options:

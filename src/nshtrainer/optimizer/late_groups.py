@@ -6,12 +6,12 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from nshtrainer.exceptions import NshtrainerWarning
-from nshtrainer.optimizer.grouping import GroupingConfigBase
-from nshtrainer.optimizer.inventory import clean_names, inventory
-from nshtrainer.optimizer.nearest import listed
-from nshtrainer.optimizer.routing import RoutingConfigBase
-from nshtrainer.optimizer.settings import marked_options
-from nshtrainer.optimizer.wrapping import unwrapped
+from nshtrainer.optimizer.groups.config import GroupingConfigBase
+from nshtrainer.optimizer.groups.parameters import clean_names, inventory
+from nshtrainer.optimizer.groups.presets import marked_options
+from nshtrainer.optimizer.groups.suggestions import listed
+from nshtrainer.optimizer.routed_config import RoutingConfigBase
+from nshtrainer.optimizer.wrappers.config import unwrapped
 from nshtrainer.resume import tell_of
 
 if TYPE_CHECKING:

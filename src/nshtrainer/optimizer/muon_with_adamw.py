@@ -9,14 +9,14 @@ from typing_extensions import final, override
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import optimizer_registry
-from nshtrainer.optimizer.native.adam import AdamWConfig
-from nshtrainer.optimizer.native.curvature import MuonConfig
-from nshtrainer.optimizer.nearest import nearest
-from nshtrainer.optimizer.routing import RouteConfig, RoutingConfigBase
-from nshtrainer.optimizer.selection import Selection, SelectorConfig, described, selects
+from nshtrainer.optimizer.groups.selectors import Selection, SelectorConfig, described, selects
+from nshtrainer.optimizer.groups.suggestions import nearest
+from nshtrainer.optimizer.routed_config import RouteConfig, RoutingConfigBase
+from nshtrainer.optimizer.torch_optim.adam import AdamWConfig
+from nshtrainer.optimizer.torch_optim.curvature import MuonConfig
 
 if TYPE_CHECKING:
-    from nshtrainer.optimizer.inventory import Parameter
+    from nshtrainer.optimizer.groups.parameters import Parameter
 
 __all__ = ["MuonWithAdamWConfig"]
 

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import model_validator
 from typing_extensions import Self, override
 
+from nshtrainer.config.messages import some
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import Params
-from nshtrainer.optimizer.grouping import GroupingConfigBase
-from nshtrainer.optimizer.rates import check_rates, rate_requirements, rate_use_of
+from nshtrainer.optimizer.groups.config import GroupingConfigBase
+from nshtrainer.optimizer.lr_check import check_rates, rate_requirements, rate_use_of
 from nshtrainer.optimizer.target import arguments_of, target_class, version_of
 from nshtrainer.rate_use import set_rate_use
-from nshtrainer.text.words import some
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
-    from nshtrainer.optimizer.parameters import Group
-    from nshtrainer.optimizer.resumption import Resumption
+    from nshtrainer.optimizer.checkpoint.hooks import Resumption
+    from nshtrainer.optimizer.groups.group_dicts import Group
     from nshtrainer.run_length import RunLength
 
 __all__ = [
@@ -113,12 +113,12 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         """
         import torch
 
-        from nshtrainer.optimizer.assignment import assigned_groups
-        from nshtrainer.optimizer.batch import batch_size_of
-        from nshtrainer.optimizer.inventory import Part
-        from nshtrainer.optimizer.orphans import watch
-        from nshtrainer.optimizer.parameters import check_parameters, groups_of, names_in
-        from nshtrainer.optimizer.resumption import Resumption
+        from nshtrainer.optimizer.checkpoint.hooks import Resumption
+        from nshtrainer.optimizer.groups.batch_size import batch_size_of
+        from nshtrainer.optimizer.groups.build import assigned_groups
+        from nshtrainer.optimizer.groups.group_dicts import check_parameters, groups_of, names_in
+        from nshtrainer.optimizer.groups.parameters import Part
+        from nshtrainer.optimizer.stale_parameters import watch
         from nshtrainer.optimizer_record import record_of
 
         if self.lr_scaling is not None:
@@ -150,10 +150,10 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         return optimizer
 
     def _build(self, groups: list[Group], resumption: Resumption | None) -> Optimizer:
-        from nshtrainer.optimizer.implementation import takes_fused
-        from nshtrainer.optimizer.lazy import shapes_needed
-        from nshtrainer.optimizer.parameters import check_options
-        from nshtrainer.optimizer.tensor_rate import with_tensor_rate
+        from nshtrainer.optimizer.fused import takes_fused
+        from nshtrainer.optimizer.groups.group_dicts import check_options
+        from nshtrainer.optimizer.groups.lazy_parameters import shapes_needed
+        from nshtrainer.optimizer.tensor_lr import with_tensor_rate
         from nshtrainer.optimizer_record import add_requirements, record_of
 
         alike = self.without_grouping()
@@ -247,8 +247,8 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
                 )
 
     def _check_needs(self, groups: list[Group]) -> None:
-        from nshtrainer.optimizer.lazy import check_no_lazy
-        from nshtrainer.optimizer.parameters import described
+        from nshtrainer.optimizer.groups.group_dicts import described
+        from nshtrainer.optimizer.groups.lazy_parameters import check_no_lazy
 
         if self.needs_one_group and len(groups) > 1:
             raise OptimizerError(
@@ -265,7 +265,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             )
 
     def _check_whole(self, groups: list[Group]) -> None:
-        from nshtrainer.optimizer.parameters import described, is_sharded
+        from nshtrainer.optimizer.groups.group_dicts import described, is_sharded
 
         sharded = described(groups, is_sharded)
         if sharded and self.under_fsdp2 != "works":
@@ -299,8 +299,8 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
 
 
 def _add_hooks(optimizer: Optimizer, fused: list[int], resumption: Resumption | None) -> None:
-    from nshtrainer.optimizer.implementation import FLAGS, Guard, keep_flags
-    from nshtrainer.optimizer.tensor_rate import keep_tensor_rates
+    from nshtrainer.optimizer.fused import FLAGS, Guard, keep_flags
+    from nshtrainer.optimizer.tensor_lr import keep_tensor_rates
 
     optimizer.register_load_state_dict_pre_hook(_refuse_another)
     if resumption is not None:
@@ -316,8 +316,8 @@ def _add_hooks(optimizer: Optimizer, fused: list[int], resumption: Resumption | 
 
 def _refuse_another(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
     """A hook of `load_state_dict`: torch takes any state, and then fails in the first step."""
-    from nshtrainer.optimizer.matching import lacking
-    from nshtrainer.optimizer.state_check import check_form
+    from nshtrainer.optimizer.checkpoint.match import lacking
+    from nshtrainer.optimizer.checkpoint.state_check import check_form
 
     check_form(state_dict)
     groups = state_dict["param_groups"]

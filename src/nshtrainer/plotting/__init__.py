@@ -33,7 +33,7 @@ def rendered(plots: Sequence[Plot], suffix: str, title: str = "") -> str | bytes
         ValueError: No such format.
     """
     if suffix in {".csv", ".json"}:
-        from nshtrainer.plotting.tables import as_csv, as_json
+        from nshtrainer.plotting.data import as_csv, as_json
 
         return as_csv(plots) if suffix == ".csv" else as_json(plots)
     figure = figure_of(plots, title)
@@ -46,7 +46,7 @@ def rendered(plots: Sequence[Plot], suffix: str, title: str = "") -> str | bytes
 
         return page(figure)
     if suffix == ".png":
-        from nshtrainer.plotting.image import png
+        from nshtrainer.plotting.png import png
 
         return png(figure)
     raise ValueError(f"{suffix!r} is no format of a picture (there are: {', '.join(FORMATS)})")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from nshtrainer.escaping import printable
 from nshtrainer.lr_scheduler.preview import Preview, Series
-from nshtrainer.plotting.ticks import Axis, height_axis, step_axis, time_axis
-from nshtrainer.printable import printable
+from nshtrainer.plotting.axis import Axis, height_axis, step_axis, time_axis
 from nshtrainer.run_length import TICKS
 
 __all__ = ["Figure", "Line", "Panel", "Plot", "Span", "figure_of"]

@@ -6,9 +6,9 @@ import json
 from importlib.resources import files
 from typing import Any
 
+from nshtrainer.escaping import xml_text
 from nshtrainer.plotting.figure import Figure
 from nshtrainer.plotting.svg import Layout, svg
-from nshtrainer.printable import xml_text
 
 __all__ = ["page"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from nshtrainer.escaping import xml_text
 from nshtrainer.plotting.figure import Figure, Line, Panel, Span
-from nshtrainer.printable import xml_text
 
 __all__ = ["LIGHT", "Box", "Layout", "svg", "text_width"]
 

@@ -12,12 +12,7 @@ library.
 
 from __future__ import annotations
 
-from nshtrainer.lr_scheduler.curves.combined import Override, Product, Sequence, Warmup
-from nshtrainer.lr_scheduler.curves.cycles import Chebyshev, Periods, WarmRestarts, Zigzag
-from nshtrainer.lr_scheduler.curves.epochs import Epochs, Staircase, Stretched
-from nshtrainer.lr_scheduler.curves.noise import Noisy
-from nshtrainer.lr_scheduler.curves.phases import Curve, Phase, phases_of
-from nshtrainer.lr_scheduler.curves.plain import (
+from nshtrainer.lr_scheduler.curves.basic import (
     Constant,
     Decay,
     Exponential,
@@ -30,6 +25,11 @@ from nshtrainer.lr_scheduler.curves.plain import (
     Power,
     StableDecay,
 )
+from nshtrainer.lr_scheduler.curves.combinators import Override, Product, Sequence, Warmup
+from nshtrainer.lr_scheduler.curves.cyclic import Chebyshev, Periods, WarmRestarts, Zigzag
+from nshtrainer.lr_scheduler.curves.epochs import Epochs, Staircase, Stretched
+from nshtrainer.lr_scheduler.curves.noise import Noisy
+from nshtrainer.lr_scheduler.curves.phases import Curve, Phase, phases_of
 from nshtrainer.lr_scheduler.curves.shapes import (
     FALLS,
     RISES,
@@ -45,7 +45,7 @@ from nshtrainer.lr_scheduler.curves.shapes import (
     SquareShape,
     TanhShape,
 )
-from nshtrainer.lr_scheduler.curves.torchs import Geometric, OneCycle, Triangles
+from nshtrainer.lr_scheduler.curves.torch_curves import Geometric, OneCycle, Triangles
 from nshtrainer.lr_scheduler.curves.warmup_cosine import LinearWarmupCosine
 
 __all__ = [

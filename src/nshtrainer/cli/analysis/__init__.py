@@ -1,0 +1,1 @@
+"""Answers about a run without training: summary, parameter trace, diff, dry run."""

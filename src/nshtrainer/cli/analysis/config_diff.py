@@ -1,0 +1,229 @@
+"""What two runs would optimise differently."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
+
+from nshtrainer.cli.project.find_configs import optimizers_in, run_length, schedules_in
+from nshtrainer.config.errors import dotted
+from nshtrainer.config.messages import some
+from nshtrainer.exceptions import ScheduleError
+from nshtrainer.lr_scheduler.base import TrackScheduleConfigBase
+from nshtrainer.lr_scheduler.preview import describe_tracks, number_text
+from nshtrainer.optimizer.wrappers.config import unwrapped
+
+if TYPE_CHECKING:
+    from nshtrainer.cli.analysis.dry_run import Planned
+    from nshtrainer.cli.analysis.summary import Explained, GroupRow
+    from nshtrainer.cli.project.find_configs import Found
+    from nshtrainer.config import Config
+    from nshtrainer.config.document import Keys
+    from nshtrainer.lr_scheduler.base import Track
+    from nshtrainer.run_length import RunLength
+
+__all__ = ["Difference", "Said", "by_field", "by_parameter"]
+
+_HOW = frozenset({"capturable", "differentiable", "foreach", "fused"})
+"""Options that say how an update is computed, not what it is."""
+
+_NOTHING = "nothing"
+_MOST_STEPS = 10_000
+
+
+class Difference(NamedTuple):
+    """One difference: where it is, and what each of the two has there."""
+
+    where: str
+    first: str
+    second: str
+
+
+class Said(NamedTuple):
+    """What is compared, and what is said of it where it differs."""
+
+    value: Any
+    text: str
+
+
+Facts: TypeAlias = dict[str, Said]
+"""What is compared, by where it is."""
+
+
+# -- by field --------------------------------------------------------------------------------------
+
+
+def by_field(
+    first: Config, second: Config, args: Namespace, *, schedules_only: bool = False
+) -> list[Difference]:
+    """How the optimizers and the schedules of two files differ, field by field.
+
+    Args:
+        first: A file.
+        second: Another.
+        args: What the command line says of the length of the runs.
+        schedules_only: Whether the optimizers are left out.
+    """
+    both = (first, second)
+    one, two = ({} if schedules_only else _optimizers_of(each) for each in both)
+    mine, theirs = (_resolved(each, args) for each in both)
+    if mine is None or theirs is None:
+        mine, theirs = (
+            _leaves_of((found.path, found.schedule) for found in schedules_in(each))
+            for each in both
+        )
+    return list(_differing(one | mine, two | theirs))
+
+
+def _optimizers_of(config: Config) -> Facts:
+    """The fields of the optimizers, and what is put around each of them."""
+    found = [(path, *unwrapped(each)) for path, each in optimizers_in(config)]
+    around = {
+        dotted((*path, "around")): _plainly(", ".join(each.label() for each in wrappers))
+        for path, wrappers, _ in found
+        if wrappers
+    }
+    return around | _leaves_of((path, within) for path, _, within in found)
+
+
+def _leaves_of(configs: Iterable[tuple[Keys, Config]]) -> Facts:
+    """The fields of configs, with their defaults."""
+    return {
+        dotted((*path, *keys)): _plainly(value)
+        for path, config in configs
+        for keys, value in _leaves(config.to_dict())
+        if keys[-1] not in _HOW
+    }
+
+
+def _leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """The values in plain data that hold no others, and where they are; a list of values is one."""
+    parts: dict[Any, Any] = {}
+    if isinstance(value, Mapping):
+        parts = dict(cast("Mapping[Any, Any]", value))
+    elif isinstance(value, list):
+        items = cast("list[Any]", value)
+        parts = dict(enumerate(items)) if any(isinstance(item, Mapping) for item in items) else {}
+    if not parts:
+        yield path, value
+    for key, part in parts.items():
+        yield from _leaves(part, (*path, key))
+
+
+def _resolved(config: Config, args: Namespace) -> Facts | None:
+    """What the schedules in a file resolve to; None where one cannot be without a run."""
+    run = run_length(config, args)
+    try:
+        return {dotted(each.path): _schedule(each, run) for each in schedules_in(config)}
+    except (ScheduleError, NotImplementedError):
+        return None
+
+
+def _schedule(found: Found, run: RunLength) -> Said:
+    schedule, bases = found.schedule, dict(found.bases)
+    if not isinstance(schedule, TrackScheduleConfigBase):
+        raise NotImplementedError
+    run = run.but(base_lr=bases.get("lr"), beta2=bases.get("betas.1"))
+    tracks = schedule.tracks(run)
+    text = describe_tracks(tracks, run, bases=bases, label=schedule.name)
+    return Said({_key(each): _values(each, run) for each in tracks}, text)
+
+
+def _key(track: Track) -> str:
+    """What moves: `head/lr`, or `lr times` where it moves by a factor."""
+    where = f"{track.group}/" if track.group else ""
+    return f"{where}{track.hyperparameter}{' times' * (track.kind == 'factor')}"
+
+
+def _values(track: Track, run: RunLength) -> tuple[float, ...]:
+    """The values of a curve at every update, or at ten thousand of more."""
+    steps = min(run.total_steps or _MOST_STEPS, 10**9)
+    every = max(1, steps // _MOST_STEPS)
+    return tuple(float(f"{track.curve(step):.12g}") for step in range(0, steps, every))
+
+
+def _differing(first: Facts, second: Facts) -> Iterator[Difference]:
+    """The facts that are not the same in both."""
+    none = Said(None, _NOTHING)
+    for where in dict.fromkeys((*first, *second)):
+        one, two = first.get(where, none), second.get(where, none)
+        if one.value != two.value:
+            yield Difference(where, *_texts(one, two))
+
+
+def _texts(one: Said, two: Said) -> tuple[str, str]:
+    """What to say of each; of two with the same sentence, the first values that differ."""
+    if one.text != two.text:
+        return one.text, two.text
+    mine, theirs = cast("dict[Any, Any]", one.value), cast("dict[Any, Any]", two.value)
+    for key in [key for key in mine if key in theirs]:
+        for a, b in zip(mine[key], theirs[key], strict=False):
+            if a != b:
+                return f"{one.text} ({key} {_short(a)})", f"{two.text} ({key} {_short(b)})"
+    return one.text, two.text
+
+
+def _short(value: Any) -> str:
+    return number_text(value) if isinstance(value, float) else str(value)
+
+
+# -- by parameter ----------------------------------------------------------------------------------
+
+
+def by_parameter(first: Planned, second: Planned) -> list[Difference]:
+    """How two runs differ, for each parameter; parameters that differ alike are one difference."""
+    one, two = _of_parameters(first), _of_parameters(second)
+    alike: dict[Difference, list[str]] = {}
+    for name in dict.fromkeys((*one, *two)):
+        for each in _differing(one.get(name, {}), two.get(name, {})):
+            alike.setdefault(each, []).append(name)
+    return [
+        each._replace(where=f"{some(names, most=3)}: {each.where}") for each, names in alike.items()
+    ]
+
+
+def _of_parameters(run: Planned) -> dict[str, Facts]:
+    """What holds for each parameter; for one that is in no group, nothing."""
+    from nshtrainer.cli.analysis.sentences import schedulers_of
+
+    names = [*run.found.frozen.names, *run.found.uncovered.names]
+    facts: dict[str, Facts] = {name.partition(" = ")[0]: {} for name in names}
+    frozen = set(facts)
+    groups = ((each, group) for each in run.optimizers for group in each.param_groups)
+    for row, (optimizer, group) in zip(run.found.groups, groups, strict=True):
+        mine = schedulers_of(optimizer, run.schedulers)
+        moved = {k: v for each in mine for k, v in _moved(each, group, run.found).items()}
+        held = dict(_of_group(row)) | {"schedule": Said(moved, row.schedule or "none")}
+        for name in row.names:
+            facts[name] = {**held, "trained": _plainly(name not in frozen)}
+    return facts
+
+
+def _of_group(row: GroupRow) -> Iterator[tuple[str, Said]]:
+    yield "optimizer", _plainly(row.optimizer)
+    if row.around:
+        yield "around", _plainly(", ".join(row.around))
+    yield "lr", _plainly(row.lr)
+    yield "weight_decay", _plainly(row.weight_decay)
+    for key, value in row.options.items():
+        if key not in _HOW:
+            yield key, _plainly(value)
+
+
+def _moved(config: Any, group: dict[str, Any], found: Explained) -> dict[Any, Any]:
+    """What a scheduler does to a group; of one that is no curve, its class and its settings."""
+    from nshtrainer.cli.analysis.sentences import tracks_of
+    from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
+
+    scheduler = config.scheduler
+    if isinstance(scheduler, CurveScheduler):
+        # The plan knows of the run only what its curves asked for.
+        run = scheduler.plan.run.but(total_steps=found.total_steps)
+        return {_key(track): _values(track, run) for track in tracks_of(scheduler, group)}
+    state = {k: (v,) for k, v in scheduler.state_dict().items() if not k.startswith("_")}
+    return {"class": (type(scheduler).__name__,), **state}
+
+
+def _plainly(value: Any) -> Said:
+    return Said(value, str(value))

@@ -1,0 +1,200 @@
+"""A run up to the point where its optimizers are there: nothing is read, trained or written."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningModule
+from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
+
+from nshtrainer.cli.analysis.summary import Explained, explained
+from nshtrainer.cli.project.find_configs import optimizers_in
+from nshtrainer.exceptions import ConfigError, RunLengthError
+from nshtrainer.integrations.lightning.run_length import run_length_of
+from nshtrainer.integrations.lightning.trainer import Trainer
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+    from nshtrainer.cli.project.run_file import RunConfig
+    from nshtrainer.cli.project.user_code import UserCode
+    from nshtrainer.trainer_config import TrainerConfig
+
+__all__ = ["Lengths", "Planned", "lengths_in", "planned"]
+
+_SUPPOSED = 1000
+"""Updates in an epoch where nobody knows, so that the optimizers can be built."""
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """What the command line says of the length of a run.
+
+    Args:
+        total_steps: Updates in the run.
+        steps_per_epoch: Updates in an epoch.
+        samples_per_step: Samples in an update.
+        tokens_per_step: Tokens in an update.
+    """
+
+    total_steps: int | None = None
+    steps_per_epoch: float | None = None
+    samples_per_step: float | None = None
+    tokens_per_step: float | None = None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run whose optimizers are there.
+
+    Args:
+        module: The module as `fit` builds it.
+        optimizers: Its optimizers.
+        schedulers: What Lightning keeps of each scheduler; none where a length is missing.
+        found: What was read off them.
+    """
+
+    module: LightningModule
+    optimizers: Sequence[Optimizer]
+    schedulers: Sequence[Any]
+    found: Explained
+
+
+def lengths_in(args: Namespace) -> Lengths:
+    """The lengths among the arguments of a verb."""
+    return Lengths(**{each.name: getattr(args, each.name) for each in fields(Lengths)})
+
+
+def planned(code: UserCode, config: RunConfig, lengths: Lengths) -> Planned:
+    """Build the module and its optimizers, and look at them.
+
+    Schedules that need a length which nobody knows are left out, with what would help.
+
+    Args:
+        code: The user's classes.
+        config: The file of the run.
+        lengths: What the command line says.
+
+    Raises:
+        ConfigError: The trainer refuses its options.
+        NshtrainerError: The optimizers cannot be built.
+    """
+    lengths, missing = _with_batch(config, lengths)
+    trainer = _trainer(config.trainer, lengths)  # it sets the seed, so it comes first
+    module = _built(trainer, code.module(config.model))
+    known = True
+    try:
+        _set_up(trainer, module, lengths.steps_per_epoch)
+    except RunLengthError as error:
+        missing.append(_with_options(str(error)))
+        known = False
+        trainer = _trainer(config.trainer, lengths)
+        _set_up(trainer, module, _SUPPOSED)
+    schedulers = trainer.lr_scheduler_configs if known else ()
+    found = explained(
+        module,
+        trainer.optimizers,
+        schedulers,
+        total_steps=run_length_of(trainer).total_steps if known else None,
+        missing=missing,
+        on_cpu=_on_cpu(config.trainer.accelerator),
+    )
+    return Planned(module, trainer.optimizers, schedulers, found)
+
+
+def _built(trainer: Trainer, module: LightningModule) -> LightningModule:
+    """The module with what `configure_model` adds, in the precision of the run."""
+    module.trainer = trainer
+    module.configure_model()
+    trainer.strategy.precision_plugin.convert_module(module)
+    return module
+
+
+def _with_batch(config: RunConfig, lengths: Lengths) -> tuple[Lengths, list[str]]:
+    """The lengths with a batch, where the rates follow one and nobody says it; and a word on it."""
+    scalings = (getattr(each, "lr_scaling", None) for _, each in optimizers_in(config.model))
+    scaling = next(filter(None, scalings), None)
+    told = lengths.samples_per_step or getattr(config.model, "samples_per_step", None)
+    if scaling is None or told is not None:
+        return lengths, []
+    batch = scaling.base_batch_size
+    text = f"the batch that lr_scaling follows: the rates are those of {batch} samples an update"
+    return replace(lengths, samples_per_step=batch), [f"{text}; give --samples-per-step"]
+
+
+def _with_options(text: str) -> str:
+    """A message about a length, with the options that give it."""
+    options = "--total-steps or --steps-per-epoch"
+    return f"the schedule: {text.partition(';')[0]}; give {options}, or trainer.max_steps"
+
+
+def _set_up(trainer: Trainer, module: LightningModule, steps_per_epoch: float | None) -> None:
+    """Build the optimizers of a module, as if the data gave this many updates an epoch."""
+    loader = _Endless()
+    if steps_per_epoch is not None:
+        loader = _Batches(steps_per_epoch, trainer.accumulate_grad_batches)
+    vars(trainer.fit_loop)["_data_source"].instance = loader  # in place of `fit`
+    module.trainer = trainer
+    trainer.strategy.connect(module)
+    trainer.strategy.setup_optimizers(trainer)
+
+
+def _trainer(options: TrainerConfig, lengths: Lengths) -> Trainer:
+    """The trainer of the file, on a CPU and without anything that writes."""
+    changed: dict[str, Any] = {
+        **_ELSEWHERE,
+        "precision": options.precision if "true" in str(options.precision) else None,
+    }
+    if lengths.total_steps is not None:
+        changed["max_steps"] = lengths.total_steps
+    try:
+        trainer = Trainer(options, **changed)
+    except (ValueError, MisconfigurationException) as error:  # Lightning's own checks
+        raise ConfigError(f"the trainer refuses its options: {error}") from error
+    for name in ("samples_per_step", "tokens_per_step"):
+        if getattr(lengths, name) is not None:
+            setattr(trainer, name, getattr(lengths, name))
+    return trainer
+
+
+_ELSEWHERE = {
+    "accelerator": "cpu",
+    "devices": 1,
+    "num_nodes": 1,
+    "strategy": "auto",
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "val_check_interval": 1.0,
+    "check_val_every_n_epoch": 1,
+}
+"""Where and how a run runs, which says nothing of its optimizers."""
+
+
+class _Endless:
+    """Stands for data of which nobody has said how much there is."""
+
+    def __iter__(self) -> Iterator[None]:
+        return iter(())
+
+
+class _Batches(_Endless):
+    """Stands for data of this many updates an epoch."""
+
+    def __init__(self, steps: float, accumulation: int) -> None:
+        self._number = round(steps * accumulation)
+
+    def __len__(self) -> int:
+        return self._number
+
+
+def _on_cpu(accelerator: Any) -> bool:
+    """Whether a run with this setting is trained on a CPU."""
+    if accelerator == "auto":
+        return not (CUDAAccelerator.is_available() or MPSAccelerator.is_available())
+    return accelerator == "cpu"

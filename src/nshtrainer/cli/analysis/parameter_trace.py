@@ -1,0 +1,201 @@
+"""The way of one parameter: which rule takes it, and why the others do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from nshtrainer.cli.console import say
+from nshtrainer.cli.project.find_configs import optimizers_in
+from nshtrainer.config.errors import dotted, unknown
+from nshtrainer.exceptions import ConfigError
+from nshtrainer.optimizer.groups.assign import assign
+from nshtrainer.optimizer.groups.parameters import inventory
+from nshtrainer.optimizer.groups.selectors import described, selects
+from nshtrainer.optimizer.routed_config import RoutingConfigBase
+from nshtrainer.optimizer.wrappers.config import unwrapped
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from nshtrainer.cli.analysis.summary import Explained, GroupRow
+    from nshtrainer.config import Config
+    from nshtrainer.optimizer.groups.parameters import Parameter
+    from nshtrainer.optimizer.groups.selectors import Selection, SelectorConfig
+
+__all__ = ["Rule", "Way", "print_way", "way_of"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule, and what it has to do with a parameter.
+
+    Args:
+        where: Where it stands in the hyperparameters, and its name.
+        select: What it selects.
+        takes: Whether it takes the parameter.
+        why: Why it does, or does not.
+    """
+
+    where: str
+    select: str
+    takes: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class Way:
+    """A parameter, its group, and what each rule makes of it.
+
+    Args:
+        names: All its names.
+        shape: Its shape.
+        modules: The classes of the modules that hold it.
+        roles: The parts that it plays.
+        trained: Whether it is.
+        group: The row of its group; None where it is in none.
+        rules: The rules that were asked, in their order.
+    """
+
+    names: list[str]
+    shape: list[int]
+    modules: list[str]
+    roles: list[str]
+    trained: bool
+    group: GroupRow | None
+    rules: list[Rule]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return asdict(self)
+
+
+def way_of(name: str, module: Module, hparams: Config, found: Explained) -> Way:
+    """What becomes of one parameter, and why.
+
+    Args:
+        name: One of its names, as `named_parameters()` gives it.
+        module: The module.
+        hparams: Its hyperparameters, with the optimizer's config.
+        found: What was read off the optimizers.
+
+    Raises:
+        ConfigError: There is no such parameter; it says the nearest.
+    """
+    owned = inventory(module)
+    parameter = next((each for each in owned if name in each.names), None)
+    if parameter is None:
+        known = [known for each in owned for known in each.names]
+        raise ConfigError(f"--parameter {name}: {unknown('parameter', name, known)}")
+    return Way(
+        names=list(parameter.names),
+        shape=list(parameter.shaped.shape),
+        modules=list(dict.fromkeys(type(place.module).__name__ for place in parameter.places)),
+        roles=sorted(parameter.roles),
+        trained=parameter.tensor.requires_grad,
+        group=next((row for row in found.groups if parameter.name in row.names), None),
+        rules=list(_rules(parameter, hparams)),
+    )
+
+
+def _rules(parameter: Parameter, hparams: Config) -> Iterator[Rule]:
+    """The rules of the one optimizer; where there are several, only the module knows which."""
+    optimizers = optimizers_in(hparams)
+    if len(optimizers) == 1:
+        path, config = optimizers[0]
+        yield from _rules_of(parameter, config, dotted(path))
+
+
+def _rules_of(parameter: Parameter, config: Any, where: str) -> Iterator[Rule]:
+    """The rules of a config, and those of the route that takes the parameter."""
+    config = unwrapped(config)[1]
+    routes = config.all_routes() if isinstance(config, RoutingConfigBase) else ()
+    yield from _asked(parameter, routes, f"{where}: route")
+    taker = assign(routes, [parameter]).taken.get(parameter)
+    if taker is not None:
+        where, config = f"{where}: route {taker.name!r}", unwrapped(taker.optimizer)[1]
+    yield from _asked(parameter, getattr(config, "groups", ()), f"{where}: group")
+
+
+def _asked(parameter: Parameter, rules: Sequence[Any], where: str) -> Iterator[Rule]:
+    taker = assign(rules, [parameter]).taken.get(parameter)
+    for rule in rules:
+        if rule is taker:
+            why = "it is the first that selects it"
+        elif taker is not None and selects(rule.select, parameter):
+            why = f"comes later: the first that selects it wins, which is {taker.name!r}"
+        else:
+            why = why_not(rule.select, parameter)
+        yield Rule(f"{where} {rule.name!r}", described(rule.select), rule is taker, why)
+
+
+def why_not(selection: Selection, parameter: Parameter) -> str:
+    """Why a selection does not select a parameter.
+
+    >>> from torch import nn
+    >>> from nshtrainer.optimizer.groups.selectors import SelectorConfig
+    >>> weight = inventory(nn.Linear(2, 3))[0]
+    >>> why_not(SelectorConfig(role="norm"), weight)
+    'its role is matrix, not norm'
+    """
+    if isinstance(selection, str):
+        return f"its name is not {selection}"
+    if isinstance(selection, tuple):
+        failing = (one for one in selection if not selects(one, parameter))
+        return "; ".join(dict.fromkeys(why_not(one, parameter) for one in failing))
+    return next(_failing(selection, parameter))
+
+
+def _failing(selector: SelectorConfig, parameter: Parameter) -> Iterator[str]:
+    """What a selector says that is not true of a parameter."""
+    from nshtrainer.optimizer.groups.selectors import SelectorConfig
+
+    for field, wanted in dict(selector).items():
+        if wanted is None or selects(SelectorConfig(**{field: wanted}), parameter):
+            continue
+        if field == "none_of":
+            yield f"{described(wanted)} selects it, which none_of excludes"
+        elif field in {"any_of", "all_of"}:
+            yield why_not(wanted, parameter)
+        else:
+            yield f"its {field} is {_own(field, parameter)}, not {_either(wanted)}"
+
+
+def _own(field: str, parameter: Parameter) -> str:
+    """What a parameter has where a selector names something else."""
+    if field == "ndim":
+        return str(parameter.tensor.ndim)
+    if field == "role":
+        return " and ".join(sorted(parameter.roles)) or "none"
+    if field == "module":
+        return " and ".join(dict.fromkeys(type(p.module).__name__ for p in parameter.places))
+    return " and ".join(parameter.names)
+
+
+def _either(wanted: Any) -> str:
+    each = cast("tuple[Any, ...]", wanted if isinstance(wanted, tuple) else (wanted,))
+    return " or ".join(map(str, each))
+
+
+def print_way(way: Way) -> None:
+    """Print a parameter, its group, and a line for each rule."""
+    state = "trained" if way.trained else "frozen"
+    form = " x ".join(map(str, way.shape)) or "one number"
+    say(" = ".join(way.names))
+    say(f"  {form}, in {', '.join(way.modules)}, role {', '.join(way.roles) or 'none'}, {state}")
+    say(f"  {_group_text(way.group)}")
+    for rule in way.rules:
+        say(f"  {'takes it' if rule.takes else 'does not'}  {rule.where}: {rule.select}")
+        say(f"            {rule.why}")
+    if not any(rule.takes for rule in way.rules):
+        say("  no rule takes it, so it has what holds for all, and what presets make of it")
+
+
+def _group_text(row: GroupRow | None) -> str:
+    if row is None:
+        return "in no parameter group: no optimizer updates it"
+    rate = "" if row.lr is None else f", lr {row.lr:g}"
+    decay = "" if row.weight_decay is None else f", weight decay {row.weight_decay:g}"
+    schedule = f"; {row.schedule}" if row.schedule else ""
+    return f"in group {row.name!r} of {row.update}{rate}{decay}{schedule}"

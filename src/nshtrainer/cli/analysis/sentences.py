@@ -1,0 +1,91 @@
+"""What a scheduler will do, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from nshtrainer.config.messages import some
+from nshtrainer.lr_scheduler.base import Track
+from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
+from nshtrainer.lr_scheduler.preview import describe_tracks
+
+__all__ = ["group_sentence", "schedulers_of", "sentences", "tracks_of"]
+
+Group = dict[str, Any]
+
+
+def schedulers_of(optimizer: Any, configs: Iterable[Any]) -> list[Any]:
+    """Those of the schedulers that drive an optimizer.
+
+    Args:
+        optimizer: The optimizer.
+        configs: What Lightning keeps of each scheduler.
+    """
+    return [each for each in configs if getattr(each.scheduler, "optimizer", None) is optimizer]
+
+
+def group_sentence(config: Any, group: Group) -> str | None:
+    """What a scheduler does to one parameter group; None where it leaves it alone.
+
+    Args:
+        config: What Lightning keeps of a scheduler: it, and when it moves.
+        group: A group of the optimizer that it drives.
+    """
+    scheduler = config.scheduler
+    if not isinstance(scheduler, CurveScheduler):
+        return _in_full(config, type(scheduler).__name__)
+    tracks = tracks_of(scheduler, group)
+    return _in_full(config, _curves_text(scheduler, tracks, [group])) if tracks else None
+
+
+def sentences(config: Any) -> Iterator[str]:
+    """What a scheduler does: a sentence for all groups that move alike, with their names.
+
+    The last value is a share of the base where groups begin with different ones.
+    """
+    scheduler = config.scheduler
+    if not isinstance(scheduler, CurveScheduler):
+        yield _in_full(config, type(scheduler).__name__)
+        return
+    alike: list[tuple[list[Track], list[Group]]] = []
+    for group in scheduler.optimizer.param_groups:
+        tracks = tracks_of(scheduler, group)
+        same = next((groups for others, groups in alike if others == tracks), None)
+        if same is None:
+            alike.append((tracks, same := []))
+        same.append(group)
+    for tracks, groups in alike:
+        who = f"{some((_name(scheduler, g) for g in groups), most=3)}: " if len(alike) > 1 else ""
+        text = _curves_text(scheduler, tracks, groups) if tracks else "as it begins"
+        yield who + (_in_full(config, text) if tracks else text)
+
+
+def tracks_of(scheduler: CurveScheduler, group: Group) -> list[Track]:
+    """What moves in a group, without the names of groups."""
+    base = float(group["initial_lr"])
+    return [track._replace(group=None) for track in scheduler.plan.tracks(group, base)]
+
+
+def _name(scheduler: CurveScheduler, group: Group) -> str:
+    places = {id(each): place for place, each in enumerate(scheduler.optimizer.param_groups)}
+    return str(group.get("name", places[id(group)]))
+
+
+def _in_full(config: Any, what: str) -> str:
+    often = config.interval if config.frequency == 1 else f"{config.frequency} {config.interval}s"
+    looks = f", looks at {config.monitor}" if config.monitor else ""
+    return f"{what}, by the {often}{looks}"
+
+
+def _curves_text(
+    scheduler: CurveScheduler, tracks: Sequence[Track], groups: Sequence[Group]
+) -> str:
+    """The phases of each curve, and its last value, where all groups begin with the same."""
+    bases: dict[str, float] = {}
+    for name in (track.hyperparameter for track in tracks):
+        base, *others = {group.get(f"initial_{name}") for group in groups}
+        if base is not None and not others:
+            bases[name] = base
+    run = scheduler.plan.run.but(base_lr=bases.get("lr"))
+    return describe_tracks(tracks, run, bases=bases)

@@ -1,0 +1,300 @@
+"""What will be optimised how: the one table that `fit`, `explain` and `diff` share.
+
+It is read off the optimizers of torch that were built, so it holds for those of a user, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from nshtrainer.cli.analysis.sentences import group_sentence, schedulers_of, sentences
+from nshtrainer.cli.console import print_table, say
+from nshtrainer.config.messages import some
+from nshtrainer.optimizer.checkpoint.state_size import state_bytes
+from nshtrainer.optimizer.groups.lazy_parameters import is_lazy
+from nshtrainer.optimizer.groups.parameters import inventory
+from nshtrainer.optimizer.wrappers.config import wrappers_around
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+    from torch.optim import Optimizer
+
+    from nshtrainer.optimizer.groups.parameters import Parameter
+
+__all__ = ["Explained", "GroupRow", "Parameters", "bytes_text", "explained", "print_explained"]
+
+_LAZY = "the sizes of lazy parameters: they have none until a batch went through the model"
+
+_NO_OPTIONS = ("params", "param_names", "name", "lr", "weight_decay")
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """One parameter group.
+
+    Args:
+        name: Its name, or its number.
+        optimizer: The class that updates it.
+        around: What is put around the optimizer, the outermost first; each begins with its name.
+        implementation: What computes the update: `fused`, `foreach`, `plain`, or `its own`.
+        tensors: How many parameters there are, a tied one once.
+        parameters: How many numbers these hold.
+        share: The part that they are of all numbers of the module.
+        lr: The rate that the schedules begin with.
+        weight_decay: Likewise.
+        schedule: What the schedules do to it.
+        state_bytes: What the optimizer keeps for it; None where that is unknown.
+        options: The other options of the optimizer.
+        names: The names of the parameters.
+    """
+
+    name: str
+    optimizer: str
+    around: list[str]
+    implementation: str
+    tensors: int
+    parameters: int
+    share: float
+    lr: float | None
+    weight_decay: float | None
+    schedule: str | None
+    state_bytes: int | None
+    options: dict[str, Any]
+    names: list[str]
+
+    @property
+    def update(self) -> str:
+        """The optimizer within what is put around it: `lookahead(sam(SGD))`."""
+        opened = "".join(f"{each.partition(' ')[0]}(" for each in self.around)
+        return f"{opened}{self.optimizer}{')' * len(self.around)}"
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Some parameters of a module: how many, of how many numbers, and which."""
+
+    tensors: int
+    parameters: int
+    names: list[str]
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What will be optimised how.
+
+    Args:
+        groups: A row for each parameter group.
+        frozen: What is not trained, in a group or not.
+        tied: What has several names; they are joined by ` = `.
+        uncovered: What would be trained, and is in no group.
+        schedules: What the schedules do, in a sentence for all groups that move alike.
+        total_steps: Updates in the run, where that is known.
+        missing: What could not be said, and what would help.
+    """
+
+    groups: list[GroupRow]
+    frozen: Parameters
+    tied: Parameters
+    uncovered: Parameters
+    schedules: list[str]
+    total_steps: int | None
+    missing: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return asdict(self)
+
+
+def explained(
+    module: Module,
+    optimizers: Iterable[Optimizer],
+    schedulers: Sequence[Any] = (),
+    *,
+    total_steps: int | None = None,
+    missing: Sequence[str] = (),
+    on_cpu: bool | None = None,
+) -> Explained:
+    """Look at a module and at the optimizers that were built for it.
+
+    Args:
+        module: The module.
+        optimizers: Its optimizers; they are not touched.
+        schedulers: What Lightning keeps of each scheduler.
+        total_steps: Updates in the run, where that is known.
+        missing: What could not be found out.
+        on_cpu: Whether it will be trained on a CPU; left out, the parameters say it.
+    """
+    owned = inventory(module)
+    names = {id(parameter.tensor): parameter.name for parameter in owned}
+    numbers = _elements(parameter.tensor for parameter in owned)
+    built = list(optimizers)
+    rows = [
+        _row(optimizer, place, schedulers, names, numbers, on_cpu)
+        for optimizer in built
+        for place in range(len(optimizer.param_groups))
+    ]
+    held = {id(p) for each in built for group in each.param_groups for p in group["params"]}
+    trained = [p for p in owned if p.tensor.requires_grad]
+    return Explained(
+        groups=rows,
+        frozen=_parameters(p for p in owned if not p.tensor.requires_grad),
+        tied=_parameters(p for p in owned if len(p.names) > 1),
+        uncovered=_parameters(p for p in trained if id(p.tensor) not in held),
+        schedules=[text for config in schedulers for text in sentences(config)],
+        total_steps=total_steps,
+        missing=[*missing, *([_LAZY] if any(is_lazy(p.tensor) for p in owned) else [])],
+    )
+
+
+def _elements(params: Iterable[Tensor]) -> int:
+    """Return the number of elements; a lazy parameter has none yet."""
+    return sum(param.numel() for param in params if not is_lazy(param))
+
+
+def _parameters(found: Iterable[Parameter]) -> Parameters:
+    kept = list(found)
+    numbers = _elements(parameter.tensor for parameter in kept)
+    return Parameters(len(kept), numbers, [" = ".join(parameter.names) for parameter in kept])
+
+
+def _row(
+    optimizer: Optimizer,
+    place: int,
+    schedulers: Sequence[Any],
+    names: Mapping[int, str],
+    numbers: int,
+    on_cpu: bool | None,
+) -> GroupRow:
+    group = optimizer.param_groups[place]
+    part = _part_with(optimizer, group)
+    count = _elements(group["params"])
+    around = [each for own in dict.fromkeys((optimizer, part)) for each in wrappers_around(own)]
+    mine = schedulers_of(optimizer, schedulers)
+    texts = [text for each in mine if (text := group_sentence(each, group))]
+    return GroupRow(
+        name=str(group.get("name", place)),
+        optimizer=type(part).__name__,
+        around=[each.label() for each in around],
+        implementation=_implementation(group, on_cpu),
+        tensors=len(group["params"]),
+        parameters=count,
+        share=count / numbers if numbers else 0.0,
+        lr=_number(group.get("initial_lr", group.get("lr"))),
+        weight_decay=_number(group.get("initial_weight_decay", group.get("weight_decay"))),
+        schedule="; ".join(texts) or None,
+        state_bytes=state_bytes(part, group, copies=sum(each.copies for each in around)),
+        options=dict(_options(group)),
+        names=[names[id(param)] for param in group["params"] if id(param) in names],
+    )
+
+
+def _part_with(optimizer: Optimizer, group: Mapping[str, Any]) -> Optimizer:
+    """The one of several optimizers behind one that a group belongs to."""
+    parts: Mapping[str, Optimizer] = getattr(optimizer, "routes", {})
+    owners = (p for p in parts.values() if any(group is own for own in p.param_groups))
+    return next(owners, optimizer)
+
+
+def _implementation(group: Mapping[str, Any], on_cpu: bool | None) -> str:
+    """What computes the updates, as far as the group says."""
+    if not group.keys() & {"foreach", "fused"}:
+        return "its own"
+    chosen = [flag for flag in ("fused", "foreach") if group.get(flag)]
+    if chosen:
+        return chosen[0]
+    if on_cpu is None:
+        on_cpu = all(param.device.type == "cpu" for param in group["params"])
+    # torch takes lists of tensors on an accelerator, unless it is told not to.
+    return "plain" if on_cpu or group.get("foreach") is False else "foreach"
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _options(group: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The options without what is said elsewhere, as plain data."""
+    for key, now in group.items():
+        if key not in _NO_OPTIONS and not key.startswith("initial_"):
+            yield key, _plain(group.get(f"initial_{key}", now))
+
+
+def _plain(value: Any) -> Any:
+    """A tensor as a number, a pair as a list; what is no plain data as its text."""
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in cast("list[Any]", value)]
+    number = value.item() if hasattr(value, "item") else value
+    return number if isinstance(number, (bool, int, float, str, type(None))) else str(number)
+
+
+# -- for people ------------------------------------------------------------------------------------
+
+_COLUMNS = (
+    "group",
+    "optimizer",
+    "implementation",
+    "tensors",
+    "parameters",
+    "share",
+    "lr",
+    "weight decay",
+    "state",
+    "such as",
+)
+
+
+def print_explained(found: Explained) -> None:
+    """Print the table, what is in none of its rows, and the schedules."""
+    print_table(_COLUMNS, map(_cells, found.groups))
+    for label, some_of_it in _besides(found):
+        say(f"{label:9} {_parameters_text(some_of_it)}")
+    for text in found.schedules:
+        say(f"schedule  {text}")
+    say(f"steps     {'unknown' if found.total_steps is None else found.total_steps}")
+    for text in found.missing:
+        say(f"missing   {text}")
+    say()
+
+
+def _besides(found: Explained) -> Iterator[tuple[str, Parameters]]:
+    yield "frozen", found.frozen
+    yield "tied", found.tied
+    yield "in none", found.uncovered
+
+
+def _cells(row: GroupRow) -> tuple[str, ...]:
+    return (
+        row.name,
+        row.update,
+        row.implementation,
+        str(row.tensors),
+        f"{row.parameters:,}",
+        f"{100 * row.share:.3g}%",
+        "-" if row.lr is None else f"{row.lr:g}",
+        "-" if row.weight_decay is None else f"{row.weight_decay:g}",
+        "unknown" if row.state_bytes is None else bytes_text(row.state_bytes),
+        some(row.names, most=2),
+    )
+
+
+def _parameters_text(found: Parameters) -> str:
+    if not found.tensors:
+        return "0"
+    what = f"{found.tensors} tensor{'s' * (found.tensors > 1)}"
+    return f"{what}, {found.parameters:,} parameters: {some(found.names, most=3)}"
+
+
+def bytes_text(size: int) -> str:
+    """A number of bytes with three digits.
+
+    >>> bytes_text(0), bytes_text(1536), bytes_text(3 * 2**30)
+    ('0 B', '1.5 KiB', '3 GiB')
+    """
+    value, units = float(size), iter(("B", "KiB", "MiB", "GiB", "TiB"))
+    unit = next(units)
+    while value >= 1000 and unit != "TiB":
+        value, unit = value / 1024, next(units)
+    return f"{value:.3g} {unit}"

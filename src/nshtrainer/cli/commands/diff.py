@@ -1,0 +1,77 @@
+"""Say how two files differ in what would be optimised how; 1 if they do.
+
+Defaults are filled in, and schedules are compared by the values that they resolve to, not by their
+text. With --for train.py it is told parameter by parameter, and torch is imported for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from nshtrainer.cli.console import say
+from nshtrainer.cli.length_options import add_length_arguments
+
+if TYPE_CHECKING:
+    from nshtrainer.cli.analysis.config_diff import Difference
+    from nshtrainer.cli.parser import VerbParser
+
+HELP = "how two files differ in what they optimise how"
+
+
+def add_arguments(parser: VerbParser) -> None:
+    """Add the arguments of this verb."""
+    parser.add_argument("first", metavar="FILE", is_file=True, help="YAML, JSON or TOML")
+    parser.add_argument("second", metavar="OTHER", is_file=True, help="the one to compare with")
+    parser.add_argument(
+        "--for", dest="code", metavar="train.py", is_file=True, help="tell it by parameter"
+    )
+    lengths = ("--total-steps", "--steps-per-epoch", "--samples-per-step", "--tokens-per-step")
+    add_length_arguments(parser, *lengths)
+    parser.set_defaults(total_time=None, base_lr=None)
+
+
+def run(args: Namespace) -> int:
+    """Print a line for each difference; 0 where there is none, 1 where there is."""
+    found = _by_parameter(args) if args.code else _by_field(args)
+    for each in found:
+        say(f"{each.where}: {each.first} -> {each.second}")
+    if not found:
+        say("no difference in what is optimised how")
+    return 1 if found else 0
+
+
+def _by_field(args: Namespace) -> list[Difference]:
+    from nshtrainer.cli.analysis.config_diff import by_field
+    from nshtrainer.cli.project.find_configs import optimizers_in, schedules_in
+    from nshtrainer.cli.project.partial_check import read_loosely
+    from nshtrainer.config.document import fail
+
+    one, two = configs = [read_loosely(file)[0] for file in (args.first, args.second)]
+    for file, config in zip((args.first, args.second), configs, strict=True):
+        if not optimizers_in(config) and not schedules_in(config):
+            fail(file, "has neither an optimizer nor a schedule; give --for train.py for defaults")
+    return by_field(one, two, args)
+
+
+def _by_parameter(args: Namespace) -> list[Difference]:
+    from nshtrainer.cli.analysis.config_diff import by_field, by_parameter
+    from nshtrainer.cli.analysis.dry_run import lengths_in, planned
+    from nshtrainer.cli.project.run_file import read_run
+    from nshtrainer.cli.project.user_code import load_user_code
+    from nshtrainer.cli.quiet_lightning import quiet
+
+    code = load_user_code(args.code)
+    first, second = (read_run(file, code) for file in (args.first, args.second))
+    with quiet():
+        one, two = (planned(code, config, lengths_in(args)) for config in (first, second))
+    missing = one.found.missing + two.found.missing
+    _say_missing(missing)
+    left = by_field(first, second, args, schedules_only=True) if missing else []
+    return [*left, *by_parameter(one, two)]
+
+
+def _say_missing(texts: list[str]) -> None:
+    for text in dict.fromkeys(texts):
+        say(f"not known: {text}", sys.stderr)

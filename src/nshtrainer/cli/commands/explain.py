@@ -1,0 +1,63 @@
+"""Say what a run would optimise how: a row for each parameter group, and what is in none.
+
+It builds the module and its optimizers as `fit` does, on a CPU, and reads no data. What needs the
+length of the run takes it from the trainer's part of the file and from the options.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from nshtrainer.cli.length_options import add_length_arguments
+
+if TYPE_CHECKING:
+    from nshtrainer.cli.parser import VerbParser
+
+HELP = "what a run would optimise how"
+
+
+def add_arguments(parser: VerbParser) -> None:
+    """Add the arguments of this verb."""
+    parser.add_run_arguments()
+    parser.add_argument("--parameter", metavar="NAME", help="say which rule takes it, and why")
+    parser.add_argument("--json", action="store_true", help="the same as data")
+    lengths = ("--total-steps", "--steps-per-epoch", "--samples-per-step", "--tokens-per-step")
+    add_length_arguments(parser, *lengths)
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="wins over the file")
+
+
+def run(args: Namespace) -> int:
+    """Print the table, or the way of one parameter."""
+    from nshtrainer.cli.project.user_code import split_target
+    from nshtrainer.config.files import format_of, read_file
+    from nshtrainer.config.io import read_text
+
+    # What is plainly wrong is said before torch is imported.
+    split_target(args.code)
+    read_text(read_file(args.config), format_of(args.config), str(args.config))
+
+    from nshtrainer.cli.analysis.dry_run import lengths_in, planned
+    from nshtrainer.cli.analysis.parameter_trace import print_way, way_of
+    from nshtrainer.cli.analysis.summary import print_explained
+    from nshtrainer.cli.project.run_file import read_run
+    from nshtrainer.cli.project.user_code import load_user_code
+    from nshtrainer.cli.quiet_lightning import quiet
+    from nshtrainer.config.formats.json import write_json
+
+    code = load_user_code(args.code)
+    config = read_run(args.config, code, args.overrides)
+    with quiet():
+        plan = planned(code, config, lengths_in(args))
+    found = plan.found
+    if args.parameter is None:
+        show = partial(print_explained, found)
+    else:
+        found = way_of(args.parameter, plan.module, config.model, found)
+        show = partial(print_way, found)
+    if args.json:
+        print(write_json(found.to_dict()), end="")
+    else:
+        show()
+    return 0

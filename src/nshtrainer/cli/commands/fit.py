@@ -1,0 +1,58 @@
+"""Train what a file describes: the module in train.py, with the parts of the file.
+
+Overrides (model.optimizer.lr=3e-4, or --model.optimizer.lr 3e-4) win over the file; `model.` may be
+left out. Ctrl-C, SIGTERM and SLURM's SIGUSR1 save a checkpoint and say how to go on; a second one
+stops at once.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nshtrainer.cli.parser import VerbParser
+
+HELP = "train what a file describes"
+
+
+def add_arguments(parser: VerbParser) -> None:
+    """Add the arguments of this verb."""
+    parser.add_run_arguments()
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="of this run; left out, runs/<config>/<time>"
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="last",
+        metavar="last|auto|PATH",
+        is_file=True,
+        help="go on from this config's newest checkpoint (last, or left out; auto: if there is "
+        "one), or from this one",
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="wins over the file")
+
+
+def run(args: Namespace) -> int:
+    """Train, and return 0; 128 and the number of a signal that ended it; 1 after a bad update."""
+    from nshtrainer.cli.project.user_code import split_target
+    from nshtrainer.cli.training.run_dir import choose_folder
+    from nshtrainer.config.files import format_of, read_file
+    from nshtrainer.config.io import read_text
+
+    # What is plainly wrong is said before torch is imported.
+    split_target(args.code)
+    read_text(read_file(args.config), format_of(args.config), str(args.config))
+    start = choose_folder(args.config, args.out, args.resume)
+
+    from nshtrainer.cli.components import warn_of_conflicts
+    from nshtrainer.cli.project.run_file import read_run
+    from nshtrainer.cli.project.user_code import load_user_code
+    from nshtrainer.cli.training.job import Job
+
+    warn_of_conflicts()
+    code = load_user_code(args.code)
+    config = read_run(args.config, code, args.overrides)
+    return Job(code, config, start.folder, start.checkpoint, args.argv, start.passed_over).run()

@@ -1,0 +1,191 @@
+"""Draw schedules before they run: in the terminal, or as .svg, .html, .png, .csv or .json.
+
+A file is that of a run, a config with an optimizer and a schedule, or a schedule alone. The length
+of the run is that of the options, else that of its trainer part. Overrides, such as
+lr_scheduler.min_factor=0.1, win over every file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from nshtrainer.cli.console import say
+from nshtrainer.cli.length_options import add_length_arguments
+
+if TYPE_CHECKING:
+    from nshtrainer.cli.parser import VerbParser
+    from nshtrainer.cli.project.find_configs import Found
+    from nshtrainer.config import Config
+    from nshtrainer.config.document import Document
+    from nshtrainer.plotting import Plot
+    from nshtrainer.run_length import RunLength
+
+HELP = "draw the schedules of files"
+
+
+def add_arguments(parser: VerbParser) -> None:
+    """Add the arguments of this verb."""
+    parser.add_argument("files", nargs="+", metavar="FILE", is_file=True, help="YAML, JSON or TOML")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="wins over the files")
+    parser.add_argument(
+        "-o", "--out", type=Path, metavar="FILE", is_file=True, help="its suffix is the format"
+    )
+    parser.add_argument(
+        "--for", dest="code", metavar="train.py", is_file=True, help="know its classes and defaults"
+    )
+    add_length_arguments(parser)
+
+
+def run(args: Namespace) -> int:
+    """Draw all schedules of all files in one picture, and describe each in a line."""
+    _check_format(args.out)
+    plots = [plot for file in args.files for plot in _plots(file, args)]
+    if args.out is None:
+        _print(plots)
+    else:
+        _write(plots, args.out)
+    for plot in plots:
+        say(f"{plot.label}: {plot.description}")
+    return 0
+
+
+# -- from a file to numbers ------------------------------------------------------------------------
+
+
+def _plots(file: str, args: Namespace) -> Iterator[Plot]:
+    """What a file has to draw.
+
+    Raises:
+        ConfigError: The file is wrong, has no schedule, or one that makes no sense for this run.
+    """
+    from nshtrainer.cli.project.find_configs import schedules_in
+    from nshtrainer.config.document import fail
+
+    config, document = _read(file, args)
+    found = schedules_in(config)
+    if not found:
+        fail(file, "has no schedule, so there is nothing to draw; add one, such as lr_scheduler=")
+    for each in found:
+        label = file if len(found) == 1 else f"{file} {each.path[-1]}"
+        yield _plot(each, label, config, document, args)
+
+
+def _read(file: str, args: Namespace) -> tuple[Config, Document]:
+    from nshtrainer.cli.project.partial_check import read_loosely
+
+    overrides: Sequence[str] = args.overrides
+    if not args.code:
+        return read_loosely(file, overrides)
+    from nshtrainer.cli.project.run_file import read_run
+    from nshtrainer.cli.project.user_code import load_user_code
+    from nshtrainer.config.files import format_of, read_file
+    from nshtrainer.config.io import read_text
+
+    document = read_text(read_file(file), format_of(file), file)
+    return read_run(file, load_user_code(args.code), overrides), document
+
+
+def _plot(found: Found, label: str, config: Config, document: Document, args: Namespace) -> Plot:
+    from nshtrainer.cli.project.find_configs import run_length, time_limit
+    from nshtrainer.exceptions import RunLengthError, ScheduleError
+
+    try:
+        run = run_length(config, args)
+        bases = dict(found.bases) if run.base_lr is None else {**found.bases, "lr": run.base_lr}
+        run = run.but(base_lr=bases.get("lr"), beta2=bases.get("betas.1"))
+        try:
+            return _resolved(found, label, run, bases, args)
+        except RunLengthError:
+            seconds = time_limit(config)
+            if seconds is None or run.total_steps is not None:
+                raise
+            return _resolved(found, label, replace(run, total_time=seconds), bases, args)
+    except ScheduleError as error:
+        _refuse(error, found, config, document)
+
+
+def _resolved(
+    found: Found, label: str, run: RunLength, bases: dict[str, float], args: Namespace
+) -> Plot:
+    from nshtrainer.lr_scheduler.base import TrackScheduleConfigBase
+    from nshtrainer.lr_scheduler.preview import describe_tracks, preview_tracks
+    from nshtrainer.plotting import Plot
+
+    schedule = found.schedule
+    if not isinstance(schedule, TrackScheduleConfigBase):
+        return Plot(label, schedule.preview(run), schedule.describe(run))
+    tracks, points = schedule.tracks(run), _POINTS.get(_suffix(args.out), 200)
+    preview = preview_tracks(tracks, run, points, bases=bases, label=schedule.name)
+    return Plot(label, preview, describe_tracks(tracks, run, bases=bases, label=schedule.name))
+
+
+_POINTS = {".html": 1000, ".csv": 1000, ".json": 1000}
+"""Steps to look at, where it is not only for the eye."""
+
+
+def _refuse(error: Exception, found: Found, config: Config, document: Document) -> NoReturn:
+    """Say where the schedule stands, and name options instead of what Python would be given."""
+    from nshtrainer.cli.project.find_configs import trainer_in
+    from nshtrainer.config.document import fail
+    from nshtrainer.config.errors import dotted
+
+    trainer = trainer_in(config)
+    by_epochs = trainer is not None and trainer.max_epochs is not None
+
+    def option(match: re.Match[str]) -> str:
+        name = match[1].replace("_", "-")
+        either = " or --steps-per-epoch" if name == "total-steps" and by_epochs else ""
+        return f"give --{name}{either}"
+
+    text = re.sub(r"pass RunLength\((\w+)=\.\.\.\)", option, str(error))
+    where = dotted(found.path)
+    fail(document.place(found.path), f"{where}: {text}" if where else text, error)
+
+
+# -- the picture -----------------------------------------------------------------------------------
+
+
+def _suffix(out: Path | None) -> str:
+    return "" if out is None else out.suffix.lower()
+
+
+def _check_format(out: Path | None) -> None:
+    from nshtrainer.config.document import fail
+    from nshtrainer.plotting import FORMATS
+
+    if out is not None and _suffix(out) not in FORMATS:
+        fail(f"--out {out}", f"its suffix is no format; write one of {', '.join(FORMATS)}")
+
+
+def _print(plots: Sequence[Plot]) -> None:
+    from nshtrainer.plotting import figure_of
+    from nshtrainer.plotting.terminal import text
+
+    plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ
+    width = shutil.get_terminal_size((100, 24)).columns
+    print(text(figure_of(plots), width, colour=not plain, ascii_only=not _shows_dots()))
+
+
+def _shows_dots() -> bool:
+    try:
+        "⣿┊┤".encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _write(plots: Sequence[Plot], out: Path) -> None:
+    from nshtrainer.config.files import write_file
+    from nshtrainer.plotting import rendered
+
+    picture = rendered(plots, _suffix(out))
+    write_file(out, picture)
+    say(f"written to {out}")

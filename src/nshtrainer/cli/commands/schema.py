@@ -1,0 +1,50 @@
+"""Print the JSON Schema of a run's file, which makes editors complete and check it."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nshtrainer.cli.console import say
+
+if TYPE_CHECKING:
+    from nshtrainer.cli.parser import VerbParser
+
+HELP = "the JSON Schema of a run's file, for editors"
+
+
+def add_arguments(parser: VerbParser) -> None:
+    """Add the arguments of this verb."""
+    parser.add_argument(
+        "--for", dest="code", metavar="train.py", is_file=True, help="know its fields"
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write it there")
+
+
+def run(args: Namespace) -> int:
+    """Print the schema, or write it; say which comment makes an editor use it."""
+    from nshtrainer.cli.project.run_file import AnyRunConfig, run_config_for
+    from nshtrainer.config.files import write_file
+    from nshtrainer.config.formats.json import write_json
+
+    cls = AnyRunConfig
+    if args.code:
+        from nshtrainer.cli.project.user_code import load_user_code
+
+        cls = run_config_for(load_user_code(args.code))
+    text = write_json(cls.json_schema())
+    if args.output is None:
+        print(text, end="")
+    else:
+        write_file(args.output, text)
+    hint = schema_comment(args.output or "run.schema.json")
+    say("the first line of a YAML file that uses it:", sys.stderr)
+    say(hint, sys.stderr)
+    return 0
+
+
+def schema_comment(schema: str | Path) -> str:
+    """The comment that makes editors check a YAML file by a schema."""
+    return f"# yaml-language-server: $schema={schema}"

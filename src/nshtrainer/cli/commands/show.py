@@ -1,0 +1,91 @@
+"""Show what one component is, and its fields: type, default, range and meaning."""
+
+from __future__ import annotations
+
+import inspect
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nshtrainer.cli.parser import VerbParser
+    from nshtrainer.config import Config
+
+HELP = "one component and its fields"
+
+
+def add_arguments(parser: VerbParser) -> None:
+    """Add the arguments of this verb."""
+    help_text = "a name of 'nshtrainer list', a class such as AdamWConfig, or trainer"
+    parser.add_argument("name", metavar="NAME", help=help_text)
+
+
+def run(args: Namespace) -> int:
+    """Print the docstring of a class and a table of its fields."""
+    from nshtrainer.cli.console import print_table, say, say_lines
+
+    cls = _class_of(args.name)
+    say(f"{cls.__name__}  (from nshtrainer.configs)" if _is_ours(cls) else _full_name(cls))
+    say()
+    say_lines(inspect.cleandoc(cls.__doc__ or ""))
+    say_lines("\n".join(_declared(cls)))
+    print_table(("field", "type", "default", "range", "what it is"), _rows(cls))
+    return 0
+
+
+def _is_ours(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] == "nshtrainer"
+
+
+def _full_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _class_of(name: str) -> type[Config]:
+    """The class of a component's name or of a class's name.
+
+    Raises:
+        ConfigError: Nothing is called so.
+    """
+    from nshtrainer import configs
+    from nshtrainer.cli.components import registries
+    from nshtrainer.config import Config
+    from nshtrainer.config.errors import unknown
+    from nshtrainer.exceptions import ConfigError
+
+    if name == "trainer":
+        name = "TrainerConfig"
+    for registry in registries().values():
+        if name in registry:
+            return registry[name]
+    found = getattr(configs, name, None) if name in dir(configs) else None
+    if isinstance(found, type) and issubclass(found, Config):
+        return found
+    known = {
+        part for registry in registries().values() for part in (*registry, *registry.plugins())
+    }
+    raise ConfigError(unknown("component", name, sorted(known)))
+
+
+def _declared(cls: type[Config]) -> Iterator[str]:
+    """What an optimizer asks for, and where it comes from; nothing of most."""
+    from nshtrainer.optimizer.third_party.base import PackageOptimizerConfigBase
+    from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase
+
+    if issubclass(cls, TorchOptimizerConfigBase) and cls.asks():
+        yield f"\nIt asks for {', '.join(cls.asks())}.".replace("`", "")
+    if issubclass(cls, PackageOptimizerConfigBase):
+        yield f"\nLicence: {cls.licence}. Installed by: pip install 'nshtrainer[{cls.extra}]'"
+
+
+def _rows(cls: type[Config]) -> Iterator[tuple[str, str, str, str, str]]:
+    from nshtrainer.cli.schema_text import range_text, type_text
+    from nshtrainer.config.docstrings import field_docs
+    from nshtrainer.config.errors import shown
+
+    schema, docs = cls.json_schema(), field_docs(cls)
+    for name, field in cls.model_fields.items():
+        part: dict[str, Any] = schema["properties"].get(field.alias or name, {})
+        default = "required" if field.is_required() else shown(field.get_default())
+        text = docs.get(name, "").replace("\n", " ").replace("`", "")
+        yield name, type_text(part, schema), default, range_text(part), text

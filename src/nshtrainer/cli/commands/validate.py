@@ -1,0 +1,62 @@
+"""Check files of runs; each problem is a line with its place: file:line:column.
+
+Without --for train.py every part that names a registered component is checked, and `trainer`; what
+could not be checked is listed. With it everything is, and torch is imported.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from nshtrainer.cli.console import say_lines
+from nshtrainer.escaping import printable
+
+if TYPE_CHECKING:
+    from nshtrainer.cli.parser import VerbParser
+
+HELP = "check files without running them"
+
+
+def add_arguments(parser: VerbParser) -> None:
+    """Add the arguments of this verb."""
+    parser.add_argument("files", nargs="+", metavar="FILE", is_file=True, help="YAML, JSON or TOML")
+    parser.add_argument(
+        "--for", dest="code", metavar="train.py", is_file=True, help="check all, for it"
+    )
+
+
+def run(args: Namespace) -> int:
+    """Check each file; 1 if any is refused."""
+    from nshtrainer.cli.components import warn_of_conflicts
+    from nshtrainer.cli.project.partial_check import check_loosely
+
+    warn_of_conflicts()
+
+    check: Callable[[str], str] = check_loosely
+    if args.code:
+        check = partial(_check_fully, args.code)
+    accepted = [_accepts(check, file) for file in args.files]
+    return 0 if all(accepted) else 1
+
+
+def _accepts(check: Callable[[str], str], file: str) -> bool:
+    from nshtrainer.exceptions import ConfigError
+
+    try:
+        say_lines(check(file))
+    except ConfigError as error:
+        say_lines(error, sys.stderr)
+        return False
+    return True
+
+
+def _check_fully(target: str, file: str) -> str:
+    from nshtrainer.cli.project.run_file import read_run
+    from nshtrainer.cli.project.user_code import load_user_code
+
+    read_run(file, load_user_code(target))
+    return printable(f"{file}: ok, all of it, for {target}")

@@ -1,0 +1,42 @@
+"""The registries that the command line shows."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from nshtrainer.cli.console import say
+from nshtrainer.config.registry import Registry
+from nshtrainer.exceptions import ConfigError
+
+__all__ = ["registries", "registry_of", "warn_of_conflicts"]
+
+
+def registries() -> dict[str, Registry[Any]]:
+    """Every kind of component with its registry."""
+    from nshtrainer.lr_scheduler.base import lr_scheduler_registry
+    from nshtrainer.optimizer.base import optimizer_registry
+
+    return {each.kind: each for each in (optimizer_registry, lr_scheduler_registry)}
+
+
+def registry_of(kind: str) -> Registry[Any]:
+    """The registry of a kind, also by its plural.
+
+    Raises:
+        ConfigError: There is no such kind.
+    """
+    from nshtrainer.config.errors import unknown
+
+    known = registries()
+    found = known.get(kind) or known.get(kind.removesuffix("s"))
+    if found is None:
+        raise ConfigError(unknown("kind of component", kind, known))
+    return found
+
+
+def warn_of_conflicts() -> None:
+    """Print a line for each name that several installed packages have for a component."""
+    for registry in registries().values():
+        for text in registry.conflicts().values():
+            say(text, sys.stderr)

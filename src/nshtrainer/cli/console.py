@@ -1,0 +1,38 @@
+"""Tables and lines for people, safe to print; plain and wide where nobody looks at a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TextIO
+
+from nshtrainer.escaping import printable, printable_lines
+
+__all__ = ["print_table", "say", "say_lines"]
+
+_WIDE = 160
+
+
+def say(line: str = "", file: TextIO | None = None) -> None:
+    """Print one line; a newline in it is shown as an escape."""
+    say_lines(printable(line), file)
+
+
+def say_lines(text: object, file: TextIO | None = None) -> None:
+    """Print text of several lines, whose parts from elsewhere have no newlines any more."""
+    print(printable_lines(text), file=file, flush=True)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
+    """Print a table on stdout; the first column is never wrapped."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=column == columns[0], overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDE).print(table)

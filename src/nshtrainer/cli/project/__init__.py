@@ -1,0 +1,1 @@
+"""The user's run file and the user's code."""

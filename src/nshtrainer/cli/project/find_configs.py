@@ -1,0 +1,143 @@
+"""The schedules in a file, the optimizers that they move, and the length of the run."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from nshtrainer.config import Config
+from nshtrainer.config.document import Keys
+from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
+from nshtrainer.optimizer.base import OptimizerConfigBase
+from nshtrainer.optimizer.wrappers.config import unwrapped
+from nshtrainer.run_length import RunLength
+from nshtrainer.trainer_config import TrainerConfig
+
+__all__ = ["Found", "optimizers_in", "run_length", "schedules_in", "time_limit", "trainer_in"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A schedule in a file.
+
+    Args:
+        path: Where it stands.
+        schedule: The config.
+        bases: What the hyperparameters of its optimizer begin with, as far as that is known.
+    """
+
+    path: Keys
+    schedule: LRSchedulerConfigBase
+    bases: Mapping[str, float]
+
+
+def schedules_in(config: Config) -> list[Found]:
+    """The schedules in a config, whatever the names of the fields; those within others are not."""
+    optimizers = optimizers_in(config)
+    return [
+        Found(path, schedule, _bases(_optimizer_of(path, optimizers)))
+        for path, schedule in _inside(config, LRSchedulerConfigBase)
+    ]
+
+
+def optimizers_in(config: Config) -> list[tuple[Keys, OptimizerConfigBase]]:
+    """The optimizers in a config and where they stand; those within others are not."""
+    return list(_inside(config, OptimizerConfigBase))
+
+
+def _inside(value: Any, kind: type[T], path: Keys = ()) -> Iterator[tuple[Keys, T]]:
+    """The values of a kind in a config, and where they stand."""
+    if isinstance(value, kind):
+        yield path, value
+    elif isinstance(value, (LRSchedulerConfigBase, OptimizerConfigBase)):
+        return
+    else:
+        for key, part in _parts(value):
+            yield from _inside(part, kind, (*path, key))
+
+
+def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(value, Config):
+        for name, field in type(value).model_fields.items():
+            yield field.alias or name, getattr(value, name)
+        yield from (value.model_extra or {}).items()
+    elif isinstance(value, Mapping):
+        yield from cast("Mapping[Any, Any]", value).items()
+    elif isinstance(value, (list, tuple)):
+        yield from enumerate(cast("list[Any]", value))
+
+
+def _optimizer_of(
+    path: Keys, optimizers: list[tuple[Keys, OptimizerConfigBase]]
+) -> OptimizerConfigBase | None:
+    """The optimizer that stands nearest to a schedule; none if that is not clear."""
+    near = [_common(path, other) for other, _ in optimizers]
+    if not near or near.count(max(near)) > 1:
+        return None
+    return optimizers[near.index(max(near))][1]
+
+
+def _common(path: Keys, other: Keys) -> int:
+    """How many keys two paths share from the root."""
+    return next(
+        (at for at, (one, two) in enumerate(zip(path, other, strict=False)) if one != two),
+        min(len(path), len(other)),
+    )
+
+
+def _bases(optimizer: OptimizerConfigBase | None) -> dict[str, float]:
+    """The numbers of an optimizer by the names that they have in a parameter group."""
+    found: dict[str, float] = {}
+    for name, value in () if optimizer is None else unwrapped(optimizer)[1]:
+        several = isinstance(value, tuple)
+        for key, number in enumerate(cast("tuple[Any, ...]", value if several else (value,))):
+            if isinstance(number, (int, float)) and not isinstance(number, bool):
+                found[f"{name}.{key}" if several else name] = number
+    if "betas.0" in found:  # the momentum of Adam
+        found.setdefault("momentum", found["betas.0"])
+    return found
+
+
+# -- the length of the run -------------------------------------------------------------------------
+
+
+def run_length(config: Config, args: Namespace) -> RunLength:
+    """The length of the run, from the command line, else from the trainer's part of the file.
+
+    Raises:
+        ScheduleError: The lengths contradict each other, or one is not positive.
+    """
+    run = RunLength(
+        args.total_steps,
+        args.steps_per_epoch,
+        total_time=args.total_time,
+        samples_per_step=args.samples_per_step,
+        tokens_per_step=args.tokens_per_step,
+        base_lr=args.base_lr,
+    )
+    trainer = trainer_in(config)
+    if run.total_steps is not None or trainer is None:
+        return run
+    limits = [trainer.max_steps] if trainer.max_steps > 0 else []
+    if trainer.max_epochs is not None and trainer.max_epochs > 0:
+        steps = run.steps_in_epochs(trainer.max_epochs)
+        limits += [] if steps is None else [steps]
+    return run.but(total_steps=min(limits)) if limits else run
+
+
+def time_limit(config: Config) -> float | None:
+    """The seconds that the trainer's part of the file allows."""
+    trainer = trainer_in(config)
+    if trainer is None or trainer.max_time is None:
+        return None
+    days, hours, minutes, seconds = map(int, trainer.max_time.split(":"))
+    return ((days * 24 + hours) * 60 + minutes) * 60.0 + seconds
+
+
+def trainer_in(config: Config) -> TrainerConfig | None:
+    """The trainer's part of a file, if it has one."""
+    return next((trainer for _, trainer in _inside(config, TrainerConfig)), None)

@@ -1,0 +1,200 @@
+"""Checking a file without the code that it is for.
+
+A class is made to measure: for each part that names a registered component it has a field of that
+kind, and whatever else there is may be anything. So errors and their places are `Config`'s own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, cast
+
+from pydantic import ConfigDict, Field, create_model
+
+from nshtrainer.cli.components import registries
+from nshtrainer.cli.project.run_file import PARTS
+from nshtrainer.config import Config
+from nshtrainer.config.document import Document, fail
+from nshtrainer.config.errors import dotted, unknown
+from nshtrainer.config.files import format_of, read_file
+from nshtrainer.config.io import load, read_text
+from nshtrainer.config.registry import Registry
+from nshtrainer.escaping import printable
+from nshtrainer.exceptions import ConfigError
+from nshtrainer.trainer_config import TrainerConfig
+
+__all__ = ["check_loosely", "read_loosely"]
+
+Path = tuple[Any, ...]
+
+
+class _Open(Config):
+    """A mapping of which only some keys are known."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+def check_loosely(file: str) -> str:
+    """Check every part of a file that names a registered component, and `trainer`.
+
+    A file with none of the parts `model`, `data` and `trainer` may be any config.
+
+    Returns:
+        What was checked, and what could not be.
+
+    Raises:
+        ConfigError: What is wrong, a line each.
+    """
+    _, shapes = _read(_document(file), ())
+    return "\n".join(_report(file, shapes))
+
+
+def read_loosely(file: str, overrides: Sequence[str] = ()) -> tuple[Config, Document]:
+    """Read every part of a file that names a registered component, and `trainer`.
+
+    Args:
+        file: The file of a run, or any config.
+        overrides: Values that win over the file's; in the file of a run `model.` may be left out.
+
+    Returns:
+        The file as a config, and where its values stand.
+
+    Raises:
+        ConfigError: What is wrong, a line each.
+    """
+    document = _document(file)
+    config, _ = _read(document, [_in_full(text, document.data) for text in overrides])
+    return config, document
+
+
+def _document(file: str) -> Document:
+    return read_text(read_file(file), format_of(file), file)
+
+
+def _read(document: Document, overrides: Sequence[str]) -> tuple[Config, _Shapes]:
+    shapes = _Shapes()
+    root = shapes.root(document.data)
+    try:
+        if overrides and isinstance(document.data, dict):
+            from nshtrainer.config.overrides import Overridden, parse_override
+
+            # A component that an override brings is one, too.
+            changed = Overridden(document, root, [parse_override(text) for text in overrides])
+            shapes = _Shapes()
+            root = shapes.root(changed.document.data)
+        return load(root, document, overrides, plugins=True), shapes
+    except ConfigError as error:
+        raise ConfigError(f"{error}{shapes.note()}") from error
+
+
+def _in_full(text: str, data: Any) -> str:
+    """The override with the part that its path belongs to; a key that nothing has is refused."""
+    if not isinstance(data, dict) or "name" in data:
+        return text
+    keys = cast("dict[str, Any]", data)
+    first = text.partition("=")[0].partition(".")[0].strip()
+    run_file = any(part in keys for part in PARTS)
+    if first in (PARTS if run_file else keys):
+        return text
+    model: Any = keys.get("model") if run_file else None
+    inside: list[str] = [*model] if isinstance(model, dict) else []
+    known = list(dict.fromkeys([*inside, *registries(), *(PARTS if run_file else keys)]))
+    if first not in known:
+        fail(text, unknown("key", first, known))
+    return f"model.{text}" if run_file else text
+
+
+def _report(file: str, shapes: _Shapes) -> Iterable[str]:
+    yield printable(f"{file}: ok")
+    yield f"  checked: {', '.join(shapes.checked) or 'nothing'}"
+    if shapes.unchecked:
+        yield f"  not checked without --for train.py: {', '.join(shapes.unchecked)}"
+
+
+class _Shapes:
+    """The types that fit the data, and a list of what they check and of what they do not."""
+
+    def __init__(self) -> None:
+        self.checked: list[str] = []
+        self.unchecked: list[str] = []
+        self._registries = registries()
+        self._names = {kind: {*each, *each.plugins()} for kind, each in self._registries.items()}
+
+    def root(self, data: dict[Any, Any]) -> type[Config]:
+        """The class for the data of a whole document."""
+        if not isinstance(data, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
+            return _Open
+        registry = self._registry("", data)
+        if registry is not None:
+            self.checked.append(data["name"])
+            return registry[data["name"]]
+        if not any(part in data for part in PARTS):
+            return self._mapping(data, ())
+        return self._run_file(data)
+
+    def note(self) -> str:
+        """What to do where a component is the user's own."""
+        own = set(self.checked) - {"trainer"}
+        return "\n(what is your own is known with --for train.py)" if own else ""
+
+    def _run_file(self, data: dict[Any, Any]) -> type[Config]:
+        fields: dict[str, Any] = {}
+        for part in ("model", "data"):
+            fields[part] = (self._type(part, data[part], (part,)) if part in data else Any, None)
+        fields["trainer"] = (TrainerConfig, TrainerConfig())
+        if "trainer" in data:
+            self.checked.append("trainer")
+        return create_model("RunConfig", __base__=Config, **fields)
+
+    def _type(self, key: Any, value: Any, path: Path) -> Any:
+        """The type of one value: a component's, one with components inside, or anything."""
+        registry = self._registry(key, value)
+        if registry is not None:
+            self.checked.append(dotted(path))
+            return Annotated[registry.base, registry]
+        if _has_text_keys(value) and self._inside(value):
+            return self._mapping(cast("dict[Any, Any]", value), path)
+        if isinstance(value, list) and self._inside(value):
+            items = enumerate(cast("list[Any]", value))
+            return tuple[tuple(self._type(key, item, (*path, i)) for i, item in items)]
+        if value is not None:
+            self.unchecked.append(dotted(path))
+        return Any
+
+    def _mapping(self, data: dict[Any, Any], path: Path) -> type[Config]:
+        """A class with a field for each key, under names of no meaning: keys may be anything."""
+        fields: dict[str, Any] = {}
+        for index, (key, value) in enumerate(data.items()):
+            found = self._type(key, value, (*path, key))
+            if found is not Any:
+                fields[f"field_{index}"] = (found, Field(alias=str(key)))
+        return create_model("Mapping", __base__=_Open, **fields)
+
+    def _inside(self, value: Any) -> bool:
+        """Whether there is a component anywhere below."""
+        mapping = isinstance(value, dict)
+        pairs = cast("dict[Any, Any]", value).items() if mapping else enumerate(value)
+        return any(
+            self._registry(key, part) is not None
+            or ((isinstance(part, list) or _has_text_keys(part)) and self._inside(part))
+            for key, part in pairs
+        )
+
+    def _registry(self, key: Any, value: Any) -> Registry[Any] | None:
+        """The registry that a value is meant for: that of its key, or the one with its name."""
+        mapping = isinstance(value, dict)
+        name = cast("dict[Any, Any]", value).get("name") if mapping else value
+        own = self._registries.get(key) if isinstance(key, str) else None
+        if own is not None and isinstance(name, str):
+            return own
+        if not mapping or not isinstance(name, str):
+            return None
+        found = (kind for kind, names in self._names.items() if name in names)
+        return self._registries.get(next(found, ""))
+
+
+def _has_text_keys(value: Any) -> bool:
+    """Whether a class can stand for a mapping."""
+    return isinstance(value, dict) and all(
+        isinstance(key, str) for key in cast("dict[Any, Any]", value)
+    )

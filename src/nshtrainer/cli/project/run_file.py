@@ -1,0 +1,121 @@
+"""The file of a run: its parts `model`, `data` and `trainer`, as one config class.
+
+The class is made for the user's code; reading, overrides and errors with places are `Config`'s own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ConfigDict, Field, ValidationError, create_model
+
+from nshtrainer.config import Config
+from nshtrainer.lr_scheduler.base import LRSchedulerConfig
+from nshtrainer.optimizer.base import OptimizerConfig
+from nshtrainer.trainer_config import TrainerConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from nshtrainer.cli.project.user_code import UserCode
+
+__all__ = ["PARTS", "AnyRunConfig", "RunConfig", "read_run", "run_config_for"]
+
+PARTS = ("model", "data", "trainer")
+
+_TRAINER = "Options of the trainer."
+
+
+class RunConfig(Config):
+    """What `nshtrainer fit` reads; `run_config_for` makes the class for the user's code."""
+
+    if TYPE_CHECKING:
+        model: Any
+        data: Any
+        trainer: TrainerConfig
+
+
+class AnyModel(Config):
+    """The hyperparameters of a module that nobody has looked at: only the usual names are known."""
+
+    model_config = ConfigDict(extra="allow")
+
+    optimizer: OptimizerConfig | None = None
+    """The optimizer."""
+
+    lr_scheduler: LRSchedulerConfig | None = None
+    """The schedule of the learning rate."""
+
+
+class AnyData(Config):
+    """The arguments of a datamodule that nobody has looked at."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class AnyRunConfig(Config):
+    """The file of a run, as far as it is known without the user's code."""
+
+    model: AnyModel = AnyModel()
+    """Hyperparameters of the module."""
+
+    data: AnyData = AnyData()
+    """Arguments of the datamodule."""
+
+    trainer: TrainerConfig = TrainerConfig()
+    """Options of the trainer."""
+
+
+def run_config_for(code: UserCode) -> type[RunConfig]:
+    """The class of the files that fit a module and its datamodule."""
+    hparams = code.module.hparams_cls()
+    fields: dict[str, Any] = {
+        "model": (hparams, _default(hparams, f"Hyperparameters of {code.module.__name__}."))
+    }
+    if code.data is not None:
+        data = code.data.config_cls
+        text = f"Arguments of {code.data.cls.__name__}."
+        fields["data"] = (data, _default(data, text))
+    fields["trainer"] = (TrainerConfig, Field(default=TrainerConfig(), description=_TRAINER))
+    return create_model("RunConfig", __base__=RunConfig, **fields)
+
+
+def _default(cls: type[Config], text: str) -> Any:
+    """The part may be left out where its class has a default for everything."""
+    try:
+        return Field(default=cls(), description=text)
+    except ValidationError:
+        return Field(description=text)
+
+
+def read_run(path: Path | str, code: UserCode, overrides: Iterable[str] = ()) -> RunConfig:
+    """Read a file for this code, with overrides.
+
+    Args:
+        path: The file.
+        code: The user's module and datamodule.
+        overrides: `model.optimizer.lr=1e-3`, or without `model.` where the first key is a field of
+            the module's hyperparameters.
+
+    Raises:
+        ConfigError: The file or an override does not fit; with the place.
+    """
+    cls = run_config_for(code)
+    return cls.from_file(path, overrides=[_in_full(text, cls) for text in overrides])
+
+
+def _in_full(text: str, cls: type[RunConfig]) -> str:
+    """The override with the part that its path belongs to."""
+    from nshtrainer.config.document import fail
+    from nshtrainer.config.errors import unknown
+    from nshtrainer.config.field_types import field_of
+
+    path, equals, _ = text.partition("=")
+    first = path.partition(".")[0].strip()
+    hparams: Any = cls.model_fields["model"].annotation
+    if first in cls.model_fields or not (first and equals):
+        return text
+    if field_of(hparams, first) or hparams.model_config.get("extra") == "allow":
+        return f"model.{text}"
+    return fail(text, unknown("key", first, [*cls.model_fields, *hparams.model_fields]))

@@ -1,0 +1,169 @@
+"""The user's `train.py`: imported, and its module and datamodule found."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from nshtrainer.cli.project.data_config import DataClass, data_class
+from nshtrainer.config.document import fail
+from nshtrainer.config.files import kind_of
+from nshtrainer.exceptions import ConfigError
+
+if TYPE_CHECKING:
+    from nshtrainer.integrations.lightning.module import LightningModuleBase
+
+__all__ = ["UserCode", "load_user_code", "split_target"]
+
+_MARK = "__nshtrainer_user_code__"
+
+
+@dataclass(frozen=True)
+class UserCode:
+    """What was found in a file.
+
+    Args:
+        path: The file.
+        module: The one class that is trained.
+        data: Its datamodule; `None` where the module has loaders of its own.
+    """
+
+    path: Path
+    module: type[LightningModuleBase[Any]]
+    data: DataClass | None
+
+
+def load_user_code(target: str) -> UserCode:
+    """Import `train.py` or `train.py:Name`, and find what to train.
+
+    What the file itself raises goes through as it is.
+
+    Raises:
+        ConfigError: No such file, a syntax error, `sys.exit` at import, no module class or several,
+            or no such name.
+    """
+    path, name = split_target(target)
+    module = _import_file(path)
+    from lightning.pytorch import LightningDataModule
+
+    from nshtrainer.integrations.lightning.module import LightningModuleBase
+
+    found = _named(module, name, path) if name else _only(module, LightningModuleBase, path)
+    if found is None:
+        write = "write `class MyModel(nshtrainer.LightningModuleBase[MyConfig])` in it"
+        raise ConfigError(f"{path}: no LightningModuleBase class is in it; {write}")
+    data = _only(module, LightningDataModule, path)
+    return UserCode(path, found, data_class(data, path) if data else None)
+
+
+def split_target(target: str) -> tuple[Path, str]:
+    """The file and the name of `train.py:Name`; no name is empty.
+
+    Raises:
+        ConfigError: The file is not there, or is no Python file.
+    """
+    file, _, name = target.partition(".py:")
+    path = Path(f"{file}.py" if name else target)
+    if kind_of(path) == "folder":
+        fail(str(path), "is a folder; give the Python file with your LightningModuleBase")
+    if path.suffix != ".py":
+        fail(target, "is no Python file; give train.py, or train.py:Name")
+    if kind_of(path) != "file":
+        fail(str(path), f"no such file; the current folder is {Path.cwd()}")
+    return path, name
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Import a file under its own name, with its folder where it can import its neighbours.
+
+    It is not `__main__`: what it defines pickles, and worker processes find it again by its name.
+    """
+    name = path.stem.replace(".", "_")
+    _check_name(name, path)
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    spec = spec_from_file_location(name, path.resolve())
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    setattr(module, _MARK, True)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        del sys.modules[name]
+        place = f"{error.filename or path}:{error.lineno or 1}:{error.offset or 1}"
+        fail(place, f"is not valid Python: {error.msg}", error)
+    except SystemExit as error:  # with code 0 the command would seem to have succeeded
+        del sys.modules[name]
+        fail(
+            str(path),
+            f"called sys.exit({error.code!r}) when it was imported; call it under "
+            "`if __name__ == '__main__':`",
+            error,
+        )
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _check_name(name: str, path: Path) -> None:
+    """Refuse a file that would take the name of a module which is in use."""
+    other = sys.modules.get(name)
+    if name in sys.stdlib_module_names or (other is not None and not hasattr(other, _MARK)):
+        fail(str(path), f"its name is that of the Python module {name!r}; rename the file")
+
+
+def _own_classes(module: ModuleType, base: type, *, imported: bool) -> list[Any]:
+    """The classes that a file defines, or imports, below a base that is not the user's."""
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, base) and not inspect.isabstract(value)
+    ]
+    theirs = [cls for cls in found if not cls.__module__.startswith(("nshtrainer.", "lightning."))]
+    return list(
+        dict.fromkeys(cls for cls in theirs if imported or cls.__module__ == module.__name__)
+    )
+
+
+def _only(module: ModuleType, base: type, path: Path) -> Any:
+    """The one class below a base: of those that the file defines, else of those it imports."""
+    found = _own_classes(module, base, imported=False)
+    found = found or _own_classes(module, base, imported=True)
+    if len(found) > 1:
+        raise ConfigError(_too_many(found, base, path))
+    return found[0] if found else None
+
+
+def _too_many(found: list[type], base: type, path: Path) -> str:
+    names = ", ".join(cls.__name__ for cls in found)
+    if base.__name__ == "LightningDataModule":
+        return f"{path}: has {len(found)} datamodules ({names}); keep one in the file"
+    return f"{path}: has {len(found)} modules ({names}); say which: {path}:{found[0].__name__}"
+
+
+def _named(module: ModuleType, name: str, path: Path) -> Any:
+    from nshtrainer.config.errors import unknown
+    from nshtrainer.integrations.lightning.module import LightningModuleBase
+
+    found: Any = getattr(module, name, None)
+    classes = _own_classes(module, LightningModuleBase, imported=True)
+    if any(found is cls for cls in classes):
+        return found
+    known = _names(classes)
+    if found is not None:
+        raise ConfigError(f"{path}: {name} is not a LightningModuleBase (there are: {known})")
+    raise ConfigError(f"{path}: {unknown('module', name, known.split(', '))}")
+
+
+def _names(classes: Iterable[type]) -> str:
+    return ", ".join(cls.__name__ for cls in classes) or "none"

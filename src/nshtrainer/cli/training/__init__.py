@@ -1,0 +1,1 @@
+"""One training run: its folder, its signals and what it prints."""

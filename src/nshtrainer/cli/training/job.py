@@ -1,0 +1,311 @@
+"""One run of `nshtrainer fit`: builds the trainer, trains, and says what came out."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+
+from nshtrainer.cli.console import say, say_lines
+from nshtrainer.cli.parser import is_override_after_bare
+from nshtrainer.cli.quiet_lightning import quiet
+from nshtrainer.cli.training.linked_processes import code_of_lost_process, linked_processes
+from nshtrainer.cli.training.metrics import loggers_for
+from nshtrainer.cli.training.reports import EpochLines, Plan, metrics_text
+from nshtrainer.cli.training.schedule_record import ScheduleRecord
+from nshtrainer.cli.training.signals import GracefulStop, Interrupted, Signals
+from nshtrainer.cli.training.slurm import requeue
+from nshtrainer.escaping import printable
+from nshtrainer.exceptions import BadUpdateError, CheckpointError, ConfigError
+from nshtrainer.integrations.lightning.trainer import Trainer
+from nshtrainer.metric import MetricConfig
+
+if TYPE_CHECKING:
+    from nshtrainer.cli.project.run_file import RunConfig
+    from nshtrainer.cli.project.user_code import UserCode
+    from nshtrainer.cli.training.run_dir import RunFolder
+
+__all__ = ["Job"]
+
+_NEXT_PROBLEM = re.compile(r"\n\t(?=(?:Missing|Unexpected) key\(s\) in |size mismatch for )")
+
+
+@dataclass
+class Job:
+    """A run: what, with what, where, and from where.
+
+    Args:
+        code: The user's classes.
+        config: The file of the run, overrides included.
+        folder: Where results go.
+        checkpoint: What to go on from, if anything.
+        argv: The command line, to say how to go on.
+        passed_over: Other checkpoints that cannot be read, each with the reason.
+    """
+
+    code: UserCode
+    config: RunConfig
+    folder: RunFolder
+    checkpoint: Path | None
+    argv: Sequence[str]
+    passed_over: Sequence[str] = ()
+    signals: Signals = field(default_factory=Signals)
+    first_step: int = field(default=0, init=False)
+    record: ScheduleRecord | None = field(default=None, init=False)
+    stop: GracefulStop | None = field(default=None, init=False)
+
+    def run(self) -> int:
+        """Train, and say where the results are.
+
+        Returns:
+            0, or 128 and the number of the signal that ended the run, or 1 where a loss or a
+            gradient that was not finite did.
+        """
+        with self.signals, linked_processes():
+            try:
+                return self._run()
+            except BaseException as error:
+                if self.signals.asked is None:
+                    raise
+                return self._interrupted(error)
+
+    def _run(self) -> int:
+        with quiet(), ExitStack() as stack:
+            for text in self.passed_over:
+                _say(f"passed over {printable(text)}")
+            self._say_where_from()
+            if self._keeps and not getattr(rank_zero_only, "rank", 0):
+                self.folder = self.folder.claimed()
+            trainer = self._trainer()
+            if self._keeps and trainer.is_global_zero:
+                stack.enter_context(self.folder.held())
+                if self.checkpoint is not None:
+                    self.folder.set_aside_exception(self.checkpoint)
+            try:
+                self._fit(trainer)
+            except BaseException as error:  # noqa: BLE001 - raised again, or said
+                return self._stopped(error, trainer)
+        self._finished(trainer)
+        return 0
+
+    def _stopped(self, error: BaseException, trainer: Trainer) -> int:
+        """Return the exit code of a run that an error ended, or raise the error again."""
+        lost = code_of_lost_process(error, trainer)
+        if lost is not None:
+            say(f"stopped: another process of this run ended with code {lost}", sys.stderr)
+        elif self.signals.asked is not None:
+            return self._interrupted(error)
+        elif isinstance(error, BadUpdateError):
+            say_lines(error, sys.stderr)
+        else:
+            self._say_what_is_left(error)
+            raise error
+        self._say_how_to_go_on("stopped", self.folder.last)
+        return lost or 1
+
+    # -- building ----------------------------------------------------------------------------
+
+    @property
+    def _keeps(self) -> bool:
+        """Whether anything is written: not in a trial run, nor to measure the overhead."""
+        return not (self.config.trainer.fast_dev_run or self.config.trainer.barebones)
+
+    @property
+    def _saves(self) -> bool:
+        return self._keeps and self.config.trainer.enable_checkpointing is not False
+
+    def _trainer(self) -> Trainer:
+        options = self.config.trainer
+        arguments: dict[str, Any] = {"callbacks": self._callbacks()}
+        if not sys.stdout.isatty() and not options.barebones:
+            arguments["enable_progress_bar"] = False
+        if options.enable_model_summary is None:
+            arguments["enable_model_summary"] = False  # the plan says what matters here
+        if self._keeps:
+            arguments["default_root_dir"] = options.default_root_dir or self.folder.path
+            if options.logger is not False:
+                arguments["logger"] = loggers_for(self.folder.path)
+        if not self._saves and not options.barebones:
+            arguments["enable_checkpointing"] = False
+        try:
+            return Trainer(options, **arguments)
+        except (ValueError, MisconfigurationException) as error:  # Lightning's own checks
+            raise ConfigError(f"the trainer refuses its options: {error}") from error
+
+    def _callbacks(self) -> list[Callback]:
+        callbacks: list[Callback] = []
+        if not self.config.trainer.barebones:
+            file = self.folder.optimizer if self._keeps else None
+            callbacks += [Plan(file), _progress(self.config.trainer.enable_progress_bar)]
+        if self._keeps:
+            self.record = ScheduleRecord(self.folder)
+            callbacks.append(self.record)
+        if self._saves:
+            callbacks += self._checkpoints()
+            # Lightning takes no checkpoint callback of any kind where checkpoints are switched off.
+            self.stop = GracefulStop(self.signals, self.folder.last, self.folder.exception)
+            callbacks.append(self.stop)
+        return callbacks
+
+    def _checkpoints(self) -> list[Callback]:
+        folder = self.folder.checkpoints
+        last = ModelCheckpoint(
+            folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
+        )
+        metric = self._metric
+        if metric is None:
+            return [last]
+        best = ModelCheckpoint(
+            folder,
+            filename="best",
+            monitor=metric.monitor,
+            mode=metric.mode,
+            enable_version_counter=False,
+        )
+        return [best, last]
+
+    @property
+    def _metric(self) -> MetricConfig | None:
+        """The primary metric: the trainer's, else that of the hyperparameters."""
+        own = getattr(self.config.model, "primary_metric", None)
+        return self.config.trainer.primary_metric or (
+            own if isinstance(own, MetricConfig) else None
+        )
+
+    def _fit(self, trainer: Trainer) -> None:
+        data = self.code.data.build(self.config.data) if self.code.data else None
+        module = self.code.module(self.config.model)
+        if self._keeps and trainer.is_global_zero:
+            self.folder.write_config(self.config)
+        # Absolute, since names such as "best" and "hpc" have a meaning for Lightning.
+        path = None if self.checkpoint is None else str(self.checkpoint.absolute())
+        try:
+            # Said aloud, or the environment could ask torch to run what is in the file.
+            trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
+        except RuntimeError as error:
+            if path is None or not str(error).startswith("Error(s) in loading state_dict"):
+                raise
+            raise CheckpointError(
+                f"{self.checkpoint}: has the weights of another model; go on with the code and the "
+                f"config that wrote it, or start without --resume. {_in_lines(error)}"
+            ) from error
+
+    # -- saying ------------------------------------------------------------------------------
+
+    def _say_where_from(self) -> None:
+        if self.checkpoint is None:
+            return
+        try:
+            saved = torch.load(self.checkpoint, map_location="meta", weights_only=True)
+            step, epoch = saved["global_step"], saved["epoch"]
+        except Exception as error:  # whatever a damaged file makes torch raise
+            # Only the first sentence: then PyTorch advises to load the file unsafely.
+            why, _, _ = str(error).partition(". ")[0].partition("\n")
+            text = f"{self.checkpoint}: cannot be read as a checkpoint: {type(error).__name__}"
+            raise CheckpointError(printable(f"{text}: {why}")) from error
+        if not type(step) is type(epoch) is int:
+            problem = "global_step or epoch is not a number; go on from another checkpoint"
+            raise CheckpointError(printable(f"{self.checkpoint}: is damaged: {problem}"))
+        self.first_step = step
+        _say(f"resuming from {printable(self.checkpoint)} (step {step}, epoch {epoch + 1})")
+
+    def _interrupted(self, error: BaseException) -> int:
+        assert self.signals.asked is not None
+        self.signals.leaving = True
+        if not isinstance(error, (Interrupted, KeyboardInterrupt, SystemExit)):
+            say(f"stopped by {type(error).__name__}: {error}", sys.stderr)
+        self._say_how_to_go_on("interrupted", self.folder.last)
+        if self.signals.for_requeue:
+            self._requeue()
+        return 128 + self.signals.asked
+
+    def _say_what_is_left(self, error: BaseException) -> None:
+        """What an exception in the middle of training leaves; before that there is nothing new."""
+        if self.signals.patient:
+            saved = self.stop and self.stop.saved
+            self._say_how_to_go_on(f"stopped by {type(error).__name__}", saved or self.folder.last)
+
+    def _say_how_to_go_on(self, why: str, path: Path) -> None:
+        if not path.exists():
+            _say(f"{why} before there was a checkpoint")
+            return
+        command = shlex.join([*_program(), *self._argv_to_go_on(path)])
+        _say(f"{why}; the last checkpoint is {printable(path)}\nto go on: {printable(command)}")
+
+    @rank_zero_only
+    def _requeue(self) -> None:
+        say(requeue())
+        if not any(token in {"auto", "--resume=auto"} for token in self.argv):
+            say("the job will not go on by itself: its command needs --out and --resume auto")
+
+    def _argv_to_go_on(self, path: Path) -> list[str]:
+        kept: list[str] = []
+        for before, token in zip(("", *self.argv), self.argv, strict=False):
+            is_bare = token.startswith("-") or is_override_after_bare(token)
+            is_value = before == "--resume" and not is_bare
+            if not (is_value or token == "--resume" or token.startswith("--resume=")):
+                kept.append(token)
+        return [*kept, "--resume", str(path)]
+
+    def _finished(self, trainer: Trainer) -> None:
+        if not trainer.is_global_zero:
+            return
+        if self.checkpoint and trainer.global_step == self.first_step:
+            self._nothing_left(self.checkpoint)
+        say()
+        say(f"trained   {trainer.global_step} steps  {metrics_text(trainer.callback_metrics)}")
+        if self.record is None:
+            say("results   none are kept in a trial run")
+            return
+        for line in self.record.summary():
+            say(f"schedule  {line}")
+        say(f"results   {self.folder.path}")
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.best_model_score is not None:
+                score = float(callback.best_model_score)
+                where = _here(callback.state_dict()["best_model_path"])
+                say(f"best      {callback.monitor} {score:.4g}  {where}")
+        if self.folder.last.exists():
+            say(f"last      {self.folder.last}")
+
+    def _nothing_left(self, checkpoint: Path) -> None:
+        say()
+        say("nothing was left to train; for more, raise trainer.max_epochs or max_steps")
+        if self._saves:
+            self.folder.renew_last(checkpoint)
+
+
+@rank_zero_only
+def _say(text: str) -> None:
+    """Print, in one of the processes of a run."""
+    say_lines(text)
+
+
+def _here(path: str) -> Path:
+    """A path as short as it can be written."""
+    whole, here = Path(path), Path.cwd()
+    return whole.relative_to(here) if whole.is_relative_to(here) else whole
+
+
+def _program() -> list[str]:
+    return ["python", "-m", "nshtrainer"] if sys.argv[0].endswith("__main__.py") else ["nshtrainer"]
+
+
+def _in_lines(error: RuntimeError) -> str:
+    """Return PyTorch's list of what does not fit, in which no name of a weight begins a line."""
+    return "\n  ".join(map(printable, _NEXT_PROBLEM.split(str(error))))
+
+
+def _progress(wanted: bool | None) -> Callback:
+    """A progress bar on a terminal, lines elsewhere."""
+    return RichProgressBar() if sys.stdout.isatty() and wanted is not False else EpochLines()

@@ -1,0 +1,135 @@
+"""Find the newest checkpoint that can be read: the one with the most steps of the newest run.
+
+The time of a file is that of its last copy, by a clock that can be set. The number of steps is in
+the checkpoint itself, and each run notes at its start how many starts there were before.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+from zipfile import ZipFile
+
+from nshtrainer.config.files import kind_of, write_file
+
+__all__ = ["Found", "by_run", "checkpoints_of", "fault_of", "newest", "note_start"]
+
+_START = ".start"
+"""A file in the folder of a run: the number of its last start among the runs beside it."""
+
+Found: TypeAlias = "list[list[Path]]"
+"""The checkpoints of each run, the run that was started or resumed last first."""
+
+
+def checkpoints_of(run: Path) -> Found:
+    """The checkpoints of one run."""
+    paths = list((run / "checkpoints").glob("*.ckpt"))
+    return [paths] if paths else []
+
+
+def by_run(runs: Path) -> Found:
+    """The checkpoints of all runs in a folder, whose numbers of steps cannot be compared."""
+    found = [(run, paths) for run in runs.glob("*") for paths in checkpoints_of(run)]
+    return [paths for _, paths in sorted(found, key=_rank_of_run, reverse=True)]
+
+
+def _rank_of_run(found: tuple[Path, list[Path]]) -> tuple[int, int, str]:
+    """Sort by the number of the start; by the time, then the name, where none was noted."""
+    run, paths = found
+    return _start_of(run), max(map(_time, paths)), run.name
+
+
+def _start_of(run: Path) -> int:
+    path = run / _START
+    try:
+        return int(path.read_text(encoding="utf-8")) if kind_of(path) == "file" else 0
+    except (OSError, ValueError):
+        return 0
+
+
+def note_start(run: Path) -> None:
+    """Note in the folder of a run that no other in the same folder was started after it.
+
+    Raises:
+        ConfigError: The file cannot be written.
+    """
+    number = 1 + max(map(_start_of, run.parent.glob("*")))
+    write_file(run / _START, f"{number}\n")
+
+
+def newest(found: Found) -> tuple[Path | None, tuple[str, ...]]:
+    """The newest checkpoint of the first run that has one which can be read.
+
+    Returns:
+        The checkpoint, if there is one, and the others that cannot be read, with the reasons.
+    """
+    passed_over: list[str] = []
+    for paths in found:
+        steps: dict[Path, int] = {}
+        for path in sorted(paths, key=lambda path: (_time(path), path.name), reverse=True):
+            step = _step_or_fault(path)
+            if isinstance(step, str):
+                passed_over.append(f"{path}: {step}")
+            else:
+                steps[path] = step
+        # At equal steps the last one wins over the best one, which comes first in the alphabet.
+        for path in sorted(steps, key=lambda path: _rank(path, steps[path]), reverse=True):
+            fault = fault_of(path)
+            if fault is None:
+                return path, tuple(passed_over)
+            passed_over.append(f"{path}: {fault}")
+    return None, tuple(passed_over)
+
+
+def _rank(path: Path, step: int) -> tuple[int, int, str]:
+    """Sort by the step; by the time where none was saved."""
+    return step, 0 if step >= 0 else _time(path), path.name
+
+
+def _time(path: Path) -> int:
+    try:
+        return path.lstat().st_mtime_ns
+    except OSError:  # removed just now
+        return 0
+
+
+def _step_or_fault(path: Path) -> int | str:
+    """The number of steps of a checkpoint, -1 if it does not say; or why it cannot be read.
+
+    Its tensors are not read.
+    """
+    if kind_of(path) != "file":
+        return str(fault_of(path))
+    import torch
+
+    try:
+        saved: Any = torch.load(path, map_location="meta", weights_only=True)
+    except Exception as error:  # noqa: BLE001 - whatever a damaged file makes torch raise
+        return fault_of(path) or f"cannot be read as a checkpoint: {type(error).__name__}"
+    if not isinstance(saved, dict):
+        return "is no checkpoint"
+    step = cast("dict[Any, Any]", saved).get("global_step")
+    return step if type(step) is int else -1
+
+
+def fault_of(path: Path) -> str | None:
+    """What is wrong with a checkpoint, as far as it can be said without torch; often nothing.
+
+    A checkpoint is a zip file with a list of contents at its end, and a check sum for each part.
+    """
+    kind = kind_of(path)
+    if kind != "file":
+        return "leads nowhere" if kind is None else f"is no regular file but {_A[kind]}"
+    if not path.stat().st_size:
+        return "is empty"
+    try:
+        with ZipFile(path) as file:
+            broken = file.testzip()
+    except OSError as error:
+        return f"cannot be read: {(error.strerror or str(error)).lower()}"
+    except Exception:  # noqa: BLE001 - whatever a changed byte makes zipfile and zlib raise
+        return "is cut off, or no checkpoint"
+    return broken and f"is damaged: {ascii(broken)[1:-1]} is not as it was written"
+
+
+_A = {"folder": "a folder", "other": "a pipe or a device"}

@@ -1,0 +1,73 @@
+"""What a run says at its start and after each epoch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, final
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from typing_extensions import override
+
+from nshtrainer.cli.analysis.summary import explained, print_explained
+from nshtrainer.cli.console import say
+from nshtrainer.config.files import write_file
+from nshtrainer.config.formats.json import write_json
+from nshtrainer.run_length import run_length_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+__all__ = ["EpochLines", "Plan", "metrics_text"]
+
+
+@final
+class Plan(Callback):
+    """Says what will be optimised how, before the first step.
+
+    Args:
+        file: Where the same is written as JSON, if anywhere.
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._file = file
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print a row for each parameter group, and the schedules, as a checkpoint left them."""
+        if not trainer.is_global_zero:
+            return
+        found = explained(
+            pl_module,
+            trainer.optimizers,
+            trainer.lr_scheduler_configs,
+            total_steps=run_length_of(trainer).total_steps,
+        )
+        print_explained(found)
+        if self._file is not None:
+            write_file(self._file, write_json(found.to_dict()))
+
+
+@final
+class EpochLines(Callback):
+    """A line of metrics an epoch, at most one a second: for output that is not a terminal."""
+
+    def __init__(self) -> None:
+        self._printed = 0.0
+
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print, unless that was just done."""
+        now = time.monotonic()
+        epochs = trainer.max_epochs if trainer.max_epochs not in (None, -1) else "?"
+        done = trainer.current_epoch + 1
+        if trainer.is_global_zero and (now - self._printed >= 1 or done == epochs):
+            self._printed = now
+            metrics = metrics_text(trainer.callback_metrics)
+            say(f"epoch {done}/{epochs}  step {trainer.global_step}  {metrics}")
+
+
+def metrics_text(metrics: Mapping[str, Any]) -> str:
+    """`train/loss 0.1234  val/accuracy 0.981`."""
+    return "  ".join(f"{name} {float(value):.4g}" for name, value in metrics.items())

@@ -1,0 +1,295 @@
+"""The folder of one run: its config, checkpoints and metrics.
+
+runs/digits/20260131-142501/
+    config.yaml            what was run, overrides and defaults included; `fit` reads it again
+    config.schema.json     its JSON Schema, for editors
+    checkpoints/best.ckpt  the best by the primary metric, where one is named
+    checkpoints/last.ckpt  the newest, of the end of an epoch or of where a signal ended the run
+    checkpoints/exception.ckpt  what an exception left, where it could be saved
+    .start                 the number of its last start among the runs beside it
+    .lock                  there while a process writes here, or where one was killed
+    metrics.csv            every logged metric
+    optimizer.json         what is optimised how: groups, rates, schedules, state
+    schedule.svg           how the rate, and whatever else is scheduled, is planned to move
+    schedule.csv           what was planned and what was used
+    tensorboard/           the same, where tensorboard is installed
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from nshtrainer.cli.training.newest_checkpoint import (
+    Found,
+    by_run,
+    checkpoints_of,
+    fault_of,
+    newest,
+    note_start,
+)
+from nshtrainer.config.document import fail
+from nshtrainer.config.file_lock import AlreadyLockedError, hold
+from nshtrainer.config.files import is_zip, kind_of, replace_file, write_file
+from nshtrainer.escaping import printable
+from nshtrainer.exceptions import ConfigError
+
+if TYPE_CHECKING:
+    from nshtrainer.config import Config
+
+__all__ = ["RunFolder", "Start", "choose_folder"]
+
+_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/")
+"""How a URL begins, such as `s3://`, of which a `Path` keeps one slash."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where one run writes.
+
+    Args:
+        path: The folder; it need not be there yet.
+        is_new: Whether the name was made up, so that another one will do as well.
+    """
+
+    path: Path
+    is_new: bool = False
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def last(self) -> Path:
+        """The newest checkpoint."""
+        return self.checkpoints / "last.ckpt"
+
+    @property
+    def best(self) -> Path:
+        """The best checkpoint by the primary metric."""
+        return self.checkpoints / "best.ckpt"
+
+    @property
+    def exception(self) -> Path:
+        """The checkpoint of a run that an exception ended."""
+        return self.checkpoints / "exception.ckpt"
+
+    @property
+    def metrics(self) -> Path:
+        """The table of metrics."""
+        return self.path / "metrics.csv"
+
+    @property
+    def optimizer(self) -> Path:
+        """What is optimised how."""
+        return self.path / "optimizer.json"
+
+    @property
+    def picture(self) -> Path:
+        """The picture of the schedule."""
+        return self.path / "schedule.svg"
+
+    @property
+    def schedule(self) -> Path:
+        """The table of what was planned and what was used."""
+        return self.path / "schedule.csv"
+
+    def claimed(self) -> RunFolder:
+        """Make the folder, under another name if a run of the same second has the one made up.
+
+        Raises:
+            ConfigError: There can be no such folder.
+        """
+        try:
+            if self.is_new:
+                return RunFolder(_new_folder(self.path))
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _cannot_be_made(self.path, error) from error
+        return self
+
+    @contextmanager
+    def held(self) -> Generator[None]:
+        """Keep the folder, claimed before, from every other run until this block or process ends.
+
+        Raises:
+            ConfigError: Another run that is alive writes there.
+        """
+        owner = f"{os.getpid()} on {socket.gethostname()}"
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(hold(self.path / ".lock", owner))
+            except AlreadyLockedError as error:
+                text = f"a run that is alive writes there (process {error})"
+                advice = "wait for its end, stop it, or choose another folder with --out"
+                fail(str(self.path), f"{text}; {advice}", error)
+            except OSError as error:
+                raise _cannot_be_made(self.path, error) from error
+            yield
+
+    def _check_files(self) -> None:
+        files = [self.metrics, self.optimizer, self.picture, self.schedule]
+        for path in (*files, self.last, self.best, self.exception):
+            if kind_of(path) not in {None, "file"}:
+                fail(str(path), "is no regular file; move it away, or give another --out")
+
+    def set_aside_exception(self, checkpoint: Path) -> None:
+        """Rename what an exception left where a run goes on from another checkpoint.
+
+        The run would else go back to it: it may be further than the run that left it behind.
+
+        Args:
+            checkpoint: What the run goes on from.
+        """
+        if kind_of(self.exception) and not self.exception.samefile(checkpoint):
+            self.exception.replace(self.exception.with_suffix(".old"))
+
+    def renew_last(self, checkpoint: Path) -> None:
+        """Copy a checkpoint of this run to `last.ckpt` if that one is older.
+
+        It stays older where a run is killed between the two at its end, and nothing is left to
+        train.
+
+        Args:
+            checkpoint: What the run went on from.
+        """
+        if checkpoint.absolute().parent != self.checkpoints.absolute():
+            return
+        path, _ = newest([[self.last, checkpoint]])
+        if path == checkpoint != self.last:
+            replace_file(self.last.absolute(), checkpoint.read_bytes())
+
+    def write_config(self, config: Config) -> None:
+        """Make the folder, and write the resolved config and its schema into it.
+
+        Raises:
+            ConfigError: There can be no such folder.
+        """
+        from nshtrainer.cli.commands.schema import schema_comment
+        from nshtrainer.config.formats.json import write_json
+
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _cannot_be_made(self.path, error) from error
+        self._check_files()
+        note_start(self.path)
+        write_file(self.path / "config.schema.json", write_json(type(config).json_schema()))
+        comment = schema_comment("config.schema.json")
+        write_file(self.path / "config.yaml", f"{comment}\n{config.to_yaml()}")
+
+
+def _new_folder(path: Path) -> Path:
+    names = chain([path.name], (f"{path.name}-{number}" for number in count(2)))
+    return next(found for found in map(path.with_name, names) if _is_made(found))
+
+
+def _is_made(path: Path) -> bool:
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _cannot_be_made(path: Path, error: OSError) -> ConfigError:
+    reason = (error.strerror or str(error)).lower()
+    text = f"{path}: cannot be made: {reason}; choose another folder with --out"
+    return ConfigError(printable(text))
+
+
+class Start(NamedTuple):
+    """Where a run starts.
+
+    Args:
+        folder: Where it writes.
+        checkpoint: What it goes on from, if anything.
+        passed_over: Other checkpoints that cannot be read, each with the reason.
+    """
+
+    folder: RunFolder
+    checkpoint: Path | None = None
+    passed_over: tuple[str, ...] = ()
+
+
+def choose_folder(config: Path, out: Path | None, resume: str | None) -> Start:
+    """The folder of a run, and the checkpoint that it goes on from.
+
+    A run that goes on does so in its own folder.
+
+    Args:
+        config: The file of the run; its name without the suffix is that of the runs.
+        out: The folder, if it was given.
+        resume: `last`, `auto` (the same, if there is one), a checkpoint, the folder of a run, or
+            nothing.
+
+    Raises:
+        ConfigError: There is no such checkpoint, a new run would mix with an old one, or a path is
+            none of this machine.
+    """
+    start = _chosen(config, out, resume)
+    for path in filter(None, (start.folder.path, start.checkpoint)):
+        if _ADDRESS.match(str(path)):
+            fail(str(path), "is an address, not a folder of this machine; give a local path")
+        if "::" in str(path.absolute()):  # fsspec joins addresses by it
+            text = "has '::' in it, which Lightning takes for two addresses; choose another path"
+            fail(str(path.absolute()), text)
+    return start
+
+
+def _chosen(config: Path, out: Path | None, resume: str | None) -> Start:
+    runs = Path("runs") / config.stem
+    if resume is None:
+        return Start(RunFolder(_unused(out)) if out else _new(runs))
+    passed_over: tuple[str, ...] = ()
+    if resume in {"last", "auto"}:
+        found = checkpoints_of(out) if out else by_run(runs)
+        if not found and resume == "auto":
+            return Start(RunFolder(out) if out else _new(runs))
+        checkpoint, passed_over = _newest(found, resume, out or runs)
+    elif kind_of(resume) == "folder":
+        checkpoint, passed_over = _newest(checkpoints_of(Path(resume)), resume, Path(resume))
+    else:
+        checkpoint = _given(resume)
+    if out is not None:
+        return Start(RunFolder(out), checkpoint, passed_over)
+    own = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else None
+    return Start(RunFolder(own) if own else _new(runs), checkpoint, passed_over)
+
+
+def _new(runs: Path) -> RunFolder:
+    return RunFolder(runs / time.strftime("%Y%m%d-%H%M%S"), is_new=True)
+
+
+def _unused(out: Path) -> Path:
+    if kind_of(RunFolder(out).last):
+        advice = "add --resume last to go on with it, or choose another folder"
+        fail(f"--out {out}", f"there is a run already; {advice}")
+    return out
+
+
+def _newest(found: Found, resume: str, where: Path) -> tuple[Path, tuple[str, ...]]:
+    """The newest checkpoint that can be read, and why others are not it."""
+    path, passed_over = newest(found)
+    if path is None:
+        why = f" that can be read ({'; '.join(passed_over)})" if passed_over else ""
+        fail(f"--resume {resume}", f"no checkpoint in {where}{why}; start without --resume")
+    return path, passed_over
+
+
+def _given(resume: str) -> Path:
+    if kind_of(resume) != "file":
+        fail(f"--resume {resume}", "no such checkpoint; give a .ckpt file, or 'last'")
+    fault = fault_of(Path(resume)) if is_zip(resume) or not Path(resume).stat().st_size else None
+    if fault:
+        fail(f"--resume {resume}", f"{fault}; give another checkpoint, or 'last'")
+    return Path(resume)

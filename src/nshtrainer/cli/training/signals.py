@@ -1,0 +1,274 @@
+"""Ctrl-C, SIGTERM and SLURM's signal: finish the step, save, stop. An exception: save, if possible.
+
+By itself Lightning saves nothing then, and ends with exit code 1 or, after SIGTERM, 0. At SLURM's
+signal it saves at once, where an update may be half done.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any, final
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from torch import Tensor
+from torch.optim import Optimizer
+from typing_extensions import Self, override
+
+from nshtrainer.cli.training.slurm import requeue_signal
+
+__all__ = ["GracefulStop", "Interrupted", "Signals"]
+
+_HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_GRACE = 20
+"""Seconds in which a run that was ordered to stop has to end."""
+
+_LOCKING = {"queue", "threading"}
+"""Modules that an exception out of nowhere breaks."""
+
+_NOTICE = b"\nstopping after this step, to save; once more stops at once, unsaved\n"
+
+
+class Interrupted(BaseException):
+    """The run was stopped by a signal. Not an `Exception`: no code of the user's swallows it."""
+
+
+class Signals:
+    """Within this block, the first signal is a wish while `patient`, and the next one an order.
+
+    After an order, or while the run is `leaving`, one more ends the process. A terminal that is
+    closed (SIGHUP) is a signal like the others, but where it is ignored, as under `nohup`. In a
+    thread that is not the main one, signals cannot be handled, and nothing is done.
+    """
+
+    def __init__(self) -> None:
+        self.asked: int | None = None
+        self.patient = False
+        self.leaving = False
+        self._terminals = [number for number in (1, 2) if os.isatty(number)]
+        self._requeues = requeue_signal()
+        self._before: dict[int, Any] = {}
+        self._process = os.getpid()
+
+    def __enter__(self) -> Self:
+        self._before = self.listen()
+        return self
+
+    def listen(self) -> dict[int, Any]:
+        """Handle the signals from here on.
+
+        Returns:
+            What handled them before.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return {}
+        handled = [*_SIGNALS, *filter(None, [self._requeues])]
+        if _HANGUP is not None and signal.getsignal(_HANGUP) is not signal.SIG_IGN:
+            handled.append(_HANGUP)
+        return {each: signal.signal(each, self._handle) for each in handled}
+
+    @property
+    def for_requeue(self) -> bool:
+        """Whether SLURM asked, to queue the job again."""
+        return self.asked is not None and self.asked == self._requeues
+
+    def agree(self, decide: Callable[..., bool]) -> bool:
+        """Whether any process of the run was asked to stop; then all of them were.
+
+        Args:
+            decide: A strategy's `reduce_boolean_decision`.
+        """
+        if not decide(self.asked is not None, all=False):
+            return False
+        for_requeue = decide(self.for_requeue, all=False)
+        self.asked = self._requeues if for_requeue else self.asked or signal.SIGINT
+        return True
+
+    def __exit__(self, *_: object) -> None:
+        for each, handler in self._before.items():
+            signal.signal(each, handler)
+        if self.leaving and hasattr(signal, "alarm"):
+            signal.alarm(0)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            _in_worker(number)
+            return
+        self._leave_closed_terminals()
+        first = self.asked is None
+        self.asked = self.asked or number
+        if self.leaving:
+            os._exit(128 + self.asked)
+        if not (first and self.patient):
+            self.leaving = True
+            _interrupt(128 + self.asked, frame, 50)
+            return
+        # Not `print`, which the signal may have interrupted.
+        with suppress(OSError):
+            os.write(2, _NOTICE)
+
+    def _leave_closed_terminals(self) -> None:
+        """Let output that would be an error go nowhere."""
+        for number in self._terminals:
+            if not os.isatty(number):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+
+
+def _interrupt(code: int, frame: FrameType | None, tries: int) -> None:
+    """Raise `Interrupted`, or try again soon if the signal came within code of locks or queues.
+
+    An exception in there leaves a lock that nobody releases or a thread that nobody wakes, for
+    which a logger that is closed waits for ever. Code that itself waits is interrupted at last.
+    """
+    name = frame and frame.f_globals.get("__name__")
+    if tries and name in _LOCKING and hasattr(signal, "setitimer"):  # not on Windows
+        signal.signal(signal.SIGALRM, lambda _, now: _interrupt(code, now, tries - 1))
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        return
+    _end_soon(code)
+    raise Interrupted
+
+
+def _end_soon(code: int) -> None:
+    """End the process if an order has not ended it: the exception may be lost in a callback."""
+    if hasattr(signal, "alarm"):  # not on Windows
+
+        def end(_number: int, _frame: FrameType | None) -> None:
+            os._exit(code)
+
+        signal.signal(signal.SIGALRM, end)
+        signal.alarm(_GRACE)
+
+
+def _in_worker(number: int) -> None:
+    """A worker that reads data inherits the handler. Ctrl-C reaches it too, and is not for it."""
+    if number == signal.SIGTERM:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+
+@final
+class GracefulStop(Checkpoint):
+    """Stops a run that a signal wants to stop, where its state is whole, and saves it.
+
+    That is after the update that was under way, or at the end of the epoch if that was its last. As
+    a `Checkpoint` it comes after all other callbacks, but for those of this kind.
+
+    Where an exception ends a run, its state is saved as well, unless an update is half done, the
+    weights are not finite, or other processes would have to take part. That is never in the place
+    of the checkpoint before it.
+
+    Args:
+        signals: What was asked.
+        path: Where to save.
+        exception: Where to save when there is an exception.
+    """
+
+    def __init__(self, signals: Signals, path: Path, exception: Path) -> None:
+        self._signals = signals
+        self._path = path
+        self._exception = exception
+        self._step_before = 0
+        self._whole = False
+        self.saved: Path | None = None
+
+    @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Keep Lightning's signal handlers out of the run."""
+        # At SIGTERM its own stops within a validation, and waits for the other processes of the
+        # run from within the handler: for ever, where one of them waits for something else.
+        connector = trainer._signal_connector  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        connector.register_signal_handlers = _register_none
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """From here on a signal can wait for the end of a step."""
+        self._signals.patient = self._whole = True
+
+    @override
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """All is saved; a signal need not wait."""
+        self._signals.patient = self._whole = False
+
+    @override
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Remember the step, to see whether this batch completes one."""
+        self._step_before = trainer.global_step
+
+    @override
+    def on_before_backward(
+        self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
+    ) -> None:
+        """From here on there are gradients, which are not saved."""
+        self._whole = False
+
+    @override
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
+        """A loop of the user's own may call `backward` by itself."""
+        self._whole = False
+
+    @override
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Stop after an update: gradients that are still being summed are not saved."""
+        if trainer.global_step == self._step_before:
+            return
+        self._whole = True
+        if not trainer.is_last_batch:
+            self._stop_if_asked(trainer, log=True)
+
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop after the validation that belongs to the epoch."""
+        self._stop_if_asked(trainer)
+
+    @override
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Save where the signal made something else stop: a data worker, or Lightning itself."""
+        if not self._signals.patient or isinstance(exception, Interrupted):
+            return
+        if self._signals.asked:
+            trainer.save_checkpoint(self._path)
+        elif isinstance(exception, Exception) and self._can_be_saved(trainer):
+            with suppress(OSError, RuntimeError):  # a full disk, or a device that is lost
+                trainer.save_checkpoint(self._exception)
+                self.saved = self._exception
+
+    def _can_be_saved(self, trainer: Trainer) -> bool:
+        if not self._whole or trainer.world_size > 1:
+            return False
+        weights = trainer.lightning_module.parameters()
+        return all(bool(weight.isfinite().all()) for weight in weights)
+
+    def _stop_if_asked(self, trainer: Trainer, *, log: bool = False) -> None:
+        # Every process of the run has to agree, or some would wait for the others for ever.
+        if self._signals.agree(trainer.strategy.reduce_boolean_decision):
+            if log:
+                _log_step(trainer)
+            trainer.save_checkpoint(self._path)
+            raise Interrupted
+
+
+def _register_none() -> None:
+    """Leave the signals to their present handlers."""
+
+
+def _log_step(trainer: Trainer) -> None:
+    """What Lightning does after this hook: without it the metrics of this step would be lost."""
+    connector = trainer._logger_connector  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    connector.on_batch_end()
+    connector.update_train_step_metrics()

@@ -1,0 +1,232 @@
+"""`Config`: a frozen, validated value that reads and writes YAML, JSON and TOML.
+
+What only some use (the parsers, overrides, messages, schemas) is imported where it is used: this
+module costs little more than pydantic itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import ItemsView, Iterable, Mapping
+from contextlib import nullcontext
+from os import fsdecode
+from threading import RLock
+from typing import TYPE_CHECKING, Any, cast
+
+import pydantic.main
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema
+from typing_extensions import Self, override
+
+from nshtrainer.config.strict_numbers import with_strict_numbers
+
+if TYPE_CHECKING:
+    from nshtrainer.config.files import FilePath
+
+__all__ = ["Config"]
+
+_building = nullcontext() if hasattr(pydantic.main, "_rebuild_lock") else RLock()
+"""pydantic below 2.14 has no lock of its own for `model_rebuild`."""
+
+
+class Config(BaseModel):
+    """The base of every config: a frozen value that checks itself and refuses unknown keys.
+
+    Numbers and booleans are strict (`true` and `"0.1"` are not numbers), sequences are lax (a list
+    may stand for a tuple). A config compares and pickles; it hashes if all its values do. The
+    text below a field describes it in help, schema and docs.
+
+    The constructor and `model_validate` raise pydantic's `ValidationError`; everything that reads
+    files, text or overrides raises `ConfigError`, with the place.
+
+    >>> class Training(Config):
+    ...     lr: float = 1e-3
+    ...     betas: tuple[float, float] = (0.9, 0.999)
+    >>> Training.from_yaml("lr: 3e-4", overrides=["betas.1=0.95"])
+    Training(lr=0.0003, betas=(0.9, 0.95))
+    >>> Training.from_yaml("lrr: 3e-4")
+    Traceback (most recent call last):
+    nshtrainer.exceptions.ConfigError: <yaml>:1:1: lrr: unknown key 'lrr'; did you mean 'lr'? ...
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        populate_by_name=True,
+        ser_json_inf_nan="constants",
+    )
+
+    @classmethod
+    @override
+    def model_rebuild(cls, *, _parent_namespace_depth: int = 2, **options: Any) -> bool | None:
+        """Build the validator and the serializer, in one thread at a time."""
+        depth = _parent_namespace_depth + (_parent_namespace_depth > 0)  # this frame is one more
+        with _building:
+            return super().model_rebuild(_parent_namespace_depth=depth, **options)
+
+    @override
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        """Return the fields as a dict, once all builds are done: the serializer comes last."""
+        with _building:
+            return super().model_dump(**options)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return with_strict_numbers(handler(source), cls)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        from nshtrainer.config.docstrings import field_docs
+
+        schema = handler(core_schema)
+        properties: dict[str, Any] = handler.resolve_ref_schema(schema).get("properties", {})
+        for name, text in field_docs(cls).items():
+            alias = cls.model_fields[name].alias
+            found = properties.get(name) or properties.get(alias or name, {})
+            found.setdefault("description", text)
+        return schema
+
+    # -- as a value --------------------------------------------------------------------------
+
+    def replace(self, **changes: Any) -> Self:
+        """Returns a validated copy with some fields changed.
+
+        Raises:
+            pydantic.ValidationError: An unknown field, or a value that does not fit.
+        """
+        copy = self.model_validate({**dict(self), **changes})
+        set_before = self.model_fields_set | changes.keys()
+        object.__setattr__(copy, "__pydantic_fields_set__", set_before)
+        return copy
+
+    def items(self) -> ItemsView[str, Any]:
+        """The fields and their values as plain data.
+
+        Lightning asks hyperparameters for it, and deletes from them what does not pickle.
+        """
+        return self.to_dict().items()
+
+    def override(self, *overrides: str) -> Self:
+        """Returns a validated copy with overrides applied, such as `"optimizer.lr=3e-4"`.
+
+        Raises:
+            ConfigError: An override that cannot be applied, or a value that does not fit.
+        """
+        return type(self).from_mapping(self.to_dict(), overrides=overrides)
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """The JSON Schema (2020-12) of this class, for editors and other tools.
+
+        Components of a registry appear as they are registered now.
+        """
+        schema = cls.model_json_schema()
+        if "$ref" in schema:  # a class that may hold itself; what it is stands at the top as well
+            own = schema["$defs"][schema.pop("$ref").rpartition("/")[2]]
+            schema = {**own, **schema}
+        return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+    # -- reading -----------------------------------------------------------------------------
+
+    @classmethod
+    def from_file(
+        cls, path: FilePath, *, overrides: Iterable[str] = (), plugins: bool = True
+    ) -> Self:
+        """Reads a file in the format that its suffix says: .yaml, .yml, .json or .toml.
+
+        Args:
+            path: The file.
+            overrides: Values that win over the file's, such as `"optimizer.lr=3e-4"`.
+            plugins: Whether a name in the file may load an installed plug-in that registered it.
+
+        Raises:
+            ConfigError: The file cannot be read or does not describe this config; each line of
+                the message is `file:line:column: path.to.key: what is wrong; what to do`.
+        """
+        from nshtrainer.config.files import format_of, read_file
+
+        text_format = format_of(path)
+        return cls._from_text(read_file(path), text_format, fsdecode(path), overrides, plugins)
+
+    @classmethod
+    def from_yaml(cls, text: str, *, overrides: Iterable[str] = (), plugins: bool = True) -> Self:
+        """Reads YAML 1.2 text; see `from_file` for the arguments and errors."""
+        return cls._from_text(text, "yaml", "<yaml>", overrides, plugins)
+
+    @classmethod
+    def from_json(cls, text: str, *, overrides: Iterable[str] = (), plugins: bool = True) -> Self:
+        """Reads JSON text; see `from_file` for the arguments and errors."""
+        return cls._from_text(text, "json", "<json>", overrides, plugins)
+
+    @classmethod
+    def from_toml(cls, text: str, *, overrides: Iterable[str] = (), plugins: bool = True) -> Self:
+        """Reads TOML text; see `from_file` for the arguments and errors."""
+        return cls._from_text(text, "toml", "<toml>", overrides, plugins)
+
+    @classmethod
+    def from_mapping(
+        cls, mapping: Mapping[str, Any], *, overrides: Iterable[str] = (), plugins: bool = True
+    ) -> Self:
+        """Reads a mapping, such as a dict; see `from_file` for the arguments and errors."""
+        from nshtrainer.config.io import load, read_mapping
+
+        return cast("Self", load(cls, read_mapping(mapping), overrides, plugins))
+
+    @classmethod
+    def _from_text(
+        cls, text: str, text_format: str, source: str, overrides: Iterable[str], plugins: bool
+    ) -> Self:
+        from nshtrainer.config.io import load, read_text
+
+        return cast("Self", load(cls, read_text(text, text_format, source), overrides, plugins))
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: dicts, lists, text, numbers, booleans and None.
+
+        Raises:
+            ConfigError: A value of a type that has no plain form.
+        """
+        from nshtrainer.config.io import plain_data
+
+        return plain_data(self)
+
+    def to_yaml(self) -> str:
+        """YAML text, which `from_yaml` reads back as an equal config."""
+        from nshtrainer.config.io import write_text
+
+        return write_text(self, "yaml")
+
+    def to_json(self) -> str:
+        """JSON text, with `NaN` and `Infinity` where they stand."""
+        from nshtrainer.config.io import write_text
+
+        return write_text(self, "json")
+
+    def to_toml(self) -> str:
+        """TOML text, without what is None by default.
+
+        Raises:
+            ConfigError: A None that is not the default of its field, which TOML cannot say.
+        """
+        from nshtrainer.config.io import write_text
+
+        return write_text(self, "toml")
+
+    def to_file(self, path: FilePath) -> None:
+        """Writes a file in the format that its suffix says, in one step.
+
+        In a YAML file that is there already, the comments and the form of all that does not change
+        are kept, and a default that the file leaves out stays out.
+
+        Raises:
+            ConfigError: Another suffix, the file cannot be written, or a value that the format
+                cannot say.
+        """
+        from nshtrainer.config.files import format_of, write_file
+        from nshtrainer.config.io import updated_text
+
+        write_file(path, updated_text(self, path, format_of(path)))

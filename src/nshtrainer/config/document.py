@@ -1,0 +1,247 @@
+"""What was read: plain data, and the place in the text where each value stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeAlias, cast
+
+from nshtrainer.escaping import printable
+from nshtrainer.exceptions import ConfigError
+
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_DIGITS",
+    "Document",
+    "Keys",
+    "Limits",
+    "Locate",
+    "check_limits",
+    "check_text",
+    "check_unicode",
+    "cut",
+    "fail",
+    "joined",
+    "large_files",
+    "limits",
+    "whole_number",
+]
+
+Keys: TypeAlias = "tuple[Any, ...]"
+"""The way to a value: the keys and indices from the root, `("optimizer", "betas", 1)`."""
+
+Locate: TypeAlias = Callable[[Keys, bool], "tuple[int, int] | None"]
+"""Line and column (from 1) of the value at a path, or of its key; of the nearest above if none."""
+
+MAX_DEPTH = 100
+"""The deepest nesting that is read."""
+
+MAX_DIGITS = 4300
+"""The most digits of a whole number, which is Python's own limit."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large a text may be that is read. A config is a page or two.
+
+    Args:
+        bytes: The most bytes, and the most characters with aliases expanded.
+        lines: The most lines. A reader spends more on an empty line than on a letter.
+        nodes: The most keys and values; an alias counts as much as what it stands for.
+    """
+
+    bytes: int = 200_000
+    lines: int = 10_000
+    nodes: int = 5_000
+
+
+_USUAL, _LARGE = Limits(), Limits(10_000_000, 1_000_000, 1_000_000)
+_limits: ContextVar[Limits] = ContextVar("limits", default=_USUAL)
+_ADVICE = "shorten it, or read it within nshtrainer.large_files() if it is your own"
+
+
+def limits() -> Limits:
+    """What holds here."""
+    return _limits.get()
+
+
+@contextmanager
+def large_files() -> Generator[None, None, None]:
+    """Within this block, read texts of up to 10 MB and a million lines, keys and values.
+
+    For files of your own, such as a config that a program wrote: what a stranger sends costs up to
+    20 microseconds a value before it is refused.
+
+    >>> from nshtrainer.configs import AdamWConfig
+    >>> rules = [{"name": f"rule{index}", "select": f"layers.{index}"} for index in range(1000)]
+    >>> with large_files():
+    ...     config = AdamWConfig.from_json(AdamWConfig(groups=rules).to_json())
+    >>> len(config.groups)
+    1000
+    """
+    token = _limits.set(_LARGE)
+    try:
+        yield
+    finally:
+        _limits.reset(token)
+
+
+def nowhere(path: Keys, of_key: bool) -> None:
+    """Data that has no lines and columns."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """Plain data with the places of its values.
+
+    Args:
+        data: Mappings, lists, text, numbers, booleans and None.
+        source: What it was read from, a file's path or such as `<yaml>`; empty for none.
+        locate: Line and column of a path.
+    """
+
+    data: Any
+    source: str = ""
+    locate: Locate = nowhere
+
+    def place(self, path: Keys, *, of_key: bool = False) -> str:
+        """`file:line:column` of a value, or of its key; only `file` where lines are not known."""
+        spot = self.locate(path, of_key)
+        return self.source if spot is None else f"{self.source}:{spot[0]}:{spot[1]}"
+
+
+def fail(place: str, text: str, cause: BaseException | None = None) -> NoReturn:
+    """Raises a `ConfigError` with the text after the place, and the cause chained."""
+    raise ConfigError(printable(f"{place}: {text}" if place else text)) from cause
+
+
+def cut(text: str, most: int = 80) -> str:
+    """Return printable text for a message, cut after so many characters."""
+    return printable(text if len(text) <= most else f"{text[: most - 3]}...")
+
+
+def check_text(text: Any, source: str) -> str:
+    """Returns the text if it is text of a reasonable length.
+
+    Raises:
+        ConfigError: It is something else, too long, or it has NUL characters.
+    """
+    if not isinstance(text, str):
+        fail(source, f"must be text (got {type(text).__name__}); decode it first")
+    most = limits()
+    if len(text) > most.bytes:
+        fail(source, f"is longer than {most.bytes // 1000:,} kB, which is no config; {_ADVICE}")
+    if len(text.splitlines()) > most.lines:
+        fail(source, f"has more than {most.lines:,} lines, which is no config; {_ADVICE}")
+    if "\0" in text:
+        fail(source, "is a binary file, not text; give a YAML, JSON or TOML file")
+    try:
+        return joined(text)
+    except ValueError as error:
+        fail(source, str(error), error)
+
+
+def joined(text: str) -> str:
+    r"""Return a text with the halves of surrogate pairs joined, as JSON writes an emoji.
+
+    >>> joined("\ud83d\ude00")
+    '😀'
+
+    Raises:
+        ValueError: Half of a pair stands alone, which is no character and cannot be written.
+    """
+    half = _HALF.search(text)
+    if half is None:
+        return text
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        raise ValueError(_alone(half[0])) from None
+
+
+def _alone(half: str) -> str:
+    problem = f"half of a pair of surrogates is no character ({ascii(half)[1:-1]})"
+    return f"{problem}; write the character"
+
+
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def check_unicode(document: Document) -> Document:
+    """Return the document if each of its keys and texts can be written.
+
+    Raises:
+        ConfigError: Half of a surrogate pair stands alone; the message has its place.
+    """
+    level: list[tuple[Keys, Any]] = [((), document.data)]
+    while level:
+        for path, value in level:
+            for text, of_key in ((path[-1] if path else None, True), (value, False)):
+                half = _HALF.search(text) if isinstance(text, str) else None
+                if half:
+                    fail(document.place(path, of_key=of_key), _alone(half[0]))
+        level = [part for path, value in level for part in _placed_parts(path, value)]
+    return document
+
+
+def _placed_parts(path: Keys, value: Any) -> list[tuple[Keys, Any]]:
+    if isinstance(value, dict):
+        return [((*path, key), part) for key, part in cast("dict[Any, Any]", value).items()]
+    if isinstance(value, (list, tuple)):
+        return [((*path, index), part) for index, part in enumerate(cast("list[Any]", value))]
+    return []
+
+
+def check_limits(data: Any, source: str) -> None:
+    """Refuses plain data that is nested too deep or has too much in it. It does not recurse.
+
+    Raises:
+        ConfigError: More than `MAX_DEPTH` levels, more keys and values than are allowed, or a whole
+            number of more than `MAX_DIGITS` digits.
+    """
+    level: list[Any] = [data]
+    nodes = 0
+    for _ in range(MAX_DEPTH + 1):
+        nodes += sum(map(_weight, level))
+        if any(isinstance(value, int) and abs(value) >= _TOO_LARGE for value in level):
+            fail(source, str(_TooManyDigitsError()))
+        level = [part for value in level for part in _parts(value)]
+        if not level:
+            break
+    else:
+        fail(source, f"is nested deeper than {MAX_DEPTH} levels; flatten it")
+    if nodes > limits().nodes:
+        fail(source, f"has more than {limits().nodes:,} keys and values; {_ADVICE}")
+
+
+def _weight(value: Any) -> int:
+    """What a value adds to the count: itself, and its keys."""
+    return 1 + len(cast("dict[Any, Any]", value)) if isinstance(value, dict) else 1
+
+
+def _parts(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(cast("dict[Any, Any]", value).values())
+    return cast("list[Any]", value) if isinstance(value, list) else []
+
+
+def whole_number(digits: str, base: int = 10) -> int:
+    """The number that these digits write.
+
+    Raises:
+        ValueError: There are more than `MAX_DIGITS` digits.
+    """
+    if len(digits) > MAX_DIGITS:
+        raise _TooManyDigitsError
+    return int(digits, base)
+
+
+_TOO_LARGE = 10**MAX_DIGITS
+
+
+class _TooManyDigitsError(ValueError):
+    def __str__(self) -> str:
+        return f"a number of more than {MAX_DIGITS} digits; write it with an exponent"

@@ -1,0 +1,350 @@
+"""Makes short messages of a pydantic `ValidationError`: where, what is wrong, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from nshtrainer.config.document import Document, Keys, cut
+from nshtrainer.config.field_types import Hints, field_of, hints_at, hints_below, models_of, part_of
+from nshtrainer.escaping import printable
+
+__all__ = ["Problem", "describe", "dotted", "paths_of", "problems_of", "shown"]
+
+
+_MOST = 20
+"""The most problems that one message lists."""
+
+_MOST_READ = 200
+"""Of more errors of pydantic than this nobody reads the rest; several may be one problem."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong.
+
+    Args:
+        path: Where in the data.
+        text: What is wrong.
+        got: The value that is there, ready to be shown; empty if it would not help.
+        advice: What to do, if the text does not say it.
+        kinds: pydantic's names of the error, one for each member of a union.
+        tagged: Whether pydantic's location went through a member of a union.
+    """
+
+    path: Keys
+    text: str
+    got: str = ""
+    advice: str = ""
+    kinds: frozenset[str] = frozenset()
+    tagged: bool = False
+
+    def __str__(self) -> str:
+        got = f" (got {self.got})" if self.got else ""
+        advice = f"; {self.advice}" if self.advice else ""
+        return f"{self.text}{got}{advice}"
+
+
+def describe(error: ValidationError, model: type[BaseModel], document: Document) -> str:
+    """One line for each problem: `place: path.to.key: what is wrong; what to do`.
+
+    Args:
+        error: What validating the document's data as `model` raised.
+        model: The class at the root.
+        document: The data and its places.
+    """
+    problems = problems_of(error, model, document.data)
+    lines = [line(problem, document) for problem in problems[:_MOST]]
+    more = len(problems) - len(lines) + max(error.error_count() - _MOST_READ, 0)
+    return "\n".join([*lines, f"... and {more} more"] if more else lines)
+
+
+def line(problem: Problem, document: Document) -> str:
+    """A problem with its place in front."""
+    place = document.place(problem.path, of_key="extra_forbidden" in problem.kinds)
+    parts = (place, dotted(problem.path), str(problem))
+    return printable(": ".join(part for part in parts if part))
+
+
+def dotted(path: Iterable[Any]) -> str:
+    """A path as it is written in an override, `optimizer.betas.1`.
+
+    >>> dotted(("optimizer", "betas", 1))
+    'optimizer.betas.1'
+    """
+    return ".".join(cut(str(key)) for key in path)
+
+
+def problems_of(error: ValidationError, model: type[BaseModel], data: Any) -> list[Problem]:
+    """The problems of an error, those of the members of one union made one."""
+    items = cast("Any", error.errors(include_url=False))[:_MOST_READ]
+    meant = [item for item in items if not _is_other_member(item["loc"], model, data)]
+    found = [_problem(item, model, data) for item in meant or items]
+    deepest = [problem for problem in found if not _has_deeper(problem, found)]
+    merged: dict[Keys, Problem] = {}
+    for problem in deepest:
+        merged[problem.path] = _merge(merged.get(problem.path), problem)
+    return [problem for problem in merged.values() if not _is_after_name(problem, merged)]
+
+
+def paths_of(
+    error: ValidationError,
+    model: type[BaseModel],
+    data: Any,
+    is_meant: Callable[[dict[str, Any]], bool],
+) -> list[Keys]:
+    """List the places in the data of those of pydantic's errors for which a condition holds."""
+    items = cast("Any", error.errors(include_url=False))
+    locations = [(item["loc"], item["type"]) for item in items if is_meant(item)]
+    return [
+        _real_path(location, kind, model, data)
+        for location, kind in locations
+        if not _is_other_member(location, model, data)
+    ]
+
+
+def _is_other_member(location: Keys, model: type[BaseModel], data: Any) -> bool:
+    """Whether pydantic tried a member of a union that the data's own name or shape rules out."""
+    hints: Hints = (model,)
+    for key in location:
+        if _is_real(hints, data, key):
+            hints, data = hints_below(hints, data, key), part_of(data, key)
+            continue
+        tried = [hint for hint in hints if isinstance(hint, type) and hint.__name__ == key]
+        if tried and not any(_may_be_meant(hint, hints, data) for hint in tried):
+            return True
+    return False
+
+
+def _may_be_meant(hint: type, hints: Hints, data: Any) -> bool:
+    """Whether a member of a union may be what the data stands for."""
+    if issubclass(hint, BaseModel):
+        return hint in models_of(hints, data)
+    return isinstance(data, hint) or not isinstance(data, (Mapping, list, tuple, set, frozenset))
+
+
+def _is_after_name(problem: Problem, others: Mapping[Keys, Problem]) -> bool:
+    """Whether the name beside it fits no class of the union, so that the rest means nothing."""
+    names = (others.get((*problem.path[:size], "name")) for size in range(len(problem.path)))
+    wrong = (name for name in names if name and name.tagged and "literal_error" in name.kinds)
+    return any(name is not problem for name in wrong)
+
+
+def _has_deeper(problem: Problem, others: list[Problem]) -> bool:
+    """Whether another member of the union got further, and so is the one that was meant."""
+    size = len(problem.path)
+    return problem.tagged and any(
+        len(other.path) > size and other.path[:size] == problem.path for other in others
+    )
+
+
+def _merge(first: Problem | None, second: Problem) -> Problem:
+    if first is None or first.text == second.text:
+        return second if first is None else first
+    unknown_keys = [one for one in (first, second) if "extra_forbidden" in one.kinds]
+    if len(unknown_keys) == 1:  # another member of the union has this key
+        return second if unknown_keys[0] is first else first
+    both = second.text.startswith("must be ") and first.text.startswith("must be ")
+    joined = f" or {second.text.removeprefix('must be ')}" if both else f", or {second.text}"
+    kinds = first.kinds | second.kinds
+    return replace(first, text=first.text + joined, advice="", kinds=kinds)
+
+
+def _problem(item: dict[str, Any], model: type[BaseModel], data: Any) -> Problem:
+    location, kind, value = item["loc"], item["type"], item["input"]
+    path = _real_path(location, kind, model, data)
+    context = {"path": path, "input": value, "msg": item["msg"], **item.get("ctx", {})}
+    if kind == "extra_forbidden":
+        text, got, advice = _unknown_key(path, model, data), "", ""
+    elif kind == "missing" and path and isinstance(path[-1], int):
+        path = path[:-1]
+        text, got, advice = _too_few(hints_at(model, path, data)), str(len(value)), ""
+    elif kind in _TEXTS:
+        text, got, advice = _TEXTS[kind](context)
+    else:
+        text, got, advice = _other(context)
+    if location[-1:] == ("[key]",):
+        text = f"a key {text}"
+    return Problem(path, text, got, advice, frozenset({kind}), tagged=len(location) > len(path))
+
+
+def _real_path(location: Keys, kind: str, model: type[BaseModel], data: Any) -> Keys:
+    """The location without the tags of unions and functions that pydantic puts in."""
+    path: list[Any] = []
+    hints: Hints = (model,)
+    for at, key in enumerate(location):
+        last = at == len(location) - 1
+        if _is_real(hints, data, key) or (last and kind == "missing"):
+            hints, data = hints_below(hints, data, key), part_of(data, key)
+            path.append(key)
+    return (*path, "name") if kind in _ABOUT_NAMES else tuple(path)
+
+
+def _is_real(hints: Hints, data: Any, key: Any) -> bool:
+    """Whether a part of a location is a key of the data or a field, and not a tag."""
+    if any(field_of(model, key) for model in models_of(hints, data)):
+        return True
+    if isinstance(data, Mapping):
+        return key in cast("Mapping[Any, Any]", data)
+    return isinstance(data, (list, tuple, set, frozenset)) and isinstance(key, int)
+
+
+def _unknown_key(path: Keys, model: type[BaseModel], data: Any) -> str:
+    parent = data
+    for key in path[:-1]:
+        parent = part_of(parent, key)
+    models = models_of(hints_at(model, path[:-1], data), parent)
+    known = list(dict.fromkeys(field for each in models for field in each.model_fields))
+    return unknown("key", path[-1], known)
+
+
+def unknown(what: str, name: Any, known: Iterable[str]) -> str:
+    """`unknown key 'lrr'; did you mean 'lr'? (known: lr, betas)`."""
+    names = list(known)
+    near = difflib.get_close_matches(str(name), names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    listed = f" (known: {', '.join(names)})" if names else ""
+    return f"unknown {what} {cut(str(name))!r}{hint}{listed}"
+
+
+def shown(value: Any) -> str:
+    """A value as a file would have it, cut after 60 characters."""
+    words = {None: "null", True: "true", False: "false"}
+    if value is None or isinstance(value, bool):
+        return words[value]
+    if isinstance(value, (Mapping, set, frozenset)):
+        return "a mapping" if isinstance(value, Mapping) else "a set"
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return cut(text, 60)
+
+
+_Text = tuple[str, str, str]
+
+
+def _must(what: str, advice: str = "") -> Callable[[dict[str, Any]], _Text]:
+    """A message that needs nothing but the value, and the context's values by `{name}`."""
+
+    def text(context: dict[str, Any]) -> _Text:
+        values = {key: _short(value) for key, value in context.items()}
+        return f"must be {what.format(**values)}", shown(context["input"]), advice
+
+    return text
+
+
+def _short(value: Any) -> Any:
+    """A bound without a needless `.0`."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _number(what: str) -> Callable[[dict[str, Any]], _Text]:
+    def text(context: dict[str, Any]) -> _Text:
+        quoted = isinstance(context["input"], str) and _is_number(context["input"])
+        advice = "write it without quotes" if quoted else ""
+        return f"must be {what}", shown(context["input"]), advice
+
+    return text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _length(context: dict[str, Any]) -> _Text:
+    least, most = context.get("min_length"), context.get("max_length")
+    if context.get("field_type") == "Tuple":
+        bound = str(most if least is None else least)
+    else:
+        bound = f"at most {most}" if least is None else f"at least {least}"
+    plural = "" if bound.endswith(" 1") or bound == "1" else "s"
+    return f"must have {bound} item{plural}", str(context["actual_length"]), ""
+
+
+def _key(context: dict[str, Any]) -> _Text:
+    return "a key must be text", shown(context["input"]), "put it in quotes"
+
+
+def _too_few(hints: Hints) -> str:
+    """What a tuple of a fixed length wants."""
+    sizes = [len(get_args(hint)) for hint in hints if get_origin(hint) is tuple]
+    return f"must have {sizes[0]} items" if sizes else "must have more items"
+
+
+def _text(context: dict[str, Any]) -> _Text:
+    scalar = isinstance(context["input"], (int, float))
+    return "must be text", shown(context["input"]), "put it in quotes" if scalar else ""
+
+
+def _raised(context: dict[str, Any]) -> _Text:
+    return str(context["error"]) or "is not valid", "", ""
+
+
+def _missing(context: dict[str, Any]) -> _Text:
+    return "is required", "", f"add '{context['path'][-1]}: ...'"
+
+
+def _unknown_name(context: dict[str, Any]) -> _Text:
+    tags = [tag.strip().strip("'") for tag in context["expected_tags"].split(",")]
+    return unknown("name", context["tag"], tags), "", ""
+
+
+def _other(context: dict[str, Any]) -> _Text:
+    text = context["msg"]
+    if text.startswith("Input should "):
+        text = text.replace("Input should be ", "must be ").replace("Input should ", "must ")
+        return text, shown(context["input"]), ""
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text, "", ""
+
+
+_A_NUMBER, _AN_INTEGER = _number("a number"), _number("a whole number")
+_TRUE_OR_FALSE, _MAPPING = _must("true or false"), _must("a mapping", "write 'key: value' lines")
+_A_LIST = _must("a list", "write it as [a, b]")
+_TEXTS: dict[str, Callable[[dict[str, Any]], _Text]] = {
+    "missing": _missing,
+    "float_type": _A_NUMBER,
+    "float_parsing": _A_NUMBER,
+    "int_type": _AN_INTEGER,
+    "int_parsing": _AN_INTEGER,
+    "int_from_float": _AN_INTEGER,
+    "int_parsing_size": _must("a whole number of at most 64 bits"),
+    "bool_type": _TRUE_OR_FALSE,
+    "bool_parsing": _TRUE_OR_FALSE,
+    "string_type": _text,
+    "invalid_key": _key,
+    "list_type": _A_LIST,
+    "tuple_type": _A_LIST,
+    "set_type": _A_LIST,
+    "frozen_set_type": _A_LIST,
+    "dict_type": _MAPPING,
+    "mapping_type": _MAPPING,
+    "model_type": _MAPPING,
+    "model_attributes_type": _MAPPING,
+    "dataclass_type": _MAPPING,
+    "greater_than": _must("> {gt}"),
+    "greater_than_equal": _must(">= {ge}"),
+    "less_than": _must("< {lt}"),
+    "less_than_equal": _must("<= {le}"),
+    "multiple_of": _must("a multiple of {multiple_of}"),
+    "string_pattern_mismatch": _must("text like the pattern {pattern!r}"),
+    "finite_number": _must("a finite number"),
+    "literal_error": _must("{expected}"),
+    "enum": _must("{expected}"),
+    "none_required": _must("null"),
+    "too_short": _length,
+    "too_long": _length,
+    "value_error": _raised,
+    "assertion_error": _raised,
+    "union_tag_invalid": _unknown_name,
+    "union_tag_not_found": _missing,
+}
+_ABOUT_NAMES = ("union_tag_invalid", "union_tag_not_found")

@@ -1,0 +1,108 @@
+"""TOML into plain data, and back. It has no null, and its reader gives no places of values."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, cast
+
+import tomli_w
+from pydantic import BaseModel
+
+from nshtrainer.config.document import (
+    MAX_DEPTH,
+    MAX_DIGITS,
+    Document,
+    Keys,
+    check_limits,
+    check_text,
+    fail,
+    limits,
+)
+from nshtrainer.config.field_types import default_of
+
+__all__ = ["read_toml", "write_toml"]
+
+tomllib: Any = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+
+_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_KEY_PART = r"""(?:[\w-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
+_DOTTED = re.compile(rf"(?<![\w-])(?:{_KEY_PART}[ \t]*\.[ \t]*){{1,{2 * MAX_DEPTH}}}")
+"""The parts of a dotted key but the last. The time of the reader grows with the square of them."""
+
+
+def read_toml(text: str, source: str = "<toml>") -> Document:
+    """Reads TOML.
+
+    Raises:
+        ConfigError: It is not TOML, or it is too big or too deep.
+    """
+    text = check_text(text, source)
+    dots = [found[0].count(".") for found in _DOTTED.finditer(text)]
+    if max(dots, default=0) >= MAX_DEPTH:
+        fail(source, f"is nested deeper than {MAX_DEPTH} levels; flatten it")
+    if sum(dots) > limits().nodes:
+        fail(source, f"has more than {limits().nodes:,} keys and values; shorten it")
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        place, reason = _syntax(str(error), source)
+        fail(place, f"is not valid TOML: {reason}", error)
+    except RecursionError as error:
+        fail(source, f"is nested deeper than {MAX_DEPTH} levels; flatten it", error)
+    except ValueError as error:  # more digits than Python reads
+        fail(source, f"a number of more than {MAX_DIGITS} digits; write it with an exponent", error)
+    check_limits(data, source)
+    return Document(data, source)
+
+
+def _syntax(message: str, source: str) -> tuple[str, str]:
+    found = _PLACE.search(message)
+    place = f"{source}:{found[1]}:{found[2]}" if found and found[1] else source
+    reason = message[: found.start()] if found else message
+    if reason == "Cannot overwrite a value":
+        reason = "a key is given twice; remove one"
+    return place, reason[:1].lower() + reason[1:]
+
+
+def write_toml(config: BaseModel, data: Mapping[str, Any]) -> str:
+    """TOML of a config's plain data, without each None that is the default of its field.
+
+    Raises:
+        ConfigError: A None that is not the default of its field, by its path.
+    """
+    return tomli_w.dumps(cast("dict[str, Any]", _without_none(config, data, ())))
+
+
+def _without_none(value: Any, data: Any, path: Keys) -> Any:
+    """`data`, the plain form of `value`, without what TOML cannot say and need not say."""
+    if isinstance(data, Mapping):
+        named = cast("Mapping[str, Any]", data)
+        return {
+            key: _without_none(_part(value, key), part, (*path, key))
+            for key, part in named.items()
+            if not (part is None and _is_none_by_default(value, key))
+        }
+    if isinstance(data, list):
+        listed = enumerate(cast("list[Any]", data))
+        return [_without_none(_part(value, at), part, (*path, at)) for at, part in listed]
+    if data is None:
+        name = ".".join(str(key) for key in path)
+        fail("", f"{name}: is None, which TOML cannot say; write YAML or JSON, or give it a value")
+    return data
+
+
+def _part(value: Any, key: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return getattr(value, key, None)
+    try:
+        return value[key]
+    except (TypeError, LookupError):  # a set, or a value that is dumped in another shape
+        return None
+
+
+def _is_none_by_default(value: Any, key: str) -> bool:
+    field = type(value).model_fields.get(key) if isinstance(value, BaseModel) else None
+    return field is not None and not field.is_required() and default_of(field) is None

@@ -1,0 +1,222 @@
+"""The way from text to a config and back: read, override, validate, report; dump, write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
+
+from nshtrainer.config.containers import plain_containers
+from nshtrainer.config.document import Document, Keys, check_unicode, fail
+from nshtrainer.exceptions import ConfigError
+
+if TYPE_CHECKING:
+    from nshtrainer.config import Config
+    from nshtrainer.config.files import FilePath
+
+__all__ = ["load", "plain_data", "read_mapping", "read_text", "updated_text", "write_text"]
+
+
+def read_text(text: str, text_format: str, source: str) -> Document:
+    """Reads text of a format, `"yaml"`, `"json"` or `"toml"`, into plain data with places.
+
+    Raises:
+        ConfigError: The text is not of that format.
+    """
+    if text_format == "yaml":
+        from nshtrainer.config.formats.yaml_reader import read_yaml
+
+        document = read_yaml(text, source)
+        empty = document.data is None  # an empty file, or one of comments
+        return replace(document, data={}) if empty else document
+    if text_format == "json":
+        from nshtrainer.config.formats.json import read_json
+
+        return read_json(text, source)
+    from nshtrainer.config.formats.toml import read_toml
+
+    return read_toml(text, source)
+
+
+def read_mapping(mapping: Any) -> Document:
+    """Plain data that has no text, a `DictConfig` of OmegaConf as well.
+
+    Raises:
+        ConfigError: A value in it is missing, or leads nowhere.
+    """
+    try:
+        return Document(plain_containers(mapping))
+    except ValueError as error:
+        fail("", str(error), error)
+
+
+def load(
+    model: type[Config], document: Document, overrides: Iterable[str], plugins: bool
+) -> Config:
+    """Validates a document, with overrides, as a config.
+
+    Raises:
+        ConfigError: Whatever is wrong with either.
+    """
+    _check_root(document)
+    try:
+        texts = [overrides] if isinstance(overrides, str) else list(overrides)
+        if not texts:
+            return _validate(model, document, plugins)
+        return _load_overridden(model, document, texts, plugins)
+    except ValidationError as error:
+        _report(error, model, document)
+    except ConfigError:
+        raise
+    except Exception as error:  # noqa: BLE001 a validator of the user's own class may raise anything
+        problem = f"{type(error).__name__} while checking it as {model.__name__}: {error}"
+        fail(document.source, problem, error)
+
+
+def _check_root(document: Document) -> None:
+    if not isinstance(document.data, Mapping):
+        from nshtrainer.config.errors import shown
+
+        found = shown(document.data)
+        fail(document.place(()), f"must be a mapping (got {found}); write 'key: value' lines")
+
+
+def _validate(model: type[Config], document: Document, plugins: bool) -> Config:
+    context = None if plugins else {"plugins": False}
+    try:
+        return model.model_validate(document.data, context=context)
+    except ValidationError as error:
+        data = _with_whole_numbers(error, model, document.data)
+        if data is document.data:
+            raise
+        return model.model_validate(data, context=context)
+
+
+def _with_whole_numbers(error: ValidationError, model: type[Config], data: Any) -> Any:
+    """Return the data with an integer for each `1e3` or `1.0` where only an integer fits.
+
+    Writers of YAML and JSON make no difference between the two; the constructor of a config does.
+    """
+    from nshtrainer.config.errors import paths_of
+
+    wanted = paths_of(error, model, data, _is_whole_float)
+    return _with_integers(data, set(wanted), ()) if wanted else data
+
+
+def _is_whole_float(item: dict[str, Any]) -> bool:
+    value = item["input"]
+    return item["type"] == "int_type" and isinstance(value, float) and value.is_integer()
+
+
+def _with_integers(data: Any, paths: set[Keys], here: Keys) -> Any:
+    """Return the data with the floats at these paths as integers."""
+    if isinstance(data, Mapping):
+        parts = cast("Mapping[Any, Any]", data).items()
+        return {key: _with_integers(part, paths, (*here, key)) for key, part in parts}
+    if isinstance(data, (list, tuple)):
+        items = enumerate(cast("Iterable[Any]", data))
+        return [_with_integers(part, paths, (*here, index)) for index, part in items]
+    return int(data) if here in paths else data
+
+
+def _report(error: ValidationError, model: type[Config], document: Document) -> NoReturn:
+    from nshtrainer.config.errors import describe
+
+    raise ConfigError(describe(error, model, document)) from error
+
+
+def _load_overridden(
+    model: type[Config], document: Document, texts: list[str], plugins: bool
+) -> Config:
+    from nshtrainer.config.errors import paths_of
+    from nshtrainer.config.overrides import Overridden, parse_override, wants_text
+
+    first = Overridden(document, model, [parse_override(text) for text in texts])
+    try:
+        return _validate(model, first.document, plugins)
+    except ValidationError as error:
+        again = first.as_text(paths_of(error, model, first.document.data, wants_text))
+    second = Overridden(document, model, again).document
+    try:
+        return _validate(model, second, plugins)
+    except ValidationError as error:
+        _report(error, model, second)
+
+
+def plain_data(config: Config) -> dict[str, Any]:
+    """The config as dicts, lists, text, numbers, booleans and None.
+
+    Raises:
+        ConfigError: A value of a type that has no plain form, or half of a surrogate pair in a key.
+    """
+    problem = f"{type(config).__name__} cannot be written"
+    try:
+        data = config.model_dump(mode="json")
+        # In a key pydantic replaces half of a surrogate pair by this character, without a word.
+        is_suspect = "\ufffd" in repr(data)
+    except (PydanticSerializationError, ValueError) as error:
+        if isinstance(error, UnicodeEncodeError):
+            check_unicode(Document(config.model_dump(), problem))
+        fail("", f"{problem}: {error}", error)
+    if is_suspect:
+        check_unicode(Document(config.model_dump(), problem))
+    return data
+
+
+def write_text(config: Config, text_format: str) -> str:
+    """The config as text of a format, `"yaml"`, `"json"` or `"toml"`.
+
+    Raises:
+        ConfigError: A value that the format cannot say, or half of a surrogate pair, which is no
+            text that a file holds.
+    """
+    data = plain_data(config)
+    check_unicode(Document(data, f"{type(config).__name__} cannot be written"))
+    try:
+        if text_format == "yaml":
+            from nshtrainer.config.formats.yaml_writer import write_yaml
+
+            return write_yaml(data)
+        if text_format == "json":
+            from nshtrainer.config.formats.json import write_json
+
+            return write_json(data)
+        from nshtrainer.config.formats.toml import write_toml
+
+        return write_toml(config, data)
+    except ConfigError:
+        raise
+    except ValueError as error:  # more digits than Python writes
+        fail("", f"{type(config).__name__} cannot be written: {error}", error)
+
+
+def updated_text(config: Config, path: FilePath, text_format: str) -> str:
+    """The config as text for a file, which keeps what people wrote in it if it is YAML."""
+    from nshtrainer.config.files import kind_of
+
+    fresh = write_text(config, text_format)
+    if text_format != "yaml" or kind_of(path) is None:
+        return fresh
+    # Comments are a courtesy, the values are not: whatever goes wrong here, write them plainly.
+    with suppress(Exception):
+        return _with_comments(config, path)
+    return fresh
+
+
+def _with_comments(config: Config, path: FilePath) -> str:
+    from nshtrainer.config.files import read_file
+    from nshtrainer.config.formats.yaml_writer import update_yaml
+
+    model, text = type(config), read_file(path)
+    document = read_text(text, "yaml", "")
+    old = document.data
+    with suppress(ConfigError):
+        old = load(model, document, (), False).to_dict()
+    updated = update_yaml(text, old, config.to_dict())
+    if model.from_yaml(updated, plugins=False).to_json() != config.to_json():
+        raise ValueError("an alias or a merge made two values of one")
+    return updated

@@ -1,0 +1,315 @@
+"""`optimizer.lr=3e-4`: single values that win over a file.
+
+They are applied in their order, a later one wins. A path is keys and indices with dots between;
+the value is read as YAML. Parents that are missing start from the defaults of the class. Where a
+name picks a component, `optimizer=sgd` and `optimizer.name=sgd` mean the same: if another one was
+there, its keys go, and those that the same overrides give stay, before or after the switch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
+from pathlib import PurePath
+from typing import Any, cast
+
+from pydantic import BaseModel
+
+from nshtrainer.config.document import MAX_DEPTH, Document, Keys, cut, fail
+from nshtrainer.config.errors import dotted, shown
+from nshtrainer.config.field_types import Hints, default_at, hints_at, is_choice, part_of
+from nshtrainer.exceptions import ConfigError
+
+__all__ = ["Overridden", "Override", "parse_override", "wants_text"]
+
+
+@dataclass(frozen=True)
+class Override:
+    """One override, taken apart.
+
+    Args:
+        text: As it was given, which is the place in messages.
+        keys: The parts of its path, all text.
+        raw: The text of the value.
+        value: The value, read as YAML; or the text itself, if it is not YAML.
+        bad: Why the text is not YAML; empty if it is.
+    """
+
+    text: str
+    keys: tuple[str, ...]
+    raw: str
+    value: Any
+    bad: str = ""
+
+    def as_typed(self) -> Any:
+        """Return the value for a field of text: what was typed, blanks and `#` included.
+
+        YAML decides about what has quotes, or is more than text.
+        """
+        blank = self.value is None and self.raw and not self.raw.partition("#")[0].strip()
+        plain = isinstance(self.value, str) and not _MARKED.match(self.raw)
+        return self.raw if blank or plain else self.value
+
+
+_MARKED = re.compile(r"\s*['\"|>&*]")
+"""Text with quotes, a block, an anchor or an alias."""
+
+
+def parse_override(text: str) -> Override:
+    """Takes `path=value` apart.
+
+    >>> parse_override("optimizer.betas=[0.9, 0.99]").value
+    [0.9, 0.99]
+
+    Raises:
+        ConfigError: It is no text, there is no `=`, or a part of the path is empty.
+    """
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        fail(
+            shown(text), "is not an override; write 'path.to.key=value', each as a text of its own"
+        )
+    path, equals, raw = text.partition("=")
+    keys = tuple(key.strip() for key in path.split("."))
+    if not equals:
+        fail(text, "is not an override; write 'path.to.key=value'")
+    if not all(keys):
+        fail(text, "has an empty key in its path; write 'path.to.key=value'")
+    if len(keys) > MAX_DEPTH:
+        fail(cut(text), f"has a path of more than {MAX_DEPTH} keys; shorten it")
+    value, bad = _read_value(raw)
+    return Override(text, keys, raw, value, bad)
+
+
+def _read_value(raw: str) -> tuple[Any, str]:
+    from nshtrainer.config.formats.yaml_reader import read_yaml
+
+    try:
+        return read_yaml(raw, "").data, ""
+    except ConfigError as error:
+        return raw, re.sub(r"^:\d+:\d+: ", "", str(error))
+
+
+class Overridden:
+    """A document with overrides applied to it; the data of the document is left as it is.
+
+    Args:
+        document: What the file says; its data is a mapping.
+        model: The class at the root, which decides what a name means and what the defaults are.
+        overrides: The overrides, in their order.
+
+    Raises:
+        ConfigError: An override that cannot be applied, with its text as the place.
+    """
+
+    def __init__(
+        self, document: Document, model: type[BaseModel], overrides: Iterable[Override]
+    ) -> None:
+        self._model = model
+        self._file = document
+        self._data: Any = _plain(document.data)
+        self._given = _Given()
+        self._count = 0
+        for override in overrides:
+            self._apply(override)
+
+    @property
+    def document(self) -> Document:
+        """The data after the overrides; the place of what an override gave is its own text."""
+        return _Mixed(self._data, file=self._file, given=self._given)
+
+    def as_text(self, paths: Iterable[Keys]) -> list[Override]:
+        """Return the overrides again, with those at these paths as they were typed."""
+        wanting = set(paths)
+        return [
+            replace(override, value=override.raw) if path in wanting else override
+            for path, override in self._given.applied()
+        ]
+
+    def _apply(self, override: Override) -> None:
+        container, path = self._parent(override)
+        key = self._key(override, container, path, override.keys[-1])
+        path = (*path, key)
+        self._refuse_bad(override, path)
+        component = self._component(path, override.value)
+        if component is None:
+            container[key] = self._value(override, path)
+            self._given.drop(path).origin = override.text
+        else:
+            self._switch(override, component)
+        self._count += 1
+        self._given.at(path).override = self._count, override
+
+    def _refuse_bad(self, override: Override, path: Keys) -> None:
+        """Text that is not YAML is welcome only where text is."""
+        if override.bad and not _takes_text(self._hints(path)):
+            fail(override.text, f"{dotted(path)}: {override.bad}")
+
+    def _value(self, override: Override, path: Keys) -> Any:
+        typed = override.as_typed()
+        is_text = isinstance(typed, str) and _takes_text(self._hints(path))
+        return typed if is_text else _plain(override.value)
+
+    def _hints(self, path: Keys) -> Hints:
+        return hints_at(self._model, path, self._data)
+
+    # -- going down --------------------------------------------------------------------------
+
+    def _parent(self, override: Override) -> tuple[Any, Keys]:
+        """The container that holds the override's last key, made where it is missing."""
+        container: Any = self._data
+        path: Keys = ()
+        for text in override.keys[:-1]:
+            key = self._key(override, container, path, text)
+            child = part_of(container, key)
+            path = (*path, key)
+            if not isinstance(child, (dict, list)):
+                child = container[key] = self._seed(override, container, path)
+            container = cast("Any", child)
+        return container, path
+
+    def _key(self, override: Override, container: Any, path: Keys, text: str) -> Any:
+        """The key that the text means in this container."""
+        if isinstance(container, dict):
+            number = int(text) if text.isdecimal() else text
+            return number if text not in container and number in container else text
+        count = len(container)
+        allowed = f"write an index from 0 to {count - 1}" if count else "it is empty"
+        if not text.isdecimal():
+            fail(override.text, f"{dotted(path)}: is a list, which has no {text!r}; {allowed}")
+        if int(text) >= count:
+            fail(override.text, f"{dotted(path)}: has no item {text}; {allowed}")
+        return int(text)
+
+    def _seed(self, override: Override, container: Any, path: Keys) -> Any:
+        """What a path goes through where the data has no mapping: a bare name, or the default."""
+        key = path[-1]
+        child = part_of(container, key)
+        if isinstance(child, str) and is_choice(self._hints(path), child):
+            return {"name": child}
+        if child is not None:
+            text = f"{dotted(path)}: is {shown(child)}, which has no parts; give it a mapping first"
+            fail(override.text, text)
+        self._given.at(path).origin = override.text
+        default: Any = None if _has(container, key) else self._default(path, container)
+        empty: Any = {}
+        return default if type(default) in (dict, list) else empty
+
+    def _default(self, path: Keys, container: Any) -> Any:
+        return _plain(default_at(self._hints(path[:-1]), container, path[-1]))
+
+    # -- switching a component ---------------------------------------------------------------
+
+    def _component(self, path: Keys, value: Any) -> tuple[Keys, str] | None:
+        """The path of the component and its name, if the override picks one."""
+        at = path[:-1] if path[-1] == "name" and len(path) > 1 else path
+        choice = isinstance(value, str) and is_choice(self._hints(at), value)
+        return (at, value) if choice else None
+
+    def _switch(self, override: Override, component: tuple[Keys, str]) -> None:
+        path, name = component
+        container: Any = self._data
+        for key in path[:-1]:
+            container = container[key]
+        old = part_of(container, path[-1])
+        if not _has(container, path[-1]):
+            old = self._default(path, container)
+        if old == name or part_of(old, "name") == name:
+            container[path[-1]] = old
+            self._given.at((*path, "name")).origin = override.text
+            return
+        kept = [
+            other for below, other in self._given.at(path).applied() if below not in ((), ("name",))
+        ]
+        container[path[-1]] = {"name": name}
+        self._given.drop(path).origin = override.text
+        for other in kept:
+            self._apply(other)
+
+
+class _Given:
+    """The overrides that are in force, as a tree along their paths."""
+
+    __slots__ = ("origin", "override", "parts")
+
+    def __init__(self) -> None:
+        self.origin = ""
+        """The text of the override that gave the value here; empty if none did."""
+        self.override: tuple[int, Override] | None = None
+        self.parts: dict[Any, _Given] = {}
+
+    def at(self, path: Keys) -> _Given:
+        """Return the node at a path, made where it is missing."""
+        node = self
+        for key in path:
+            node = node.parts.setdefault(key, _Given())
+        return node
+
+    def drop(self, path: Keys) -> _Given:
+        """Forget everything at and below a path, and return its new node."""
+        self.at(path[:-1]).parts[path[-1]] = _Given()
+        return self.at(path)
+
+    def applied(self) -> list[tuple[Keys, Override]]:
+        """Return the overrides at and below this node in their order, with their paths."""
+        found = sorted(self._numbered(()), key=itemgetter(0))
+        return [(path, override) for _, path, override in found]
+
+    def _numbered(self, path: Keys) -> Iterator[tuple[int, Keys, Override]]:
+        if self.override is not None:
+            number, override = self.override
+            yield number, path, override
+        for key, part in self.parts.items():
+            yield from part._numbered((*path, key))  # noqa: SLF001
+
+    def place(self, path: Keys) -> str:
+        """Return the override that gave the value at a path, or what is around that value."""
+        node: _Given | None = self
+        text = self.origin
+        for key in path:
+            node = node.parts.get(key)
+            if node is None:
+                break
+            text = node.origin or text
+        return text
+
+
+def _has(container: Any, key: Any) -> bool:
+    """Return True if a mapping has the key, or a list the index."""
+    return isinstance(container, list) or key in container
+
+
+def _takes_text(hints: Hints) -> bool:
+    """Whether text may stand here; nobody knows where there is no hint."""
+    texts = (str, PurePath)
+    return not hints or any(
+        hint is Any or (isinstance(hint, type) and issubclass(hint, texts)) for hint in hints
+    )
+
+
+def wants_text(item: dict[str, Any]) -> bool:
+    """Return True if an error of pydantic may come from text that was read as something else."""
+    return item["type"] in ("string_type", "path_type", "literal_error", "enum")
+
+
+@dataclass(frozen=True)
+class _Mixed(Document):
+    """Data of a file, of which some comes from overrides."""
+
+    file: Document = field(default_factory=lambda: Document({}))
+    given: _Given = field(default_factory=_Given)
+
+    def place(self, path: Keys, *, of_key: bool = False) -> str:
+        return self.given.place(path) or self.file.place(path, of_key=of_key)
+
+
+def _plain(value: Any) -> Any:
+    """Fresh dicts and lists, and config objects as what they dump."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in cast("Iterable[Any]", value)]
+    return value

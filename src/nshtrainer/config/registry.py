@@ -1,0 +1,398 @@
+"""Registries: a name in a file stands for a class, and the union of them is open.
+
+What is registered, by decorator or by an installed plug-in, before or after a user's own config
+class is defined, is a legal value wherever that kind of component is a field.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cached_property, partial
+from importlib import import_module
+from threading import RLock
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    cast,
+    get_args,
+    get_origin,
+)
+
+from pydantic import (
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidationInfo,
+)
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+from typing_extensions import LiteralString, TypeVar, overload
+
+from nshtrainer.config.containers import plain_containers
+from nshtrainer.config.document import cut
+from nshtrainer.config.lazy_index import Listed, read_index, same_source, summary_of
+from nshtrainer.config.named import Tagged
+from nshtrainer.config.plugins import announced, conflicts, find_plugin, loading
+from nshtrainer.exceptions import RegistryError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+__all__ = ["Component", "Registry"]
+
+T = TypeVar("T", bound="Component")
+C = TypeVar("C", bound="type[Component]")
+
+_MOST_LISTED = 20
+"""Of more names than this a message says where to find them."""
+
+_registering = RLock()
+"""Held while a name is checked and taken; lookups need no lock."""
+
+_being_described: ContextVar[frozenset[str]] = ContextVar("_being_described", default=frozenset())
+
+
+class Component(Tagged, ABC):
+    """A config with a `name`: what a registry holds.
+
+    A concrete class says `name: Literal["my_name"] = "my_name"`.
+    """
+
+    __registry__: ClassVar[Registry[Any] | None] = None
+
+    python_only: ClassVar[bool] = False
+    """Whether a field takes its instances though no file can name it."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        registry = cls.__dict__.get("__registry__")
+        if registry is not None:
+            return handler.generate_schema(Annotated[Any, registry])
+        return super().__get_pydantic_core_schema__(source, handler)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        if "__registry__" in cls.__dict__:
+            # pydantic would look up a bare `$ref` at once, and it may not be defined yet.
+            found = handler(schema)
+            return {"allOf": [found]} if "$ref" in found else found
+        return super().__get_pydantic_json_schema__(schema, handler)
+
+
+class Registry(Mapping[str, type[T]], Generic[T]):
+    """The classes of one kind of component, by name; also the pydantic type of a field of it.
+
+    `Annotated[Base, registry]` is a field type. The class is looked up when a value is validated,
+    so that a class registered later needs nothing rebuilt. As a mapping it holds what this package
+    and the running program registered; a plug-in of another package joins when its name is used.
+
+    Args:
+        base: The abstract class that every member derives from.
+        kind: What one member is called in messages, such as `"optimizer"`.
+        entry_point_group: Where installed packages announce members: `name = "module:Class"`.
+        modules: Modules of this package whose import registers members, imported in this order
+            until a name is found.
+        index: A module of this package whose `INDEX` says which further modules register what, so
+            that only the module of a name that is looked up gets imported.
+    """
+
+    def __init__(
+        self,
+        base: type[T],
+        *,
+        kind: str,
+        entry_point_group: str,
+        modules: tuple[str, ...] = (),
+        index: str | None = None,
+    ) -> None:
+        self.base = base
+        self.kind = kind
+        self.entry_point_group = entry_point_group
+        self.modules = modules
+        self._index = index
+        self._classes: dict[str, type[T]] = {}
+        base.__registry__ = self
+
+    # -- registering -------------------------------------------------------------------------
+
+    @overload
+    def register(self, cls: C, /) -> C: ...
+    @overload
+    def register(self, /, *, override: bool = False) -> Callable[[C], C]: ...
+    def register(self, cls: Any = None, /, *, override: bool = False) -> Any:
+        """Register a class under its `Literal` name; usable as a decorator, with or without ().
+
+        The same class defined again (a notebook cell, a reload) replaces the older one.
+
+        Args:
+            cls: A concrete subclass of the registry's base.
+            override: Take a name over from another class, on purpose.
+
+        Raises:
+            RegistryError: The name is taken, or the class is no subclass, is abstract, or has no
+                `Literal` name.
+        """
+        if cls is None:
+            return partial(self._add, override=override)
+        return self._add(cls, override=override)
+
+    def _add(self, cls: type[T], *, override: bool) -> type[T]:
+        self._check_class(cls)
+        names = self._names_of(cls)
+        indexed = {} if cls.__module__ in self.modules else self._indexed
+        with _registering:
+            if any(name in indexed and indexed[name].is_it(cls) for name in names):
+                # It had its name before it was imported: what has it now took it over on purpose.
+                for name in names:
+                    self._classes.setdefault(name, cls)
+                return cls
+            for name in names:
+                self._check_free(name, cls, indexed, override=override)
+            self._classes.update(dict.fromkeys(names, cls))
+        return cls
+
+    def _check_free(
+        self, name: str, cls: type[T], indexed: Mapping[str, Listed], *, override: bool
+    ) -> None:
+        old = self._classes.get(name, indexed.get(name))
+        if old is not None and not (override or same_source(old, cls)):
+            raise RegistryError(
+                f"{self.kind} name {name!r} is already taken by {_where(old)}; choose another "
+                f"name for {_where(cls)}, or register it with override=True"
+            )
+
+    @cached_property
+    def _indexed(self) -> dict[str, Listed]:
+        """The members in the index, by name, imported or not."""
+        return read_index(self._index)
+
+    def _check_class(self, cls: Any) -> None:
+        if not (isinstance(cls, type) and issubclass(cls, self.base)):
+            raise RegistryError(
+                f"{cls!r} cannot be an {self.kind}: derive it from {self.base.__name__}"
+            )
+        if inspect.isabstract(cls):
+            missing = ", ".join(sorted(cls.__abstractmethods__))
+            raise RegistryError(f"{_where(cls)} is abstract: write its {missing}")
+
+    def _names_of(self, cls: type[T]) -> tuple[str, ...]:
+        field = cls.model_fields.get("name")
+        names = (
+            get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
+        )
+        if not names or not all(isinstance(name, str) for name in names):
+            raise RegistryError(
+                f'{_where(cls)} has no name: write `name: Literal["my_name"] = "my_name"` in it'
+            )
+        if field is not None and field.is_required():
+            field.default = names[0]
+            cls.model_rebuild(force=True)
+        return names
+
+    @contextmanager
+    def scoped(self) -> Generator[None]:
+        """Within this block, registrations are temporary; made for tests."""
+        self._import_all()  # or the classes that an import in the block registers would be lost
+        before = dict(self._classes)
+        try:
+            yield
+        finally:
+            self._classes = before
+
+    # -- looking up --------------------------------------------------------------------------
+
+    def __getitem__(self, name: str) -> type[T]:
+        cls = self.find(name)
+        if cls is None:
+            raise KeyError(self.unknown(name))
+        return cls
+
+    def __iter__(self) -> Iterator[str]:
+        self._import_all()
+        return iter(dict.fromkeys([*self._classes, *self._indexed]))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __repr__(self) -> str:
+        return f"<registry of {self.kind}s>"
+
+    def plugins(self) -> dict[str, EntryPoint]:
+        """The members that other installed packages announce, by name; none of them is imported."""
+        return announced(self.entry_point_group)
+
+    def conflicts(self) -> dict[str, str]:
+        """Return a message for each name that a plug-in shares with a class of ours or another.
+
+        A name that the running program took over on purpose is none.
+        """
+        self._import_all()
+        members = {**self._indexed, **self._classes}
+        own = {name: _where(each) for name, each in members.items()}
+        ours = {name: text for name, text in own.items() if text.startswith("nshtrainer.")}
+        return conflicts(self.kind, self.entry_point_group, ours)
+
+    def unknown(self, name: str) -> str:
+        """The message for a name that nobody registered, with the nearest that somebody did."""
+        import difflib
+
+        names = sorted({*self, *self.plugins()})
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"unknown {self.kind} {cut(name)!r}{hint} ({self._listed(names)})"
+
+    def _listed(self, names: Sequence[str]) -> str:
+        """The names for a message, which nobody reads to its end where they are many."""
+        if len(names) <= _MOST_LISTED:
+            return f"registered: {', '.join(names)}"
+        return f"{len(names)} are registered; `nshtrainer list {self.kind}` shows them"
+
+    def find(self, name: str, *, plugins: bool = True) -> type[T] | None:
+        """The class under a name, or None; with `plugins`, that of an installed plug-in too.
+
+        Raises:
+            RegistryError: The plug-in failed to load, or several packages announce the name.
+        """
+        for module in (None, *self.modules):
+            if module is not None:
+                import_module(module)
+            if name in self._classes:
+                return self._classes[name]
+        if name in self._indexed:
+            return self._classes.setdefault(name, self._indexed[name].load())
+        return self._load_plugin(name) if plugins else None
+
+    def summaries(self) -> dict[str, tuple[str, str]]:
+        """Class and first line of each member, by name; what the index says is not imported."""
+        self._import_all()
+        indexed = {name: (each.cls, each.summary) for name, each in self._indexed.items()}
+        return indexed | {name: summary_of(cls) for name, cls in self._classes.copy().items()}
+
+    def _import_all(self) -> None:
+        for module in self.modules:
+            import_module(module)
+
+    def _load_plugin(self, name: str) -> type[T] | None:
+        entry = find_plugin(self.kind, self.entry_point_group, name)
+        if entry is None:
+            return None
+        with loading(self.kind, entry):
+            cls = entry.load()
+            if name not in self._classes:
+                self._add(cls, override=False)
+            return self._classes[name]
+
+    # -- the type of a field -----------------------------------------------------------------
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.with_info_plain_validator_function(
+            self._validate,
+            serialization=core_schema.any_schema(),
+        )
+
+    def _validate(self, value: Any, info: ValidationInfo) -> T:
+        if isinstance(value, dict):
+            return self._build(cast("dict[Any, Any]", value), info)
+        if isinstance(value, self.base):
+            return self._accept(value)
+        if isinstance(value, str):
+            return self._build({"name": value}, info)
+        if isinstance(value, Mapping):
+            return self._build(dict(plain_containers(value)), info)
+        raise self._problem(
+            "component_type",
+            f"write the {self.kind} as a mapping with a 'name', or give a config; got {value!r}",
+            value,
+        )
+
+    def _build(self, value: dict[Any, Any], info: ValidationInfo) -> T:
+        name = value.get("name")
+        cls = self._classes.get(name) if isinstance(name, str) else None
+        if cls is None:
+            cls = self._class_for(value, info)
+        return cls.__pydantic_validator__.validate_python(value, context=info.context)
+
+    def _class_for(self, value: dict[Any, Any], info: ValidationInfo) -> type[T]:
+        if "name" not in value:
+            raise self._problem(
+                "missing_name",
+                f"which {self.kind}? add 'name: ...' ({self._listed(sorted(self))})",
+                value,
+                "name",
+            )
+        name = value["name"]
+        if not isinstance(name, str):
+            raise self._problem(
+                "name_type",
+                f"the name of the {self.kind} must be a string; got {name!r}",
+                name,
+                "name",
+            )
+        try:
+            cls = self.find(name, plugins=not info.context or info.context.get("plugins", True))
+        except RegistryError as error:
+            raise self._problem("broken_plugin", str(error), name, "name") from error
+        if cls is None:
+            raise self._problem("unknown_name", self.unknown(name), name, "name")
+        return cls
+
+    def _accept(self, value: T) -> T:
+        cls = type(value)
+        current = self._classes.get(value.name)
+        if current is cls or cls.python_only:
+            return value
+        if current is not None and same_source(current, cls):
+            return current.model_validate(value.model_dump())
+        if current is None:
+            fix = f"decorate {cls.__name__} with @{self.kind}_registry.register"
+            text = f"{_where(cls)} is not registered, so this config could not be read back; {fix}"
+        else:
+            text = (
+                f"the name {value.name!r} of {_where(cls)} belongs to {_where(current)}; "
+                "give it a name of its own and register it"
+            )
+        raise self._problem("not_registered", text, value)
+
+    def _problem(self, kind: LiteralString, text: str, value: Any, *where: str) -> ValidationError:
+        error = PydanticCustomError(kind, "{text}", {"text": text})
+        details = InitErrorDetails(type=error, loc=where, input=value)
+        return ValidationError.from_exception_data(self.base.__name__, [details])
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """The tagged union of what is registered now, once in `$defs`, safe for recursion."""
+        ref = f"{self.base.__module__}.{self.base.__name__.removesuffix('Base')}:{id(self)}"
+        here = core_schema.definition_reference_schema(ref)
+        if self.kind in _being_described.get():
+            return handler(here)
+        token = _being_described.set(_being_described.get() | {self.kind})
+        try:
+            return handler(core_schema.definitions_schema(here, [self._union(ref)]))
+        finally:
+            _being_described.reset(token)
+
+    def _union(self, ref: str) -> CoreSchema:
+        members = {name: cls.__pydantic_core_schema__ for name, cls in sorted(self.items())}
+        return core_schema.tagged_union_schema(members, discriminator="name", ref=ref)
+
+
+def _where(cls: type | Listed) -> str:
+    return str(cls) if isinstance(cls, Listed) else f"{cls.__module__}.{cls.__qualname__}"

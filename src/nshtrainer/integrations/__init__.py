@@ -1,0 +1,1 @@
+"""Integrations with Lightning, transformers and accelerate, one module or package each."""

@@ -1,0 +1,177 @@
+"""Accelerate: schedulers that move once an update in any number of processes, and the run's length.
+
+Nothing of accelerate is imported here: its objects are asked by their public attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from typing_extensions import final
+
+from nshtrainer.exceptions import ScheduleError
+from nshtrainer.run_length import RunLength
+
+if TYPE_CHECKING:
+    from torch.optim.lr_scheduler import LRScheduler
+
+__all__ = ["UpdateScheduler", "prepare", "run_length", "run_length_of"]
+
+
+# -- the length of a run ---------------------------------------------------------------------------
+
+
+def run_length(
+    accelerator: Any, loader: Any, *, num_epochs: int | None = None, max_steps: int | None = None
+) -> RunLength:
+    """The length of a run over a data loader that an `Accelerator` has prepared.
+
+    An epoch has the batches of the loader in this process, divided by the accelerator's
+    `gradient_accumulation_steps` and rounded up: the end of the loader is the end of an
+    accumulation. Only with `sync_with_dataloader=False` it goes on in the next epoch.
+
+    Args:
+        accelerator: The `Accelerator`.
+        loader: The training data as `accelerator.prepare` returned it.
+        num_epochs: How often the loop goes through the data, 1 or more, if that ends it.
+        max_steps: After how many updates the loop ends, 1 or more, if that ends it.
+
+    Raises:
+        ScheduleError: The loader was not prepared; a length is not a positive number.
+    """
+    if not getattr(loader, "_is_accelerate_prepared", False):
+        raise ScheduleError(
+            "a data loader has another length when it is prepared, where there are several "
+            "processes; pass what accelerator.prepare(loader) returned"
+        )
+    limits = [] if max_steps is None else [max_steps]
+    steps_per_epoch = _updates(accelerator, loader, 1)
+    if num_epochs is not None and steps_per_epoch is not None:
+        limits.append(int(_updates(accelerator, loader, num_epochs) or 0))
+    return RunLength(
+        min(limits, default=None), steps_per_epoch, samples_per_step=_samples(accelerator, loader)
+    )
+
+
+def _updates(accelerator: Any, loader: Any, num_epochs: int) -> float | None:
+    """Updates in some epochs; `None` for a stream, whose length nobody knows."""
+    try:
+        batches = len(loader)
+    except TypeError:
+        return None
+    every = accelerator.gradient_accumulation_steps
+    if accelerator.gradient_state.sync_with_dataloader:
+        return -(-batches // every) * num_epochs
+    return batches * num_epochs / every
+
+
+def _samples(accelerator: Any, loader: Any) -> int | None:
+    """Samples in an update of all processes, where Accelerate counts them rightly."""
+    size: int | None = getattr(loader, "total_batch_size", None)
+    is_shared = hasattr(loader.batch_sampler, "num_processes") or accelerator.num_processes == 1
+    return size * accelerator.gradient_accumulation_steps if size and is_shared else None
+
+
+def run_length_of(source: Any) -> NoReturn:
+    """Nothing of Accelerate knows how long a run is.
+
+    Raises:
+        ScheduleError: Always; it says what to pass.
+    """
+    raise ScheduleError(
+        f"{_a(source)} does not know how long the run is; pass "
+        "nshtrainer.integrations.accelerate.run_length(accelerator, loader, num_epochs=...), or "
+        "RunLength(total_steps=..., steps_per_epoch=...)"
+    )
+
+
+# -- moving a scheduler ----------------------------------------------------------------------------
+
+
+@final
+class UpdateScheduler:
+    """A scheduler as a loop of Accelerate's moves it: once an update, in any number of processes.
+
+    `step` does nothing within an accumulation, and where the optimizer skipped its step, as
+    Accelerate's own wrapper; that one moves a scheduler once for each process besides.
+
+    Args:
+        scheduler: The scheduler; what else it has is also had here.
+        optimizer: Its optimizer, as `accelerator.prepare` returned it.
+    """
+
+    _is_accelerate_prepared = True
+
+    def __init__(self, scheduler: LRScheduler, optimizer: Any) -> None:
+        self.scheduler = scheduler
+        self.optimizer = optimizer
+
+    def step(self, *args: Any) -> None:
+        """Move the scheduler if the optimizer has made an update.
+
+        Args:
+            *args: The value of the metric, for a scheduler that looks at one.
+        """
+        if self.optimizer.gradient_state.sync_gradients and not self.optimizer.step_was_skipped:
+            self.scheduler.step(*args)
+
+    def __getattr__(self, name: str) -> Any:
+        # A copy has no scheduler at first. By a special method of the scheduler (`__getstate__` in
+        # Python 3.10) `copy` and `pickle` would take its state for the one of this object.
+        if name == "scheduler" or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.scheduler, name)
+
+
+def prepare(accelerator: Any, *objects: Any) -> Any:
+    """What `accelerator.prepare` makes of its arguments, with schedulers that move once an update.
+
+    The state of the schedulers is part of what `accelerator.save_state` saves.
+
+    Args:
+        accelerator: The `Accelerator`.
+        *objects: Models, optimizers, data loaders and schedulers, in any order; a scheduler
+            together with its optimizer.
+
+    Returns:
+        The prepared objects in the same order; a single one by itself.
+
+    Raises:
+        ScheduleError: A scheduler came without its optimizer.
+    """
+    others = [each for each in objects if not _is_scheduler(each)]
+    prepared = iter(_prepared(accelerator, others))
+    result = [each if _is_scheduler(each) else next(prepared) for each in objects]
+    for place, each in enumerate(result):
+        if _is_scheduler(each):
+            scheduler = UpdateScheduler(each, _optimizer_of(each, result))
+            result[place] = accelerator.prepare_scheduler(scheduler)
+    return tuple(result) if len(result) > 1 else result[0]
+
+
+def _is_scheduler(each: Any) -> bool:
+    from torch.optim.lr_scheduler import LRScheduler
+
+    return isinstance(each, LRScheduler)
+
+
+def _prepared(accelerator: Any, objects: Sequence[Any]) -> Sequence[Any]:
+    if len(objects) > 1:
+        return accelerator.prepare(*objects)
+    return [accelerator.prepare(each) for each in objects]
+
+
+def _optimizer_of(scheduler: Any, prepared: Sequence[Any]) -> Any:
+    for each in prepared:
+        if hasattr(each, "step_was_skipped") and each.optimizer is scheduler.optimizer:
+            return each
+    raise ScheduleError(
+        f"{_a(scheduler)} was given without its optimizer; prepare the two together: "
+        "nshtrainer.integrations.accelerate.prepare(accelerator, optimizer, scheduler)"
+    )
+
+
+def _a(thing: object) -> str:
+    name = type(thing).__name__
+    return f"an {name}" if name[0] in "AEIOU" else f"a {name}"

@@ -1,0 +1,28 @@
+"""Lightning: the module, the trainer, and what a schedule learns from them."""
+
+from __future__ import annotations
+
+from nshtrainer.integrations.lightning.checkpoint.atomic import AtomicCheckpointIO
+from nshtrainer.integrations.lightning.checkpoint.rng_state import ExactResume
+from nshtrainer.integrations.lightning.finite_check import NonFiniteCallback
+from nshtrainer.integrations.lightning.length_check import LengthCheck
+from nshtrainer.integrations.lightning.lr_finder import FoundRates
+from nshtrainer.integrations.lightning.module import LightningModuleBase
+from nshtrainer.integrations.lightning.optimizer_callback import OptimizerCallback
+from nshtrainer.integrations.lightning.plateau_callback import PlateauCallback
+from nshtrainer.integrations.lightning.run_length import TrainerRunLength, run_length_of
+from nshtrainer.integrations.lightning.trainer import Trainer
+
+__all__ = [
+    "AtomicCheckpointIO",
+    "ExactResume",
+    "FoundRates",
+    "LengthCheck",
+    "LightningModuleBase",
+    "NonFiniteCallback",
+    "OptimizerCallback",
+    "PlateauCallback",
+    "Trainer",
+    "TrainerRunLength",
+    "run_length_of",
+]

@@ -1,0 +1,134 @@
+"""A run of Lightning's that goes on from a checkpoint: what its config has that is not so there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from nshtrainer.config import Config
+from nshtrainer.exceptions import CheckpointError
+from nshtrainer.integrations.lightning.checkpoint.schedule_change import (
+    adapt_states,
+    changes_of_others,
+    check_states,
+    decide,
+    position_of,
+    schedulers_of,
+)
+from nshtrainer.integrations.lightning.run_length import run_length_of
+from nshtrainer.lr_scheduler.driver.saved_state import is_of_driver
+from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
+from nshtrainer.optimizer.base import OptimizerConfigBase
+from nshtrainer.optimizer.checkpoint.hooks import resume_by_name
+from nshtrainer.resume import (
+    SCHEDULE,
+    Change,
+    Decision,
+    ResumeConfig,
+    check_changes,
+    resolve,
+    tell_of,
+)
+
+if TYPE_CHECKING:
+    import lightning.pytorch as pl
+
+__all__ = ["check_resume", "learn_names"]
+
+T = TypeVar("T")
+
+
+def learn_names(trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    """Let the optimizers of a run know their parameters by name, and the one its config."""
+    config = _only(getattr(module, "hparams", None), OptimizerConfigBase)
+    for optimizer in trainer.optimizers:
+        resume_by_name(optimizer, module, config if len(trainer.optimizers) == 1 else None)
+
+
+def check_resume(
+    trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
+) -> None:
+    """Look at a checkpoint before anything of its optimizers and schedules is loaded.
+
+    Optimizers and curves find by themselves what has changed as they load their states. Here the
+    other schedulers are compared, and a state of a schedule of another kind is replaced by one that
+    goes on at the step of the run. With the policy `error` the changes of all are one error.
+
+    Raises:
+        CheckpointError: The policy forbids what has changed; it names a schedule that cannot be
+            taken from the config.
+    """
+    policy = run_length_of(trainer).resume or ResumeConfig()
+    check_states(trainer, module, checkpoint)
+    others = changes_of_others(trainer, module, checkpoint)
+    all_of_them = [*_changes_of_ours(trainer, module, checkpoint), *others]
+    check_changes(all_of_them, policy, CheckpointError)
+    schedulers, position = schedulers_of(trainer), position_of(trainer, checkpoint)
+    _check_schedule_fields(policy, schedulers, others)
+    adapt_states(trainer, module, checkpoint, policy)
+
+    def decided(change: Change) -> Decision:
+        return decide(change, policy, position, schedulers)
+
+    resolve(others, policy, decided, error=CheckpointError).tell()
+    _say_if_over(trainer, checkpoint)
+
+
+def _changes_of_ours(
+    trainer: pl.Trainer, module: pl.LightningModule, checkpoint: Mapping[str, Any]
+) -> Iterator[Change]:
+    """Yield what the optimizers and the curves find in their states."""
+    states = checkpoint.get("optimizer_states", ())
+    for optimizer, state in zip(trainer.optimizers, states, strict=False):
+        if "param_groups" in state:
+            yield from resume_by_name(optimizer, module).changes(state)
+    states = checkpoint.get("lr_schedulers", ())
+    for scheduler, state in zip(schedulers_of(trainer), states, strict=False):
+        if isinstance(scheduler, CurveScheduler) and is_of_driver(state):
+            yield from scheduler.changes(state)
+
+
+def _check_schedule_fields(
+    policy: ResumeConfig, schedulers: Sequence[Any], changes: Sequence[Change]
+) -> None:
+    """Refuse fields of the schedule where no schedule of the run can follow them.
+
+    Raises:
+        CheckpointError: A field of the schedule is listed, and no schedule of the run is a curve,
+            nor has the whole schedule changed to one of another kind.
+    """
+    fields = policy.schedule_fields()
+    is_curve = any(isinstance(each, CurveScheduler) for each in schedulers)
+    if fields and not is_curve and not (SCHEDULE in fields and _is_of_kind(changes)):
+        kinds = ", ".join(type(each).__name__ for each in schedulers)
+        raise CheckpointError(
+            f"resume: fields: {', '.join(fields)}: no schedule of this run can be taken from the "
+            f"config ({kinds or 'it has none'}); leave it out"
+        )
+
+
+def _is_of_kind(changes: Sequence[Change]) -> bool:
+    return any(change.path == (SCHEDULE,) for change in changes)
+
+
+def _say_if_over(trainer: pl.Trainer, checkpoint: Mapping[str, Any]) -> None:
+    done = checkpoint.get("global_step", 0)
+    if -1 < trainer.max_steps < done:
+        tell_of(
+            f"nothing is left to train: the checkpoint has {done} updates behind it, and "
+            f"max_steps is {trainer.max_steps}; raise it"
+        )
+
+
+# -- looking ---------------------------------------------------------------------------------------
+
+
+def _only(hparams: Any, kind: type[T]) -> T | None:
+    """The one value of a kind in the hyperparameters."""
+    found = [value for value in _values(hparams).values() if isinstance(value, kind)]
+    return found[0] if len(found) == 1 else None
+
+
+def _values(hparams: Any) -> dict[str, Any]:
+    """The fields of a config; what else a module calls its hyperparameters are other values."""
+    return dict(hparams) if isinstance(hparams, Config) else {}

@@ -1,0 +1,159 @@
+"""Which fields of a module's hyperparameters say how it is optimised."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lightning.pytorch.utilities import rank_zero_info
+
+from nshtrainer.exceptions import OptimizerError, ScheduleError
+from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
+from nshtrainer.optimizer.base import OptimizerConfigBase, build_optimizer
+from nshtrainer.optimizer.groups.batch_size import batch_size_of
+from nshtrainer.optimizer.routed_config import RoutingConfigBase
+from nshtrainer.optimizer.wrappers.config import WrappingConfigBase, unwrapped
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule
+    from lightning.pytorch.utilities.types import OptimizerLRScheduler
+    from torch.optim import Optimizer
+
+    from nshtrainer.config import Config
+
+__all__ = ["configure_optimizers", "current_rate", "with_rate"]
+
+V = TypeVar("V")
+
+
+def configure_optimizers(module: LightningModule, hparams: Config) -> OptimizerLRScheduler:
+    """The optimizer and the scheduler that the hyperparameters describe, as Lightning takes them.
+
+    The fields are found by their values, whatever their names.
+
+    Raises:
+        OptimizerError: No field, or more than one, holds an optimizer config, or it creates none.
+        ScheduleError: More than one field holds a scheduler config.
+    """
+    config = _the_optimizer(hparams)
+    optimizer = _create(config, module)
+    within = _within(config)
+    if isinstance(within, RoutingConfigBase):
+        rank_zero_info("\n".join(["Which optimizer has what:", within.describe(module)]))
+    scheduler = _the_scheduler(hparams)
+    if scheduler is None:
+        return optimizer
+    return {"optimizer": optimizer, "lr_scheduler": scheduler.create_scheduler(optimizer, module)}
+
+
+def current_rate(hparams: Config, module: LightningModule | None = None) -> float:
+    """The learning rate in the optimizer's config, else in a field `lr` of the hyperparameters.
+
+    Args:
+        hparams: The hyperparameters.
+        module: The module that has them; where its batch is known, `lr_scaling` is applied.
+
+    Raises:
+        AttributeError: There is none, or there is more than one optimizer.
+    """
+    config = _within(_rate_holder(hparams)[1])
+    return config.lr * _batch_factor(config, module)  # type: ignore[attr-defined]
+
+
+def with_rate(hparams: Any, rate: float, module: LightningModule | None = None) -> Any:
+    """The hyperparameters with another learning rate.
+
+    Args:
+        hparams: The hyperparameters.
+        rate: The rate.
+        module: The module that has them; where its batch is known, the rate is that of its updates,
+            and the config gets the one that `lr_scaling` makes it of.
+
+    Raises:
+        AttributeError: There is no learning rate in them.
+        ValidationError: The rate is out of range.
+    """
+    name, holder = _rate_holder(hparams)
+    changed = _at_rate(holder, rate / _batch_factor(_within(holder), module))
+    return hparams.replace(**{name: changed}) if name else changed
+
+
+def _at_rate(config: Any, rate: float) -> Any:
+    if isinstance(config, WrappingConfigBase):
+        return config.replace(optimizer=_at_rate(config.optimizer, rate))
+    return config.replace(lr=float(rate))
+
+
+def _batch_factor(config: Any, module: LightningModule | None) -> float:
+    """Return the factor of `lr_scaling` on the rate; 1 while the batch is unknown."""
+    scaling = getattr(config, "lr_scaling", None)
+    if scaling is None or module is None:
+        return 1.0
+    try:
+        return scaling.factor(batch_size_of(None, module))
+    except OptimizerError:
+        return 1.0
+
+
+def _within(config: Config) -> Config:
+    """The config within its wrappers."""
+    return unwrapped(config)[1]
+
+
+def _rate_holder(hparams: Config) -> tuple[str, Config]:
+    """The config that has the field `lr`, and its name in the hyperparameters; "" is themselves."""
+    found = _fields_of(hparams, OptimizerConfigBase)
+    if len(found) == 1 and "lr" in type(_within(next(iter(found.values())))).model_fields:
+        return next(iter(found.items()))
+    if not found and "lr" in type(hparams).model_fields:
+        return "", hparams
+    for name, config in ((name, _within(config)) for name, config in found.items()):
+        if isinstance(config, RoutingConfigBase):
+            routes = ", ".join(route.name for route in config.all_routes())
+            raise AttributeError(  # noqa: TRY004 - what `hasattr` understands
+                f"{type(config).__name__} has a rate for each route ({routes}), and none that a "
+                f"finder could set for all; set them in their routes, under {name!r}"
+            )
+    raise AttributeError(
+        f"there is no one learning rate in {type(hparams).__name__}: it needs exactly one field "
+        "with an optimizer that has an lr, or a field lr of its own "
+        f"(fields with an optimizer: {', '.join(found) or 'none'})"
+    )
+
+
+def _create(config: OptimizerConfigBase, module: LightningModule) -> Optimizer:
+    optimizer = build_optimizer(config, module)
+    if optimizer is None:  # pyright: ignore[reportUnnecessaryComparison]
+        # Lightning would train nothing then, with no more than a warning.
+        name = type(config).__name__
+        raise OptimizerError(f"{name}.create_optimizer gave None; write `return` in it")
+    return optimizer
+
+
+def _the_optimizer(hparams: Config) -> OptimizerConfigBase:
+    found = _fields_of(hparams, OptimizerConfigBase)
+    if len(found) == 1:
+        return next(iter(found.values()))
+    problem = (
+        "which to use is not clear;"
+        if found
+        else "nothing says how to optimise; give it a field `optimizer: OptimizerConfig`, or"
+    )
+    raise OptimizerError(
+        f"{type(hparams).__name__} has {len(found)} fields with an optimizer config "
+        f"({', '.join(found) or 'none'}), so {problem} write configure_optimizers in the module"
+    )
+
+
+def _the_scheduler(hparams: Config) -> LRSchedulerConfigBase | None:
+    found = _fields_of(hparams, LRSchedulerConfigBase)
+    if len(found) > 1:
+        raise ScheduleError(
+            f"{type(hparams).__name__} has {len(found)} fields with a scheduler config "
+            f"({', '.join(found)}), so which to use is not clear; write configure_optimizers in "
+            "the module"
+        )
+    return next(iter(found.values()), None)
+
+
+def _fields_of(hparams: Config, kind: type[V]) -> dict[str, V]:
+    return {name: value for name, value in dict(hparams).items() if isinstance(value, kind)}

@@ -1,0 +1,153 @@
+"""Comparison of the run length that schedules were resolved for with the one that a run has."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch import Callback
+from typing_extensions import final, override
+
+from nshtrainer.exceptions import NshtrainerWarning
+from nshtrainer.integrations.lightning.run_length import TrainerRunLength
+from nshtrainer.integrations.lightning.schedule_calls import check_schedule_calls
+from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
+from nshtrainer.optimizer_record import parts_of, record_of
+
+__all__ = ["LengthCheck"]
+
+
+@final
+class LengthCheck(Callback):
+    """Compare the assumed run length with what the trainer knows at the start, each epoch, the end.
+
+    Schedules are resolved when optimizers are configured. Until the first step they are resolved
+    again where a length has changed since, for example by a batch-size finder. Later a difference
+    is a warning, the first time and at the end. A second `fit` of a trainer continues its run: new
+    schedules start at the step that the trainer is at. A schedule attaches this callback by itself.
+    """
+
+    @override
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Resolve schedules again for lengths that a callback has changed; check their calls."""
+        for scheduler in _schedulers(trainer):
+            scheduler.plan.begin_run()
+        check_schedule_calls(trainer)
+        self._resolve_again(trainer, pl_module)
+
+    @override
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Resolve schedules again after all start hooks, and move them to the trainer's step."""
+        self._resolve_again(trainer, pl_module)
+        _compare_batch(trainer, pl_module)
+        if trainer.ckpt_path is not None:  # a checkpoint has the positions
+            return
+        run = TrainerRunLength(trainer, pl_module)
+        begin = trainer.global_step // run.num_optimizers
+        for scheduler in _schedulers(trainer):
+            if scheduler.last_epoch:
+                scheduler.plan.warn_used(scheduler.last_epoch, run, begin)
+            elif begin:
+                scheduler.step(begin)
+
+    @override
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Compare where the epoch begins, how long it is, and the run, with what was assumed."""
+        self._resolve_again(trainer, pl_module)
+        run = TrainerRunLength(trainer, pl_module)
+        for scheduler in _schedulers(trainer):
+            if scheduler.plan.run.steps_per_epoch is not None:
+                _compare(trainer, pl_module, scheduler, run)
+            total = scheduler.plan.run.total_steps
+            if total is not None and run.total_steps not in {None, total}:
+                text = f"{total} steps, but the run has {run.total_steps} now"
+                scheduler.plan.warn_difference(text)
+
+    @override
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Compare the number of steps with the assumed one; a run may be stopped before it."""
+        for scheduler in _schedulers(trainer):
+            made = _steps(trainer, pl_module, scheduler)
+            if made is not None:
+                scheduler.plan.check_end(
+                    made, _advice(made, pl_module), was_stopped=trainer.should_stop
+                )
+
+    def _resolve_again(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        for scheduler in _schedulers(trainer):
+            run = TrainerRunLength(trainer, module)
+            if scheduler.last_epoch == 0 and scheduler.plan.differs_from(run):
+                scheduler.resolve_again(run)
+
+
+def _schedulers(trainer: pl.Trainer) -> list[CurveScheduler]:
+    """Return the schedules in steps whose run length the trainer was asked for."""
+    found: list[Any] = [config.scheduler for config in trainer.lr_scheduler_configs]
+    ours = (each for each in found if isinstance(each, CurveScheduler))
+    return [each for each in ours if each.plan.is_of_trainer and each.plan.run.total_time is None]
+
+
+def _compare_batch(trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    """Warn if a rate was scaled for another batch than that of the run."""
+    sizes = {record_of(part).batch_size for each in trainer.optimizers for part in parts_of(each)}
+    run = TrainerRunLength(trainer, module)
+    for size in sizes - {None}:
+        if run.samples_per_step not in {None, size}:
+            warnings.warn(
+                f"lr_scaling: the rate was scaled for steps of {size:g} samples, but they have "
+                f"{run.samples_per_step:g}. Choose the batch size before fit, for example with "
+                "Tuner.scale_batch_size.",
+                NshtrainerWarning,
+                stacklevel=2,
+            )
+
+
+def _compare(
+    trainer: pl.Trainer,
+    module: pl.LightningModule,
+    scheduler: CurveScheduler,
+    run: TrainerRunLength,
+) -> None:
+    epoch, plan = trainer.current_epoch, scheduler.plan.run
+    made, assumed = _steps(trainer, module, scheduler), plan.steps_in_epochs(epoch) or 0
+    length, now = (_epoch(lengths, epoch) for lengths in (plan, run))
+    if made is None:
+        return
+    if made != assumed:
+        text = f"{assumed} steps before epoch {epoch}, but there were {made}"
+    elif now not in (None, length):
+        text = f"{length} steps in epoch {epoch}, but it has {now}"
+    else:
+        return
+    epochs = trainer.max_epochs or -1
+    if plan.total_steps and epochs != -1 and module.automatic_optimization:
+        left = f"{epochs - epoch} epoch{'s' * (epochs - epoch > 1)} to come"
+        text = f"{text}; {plan.total_steps} steps were planned, and {made} are done with {left}"
+    scheduler.plan.warn_difference(text, _advice(made, module))
+
+
+def _steps(
+    trainer: pl.Trainer, module: pl.LightningModule, scheduler: CurveScheduler
+) -> int | None:
+    """Count the steps so far; with manual optimization only the schedule knows those of its own."""
+    if module.automatic_optimization:
+        return trainer.global_step
+    if scheduler.plan.run.schedule_clock != "optimizer_steps":
+        return None
+    skipped = max(group.get("skipped", 0) for group in scheduler.optimizer.param_groups)
+    return scheduler.last_epoch + int(skipped)
+
+
+def _advice(made: int, module: pl.LightningModule) -> str | None:
+    """Return the remedy where steps of the schedule itself were counted, or none were made."""
+    if made and module.automatic_optimization:
+        return None
+    more = ", or pass RunLength(total_steps=...) to create_scheduler" if made else ""
+    return f"Call the scheduler's step() after each step of its optimizer{more}"
+
+
+def _epoch(run: Any, epoch: int) -> int | None:
+    """Return the number of steps in one epoch, counted from 0."""
+    begin, end = run.steps_in_epochs(epoch), run.steps_in_epochs(epoch + 1)
+    return None if end is None else end - begin

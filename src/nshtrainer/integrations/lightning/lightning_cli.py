@@ -1,0 +1,343 @@
+"""Lightning's own command line, with hyperparameters that are validated here.
+
+jsonargparse knows no open union: of `optimizer: {name: sgd, lr: 0.1}` it makes the first class
+that the keys fit. So it gets the hyperparameters as a plain mapping, and they become a config
+here, by the same rules as in the files of `nshtrainer fit`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any, cast, get_type_hints
+
+from lightning.pytorch import cli as lightning_cli
+from pydantic import create_model
+from typing_extensions import override
+
+from nshtrainer.config import Config
+from nshtrainer.config.document import fail
+from nshtrainer.config.errors import shown
+from nshtrainer.config.field_types import hints_of
+from nshtrainer.config.files import FORMATS, format_of, read_file
+from nshtrainer.config.io import read_text
+from nshtrainer.exceptions import ConfigError
+from nshtrainer.integrations.lightning.hparams import argument_for_hparams
+from nshtrainer.integrations.lightning.module import LightningModuleBase
+
+try:
+    from jsonargparse import Namespace
+except ModuleNotFoundError as error:
+    text = "LightningCLI needs jsonargparse; install it: pip install 'nshtrainer[lightning-cli]'"
+    raise ModuleNotFoundError(text) from error
+
+__all__ = ["ConfigArgumentParser", "LightningCLI"]
+
+_PRINT_CONFIG = "--print_config"
+
+_OF_CHOSEN = ("model.hparams", "model.init_args.hparams")
+"""Where the hyperparameters stand of a module that the arguments themselves choose."""
+
+
+class LightningCLI(lightning_cli.LightningCLI):
+    """Lightning's command line for modules whose hyperparameters are a config.
+
+    It does what `lightning.pytorch.cli.LightningCLI` does, and takes the same arguments. Every
+    argument of the module or of the datamodule that takes a `Config` is read as `nshtrainer fit`
+    reads its file: `--model.hparams.optimizer.name=sgd` drops what the other optimizer of a file
+    had, and what is wrong ends the program with exit code 2 and a line for each key.
+
+    What is on the command line wins over a checkpoint (`--ckpt_path`), which wins over the files.
+    `--optimizer` and `--lr_scheduler`, with which Lightning would build what the hyperparameters do
+    not say, are there only with `auto_configure_optimizers=True`.
+
+    Args:
+        *args: As for Lightning's.
+        parser_class: A `ConfigArgumentParser`, or a class derived from it.
+        auto_configure_optimizers: Whether Lightning adds arguments for an optimizer of its own.
+        **kwargs: As for Lightning's.
+
+    Raises:
+        TypeError: Another class of parser.
+        SystemExit: The arguments do not fit, with code 2; or after `--help` and `--print_config`.
+
+    With `LightningCLI(MyModel)` in `train.py`:
+
+        python train.py fit --config run.yaml --model.hparams.optimizer.lr=1e-4
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        parser_class: type[lightning_cli.LightningArgumentParser] | None = None,
+        auto_configure_optimizers: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        parser_class = ConfigArgumentParser if parser_class is None else parser_class
+        if not issubclass(parser_class, ConfigArgumentParser):
+            raise TypeError(
+                f"{parser_class.__name__} would leave hyperparameters to jsonargparse; derive it "
+                "from nshtrainer.integrations.lightning.lightning_cli.ConfigArgumentParser"
+            )
+        self._overrides: list[str] = []
+        super().__init__(  # pyright: ignore[reportUnknownMemberType]
+            *args,
+            parser_class=parser_class,
+            auto_configure_optimizers=auto_configure_optimizers,
+            **kwargs,
+        )
+
+    @override
+    def parse_arguments(self, parser: Any, args: Any) -> None:
+        """Parse the arguments, with the hyperparameters as complete, valid, plain data."""
+        if isinstance(args, (dict, Namespace)):
+            super().parse_arguments(parser, args)  # pyright: ignore[reportUnknownMemberType]
+            self._settle()
+            return
+        tokens = sys.argv[1:] if args is None else list(args)
+        rest, self._overrides = split_overrides(tokens, self._keys())
+        self.config: Any = parser.parse_args([token for token in rest if not _prints(token)])
+        settled = self._settle()
+        if any(map(_prints, rest)):
+            texts = [f"--{key}={config.to_yaml()}" for key, config in settled.items()]
+            parser.parse_args([*rest, *texts])
+
+    @override
+    def instantiate_classes(self) -> None:
+        """Build the module, the data and the trainer; a checkpoint may have had its say before."""
+        settled = self._settle()
+        self._dump_config()  # of the plain data, which Lightning keeps for checkpoints
+        try:
+            self._put(settled)
+            super().instantiate_classes()
+        finally:
+            self._put({key: config.to_dict() for key, config in settled.items()})
+
+    def _keys(self) -> set[str]:
+        """The keys of the arguments that take a config, as far as they are known before parsing."""
+        parsers = [self.parser, *getattr(self, "_subcommand_parsers", {}).values()]
+        keys = {key for parser in parsers for key in cast("ConfigArgumentParser", parser).configs}
+        return keys | (set(_OF_CHOSEN) if self.subclass_mode_model else set())
+
+    def _settle(self) -> dict[str, Config]:
+        """Put the valid configs into the parsed arguments, as plain data; return them by key."""
+        parsed = self._parsed()
+        parser: Any = self._parser(self.config.get("subcommand"))
+        configs = {**parser.configs, **_configs_of_chosen(parsed)}
+        given: dict[str, Any] = {key: parsed.get(key) or {} for key in configs}
+        overrides = [_in_full(text, configs) for text in self._overrides]
+        settled: dict[str, Config] = {}
+        try:
+            root = _model_at(configs).from_mapping(_nested(given), overrides=overrides)
+            settled = {key: _at(root, key) for key in configs}
+        except ConfigError as error:
+            parser.error(str(error))
+        self._put({key: config.to_dict() for key, config in settled.items()})
+        return settled
+
+    def _parsed(self) -> Any:
+        """The parsed arguments of the subcommand, or all where there is none."""
+        return self.config.get(str(self.config.get("subcommand")), self.config)
+
+    def _put(self, values: Mapping[str, Any]) -> None:
+        for key, value in values.items():
+            self._parsed()[key] = value
+
+
+class ConfigArgumentParser(lightning_cli.LightningArgumentParser):
+    """Lightning's parser, which takes a config as a whole: a mapping, a file, or key by key.
+
+    `configs` has the class of each argument that takes one, by its key such as `model.hparams`.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.configs: dict[str, type[Config]] = {}
+        super().__init__(*args, **kwargs)
+
+    @override
+    def add_class_arguments(
+        self, class_type: Any, nested_key: str | None = None, **kwargs: Any
+    ) -> list[str]:
+        """Add the arguments of a class, those that take a config as one each."""
+        found = configs_of(class_type)
+        skip = {*(kwargs.pop("skip", None) or ()), *found}
+        inherited: Any = super()
+        added: list[str] = inherited.add_class_arguments(
+            class_type, nested_key, skip=skip, **kwargs
+        )
+        groups = cast("dict[Any, Any]", self.groups or {})
+        group = groups.get(nested_key, self)
+        for name, cls in found.items():
+            key = f"{nested_key}.{name}" if nested_key else name
+            self.configs[key] = cls
+            group.add_argument(f"--{key}", action=_ConfigAction, default={}, help=_help(key, cls))
+            added.append(key)
+        return added
+
+
+class _ConfigAction(argparse.Action):
+    """Takes a config as plain data, the later on top of the earlier; it is validated at the end.
+
+    `_check_type` and `_check_type_` are what jsonargparse calls, with what was parsed before.
+    """
+
+    @override
+    def __call__(self, parser: Any, namespace: Any, values: Any, *_: Any, **__: Any) -> None:
+        namespace[self.dest] = self._check_type(values, cfg=namespace)
+
+    def _check_type(self, value: Any, cfg: Any = None, **_: Any) -> dict[str, Any]:
+        before = cfg.get(self.dest) if cfg else None
+        return merged(before or {}, _mapping(value, self.dest))
+
+    _check_type_ = _check_type
+
+
+# -- which arguments take a config -----------------------------------------------------------------
+
+
+def configs_of(cls: Any) -> dict[str, type[Config]]:
+    """The arguments of a constructor that take a config, and its class."""
+    found = {
+        name: hint
+        for name, hint in _hints_of_constructor(cls).items()
+        if isinstance(hint, type) and issubclass(hint, Config)
+    }
+    if isinstance(cls, type) and issubclass(cls, LightningModuleBase):
+        module = cast("type[LightningModuleBase[Any]]", cls)
+        found[argument_for_hparams(module)] = module.hparams_cls()
+    return found
+
+
+def _hints_of_constructor(cls: Any) -> dict[str, Any]:
+    init: Any = getattr(cls, "__init__", None)
+    names = inspect.signature(init).parameters if inspect.isfunction(init) else ()
+    try:
+        return {name: hint for name, hint in get_type_hints(init).items() if name in names}
+    except (NameError, TypeError):  # names that are there for type checkers alone
+        return {}
+
+
+def _configs_of_chosen(parsed: Any) -> dict[str, type[Config]]:
+    """The same for a module that the arguments choose; jsonargparse has imported it by now."""
+    chosen = parsed.get("model.class_path")
+    if not isinstance(chosen, str):
+        return {}
+    home, _, name = chosen.rpartition(".")
+    found = configs_of(getattr(sys.modules[home], name))
+    return {f"model.init_args.{argument}": cls for argument, cls in found.items()}
+
+
+def _help(key: str, cls: type[Config]) -> str:
+    """What is said of the argument: its keys, and where to look for the components."""
+    keys = ", ".join(_described(name, field) for name, field in cls.model_fields.items())
+    return (
+        f"{cls.__name__}: a mapping, a file, or key by key, as in --{key}.KEY=VALUE. Keys: {keys}"
+    ).replace("%", "%%")
+
+
+def _described(name: str, field: Any) -> str:
+    hints = hints_of(field.annotation, field.metadata)
+    kinds = [hint.kind for hint in hints if hasattr(hint, "kind")]
+    return f"{name} (`nshtrainer list {kinds[0]}` shows which there are)" if kinds else name
+
+
+# -- their values ----------------------------------------------------------------------------------
+
+
+def split_overrides(tokens: Sequence[str], keys: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Take what sets a single key of a config out of the arguments, as overrides.
+
+    >>> split_overrides(["fit", "--a.b.lr", "1", "--a.b.n=2", "--a.bc=3"], ["a.b"])
+    (['fit', '--a.bc=3'], ['a.b.lr=1', 'a.b.n=2'])
+    """
+    starts = tuple(f"--{key}." for key in keys)
+    rest: list[str] = []
+    overrides: list[str] = []
+    remaining = iter(tokens)
+    for token in remaining:
+        if not token.startswith(starts):
+            rest.append(token)
+        elif "=" in token:
+            overrides.append(token[2:])
+        else:
+            # Without a value it stays as it is: an override without `=` is refused with its text.
+            overrides.append("=".join([token[2:], *islice(remaining, 1)]))
+    return rest, overrides
+
+
+def _in_full(text: str, configs: Iterable[str]) -> str:
+    """The override with `init_args`, where the arguments choose the module and it was left out."""
+    short, full = _OF_CHOSEN
+    return text.replace(short, full, 1) if full in configs and text.startswith(short) else text
+
+
+def _prints(token: str) -> bool:
+    return token.partition("=")[0] == _PRINT_CONFIG
+
+
+def merged(below: Any, above: Any) -> Any:
+    """Data on top of other data, key by key; a component of another name replaces the one below.
+
+    >>> merged({"a": 1, "o": {"name": "x", "lr": 1}}, {"o": {"lr": 2}})
+    {'a': 1, 'o': {'name': 'x', 'lr': 2}}
+    >>> merged({"a": 1, "o": {"name": "x", "lr": 1}}, {"o": {"name": "y"}})
+    {'a': 1, 'o': {'name': 'y'}}
+    """
+    if not (isinstance(below, Mapping) and isinstance(above, Mapping)):
+        return above
+    low, high = cast("Mapping[Any, Any]", below), cast("Mapping[Any, Any]", above)
+    if high.get("name", low.get("name")) != low.get("name"):
+        return high
+    return {**low, **{key: merged(low.get(key), value) for key, value in high.items()}}
+
+
+def _mapping(value: Any, key: str) -> dict[str, Any]:
+    """The value of an argument as a mapping, whichever way it was given."""
+    if isinstance(value, Namespace):
+        return value.as_dict()
+    if isinstance(value, Config):
+        return value.to_dict()
+    try:
+        data = _read(value, key) if isinstance(value, str) else value
+        if not isinstance(data, Mapping):
+            fail(key, f"must be a mapping or a file with one (got {shown(data)})")
+    except ConfigError as error:
+        raise TypeError(str(error)) from error
+    return dict(cast("Mapping[str, Any]", data))
+
+
+def _read(text: str, key: str) -> Any:
+    if text.endswith(tuple(FORMATS)):
+        return read_text(read_file(text), format_of(text), text).data
+    return read_text(text, "yaml", key).data
+
+
+# -- all of them in one class ----------------------------------------------------------------------
+
+
+def _model_at(configs: Mapping[str, type[Config]], prefix: str = "") -> type[Config]:
+    """A class with the configs at their keys, so that errors and overrides have these in full."""
+    parts = {
+        key.removeprefix(prefix).partition(".")[0] for key in configs if key.startswith(prefix)
+    }
+    fields: dict[str, Any] = {
+        part: (configs.get(prefix + part) or _model_at(configs, f"{prefix}{part}."), ...)
+        for part in parts
+    }
+    return create_model("Arguments", __base__=Config, **fields)
+
+
+def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    data = Namespace()
+    for key, value in values.items():
+        data[key] = value
+    return data.as_dict()
+
+
+def _at(root: Any, key: str) -> Any:
+    for part in key.split("."):
+        root = getattr(root, part)
+    return root

@@ -1,0 +1,242 @@
+"""What optimizers ask of Lightning: modes, a closure, a graph of gradients."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import lightning.pytorch as pl
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import WeightAveraging
+from typing_extensions import override
+
+from nshtrainer.exceptions import NshtrainerWarning, OptimizerError
+from nshtrainer.integrations.lightning.checkpoint.paths import drop_foreign_paths
+from nshtrainer.integrations.lightning.checkpoint.resume import check_resume, learn_names
+from nshtrainer.integrations.lightning.checkpoint.rng_state import ExactResume
+from nshtrainer.integrations.lightning.finite_check import NonFiniteCallback
+from nshtrainer.integrations.lightning.length_check import LengthCheck
+from nshtrainer.integrations.lightning.lr_finder import FoundRates
+from nshtrainer.integrations.lightning.plateau_callback import PlateauCallback
+from nshtrainer.optimizer.stale_parameters import check_orphans, check_places, watch
+from nshtrainer.optimizer.unowned_parameters import ownership_problems
+from nshtrainer.optimizer_record import get_requirements, parts_of
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+__all__ = ["OptimizerCallback", "keeps_graph", "missing_callbacks", "save_in_evaluation"]
+
+
+class OptimizerCallback(Callback):
+    """Gives the optimizers of a run what they ask, or says before the first step why it cannot.
+
+    An optimizer with modes, such as the schedule-free ones, is in training while a batch is trained
+    on, and in evaluation during validation, in checkpoints and after the run. Where bad updates are
+    skipped, their number is logged as `skipped_updates`. Before they are loaded all learn the names
+    of their parameters, also those that were built of bare ones, and the config is compared with
+    that of the checkpoint. One that was built before the module got its present parameters is an
+    error. Once an epoch it warns of parameters that are trainable and in no optimizer, and of those
+    that are in one and frozen.
+    `LightningModuleBase` and `nshtrainer.Trainer` attach this callback by themselves.
+    """
+
+    _logged: int | None = None
+    """The number of skipped updates that was logged last."""
+
+    def __init__(self) -> None:
+        self._is_checked = True
+        self._reported: set[str] = set()
+        self._checkpoint: dict[str, Any] | None = None
+
+    @override
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Forget the checkpoint of a run that failed before its first step."""
+        self._checkpoint = None
+
+    @override
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Look at the checkpoint of a run that goes on, once its optimizers are there."""
+        drop_foreign_paths(trainer, checkpoint)
+        if trainer.state.fn != "fit":
+            return
+        if trainer.strategy.restore_checkpoint_after_setup:
+            check_resume(trainer, pl_module, checkpoint)
+        else:
+            self._checkpoint = checkpoint
+
+    @override
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Refuse what cannot work; tell optimizers the names by which they are loaded."""
+        self._logged = None
+        self._reported.clear()
+        _check_average(trainer)
+        learn_names(trainer, pl_module)
+        for optimizer in trainer.optimizers:
+            watch(optimizer, pl_module)
+            check_orphans(optimizer)
+        check_places(trainer.optimizers, pl_module)
+        checkpoint, self._checkpoint = self._checkpoint, None
+        if checkpoint is not None:
+            check_resume(trainer, pl_module, checkpoint)
+        if pl_module.automatic_optimization:
+            for optimizer in trainer.optimizers:
+                _check_closure(optimizer, trainer)
+                _check_graph(optimizer, pl_module)
+
+    @override
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Check parameters at the first batch, when all callbacks have frozen and thawed theirs."""
+        self._is_checked = False
+
+    @override
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Train with the weights of training; warn once an epoch of what no update reaches."""
+        if not self._is_checked:
+            self._is_checked = True
+            problems = ownership_problems(trainer.optimizers, pl_module)
+            for problem in problems if trainer.is_global_zero else ():
+                if problem not in self._reported:
+                    self._reported.add(problem)
+                    warnings.warn(problem, NshtrainerWarning, stacklevel=2)
+        for part in _with_modes(trainer):
+            part.train()
+
+    @override
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Log how many updates were skipped, where bad ones are.
+
+        To log with every batch would take as long as a small network's step.
+        """
+        groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+        skipped = max((group["skipped"] for group in groups if "skipped" in group), default=None)
+        connector = trainer._logger_connector  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        if skipped is not None and (skipped != self._logged or connector.should_update_logs):
+            self._logged = skipped
+            pl_module.log("skipped_updates", float(skipped), on_step=True, on_epoch=False)
+
+    @override
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Validate with the weights of evaluation."""
+        _evaluate(trainer)
+
+    @override
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave the module with the weights of evaluation."""
+        _evaluate(trainer)
+
+    @override
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Save weights and state of evaluation."""
+        save_in_evaluation(trainer, checkpoint)
+
+
+def missing_callbacks(present: Iterable[Callback]) -> list[Callback]:
+    """The callbacks of ours that are not there.
+
+    They feed schedulers, spread found rates, drive optimizers, look for bad updates, go on exactly
+    where a checkpoint was saved, and compare the length of the run with the assumed one.
+    """
+    there = list(present)
+    ours = (
+        PlateauCallback,
+        FoundRates,
+        OptimizerCallback,
+        NonFiniteCallback,
+        ExactResume,
+        LengthCheck,
+    )
+    return [cls() for cls in ours if not any(isinstance(callback, cls) for callback in there)]
+
+
+def save_in_evaluation(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
+    """Put the weights of evaluation into a checkpoint, and the state that belongs to them.
+
+    They stay in the module until the next batch is trained on.
+    """
+    if not list(_with_modes(trainer)):
+        return
+    _evaluate(trainer)
+    checkpoint["state_dict"] = trainer.strategy.lightning_module_state_dict()
+    if "optimizer_states" in checkpoint:
+        checkpoint["optimizer_states"] = [
+            trainer.strategy.optimizer_state(optimizer) for optimizer in trainer.optimizers
+        ]
+
+
+def keeps_graph(trainer: pl.Trainer) -> bool:
+    """Whether an optimizer of the run differentiates the loss twice."""
+    return any(get_requirements(optimizer).second_backward for optimizer in trainer.optimizers)
+
+
+def _with_modes(trainer: pl.Trainer) -> Iterator[Any]:
+    """The optimizers, or parts of them, that have other weights in evaluation."""
+    for optimizer in trainer.optimizers:
+        for part in parts_of(optimizer):
+            modes = (getattr(part, name, None) for name in ("train", "eval"))
+            if all(map(callable, modes)):
+                yield part
+
+
+def _evaluate(trainer: pl.Trainer) -> None:
+    for part in _with_modes(trainer):
+        if part.state:  # before the first update all weights are the same
+            part.eval()
+
+
+def _check_average(trainer: pl.Trainer) -> None:
+    callbacks: list[Callback] = getattr(trainer, "callbacks", [])
+    averages = [each for each in callbacks if isinstance(each, WeightAveraging)]
+    if len(averages) > 1:
+        names = " and ".join(type(each).__name__ for each in averages)
+        raise OptimizerError(
+            f"{names} would each put an average in the place of the weights; leave one of them out:"
+            " a callback, or weight_averaging of the trainer's config"
+        )
+    for part in _with_modes(trainer) if averages else ():
+        raise OptimizerError(
+            f"{type(part).__name__} has an average of the weights of its own, and another "
+            "(weight_averaging, or Lightning's WeightAveraging) would average its weights of "
+            "training; leave that one out, or choose another optimizer"
+        )
+
+
+def _check_closure(optimizer: Optimizer, trainer: pl.Trainer) -> None:
+    if not get_requirements(optimizer).closure:
+        return
+    name = f"{type(optimizer).__name__}, as it is configured, computes the loss by itself, "
+    if trainer.accumulate_grad_batches != 1:
+        raise OptimizerError(
+            f"{name}anew from the last batch of an accumulation: "
+            f"accumulate_grad_batches={trainer.accumulate_grad_batches} would train on a part of "
+            "the data; set it to 1, or choose another optimizer"
+        )
+    if getattr(trainer.precision_plugin, "scaler", None) is not None:
+        raise OptimizerError(
+            f"{name}which the scaling of gradients leaves no room for: precision "
+            f"{trainer.precision} does not work with it; use bf16-mixed or 32-true"
+        )
+
+
+def _check_graph(optimizer: Optimizer, module: pl.LightningModule) -> None:
+    own = type(module).backward is not pl.LightningModule.backward
+    if get_requirements(optimizer).second_backward and not own:
+        raise OptimizerError(
+            f"{type(optimizer).__name__} differentiates the loss twice, which takes a graph that "
+            f"{type(module).__name__} does not keep; derive it from nshtrainer.LightningModuleBase,"
+            " or write in it: def backward(self, loss): loss.backward(create_graph=True)"
+        )

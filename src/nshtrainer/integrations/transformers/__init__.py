@@ -1,0 +1,23 @@
+"""Transformers of Hugging Face: what a schedule learns from its `Trainer`, and sees of its metrics.
+
+The callback is imported on use: it derives from a class of transformers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nshtrainer.integrations.transformers.run_length import TrainerRunLength, run_length_of
+
+if TYPE_CHECKING:
+    from nshtrainer.integrations.transformers.callback import MetricCallback
+
+__all__ = ["MetricCallback", "TrainerRunLength", "run_length_of"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "MetricCallback":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from nshtrainer.integrations.transformers.callback import MetricCallback
+
+    return MetricCallback

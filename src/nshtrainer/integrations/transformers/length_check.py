@@ -1,0 +1,75 @@
+"""Comparison of the run length that a schedule was resolved for with the one that a run has."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import ref
+
+from transformers import TrainerCallback  # pyright: ignore[reportMissingImports, reportUnknownVariableType]
+from typing_extensions import final
+
+from nshtrainer.integrations.transformers.run_length import TrainerRunLength
+from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
+
+__all__ = ["LengthCheck"]
+
+
+@final
+class LengthCheck(TrainerCallback):  # pyright: ignore[reportUntypedBaseClass]
+    """Compare the assumed run length with what the Trainer knows at the start, each epoch, the end.
+
+    A schedule that has taken no step is resolved again where a length has changed since it was
+    created; otherwise a difference is a warning, the first time and at the end. A schedule attaches
+    this callback by itself.
+
+    Args:
+        trainer: The Trainer; the callback does not keep it alive.
+    """
+
+    checks_length = True
+
+    def __init__(self, trainer: Any) -> None:
+        self._trainer = ref(trainer)
+
+    def on_train_begin(self, _: Any, state: Any, __: Any, **parts: Any) -> None:
+        """Resolve the schedule again, or warn if it has taken steps in an earlier run.
+
+        The Trainer drops what a schedule warns of while it loads its state, so that is told here.
+        """
+        if isinstance(parts["lr_scheduler"], CurveScheduler):
+            parts["lr_scheduler"].begin_loaded(state.global_step)
+        scheduler = _of_trainer(parts["lr_scheduler"])
+        if scheduler is None:
+            return
+        plan, position = scheduler.plan, scheduler.last_epoch
+        plan.begin_run()
+        run = TrainerRunLength(self._trainer())
+        if position == 0 and plan.differs_from(run):
+            scheduler.resolve_again(run)
+        elif position > state.global_step:  # fewer steps are those of skipped updates
+            plan.warn_used(position, run, state.global_step)
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **parts: Any) -> None:
+        """Compare the number of steps so far with the assumed one."""
+        scheduler = _of_trainer(parts["lr_scheduler"])
+        if scheduler is None or control.should_training_stop or args.ignore_data_skip:
+            return
+        epochs, made = round(state.epoch), state.global_step
+        assumed = scheduler.plan.run.steps_in_epochs(epochs)
+        if assumed not in (None, made):
+            text = f"{assumed} steps before epoch {epochs}, but there were {made}"
+            scheduler.plan.warn_difference(text)
+
+    def on_train_end(self, _: Any, state: Any, control: Any, **parts: Any) -> None:
+        """Compare the number of steps with the assumed one; a run may be stopped before it."""
+        scheduler = _of_trainer(parts["lr_scheduler"])
+        if scheduler is not None:
+            stopped = control.should_training_stop
+            scheduler.plan.check_end(state.global_step, was_stopped=stopped)
+
+
+def _of_trainer(scheduler: Any) -> CurveScheduler | None:
+    """Return a schedule whose run length the Trainer was asked for."""
+    if isinstance(scheduler, CurveScheduler) and scheduler.plan.is_of_trainer:
+        return scheduler
+    return None

@@ -1,0 +1,130 @@
+"""Base values: what each scheduled hyperparameter of each parameter group is a multiple of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeAlias
+
+from nshtrainer.lr_scheduler.driver.param_values import Place
+from nshtrainer.lr_scheduler.driver.scheduled_values import Group
+
+__all__ = ["BaseValues", "Key"]
+
+Key: TypeAlias = tuple[str, int]
+"""The name of a hyperparameter, and the index of a parameter group."""
+
+_Values: TypeAlias = dict[str, list[float | None]]
+
+
+class BaseValues:
+    """The base value of each hyperparameter, by the index of the parameter group.
+
+    PyTorch's schedulers note the base rate of a group under `initial_lr`, and so does this class,
+    for every hyperparameter.
+    """
+
+    def __init__(self) -> None:
+        self._values: _Values = {"lr": []}
+        self._awaited: _Values = {}
+        self._begun: Sequence[float | None] = ()
+        self._unnoted: Collection[int] = ()
+
+    @property
+    def lrs(self) -> list[float]:
+        """The base rate of each group."""
+        return [float(base or 0.0) for base in self._values["lr"]]
+
+    def of(self, index: int, group: Group, place: Place, joining: Callable[[], float]) -> float:
+        """Return a base value, and note it in the group.
+
+        Args:
+            index: The index of the group.
+            group: The group.
+            place: The hyperparameter.
+            joining: Computes the base value where no one has noted one.
+        """
+        values = self._values.setdefault(str(place), [])
+        values.extend([None] * (index + 1 - len(values)))
+        base = values[index]
+        if base is None:
+            base = group.get(f"initial_{place}", self._awaited_value(str(place), index))
+            base = values[index] = joining() if base is None else float(base)
+        group[f"initial_{place}"] = base
+        return base
+
+    def _awaited_value(self, name: str, index: int) -> float | None:
+        """Return the saved base of a group that was not there when the state was loaded."""
+        awaited = self._awaited.get(name, [])
+        return awaited[index] if index < len(awaited) else None
+
+    def get(self, key: Key) -> float:
+        """Return the base value of a hyperparameter that has one."""
+        name, index = key
+        return float(self._values[name][index] or 0.0)
+
+    def update(self, changes: Mapping[Key, float | None]) -> None:
+        """Replace some base values."""
+        for (name, index), base in changes.items():
+            values = self._values.get(name, [])
+            if index < len(values):
+                values[index] = base
+
+    def follow(self, old: Sequence[Group], new: Sequence[Group]) -> None:
+        """Keep the base values with their groups: some may have been added, removed or exchanged.
+
+        Args:
+            old: The groups to which the values belong by their index.
+            new: The groups that there are now.
+        """
+        places = {id(group): place for place, group in enumerate(old)}
+        order = [places.get(id(group)) for group in new]
+        for name, values in self._values.items():
+            known = len(values)
+            self._values[name] = [
+                values[place] if place is not None and place < known else None for place in order
+            ]
+
+    def reload(self, groups: Sequence[Group], *, keep: bool) -> None:
+        """Take what the groups of an optimizer have noted that has loaded a state.
+
+        Args:
+            groups: The groups.
+            keep: Where a group has noted nothing, keep the base value that its index had.
+        """
+        self._begun = self._begun or list(self._values["lr"])
+        self._unnoted = [k for k, group in enumerate(groups) if "initial_lr" not in group]
+        for name, values in self._values.items():
+            kept = [*values, *[None] * len(groups)] if keep else [None] * len(groups)
+            noted = [group.get(f"initial_{name}") for group in groups]
+            self._values[name] = [
+                base if note is None else float(note)
+                for note, base in zip(noted, kept, strict=False)
+            ]
+
+    def load(self, saved: Mapping[str, list[float | None]], count: int, *, keep: bool) -> None:
+        """Take the base values of a saved state; those of further groups wait until they join.
+
+        Args:
+            saved: The base values by hyperparameter.
+            count: The number of groups that there are.
+            keep: Keep the values of the groups that are there.
+        """
+        for name, bases in saved.items():
+            own = self._values.setdefault(name, [])
+            if not keep:
+                own[: len(bases)] = bases
+            del own[count:]
+            self._awaited[name] = [*[None] * count, *bases[count:]]
+
+    def restore(self, *, noted: bool) -> None:
+        """Return to the base rates from before the optimizer loaded a state.
+
+        Args:
+            noted: Do so for groups, too, that have noted theirs in that state.
+        """
+        places = range(len(self._begun)) if noted else self._unnoted
+        self.update({("lr", k): base for k, base in enumerate(self._begun) if k in places})
+
+    def to_dict(self) -> _Values:
+        """Return the base values as plain data."""
+        return {name: list(values) for name, values in self._values.items()}

@@ -1,0 +1,153 @@
+"""Values that other code writes into the parameter groups that a schedule drives."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from math import isclose
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from nshtrainer.exceptions import NshtrainerWarning
+from nshtrainer.lr_scheduler.driver.optimizer_hooks import (
+    is_scheduled_by_torch,
+    metric_rival_of,
+    refuse_beside_metric,
+    refuse_two,
+    rival_of,
+)
+from nshtrainer.lr_scheduler.driver.param_values import find
+from nshtrainer.lr_scheduler.driver.scheduled_groups import ScheduledGroups
+
+if TYPE_CHECKING:
+    from nshtrainer.lr_scheduler.driver.base_values import Key
+    from nshtrainer.lr_scheduler.driver.first_steps import FirstSteps
+    from nshtrainer.lr_scheduler.driver.param_values import Place
+    from nshtrainer.lr_scheduler.driver.scheduled_values import Group, Movement
+
+__all__ = ["ForeignValues"]
+
+
+class ForeignValues(ScheduledGroups):
+    """A schedule that makes early values of other code its base, and overwrites later ones."""
+
+    _first: FirstSteps | None
+    _replaced: dict[Key, float]
+    """The base values of the config, where a value that other code wrote has replaced them."""
+
+    def _leave(self, rates: Mapping[int, float]) -> None:
+        """Leave the rates of a PyTorch scheduler, which computes the next ones from them."""
+        if self._first is not None:
+            self._first.left.update(("lr", index) for index in rates)
+            for index, rate in rates.items():
+                find(self._groups[index], "lr").set(self._groups[index], rate)
+
+    def _set(self, place: Place, group: Group, value: float, written: float) -> None:
+        """Write where what stands is not ours: a tensor, a loaded copy, a foreign value."""
+        standing = place.get(group)
+        if not isinstance(standing, Tensor) and _differs(standing, written):
+            rival = rival_of(self, place, group, standing)
+            if rival is not None and rival.last_epoch > 0:
+                refuse_two(self._plan.name, rival.plan.name, place)
+            metric = metric_rival_of(self.optimizer, place, standing)
+            if metric is not None:
+                refuse_beside_metric(metric, self._plan.name)
+            self._warn_of(place, standing, self._note_of_base(place, group))
+        place.set(group, value)
+
+    def _warn_of(self, place: Place, standing: Any, more: str = "") -> None:
+        warnings.warn(
+            f"the {place} {standing!r} that was written into a parameter group during the run "
+            f"is overwritten by the schedule ({self._plan.label}){more}; to change it, change the "
+            "config, or write it before the first update",
+            NshtrainerWarning,
+            stacklevel=4,
+        )
+
+    def _note_of_base(self, place: Place, group: Group) -> str:
+        """Name the base value that is kept, if it is not that of the config."""
+        key = str(place), [each is group for each in self._groups].index(True)
+        if key not in self._replaced:
+            return ""
+        return (
+            f", whose base value is still {self._bases.get(key):g}, which was written before the "
+            f"first step (the config has {self._replaced[key]:g})"
+        )
+
+    def _take_values(self, first: FirstSteps) -> None:
+        """Make a value that another wrote before the first step the base value.
+
+        Code that writes again for an update before the third step is no learning-rate finder, and
+        the base value is what it was.
+
+        Raises:
+            ScheduleError: A PyTorch scheduler writes as well.
+        """
+        others = list(self._others_values(first.tried))
+        is_late = first.steps > 1 and any(movement.key == "lr" for movement, *_ in others)
+        if is_late and is_scheduled_by_torch(self.optimizer):
+            refuse_two(self._plan.name, "a PyTorch scheduler", "lr")
+        found = {
+            key: standing
+            for movement, key, group, standing in others
+            if not movement.is_value and rival_of(self, movement.place, group, standing) is None
+        }
+        if first.steps == 1:
+            changes = {
+                key: first.base_of(key, standing)
+                for key, standing in found.items()
+                if key not in first.rewritten | first.left
+            }
+            self._replaced = {key: self._bases.get(key) for key in changes}
+            first.tried.clear()
+            self._rebase(changes)
+            self._warn_of_base(found, found.keys() - changes.keys(), "stays {:g}")
+        elif again := self._replaced.keys() & found.keys():
+            self._rebase(self._replaced)
+            self._replaced.clear()
+            self._warn_of_base(found, again, "is {:g} again")
+
+    def _warn_of_base(self, found: Mapping[Key, Any], keys: set[Key], how: str) -> None:
+        for key in sorted(keys)[:1]:
+            name, index = key
+            more = f", and its base value {how.format(self._bases.get(key))}"
+            self._warn_of(find(self._groups[index], name), found[key], more)
+
+    def _try_values(self, first: FirstSteps) -> None:
+        """Scale what another wrote before the first step, without deciding that it is a base."""
+        for movement, key, group, standing in list(self._others_values()):
+            is_left = movement.is_value or key in first.left
+            if is_left or rival_of(self, movement.place, group, standing) is not None:
+                continue
+            value = float(standing)  # 0 is what code writes that only wants the optimizer's state
+            if value and (key not in first.tried or standing != first.tried[key][1]):
+                scaled = value * self._factor(group, movement.place, value)
+                movement.place.set(group, scaled)
+                first.note_tried(key, value, scaled)
+
+    def _others_values(
+        self, tried: Mapping[Key, tuple[float, float]] | None = None
+    ) -> Iterator[tuple[Movement, Key, Group, Any]]:
+        """Yield the values that are not what the schedule wrote.
+
+        Args:
+            tried: What others wrote, and the scaled value that replaced it: values of theirs, too.
+        """
+        places = {id(group): index for index, group in enumerate(self._groups)}
+        for movement in self._movements:
+            for group, written in movement.written():
+                key = str(movement.place), places[id(group)]
+                standing = movement.place.get(group)
+                is_scaled = tried and key in tried and standing == tried[key][1]
+                if _differs(standing, written) or is_scaled:
+                    yield movement, key, group, standing
+
+
+def _differs(standing: Any, written: float) -> bool:
+    """Return True if a value is not what was written, but for the rounding of a recursion.
+
+    A tensor compares with a number in the tensor's own precision.
+    """
+    is_rounded = isinstance(standing, float) and isclose(standing, written, rel_tol=1e-9)
+    return standing != written and not is_rounded

@@ -1,0 +1,187 @@
+"""Hooks by which an optimizer tells its schedules of updates, and schedules of each other."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+from weakref import ref
+
+from torch.optim.lr_scheduler import LRScheduler
+
+from nshtrainer.exceptions import ScheduleError
+from nshtrainer.optimizer_record import record_of
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+    from nshtrainer.lr_scheduler.driver.param_values import Place
+    from nshtrainer.lr_scheduler.driver.scheduled_groups import ScheduledGroups
+    from nshtrainer.lr_scheduler.driver.scheduled_values import Group
+    from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
+
+__all__ = [
+    "has_moving_rival",
+    "is_held_by_torch",
+    "is_scheduled_by_torch",
+    "listen",
+    "metric_rival_of",
+    "rates_of_torch",
+    "refuse_beside_metric",
+    "refuse_two",
+    "rival_of",
+]
+
+
+_HOOKS = (
+    "_optimizer_step_pre_hooks",
+    "_optimizer_step_post_hooks",
+    "_optimizer_load_state_dict_post_hooks",
+)
+"""The attributes in which torch keeps the hooks that a scheduler has."""
+
+
+class _Hook:
+    """A hook of an optimizer that does not keep its scheduler alive.
+
+    Args:
+        scheduler: The scheduler to tell.
+    """
+
+    def __init__(self, scheduler: CurveScheduler) -> None:
+        self.scheduler = ref(scheduler)
+
+
+class _BeforeUpdate(_Hook):
+    def __call__(self, *_: object) -> None:
+        scheduler = self.scheduler()
+        if scheduler is not None:
+            scheduler.before_update()
+
+
+class _AfterUpdate(_Hook):
+    def __call__(self, *_: object) -> None:
+        scheduler = self.scheduler()
+        if scheduler is not None:
+            scheduler.after_update()
+
+
+class _AfterLoading(_Hook):
+    def __call__(self, *_: object) -> None:
+        scheduler = self.scheduler()
+        if scheduler is not None:
+            scheduler.after_loading()
+
+
+def listen(scheduler: CurveScheduler, *, after_updates: bool) -> None:
+    """Tell a scheduler of updates and of loaded states, and drop the hooks of schedulers gone.
+
+    They are dropped here since an optimizer that calls its hooks cannot lose one.
+
+    Args:
+        scheduler: The scheduler.
+        after_updates: Tell it after updates as well.
+    """
+    optimizer = scheduler.optimizer
+    for name in _HOOKS:
+        hooks: dict[int, Any] = getattr(optimizer, name)
+        for key, hook in list(hooks.items()):
+            if isinstance(hook, _Hook) and hook.scheduler() is None:
+                del hooks[key]
+    if after_updates:
+        optimizer.register_step_post_hook(_AfterUpdate(scheduler))
+    optimizer.register_step_pre_hook(_BeforeUpdate(scheduler))
+    optimizer.register_load_state_dict_post_hook(_AfterLoading(scheduler))
+
+
+def rival_of(
+    scheduler: ScheduledGroups, place: Place, group: Group, value: Any
+) -> CurveScheduler | None:
+    """Return the other schedule of an optimizer that wrote a value, if one did.
+
+    Args:
+        scheduler: The schedule that did not.
+        place: The hyperparameter.
+        group: The parameter group.
+        value: What stands there.
+    """
+    for other in _schedules_of(scheduler.optimizer):
+        if other is not scheduler and other.wrote(place, group, value):
+            return other
+    return None
+
+
+def has_moving_rival(scheduler: CurveScheduler) -> bool:
+    """Return True if another schedule of the same hyperparameters may have moved."""
+    return is_scheduled_by_torch(scheduler.optimizer) or any(
+        other is not scheduler and other.last_epoch > 0 and scheduler.places & other.places
+        for other in _schedules_of(scheduler.optimizer)
+    )
+
+
+def is_scheduled_by_torch(optimizer: Optimizer) -> bool:
+    """Return True if a scheduler of PyTorch's was ever created for an optimizer."""
+    return hasattr(optimizer.step, "_wrapped_by_lr_sched")
+
+
+def is_held_by_torch(optimizer: Optimizer) -> bool:
+    """Return True if a scheduler of PyTorch's for an optimizer is alive.
+
+    An optimizer does not know its schedulers.
+    """
+    return any(
+        issubclass(type(each), LRScheduler)
+        and getattr(each, "optimizer", None) is optimizer
+        and each not in _schedules_of(optimizer)
+        for each in gc.get_objects()
+    )
+
+
+def rates_of_torch(optimizer: Optimizer) -> dict[int, float]:
+    """Return the rates that a scheduler of PyTorch's wrote, by the index of the group."""
+    if not is_scheduled_by_torch(optimizer):
+        return {}
+    return {
+        index: float(group["lr"])
+        for index, group in enumerate(optimizer.param_groups)
+        if group.get("initial_lr", group["lr"]) != group["lr"]
+    }
+
+
+def metric_rival_of(optimizer: Optimizer, place: Place, value: Any) -> object:
+    """Return the scheduler that looks at a metric and wrote a value; None if it did not."""
+    scheduler: Any = record_of(optimizer).metric_scheduler()
+    if scheduler is None or place.key != "lr" or not scheduler.last_epoch:
+        return None
+    return scheduler if value in scheduler.get_last_lr() else None
+
+
+def refuse_two(one: str, other: str, place: object) -> NoReturn:
+    """Raise the error of two schedules that write the same hyperparameter.
+
+    Raises:
+        ScheduleError: Always.
+    """
+    raise ScheduleError(
+        f"two schedules drive {place} of one optimizer ({one} and {other}): each overwrites what "
+        "the other writes. Write product, one schedule of both: {name: product, schedules: [...]}"
+    )
+
+
+def refuse_beside_metric(metric: object, curve: str) -> NoReturn:
+    """Raise the error of a scheduler that writes the rate of a metric beside a curve.
+
+    Raises:
+        ScheduleError: Always.
+    """
+    raise ScheduleError(
+        f"two schedules drive lr of one optimizer ({type(metric).__name__} and {curve}): each "
+        "overwrites what the other writes. Write the curve as the schedule of the one that looks "
+        "at the metric: {name: reduce_lr_on_plateau, schedule: {...}}"
+    )
+
+
+def _schedules_of(optimizer: Optimizer) -> Iterator[CurveScheduler]:
+    hooks: Mapping[int, Any] = getattr(optimizer, "_optimizer_step_pre_hooks", {})
+    found = (hook.scheduler() for hook in hooks.values() if isinstance(hook, _BeforeUpdate))
+    return (scheduler for scheduler in found if scheduler is not None)

@@ -1,0 +1,264 @@
+"""What a schedule has in store for each parameter group, resolved for one run."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from nshtrainer.exceptions import NshtrainerWarning, RunLengthError, ScheduleError
+from nshtrainer.lr_scheduler.base import Track
+from nshtrainer.lr_scheduler.driver.param_values import find
+from nshtrainer.resume import ResumeConfig
+from nshtrainer.run_length import LazyRunLength
+
+if TYPE_CHECKING:
+    from nshtrainer.lr_scheduler.base import Curve, TrackScheduleConfigBase
+    from nshtrainer.lr_scheduler.driver.param_values import Place
+    from nshtrainer.lr_scheduler.plateau import MetricScheduleConfigBase
+    from nshtrainer.run_length import RunLength
+
+    Planned: TypeAlias = TrackScheduleConfigBase | MetricScheduleConfigBase
+
+__all__ = ["Plan"]
+
+Group = Mapping[str, Any]
+
+_OWN_LENGTH = (
+    "Give its durations in steps, or pass RunLength(total_steps=..., steps_per_epoch=[...]) to "
+    "create_scheduler"
+)
+
+
+class Plan:
+    """The tracks of each parameter group.
+
+    A schedule is resolved once for each base rate, since a rate named outright is another factor of
+    each, and again for groups that are added during the run.
+
+    Args:
+        resolve: The length of the run, as one group sees it -> the tracks of all groups.
+        run: The length of the run.
+        label: What the schedule is called where its curves have no name of their own.
+        config: The config of the schedule, if it has one.
+    """
+
+    def __init__(
+        self,
+        resolve: Callable[[RunLength], Sequence[Track]],
+        run: RunLength,
+        label: str,
+        config: Planned | None = None,
+    ) -> None:
+        self._resolve = resolve
+        self._label = label
+        self.config = config
+        self._tracks: dict[tuple[float, float | None], Sequence[Track]] = {}
+        self._in_use: dict[tuple[float, float | None], None] = {}
+        self.run = run
+        self.is_of_trainer = isinstance(run, LazyRunLength)
+        """True if a trainer counted the lengths; numbers that were passed are never overruled."""
+        self.difference: str | None = None
+        """The assumed length and that of the run, where they differ and steps have been taken."""
+        self.is_told = False
+        """True once a warning of the length or of the calls was given: others wait for the end."""
+        self.is_open = False
+        """True after a warning of lengths, since the one of the run is known at its end."""
+
+    @classmethod
+    def of_config(cls, config: Planned, run: RunLength) -> Plan:
+        """The plan of a config."""
+        return cls(config.tracks, run, repr(config), config)
+
+    @classmethod
+    def of_curve(cls, curve: Curve, run: RunLength, label: str | None) -> Plan:
+        """The plan of a curve for the learning rate of every group."""
+        return cls(lambda _: (Track("lr", curve),), run, label or repr(curve))
+
+    def in_run(self, run: RunLength) -> Plan:
+        """Return the plan of the same config in a run of another length."""
+        assert self.config is not None, "a schedule that a trainer gave its length has one"
+        made = Plan.of_config(self.config, run)
+        made.is_told, made.difference, made.is_open = self.is_told, self.difference, self.is_open
+        return made
+
+    def differs_from(self, run: RunLength) -> bool:
+        """Return True if the schedule would be resolved otherwise for what a trainer knows now."""
+        is_timed = self.run.total_time is not None
+        return self.is_of_trainer and not is_timed and self.run.differs_from(run)
+
+    def warn_difference(self, text: str, remedy: str | None = None) -> None:
+        """Warn that a run is not as long as was assumed; once before its end.
+
+        Args:
+            text: The assumed length and that of the run.
+            remedy: An imperative; left out, to give the lengths.
+        """
+        if not self.is_told:
+            self._warn(text, remedy)
+
+    def check_end(self, made: int, remedy: str | None = None, *, was_stopped: bool) -> None:
+        """Warn that a run had another number of steps than was planned, also after other warnings.
+
+        Args:
+            made: The number of steps.
+            remedy: An imperative; left out, to give the lengths.
+            was_stopped: True if the run was stopped early, as it may be.
+        """
+        total = self.run.total_steps
+        is_as_planned = total is None or made == total or (was_stopped and made < total)
+        if not is_as_planned and (self.is_open or not self.is_told):
+            self._warn(f"{total} steps, but there were {made}", remedy)
+
+    def _warn(self, text: str, remedy: str | None) -> None:
+        self.is_told, self.difference, self.is_open = True, text, remedy is None
+        name = getattr(self.config, "name", "")
+        message = f"schedule {name!r}: resolved for {text}. {remedy or _OWN_LENGTH}."
+        warnings.warn(message, NshtrainerWarning, stacklevel=4)
+
+    def warn_rhythm(self, problem: str) -> None:
+        """Warn that a schedule does not move once with each update; once a run.
+
+        Args:
+            problem: A main clause of the updates.
+        """
+        if not self.is_told:
+            self.is_told = True
+            warnings.warn(
+                f"{self.name}: a step of the schedule is one optimizer update, and {problem}. Call "
+                "scheduler.step() after each optimizer.step(); for Lightning return what "
+                'create_scheduler gives, or {"scheduler": scheduler, "interval": "step"}.',
+                NshtrainerWarning,
+                stacklevel=6,
+            )
+
+    def begin_run(self) -> None:
+        """Warn again, in another run."""
+        self.is_told, self.difference, self.is_open = False, None, False
+
+    def warn_used(self, position: int, run: RunLength, begin: int) -> None:
+        """Warn if steps were taken in an earlier run, and this one has another place or length.
+
+        Args:
+            position: The steps that the schedule has taken.
+            run: The length of this run.
+            begin: The step at which it begins.
+        """
+        if position != begin or self.differs_from(run):
+            text = (
+                f"{_steps_of(self.run)}, {position} of them taken in an earlier run, but this run "
+                f"begins at step {begin} and has {_steps_of(run)}"
+            )
+            self.warn_difference(text, "Create the optimizer and the scheduler anew for each run")
+
+    @property
+    def policy(self) -> ResumeConfig:
+        """What a state that is loaded has a say in."""
+        return self.run.resume or ResumeConfig()
+
+    def begin(self) -> None:
+        """Forget which tracks are in use: the groups may have other base rates now."""
+        self._in_use.clear()
+
+    def tracks(self, group: Group, base_lr: float) -> Iterable[Track]:
+        """What moves in a group, and how.
+
+        Args:
+            group: The parameter group.
+            base_lr: The rate that it began with.
+
+        Raises:
+            ScheduleError: The schedule makes no sense for this run and this rate.
+        """
+        tracks = self._tracks_for(base_lr, _beta2(group))
+        fitting = [track for track in tracks if _fits(track.group, group.get("name"))]
+        # Of several that fit, the one with the longest name says most.
+        fitting.sort(key=lambda track: len(track.group or ""))
+        return {track.hyperparameter: track for track in fitting}.values()
+
+    def track_of(self, group: Group, place: Place, base_lr: float) -> Track | None:
+        """Return what moves one hyperparameter of a group, were its base rate another one.
+
+        Args:
+            group: The parameter group.
+            place: The hyperparameter.
+            base_lr: The base rate to suppose.
+        """
+        in_use = dict(self._in_use)
+        try:
+            tracks = self.tracks(group, base_lr)
+            return next((t for t in tracks if find(group, t.hyperparameter) == place), None)
+        finally:
+            self._in_use = in_use
+
+    def check_names(self, groups: Iterable[Group]) -> None:
+        """Every group that a track names must be there.
+
+        Raises:
+            ScheduleError: One is not; the message lists those that are.
+        """
+        names = {group["name"] for group in groups if group.get("name")}
+        tracks = self._tracks_in_use()
+        for wanted in [track.group for track in tracks if track.group is not None]:
+            if not any(_fits(wanted, name) for name in names):
+                known = ", ".join(sorted(names)) or "none has a name"
+                raise ScheduleError(
+                    f"the schedule names a parameter group {wanted!r}, which the optimizer does "
+                    f"not have (its groups: {known})"
+                )
+
+    @property
+    def name(self) -> str:
+        """The name of the schedule's config; of a bare curve its label."""
+        return getattr(self.config, "name", None) or self.label
+
+    @property
+    def label(self) -> str:
+        """The name of the resolved schedule in checkpoints: another run length is another name."""
+        return "; ".join(dict.fromkeys(map(self._text, self._tracks_in_use())))
+
+    def _tracks_in_use(self) -> list[Track]:
+        return [track for key in self._in_use for track in self._tracks[key]]
+
+    def _text(self, track: Track) -> str:
+        named = hasattr(track.curve, "__dataclass_fields__")
+        text = repr(track.curve) if named else self._label
+        where = f"{track.group}/" if track.group else ""
+        what = where + track.hyperparameter
+        return text if what == "lr" else f"{what}: {text}"
+
+    def _tracks_for(self, base_lr: float, beta2: float | None) -> Sequence[Track]:
+        key = base_lr, beta2
+        self._in_use[key] = None
+        if key not in self._tracks:
+            self._tracks[key] = self._resolved(self.run.but(base_lr=base_lr, beta2=beta2))
+        return self._tracks[key]
+
+    def _resolved(self, run: RunLength) -> Sequence[Track]:
+        try:
+            tracks = self._resolve(run)
+        except RunLengthError:
+            # What cannot be said in steps may be said in time, where the run is limited by it.
+            timed = run.by_time()
+            if timed is None:
+                raise
+            run, tracks = timed, self._resolve(timed)
+        self.run = run.known()
+        return tracks
+
+
+def _steps_of(run: RunLength) -> str:
+    return "an unknown number of steps" if run.total_steps is None else f"{run.total_steps} steps"
+
+
+def _fits(wanted: str | None, name: str | None) -> bool:
+    """Whether a track is for a group: for all, by its name, or by the first part of `head/bias`."""
+    return wanted is None or (name is not None and f"{name}/".startswith(f"{wanted}/"))
+
+
+def _beta2(group: Group) -> float | None:
+    """What the last of the betas began with: a schedule may have moved it."""
+    betas = group.get("betas")
+    if betas is None:
+        return None
+    return float(group.get(f"initial_betas.{len(betas) - 1}", betas[-1]))

@@ -1,0 +1,329 @@
+"""What a scheduler that loads a state goes on under: the schedule of the state, or its own.
+
+A state holds the config of its schedule and the length of the run for which that was resolved, as
+plain data. The schedule is built again from both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias, cast
+
+from nshtrainer.config.errors import dotted, unknown
+from nshtrainer.exceptions import ConfigError, RegistryError, ScheduleError
+from nshtrainer.lr_scheduler.base import TrackScheduleConfigBase, lr_scheduler_registry
+from nshtrainer.lr_scheduler.driver.plan import Plan
+from nshtrainer.lr_scheduler.driver.saved_state import is_of_driver, saved_position
+from nshtrainer.resume import (
+    SCHEDULE,
+    Change,
+    Decision,
+    Resolution,
+    ResumeConfig,
+    as_data,
+    differing,
+    resolve,
+    tell_of,
+)
+from nshtrainer.run_length import TICKS, RunLength
+
+__all__ = ["Succession", "after_another", "changes_of", "plan_data", "succession"]
+
+Group: TypeAlias = Mapping[str, Any]
+Based: TypeAlias = Sequence[tuple[Group, float]]
+"""Parameter groups, each with its base rate."""
+
+_CURVE_FIELDS = frozenset({"schedule", "warmup_duration"})
+"""What of a schedule that looks at a metric is a curve; the rest is in its own state."""
+
+
+class Succession(NamedTuple):
+    """What a run goes on under.
+
+    Args:
+        plan: The plan to follow.
+        position: Where the run stands in it.
+        resolution: What has changed, and what becomes of it; None where a config is unknown.
+        more: What else there is to say.
+        saved_label: The label of the plan in the state, if it has one.
+        is_of_another: True for the state of a scheduler that is not ours.
+    """
+
+    plan: Plan
+    position: int
+    resolution: Resolution | None = None
+    more: Sequence[str] = ()
+    saved_label: str | None = None
+    is_of_another: bool = False
+
+    def tell(self) -> None:
+        """Say what has changed; of a state without its config only that its curve is another."""
+        if self.resolution is not None:
+            self.resolution.tell(*self.more)
+            return
+        saved, label, config = self.saved_label, self.plan.label, self.plan.config
+        if saved not in (None, label):
+            was = f"it was written under {saved}" if config is None else "it does not say how"
+            own = label if config is None else f"the {config.name} schedule of the config"
+            tell_of(
+                f"the schedule has changed since the checkpoint: {was}, and the run goes on at "
+                f"step {self.position} under {own}"
+            )
+
+
+def plan_data(plan: Plan) -> dict[str, Any]:
+    """What a state holds of a plan, if its schedule has a config of plain values."""
+    data = as_data(plan.config)
+    return {} if data is None else {"config": data, "run": plan.run.to_dict()}
+
+
+def changes_of(own: Plan, state: Mapping[str, Any], groups: Based) -> list[Change]:
+    """What has changed since a state was saved; nothing where the curves are the same.
+
+    Args:
+        own: The plan of the config.
+        state: The state of a scheduler.
+        groups: The groups, for which the curves are compared.
+    """
+    return _changes(own, state, groups)[0]
+
+
+def succession(own: Plan, state: Mapping[str, Any], groups: Based) -> Succession:
+    """What the policy makes of a state.
+
+    Args:
+        own: The plan of the config.
+        state: The state of a scheduler.
+        groups: The groups that it drives.
+
+    Raises:
+        ScheduleError: The policy is `error` and something has changed; it is `extend` and the run
+            is shorter than it was; it names a field that the schedule does not have, or that
+            cannot be taken from the config.
+    """
+    policy, position = own.policy, saved_position(state)
+    _check_fields(policy, own)
+    if not is_of_driver(state):
+        text = (
+            f"taken from the config, from step {position} on, which is the last_epoch of the "
+            "state; if that counted anything but updates, call step(n) with their number"
+        )
+        return _after_another(own, position, text)
+    if "config" not in state or as_data(own.config) is None:
+        return Succession(own, position, saved_label=state.get("curve"))
+    found, old = _changes(own, state, groups)
+
+    def decided(change: Change) -> Decision:
+        return _decided(change, policy, own, old)
+
+    data = as_data(own.config)
+    resolution = resolve(found, policy, decided, own=data, error=ScheduleError)
+    if not found or isinstance(old, str):
+        return Succession(own, position, resolution)
+    if _takes_all(policy):
+        _check_run(policy, own.run, old.run, position)
+    plan = _followed(own, old, resolution, policy)
+    now = _position_in(plan.run, old.run, state)
+    return Succession(plan, now, resolution, [*_jumps((old, position), (plan, now), groups)])
+
+
+def after_another(own: Plan, position: int) -> Succession:
+    """Return what becomes of a state that is not ours, where a trainer knows its step."""
+    text = f"taken from the config, from step {position} on, since another kind cannot be kept"
+    return _after_another(own, position, text)
+
+
+def _after_another(own: Plan, position: int, text: str) -> Succession:
+    change = Change((SCHEDULE,), "another scheduler", as_data(own.config) or own.label)
+    decision = Decision(text, is_followed=True)
+    resolution = resolve([change], own.policy, lambda _: decision, error=ScheduleError)
+    return Succession(own, position, resolution, is_of_another=True)
+
+
+def _position_in(run: RunLength, old: RunLength, state: Mapping[str, Any]) -> int:
+    """The position of a state; the same moment is another one in a run that takes another time."""
+    if run.total_time == old.total_time or run.total_time is None:
+        return saved_position(state)
+    return int(state["elapsed"] / run.total_time * TICKS)
+
+
+# -- what has changed ------------------------------------------------------------------------------
+
+
+def _changes(own: Plan, state: Mapping[str, Any], groups: Based) -> tuple[list[Change], Plan | str]:
+    """The changes, and the plan of the state or why there is none."""
+    saved, data = state.get("config"), as_data(own.config)
+    if saved is None or data is None:
+        return [], own
+    found = [
+        *differing(saved, data, (SCHEDULE,)),
+        *_changes_of_run(state.get("run", {}), own.run.to_dict()),
+    ]
+    if not found:
+        return [], own
+    old = _plan_of(own, saved, state.get("run", {}))
+    if _is_curve(own) and isinstance(old, Plan) and _agree(old, own, groups):
+        return [], own
+    return found, old
+
+
+def _changes_of_run(saved: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[Change]:
+    """The lengths that both know, and that differ."""
+    was, now = _length(saved), _length(own)
+    if was and now and was != now:
+        yield Change(("run",), was[0] if was[1] == now[1] else " ".join(was), " ".join(now))
+    for name in ("steps_per_epoch", "samples_per_step", "tokens_per_step"):
+        if name in saved and name in own and saved[name] != own[name]:
+            yield Change((name,), saved[name], own[name])
+
+
+def _length(run: Mapping[str, Any]) -> tuple[str, str] | None:
+    """How long a run is, and the unit."""
+    if "total_time" in run:
+        return f"{run['total_time']:g}", "seconds"
+    return (str(run["total_steps"]), "steps") if "total_steps" in run else None
+
+
+def _plan_of(own: Plan, config: Mapping[str, Any], run: Mapping[str, Any]) -> Plan | str:
+    """The plan of a saved schedule, or why it cannot be built."""
+    name = config.get("name", "")
+    try:
+        cls: Any = lr_scheduler_registry.find(name)
+        if getattr(own.config, "name", None) == name:
+            cls = type(own.config)  # it need not be registered
+        if cls is None:
+            return f"{name!r} is not registered here; import the module that registers it"
+        if issubclass(cls, TrackScheduleConfigBase) != _is_curve(own):
+            return f"a {name} is another kind of scheduler"
+        return Plan.of_config(cls.from_mapping(config), _lengths(own.run, run))
+    except (ConfigError, RegistryError) as error:
+        return f"that of the checkpoint cannot be built: {error}"
+
+
+def _lengths(own: RunLength, saved: Mapping[str, Any]) -> RunLength:
+    """The saved lengths, and ours where there are none: the saved schedule asked for no more."""
+    ours = own.to_dict()
+    if "total_steps" in saved:
+        ours.pop("total_time", None)
+    return RunLength.from_dict({**ours, **saved}).but(resume=own.resume)
+
+
+def _is_curve(plan: Plan) -> bool:
+    return isinstance(plan.config, TrackScheduleConfigBase)
+
+
+def _agree(old: Plan, own: Plan, groups: Based) -> bool:
+    """Whether two plans have the same curves for each group, by the same clock."""
+    return old.run.total_time == own.run.total_time and all(
+        list(old.tracks(group, base)) == list(own.tracks(group, base)) for group, base in groups
+    )
+
+
+# -- what becomes of it ----------------------------------------------------------------------------
+
+
+def _takes_all(policy: ResumeConfig) -> bool:
+    return policy.policy == "extend" or SCHEDULE in policy.fields
+
+
+def _decided(change: Change, policy: ResumeConfig, own: Plan, old: Plan | str) -> Decision:
+    """Return what becomes of a change of a schedule, or of the length of its run."""
+    if isinstance(old, str):
+        return Decision(f"taken from the config, since {old}", is_followed=True)
+    is_followed = _takes_all(policy)
+    field = "" if is_followed else SCHEDULE
+    if change.is_of_run:
+        return Decision(_outcome_of_run(change, policy), is_followed, field)
+    if not _is_curve(own) and change.path[1] not in _CURVE_FIELDS:
+        return Decision("kept by the state of what looks at the metric", field=field)
+    where = f"{dotted(change.path)}."
+    named = any(where.startswith(f"{name}.") for name in policy.schedule_fields())
+    if is_followed or named:
+        return Decision("taken from the config", is_followed=True)
+    return Decision("taken from the checkpoint", field=field)
+
+
+def _outcome_of_run(change: Change, policy: ResumeConfig) -> str:
+    if policy.policy == "extend":
+        return "the schedule is stretched"
+    if _takes_all(policy):
+        return "the schedule is resolved anew"
+    return f"the schedule goes on as it was, for {change.saved}"
+
+
+def _followed(own: Plan, old: Plan, resolution: Resolution, policy: ResumeConfig) -> Plan:
+    """Return the plan of what was decided."""
+    followed = [change.is_followed for change in resolution.changes]
+    if all(followed) or not any(followed):
+        return own if all(followed) else old
+    lengths = own.run if _takes_all(policy) else old.run
+    made = _plan_of(own, resolution.config or {}, lengths.to_dict())
+    if isinstance(made, str):
+        raise ScheduleError(f"resume: fields {', '.join(policy.schedule_fields())}: {made}")
+    return made
+
+
+def _jumps(old: tuple[Plan, int], new: tuple[Plan, int], groups: Based) -> Iterator[str]:
+    """What the new plan makes of the rate at once, where it is another one."""
+    for group, base in groups:
+        was, now = (_rate(plan, group, base, position) for plan, position in (old, new))
+        if was != now:
+            yield f"lr at step {old[1]}: {now:g} instead of {was:g}"
+            return
+
+
+def _rate(plan: Plan, group: Group, base: float, position: int) -> float:
+    rates = (track for track in plan.tracks(group, base) if track.hyperparameter == "lr")
+    track = next(rates, None)
+    if track is None:
+        return base
+    return track.curve(position) * (base if track.kind == "factor" else 1.0)
+
+
+# -- what is wrong ---------------------------------------------------------------------------------
+
+
+def _check_fields(policy: ResumeConfig, own: Plan) -> None:
+    data = as_data(own.config) or {}
+    for name in policy.schedule_fields():
+        _, *path = name.split(".")
+        _check_field(name, path, data)
+        if path and not _is_curve(own) and path[0] not in _CURVE_FIELDS:
+            raise ScheduleError(
+                f"resume: fields: {name} is kept by the state of what looks at the metric; to "
+                "change it, start the schedule anew"
+            )
+
+
+def _check_field(name: str, path: Sequence[str], data: Any) -> None:
+    for key in path:
+        known = _parts(data)
+        if key not in known or key == "name":
+            text = unknown("field of the schedule", key, [k for k in known if k != "name"])
+            raise ScheduleError(f"resume: fields: {name}: {text}")
+        data = known[key]
+
+
+def _parts(data: Any) -> dict[str, Any]:
+    """What is within a value of a config, by what a field calls it."""
+    if isinstance(data, Mapping):
+        return dict(cast("Mapping[str, Any]", data))
+    items = cast("list[Any]", data) if isinstance(data, list) else []
+    return {str(place): item for place, item in enumerate(items)}
+
+
+def _check_run(policy: ResumeConfig, own: RunLength, old: RunLength, position: int) -> None:
+    """Positions of one run must mean the same in the other, which `extend` makes longer."""
+    if (own.total_time is None) != (old.total_time is None):
+        raise ScheduleError(
+            "resume: the schedule of the checkpoint and that of this run do not both count steps, "
+            "or both a time; go on with the policy keep"
+        )
+    was, now = ((run.total_time or run.total_steps or 0) for run in (old, own))
+    if policy.policy == "extend" and 0 < now < was:
+        unit = "steps" if own.total_time is None else "seconds"
+        raise ScheduleError(
+            f"resume: extend is for a longer run, and this one has {now:g} {unit}, where that of "
+            f"the checkpoint had {was:g} (it stands at step {position}); keep goes on under the "
+            "schedule as it was, and override with fields: [lr_scheduler] takes the shorter one"
+        )

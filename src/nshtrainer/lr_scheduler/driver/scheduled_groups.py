@@ -1,0 +1,183 @@
+"""The parameter groups of an optimizer, as one schedule moves their hyperparameters."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from math import inf, isclose
+from operator import is_
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from nshtrainer.exceptions import ScheduleError
+from nshtrainer.lr_scheduler.driver.base_values import BaseValues, Key
+from nshtrainer.lr_scheduler.driver.param_values import Place, default_of, find
+from nshtrainer.lr_scheduler.driver.scheduled_values import Follower, Group, Movement, movements_of
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+    from nshtrainer.lr_scheduler.driver.plan import Plan
+
+__all__ = ["ScheduledGroups"]
+
+_MOST_TRIES = 50
+
+
+class ScheduledGroups:
+    """What a scheduler knows of each parameter group: its base values, and the curves it follows.
+
+    A group that joins the optimizer during the run is scheduled from its first update. Its base
+    rate is the optimizer's default if it was added without a rate of its own. Else the rate is the
+    one to continue from, and the base rate is the rate divided by the factor of the position.
+    """
+
+    optimizer: Optimizer
+    last_epoch: int
+    _plan: Plan
+    _bases: BaseValues
+    _movements: list[Movement]
+    _groups: list[Group]
+
+    def catch_up(self) -> None:
+        """Schedule parameter groups that were added, removed or exchanged.
+
+        Each optimizer update and each step does this first. Values of other groups are left alone.
+        """
+        groups = self.optimizer.param_groups
+        if len(groups) != len(self._groups) or not all(map(is_, groups, self._groups)):
+            self._write(new_only=True)
+
+    def _write(self, *, new_only: bool = False) -> None:
+        """Plan anew from the live groups, and write the values of this position."""
+        groups, old = self.optimizer.param_groups, self._groups
+        known = {id(group) for group in old} if new_only else set[int]()
+        self._bases.follow(old, groups)
+        self._groups = list(groups)
+        self._plan.begin()
+        self._movements = movements_of(self._followers())
+        for movement in self._movements:
+            movement.begin(max(self.last_epoch, 0), lambda group: id(group) not in known)
+        self._settle()
+
+    def _followers(self) -> Iterator[Follower]:
+        """What moves in each group, along which curve, and from which base."""
+        for index, group in enumerate(self._groups):
+            base_lr = self._base(index, group, find(group, "lr"))
+            for track in self._plan.tracks(group, base_lr):
+                place = find(group, track.hyperparameter)
+                is_value = track.kind == "value"
+                base = 1.0 if is_value else self._base(index, group, place)
+                if place.key == "lr":
+                    base = self._scaled(index, base)
+                yield Follower(group, place, track.curve, base, is_value)
+
+    def _base(self, index: int, group: Group, place: Place) -> float:
+        """The value that a group began with, noted where torch notes it, too."""
+        return self._bases.of(index, group, place, lambda: self._joining(group, place))
+
+    def _scaled(self, index: int, base: float) -> float:  # noqa: ARG002 - for those who scale
+        """The base rate of a group as it is now; something beside the curve may scale it."""
+        return base
+
+    def _joining(self, group: Group, place: Place) -> float:
+        """Return the base value of a group that joins the optimizer.
+
+        Once the schedule has moved, a rate that was given to the group is the one to continue from,
+        as that of Lightning's `BaseFinetuning`; the optimizer's default is a base value.
+        """
+        standing = place.get(group)
+        if isinstance(standing, Tensor):
+            for index, other in enumerate(self._groups):
+                if other is not group and other.get(place.key) is standing:
+                    group[place.key] = standing.clone()
+                    return self._base(index, other, place)
+        value = float(standing)
+        is_default = standing == default_of(self.optimizer, group, place)
+        if self.last_epoch <= 0 or is_default or place.key != "lr":
+            return value
+        try:
+            return self._continued(group, place, value)
+        except ScheduleError:
+            return value
+
+    def _continued(self, group: Group, place: Place, value: float) -> float:
+        """Return the base value that gives a value at this position; at a factor of 0 the value."""
+        base = value
+        # An absolute rate in a schedule is another factor of each base.
+        for _ in range(_MOST_TRIES):
+            factor = self._factor(group, place, base)
+            if not 0.0 < factor < inf:
+                return value
+            last, base = base, value / factor
+            if isclose(base, last, rel_tol=1e-12):
+                break
+        return base
+
+    def _factor(self, group: Group, place: Place, base: float) -> float:
+        """Return the factor of this position for a group with a base value; 1 without a curve."""
+        base_lr = base if place.key == "lr" else float(group["initial_lr"])
+        track = self._plan.track_of(group, place, base_lr)
+        is_factor = track is not None and track.kind == "factor"
+        return track.curve(max(self.last_epoch, 0)) if track and is_factor else 1.0
+
+    def rebase(self, lrs: Sequence[float]) -> None:
+        """Replace the base rates, and write the values of this position.
+
+        Args:
+            lrs: The base rate of each parameter group.
+        """
+        self.catch_up()
+        self._rebase({("lr", index): float(rate) for index, rate in enumerate(lrs)})
+
+    def _rebase(self, changes: Mapping[Key, float]) -> None:
+        self._bases.update(changes)
+        self._write()
+
+    def moved_groups(self, key: str) -> list[list[Group]]:
+        """Return the groups in which a hyperparameter moves, by the curve that moves it."""
+        return [
+            [group for cohort in movement.cohorts for group in cohort.groups()]
+            for movement in self._movements
+            if movement.key == key
+        ]
+
+    def _is_driven_by_another(self) -> bool:
+        """Return True if a scheduler with base rates of its own is at work: a rate finder's."""
+        bases = zip(self._groups, self._bases.lrs, strict=False)
+        return any(group.get("initial_lr", base) != base for group, base in bases)
+
+    def rates_at(self, position: int) -> list[float]:
+        """Return base times curve for each group; the value of a group that is not planned yet."""
+        values = {
+            id(group): cohort.base * movement.factor(position)
+            for movement in self._movements
+            if movement.key == "lr"
+            for cohort in movement.cohorts
+            for group in cohort.groups()
+        }
+        groups = self.optimizer.param_groups
+        return [values.get(id(group), float(group["lr"])) for group in groups]
+
+    @property
+    def places(self) -> set[tuple[str, int]]:
+        """The hyperparameters that this schedule moves, each with the identity of its group."""
+        return {
+            (str(movement.place), id(group))
+            for movement in self._movements
+            for group, _ in movement.written()
+        }
+
+    def wrote(self, place: Place, group: Group, value: Any) -> bool:
+        """Return True if this schedule wrote a value last."""
+        return any(
+            each is group and written == value
+            for movement in self._movements
+            if movement.place == place
+            for each, written in movement.written()
+        )
+
+    @abstractmethod
+    def _settle(self) -> None:
+        """Note the groups for which the next step needs no preparation."""

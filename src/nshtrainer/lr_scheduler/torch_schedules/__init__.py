@@ -1,0 +1,1 @@
+"""PyTorch's own schedulers as configs, under their torch names."""

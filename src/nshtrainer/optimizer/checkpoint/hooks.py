@@ -1,0 +1,373 @@
+"""Resume by name: what an optimizer loads finds its parameters by what they are called.
+
+Two hooks of torch's. When a state is saved, `param_names` is written beside the numbers of the
+parameters, as torch has it; the groups of the optimizer themselves stay without names, so that a
+group of bare parameters can be added at any time. When a state is loaded, it is brought into the
+order of the optimizer before torch reads it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, count
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from weakref import ref
+
+from nshtrainer.config.errors import unknown
+from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.checkpoint.config_changes import CONFIG, changes_of, decide
+from nshtrainer.optimizer.checkpoint.match import (
+    PARKED,
+    Match,
+    Own,
+    OwnGroup,
+    by_name,
+    by_place,
+    saved_in,
+)
+from nshtrainer.optimizer.checkpoint.missing import check_names
+from nshtrainer.optimizer.checkpoint.state_check import check_form, check_states, refuse_sizes
+from nshtrainer.optimizer.checkpoint.whole_state import joint_match
+from nshtrainer.optimizer.groups.parameters import clean_names
+from nshtrainer.optimizer_record import call_hooks_on_load, record_of
+from nshtrainer.resume import ResumeConfig, as_data, resolve
+from nshtrainer.run_length import known_run_length
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+    from torch.optim import Optimizer
+
+    from nshtrainer.optimizer.base import OptimizerConfigBase
+    from nshtrainer.resume import Change, Decision
+    from nshtrainer.run_length import RunLength
+
+__all__ = ["Resumption", "describe", "is_torchs", "resume_by_name"]
+
+_WITHIN = "__bnb_optimizer_quant_state__"
+"""The key under which bitsandbytes saves the tensors of a state."""
+
+Group: TypeAlias = dict[str, Any]
+Names: TypeAlias = "Mapping[Tensor, tuple[str, ...]]"
+StateDict: TypeAlias = dict[str, Any]
+
+
+def resume_by_name(
+    optimizer: Optimizer, model: Module, config: OptimizerConfigBase | None = None
+) -> Resumption:
+    """Let any optimizer know its parameters by what a model calls them.
+
+    One that knows them under names already keeps these, and so does one that knows its config.
+
+    Args:
+        optimizer: What loads a state later on; one that a user built, too.
+        model: A model whose trainer knows what is taken from the config.
+        config: What the optimizer was built from, if that is known.
+    """
+    known: Resumption | None = record_of(optimizer).state_hooks
+    if known is None:
+        unchecked = () if is_torchs(optimizer) else ("",)
+        known = Resumption(model, is_joint=_is_joint(optimizer), unchecked=unchecked, config=config)
+        known.attach(optimizer)
+    known.learn(model, config)
+    return known
+
+
+def describe(optimizer: Optimizer, config: OptimizerConfigBase) -> None:
+    """Let an optimizer that resumes by name know the whole config that it was built from."""
+    known: Resumption | None = record_of(optimizer).state_hooks
+    if known is not None:
+        known.describe(config)
+        known.begin(optimizer)
+
+
+def _is_joint(optimizer: Optimizer) -> bool:
+    import torch
+
+    return isinstance(optimizer, torch.optim.LBFGS)
+
+
+def is_torchs(optimizer: Optimizer) -> bool:
+    """Return True for an optimizer of PyTorch, and for one that is derived from it."""
+    import torch
+
+    bases = type(optimizer).__mro__
+    return any(
+        issubclass(base, torch.optim.Optimizer)
+        and base is not torch.optim.Optimizer
+        and base.__module__.startswith("torch.optim.")
+        for base in bases
+    )
+
+
+class Resumption:
+    """The hooks of an optimizer that give its states names, and know them again by these.
+
+    >>> import torch
+    >>> one, other = torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(2))
+    >>> optimizer = torch.optim.SGD([one, other], momentum=0.9)
+    >>> Resumption([("one", one), ("other", other)]).attach(optimizer)
+    >>> optimizer.state_dict()["param_groups"][0]["param_names"]
+    ['one', 'other']
+
+    Args:
+        named: The model, or its parameters with their names, as far as these are known.
+        run: What is known of the run; left out, what the trainer of the model knows.
+        is_joint: Whether the optimizer keeps one state for all parameters together.
+        unchecked: Routes of which no step on a copy tells the shapes of the state; the empty name
+            is an optimizer without routes.
+        config: What the optimizer was built from, if that is known.
+    """
+
+    def __init__(
+        self,
+        named: Module | Sequence[tuple[str, Tensor]],
+        run: RunLength | None = None,
+        *,
+        is_joint: bool = False,
+        unchecked: Collection[str] = (),
+        config: OptimizerConfigBase | None = None,
+    ) -> None:
+        self._model: Callable[[], Module | None] = _nobody
+        self._known: Names = {}
+        if isinstance(named, Sequence):
+            self._known = _names_in(named)
+        else:
+            self._model = ref(named)
+        self._resume = run and run.resume
+        self._is_joint = is_joint
+        self._unchecked = ("",) if is_joint else unchecked
+        self._config = config
+        self._in_force = as_data(config)
+        self._begun: list[Group] = []
+        self._parked: dict[str, Any] = {}
+        self.keeps_rates = False
+        """True after loading a state whose rates were kept where those of the config differ."""
+
+    def attach(self, optimizer: Optimizer) -> None:
+        """Hear of what the optimizer saves and loads; its groups are now as the config says."""
+        record_of(optimizer).state_hooks = self
+        self._remember(optimizer, self._names())
+        self.begin(optimizer)
+        optimizer.register_state_dict_post_hook(self.save)
+        optimizer.register_load_state_dict_pre_hook(self.load)
+        call_hooks_on_load(optimizer)
+
+    def learn(self, model: Module, config: OptimizerConfigBase | None = None) -> None:
+        """Take the names from a model, if there are none, and what its trainer knows of the run."""
+        if not self._names():
+            self._model = ref(model)
+        if self._config is None:
+            self.describe(config)
+        if self._resume is None:
+            run = known_run_length(model)
+            self._resume = run and run.resume
+
+    def describe(self, config: OptimizerConfigBase | None) -> None:
+        """Take what the optimizer was built from."""
+        self._config, self._in_force = config, as_data(config)
+
+    def begin(self, optimizer: Optimizer) -> None:
+        """Take the options of the groups, which are now as the config says."""
+        self._begun = [_options(group) for group in optimizer.param_groups]
+
+    def changes(self, state: StateDict) -> list[Change]:
+        """What has changed since a state was saved, as far as the state says."""
+        return changes_of(state, self._config)
+
+    def save(self, optimizer: Optimizer, state: StateDict) -> None:
+        """Write into a state the names, what waits for its parameter, and the config in force."""
+        names = self._names()
+        self._remember(optimizer, names)
+        for group, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
+            if names and all(param in names for param in group["params"]):
+                saved.setdefault("param_names", [names[param][0] for param in group["params"]])
+        if self._parked:
+            state[PARKED] = dict(self._parked)
+        if self._in_force is not None:
+            state[CONFIG] = self._in_force
+
+    def load(self, optimizer: Optimizer, state: StateDict) -> StateDict:
+        """The state in the order of the optimizer, with what the policy takes from the config.
+
+        Raises:
+            OptimizerError: The state is no state of an optimizer; a parameter is missing or
+                unexpected, and may not be; the state of one has other keys, shapes or kinds of
+                values than the optimizer makes; the policy names an option that there is not, or
+                is `error` and the config has changed.
+        """
+        check_form(state)
+        state = _without_dicts_within(state)
+        names, policy = self._names(), self._policy()
+        self._remember(optimizer, names)
+        groups = list(self._groups(optimizer, names))
+        _check_fields(policy, groups)
+
+        def decided(change: Change) -> Decision:
+            return decide(change, self._config, policy, state)
+
+        own, changes = as_data(self._config), self.changes(state)
+        resolution = resolve(changes, policy, decided, own=own, error=OptimizerError)
+        if names and any(each.name is not None for each in saved_in(state)):
+            every = {name for each in names.values() for name in each}
+            match = by_name(state, groups, every)
+            check_names(match, groups, every, policy)
+        else:
+            match = by_place(state, groups)
+        if match is None:
+            refuse_sizes(state, groups)
+        if self._is_joint:
+            match = joint_match(match, groups, may_be_lost=policy.allow_missing)
+        rebuilt = _rebuilt(optimizer, state, match, groups, policy)
+        check_states(optimizer, rebuilt, match, groups, self._unchecked)
+        self._parked = _outside(match, groups, names)
+        self._in_force = resolution.config
+        self.keeps_rates = any(
+            "lr" in each.path and not each.is_followed for each in resolution.changes
+        )
+        resolution.tell()
+        return rebuilt
+
+    def _names(self) -> Names:
+        """Return all names of each parameter of the model; of a model that is gone, the last."""
+        model = self._model()
+        return self._known if model is None else _names_in(_named(model))
+
+    def _remember(self, optimizer: Optimizer, names: Names) -> None:
+        """Keep the names of the optimizer's own parameters: the model is not kept alive."""
+        if self._model() is not None:
+            own = {param for group in optimizer.param_groups for param in group["params"]}
+            self._known = {param: each for param, each in names.items() if param in own}
+
+    def _policy(self) -> ResumeConfig:
+        model = self._model()
+        if self._resume is None and hasattr(model, "configure_optimizers"):
+            run = known_run_length(model)
+            self._resume = run and run.resume
+        return self._resume or ResumeConfig()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Resumption:
+        """Copy the hooks, for the copy of the model where that is made at the same time."""
+        memo[id(self)] = twin = Resumption(())
+        vars(twin).update(copy.deepcopy(self.__getstate__(), memo))
+        model = memo.get(id(self._model()))
+        if model is not None:
+            twin._model = ref(model)
+        return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: the names of the optimizer's parameters, without the model."""
+        return {**vars(self), "_model": _nobody}
+
+    def _groups(self, optimizer: Optimizer, names: Names) -> Iterator[OwnGroup]:
+        for index, group in enumerate(optimizer.param_groups):
+            params = [
+                Own(param, names.get(param, ()), f"number {place} of parameter group {index}")
+                for place, param in enumerate(group["params"])
+            ]
+            is_late = index >= len(self._begun)
+            yield OwnGroup(_options(group) if is_late else self._begun[index], params)
+
+
+def _nobody() -> None:
+    """Return the model of parameters that were given without one."""
+
+
+def _named(model: Module) -> Iterable[tuple[str, Tensor]]:
+    return model.named_parameters(remove_duplicate=False)
+
+
+def _names_in(named: Iterable[tuple[str, Tensor]]) -> Names:
+    """Return all names of each parameter; none at all where two parameters share a name."""
+    pairs = list(named)
+    found: dict[Tensor, list[str]] = {}
+    for name, (_, tensor) in zip(clean_names([name for name, _ in pairs]), pairs, strict=True):
+        own = found.setdefault(tensor, [])
+        if name not in own:
+            own.append(name)
+    every = list(chain.from_iterable(found.values()))
+    return {k: tuple(v) for k, v in found.items()} if len(set(every)) == len(every) else {}
+
+
+def _options(group: Mapping[str, Any]) -> Group:
+    """What a group says beside its parameters; a tensor as it is now."""
+    own = {key: value for key, value in group.items() if key not in ("params", "param_names")}
+    return {k: v.detach().clone() if hasattr(v, "detach") else v for k, v in own.items()}
+
+
+def _outside(
+    match: Match, groups: Sequence[OwnGroup], names: Mapping[Tensor, tuple[str, ...]]
+) -> dict[str, Any]:
+    """The saved states of what is in the model and not in the optimizer: it is frozen for now."""
+    inside = {own.tensor for group in groups for own in group.params}
+    outside = {name for tensor, own in names.items() if tensor not in inside for name in own}
+    return {each.name: each.state for each in match.left if each.name in outside and each.state}
+
+
+def _without_dicts_within(state: StateDict) -> StateDict:
+    """Return a state in which that of a parameter is one dict: bitsandbytes saves two."""
+    states: dict[Any, Any] = {}
+    for key, held in state["state"].items():
+        outer = cast("StateDict", held) if isinstance(held, dict) else {}
+        within: Any = outer.get(_WITHIN)
+        is_two = isinstance(within, dict)
+        own = {name: value for name, value in outer.items() if name != _WITHIN}
+        states[key] = own | cast("StateDict", within) if is_two else held
+    return {**state, "state": states}
+
+
+# -- what torch gets -------------------------------------------------------------------------------
+
+
+def _rebuilt(
+    optimizer: Optimizer,
+    state: StateDict,
+    match: Match,
+    groups: Sequence[OwnGroup],
+    policy: ResumeConfig,
+) -> StateDict:
+    """The state as the optimizer itself would have saved it."""
+    numbers = count()
+    keys = {key for group in state["param_groups"] for key in group["params"]}
+    states = {key: value for key, value in state["state"].items() if key not in keys}
+    rebuilt: list[Group] = []
+    for place, live in enumerate(optimizer.param_groups):
+        own, was = groups[place].options, match.groups[place]
+        ids: list[int] = []
+        group: Group = {**(own if was is None else _options(was)), "params": ids}
+        for param, found in zip(live["params"], match.params[place], strict=True):
+            ids.append(number := next(numbers))
+            # What is new keeps what it has: some optimizers make a state when they are built.
+            held = optimizer.state.get(param) if found is None else found.state
+            if held is not None:
+                states[number] = held
+        if "param_names" in live:
+            group["param_names"] = live["param_names"]
+        rebuilt.append(_overridden(group, own, policy.option_fields()))
+    return {**state, "state": states, "param_groups": rebuilt}
+
+
+def _overridden(group: Group, own: Group, fields: Sequence[str]) -> Group:
+    """The group with these options as the config says, and so what a schedule multiplies."""
+    for name in _keys_of(fields, own):
+        group[name] = own.get(f"initial_{name}", own[name])
+        for key in [key for key in group if key.startswith("initial_")]:
+            option, _, item = key.removeprefix("initial_").partition(".")
+            if option == name:
+                group[key] = float(group[name][int(item)] if item else group[name])
+    return group
+
+
+def _keys_of(fields: Iterable[str], options: Collection[str]) -> list[str]:
+    """Return the keys under which groups have fields of a config; those of `sam` are prefixed."""
+    return [key for name in fields for key in (name, f"sam_{name}") if key in options]
+
+
+def _check_fields(policy: ResumeConfig, groups: Sequence[OwnGroup]) -> None:
+    keys = (key for group in groups for key in group.options if key != "name")
+    known = dict.fromkeys(key.removeprefix("sam_") for key in keys)
+    for name in policy.option_fields():
+        if name not in known:
+            text = unknown("option of the optimizer", name, known)
+            raise OptimizerError(f"resume: fields: {text}")

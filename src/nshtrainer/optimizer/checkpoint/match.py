@@ -1,0 +1,212 @@
+"""Whose is a saved state: parameters are known by their names, and so are groups.
+
+Where nobody knows names, of an old state or of parameters that were given without, places count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from nshtrainer.optimizer.checkpoint.prefixes import in_other_words
+from nshtrainer.optimizer.groups.parameters import clean_names
+from nshtrainer.optimizer.wrappers.hooks import HOOK_KEYS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "PARKED",
+    "Match",
+    "Own",
+    "OwnGroup",
+    "Saved",
+    "by_name",
+    "by_place",
+    "groups_in_order",
+    "lacking",
+    "saved_in",
+]
+
+Group: TypeAlias = dict[str, Any]
+StateDict: TypeAlias = dict[str, Any]
+
+PARKED = "parked"
+"""The key of a state dict for the states of parameters that the model has and no group."""
+
+
+class Saved(NamedTuple):
+    """A parameter in a saved state.
+
+    Args:
+        place: Which of all parameters it is.
+        key: The number, or the name, under which its state is saved.
+        name: What it is called, if that is known.
+        group: Its group; `None` where it had none.
+        state: Its state, if there is any.
+    """
+
+    place: int
+    key: Any
+    name: str | None
+    group: Group | None
+    state: Any
+
+
+class Own(NamedTuple):
+    """A parameter of an optimizer.
+
+    Args:
+        tensor: The parameter itself.
+        names: All its names: a tied weight has several; none, where they are unknown.
+        place: Where it is, for messages.
+    """
+
+    tensor: Tensor
+    names: tuple[str, ...]
+    place: str
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return self.names[0] if self.names else self.place
+
+
+class OwnGroup(NamedTuple):
+    """A group of an optimizer: its options as the config says them, and its parameters."""
+
+    options: Group
+    params: list[Own]
+
+
+class Match(NamedTuple):
+    """What an optimizer finds of itself in a saved state.
+
+    Args:
+        groups: What each group was; `None` for a new one.
+        params: What each parameter was, group by group; `None` for a new one.
+        foreign: Parameters that are new because what is saved is the state of another optimizer.
+        left: Saved parameters that are none of ours.
+    """
+
+    groups: list[Group | None]
+    params: list[list[Saved | None]]
+    foreign: list[Own]
+    left: list[Saved]
+
+
+# -- what is saved ---------------------------------------------------------------------------------
+
+
+def saved_in(state: StateDict) -> list[Saved]:
+    """Every parameter in a saved state; those that were in no group are the last."""
+    states: Mapping[Any, Any] = state["state"]
+    each = ((group, *pair) for group in state["param_groups"] for pair in _keys_and_names(group))
+    found = [
+        Saved(place, key, name, group, states.get(key))
+        for place, (group, key, name) in enumerate(each)
+    ]
+    names = iter(clean_names([one.name for one in found if one.name is not None]))
+    found = [one if one.name is None else one._replace(name=next(names)) for one in found]
+    parked: Mapping[str, Any] = state.get(PARKED, {})
+    return found + [Saved(-1, None, name, None, held) for name, held in parked.items()]
+
+
+def _keys_and_names(group: Group) -> Iterator[tuple[Any, str | None]]:
+    keys: Sequence[Any] = group["params"]
+    names: Sequence[str | None] = group.get("param_names", ())
+    # `torch.distributed.checkpoint` puts names in the place of numbers, in the order of ours; what
+    # else it says of names is then in another.
+    if all(isinstance(key, str) for key in keys):
+        names = keys
+    return zip(keys, names if len(names) == len(keys) else [None] * len(keys), strict=True)
+
+
+def lacking(saved: Mapping[str, Any], options: Mapping[str, Any]) -> set[str]:
+    """The options that a saved group does not have, and one of the same optimizer would have.
+
+    Switches may be missing: an older torch did not have them, and torch fills them in. What hooks
+    keep in a group is no option of the optimizer.
+    """
+    needed = {k for k, value in options.items() if value is not None and type(value) is not bool}
+    return needed - saved.keys() - {"name"} - HOOK_KEYS.keys()
+
+
+# -- by name ---------------------------------------------------------------------------------------
+
+
+def by_name(state: StateDict, groups: Sequence[OwnGroup], names: Collection[str]) -> Match:
+    """Find each parameter under one of its names; those without any are known by their place.
+
+    A group is known by its name. One without is what the first of its parameters was in, if that
+    had no name either.
+
+    Args:
+        state: The saved state.
+        groups: The groups of the optimizer.
+        names: All names in the model.
+    """
+    trained = [own for group in groups for own in group.params if own.tensor.requires_grad]
+    saved = in_other_words(saved_in(state), [own for own in trained if own.names], names)
+    known = {each.name: each for each in reversed(saved) if each.name is not None}
+    unnamed = iter([each for each in saved if each.name is None])
+    found = [[_find(own, known, unnamed) for own in group.params] for group in groups]
+    taken = {id(each) for each in chain.from_iterable(found)}
+    match = Match([], [], [], [each for each in saved if id(each) not in taken])
+    for group, theirs in zip(groups, found, strict=True):
+        match.groups.append(_group_for(group, theirs, state["param_groups"]))
+        match.params.append([None if _is_anothers(each, group) else each for each in theirs])
+        pairs = zip(group.params, theirs, strict=True)
+        match.foreign.extend(own for own, each in pairs if _is_anothers(each, group))
+    return match
+
+
+def _find(own: Own, known: Mapping[Any, Saved], unnamed: Iterator[Saved]) -> Saved | None:
+    if not own.names:
+        return next(unnamed, None)
+    return next((known[name] for name in own.names if name in known), None)
+
+
+def _group_for(
+    own: OwnGroup, found: Sequence[Saved | None], saved: Sequence[Group]
+) -> Group | None:
+    """The saved group that one of ours was."""
+    name = own.options.get("name")
+    those = saved if name else [each.group for each in found if each and each.group]
+    fitting = (each for each in those if each.get("name") == name)
+    return next((each for each in fitting if not lacking(each, own.options)), None)
+
+
+def _is_anothers(found: Saved | None, own: OwnGroup) -> bool:
+    """Whether what is saved is the state of another optimizer."""
+    if found is None or found.group is None or not found.state:
+        return False
+    return bool(lacking(found.group, own.options))
+
+
+# -- by place --------------------------------------------------------------------------------------
+
+
+def by_place(state: StateDict, groups: Sequence[OwnGroup]) -> Match | None:
+    """Take groups by their names, if they have those of ours, else one by one, as parameters are.
+
+    Returns:
+        `None` where there is another number of groups, or of parameters in one.
+    """
+    saved = groups_in_order(state["param_groups"], [group.options.get("name") for group in groups])
+    if list(map(_size, saved)) != [len(group.params) for group in groups]:
+        return None
+    found = iter(saved_in({**state, "param_groups": saved}))
+    return Match(list(saved), [list(islice(found, len(group.params))) for group in groups], [], [])
+
+
+def groups_in_order(saved: Sequence[Group], names: Sequence[str | None]) -> list[Group]:
+    """The saved groups in the order of these names, if these are their names."""
+    named = {group.get("name"): group for group in saved}
+    same = named.keys() == set(names) and len(saved) == len(names) == len(named)
+    return [named[name] for name in names] if same else list(saved)
+
+
+def _size(group: Group) -> int:
+    return len(group["params"])

@@ -1,0 +1,77 @@
+"""Parameters that a saved state does not know, and those that the model does not."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.groups.suggestions import listed
+
+if TYPE_CHECKING:
+    from nshtrainer.optimizer.checkpoint.match import Match, Own, OwnGroup
+    from nshtrainer.resume import ResumeConfig
+
+__all__ = ["check_names"]
+
+_MOST = 10
+"""Names in a message."""
+
+
+def check_names(
+    match: Match, groups: Sequence[OwnGroup], names: Collection[str], policy: ResumeConfig
+) -> None:
+    """Check that a saved state and the model have the same parameters, as far as they must.
+
+    A frozen parameter need not have a state, and one that the model has and the optimizer has not
+    is no stranger.
+
+    Args:
+        match: What was found in the state.
+        groups: The groups of the optimizer.
+        names: All names in the model.
+        policy: What may differ.
+
+    Raises:
+        OptimizerError: A parameter is missing or unexpected; it says which.
+    """
+    missing = [] if policy.allow_missing else list(_missing(match, groups))
+    strangers = [each.name or "one without a name" for each in match.left if each.name not in names]
+    unexpected = [] if policy.allow_unexpected else strangers
+    allow = {"allow_missing": missing, "allow_unexpected": unexpected}
+    if missing or unexpected:
+        fields = ", ".join(f"{field}: true" for field, given in allow.items() if given)
+        raise OptimizerError(
+            f"the saved state is that of other parameters: "
+            f"{'; '.join(_said(missing, match.foreign, strangers))}; give them the names that they "
+            f"had, or go on all the same with resume: {{{fields}}}"
+        )
+
+
+def _missing(match: Match, groups: Sequence[OwnGroup]) -> Iterator[Own]:
+    for group, found in zip(groups, match.params, strict=True):
+        for own, theirs in zip(group.params, found, strict=True):
+            if theirs is None and own.tensor.requires_grad:
+                yield own
+
+
+def _said(
+    missing: Sequence[Own], foreign: Sequence[Own], strangers: Sequence[str]
+) -> Iterator[str]:
+    others = {id(own.tensor) for own in foreign}
+    unknown = [own.name for own in missing if id(own.tensor) not in others]
+    moved = [own.name for own in missing if id(own.tensor) in others]
+    if unknown:
+        was = _was(unknown[0], strangers)
+        yield f"missing (here, and not in the state) {listed(unknown, _MOST)}{was}"
+    if moved:
+        yield f"another optimizer had {listed(moved, _MOST)}"
+    if strangers:
+        yield f"unexpected (in the state, and not in the model) {listed(strangers, _MOST)}"
+
+
+def _was(missing: str, strangers: Sequence[str]) -> str:
+    """What the first of the missing parameters may have been called."""
+    near = difflib.get_close_matches(missing, strangers, n=1)
+    return f" (was the first {near[0]!r}?)" if near else ""

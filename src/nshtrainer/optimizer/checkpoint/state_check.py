@@ -1,0 +1,368 @@
+"""Check a saved state against the state that a fresh optimizer makes in one step.
+
+PyTorch takes any tensor into the state of an optimizer. A fused kernel then reads and writes as
+many elements as the parameter has, in the order of memory, so a tensor of another shape or layout
+gives wrong weights or corrupts memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
+
+from nshtrainer.config.errors import dotted
+from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.checkpoint.config_changes import CONFIG
+from nshtrainer.optimizer.checkpoint.fresh_state import (
+    IMPLEMENTATIONS,
+    form_of,
+    fresh_states,
+    step_of_one,
+)
+from nshtrainer.optimizer.checkpoint.match import PARKED
+from nshtrainer.optimizer.checkpoint.option_ranges import find_out_of_range
+from nshtrainer.optimizer.wrappers.hooks import HOOK_KEYS, STATE_KEYS
+from nshtrainer.optimizer_record import record_of
+from nshtrainer.structure import describe_form, find_misfits, find_odd_values
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.optim import Optimizer
+
+    from nshtrainer.optimizer.checkpoint.match import Match, Own, OwnGroup, Saved
+
+__all__ = ["check_form", "check_row_state", "check_states", "refuse_sizes"]
+
+Group: TypeAlias = dict[str, Any]
+Shape: TypeAlias = tuple[int, ...]
+StateDict: TypeAlias = dict[str, Any]
+
+_FORM: StateDict = {"state": {}, "param_groups": [{"params": []}]}
+"""The form of a state dict."""
+
+_MOST_STEPS = 2**53
+"""As many as a double counts."""
+
+_SAVED = "load a state that an optimizer has saved"
+_ANOTHER = "resume with the optimizer that wrote it, or start without the state"
+
+
+def check_form(state: Any) -> None:
+    """Check that an object has the form of an optimizer's state dict.
+
+    Raises:
+        OptimizerError: It does not; the message names the entry.
+    """
+    for path, problem in find_misfits(state, _FORM):
+        _refuse(f"{dotted(path) or 'it'} {problem}", _SAVED)
+    config: Any = {} if state.get(CONFIG) is None else state[CONFIG]
+    for path, problem in (*find_odd_values(config), *find_misfits(config, {})):
+        _refuse(f"{dotted((CONFIG, *path))} {problem}", _SAVED)
+    parked: Any = state.get(PARKED, {})
+    states: list[tuple[str, Any]] = [(PARKED, parked)]
+    if isinstance(parked, Mapping):
+        states += [(PARKED, held) for held in cast("StateDict", parked).values()]
+    for place, group in enumerate(state["param_groups"]):
+        _check_group_form(f"param_groups.{place}", group)
+        states += [(f"state.{key}", state["state"].get(key)) for key in group["params"]]
+    for where, held in states:
+        for _, problem in find_misfits({} if held is None else held, {}):
+            _refuse(f"{where} {problem}", _SAVED)
+
+
+def refuse_sizes(state: StateDict, groups: Sequence[OwnGroup]) -> NoReturn:
+    """Refuse a state of other groups, or of groups of other sizes.
+
+    Raises:
+        OptimizerError: Always.
+    """
+    saved = [len(group["params"]) for group in state["param_groups"]]
+    own = [len(group.params) for group in groups]
+    _refuse(f"its parameter groups have {saved} parameters, and those here {own}", _ANOTHER)
+
+
+def _check_group_form(where: str, group: Group) -> None:
+    """Check the keys of parameters in a group, and the values that a schedule began with."""
+    noted = {key: value for key, value in group.items() if str(key).startswith("initial_")}
+    for path, problem in find_misfits(noted, dict.fromkeys(noted, 0.0)):
+        _refuse(f"{where}.{dotted(path)} {problem}", _SAVED)
+    for key in group["params"]:
+        if not isinstance(key, (int, str)):
+            _refuse(f"{where}.params has {describe_form(key)} in it", _SAVED)
+    names: Any = group.get("param_names", [])
+    if not isinstance(names, (list, tuple)):
+        _refuse(f"{where}.param_names is {describe_form(names)}, not a list", _SAVED)
+    for name in cast("Sequence[Any]", names):
+        if not isinstance(name, (str, type(None))):
+            _refuse(f"{where}.param_names has {describe_form(name)} in it", _SAVED)
+
+
+def check_states(
+    optimizer: Optimizer,
+    state: StateDict,
+    match: Match,
+    groups: Sequence[OwnGroup],
+    unchecked: Collection[str],
+) -> None:
+    """Check that each tensor of a state has the shape and the kind of a fresh optimizer's own.
+
+    A fresh optimizer's state is what a copy has after one step, with the options of the state. What
+    a parameter has beside it (hooks and later steps add to a state) has the shape of the parameter,
+    or is a number. A tensor whose memory has another order is replaced by a copy in that of the
+    optimizer.
+
+    Args:
+        optimizer: The optimizer that loads the state.
+        state: The state, in the order of the optimizer; tensors in it may be replaced.
+        match: What was found of each parameter, for which alone the state is checked.
+        groups: The groups of the optimizer.
+        unchecked: Routes whose optimizers declare shapes that a step on a copy does not tell; the
+            empty name is an optimizer without routes.
+
+    Raises:
+        OptimizerError: Something has another shape or kind, or is out of the range of the config;
+            the message names it.
+    """
+    routes: Mapping[str, Optimizer] = getattr(optimizer, "routes", {"": optimizer})
+    homes = {id(group): name for name, part in routes.items() for group in part.param_groups}
+    for live, saved, own, found in zip(
+        optimizer.param_groups, state["param_groups"], groups, match.params, strict=True
+    ):
+        _check_options(saved, own)
+        _check_written(saved)
+        name = homes[id(live)]
+        _check_none(None if name in unchecked else routes[name], saved, own)
+        config = record_of(routes[name]).config_class
+        for option, problem in find_out_of_range(config, saved, own.options):
+            _refuse(f"the option {option} {problem}", _ANOTHER)
+        entries = zip(saved["params"], own.params, found, strict=True)
+        checked = [(number, param, was) for number, param, was in entries if was and was.state]
+        for _, param, was in checked:
+            _check_kept(param, was)
+        if name not in unchecked:
+            _check_group(routes[name], saved, checked, state["state"])
+
+
+def check_row_state(state: Mapping[str, Any], length: int) -> dict[str, Any]:
+    """Check the one state that L-BFGS keeps for all parameters, and return what it goes on with.
+
+    Args:
+        state: The saved state.
+        length: The number of elements of all parameters together.
+
+    Raises:
+        OptimizerError: Something has another form; the message names it.
+    """
+    import torch
+
+    row = torch.empty(length, device="meta")
+    counts = {"func_evals": 0, "n_iter": 0}
+    rows = {"old_dirs": [row], "old_stps": [row], "d": row, "prev_flat_grad": row}
+    others = {"ro": [0.0], "t": 0.0, "H_diag": 0.0, "prev_loss": 0.0}
+    for path, problem in find_misfits(state, counts):
+        _refuse(f"{dotted(path)} {problem}", _ANOTHER)
+    for key, tensor in _tensors(state):
+        if tensor.is_meta:
+            _refuse(f"{key} has no values (its device is meta)", _ANOTHER)
+    for key in counts:
+        _check_count(state, f"the saved {key}", key)
+    for path, problem in find_misfits(state, {**rows, **others} if state["n_iter"] else {}):
+        _refuse(f"{dotted(path)} {problem}", _ANOTHER)
+    histories = {len(state[key]) for key in ("old_dirs", "old_stps", "ro") if state["n_iter"]}
+    if len(histories) > 1:
+        _refuse("old_dirs, old_stps and ro have different lengths", _ANOTHER)
+    scratch: Any = state.get("al")  # each step computes it anew, in a list that is long enough
+    is_whole = isinstance(scratch, list) and len(cast("Any", scratch)) >= max(histories, default=0)
+    return {key: value for key, value in state.items() if key != "al" or is_whole}
+
+
+def _check_options(saved: Group, own: OwnGroup) -> None:
+    """Check the kind of each option that the optimizer has.
+
+    `None` may stand for any of them, and a tensor with one element for a number. A number is finite
+    unless that of the optimizer is not.
+    """
+    for key, value in own.options.items():
+        given: Any = saved.get(key)
+        given = given.reshape(()) if getattr(given, "shape", ()) == (1,) else given
+        if given is not None:
+            for path, problem in find_misfits(given, value, (key,)):
+                _refuse(f"the option {dotted(path)} {problem}", _ANOTHER)
+            if _is_finite(value) and not _is_finite(given):
+                _refuse(f"the option {key} is not finite", _ANOTHER)
+
+
+def _check_written(saved: Group) -> None:
+    """Check what hooks and steps write into a group that has nothing of it when it is new."""
+    for key, value in {**HOOK_KEYS, "step": 0}.items():
+        if key in saved:
+            problems = ["is none"] if saved[key] is None else []
+            for problem in (*problems, *(text for _, text in find_misfits(saved[key], value))):
+                _refuse(f"the option {key} {problem}", _ANOTHER)
+            _check_count(saved, f"the option {key}", key)
+
+
+def _is_finite(value: Any) -> bool:
+    """Return False for a number, or one in a list, that is nan or infinite."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_finite, cast("Sequence[Any]", value)))
+    if hasattr(value, "is_meta"):
+        return value.ndim > 0 or (not value.is_meta and math.isfinite(value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _check_none(optimizer: Optimizer | None, saved: Group, own: OwnGroup) -> None:
+    """Refuse a `None` that switches nothing off, or with which the optimizer makes no step.
+
+    Of an optimizer whose step on a copy tells nothing, only what switches is checked.
+    """
+    options = {k: v for k, v in own.options.items() if v is not None and k not in IMPLEMENTATIONS}
+    lost = [key for key in options if saved.get(key, 0) is None]
+    no_step = False
+    if lost and optimizer is not None and own.params:
+        param = _whole(own.params[0].tensor)
+        no_step = step_of_one(optimizer, saved, param) is None and (
+            step_of_one(optimizer, {**saved, **options}, param) is not None
+        )
+    for key in lost:
+        if no_step or isinstance(options[key], bool):
+            _refuse(f"the option {key} is none, not {describe_form(options[key])}", _ANOTHER)
+
+
+def _check_group(
+    optimizer: Optimizer,
+    group: Group,
+    entries: Sequence[tuple[int, Own, Saved]],
+    states: dict[Any, Any],
+) -> None:
+    """Check the states of the parameters of one group, and bring them into its order of memory."""
+    wholes = [_whole(own.tensor) for _, own, _ in entries]
+    fresh = fresh_states(optimizer, group, wholes) if entries else {}
+    for (number, own, found), param in zip(entries, wholes, strict=True):
+        expected = fresh[form_of(param)]
+        _check_state(own, found, expected, type(optimizer).__name__)
+        like = dict.fromkeys(found.state, _like(param)) | (expected or {})
+        states[number] = {
+            key: _in_order(key, value, like[key]) for key, value in found.state.items()
+        }
+
+
+def _check_state(own: Own, found: Saved, expected: Mapping[str, Any] | None, kind: str) -> None:
+    """Check the state of one parameter; nothing is expected where a step on a copy fails."""
+    state = {key: value for key, value in found.state.items() if value is not None}
+    needed = {key for key, value in (expected or {}).items() if value is not None}
+    if missing := sorted(needed - state.keys()):
+        _refuse(f"that of {own.name} has no {', '.join(missing)}, which {kind} needs", _ANOTHER)
+    known = {key: value for key, value in (expected or {}).items() if key in state}
+    shape = tuple(own.tensor.shape)
+    for path, problem in find_misfits(state, known):
+        _refuse(
+            f"{own.name} is {shape}, and its saved {dotted(path)} {problem}", _advice(own, found)
+        )
+    for key, tensor in _tensors(state):
+        is_extra = known.get(key) is None and not _is_possible(tensor, shape, expected is not None)
+        if tensor.is_meta or is_extra:
+            what = (
+                "without values (its device is meta)" if tensor.is_meta else describe_form(tensor)
+            )
+            _refuse(f"{own.name} is {shape}, and its saved {key} is {what}", _advice(own, found))
+    _check_count(state, f"the saved step of {own.name}")
+
+
+def _check_kept(own: Own, found: Saved) -> None:
+    """Check what hooks keep in the state of a parameter: tensors like the parameter."""
+    like = _like(_whole(own.tensor))
+    kept = {key: value for key, value in found.state.items() if key in STATE_KEYS}
+    empty = [((key,), "has no values") for key, tensor in _tensors(kept) if tensor.is_meta]
+    for path, problem in (*find_misfits(kept, dict.fromkeys(kept, like)), *empty):
+        _refuse(
+            f"{own.name} is {tuple(like.shape)}, and its saved {dotted(path)} {problem}",
+            _advice(own, found),
+        )
+
+
+def _check_count(held: Mapping[str, Any], what: str, key: str = "step") -> None:
+    """Check that a count, where there is one, is a number from 0 on."""
+    count = held.get(key)
+    if count is None or any(find_misfits(count, 0)):
+        return  # said elsewhere, where it has to be one
+    number = count.item() if hasattr(count, "item") else count
+    if not 0 <= number <= _MOST_STEPS:
+        _refuse(f"{what} is no count (below 0, not finite or too large)", _ANOTHER)
+
+
+def _is_possible(tensor: Tensor, shape: Shape, is_known: bool) -> bool:
+    """Return True if a tensor that a fresh optimizer does not have may be in a state.
+
+    It has no dimensions or the shape of the parameter. Where nothing is known of the optimizer, any
+    tensor is possible that is not broadcast to the shape of the parameter.
+    """
+    if tensor.is_nested or tensor.ndim == 0 or tuple(tensor.shape) == shape:
+        return not tensor.is_nested
+    sizes = zip(tensor.shape[::-1], shape[::-1], strict=False)
+    is_broadcast = tensor.ndim <= len(shape) and all(n in (1, size) for n, size in sizes)
+    return not is_known and not is_broadcast
+
+
+def _tensors(state: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors in a state, with the key under which each lies."""
+    import torch
+
+    for key, value in state.items():
+        if isinstance(value, torch.Tensor):
+            yield key, value
+        elif isinstance(value, (list, tuple)):
+            parts = cast("list[Any]", value)
+            yield from ((key, part) for part in parts if isinstance(part, torch.Tensor))
+
+
+def _in_order(key: str, value: Any, like: Any) -> Any:
+    """Return a value as the optimizer itself has it: a tensor in its order of memory, a count."""
+    import torch
+
+    if not isinstance(like, torch.Tensor):
+        return value
+    if (
+        type(value) is torch.Tensor
+        and value.shape == like.shape != ()
+        and _strides_differ(value, like)
+    ):
+        made = torch.empty_strided(
+            like.shape, like.stride(), dtype=value.dtype, device=value.device
+        )
+        return made.copy_(value)
+    # PyTorch looks at the first count of steps alone, to know if all of them are tensors.
+    is_count = key == "step" and isinstance(value, (int, float))
+    return torch.tensor(float(value), dtype=like.dtype) if is_count else value
+
+
+def _strides_differ(value: Tensor, like: Tensor) -> bool:
+    return value.layout is like.layout and value.stride() != like.stride()
+
+
+def _like(param: Tensor) -> Tensor:
+    import torch
+
+    return torch.empty_like(param, device="meta")
+
+
+def _whole(param: Any) -> Tensor:
+    """Return the parameter; one of the whole shape in the place of a sharded one."""
+    import torch
+
+    sharded = hasattr(param, "to_local")
+    return torch.empty(param.shape, dtype=param.dtype, device="meta") if sharded else param
+
+
+def _advice(own: Own, found: Saved) -> str:
+    if found.name is not None and own.names:
+        return "give it the size that it had, or start without the state"
+    return (
+        "without names in the state and in the optimizer a parameter is known by its place, so "
+        "give them in the order that they had"
+    )
+
+
+def _refuse(problem: str, remedy: str) -> NoReturn:
+    raise OptimizerError(f"the saved state does not fit: {problem}; {remedy}")

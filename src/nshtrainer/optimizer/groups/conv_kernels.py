@@ -1,0 +1,60 @@
+"""Tell the kernels of convolutions, which Muon may flatten, from matrices in a stack."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nshtrainer.config.messages import some
+from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.groups.parameters import Part, inventory
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.optim import Optimizer
+
+    from nshtrainer.optimizer.groups.parameters import Parameter
+
+__all__ = ["refuse_stacks"]
+
+
+def refuse_stacks(optimizer: Optimizer, params: Any, name: str) -> None:
+    """Check that what a Muon takes as one matrix is the kernel of a convolution, or is a matrix.
+
+    Args:
+        optimizer: The optimizer, whose groups may have `use_muon`.
+        params: What it was built of. Without a module a parameter of 3 dimensions is refused: it
+            may be the matrices of several experts.
+        name: The name of the config, for the message.
+
+    Raises:
+        OptimizerError: A parameter is something else, such as the matrices of several experts.
+    """
+    muons = [group for group in optimizer.param_groups if group.get("use_muon", True)]
+    flattened: list[Tensor] = [p for group in muons for p in group["params"] if p.ndim > 2]
+    known = _parameters(params)
+    stacks = [
+        f"{known[id(p)].name!r} {tuple(p.shape)}" if id(p) in known else f"{tuple(p.shape)}"
+        for p in flattened
+        if (not _is_kernel(known[id(p)]) if id(p) in known else p.ndim == 3)
+    ]
+    if stacks:
+        raise OptimizerError(
+            f"{name}: a stack of matrices would be made orthogonal as one matrix, as the kernels "
+            f"of convolutions are. Not known as kernels are: {some(stacks, most=5)}. Give these to "
+            "AdamW, or give the module that has the convolution"
+        )
+
+
+def _parameters(params: Any) -> dict[int, Parameter]:
+    """Return the parameters of which the modules are known."""
+    import torch
+
+    if isinstance(params, torch.nn.Module):
+        return {id(p.tensor): p for p in inventory(params)}
+    if isinstance(params, Part) and params.model is not None:
+        return {id(p.tensor): p for p in params.inventory}
+    return {}
+
+
+def _is_kernel(parameter: Parameter) -> bool:
+    return any("_ConvNd" in place.types for place in parameter.places)

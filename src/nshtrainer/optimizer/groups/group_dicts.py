@@ -1,0 +1,201 @@
+"""From what a user gives as parameters to the group dicts that torch takes, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+
+from pydantic import ValidationError
+
+from nshtrainer.config import Config
+from nshtrainer.config.document import Document
+from nshtrainer.config.errors import describe
+from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.groups.lazy_parameters import is_lazy
+from nshtrainer.optimizer.groups.parameters import Part
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from nshtrainer.optimizer.base import Params
+
+__all__ = [
+    "Group",
+    "check_options",
+    "check_parameters",
+    "described",
+    "groups_of",
+    "is_sharded",
+    "names_in",
+]
+
+ConfigT = TypeVar("ConfigT", bound=Config)
+
+_TORCHS_OWN = frozenset({"params", "param_names", "name", "initial_lr"})
+"""Keys of a group dict that torch, or a scheduler of torch, puts there."""
+
+
+class Group(NamedTuple):
+    """One group: its parameters, their names where they are known, and the options given for it."""
+
+    label: str
+    params: list[Tensor]
+    names: list[str] | None
+    named: bool
+    options: dict[str, Any]
+
+    def to_torch(self) -> dict[str, Any]:
+        """The dict for torch, newly made: torch writes into what it is given."""
+        if self.named and self.names:
+            return {**self.options, "params": list(zip(self.names, self.params, strict=True))}
+        return {**self.options, "params": self.params}
+
+    def describe(self, index: int) -> str:
+        """A parameter for a message: its name or place, and its shape."""
+        which = repr(self.names[index]) if self.names else f"number {index}"
+        param = self.params[index]
+        return f"{which} {'(lazy)' if is_lazy(param) else tuple(param.shape)}"
+
+
+def described(groups: Iterable[Group], which: Callable[[Tensor], bool]) -> list[str]:
+    """The parameters of which something is true, for a message."""
+    return [
+        group.describe(place)
+        for group in groups
+        for place, param in enumerate(group.params)
+        if which(param)
+    ]
+
+
+def is_sharded(param: Any) -> bool:
+    """Whether a process has a part of the parameter alone, as FSDP2 has it."""
+    return any(placement.is_shard() for placement in getattr(param, "placements", ()))
+
+
+def groups_of(params: Params | Any, *, include_frozen: bool = False) -> list[Group]:
+    """Read parameters in any form that torch takes, or a module.
+
+    Args:
+        params: A module, a part of one, tensors, `(name, tensor)` pairs, or group dicts with one
+            of these under `params`. Nothing in it is changed.
+        include_frozen: Whether a module stands for its frozen parameters too. Parameters that are
+            given one by one are all meant.
+
+    Raises:
+        OptimizerError: Something is no parameter, or a form of its own.
+    """
+    import torch
+
+    if isinstance(params, Part):
+        chosen = [p for p in params.inventory if p in params.chosen]
+        tensors, names = [p.tensor for p in chosen], [p.name for p in chosen]
+        return [Group("the parameters", tensors, names, params.model is None, {})]
+    if isinstance(params, torch.Tensor) or not isinstance(params, (Iterable, torch.nn.Module)):
+        kind = type(params).__name__
+        raise OptimizerError(f"got one {kind}; give a list of parameters, or the module")
+    if isinstance(params, torch.nn.Module):
+        return [_group("the parameters", params, {}, include_frozen)]
+    return _groups_of_items(list(cast("Iterable[Any]", params)), include_frozen)
+
+
+def _groups_of_items(items: list[Any], include_frozen: bool) -> list[Group]:
+    dicts = [isinstance(item, Mapping) for item in items]
+    if not any(dicts):
+        return [_group("the parameters", items, {}, include_frozen)]
+    if not all(dicts):
+        raise OptimizerError("either all parameters are in group dicts or none; got both")
+    return [_group_of(index, item, include_frozen) for index, item in enumerate(items)]
+
+
+def _group_of(index: int, given: Mapping[str, Any], include_frozen: bool) -> Group:
+    label = f"parameter group {index}"
+    if isinstance(given.get("name"), str):
+        label += f" ({given['name']!r})"
+    if "params" not in given:
+        raise OptimizerError(f"{label}: it has no 'params'")
+    params = given["params"]
+    if isinstance(params, (set, frozenset)):
+        raise OptimizerError(f"{label}: params is a set, whose order changes; give a list")
+    options = {key: value for key, value in given.items() if key != "params"}
+    return _group(label, params, options, include_frozen)
+
+
+def _group(label: str, params: Any, options: dict[str, Any], include_frozen: bool) -> Group:
+    import torch
+
+    if isinstance(params, torch.nn.Module):
+        all_of_it = params.named_parameters()
+        pairs = [(name, p) for name, p in all_of_it if include_frozen or p.requires_grad]
+        # To torch they stay without names, or it would not let groups without names join later.
+        return Group(label, [p for _, p in pairs], [name for name, _ in pairs], False, options)
+    items: list[Any] = [params] if isinstance(params, torch.Tensor) else list(params)
+    named = [isinstance(item, tuple) for item in items]
+    if any(named) and not all(named):
+        raise OptimizerError(f"{label}: either all parameters have a name or none; got both")
+    tensors = [item[1] for item in items] if any(named) else items
+    for item in tensors:
+        if not isinstance(item, torch.Tensor):
+            raise OptimizerError(f"{label}: {item!r} is a {type(item).__name__}, not a parameter")
+    names = [item[0] for item in items] if any(named) else options.get("param_names")
+    return Group(label, tensors, names, any(named), options)
+
+
+def names_in(groups: Iterable[Group]) -> list[tuple[str, Tensor]]:
+    """The parameters of which the names are known."""
+    return [pair for group in groups for pair in zip(group.names or (), group.params, strict=False)]
+
+
+def check_parameters(groups: Iterable[Group]) -> None:
+    """Check that there are parameters, and each of them once.
+
+    Raises:
+        OptimizerError: There is none, or one is there twice; it says which, and in what groups.
+    """
+    owner: dict[int, Group] = {}
+    for group in groups:
+        for index, param in enumerate(group.params):
+            other = owner.get(id(param))
+            owner[id(param)] = group
+            if other is not None:
+                where = f"twice in {group.label}"
+                if other is not group:
+                    where = f"in two groups: {other.label} and {group.label}"
+                raise OptimizerError(
+                    f"parameter {group.describe(index)} is {where}; give a tied weight once, or "
+                    "the module, which knows its tied weights"
+                )
+    if not owner:
+        raise OptimizerError(
+            "there are no parameters to optimize; give model.parameters(), which is empty when it "
+            "was read before, or the module, with a parameter that is not frozen"
+        )
+
+
+def check_options(config: ConfigT, group: Group) -> ConfigT:
+    """Check the options of a group as if they had been given to the config.
+
+    Returns:
+        The config that holds for the group; an option that is a tensor is in it as a number.
+
+    Raises:
+        OptimizerError: An option is unknown or out of its range; it says which, and of what group.
+    """
+    given = {key: value for key, value in group.options.items() if key not in _TORCHS_OWN}
+    plain = {key: _as_number(group, key, value) for key, value in given.items()}
+    try:
+        return config.replace(**plain)
+    except ValidationError as error:
+        document = Document({**dict(config), **plain}, group.label)
+        raise OptimizerError(describe(error, type(config), document)) from error
+
+
+def _as_number(group: Group, key: str, value: Any) -> Any:
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        if value.numel() != 1:
+            raise OptimizerError(f"{group.label}: {key} has {value.numel()} elements; give one")
+        return value.item()
+    if isinstance(value, (tuple, list)):
+        return tuple(_as_number(group, key, item) for item in cast("list[Any]", value))
+    return value

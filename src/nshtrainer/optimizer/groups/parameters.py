@@ -1,0 +1,345 @@
+"""The parameters of a model: their names, the modules that hold them, and the part they play.
+
+Roles are decided by the type of the module that holds a parameter and by the exact last part of
+its name, never by a part of a word: `debias.weight` is no bias.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+
+from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.groups.heads import is_embedding, output_layers
+from nshtrainer.optimizer.groups.lazy_parameters import NO_SHAPE, is_lazy
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+__all__ = [
+    "Parameter",
+    "Part",
+    "Place",
+    "Role",
+    "clean_names",
+    "for_torch",
+    "inventory",
+    "modules_by_path",
+]
+
+Role: TypeAlias = Literal["bias", "norm", "embedding", "head", "matrix", "conv", "scalar"]
+"""The part that a parameter plays; see `SelectorConfig.role`."""
+
+_WRAPPERS = frozenset(
+    {
+        "_orig_mod",  # torch.compile
+        "_fsdp_wrapped_module",
+        "_checkpoint_wrapped_module",
+        "_forward_module",  # Lightning Fabric
+        "_original_module",
+    }
+)
+"""Parts of a name that a wrapper puts in, and nobody else."""
+
+_HOLDERS = frozenset({"DataParallel", "DeepSpeedEngine", "DistributedDataParallel"})
+"""Wrappers that put in the word `module`, which a model may use for itself."""
+
+_EMBEDDINGS = frozenset(
+    {
+        *("class_embedding", "class_token", "cls_token", "dist_token", "mask_token"),
+        *("absolute_pos_embed", "pos", "pos_emb", "pos_embed", "pos_embedding", "pos_encoding"),
+        *("position_embedding", "position_embeddings", "positional_embedding"),
+        *("positional_encoding", "reg_token", "register_tokens", "relative_position_bias_table"),
+        *("wpe", "wte"),
+    }
+)
+"""Names of tokens and positions that are learned, and held as a bare parameter."""
+
+_BIASES = re.compile(r"bias|in_proj_bias|bias_[kv]|bias_(ih|hh|hr)_l\d+(_reverse)?")
+"""A layer's bias, or that of torch's attention and recurrent layers."""
+
+_NORM = re.compile(r"\w*Norm([123]d)?")
+"""The name of a class that normalises: `LayerNorm`, `BatchNorm2d`, `LlamaRMSNorm`."""
+
+_NORM_INSIDE = re.compile(r"\w*([Nn]orm(?![a-z])|[Nn]ormali[sz]|GRN)\w*")
+"""A word in the name of a class that normalizes if it holds vectors only: `RMSNormGated`."""
+
+_LINEAR = re.compile(r"\w*Linear|Bilinear|Conv1D|MultiheadAttention|RNNBase|RNNCellBase")
+"""The name of a class that multiplies by the matrices that it holds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where a model holds a parameter.
+
+    Args:
+        name: The full name, without what wrappers put in.
+        leaf: Its last part: `weight`, `bias`.
+        module: The module that holds it, if it is known.
+        is_output: Whether that module is the output layer.
+    """
+
+    name: str
+    leaf: str
+    module: Module | None = None
+    is_output: bool = False
+
+    @cached_property
+    def types(self) -> frozenset[str]:
+        """The names of the module's class and of all its bases."""
+        return frozenset(cls.__name__ for cls in type(self.module).__mro__)
+
+    @cached_property
+    def is_linear(self) -> bool:
+        """True if the module multiplies by the matrices that it holds."""
+        return _matches(_LINEAR, self.types)
+
+
+@dataclass(frozen=True, eq=False)
+class Parameter:
+    """A parameter under all its names: a tied weight has several.
+
+    Args:
+        tensor: The parameter itself.
+        places: Where it is held, in the order of the model.
+    """
+
+    tensor: Tensor
+    places: tuple[Place, ...]
+
+    @property
+    def name(self) -> str:
+        """The first of its names, as `named_parameters()` gives it."""
+        return self.places[0].name
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All its names."""
+        return tuple(place.name for place in self.places)
+
+    @property
+    def shaped(self) -> Tensor:
+        """The parameter, where its shape matters.
+
+        Raises:
+            OptimizerError: It belongs to a lazy module, and has no shape yet.
+        """
+        if is_lazy(self.tensor):
+            raise OptimizerError(f"{self.name!r} {NO_SHAPE}.")
+        return self.tensor
+
+    @cached_property
+    def roles(self) -> frozenset[Role]:
+        """Every part that it plays: the bias of a norm has two, an embedding tied to the head too.
+
+        What is a bias, a norm, an embedding or the head is no `matrix`, `conv` or `scalar`.
+        """
+        found: set[Role] = {role for place in self.places for role in _roles_at(place, self.shaped)}
+        return frozenset(found or set(_roles_by_shape(self)))
+
+
+def _roles_at(place: Place, tensor: Tensor) -> Iterator[Role]:
+    if _BIASES.fullmatch(place.leaf):
+        yield "bias"
+    if _is_norm(place, tensor):
+        yield "norm"
+    if place.leaf in _EMBEDDINGS or (tensor.ndim > 1 and is_embedding(place.types)):
+        yield "embedding"
+    if place.is_output:
+        yield "head"
+
+
+def _is_norm(place: Place, tensor: Tensor) -> bool:
+    """Return True for a parameter of a module that normalizes, by the name of its class."""
+    if _matches(_NORM, place.types):
+        return True
+    if place.module is None or not _matches(_NORM_INSIDE, place.types):
+        return False
+    is_leaf = all(False for child in place.module.children() for _ in child.parameters())
+    return is_leaf and _is_vector(tensor) and not place.is_linear
+
+
+@lru_cache(maxsize=1024)
+def _matches(pattern: re.Pattern[str], types: frozenset[str]) -> bool:
+    """Return True if the name of one of these classes matches."""
+    return any(map(pattern.fullmatch, types))
+
+
+def _is_vector(tensor: Tensor) -> bool:
+    return sum(size > 1 for size in tensor.shape) < 2
+
+
+def _roles_by_shape(parameter: Parameter) -> Iterator[Role]:
+    tensor = parameter.tensor
+    if tensor.numel() == 1:
+        yield "scalar"
+    elif _is_vector(tensor) and all(map(_is_gain, parameter.places)):
+        return
+    elif any("_ConvNd" in place.types for place in parameter.places):
+        yield "conv"
+    elif tensor.ndim == 2 and min(tensor.shape) > 1 and any(map(_multiplies, parameter.places)):
+        yield "matrix"
+
+
+def _is_gain(place: Place) -> bool:
+    """Return True for what is no weight: the gains of a weight norm, and what has another name."""
+    own = place.name.rpartition(".")[2]
+    return "weight" not in own or own == "weight_g"
+
+
+def _multiplies(place: Place) -> bool:
+    """Return False for a bare matrix, which is a table of vectors, such as positions."""
+    return place.module is None or place.is_linear
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some of the parameters of a model, for an optimizer that has them alone.
+
+    Args:
+        model: The model; `None` where only the names of its parameters are known.
+        inventory: All its parameters: how deep one lies is told by the others.
+        chosen: Those that are meant.
+    """
+
+    model: Module | None
+    inventory: tuple[Parameter, ...]
+    chosen: frozenset[Parameter]
+
+
+def for_torch(params: Any) -> Any:
+    """What torch's optimizers take of a module, or of a part of one; anything else as it is.
+
+    The parameters of a part have their names where no model is there to ask for them.
+    """
+    import torch
+
+    if isinstance(params, torch.nn.Module):
+        return params.parameters()
+    if not isinstance(params, Part):
+        return params
+    chosen = [p for p in params.inventory if p in params.chosen]
+    return [p.tensor if params.model is not None else (p.name, p.tensor) for p in chosen]
+
+
+def inventory(params: Module | Iterable[tuple[str, Tensor]]) -> list[Parameter]:
+    """Every parameter once, in the order of `named_parameters()`.
+
+    >>> from torch import nn
+    >>> [(p.name, sorted(p.roles)) for p in inventory(nn.Sequential(nn.Linear(2, 3)))]
+    [('0.weight', ['matrix']), ('0.bias', ['bias'])]
+
+    Args:
+        params: A module, or `(name, parameter)` pairs, from which nothing is known of modules.
+
+    Raises:
+        OptimizerError: It is neither.
+    """
+    import torch
+
+    if isinstance(params, torch.nn.Module):
+        held = _held_in_module(params)
+    else:
+        held = _held_in_pairs(list(params))
+    places: dict[int, dict[str, Place]] = {}
+    tensors: dict[int, Tensor] = {}
+    for place, tensor in held:
+        tensors[id(tensor)] = tensor
+        places.setdefault(id(tensor), {}).setdefault(place.name, place)
+    return [Parameter(tensors[key], tuple(places[key].values())) for key in tensors]
+
+
+def _held_in_pairs(pairs: list[Any]) -> Iterator[tuple[Place, Tensor]]:
+    for pair in pairs:
+        if not isinstance(pair, tuple):
+            raise OptimizerError(f"got a {type(pair).__name__} without a name")
+    names = clean_names([name for name, _ in pairs])
+    for name, (_, tensor) in zip(names, pairs, strict=True):
+        yield _place(name.split(".")), tensor
+
+
+def clean_names(names: Sequence[str]) -> list[str]:
+    """The names of all parameters of a model without what wrappers put in.
+
+    >>> clean_names(["module._orig_mod.stem.weight", "module._orig_mod.head.weight"])
+    ['stem.weight', 'head.weight']
+    >>> clean_names(["_forward_module.module.stem.weight", "_original_module.stem.weight"])
+    ['stem.weight', 'stem.weight']
+    """
+    parts = [name.split(".") for name in names]
+    roots = [tuple(takewhile(_WRAPPERS.__contains__, each)) for each in parts]
+    # Every name of a model wrapped for several processes begins so; no other model's do.
+    held = {
+        root
+        for root in {*roots}
+        if all(
+            each[len(root) : -1][:1] == ["module"]
+            for each, r in zip(parts, roots, strict=True)
+            if r == root
+        )
+    }
+    inner = [each[len(root) + (root in held) :] for each, root in zip(parts, roots, strict=True)]
+    return [".".join(part for part in each if part not in _WRAPPERS) for each in inner]
+
+
+def _held_in_module(root: Module) -> Iterator[tuple[Place, Tensor]]:
+    modules = _raw_modules(root)
+    paths = _clean_paths(modules)
+    held = [
+        (raw, leaf, tensor)
+        for raw, module in modules.items()
+        for leaf, tensor in module.named_parameters(recurse=False, remove_duplicate=False)
+    ]
+    # In reverse, so that the first matrix of a module is what stays.
+    matrices = {raw: tensor for raw, _, tensor in reversed(held) if tensor.ndim > 1}
+    outputs = output_layers(modules, paths, dict(reversed(matrices.items())))
+    for raw, leaf, tensor in held:
+        owner, own = _through_parametrization(modules, raw, leaf)
+        yield _place((*paths[raw], leaf), own, owner, owner in outputs), tensor
+
+
+def modules_by_path(root: Module) -> dict[str, Module]:
+    """Every module under its name; what is wrapped, in place of what wraps it."""
+    modules = _raw_modules(root)
+    return {".".join(path): modules[raw] for raw, path in _clean_paths(modules).items()}
+
+
+def _raw_modules(root: Module) -> dict[str, Module]:
+    return dict(cast("Any", root).named_modules(remove_duplicate=False))
+
+
+def _clean_paths(modules: dict[str, Module]) -> dict[str, tuple[str, ...]]:
+    """The parts of each module's name, without what wrappers put in."""
+    paths: dict[str, tuple[str, ...]] = {"": ()}
+    for raw in modules:
+        above, _, own = raw.rpartition(".")
+        if raw:
+            inside = paths[above]
+            paths[raw] = inside if _is_put_in(own, modules[above]) else (*inside, own)
+    return paths
+
+
+def _place(
+    path: Sequence[str], leaf: str = "", module: Module | None = None, is_output: bool = False
+) -> Place:
+    return Place(".".join(path), leaf or path[-1], module, is_output)
+
+
+def _is_put_in(part: str, holder: Module) -> bool:
+    """Whether a part of a name comes from a wrapper."""
+    if part == "module":
+        return any(cls.__name__ in _HOLDERS for cls in type(holder).__mro__)
+    return part in _WRAPPERS
+
+
+def _through_parametrization(modules: dict[str, Module], raw: str, leaf: str) -> tuple[Module, str]:
+    """The module and the name that a parametrization of torch stands for, such as a weight norm."""
+    *above, word, name = ["", *raw.split(".")]
+    if word == "parametrizations":
+        return modules[".".join(above[1:])], name
+    return modules[raw], leaf

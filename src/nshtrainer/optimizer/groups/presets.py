@@ -1,0 +1,183 @@
+"""What holds for each parameter: what its rule says, and what the presets say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
+
+from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.groups.heads import method_of
+from nshtrainer.optimizer.groups.layer_depth import layer_numbers
+from nshtrainer.optimizer.groups.parameters import inventory, modules_by_path
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from nshtrainer.optimizer.groups.config import GroupingConfigBase, ParameterGroupConfig
+    from nshtrainer.optimizer.groups.parameters import Parameter
+
+    Factors: TypeAlias = list[tuple[str, float]]
+
+__all__ = ["Settings", "marked_options", "settings_of"]
+
+
+class Settings(NamedTuple):
+    """What holds for one parameter.
+
+    Args:
+        tags: What each preset calls it, for the name of its group: its layer, its part in a width
+            transfer, whether it decays, what the model sets for it. It is empty where the preset
+            makes no difference.
+        options: Options that differ from those of the config.
+    """
+
+    tags: tuple[str, ...]
+    options: dict[str, Any]
+
+
+def settings_of(
+    config: GroupingConfigBase,
+    parameters: Sequence[Parameter],
+    taken: Sequence[ParameterGroupConfig | None],
+    root: Module | None,
+) -> Iterator[Settings]:
+    """The settings of each parameter.
+
+    Args:
+        config: The config of an optimizer.
+        parameters: All parameters of the model, in its order.
+        taken: The rule that took each.
+        root: The model, where it is known.
+    """
+    presets = (_layer_factors(config, parameters, root), _width_factors(config, parameters))
+    marked = marked_options(config, parameters, root)
+    for place, (rule, own) in enumerate(zip(taken, marked, strict=True)):
+        factors = [preset[place] for preset in presets]
+        tags = (*(tag for tag, _ in factors), *_tags(own))
+        rate_factor = prod(factor for _, factor in factors)
+        base = partial(config.base_value, parameters[place].tensor, rule.options if rule else {})
+        yield Settings(tags, _options(base, rule, rate_factor, own))
+
+
+def _tags(own: dict[str, Any]) -> tuple[str, str]:
+    """The tags for the missing weight decay, and for the other options of a parameter."""
+    is_spared = own.get("weight_decay") == 0
+    rest = {key: value for key, value in own.items() if not (is_spared and key == "weight_decay")}
+    options = ",".join(f"{key}={value}" for key, value in sorted(rest.items()))
+    return "no_decay" if is_spared else "", options.replace("/", "_")
+
+
+def _options(
+    base: Callable[[str], Any],
+    rule: ParameterGroupConfig | None,
+    factor: float,
+    own: dict[str, Any],
+) -> dict[str, Any]:
+    """What differs from the config; what a rule says outright wins over everything else."""
+    options = dict(own)
+    factors = {
+        "lr": (1.0 if "lr" in own else factor) * _or_one(rule and rule.lr_mult),
+        "weight_decay": _or_one(rule and rule.weight_decay_mult),
+    }
+    for key, times in factors.items():
+        if times != 1:
+            options[key] = (options[key] if key in options else base(key)) * times
+    options |= rule.options if rule else {}
+    return {key: value for key, value in options.items() if value != base(key)}
+
+
+def _or_one(factor: float | None) -> float:
+    return 1.0 if factor is None else factor
+
+
+def marked_options(
+    config: GroupingConfigBase, parameters: Sequence[Parameter], root: Module | None
+) -> list[dict[str, Any]]:
+    """Return the options that `no_decay` and the model itself set for each parameter.
+
+    Raises:
+        OptimizerError: A parameter's `_optim` has an option that the optimizer does not have.
+    """
+    if config.no_decay == "none":
+        return [{} for _ in parameters]
+    listed = _listed_by_the_model(root) if root is not None else set[str]()
+    marked: list[dict[str, Any]] = []
+    for parameter in parameters:
+        is_listed = not listed.isdisjoint(parameter.names)
+        is_spared = is_listed or _is_spared(config.no_decay, parameter)
+        marked.append(({"weight_decay": 0.0} if is_spared else {}) | _optim_of(parameter, config))
+    return marked
+
+
+def _is_spared(preset: str, parameter: Parameter) -> bool:
+    if getattr(parameter.tensor, "_no_weight_decay", False):  # set by mamba-ssm
+        return True
+    if preset == "ndim_below_2":
+        return parameter.shaped.ndim < 2
+    return not parameter.roles.isdisjoint({"bias", "norm"})
+
+
+def _optim_of(parameter: Parameter, config: GroupingConfigBase) -> dict[str, Any]:
+    """Return the options that S4 and Hyena attach to a parameter, as `{"lr": 0.001}`."""
+    given = getattr(parameter.tensor, "_optim", None)
+    if not isinstance(given, Mapping):
+        return {}
+    options = cast("Mapping[str, Any]", given)
+    wrong = {key: f"{config.name} has no {key}" for key in options.keys() - config.group_options()}
+    if config.lr_problem and "lr" in options:
+        wrong["lr"] = config.lr_problem
+    for key, problem in wrong.items():
+        raise OptimizerError(
+            f"{parameter.name}: its _optim sets {key}, but {problem}. Remove it from the "
+            "parameter's _optim, or set no_decay to none."
+        )
+    return {key: tuple(cast("Any", v)) if isinstance(v, list) else v for key, v in options.items()}
+
+
+def _listed_by_the_model(root: Module) -> set[str]:
+    """Return the names that the model, or a module in it, exempts from weight decay.
+
+    `no_weight_decay()` returns names, and `no_weight_decay_keywords()` (Swin and its relatives)
+    returns parts of names.
+    """
+    names: set[str] = set()
+    for path, module in modules_by_path(root).items():
+        names |= {_joined(path, name) for name in _told(module, "no_weight_decay")}
+        keywords = _told(module, "no_weight_decay_keywords")
+        if keywords:
+            inside = (parameter.names for parameter in inventory(module))
+            within = (name for names_of in inside for name in names_of)
+            names |= {_joined(path, n) for n in within if any(word in n for word in keywords)}
+    return names
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _told(module: Module, method: str) -> list[str]:
+    """Return what a method of a module lists, if the module has it."""
+    tell = method_of(module, method)
+    return list(cast("Iterable[str]", tell())) if tell is not None else []
+
+
+def _layer_factors(
+    config: GroupingConfigBase, parameters: Sequence[Parameter], root: Module | None
+) -> Factors:
+    decay = config.layer_decay
+    if decay is None or decay.rate == 1:
+        return [("", 1.0)] * len(parameters)
+    numbers = layer_numbers(parameters, decay.layers, root)
+    last = max(numbers)
+    return [(f"layer_{number}", decay.rate ** (last - number)) for number in numbers]
+
+
+def _width_factors(config: GroupingConfigBase, parameters: Sequence[Parameter]) -> Factors:
+    transfer = config.width_transfer
+    if transfer is None:
+        return [("", 1.0)] * len(parameters)
+    parts = [transfer.part_of(parameter) for parameter in parameters]
+    factors = transfer.factors(config.width_rule)
+    return [(part if factors[part] != 1 else "", factors[part]) for part in parts]

@@ -1,0 +1,59 @@
+"""Messages about selections of parameters: what a model has that is most like what was meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from nshtrainer.config.messages import some
+
+if TYPE_CHECKING:
+    from nshtrainer.optimizer.groups.parameters import Parameter
+    from nshtrainer.optimizer.groups.selectors import Selection
+
+__all__ = ["listed", "nearest"]
+
+
+def nearest(selection: Selection, parameters: Sequence[Parameter]) -> str:
+    """What a model has that is most like a selection that matches nothing in it, for a message."""
+    names = [name for parameter in parameters for name in parameter.names]
+    types = {name for parameter in parameters for p in parameter.places for name in p.types}
+    known = dict.fromkeys([*(path for name in names for path in _paths(name)), *types])
+    near = [
+        match
+        for text in _texts(selection)
+        for match in difflib.get_close_matches(text.strip("*."), known, n=3)
+    ]
+    if near:
+        return f"the nearest are {listed(dict.fromkeys(near))}"
+    roles = sorted({role for parameter in parameters for role in parameter.roles})
+    return f"the model has {listed(names)}, with the roles {', '.join(roles) or 'unknown'}"
+
+
+def _paths(name: str) -> Iterator[str]:
+    """A name, and those of the modules around it."""
+    while name:
+        yield name
+        name = name.rpartition(".")[0]
+
+
+def _texts(selection: Any) -> Iterator[str]:
+    """The patterns and names of classes in a selection."""
+    if isinstance(selection, str):
+        yield selection.removeprefix("re:")
+    elif isinstance(selection, tuple):
+        for one in cast("tuple[Any, ...]", selection):
+            yield from _texts(one)
+    elif selection is not None:
+        for field in ("name", "module", "any_of", "all_of"):
+            yield from _texts(getattr(selection, field))
+
+
+def listed(names: Iterable[str], most: int = 5) -> str:
+    """The first of some names, and how many more there are.
+
+    >>> listed(["a", "b", "c"], most=2)
+    "'a', 'b' and 1 more"
+    """
+    return some(map(repr, names), most)

@@ -1,0 +1,285 @@
+"""Which parameter goes to which optimizer: the configs that build one optimizer out of several."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
+
+from pydantic import AfterValidator, StringConstraints, model_validator
+from typing_extensions import Self, final
+
+from nshtrainer.config import Config
+from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.base import (
+    OptimizerConfig,
+    OptimizerConfigBase,
+    Params,
+    build_optimizer,
+    optimizer_registry,
+)
+from nshtrainer.optimizer.groups.assign import assign
+from nshtrainer.optimizer.groups.parameters import Part, inventory
+from nshtrainer.optimizer.groups.selectors import Selection, described, needs_modules
+from nshtrainer.optimizer.groups.suggestions import listed
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+    from torch.optim import Optimizer
+
+    from nshtrainer.optimizer.groups.parameters import Parameter
+    from nshtrainer.run_length import RunLength
+
+__all__ = ["RouteConfig", "RoutedOptimizerConfig", "RoutingConfigBase"]
+
+RouteName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")]
+"""The name of a route: letters, digits, `_`, `.` and `-`; the name of a group follows a slash."""
+
+
+def _routable(config: OptimizerConfigBase) -> OptimizerConfigBase:
+    if isinstance(config, RoutingConfigBase):
+        raise ValueError(  # noqa: TRY004 - pydantic turns it into a place in a file
+            f"{config.name} is routed itself; write its routes beside this one"
+        )
+    if getattr(config, "needs_closure", False):
+        raise ValueError(
+            f"{config.name} computes the loss several times an update, which the other routes "
+            "would not know of; use it alone, or another optimizer here"
+        )
+    return config
+
+
+Routable: TypeAlias = Annotated[OptimizerConfig, AfterValidator(_routable)]
+"""An optimizer that can work beside others."""
+
+
+class RouteConfig(Config):
+    """A selection of parameters, and the optimizer for them.
+
+    >>> RouteConfig(name="embeddings", select={"role": "embedding"}, optimizer="sparseadam").name
+    'embeddings'
+    """
+
+    name: RouteName
+    """The name of the route, and of its parameter group in monitors, tables and schedules."""
+
+    select: Selection
+    """Which parameters: a pattern for names, a selector, or a list of these."""
+
+    optimizer: Routable
+    """The optimizer that updates them."""
+
+    required: bool = True
+    """Whether it is an error if there is no such parameter, or if all of them are frozen."""
+
+
+class RoutingConfigBase(OptimizerConfigBase):
+    """The base of configs that build one optimizer out of several: write their `all_routes`."""
+
+    @abstractmethod
+    def all_routes(self) -> tuple[RouteConfig, ...]:
+        """The routes, of which the first that selects a parameter takes it."""
+
+    def create_optimizer(self, params: Params, /, *, run: RunLength | None = None) -> Optimizer:
+        """Build the optimizers, and one that is all of them.
+
+        Args:
+            params: A module, or `module.named_parameters()` where no route asks for the type of a
+                module or for a role.
+            run: What is known of the run, for `resume` and where a route has an `lr_scaling`.
+
+        Raises:
+            OptimizerError: A route matches nothing, or no route a parameter; names or modules are
+                needed and not there; an optimizer cannot be built of what it gets.
+        """
+        from nshtrainer.optimizer.checkpoint.hooks import Resumption
+        from nshtrainer.optimizer.routed_optimizer import RoutedOptimizer
+        from nshtrainer.optimizer.stale_parameters import watch
+        from nshtrainer.optimizer_record import record_of
+
+        model, parameters = _read(params, self.all_routes())
+        taken = self._taken(parameters)
+        parts = {
+            route.name: _create(route, Part(model, parameters, frozenset(taken[route.name])), run)
+            for route in self.all_routes()
+            if taken[route.name]
+        }
+        last = self.all_routes()[-1]
+        takes_rest = last.select == "*" and last.name in parts
+        optimizer = RoutedOptimizer(parts, default=last.name if takes_rest else None)
+        named = [(name, p.tensor) for p in parameters for name in p.names]
+        of = {route.name: route.optimizer for route in self.all_routes()}
+        free = [name for name, part in parts.items() if not _keeps_shape(of[name], part)]
+        known = Resumption(named if model is None else model, run, unchecked=free, config=self)
+        known.attach(optimizer)
+        record_of(optimizer).keep_hooks()
+        watch(optimizer, model, self)
+        return optimizer
+
+    def routing(self, params: Params, /) -> dict[str, str]:
+        """The route of every parameter in the optimizer; a tied weight has its first name.
+
+        >>> from torch import nn
+        >>> route = RouteConfig(name="out", select="2", optimizer="adagrad")
+        >>> config = RoutedOptimizerConfig(routes=[route], default="adamw")
+        >>> config.routing(nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1)))
+        {'0.weight': 'default', '0.bias': 'default', '2.weight': 'out', '2.bias': 'out'}
+
+        Args:
+            params: As for `create_optimizer`.
+
+        Raises:
+            OptimizerError: As there, but for what an optimizer makes of its parameters.
+        """
+        _, parameters = _read(params, self.all_routes())
+        route_of = {p: name for name, mine in self._taken(parameters).items() for p in mine}
+        return {p.name: route_of[p] for p in parameters if p in route_of}
+
+    def describe(self, params: Params, /) -> str:
+        """The routing in a line for each route, for people: sizes, and the first names.
+
+        >>> from torch import nn
+        >>> route = RouteConfig(name="out", select="2", optimizer="adagrad")
+        >>> config = RoutedOptimizerConfig(routes=[route], default="adamw")
+        >>> print(config.describe(nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1))))
+        out (adagrad): 5 parameters in 2 tensors: '2.weight', '2.bias'
+        default (adamw): 12 parameters in 2 tensors: '0.weight', '0.bias'
+
+        Args:
+            params: As for `create_optimizer`.
+        """
+        _, parameters = _read(params, self.all_routes())
+        taken = self._taken(parameters)
+        return "\n".join(
+            f"{route.name} ({route.optimizer.name}): "
+            f"{sum(p.shaped.numel() for p in mine):,} parameters in "
+            f"{len(mine)} tensor{'s' * (len(mine) > 1)}: "
+            f"{listed((p.name for p in mine), most=2)}"
+            for route in self.all_routes()
+            if (mine := taken[route.name])
+        )
+
+    def _taken(self, parameters: Sequence[Parameter]) -> dict[str, list[Parameter]]:
+        """The parameters of each route: the first that selects one takes it."""
+        self._check_selections(parameters)
+        routes = self.all_routes()
+        assignment = assign(routes, parameters, _is_left_out)
+        for name, reason in assignment.reasons.items():
+            raise OptimizerError(f"route {name!r}: {reason}")
+        taken: dict[str, list[Parameter]] = {route.name: [] for route in routes}
+        for parameter, route in assignment.taken.items():
+            if not _is_left_out(route, parameter):
+                taken[route.name].append(parameter)
+        _check_left([p for p in assignment.unmatched if p.tensor.requires_grad], taken)
+        return taken
+
+    def _check_selections(self, parameters: Sequence[Parameter]) -> None:
+        """Check selections that only a part of a route consists of; here there are none."""
+
+
+def _is_left_out(route: RouteConfig, parameter: Parameter) -> bool:
+    """Return True for a frozen parameter, unless the optimizer of the route includes them."""
+    from nshtrainer.optimizer.wrappers.config import unwrapped
+
+    optimizer = unwrapped(route.optimizer)[1]
+    return not (parameter.tensor.requires_grad or getattr(optimizer, "include_frozen", False))
+
+
+def _read(
+    params: Params, routes: Sequence[RouteConfig]
+) -> tuple[Module | None, tuple[Parameter, ...]]:
+    """The model, if it is given, and its parameters."""
+    import torch
+
+    if isinstance(params, torch.nn.Module):
+        return params, tuple(inventory(params))
+    for route in routes:
+        if needs_modules(route.select):
+            raise OptimizerError(
+                f"route {route.name!r}: select {described(route.select)} looks at modules, which "
+                "only the model has; give the module: create_optimizer(module)"
+            )
+    try:
+        return None, tuple(inventory(cast("Any", params)))
+    except OptimizerError as error:
+        raise OptimizerError(
+            f"routes tell parameters by their names: {error}; give the module: "
+            "create_optimizer(module)"
+        ) from error
+
+
+def _create(route: RouteConfig, part: Part, run: RunLength | None) -> Optimizer:
+    try:
+        return build_optimizer(route.optimizer, part, run)
+    except OptimizerError as error:
+        raise OptimizerError(f"route {route.name!r}: {error}") from error
+
+
+def _keeps_shape(config: OptimizerConfigBase, optimizer: Optimizer) -> bool:
+    """Return True if a step on a copy tells the shapes of the state."""
+    from nshtrainer.optimizer.checkpoint.hooks import is_torchs
+    from nshtrainer.optimizer.wrappers.config import unwrapped
+
+    declared = getattr(unwrapped(config)[1], "state_keeps_shape", None)
+    return is_torchs(optimizer) if declared is None else declared
+
+
+# -- what is wrong ---------------------------------------------------------------------------------
+
+
+def _check_left(left: list[Parameter], taken: dict[str, list[Parameter]]) -> None:
+    if left:
+        raise OptimizerError(
+            f"no route takes {listed(p.name for p in left)}; give a default, or a last route that "
+            "selects '*'"
+        )
+    if not any(taken.values()):
+        raise OptimizerError("there is no parameter to optimize: the model has none, or all frozen")
+
+
+# -- the config ------------------------------------------------------------------------------------
+
+
+@final
+@optimizer_registry.register
+class RoutedOptimizerConfig(RoutingConfigBase):
+    """Several optimizers as one: each parameter goes to the first route that selects it.
+
+    What is built is one optimizer of torch's, so that schedules, clipping, accumulation and
+    checkpoints take it as one; every rate in it is scheduled. Frozen parameters are left out, and
+    tied weights count once. A parameter group is named after its route, or `route/group` where the
+    optimizer of the route has groups of its own.
+
+    >>> from torch import nn
+    >>> model = nn.Sequential(nn.Embedding(10, 4, sparse=True), nn.Linear(4, 2))
+    >>> route = RouteConfig(name="table", select={"role": "embedding"}, optimizer="sparseadam")
+    >>> config = RoutedOptimizerConfig(routes=[route], default="adamw")
+    >>> [group["name"] for group in config.create_optimizer(model).param_groups]
+    ['table', 'default']
+    """
+
+    name: Literal["routed"] = "routed"
+
+    routes: tuple[RouteConfig, ...]
+    """The routes, of which the first that selects a parameter takes it."""
+
+    default: Routable | None = None
+    """The optimizer for all that no route takes, as a last route `default`; None: that is an
+    error."""
+
+    @model_validator(mode="after")
+    def _routes_have_names_of_their_own(self) -> Self:
+        if not self.routes:
+            raise ValueError("there is no route; write at least one, or the optimizer alone")
+        names = [route.name for route in self.all_routes()]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name!r} is the name of two routes; give each its own")
+        return self
+
+    def all_routes(self) -> tuple[RouteConfig, ...]:
+        """The routes, and the default one as the last."""
+        if self.default is None:
+            return self.routes
+        rest = RouteConfig(name="default", select="*", optimizer=self.default, required=False)
+        return (*self.routes, rest)

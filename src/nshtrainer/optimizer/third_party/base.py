@@ -1,0 +1,269 @@
+"""The base of configs for the optimizers of other packages."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import model_validator
+from typing_extensions import Self, override
+
+from nshtrainer.config.messages import some
+from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.base import Params
+from nshtrainer.optimizer.groups.conv_kernels import refuse_stacks
+from nshtrainer.optimizer.third_party.lora_pairs import check_pairs
+from nshtrainer.optimizer.third_party.muon_groups import (
+    as_named,
+    by_dimensions,
+    of_adamw,
+    uses_muon,
+)
+from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase, target_class
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.optim import Optimizer
+
+    from nshtrainer.optimizer.checkpoint.hooks import Resumption
+    from nshtrainer.optimizer.groups.group_dicts import Group
+    from nshtrainer.run_length import RunLength
+
+__all__ = ["PackageOptimizerConfigBase", "PytorchOptimizerConfigBase"]
+
+
+class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
+    """A config for an optimizer of another package, which an extra installs.
+
+    Beside what every optimizer declares it says the extra and the licence. Its fields are plain
+    data: where the constructor takes a number format or a member of an enumeration, a field holds
+    its name, and `None` where it takes infinity.
+    """
+
+    extra: ClassVar[str]
+    """The extra that installs the package: `pip install nshtrainer[extra]`."""
+
+    licence: ClassVar[str]
+    """The licence of the code that is run."""
+
+    example: ClassVar[str] = ""
+    """Fields as YAML with which it trains a small model, where its defaults do not."""
+
+    takes_tensor_lr: ClassVar[bool] = True
+    """Whether its rate may be a tensor."""
+
+    splits_by_dimensions: ClassVar[bool] = False
+    """Whether matrices and the other parameters must be in groups of their own (`use_muon`)."""
+
+    group_keys: ClassVar[tuple[str, ...]] = ()
+    """Fields that the optimizer looks for in a group and that its constructor does not name."""
+
+    fills_none: ClassVar[tuple[str, ...]] = ()
+    """Fields whose `None` the constructor replaces by a number; in a group they need the number."""
+
+    pairs_by: ClassVar[tuple[str, str] | None] = None
+    """The fields with the dimension that the two parameters of each pair share; `None`: no pairs.
+
+    The parameters of a group are then taken two by two, as the factors of LoRA are."""
+
+    for_all: ClassVar[tuple[str, ...]] = ()
+    """Fields that a step does not read of a group: they hold for all groups."""
+
+    needs_with: ClassVar[tuple[str, str] | None] = None
+    """A field, and the one that has to be given with it."""
+
+    at_most: ClassVar[tuple[str, str] | None] = None
+    """A field, and the one that it may not be above."""
+
+    instead_on_cpu: ClassVar[str] = ""
+    """The name of what to take on a CPU, where this one needs a GPU."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.at_most:
+            low, high = self.at_most
+            if getattr(self, low) > getattr(self, high):
+                raise ValueError(f"{low} is above {high}: give at most {getattr(self, high)}")
+        if self.needs_with:
+            one, other = self.needs_with
+            if getattr(self, one) is not None and getattr(self, other) is None:
+                raise ValueError(f"{one} is given without {other}; give both")
+        return self
+
+    @override
+    def create_optimizer(self, params: Params, /, *, run: RunLength | None = None) -> Optimizer:
+        optimizer = super().create_optimizer(params, run=run)
+        if self.splits_by_dimensions:
+            refuse_stacks(optimizer, params, type(self).__name__)
+        return optimizer
+
+    @classmethod
+    def arguments(cls) -> frozenset[str]:
+        """The names of the constructor's arguments, and what groups may have beside them."""
+        return super().arguments() | {*cls.group_keys}
+
+    @override
+    def options(self) -> dict[str, Any]:
+        """The arguments for the constructor: what is not plain data made from its name.
+
+        Raises:
+            OptimizerError: The package is not installed, or lacks the class or an option.
+        """
+        self._check_installed()
+        given = {k: v for k, v in super().options().items() if k not in self.group_keys}
+        return self._as_arguments(given)
+
+    @override
+    def _group_dict(self, group: Group) -> dict[str, Any]:
+        for key in self.fills_none:
+            if group.options.get(key, 0) is None:
+                raise OptimizerError(f"{group.label}: {key} is none; give a number for this group")
+        options = self._as_arguments(super()._group_dict(group))
+        return as_named(options) if self.splits_by_dimensions else options
+
+    @override
+    def base_value(self, tensor: Tensor, options: Mapping[str, Any], key: str) -> Any:
+        if not self.splits_by_dimensions:
+            return super().base_value(tensor, options, key)
+        given = {"use_muon": getattr(self, "use_muon", None), **options}
+        field = key if uses_muon(tensor, given) else of_adamw(key)
+        return getattr(self, field, getattr(self, key))
+
+    def _as_arguments(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Replace names of number formats and of enumeration members by what they name."""
+        parameters = inspect.signature(target_class(self.target)).parameters
+        return {
+            key: _as_argument(value, parameters[key].default) if key in parameters else value
+            for key, value in values.items()
+        }
+
+    @override
+    def _build(self, groups: list[Group], resumption: Resumption | None) -> Optimizer:
+        self._check_installed()
+        if self._keeps_rates_in_tensors() and not self.takes_tensor_lr:
+            name = type(self).__name__
+            raise OptimizerError(
+                f"{name}: this optimizer takes no tensor for its rate; leave tensor_lr at false"
+            )
+        full = [
+            group._replace(options={**self._for_groups(group.params), **group.options})
+            for group in groups
+        ]
+        if self.splits_by_dimensions:
+            full = [part for group in full for part in by_dimensions(group)]
+        try:
+            optimizer = super()._build(full, resumption)
+        except OptimizerError:
+            raise
+        except (NotImplementedError, TypeError, ValueError) as error:
+            raise OptimizerError(f"{type(self).__name__}: {error}") from error
+        self._check_read(groups, optimizer)
+        if self.has_modes:
+            optimizer.train()  # type: ignore[attr-defined]
+        if self.needs_closure:
+            optimizer.register_step_pre_hook(_with_gradients)
+        return optimizer
+
+    def _for_groups(self, params: list[Tensor]) -> dict[str, Any]:
+        """What a group is given beside its own options.
+
+        Where FSDP2 shards parameters, a loop: many operations on lists do not take these.
+        """
+        from nshtrainer.optimizer.groups.group_dicts import is_sharded
+
+        own = {key: getattr(self, key) for key in self.group_keys}
+        if getattr(self, "foreach", False) is None and any(map(is_sharded, params)):
+            own["foreach"] = False
+        return {key: value for key, value in own.items() if value is not None}
+
+    @override
+    def _check_needs(self, groups: list[Group]) -> None:
+        from nshtrainer.optimizer.groups.group_dicts import described
+
+        super()._check_needs(groups)
+        if self.pairs_by is not None:
+            check_pairs(self, groups)
+        on_cpu = described(groups, lambda param: param.device.type == "cpu")
+        if self.instead_on_cpu and on_cpu:
+            raise OptimizerError(
+                f"{type(self).__name__} needs a GPU; move the model to it before its optimizer is "
+                f"built, or take {self.instead_on_cpu!r}, which runs on a CPU. On the CPU are: "
+                f"{some(on_cpu, most=5)}"
+            )
+
+    def _check_read(self, groups: list[Group], optimizer: Optimizer) -> None:
+        """Refuse an option in a group where the optimizer keeps the constructor's for all.
+
+        What it reads of a group is in its defaults, but for the Muons, which fill each themselves.
+        """
+        read = {*optimizer.defaults, *self.group_keys}
+        options = type(self).model_fields.keys() - self._ours()
+        kept = options if self.splits_by_dimensions else options & read
+        for group in groups:
+            unread = (group.options.keys() & options) - (kept - {*self.for_all})
+            if unread:
+                raise OptimizerError(
+                    f"{group.label}: {', '.join(sorted(unread))} holds for all groups; give it to "
+                    f"the {type(self).__name__}"
+                )
+
+    @classmethod
+    @override
+    def group_options(cls) -> set[str]:
+        """The arguments of the constructor that a step reads of a group, and the group's own."""
+        return super().group_options() - {*cls.for_all}
+
+    @classmethod
+    @override
+    def asks(cls) -> list[str]:
+        """What every optimizer may ask, a GPU, and a rate that is a number."""
+        more = {
+            "pairs of LoRA factors": cls.pairs_by is not None,
+            "a GPU": bool(cls.instead_on_cpu),
+            "no `tensor_lr`": not cls.takes_tensor_lr,
+        }
+        return [*super().asks(), *(what for what, true in more.items() if true)]
+
+    def _check_installed(self) -> None:
+        package = self.target.partition(":")[0].partition(".")[0]
+        if find_spec(package) is None:
+            raise OptimizerError(
+                f"{type(self).__name__} needs the package {package}, which is not installed; "
+                f"install it with: pip install 'nshtrainer[{self.extra}]'"
+            )
+
+
+class PytorchOptimizerConfigBase(PackageOptimizerConfigBase):
+    """A config for an optimizer of the package pytorch_optimizer."""
+
+    extra = "pytorch-optimizer"
+    licence = "Apache-2.0"
+
+
+def _as_argument(value: Any, default: Any) -> Any:
+    """What a constructor takes, for what a file has: the default says of which kind it is."""
+    import enum
+
+    import torch
+
+    if value is None and default == math.inf:
+        return default
+    if not isinstance(value, str):
+        return value
+    if isinstance(default, enum.Enum):
+        return type(default)[value.upper()]
+    kind = getattr(torch, value, None)
+    return kind if isinstance(kind, torch.dtype) else value
+
+
+def _with_gradients(_optimizer: Optimizer, args: Any, kwargs: dict[str, Any]) -> Any:
+    """A step hook: let the closure compute gradients, where the package does not see to it."""
+    import torch
+
+    from nshtrainer.optimizer.wrappers.hooks import closure_of
+
+    closure = closure_of(args, kwargs)
+    return args[:1], {"closure": closure and torch.enable_grad()(closure)}

@@ -1,0 +1,407 @@
+r"""The optimizers of bitsandbytes: states of 8 bits a number, and states that move to the CPU.
+
+In the formulas $g$ is the gradient, $\theta$ the parameter, $\gamma$ `lr`, $\lambda$
+`weight_decay`; $m$ and $v$ are running averages of $g$ and $g^2$. Of a state each block of 256
+numbers is kept as codes of 8 bits and its largest magnitude. A GPU pushes the state of the paged
+ones out to the memory of the CPU when its own is full.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from annotated_types import Gt, Lt
+from typing_extensions import final
+
+from nshtrainer.optimizer.base import optimizer_registry
+from nshtrainer.optimizer.third_party.base import PackageOptimizerConfigBase
+from nshtrainer.types import Beta, NonNegative, NonNegativeInt, PositiveInt
+
+__all__ = [
+    "BNBAdEMAMix8bitConfig",
+    "BNBAdagrad8bitConfig",
+    "BNBAdam8bitConfig",
+    "BNBAdamW8bitConfig",
+    "BNBLion8bitConfig",
+    "BNBPagedAdEMAMix8bitConfig",
+    "BNBPagedAdEMAMixConfig",
+    "BNBPagedAdam8bitConfig",
+    "BNBPagedAdamConfig",
+    "BNBPagedAdamW8bitConfig",
+    "BNBPagedAdamWConfig",
+    "BNBPagedLion8bitConfig",
+    "BNBPagedLionConfig",
+    "BNBRMSprop8bitConfig",
+    "BNBSGD8bitConfig",
+]
+
+_Inside = Annotated[float, Gt(0), Lt(1)]
+
+
+class _BitsandbytesOptions(PackageOptimizerConfigBase):
+    """What all share: constructors that have more arguments than their kernels read."""
+
+    extra = "bitsandbytes"
+    licence = "MIT"
+    takes_tensor_lr = False
+    under_fsdp2 = "fails"
+
+    weight_decay: NonNegative = 0
+    """Share of each weight taken off in an update, times the learning rate."""
+
+    min_8bit_size: NonNegativeInt = 4096
+    """Numbers that a parameter must have for a state of 8 bits; with fewer it is in float32."""
+
+
+class _AdaptiveOptions(_BitsandbytesOptions):
+    lr: NonNegative = 1e-3
+    """Learning rate: about the size of one update of one weight."""
+
+    eps: NonNegative = 1e-8
+    """Added to the root of the average square, so that nothing is divided by zero."""
+
+
+class _AdamOptions(_AdaptiveOptions):
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    """Decay of the running averages of the gradient and of its square."""
+
+
+class _AdamWOptions(_AdamOptions):
+    weight_decay: NonNegative = 1e-2
+    """Share of each weight taken off in an update, times the learning rate."""
+
+
+class _LionOptions(_BitsandbytesOptions):
+    lr: NonNegative = 1e-4
+    """Learning rate: the size of an update; a third to a tenth of AdamW's."""
+
+    betas: tuple[Beta, Beta] = (0.9, 0.99)
+    """Weight of the momentum in the update, and its decay."""
+
+
+class _AdEMAMixOptions(_AdaptiveOptions):
+    betas: tuple[_Inside, Beta, _Inside] = (0.9, 0.999, 0.9999)
+    """Decay of the fast momentum, of the square, and of the slow momentum."""
+
+    alpha: NonNegative = 5.0
+    """Weight of the slow momentum, where the fast one has 1."""
+
+    t_alpha: PositiveInt | None = None
+    """Updates in which `alpha` grows to its value; None: at once. Give it the run's length."""
+
+    t_beta3: PositiveInt | None = None
+    """Updates in which the slow decay grows from the fast one; None: at once."""
+
+    weight_decay: NonNegative = 1e-2
+    """Share of each weight taken off in an update, times the learning rate."""
+
+
+class _CoupledOptions(_BitsandbytesOptions):
+    weight_decay: NonNegative = 0
+    """Weight decay, added to the gradient."""
+
+
+@final
+@optimizer_registry.register
+class BNBAdamW8bitConfig(_AdamWOptions):
+    r"""AdamW with 8-bit moments, of bitsandbytes: a quarter of the state.
+
+    $\theta \leftarrow (1 - \gamma\lambda)\,\theta - \gamma\,\hat m / (\sqrt{\hat v} + \epsilon)$,
+    at the rates of AdamW. Embeddings train more steadily with states of 32 bits: give them to
+    `adamw` with `routed`. Where FSDP2 shards parameters take `ao_adamw8bit`.
+
+    Reference: T. Dettmers et al., 8-bit Optimizers via Block-wise Quantization, arXiv:2110.02861.
+
+    >>> BNBAdamW8bitConfig(lr=3e-4).min_8bit_size
+    4096
+    """
+
+    target = "bitsandbytes.optim:AdamW8bit"
+
+    name: Literal["bnb_adamw8bit"] = "bnb_adamw8bit"
+
+
+@final
+@optimizer_registry.register
+class BNBAdam8bitConfig(_AdamOptions):
+    r"""Adam with 8-bit moments, of bitsandbytes; its weight decay is that of AdamW.
+
+    $\theta \leftarrow (1 - \gamma\lambda)\,\theta - \gamma\,\hat m / (\sqrt{\hat v} + \epsilon)$:
+    the kernel is the one of AdamW, so the two differ in the default of `weight_decay` alone.
+
+    Reference: T. Dettmers et al., 8-bit Optimizers via Block-wise Quantization, arXiv:2110.02861.
+
+    >>> BNBAdam8bitConfig(lr=3e-4).weight_decay
+    0.0
+    """
+
+    target = "bitsandbytes.optim:Adam8bit"
+
+    name: Literal["bnb_adam8bit"] = "bnb_adam8bit"
+
+
+@final
+@optimizer_registry.register
+class BNBLion8bitConfig(_LionOptions):
+    r"""Lion with an 8-bit momentum, of bitsandbytes: an eighth of AdamW's state.
+
+    $\theta \leftarrow (1 - \gamma\lambda)\,\theta - \gamma\,\mathrm{sign}(\beta_1 m +
+    (1-\beta_1) g)$. For large batches, at a third to a tenth of AdamW's rate and three to ten times
+    its decay.
+
+    Reference: X. Chen et al., Symbolic Discovery of Optimization Algorithms, arXiv:2302.06675.
+
+    >>> BNBLion8bitConfig(lr=3e-5, weight_decay=0.1).betas
+    (0.9, 0.99)
+    """
+
+    target = "bitsandbytes.optim:Lion8bit"
+
+    name: Literal["bnb_lion8bit"] = "bnb_lion8bit"
+
+
+@final
+@optimizer_registry.register
+class BNBSGD8bitConfig(_CoupledOptions):
+    r"""SGD with an 8-bit momentum, of bitsandbytes.
+
+    $m \leftarrow \mu m + g + \lambda\theta$, $\theta \leftarrow \theta - \gamma m$. For vision at
+    the rates of SGD, where the momentum does not fit. There is neither dampening nor Nesterov: the
+    constructor takes them, and the kernel does not read them.
+
+    Reference: T. Dettmers et al., 8-bit Optimizers via Block-wise Quantization, arXiv:2110.02861.
+
+    >>> BNBSGD8bitConfig(lr=0.1, momentum=0.9).weight_decay
+    0.0
+    """
+
+    target = "bitsandbytes.optim:SGD8bit"
+    example = "{lr: 0.001, momentum: 0.9}"
+
+    name: Literal["bnb_sgd8bit"] = "bnb_sgd8bit"
+
+    lr: NonNegative
+    """Learning rate."""
+
+    momentum: _Inside
+    """Decay of the momentum; there is no kernel without one."""
+
+
+@final
+@optimizer_registry.register
+class BNBRMSprop8bitConfig(_CoupledOptions):
+    r"""RMSprop with an 8-bit average, of bitsandbytes.
+
+    $v \leftarrow \alpha v + (1-\alpha) g^2$, $\theta \leftarrow \theta - \gamma g / (\sqrt v +
+    \epsilon)$. There is no momentum: the constructor takes one, and the kernel does not read it.
+
+    Reference: T. Dettmers et al., 8-bit Optimizers via Block-wise Quantization, arXiv:2110.02861.
+
+    >>> BNBRMSprop8bitConfig(lr=1e-3).alpha
+    0.99
+    """
+
+    target = "bitsandbytes.optim:RMSprop8bit"
+    example = "lr: 0.0001"
+
+    name: Literal["bnb_rmsprop8bit"] = "bnb_rmsprop8bit"
+
+    lr: NonNegative = 1e-2
+    """Learning rate; the first updates are ten times as large."""
+
+    alpha: _Inside = 0.99
+    """Decay of the average square."""
+
+    eps: NonNegative = 1e-8
+    """Added to the root of the average square, so that nothing is divided by zero."""
+
+
+@final
+@optimizer_registry.register
+class BNBAdagrad8bitConfig(_CoupledOptions):
+    r"""Adagrad with an 8-bit sum of squares, of bitsandbytes.
+
+    $v \leftarrow v + g^2$, $\theta \leftarrow \theta - \gamma g / (\sqrt v + \epsilon)$. The rate
+    does not decay by itself: `lr_decay` of the constructor must be 0.
+
+    Reference: T. Dettmers et al., 8-bit Optimizers via Block-wise Quantization, arXiv:2110.02861.
+
+    >>> BNBAdagrad8bitConfig(lr=0.1).eps
+    1e-10
+    """
+
+    target = "bitsandbytes.optim:Adagrad8bit"
+    example = "lr: 0.0001"
+
+    name: Literal["bnb_adagrad8bit"] = "bnb_adagrad8bit"
+
+    lr: NonNegative = 1e-2
+    """Learning rate: the size of the first update."""
+
+    eps: NonNegative = 1e-10
+    """Added to the root of the sum of squares, so that nothing is divided by zero."""
+
+
+@final
+@optimizer_registry.register
+class BNBAdEMAMix8bitConfig(_AdEMAMixOptions):
+    r"""AdEMAMix with 8-bit states, of bitsandbytes: less state than AdamW has.
+
+    $\theta \leftarrow (1 - \gamma\lambda)\,\theta - \gamma\,(\hat m_1 + \alpha m_2) /
+    (\sqrt{\hat v} + \epsilon)$, where $m_2$ decays by $\beta_3$. For long runs, at AdamW's rates.
+
+    Reference: M. Pagliardini et al., The AdEMAMix Optimizer, arXiv:2409.03137.
+
+    >>> BNBAdEMAMix8bitConfig(t_alpha=10000, t_beta3=10000).alpha
+    5.0
+    """
+
+    target = "bitsandbytes.optim:AdEMAMix8bit"
+
+    name: Literal["bnb_ademamix8bit"] = "bnb_ademamix8bit"
+
+
+@final
+@optimizer_registry.register
+class BNBPagedAdamW8bitConfig(_AdamWOptions):
+    """`bnb_adamw8bit` with a state that a full GPU pushes out to the CPU; needs a GPU.
+
+    For fine-tuning whose memory peaks at long batches: a step is slower then, and does not fail.
+
+    Reference: T. Dettmers et al., QLoRA: Efficient Finetuning of Quantized LLMs, arXiv:2305.14314.
+
+    >>> BNBPagedAdamW8bitConfig().instead_on_cpu
+    'bnb_adamw8bit'
+    """
+
+    target = "bitsandbytes.optim:PagedAdamW8bit"
+    instead_on_cpu = "bnb_adamw8bit"
+    state_keeps_shape = False
+
+    name: Literal["bnb_pagedadamw8bit"] = "bnb_pagedadamw8bit"
+
+
+@final
+@optimizer_registry.register
+class BNBPagedAdamWConfig(_AdamWOptions):
+    """AdamW in float32 with a state that a full GPU pushes out to the CPU; needs a GPU.
+
+    Reference: T. Dettmers et al., QLoRA: Efficient Finetuning of Quantized LLMs, arXiv:2305.14314.
+
+    >>> BNBPagedAdamWConfig().instead_on_cpu
+    'adamw'
+    """
+
+    target = "bitsandbytes.optim:PagedAdamW"
+    instead_on_cpu = "adamw"
+    state_keeps_shape = False
+
+    name: Literal["bnb_pagedadamw"] = "bnb_pagedadamw"
+
+
+@final
+@optimizer_registry.register
+class BNBPagedAdam8bitConfig(_AdamOptions):
+    """`bnb_adam8bit` with a state that a full GPU pushes out to the CPU; needs a GPU.
+
+    Reference: T. Dettmers et al., QLoRA: Efficient Finetuning of Quantized LLMs, arXiv:2305.14314.
+
+    >>> BNBPagedAdam8bitConfig().instead_on_cpu
+    'bnb_adam8bit'
+    """
+
+    target = "bitsandbytes.optim:PagedAdam8bit"
+    instead_on_cpu = "bnb_adam8bit"
+    state_keeps_shape = False
+
+    name: Literal["bnb_pagedadam8bit"] = "bnb_pagedadam8bit"
+
+
+@final
+@optimizer_registry.register
+class BNBPagedAdamConfig(_AdamOptions):
+    """Adam in float32 with a state that a full GPU pushes out to the CPU; needs a GPU.
+
+    Reference: T. Dettmers et al., QLoRA: Efficient Finetuning of Quantized LLMs, arXiv:2305.14314.
+
+    >>> BNBPagedAdamConfig().instead_on_cpu
+    'adam'
+    """
+
+    target = "bitsandbytes.optim:PagedAdam"
+    instead_on_cpu = "adam"
+    state_keeps_shape = False
+
+    name: Literal["bnb_pagedadam"] = "bnb_pagedadam"
+
+
+@final
+@optimizer_registry.register
+class BNBPagedLion8bitConfig(_LionOptions):
+    """`bnb_lion8bit` with a state that a full GPU pushes out to the CPU; needs a GPU.
+
+    Reference: X. Chen et al., Symbolic Discovery of Optimization Algorithms, arXiv:2302.06675.
+
+    >>> BNBPagedLion8bitConfig().instead_on_cpu
+    'bnb_lion8bit'
+    """
+
+    target = "bitsandbytes.optim:PagedLion8bit"
+    instead_on_cpu = "bnb_lion8bit"
+    state_keeps_shape = False
+
+    name: Literal["bnb_pagedlion8bit"] = "bnb_pagedlion8bit"
+
+
+@final
+@optimizer_registry.register
+class BNBPagedLionConfig(_LionOptions):
+    """Lion in float32 with a state that a full GPU pushes out to the CPU; needs a GPU.
+
+    Reference: X. Chen et al., Symbolic Discovery of Optimization Algorithms, arXiv:2302.06675.
+
+    >>> BNBPagedLionConfig().instead_on_cpu
+    'lion'
+    """
+
+    target = "bitsandbytes.optim:PagedLion"
+    instead_on_cpu = "lion"
+    state_keeps_shape = False
+
+    name: Literal["bnb_pagedlion"] = "bnb_pagedlion"
+
+
+@final
+@optimizer_registry.register
+class BNBPagedAdEMAMix8bitConfig(_AdEMAMixOptions):
+    """`bnb_ademamix8bit` with a state that a full GPU pushes out to the CPU; needs a GPU.
+
+    Reference: M. Pagliardini et al., The AdEMAMix Optimizer, arXiv:2409.03137.
+
+    >>> BNBPagedAdEMAMix8bitConfig().instead_on_cpu
+    'bnb_ademamix8bit'
+    """
+
+    target = "bitsandbytes.optim:PagedAdEMAMix8bit"
+    instead_on_cpu = "bnb_ademamix8bit"
+    state_keeps_shape = False
+
+    name: Literal["bnb_pagedademamix8bit"] = "bnb_pagedademamix8bit"
+
+
+@final
+@optimizer_registry.register
+class BNBPagedAdEMAMixConfig(_AdEMAMixOptions):
+    """AdEMAMix in float32 with a state that a full GPU pushes out to the CPU; needs a GPU.
+
+    Reference: M. Pagliardini et al., The AdEMAMix Optimizer, arXiv:2409.03137.
+
+    >>> BNBPagedAdEMAMixConfig().instead_on_cpu
+    'ademamix'
+    """
+
+    target = "bitsandbytes.optim:PagedAdEMAMix"
+    instead_on_cpu = "ademamix"
+    state_keeps_shape = False
+
+    name: Literal["bnb_pagedademamix"] = "bnb_pagedademamix"

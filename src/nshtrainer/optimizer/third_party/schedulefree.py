@@ -1,0 +1,128 @@
+r"""The optimizers of schedulefree: they average their weights instead of decaying their rate.
+
+In the formulas $z$ is the newest weight, $x$ the average, and $y = (1-\beta)z + \beta x$ where the
+gradient is taken.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from annotated_types import Gt, Lt
+from typing_extensions import final
+
+from nshtrainer.optimizer.base import optimizer_registry
+from nshtrainer.optimizer.third_party.base import PackageOptimizerConfigBase
+from nshtrainer.types import Beta, NonNegative, NonNegativeInt
+
+__all__ = ["AdamWScheduleFreeConfig", "RAdamScheduleFreeConfig", "SGDScheduleFreeConfig"]
+
+_Inside = Annotated[float, Gt(0), Lt(1)]
+
+
+class _ScheduleFreeOptions(PackageOptimizerConfigBase):
+    """What the three share."""
+
+    extra = "schedulefree"
+    licence = "Apache-2.0"
+    has_modes = True
+
+    weight_decay: NonNegative = 0
+    """Weight decay, taken at y."""
+
+    r: NonNegative = 0.0
+    """Power of the step in the weights of the average."""
+
+    weight_lr_power: NonNegative = 2.0
+    """Power of the largest rate so far in the weights of the average."""
+
+    foreach: bool | None = True
+    """Update lists of tensors at once."""
+
+
+@final
+@optimizer_registry.register
+class AdamWScheduleFreeConfig(_ScheduleFreeOptions):
+    """AdamW that averages its weights instead of decaying its rate.
+
+    It needs neither a schedule nor the length of the run. Rates as for AdamW or somewhat above. In
+    evaluation and in checkpoints the weights are the averages: `LightningModuleBase` switches; in a
+    loop of yours call `optimizer.eval()` and `optimizer.train()`.
+
+    Reference: A. Defazio et al., The Road Less Scheduled, arXiv:2405.15682.
+
+    >>> AdamWScheduleFreeConfig(warmup_steps=100).warmup_steps
+    100
+    """
+
+    target = "schedulefree:AdamWScheduleFree"
+
+    name: Literal["adamwschedulefree"] = "adamwschedulefree"
+
+    lr: NonNegative = 0.0025
+    """Learning rate."""
+
+    betas: tuple[_Inside, Beta] = (0.9, 0.999)
+    """Where between average and newest weights gradients are taken; decay of the square."""
+
+    eps: NonNegative = 1e-8
+    """Added to the denominator, so that nothing is divided by zero."""
+
+    warmup_steps: NonNegativeInt = 0
+    """Updates in which the rate grows to its value."""
+
+
+@final
+@optimizer_registry.register
+class RAdamScheduleFreeConfig(_ScheduleFreeOptions):
+    """RAdam that averages its weights instead of decaying its rate: no warm-up either.
+
+    Reference: A. Defazio et al., The Road Less Scheduled, arXiv:2405.15682.
+
+    >>> RAdamScheduleFreeConfig().silent_sgd_phase
+    True
+    """
+
+    target = "schedulefree:RAdamScheduleFree"
+    takes_tensor_lr = False
+
+    name: Literal["radamschedulefree"] = "radamschedulefree"
+
+    lr: NonNegative = 0.0025
+    """Learning rate."""
+
+    betas: tuple[_Inside, Beta] = (0.9, 0.999)
+    """Where between average and newest weights gradients are taken; decay of the square."""
+
+    eps: NonNegative = 1e-8
+    """Added to the denominator, so that nothing is divided by zero."""
+
+    silent_sgd_phase: bool = True
+    """Change no weight while the variance is not yet known."""
+
+
+@final
+@optimizer_registry.register
+class SGDScheduleFreeConfig(_ScheduleFreeOptions):
+    """SGD that averages its weights instead of decaying its rate.
+
+    Rates are ten to fifty times those of SGD with momentum.
+
+    Reference: A. Defazio et al., The Road Less Scheduled, arXiv:2405.15682.
+
+    >>> SGDScheduleFreeConfig(lr=5.0).momentum
+    0.9
+    """
+
+    target = "schedulefree:SGDScheduleFree"
+
+    name: Literal["sgdschedulefree"] = "sgdschedulefree"
+
+    lr: NonNegative = 1.0
+    """Learning rate."""
+
+    momentum: _Inside = 0.9
+    """Where between average and newest weights gradients are taken."""
+
+    warmup_steps: NonNegativeInt = 0
+    """Updates in which the rate grows to its value."""

@@ -1,0 +1,1 @@
+"""Configs and hooks that wrap another optimizer: lookahead, clipping, skipping, SAM."""

@@ -1,1 +1,0 @@
-"""How a config becomes text and comes back: formats, places, limits, overrides and messages."""
