@@ -15,7 +15,7 @@ from tests.support import configs_of, rate_curve
 from nshtrainer import RunLength
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler import lr_scheduler_registry
-from nshtrainer.lr_scheduler.base import CurveScheduleConfigBase, TrackScheduleConfigBase
+from nshtrainer.lr_scheduler.curve_schedule import CurveScheduleConfigBase, TrackScheduleConfigBase
 from nshtrainer.plotting import Plot, rendered
 
 ALL = dict(lr_scheduler_registry)

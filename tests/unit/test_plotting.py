@@ -25,8 +25,8 @@ from nshtrainer.configs import (
     WarmupStableDecayScheduleConfig,
 )
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.lr_scheduler.base import Track
 from nshtrainer.lr_scheduler.preview import preview_tracks
+from nshtrainer.lr_scheduler.track import Track
 from nshtrainer.plotting import FORMATS, Plot, figure_of, rendered
 from nshtrainer.plotting.axis import Axis, height_axis, step_axis, time_axis
 from nshtrainer.plotting.terminal import text

@@ -19,8 +19,8 @@ from nshtrainer.configs import (
     SchedulesConfig,
 )
 from nshtrainer.exceptions import RunLengthError
-from nshtrainer.lr_scheduler.base import Track
 from nshtrainer.lr_scheduler.preview import describe_tracks, preview_tracks, time_text
+from nshtrainer.lr_scheduler.track import Track
 
 COSINE = CosineScheduleConfig(warmup_duration="500 steps", max_duration="19k steps")
 

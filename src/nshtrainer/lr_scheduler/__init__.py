@@ -18,6 +18,8 @@ from nshtrainer.run_length import run_length_of as run_length_of
 
 _MODULES = (
     "nshtrainer.lr_scheduler.base",
+    "nshtrainer.lr_scheduler.curve_schedule",
+    "nshtrainer.lr_scheduler.track",
     *lr_scheduler_registry.modules,
     "nshtrainer.lr_scheduler.schedules.base",
     "nshtrainer.lr_scheduler.torch_schedules.base",
@@ -26,6 +28,7 @@ _MODULES = (
 
 if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.compose import *
+    from nshtrainer.lr_scheduler.curve_schedule import *
     from nshtrainer.lr_scheduler.noise import *
     from nshtrainer.lr_scheduler.per_group import *
     from nshtrainer.lr_scheduler.plateau import *
@@ -41,5 +44,6 @@ if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.torch_schedules.cyclic import *
     from nshtrainer.lr_scheduler.torch_schedules.nested import *
     from nshtrainer.lr_scheduler.torch_schedules.simple import *
+    from nshtrainer.lr_scheduler.track import *
 else:
     __getattr__, __dir__ = lazy_names(__name__, _MODULES, ("RunLength", "run_length_of"))

@@ -1,28 +1,27 @@
-"""What a learning-rate schedule is, and the two bases that one of your own derives from."""
+"""Base class, registry and field type of learning-rate scheduler configs."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import (
     TYPE_CHECKING,
     Annotated,
     Any,
     ClassVar,
     Literal,
-    NamedTuple,
     TypeAlias,
     cast,
-    final,
 )
 
 from typing_extensions import Required, TypedDict
 
 from nshtrainer.config.registry import Component, Registry
 from nshtrainer.exceptions import ScheduleError
+from nshtrainer.lr_scheduler.track import Curve, Track
 from nshtrainer.optimizer_record import optimizer_within
 from nshtrainer.rate_use import check_schedule
-from nshtrainer.run_length import RunLength, known_run_length, run_length_of
+from nshtrainer.run_length import RunLength, known_run_length
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule
@@ -33,36 +32,12 @@ if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.preview import Preview
 
 __all__ = [
-    "Curve",
-    "CurveScheduleConfigBase",
     "LRSchedulerConfig",
     "LRSchedulerConfigBase",
     "LRSchedulerEntry",
     "LRSchedulerMetadata",
-    "Track",
-    "TrackScheduleConfigBase",
     "lr_scheduler_registry",
 ]
-
-Curve: TypeAlias = Callable[[int], float]
-"""A pure function: index of the optimizer update, from 0 -> factor on the base value."""
-
-
-class Track(NamedTuple):
-    """How one hyperparameter of some parameter groups moves over a run."""
-
-    hyperparameter: str
-    """Its name in a group, such as `lr` or `weight_decay`; `betas.0` is the first of a tuple."""
-
-    curve: Curve
-    """Index of the update, from 0 -> factor or value."""
-
-    kind: Literal["factor", "value"] = "factor"
-    """Whether the curve multiplies what the group began with, or is the value itself."""
-
-    group: str | None = None
-    """The name of the group that is meant, or of a rule that made several, such as `head/bias`;
-    `None`: every group for which no other track names this hyperparameter."""
 
 
 class LRSchedulerMetadata(TypedDict, total=False):
@@ -125,6 +100,9 @@ class LRSchedulerConfigBase(Component):
     example: ClassVar[str] = ""
     """The fields of a typical config as YAML, without the name: what the docs show and draw."""
 
+    is_curve: ClassVar[bool] = False
+    """True if its values depend on the step alone, not on a metric or on a torch scheduler."""
+
     @abstractmethod
     def metadata(self) -> LRSchedulerMetadata:
         """When the scheduler moves and what it looks at; keys may be left out. It never raises."""
@@ -186,6 +164,14 @@ class LRSchedulerConfigBase(Component):
             f"{type(self).__name__} has no curve; only schedules that derive from "
             "CurveScheduleConfigBase can be computed without a run"
         )
+
+    def tracks(self, run: RunLength) -> tuple[Track, ...]:
+        """The scheduled hyperparameters, each along a curve, where the schedule has curves.
+
+        Raises:
+            NotImplementedError: This schedule is a torch scheduler.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no tracks, but a torch scheduler")
 
     def preview(self, run: RunLength, num_points: int = 200) -> Preview:  # noqa: ARG002 - likewise
         """The numbers of the schedule, before it runs.
@@ -254,51 +240,6 @@ LRSchedulerConfig: TypeAlias = Annotated[LRSchedulerConfigBase, lr_scheduler_reg
 """The type of a field that holds any registered scheduler config."""
 
 
-class TrackScheduleConfigBase(LRSchedulerConfigBase):
-    """A schedule of one or more hyperparameters, each along a curve: write `tracks`.
-
-    The one driver moves all of them with each update of the optimizer. A schedule of the learning
-    rate alone derives from `CurveScheduleConfigBase`.
-    """
-
-    @abstractmethod
-    def tracks(self, run: RunLength) -> tuple[Track, ...]:
-        """What moves, and how, in a run of this length.
-
-        Args:
-            run: The length of the run; ask of it only what the schedule needs.
-
-        Raises:
-            ScheduleError: The schedule makes no sense for this run, or its length is unknown.
-        """
-
-    def preview(self, run: RunLength, num_points: int = 200) -> Preview:
-        """The numbers of the schedule, by the names of what moves: `lr`, `backbone/lr`, ..."""
-        from nshtrainer.lr_scheduler.preview import preview_tracks
-
-        return preview_tracks(self.tracks(run), run, num_points, label=self.name)
-
-    def describe(self, run: RunLength) -> str:
-        """The phases of the schedule and the value of the last update, in a sentence."""
-        from nshtrainer.lr_scheduler.preview import describe_tracks
-
-        return describe_tracks(self.tracks(run), run, label=self.name)
-
-    def metadata(self) -> LRSchedulerMetadata:
-        """A curve moves with every update of the optimizer, and looks at no metric."""
-        return {"interval": "step", "frequency": 1, "monitor": None, "reduce_on_plateau": False}
-
-    @final
-    def create_scheduler_impl(self, optimizer: Optimizer, lightning_module: Any, /) -> LRScheduler:
-        """Resolve the curves for this run and give them to the driver."""
-        from nshtrainer.lr_scheduler.driver.plan import Plan
-        from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
-
-        run = run_length_of(lightning_module)
-        run.attach_check()
-        return CurveScheduler(optimizer, Plan.of_config(self, run))
-
-
 def _for_the_mode(entry: dict[str, Any], module: Any) -> dict[str, Any]:
     """The entry without what Lightning ignores, and warns of, under manual optimization.
 
@@ -308,37 +249,3 @@ def _for_the_mode(entry: dict[str, Any], module: Any) -> dict[str, Any]:
     if looks_at_metric or getattr(module, "automatic_optimization", True):
         return entry
     return {key: entry[key] for key in entry.keys() - {"monitor", "reduce_on_plateau", "strict"}}
-
-
-class CurveScheduleConfigBase(TrackScheduleConfigBase):
-    """A schedule that is a curve: write `curve`, and the one driver does the rest.
-
-    The factor multiplies the rate of every parameter group, with each update of the optimizer.
-
-    >>> from typing import Literal
-    >>> with lr_scheduler_registry.scoped():
-    ...     @lr_scheduler_registry.register
-    ...     class SawtoothConfig(CurveScheduleConfigBase):
-    ...         name: Literal["sawtooth"] = "sawtooth"
-    ...         period: int = 4
-    ...         def curve(self, run):
-    ...             return lambda step: 1 - step % self.period / self.period
-    >>> curve = SawtoothConfig().curve(RunLength())
-    >>> [curve(step) for step in range(6)]
-    [1.0, 0.75, 0.5, 0.25, 1.0, 0.75]
-    """
-
-    @abstractmethod
-    def curve(self, run: RunLength) -> Curve:
-        """The factor on the base rate as a function of the step, for a run of this length.
-
-        Args:
-            run: The length of the run; ask of it only what the schedule needs.
-
-        Raises:
-            ScheduleError: The schedule makes no sense for this run, or its length is unknown.
-        """
-
-    def tracks(self, run: RunLength) -> tuple[Track, ...]:
-        """The learning rate of every group, along the curve."""
-        return (Track("lr", self.curve(run)),)

@@ -16,14 +16,14 @@ from nshtrainer.config import Config
 from nshtrainer.duration import AnyDuration, DurationConfig, DurationField, Position
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.base import (
-    Curve,
-    CurveScheduleConfigBase,
     LRSchedulerConfig,
     LRSchedulerConfigBase,
     lr_scheduler_registry,
 )
+from nshtrainer.lr_scheduler.curve_schedule import CurveScheduleConfigBase
 from nshtrainer.lr_scheduler.curves import Override, Product, Sequence
 from nshtrainer.lr_scheduler.schedules.base import too_long
+from nshtrainer.lr_scheduler.track import Curve
 from nshtrainer.run_length import RunLength
 from nshtrainer.types import NonNegative
 

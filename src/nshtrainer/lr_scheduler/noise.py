@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal, cast
 
 from nshtrainer.duration import DurationConfig, DurationField, StepsConfig
-from nshtrainer.lr_scheduler.base import CurveScheduleConfigBase, lr_scheduler_registry
+from nshtrainer.lr_scheduler.base import lr_scheduler_registry
 from nshtrainer.lr_scheduler.compose import CurveConfig, curve_of_part
+from nshtrainer.lr_scheduler.curve_schedule import CurveScheduleConfigBase
 from nshtrainer.lr_scheduler.curves import Noisy
 from nshtrainer.run_length import RunLength
 from nshtrainer.types import Fraction, NonNegativeInt, Positive

@@ -9,14 +9,10 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from typing_extensions import Self
 
 from nshtrainer.config import Config
-from nshtrainer.lr_scheduler.base import (
-    Curve,
-    LRSchedulerConfigBase,
-    Track,
-    TrackScheduleConfigBase,
-    lr_scheduler_registry,
-)
+from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase, lr_scheduler_registry
 from nshtrainer.lr_scheduler.compose import CurveConfig, curve_of_part
+from nshtrainer.lr_scheduler.curve_schedule import TrackScheduleConfigBase
+from nshtrainer.lr_scheduler.track import Curve, Track
 from nshtrainer.run_length import RunLength
 from nshtrainer.types import FrozenDict, Label
 

@@ -14,11 +14,11 @@ from nshtrainer.exceptions import MetricError
 from nshtrainer.lr_scheduler.base import (
     LRSchedulerConfigBase,
     LRSchedulerMetadata,
-    Track,
     lr_scheduler_registry,
 )
 from nshtrainer.lr_scheduler.compose import CurveConfig, curve_of_part
 from nshtrainer.lr_scheduler.curves import Constant, Product, Warmup
+from nshtrainer.lr_scheduler.track import Track
 from nshtrainer.metric import MetricConfig
 from nshtrainer.optimizer_record import record_of
 from nshtrainer.run_length import RunLength, run_length_of

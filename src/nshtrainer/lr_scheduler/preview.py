@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import Literal
 
 from nshtrainer.exceptions import RunLengthError
-from nshtrainer.lr_scheduler.base import Curve, Track
 from nshtrainer.lr_scheduler.curves.phases import HOLD, Phase, phases_of
+from nshtrainer.lr_scheduler.track import Curve, Track
 from nshtrainer.run_length import TICKS, RunLength
 
 __all__ = [

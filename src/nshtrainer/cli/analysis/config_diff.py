@@ -10,7 +10,7 @@ from nshtrainer.cli.project.find_configs import optimizers_in, run_length, sched
 from nshtrainer.config.errors import dotted
 from nshtrainer.config.messages import some
 from nshtrainer.exceptions import ScheduleError
-from nshtrainer.lr_scheduler.base import TrackScheduleConfigBase
+from nshtrainer.lr_scheduler.curve_schedule import TrackScheduleConfigBase
 from nshtrainer.lr_scheduler.preview import describe_tracks, number_text
 from nshtrainer.optimizer.wrappers.config import unwrapped
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nshtrainer.cli.project.find_configs import Found
     from nshtrainer.config import Config
     from nshtrainer.config.document import Keys
-    from nshtrainer.lr_scheduler.base import Track
+    from nshtrainer.lr_scheduler.track import Track
     from nshtrainer.run_length import RunLength
 
 __all__ = ["Difference", "Said", "by_field", "by_parameter"]

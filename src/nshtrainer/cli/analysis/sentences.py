@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from nshtrainer.config.messages import some
-from nshtrainer.lr_scheduler.base import Track
 from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 from nshtrainer.lr_scheduler.preview import describe_tracks
+from nshtrainer.lr_scheduler.track import Track
 
 __all__ = ["group_sentence", "schedulers_of", "sentences", "tracks_of"]
 

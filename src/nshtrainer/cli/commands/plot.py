@@ -115,7 +115,7 @@ def _plot(found: Found, label: str, config: Config, document: Document, args: Na
 def _resolved(
     found: Found, label: str, run: RunLength, bases: dict[str, float], args: Namespace
 ) -> Plot:
-    from nshtrainer.lr_scheduler.base import TrackScheduleConfigBase
+    from nshtrainer.lr_scheduler.curve_schedule import TrackScheduleConfigBase
     from nshtrainer.lr_scheduler.preview import describe_tracks, preview_tracks
     from nshtrainer.plotting import Plot
 

@@ -39,7 +39,7 @@ class FirstSteps:
         self.takes_values = takes_values
         self._checks_order = True
         self.checks_rhythm = checks_rhythm
-        self.steps = 0
+        self.steps: int = 0
         self.tried: dict[Key, tuple[float, float]] = {}
         """What others wrote, and the scaled value that replaced it for the updates before the
         first step."""
@@ -48,7 +48,7 @@ class FirstSteps:
         self.left: set[Key] = set()
         """Where a PyTorch scheduler writes until the first step."""
         self._updates = self._all_updates = 0
-        self._is_early = False
+        self._is_early: bool = False
 
     def note_tried(self, key: Key, value: float, scaled: float) -> None:
         """Note what another wrote before the first step, and what replaced it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.optim import SGD
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from torch.optim.lr_scheduler import ReduceLROnPlateau
 
     from nshtrainer.lr_scheduler.driver.plan import Plan
-    from nshtrainer.lr_scheduler.plateau import MetricScheduleConfigBase
 
 __all__ = ["ObservingScheduler"]
 
@@ -53,7 +52,7 @@ class ObservingScheduler(CurveScheduler):
         Args:
             value: A number, or a tensor with one.
         """
-        config = cast("MetricScheduleConfigBase", self.plan.config)
+        config: Any = self.plan.config
         if self.last_epoch < config.warmup_steps(self.plan.run):
             return
         self._extend()

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.driver.param_values import Place
     from nshtrainer.lr_scheduler.driver.scheduled_groups import ScheduledGroups
     from nshtrainer.lr_scheduler.driver.scheduled_values import Group
-    from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 
 __all__ = [
     "has_moving_rival",
@@ -48,7 +47,7 @@ class _Hook:
         scheduler: The scheduler to tell.
     """
 
-    def __init__(self, scheduler: CurveScheduler) -> None:
+    def __init__(self, scheduler: ScheduledGroups) -> None:
         self.scheduler = ref(scheduler)
 
 
@@ -73,7 +72,7 @@ class _AfterLoading(_Hook):
             scheduler.after_loading()
 
 
-def listen(scheduler: CurveScheduler, *, after_updates: bool) -> None:
+def listen(scheduler: ScheduledGroups, *, after_updates: bool) -> None:
     """Tell a scheduler of updates and of loaded states, and drop the hooks of schedulers gone.
 
     They are dropped here since an optimizer that calls its hooks cannot lose one.
@@ -96,7 +95,7 @@ def listen(scheduler: CurveScheduler, *, after_updates: bool) -> None:
 
 def rival_of(
     scheduler: ScheduledGroups, place: Place, group: Group, value: Any
-) -> CurveScheduler | None:
+) -> ScheduledGroups | None:
     """Return the other schedule of an optimizer that wrote a value, if one did.
 
     Args:
@@ -111,7 +110,7 @@ def rival_of(
     return None
 
 
-def has_moving_rival(scheduler: CurveScheduler) -> bool:
+def has_moving_rival(scheduler: ScheduledGroups) -> bool:
     """Return True if another schedule of the same hyperparameters may have moved."""
     return is_scheduled_by_torch(scheduler.optimizer) or any(
         other is not scheduler and other.last_epoch > 0 and scheduler.places & other.places
@@ -181,7 +180,7 @@ def refuse_beside_metric(metric: object, curve: str) -> NoReturn:
     )
 
 
-def _schedules_of(optimizer: Optimizer) -> Iterator[CurveScheduler]:
+def _schedules_of(optimizer: Optimizer) -> Iterator[ScheduledGroups]:
     hooks: Mapping[int, Any] = getattr(optimizer, "_optimizer_step_pre_hooks", {})
     found = (hook.scheduler() for hook in hooks.values() if isinstance(hook, _BeforeUpdate))
     return (scheduler for scheduler in found if scheduler is not None)

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from nshtrainer.exceptions import NshtrainerWarning, RunLengthError, ScheduleError
-from nshtrainer.lr_scheduler.base import Track
 from nshtrainer.lr_scheduler.driver.param_values import find
+from nshtrainer.lr_scheduler.track import Track
 from nshtrainer.resume import ResumeConfig
 from nshtrainer.run_length import LazyRunLength
 
 if TYPE_CHECKING:
-    from nshtrainer.lr_scheduler.base import Curve, TrackScheduleConfigBase
+    from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
     from nshtrainer.lr_scheduler.driver.param_values import Place
-    from nshtrainer.lr_scheduler.plateau import MetricScheduleConfigBase
+    from nshtrainer.lr_scheduler.track import Curve
     from nshtrainer.run_length import RunLength
-
-    Planned: TypeAlias = TrackScheduleConfigBase | MetricScheduleConfigBase
 
 __all__ = ["Plan"]
 
@@ -48,7 +46,7 @@ class Plan:
         resolve: Callable[[RunLength], Sequence[Track]],
         run: RunLength,
         label: str,
-        config: Planned | None = None,
+        config: LRSchedulerConfigBase | None = None,
     ) -> None:
         self._resolve = resolve
         self._label = label
@@ -66,7 +64,7 @@ class Plan:
         """True after a warning of lengths, since the one of the run is known at its end."""
 
     @classmethod
-    def of_config(cls, config: Planned, run: RunLength) -> Plan:
+    def of_config(cls, config: LRSchedulerConfigBase, run: RunLength) -> Plan:
         """The plan of a config."""
         return cls(config.tracks, run, repr(config), config)
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias, cast
 
 from nshtrainer.config.errors import dotted, unknown
 from nshtrainer.exceptions import ConfigError, RegistryError, ScheduleError
-from nshtrainer.lr_scheduler.base import TrackScheduleConfigBase, lr_scheduler_registry
+from nshtrainer.lr_scheduler.base import lr_scheduler_registry
 from nshtrainer.lr_scheduler.driver.plan import Plan
 from nshtrainer.lr_scheduler.driver.saved_state import is_of_driver, saved_position
 from nshtrainer.resume import (
@@ -193,7 +193,7 @@ def _plan_of(own: Plan, config: Mapping[str, Any], run: Mapping[str, Any]) -> Pl
             cls = type(own.config)  # it need not be registered
         if cls is None:
             return f"{name!r} is not registered here; import the module that registers it"
-        if issubclass(cls, TrackScheduleConfigBase) != _is_curve(own):
+        if cls.is_curve != _is_curve(own):
             return f"a {name} is another kind of scheduler"
         return Plan.of_config(cls.from_mapping(config), _lengths(own.run, run))
     except (ConfigError, RegistryError) as error:
@@ -209,7 +209,7 @@ def _lengths(own: RunLength, saved: Mapping[str, Any]) -> RunLength:
 
 
 def _is_curve(plan: Plan) -> bool:
-    return isinstance(plan.config, TrackScheduleConfigBase)
+    return plan.config is not None and plan.config.is_curve
 
 
 def _agree(old: Plan, own: Plan, groups: Based) -> bool:

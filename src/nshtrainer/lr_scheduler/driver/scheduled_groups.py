@@ -40,6 +40,23 @@ class ScheduledGroups:
     _movements: list[Movement]
     _groups: list[Group]
 
+    @property
+    def plan(self) -> Plan:
+        """The tracks of each group."""
+        return self._plan
+
+    @abstractmethod
+    def before_update(self) -> None:
+        """Prepare an update of the optimizer."""
+
+    @abstractmethod
+    def after_update(self) -> None:
+        """Look at an update of the optimizer."""
+
+    @abstractmethod
+    def after_loading(self) -> None:
+        """Look at the groups of an optimizer that has loaded a state."""
+
     def catch_up(self) -> None:
         """Schedule parameter groups that were added, removed or exchanged.
 

@@ -14,7 +14,7 @@ from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.driver.param_values import Place
 
 if TYPE_CHECKING:
-    from nshtrainer.lr_scheduler.base import Curve
+    from nshtrainer.lr_scheduler.track import Curve
 
 __all__ = ["Cohort", "Follower", "Group", "Movement", "movements_of", "refuse"]
 

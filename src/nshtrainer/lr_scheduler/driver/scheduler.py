@@ -44,7 +44,7 @@ from nshtrainer.run_length import RunLength
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-    from nshtrainer.lr_scheduler.base import Curve
+    from nshtrainer.lr_scheduler.track import Curve
 
 __all__ = ["CurveScheduler"]
 
@@ -222,6 +222,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
         self._first, self._rhythm = None if self._is_idle() else first, None
         self._settle()
 
+    @override
     def before_update(self) -> None:
         """Prepare an update: groups that joined get their values, and so does a found rate."""
         # With nearly every update this is all.
@@ -277,11 +278,13 @@ class CurveScheduler(ForeignValues, LRScheduler):
         except Exception:  # noqa: BLE001 - a function of the user's that has an end
             return False
 
+    @override
     def after_update(self) -> None:
         """Note whether the update was made, where that is what moves the schedule."""
         if self._successes is not None:
             self._successes.note(self.optimizer)
 
+    @override
     def after_loading(self) -> None:
         """The groups of an optimizer that has loaded a state note the bases that came with it."""
         self._is_noted = True
@@ -405,11 +408,6 @@ class CurveScheduler(ForeignValues, LRScheduler):
         return [(group, self._base(k, group, find(group, "lr"))) for k, group in enumerate(groups)]
 
     # -- looking -------------------------------------------------------------------------------
-
-    @property
-    def plan(self) -> Plan:
-        """What is in store for each group."""
-        return self._plan
 
     @property
     def base_lrs(self) -> list[float]:  # type: ignore[override]

@@ -21,8 +21,9 @@ from nshtrainer.duration import (
     StepsConfig,
 )
 from nshtrainer.exceptions import NshtrainerWarning, RunLengthError, ScheduleError
-from nshtrainer.lr_scheduler.base import Curve, CurveScheduleConfigBase
+from nshtrainer.lr_scheduler.curve_schedule import CurveScheduleConfigBase
 from nshtrainer.lr_scheduler.curves import FALLS, Decay, Override, Warmup
+from nshtrainer.lr_scheduler.track import Curve
 from nshtrainer.run_length import RunLength
 from nshtrainer.types import NonNegative
 

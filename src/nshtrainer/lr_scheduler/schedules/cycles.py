@@ -16,12 +16,8 @@ from nshtrainer.duration import (
     StepsConfig,
 )
 from nshtrainer.exceptions import ScheduleError
-from nshtrainer.lr_scheduler.base import (
-    Curve,
-    CurveScheduleConfigBase,
-    Track,
-    lr_scheduler_registry,
-)
+from nshtrainer.lr_scheduler.base import lr_scheduler_registry
+from nshtrainer.lr_scheduler.curve_schedule import CurveScheduleConfigBase
 from nshtrainer.lr_scheduler.curves import (
     Chebyshev,
     CosineShape,
@@ -37,6 +33,7 @@ from nshtrainer.lr_scheduler.schedules.base import (
     too_long,
 )
 from nshtrainer.lr_scheduler.schedules.periods import marks, periods, shifted, uniform_from
+from nshtrainer.lr_scheduler.track import Curve, Track
 from nshtrainer.run_length import RunLength
 from nshtrainer.types import Beta, NonNegative, PositiveInt
 

@@ -10,7 +10,8 @@ from pydantic import Field
 
 from nshtrainer.config import Config
 from nshtrainer.duration import DurationField
-from nshtrainer.lr_scheduler.base import CurveScheduleConfigBase, lr_scheduler_registry
+from nshtrainer.lr_scheduler.base import lr_scheduler_registry
+from nshtrainer.lr_scheduler.curve_schedule import CurveScheduleConfigBase
 from nshtrainer.lr_scheduler.curves import Interpolation, Piecewise
 from nshtrainer.lr_scheduler.schedules.base import too_long
 from nshtrainer.run_length import RunLength

@@ -7,7 +7,8 @@ from typing import Literal
 
 from nshtrainer.duration import AnyDuration, DurationConfig, DurationField, Position
 from nshtrainer.exceptions import ScheduleError
-from nshtrainer.lr_scheduler.base import CurveScheduleConfigBase, lr_scheduler_registry
+from nshtrainer.lr_scheduler.base import lr_scheduler_registry
+from nshtrainer.lr_scheduler.curve_schedule import CurveScheduleConfigBase
 from nshtrainer.lr_scheduler.curves import InverseSqrt, Noam, Power
 from nshtrainer.lr_scheduler.schedules.base import EndlessScheduleConfigBase, positive_steps
 from nshtrainer.run_length import RunLength

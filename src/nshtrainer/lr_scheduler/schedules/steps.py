@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from nshtrainer.duration import DurationConfig, DurationField, EpochsConfig
-from nshtrainer.lr_scheduler.base import Curve, lr_scheduler_registry
+from nshtrainer.lr_scheduler.base import lr_scheduler_registry
 from nshtrainer.lr_scheduler.curves import Epochs, Exponential, MultiStep, Staircase, Stretched
 from nshtrainer.lr_scheduler.schedules.base import (
     Decline,
@@ -19,6 +19,7 @@ from nshtrainer.lr_scheduler.schedules.base import (
     too_long,
 )
 from nshtrainer.lr_scheduler.schedules.periods import marks
+from nshtrainer.lr_scheduler.track import Curve
 from nshtrainer.run_length import RunLength
 from nshtrainer.types import NonNegative
 

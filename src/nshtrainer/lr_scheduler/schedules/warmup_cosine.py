@@ -6,7 +6,8 @@ from math import ceil
 from typing import Literal
 
 from nshtrainer.duration import DurationField
-from nshtrainer.lr_scheduler.base import CurveScheduleConfigBase, lr_scheduler_registry
+from nshtrainer.lr_scheduler.base import lr_scheduler_registry
+from nshtrainer.lr_scheduler.curve_schedule import CurveScheduleConfigBase
 from nshtrainer.lr_scheduler.curves import LinearWarmupCosine
 from nshtrainer.lr_scheduler.schedules.base import fitting_warmup
 from nshtrainer.run_length import RunLength

@@ -12,9 +12,10 @@ from pydantic_core import PydanticCustomError
 
 from nshtrainer.duration import EpochsConfig
 from nshtrainer.exceptions import RunLengthError
-from nshtrainer.lr_scheduler.base import Curve, CurveScheduleConfigBase
+from nshtrainer.lr_scheduler.curve_schedule import CurveScheduleConfigBase
 from nshtrainer.lr_scheduler.curves import Epochs, Staircase
 from nshtrainer.lr_scheduler.schedules.periods import periods, shifted
+from nshtrainer.lr_scheduler.track import Curve
 from nshtrainer.run_length import RunLength
 from nshtrainer.types import NonNegativeInt
 

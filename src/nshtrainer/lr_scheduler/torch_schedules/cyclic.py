@@ -10,14 +10,11 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import Self
 
 from nshtrainer.exceptions import RunLengthError
-from nshtrainer.lr_scheduler.base import (
-    Curve,
-    Track,
-    lr_scheduler_registry,
-)
+from nshtrainer.lr_scheduler.base import lr_scheduler_registry
 from nshtrainer.lr_scheduler.compose import CurveConfig, curve_of_part
 from nshtrainer.lr_scheduler.curves import Constant, Geometric, OneCycle, Triangles
 from nshtrainer.lr_scheduler.torch_schedules.base import TorchScheduleConfigBase, factor
+from nshtrainer.lr_scheduler.track import Curve, Track
 from nshtrainer.run_length import RunLength
 from nshtrainer.types import Fraction, NonNegative, Positive, PositiveInt
 

@@ -11,7 +11,6 @@ from typing_extensions import Self
 
 from nshtrainer.exceptions import RunLengthError
 from nshtrainer.lr_scheduler.base import (
-    Curve,
     LRSchedulerConfigBase,
     LRSchedulerMetadata,
     lr_scheduler_registry,
@@ -24,6 +23,7 @@ from nshtrainer.lr_scheduler.torch_schedules.base import (
     Unit,
     in_epochs,
 )
+from nshtrainer.lr_scheduler.track import Curve
 from nshtrainer.run_length import RunLength, run_length_of
 
 if TYPE_CHECKING:

@@ -13,11 +13,8 @@ from nshtrainer.integrations.lightning.checkpoint.entries import (
     check_scheduler_states,
     refuse_entry,
 )
-from nshtrainer.lr_scheduler.base import (
-    LRSchedulerConfigBase,
-    TrackScheduleConfigBase,
-    lr_scheduler_registry,
-)
+from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase, lr_scheduler_registry
+from nshtrainer.lr_scheduler.curve_schedule import TrackScheduleConfigBase
 from nshtrainer.lr_scheduler.driver.saved_state import has_own_rates, is_of_driver
 from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 from nshtrainer.optimizer.checkpoint.hooks import resume_by_name

@@ -1,0 +1,100 @@
+"""Bases of schedules that are functions of the step: of the learning rate, or of more."""
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase, LRSchedulerMetadata
+from nshtrainer.lr_scheduler.track import Curve, Track
+from nshtrainer.run_length import RunLength, run_length_of
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
+
+    from nshtrainer.lr_scheduler.preview import Preview
+
+__all__ = ["CurveScheduleConfigBase", "TrackScheduleConfigBase"]
+
+
+class TrackScheduleConfigBase(LRSchedulerConfigBase):
+    """A schedule of one or more hyperparameters, each along a curve: write `tracks`.
+
+    The one driver moves all of them with each update of the optimizer. A schedule of the learning
+    rate alone derives from `CurveScheduleConfigBase`.
+    """
+
+    is_curve: ClassVar[bool] = True
+
+    @abstractmethod
+    def tracks(self, run: RunLength) -> tuple[Track, ...]:
+        """What moves, and how, in a run of this length.
+
+        Args:
+            run: The length of the run; ask of it only what the schedule needs.
+
+        Raises:
+            ScheduleError: The schedule makes no sense for this run, or its length is unknown.
+        """
+
+    def preview(self, run: RunLength, num_points: int = 200) -> "Preview":
+        """The numbers of the schedule, by the names of what moves: `lr`, `backbone/lr`, ..."""
+        from nshtrainer.lr_scheduler.preview import preview_tracks
+
+        return preview_tracks(self.tracks(run), run, num_points, label=self.name)
+
+    def describe(self, run: RunLength) -> str:
+        """The phases of the schedule and the value of the last update, in a sentence."""
+        from nshtrainer.lr_scheduler.preview import describe_tracks
+
+        return describe_tracks(self.tracks(run), run, label=self.name)
+
+    def metadata(self) -> LRSchedulerMetadata:
+        """A curve moves with every update of the optimizer, and looks at no metric."""
+        return {"interval": "step", "frequency": 1, "monitor": None, "reduce_on_plateau": False}
+
+    @final
+    def create_scheduler_impl(
+        self, optimizer: "Optimizer", lightning_module: Any, /
+    ) -> "LRScheduler":
+        """Resolve the curves for this run and give them to the driver."""
+        from nshtrainer.lr_scheduler.driver.plan import Plan
+        from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
+
+        run = run_length_of(lightning_module)
+        run.attach_check()
+        return CurveScheduler(optimizer, Plan.of_config(self, run))
+
+
+class CurveScheduleConfigBase(TrackScheduleConfigBase):
+    """A schedule that is a curve: write `curve`, and the one driver does the rest.
+
+    The factor multiplies the rate of every parameter group, with each update of the optimizer.
+
+    >>> from typing import Literal
+    >>> from nshtrainer.lr_scheduler import lr_scheduler_registry
+    >>> with lr_scheduler_registry.scoped():
+    ...     @lr_scheduler_registry.register
+    ...     class SawtoothConfig(CurveScheduleConfigBase):
+    ...         name: Literal["sawtooth"] = "sawtooth"
+    ...         period: int = 4
+    ...         def curve(self, run):
+    ...             return lambda step: 1 - step % self.period / self.period
+    >>> curve = SawtoothConfig().curve(RunLength())
+    >>> [curve(step) for step in range(6)]
+    [1.0, 0.75, 0.5, 0.25, 1.0, 0.75]
+    """
+
+    @abstractmethod
+    def curve(self, run: RunLength) -> Curve:
+        """The factor on the base rate as a function of the step, for a run of this length.
+
+        Args:
+            run: The length of the run; ask of it only what the schedule needs.
+
+        Raises:
+            ScheduleError: The schedule makes no sense for this run, or its length is unknown.
+        """
+
+    def tracks(self, run: RunLength) -> tuple[Track, ...]:
+        """The learning rate of every group, along the curve."""
+        return (Track("lr", self.curve(run)),)
