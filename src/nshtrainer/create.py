@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
-from nshtrainer.optimizer.base import OptimizerConfigBase, Params, build_optimizer
+from nshtrainer.optimizer.base import OptimizerConfigBase, Params
+from nshtrainer.optimizer.build import build_optimizer
 from nshtrainer.optimizer_record import get_requirements
 from nshtrainer.run_length import RunLength, run_length_of
 

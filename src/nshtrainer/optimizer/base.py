@@ -1,4 +1,4 @@
-"""What every optimizer config is: the one base that an optimizer of your own derives from."""
+"""Base class, registry and field type of optimizer configs."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer
 
-    from nshtrainer.run_length import RunLength
-
     Params: TypeAlias = (
         Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[Mapping[str, Any]] | Module
     )
@@ -23,7 +21,7 @@ __all__ = [
     "OptimizerConfig",
     "OptimizerConfigBase",
     "Params",
-    "build_optimizer",
+    "innermost",
     "optimizer_registry",
 ]
 
@@ -57,24 +55,25 @@ class OptimizerConfigBase(Component):
                 or a list of group dicts. The configs of this package also take the module itself.
         """
 
+    @property
+    def wrapped_config(self) -> "OptimizerConfigBase | None":
+        """The config that this one wraps, or `None`."""
+        return None
 
-def build_optimizer(
-    config: OptimizerConfigBase, params: Any, /, run: "RunLength | None" = None
-) -> "Optimizer":
-    """Build an optimizer of a module or of a part of one, whoever wrote its config.
+    def config_for_group(self, name: str | None) -> "OptimizerConfigBase | None":  # noqa: ARG002
+        """Return the config whose optimizer a parameter group belongs to, if there is one.
 
-    Our own look at names and types of modules, and at the run; a method that a user wrote takes
-    what torch's optimizers take.
-    """
-    from nshtrainer.optimizer.groups.parameters import for_torch
-    from nshtrainer.optimizer.stale_parameters import watch
+        Args:
+            name: The name of the group.
+        """
+        return self
 
-    create: Any = config.create_optimizer
-    if create.__module__.partition(".")[0] == __name__.partition(".")[0]:
-        return create(params, run=run)
-    optimizer = create(for_torch(params))
-    watch(optimizer, params)
-    return optimizer
+
+def innermost(config: Any) -> Any:
+    """Return the config within all wrappers."""
+    while getattr(config, "wrapped_config", None) is not None:
+        config = config.wrapped_config
+    return config
 
 
 optimizer_registry: Registry[OptimizerConfigBase] = Registry(

@@ -10,8 +10,6 @@ from nshtrainer.optimizer.groups.config import GroupingConfigBase
 from nshtrainer.optimizer.groups.parameters import clean_names, inventory
 from nshtrainer.optimizer.groups.presets import marked_options
 from nshtrainer.optimizer.groups.suggestions import listed
-from nshtrainer.optimizer.routed_config import RoutingConfigBase
-from nshtrainer.optimizer.wrappers.config import unwrapped
 from nshtrainer.resume import tell_of
 
 if TYPE_CHECKING:
@@ -62,12 +60,6 @@ def warn_decayed(optimizer: Optimizer, known: Collection[int], config: Any, mode
 
 def _config_of(group: dict[str, Any], config: Any) -> GroupingConfigBase | None:
     """Return the config that a group belongs to, if it has a `no_decay`."""
-    if config is None:
-        return None
-    config = unwrapped(config)[1]
-    if isinstance(config, RoutingConfigBase):
-        name = str(group.get("name")).partition("/")[0]
-        routes = {route.name: route.optimizer for route in config.all_routes()}
-        return _config_of({}, routes.get(name))
-    asks = isinstance(config, GroupingConfigBase) and config.no_decay != "none"
-    return config if asks else None
+    own = None if config is None else config.config_for_group(group.get("name"))
+    asks = isinstance(own, GroupingConfigBase) and own.no_decay != "none"
+    return own if asks else None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import AfterValidator, StringConstraints, model_validator
-from typing_extensions import Self, final
+from typing_extensions import Self, final, override
 
 from nshtrainer.config import Config
 from nshtrainer.exceptions import OptimizerError
@@ -15,9 +15,10 @@ from nshtrainer.optimizer.base import (
     OptimizerConfig,
     OptimizerConfigBase,
     Params,
-    build_optimizer,
+    innermost,
     optimizer_registry,
 )
+from nshtrainer.optimizer.build import build_optimizer
 from nshtrainer.optimizer.groups.assign import assign
 from nshtrainer.optimizer.groups.parameters import Part, inventory
 from nshtrainer.optimizer.groups.selectors import Selection, described, needs_modules
@@ -79,6 +80,12 @@ class RoutingConfigBase(OptimizerConfigBase):
     @abstractmethod
     def all_routes(self) -> tuple[RouteConfig, ...]:
         """The routes, of which the first that selects a parameter takes it."""
+
+    @override
+    def config_for_group(self, name: str | None) -> OptimizerConfigBase | None:
+        routes = {route.name: route.optimizer for route in self.all_routes()}
+        config = routes.get(str(name).partition("/")[0])
+        return None if config is None else config.config_for_group(None)
 
     def create_optimizer(self, params: Params, /, *, run: RunLength | None = None) -> Optimizer:
         """Build the optimizers, and one that is all of them.
@@ -179,9 +186,7 @@ class RoutingConfigBase(OptimizerConfigBase):
 
 def _is_left_out(route: RouteConfig, parameter: Parameter) -> bool:
     """Return True for a frozen parameter, unless the optimizer of the route includes them."""
-    from nshtrainer.optimizer.wrappers.config import unwrapped
-
-    optimizer = unwrapped(route.optimizer)[1]
+    optimizer = innermost(route.optimizer)
     return not (parameter.tensor.requires_grad or getattr(optimizer, "include_frozen", False))
 
 
@@ -218,9 +223,8 @@ def _create(route: RouteConfig, part: Part, run: RunLength | None) -> Optimizer:
 def _keeps_shape(config: OptimizerConfigBase, optimizer: Optimizer) -> bool:
     """Return True if a step on a copy tells the shapes of the state."""
     from nshtrainer.optimizer.checkpoint.hooks import is_torchs
-    from nshtrainer.optimizer.wrappers.config import unwrapped
 
-    declared = getattr(unwrapped(config)[1], "state_keeps_shape", None)
+    declared = getattr(innermost(config), "state_keeps_shape", None)
     return is_torchs(optimizer) if declared is None else declared
 
 

@@ -25,7 +25,7 @@ def add_arguments(parser: VerbParser) -> None:
 
 def run(args: Namespace) -> int:
     """Print the schema, or write it; say which comment makes an editor use it."""
-    from nshtrainer.cli.project.run_file import AnyRunConfig, run_config_for
+    from nshtrainer.cli.project.run_file import AnyRunConfig, run_config_for, schema_comment
     from nshtrainer.config.files import write_file
     from nshtrainer.config.formats.json import write_json
 
@@ -43,8 +43,3 @@ def run(args: Namespace) -> int:
     say("the first line of a YAML file that uses it:", sys.stderr)
     say(hint, sys.stderr)
     return 0
-
-
-def schema_comment(schema: str | Path) -> str:
-    """The comment that makes editors check a YAML file by a schema."""
-    return f"# yaml-language-server: $schema={schema}"

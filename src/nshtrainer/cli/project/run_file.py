@@ -119,3 +119,8 @@ def _in_full(text: str, cls: type[RunConfig]) -> str:
     if field_of(hparams, first) or hparams.model_config.get("extra") == "allow":
         return f"model.{text}"
     return fail(text, unknown("key", first, [*cls.model_fields, *hparams.model_fields]))
+
+
+def schema_comment(schema: str | Path) -> str:
+    """The comment that makes editors check a YAML file by a schema."""
+    return f"# yaml-language-server: $schema={schema}"

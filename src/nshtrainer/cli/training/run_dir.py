@@ -174,7 +174,7 @@ class RunFolder:
         Raises:
             ConfigError: There can be no such folder.
         """
-        from nshtrainer.cli.commands.schema import schema_comment
+        from nshtrainer.cli.project.run_file import schema_comment
         from nshtrainer.config.formats.json import write_json
 
         try:

@@ -8,7 +8,8 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from nshtrainer.exceptions import OptimizerError, ScheduleError
 from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
-from nshtrainer.optimizer.base import OptimizerConfigBase, build_optimizer
+from nshtrainer.optimizer.base import OptimizerConfigBase
+from nshtrainer.optimizer.build import build_optimizer
 from nshtrainer.optimizer.groups.batch_size import batch_size_of
 from nshtrainer.optimizer.routed_config import RoutingConfigBase
 from nshtrainer.optimizer.wrappers.config import WrappingConfigBase, unwrapped

@@ -10,10 +10,10 @@ from lightning.pytorch import Callback
 from typing_extensions import final, override
 
 from nshtrainer.exceptions import NshtrainerWarning
-from nshtrainer.integrations.lightning.run_length import TrainerRunLength
 from nshtrainer.integrations.lightning.schedule_calls import check_schedule_calls
 from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 from nshtrainer.optimizer_record import parts_of, record_of
+from nshtrainer.run_length import RunLength, run_length_of
 
 __all__ = ["LengthCheck"]
 
@@ -43,7 +43,7 @@ class LengthCheck(Callback):
         _compare_batch(trainer, pl_module)
         if trainer.ckpt_path is not None:  # a checkpoint has the positions
             return
-        run = TrainerRunLength(trainer, pl_module)
+        run: Any = run_length_of(pl_module)
         begin = trainer.global_step // run.num_optimizers
         for scheduler in _schedulers(trainer):
             if scheduler.last_epoch:
@@ -55,7 +55,7 @@ class LengthCheck(Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Compare where the epoch begins, how long it is, and the run, with what was assumed."""
         self._resolve_again(trainer, pl_module)
-        run = TrainerRunLength(trainer, pl_module)
+        run = run_length_of(pl_module)
         for scheduler in _schedulers(trainer):
             if scheduler.plan.run.steps_per_epoch is not None:
                 _compare(trainer, pl_module, scheduler, run)
@@ -76,7 +76,7 @@ class LengthCheck(Callback):
 
     def _resolve_again(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         for scheduler in _schedulers(trainer):
-            run = TrainerRunLength(trainer, module)
+            run = run_length_of(module)
             if scheduler.last_epoch == 0 and scheduler.plan.differs_from(run):
                 scheduler.resolve_again(run)
 
@@ -91,7 +91,7 @@ def _schedulers(trainer: pl.Trainer) -> list[CurveScheduler]:
 def _compare_batch(trainer: pl.Trainer, module: pl.LightningModule) -> None:
     """Warn if a rate was scaled for another batch than that of the run."""
     sizes = {record_of(part).batch_size for each in trainer.optimizers for part in parts_of(each)}
-    run = TrainerRunLength(trainer, module)
+    run = run_length_of(module)
     for size in sizes - {None}:
         if run.samples_per_step not in {None, size}:
             warnings.warn(
@@ -107,7 +107,7 @@ def _compare(
     trainer: pl.Trainer,
     module: pl.LightningModule,
     scheduler: CurveScheduler,
-    run: TrainerRunLength,
+    run: RunLength,
 ) -> None:
     epoch, plan = trainer.current_epoch, scheduler.plan.run
     made, assumed = _steps(trainer, module, scheduler), plan.steps_in_epochs(epoch) or 0

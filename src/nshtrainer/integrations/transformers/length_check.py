@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from weakref import ref
 
 from transformers import TrainerCallback  # pyright: ignore[reportMissingImports, reportUnknownVariableType]
 from typing_extensions import final
 
-from nshtrainer.integrations.transformers.run_length import TrainerRunLength
 from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
+from nshtrainer.run_length import RunLength
 
 __all__ = ["LengthCheck"]
 
@@ -24,12 +25,14 @@ class LengthCheck(TrainerCallback):  # pyright: ignore[reportUntypedBaseClass]
 
     Args:
         trainer: The Trainer; the callback does not keep it alive.
+        length_of: Returns the run length of a Trainer.
     """
 
     checks_length = True
 
-    def __init__(self, trainer: Any) -> None:
+    def __init__(self, trainer: Any, length_of: Callable[[Any], RunLength]) -> None:
         self._trainer = ref(trainer)
+        self._length_of = length_of
 
     def on_train_begin(self, _: Any, state: Any, __: Any, **parts: Any) -> None:
         """Resolve the schedule again, or warn if it has taken steps in an earlier run.
@@ -43,7 +46,7 @@ class LengthCheck(TrainerCallback):  # pyright: ignore[reportUntypedBaseClass]
             return
         plan, position = scheduler.plan, scheduler.last_epoch
         plan.begin_run()
-        run = TrainerRunLength(self._trainer())
+        run = self._length_of(self._trainer())
         if position == 0 and plan.differs_from(run):
             scheduler.resolve_again(run)
         elif position > state.global_step:  # fewer steps are those of skipped updates

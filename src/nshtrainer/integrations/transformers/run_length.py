@@ -58,7 +58,7 @@ class TrainerRunLength(LazyRunLength):
             from nshtrainer.integrations.transformers.length_check import LengthCheck
             from nshtrainer.integrations.transformers.ownership_check import OwnershipCheck
 
-            handler.add_callback(LengthCheck(self._trainer))
+            handler.add_callback(LengthCheck(self._trainer, TrainerRunLength))
             handler.add_callback(OwnershipCheck())
 
     @cached_property

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nshtrainer.optimizer.groups.config import GroupingConfigBase
-from nshtrainer.optimizer.wrappers.config import WrappingConfigBase
 from nshtrainer.resume import Change, Decision, as_data, differing
 
 if TYPE_CHECKING:
@@ -53,8 +52,8 @@ def decide(change: Change, config: Any, policy: ResumeConfig, state: Mapping[str
         state: The state that is loaded.
     """
     path = change.path[1:]
-    while isinstance(config, WrappingConfigBase) and path[:1] == (_OPTIMIZER,):
-        path, config = path[1:], config.optimizer
+    while getattr(config, "wrapped_config", None) is not None and path[:1] == (_OPTIMIZER,):
+        path, config = path[1:], config.wrapped_config
     if not path:
         return Decision("its state and its options are taken from the checkpoint, where they fit")
     if path[-1] in policy.fields:

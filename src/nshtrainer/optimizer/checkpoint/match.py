@@ -5,19 +5,20 @@ Where nobody knows names, of an old state or of parameters that were given witho
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from nshtrainer.optimizer.checkpoint.prefixes import in_other_words
 from nshtrainer.optimizer.groups.parameters import clean_names
-from nshtrainer.optimizer.wrappers.hooks import HOOK_KEYS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
+    "HOOK_KEYS",
     "PARKED",
+    "STATE_KEYS",
     "Match",
     "Own",
     "OwnGroup",
@@ -31,6 +32,13 @@ __all__ = [
 
 Group: TypeAlias = dict[str, Any]
 StateDict: TypeAlias = dict[str, Any]
+Renaming: TypeAlias = Callable[[str], str]
+
+HOOK_KEYS = {"lookahead_step": 0, "sam_rho": 0.0, "skipped": 0, "skipped_in_a_row": 0}
+"""The keys that hooks write into parameter groups, with values of the right form."""
+
+STATE_KEYS = ("slow",)
+"""The keys that hooks write into states, with tensors of the form of the parameters."""
 
 PARKED = "parked"
 """The key of a state dict for the states of parameters that the model has and no group."""
@@ -148,7 +156,7 @@ def by_name(state: StateDict, groups: Sequence[OwnGroup], names: Collection[str]
         names: All names in the model.
     """
     trained = [own for group in groups for own in group.params if own.tensor.requires_grad]
-    saved = in_other_words(saved_in(state), [own for own in trained if own.names], names)
+    saved = rename_with_prefix(saved_in(state), [own for own in trained if own.names], names)
     known = {each.name: each for each in reversed(saved) if each.name is not None}
     unnamed = iter([each for each in saved if each.name is None])
     found = [[_find(own, known, unnamed) for own in group.params] for group in groups]
@@ -210,3 +218,61 @@ def groups_in_order(saved: Sequence[Group], names: Sequence[str | None]) -> list
 
 def _size(group: Group) -> int:
     return len(group["params"])
+
+
+# -- names of one model in another -----------------------------------------------------------------
+
+
+def rename_with_prefix(
+    saved: Sequence[Saved], own: Sequence[Own], known: Collection[str]
+) -> list[Saved]:
+    """What is saved, under the names of this model where these have another prefix.
+
+    A plain loop knows `0.weight`, and a module that holds the same model as `self.net` knows
+    `net.0.weight`. Saved names change only if not one of them is known as it is, if all of them
+    together fit with one prefix more or one prefix less, so that each parameter of the optimizer
+    finds itself, and if there is one such prefix. Else nothing changes.
+
+    Args:
+        saved: The parameters in a saved state.
+        own: The parameters that the optimizer trains, as far as they have names.
+        known: All names in the model.
+    """
+    names = [each.name for each in saved if each.name is not None]
+    if not names or not known or not own or any(name in known for name in names):
+        return list(saved)
+    fitting = [
+        [rename(name) for name in names]
+        for rename in _renamings(names, own)
+        if _fits({rename(name) for name in names}, own, known)
+    ]
+    if len(fitting) != 1:
+        return list(saved)
+    new = dict(zip(names, fitting[0], strict=True))
+    return [one if one.name is None else one._replace(name=new[one.name]) for one in saved]
+
+
+def _renamings(names: Sequence[str], own: Sequence[Own]) -> Iterator[Renaming]:
+    """Every way to put a prefix before the saved names, or to take one from all of them."""
+    for prefix in {prefix for name in own[0].names for prefix in _prefixes(name)}:
+        yield prefix.__add__
+    for prefix in _prefixes(names[0]):
+        if all(name.startswith(prefix) for name in names):
+            yield partial(_without, prefix)
+
+
+def _without(prefix: str, name: str) -> str:
+    return name.removeprefix(prefix)
+
+
+def _prefixes(name: str) -> Iterator[str]:
+    """`a.` and `a.b.` of `a.b.weight`."""
+    parts = name.split(".")
+    return (".".join(parts[:end]) + "." for end in range(1, len(parts)))
+
+
+def _fits(names: Collection[str], own: Sequence[Own], known: Collection[str]) -> bool:
+    """Whether the model has all of these names, and each parameter of the optimizer has one."""
+    return all(name in known for name in names) and all(
+        any(name in names for name in each.names) for each in own
+    )

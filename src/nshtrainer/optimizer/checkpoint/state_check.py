@@ -20,9 +20,8 @@ from nshtrainer.optimizer.checkpoint.fresh_state import (
     fresh_states,
     step_of_one,
 )
-from nshtrainer.optimizer.checkpoint.match import PARKED
+from nshtrainer.optimizer.checkpoint.match import HOOK_KEYS, PARKED, STATE_KEYS
 from nshtrainer.optimizer.checkpoint.option_ranges import find_out_of_range
-from nshtrainer.optimizer.wrappers.hooks import HOOK_KEYS, STATE_KEYS
 from nshtrainer.optimizer_record import record_of
 from nshtrainer.structure import describe_form, find_misfits, find_odd_values
 

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer.checkpoint.match import Match
+from nshtrainer.optimizer.checkpoint.match import STATE_KEYS, Match
 from nshtrainer.optimizer.checkpoint.state_check import check_row_state
-from nshtrainer.optimizer.wrappers.hooks import STATE_KEYS
 
 if TYPE_CHECKING:
     from nshtrainer.optimizer.checkpoint.match import Own, OwnGroup, Saved

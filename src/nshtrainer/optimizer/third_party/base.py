@@ -185,7 +185,7 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
 
         super()._check_needs(groups)
         if self.pairs_by is not None:
-            check_pairs(self, groups)
+            check_pairs(self, self.pairs_by, groups)
         on_cpu = described(groups, lambda param: param.device.type == "cpu")
         if self.instead_on_cpu and on_cpu:
             raise OptimizerError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nshtrainer.exceptions import OptimizerError
 
@@ -11,19 +11,26 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nshtrainer.optimizer.groups.group_dicts import Group
-    from nshtrainer.optimizer.third_party.base import PackageOptimizerConfigBase
+    from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase
 
 __all__ = ["check_pairs"]
 
 
-def check_pairs(config: PackageOptimizerConfigBase, groups: Iterable[Group]) -> None:
+def check_pairs(
+    config: TorchOptimizerConfigBase, pairs_by: tuple[str, str], groups: Iterable[Group]
+) -> None:
     """Check that each group has its parameters two by two, each pair with a common rank.
+
+    Args:
+        config: The config of the optimizer.
+        pairs_by: The fields with the dimension that the two parameters of each pair share.
+        groups: The groups.
 
     Raises:
         OptimizerError: A parameter has no partner, so that it would never be trained.
     """
     for group in groups:
-        left, right = (_option(config, group, place) for place in (0, 1))
+        left, right = (group.options.get(field, getattr(config, field)) for field in pairs_by)
         for place in range(0, len(group.params), 2):
             pair = group.params[place : place + 2]
             if len(pair) < 2 or _size(pair[0], left) != _size(pair[1], right):
@@ -37,8 +44,3 @@ def check_pairs(config: PackageOptimizerConfigBase, groups: Iterable[Group]) -> 
 def _size(param: Tensor, dimension: int) -> int | None:
     """Return the size of a dimension, or `None` if there is no such dimension."""
     return param.shape[dimension] if -param.ndim <= dimension < param.ndim else None
-
-
-def _option(config: PackageOptimizerConfigBase, group: Group, place: int) -> Any:
-    field = (config.pairs_by or ("", ""))[place]
-    return group.options.get(field, getattr(config, field))

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import model_validator
-from typing_extensions import Self, final
+from typing_extensions import Self, final, override
 
 from nshtrainer.config import Config
 from nshtrainer.exceptions import OptimizerError
@@ -19,9 +19,9 @@ from nshtrainer.optimizer.base import (
     OptimizerConfig,
     OptimizerConfigBase,
     Params,
-    build_optimizer,
     optimizer_registry,
 )
+from nshtrainer.optimizer.build import build_optimizer
 from nshtrainer.optimizer_record import make_skippable, parts_of, record_of
 from nshtrainer.types import Fraction, NonNegativeInt, Positive, PositiveInt
 
@@ -57,6 +57,15 @@ class WrappingConfigBase(OptimizerConfigBase):
     def needs_closure(self) -> bool:
         """Whether `step` needs a closure that computes the loss."""
         return getattr(self.optimizer, "needs_closure", False)
+
+    @property
+    @override
+    def wrapped_config(self) -> OptimizerConfigBase:
+        return self.optimizer
+
+    @override
+    def config_for_group(self, name: str | None) -> OptimizerConfigBase | None:
+        return self.optimizer.config_for_group(name)
 
     def label(self) -> str:
         """What is put around, with the fields that say something, for people."""

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
 
 __all__ = [
-    "HOOK_KEYS",
-    "STATE_KEYS",
     "Lookahead",
     "closure_of",
     "norm_of",
@@ -29,12 +27,6 @@ __all__ = [
     "settle",
     "with_gradient",
 ]
-
-HOOK_KEYS = {"lookahead_step": 0, "sam_rho": 0.0, "skipped": 0, "skipped_in_a_row": 0}
-"""The keys that hooks write into parameter groups, with values of the right form."""
-
-STATE_KEYS = ("slow",)
-"""The keys that hooks write into states, with tensors of the form of the parameters."""
 
 Closure = Callable[[], Any]
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
