@@ -17,21 +17,21 @@ ON_USE = {"rich", "ruamel", "shtab", "tensorboard", "tomli_w"}
 
 # They hold classes of torch's and are themselves imported on use.
 TORCH_MODULES = {
-    "lr_scheduler/clock.py",
-    "lr_scheduler/driver.py",
-    "lr_scheduler/foreign_values.py",
-    "lr_scheduler/greedy.py",
-    "lr_scheduler/hyperparameters.py",
-    "lr_scheduler/movement.py",
-    "lr_scheduler/observing.py",
-    "lr_scheduler/scheduled_groups.py",
-    "optimizer/clipping.py",
-    "optimizer/muon.py",
-    "optimizer/routed.py",
-    "optimizer/sharpness.py",
-    "optimizer/skipping.py",
+    "lr_scheduler/driver/clock.py",
+    "lr_scheduler/driver/foreign_values.py",
+    "lr_scheduler/driver/greedy.py",
+    "lr_scheduler/driver/metric_scheduler.py",
+    "lr_scheduler/driver/param_values.py",
+    "lr_scheduler/driver/scheduled_groups.py",
+    "lr_scheduler/driver/scheduled_values.py",
+    "lr_scheduler/driver/scheduler.py",
+    "optimizer/routed_optimizer.py",
+    "optimizer/torch_optim/portable_muon.py",
+    "optimizer/wrappers/clipping.py",
+    "optimizer/wrappers/sam.py",
+    "optimizer/wrappers/skipping.py",
 }
-UPPER_FLOORS = ("lightning_/", "cli/")
+UPPER_FLOORS = ("integrations/", "cli/")
 
 
 def modules_after(code: str) -> set[str]:
@@ -103,7 +103,7 @@ def test_curves_need_the_standard_library_alone(path: str) -> None:
     "code",
     [
         "from nshtrainer.configs import AdamWConfig, LookaheadConfig",
-        "from nshtrainer.optimizer import AdamWConfig, LookaheadConfig, muon, native",
+        "from nshtrainer.optimizer import AdamWConfig, LookaheadConfig, torch_optim",
         "from nshtrainer.optimizer import optimizer_registry; optimizer_registry['adamw']",
         "from nshtrainer.optimizer import optimizer_registry; len(optimizer_registry)",
         "from nshtrainer.cli import main; main(['list'])",

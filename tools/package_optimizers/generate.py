@@ -33,7 +33,7 @@ from measured import UNDER_FSDP2
 from sources import read_keys
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "src" / "nshtrainer" / "optimizer" / "packages"
+FOLDER = ROOT / "src" / "nshtrainer" / "optimizer" / "third_party"
 WIDTH = 100
 
 # -- the package -----------------------------------------------------------------------------------

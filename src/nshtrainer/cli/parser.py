@@ -80,7 +80,7 @@ def make_parser() -> tuple[VerbParser, dict[str, VerbParser]]:
     subparsers = parser.add_subparsers(title="verbs", metavar="VERB", required=True, dest="verb")
     verbs: dict[str, VerbParser] = {}
     for name in VERBS:
-        module = import_module(f"nshtrainer.cli.{name}")
+        module = import_module(f"nshtrainer.cli.commands.{name}")
         verbs[name] = subparsers.add_parser(name, help=module.HELP, description=module.__doc__)
         module.add_arguments(verbs[name])
     return parser, verbs
@@ -102,7 +102,7 @@ def parse(argv: Sequence[str]) -> tuple[Callable[[argparse.Namespace], int], arg
     if overrides:
         args.overrides = overrides
     args.argv = list(argv)
-    return import_module(f"nshtrainer.cli.{args.verb}").run, args
+    return import_module(f"nshtrainer.cli.commands.{args.verb}").run, args
 
 
 def split_overrides(tokens: Sequence[str], parser: VerbParser) -> tuple[list[str], list[str]]:
