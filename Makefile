@@ -22,7 +22,7 @@ UNPINNED := -n $(WORKERS) --dist loadfile -m "not slow" -W ignore::DeprecationWa
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-peers test-oldest test-newest fuzz attack check format bench \
+.PHONY: help run test test-all test-peers test-oldest test-newest fuzz attack check format metrics bench \
 	docs check-release clean
 
 help: ## Show this list
@@ -69,6 +69,9 @@ format: $(VENV)/.dev ## Format the code, repair what can be, renew the generated
 	$(BIN)/python tools/package_optimizers/generate.py
 	$(BIN)/python tools/facades.py
 	$(BIN)/python docs/tables.py
+
+metrics: $(VENV)/.dev ## Print the figures of the layout: sizes, ancestors, helpers, functions, cycles
+	$(BIN)/python tools/metrics.py
 
 bench: $(VENV)/.dev ## Measure every claim about speed
 	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python $$script; done

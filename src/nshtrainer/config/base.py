@@ -10,7 +10,7 @@ from collections.abc import ItemsView, Iterable, Mapping
 from contextlib import nullcontext
 from os import fsdecode
 from threading import RLock
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pydantic.main
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -172,7 +172,7 @@ class Config(BaseModel):
         """Reads a mapping, such as a dict; see `from_file` for the arguments and errors."""
         from nshtrainer.config.io import load, read_mapping
 
-        return cast("Self", load(cls, read_mapping(mapping), overrides, plugins))
+        return load(cls, read_mapping(mapping), overrides, plugins)
 
     @classmethod
     def _from_text(
@@ -180,7 +180,7 @@ class Config(BaseModel):
     ) -> Self:
         from nshtrainer.config.io import load, read_text
 
-        return cast("Self", load(cls, read_text(text, text_format, source), overrides, plugins))
+        return load(cls, read_text(text, text_format, source), overrides, plugins)
 
     # -- writing -----------------------------------------------------------------------------
 

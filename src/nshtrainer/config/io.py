@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from nshtrainer.config.containers import plain_containers
@@ -15,10 +15,11 @@ from nshtrainer.config.document import Document, Keys, check_unicode, fail
 from nshtrainer.exceptions import ConfigError
 
 if TYPE_CHECKING:
-    from nshtrainer.config import Config
     from nshtrainer.config.files import FilePath
 
 __all__ = ["load", "plain_data", "read_mapping", "read_text", "updated_text", "write_text"]
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_text(text: str, text_format: str, source: str) -> Document:
@@ -54,9 +55,7 @@ def read_mapping(mapping: Any) -> Document:
         fail("", str(error), error)
 
 
-def load(
-    model: type[Config], document: Document, overrides: Iterable[str], plugins: bool
-) -> Config:
+def load(model: type[Model], document: Document, overrides: Iterable[str], plugins: bool) -> Model:
     """Validates a document, with overrides, as a config.
 
     Raises:
@@ -85,7 +84,7 @@ def _check_root(document: Document) -> None:
         fail(document.place(()), f"must be a mapping (got {found}); write 'key: value' lines")
 
 
-def _validate(model: type[Config], document: Document, plugins: bool) -> Config:
+def _validate(model: type[Model], document: Document, plugins: bool) -> Model:
     context = None if plugins else {"plugins": False}
     try:
         return model.model_validate(document.data, context=context)
@@ -96,7 +95,7 @@ def _validate(model: type[Config], document: Document, plugins: bool) -> Config:
         return model.model_validate(data, context=context)
 
 
-def _with_whole_numbers(error: ValidationError, model: type[Config], data: Any) -> Any:
+def _with_whole_numbers(error: ValidationError, model: type[Model], data: Any) -> Any:
     """Return the data with an integer for each `1e3` or `1.0` where only an integer fits.
 
     Writers of YAML and JSON make no difference between the two; the constructor of a config does.
@@ -123,15 +122,15 @@ def _with_integers(data: Any, paths: set[Keys], here: Keys) -> Any:
     return int(data) if here in paths else data
 
 
-def _report(error: ValidationError, model: type[Config], document: Document) -> NoReturn:
+def _report(error: ValidationError, model: type[Model], document: Document) -> NoReturn:
     from nshtrainer.config.errors import describe
 
     raise ConfigError(describe(error, model, document)) from error
 
 
 def _load_overridden(
-    model: type[Config], document: Document, texts: list[str], plugins: bool
-) -> Config:
+    model: type[Model], document: Document, texts: list[str], plugins: bool
+) -> Model:
     from nshtrainer.config.errors import paths_of
     from nshtrainer.config.overrides import Overridden, parse_override, wants_text
 
@@ -147,7 +146,7 @@ def _load_overridden(
         _report(error, model, second)
 
 
-def plain_data(config: Config) -> dict[str, Any]:
+def plain_data(config: BaseModel) -> dict[str, Any]:
     """The config as dicts, lists, text, numbers, booleans and None.
 
     Raises:
@@ -167,7 +166,7 @@ def plain_data(config: Config) -> dict[str, Any]:
     return data
 
 
-def write_text(config: Config, text_format: str) -> str:
+def write_text(config: BaseModel, text_format: str) -> str:
     """The config as text of a format, `"yaml"`, `"json"` or `"toml"`.
 
     Raises:
@@ -194,7 +193,7 @@ def write_text(config: Config, text_format: str) -> str:
         fail("", f"{type(config).__name__} cannot be written: {error}", error)
 
 
-def updated_text(config: Config, path: FilePath, text_format: str) -> str:
+def updated_text(config: BaseModel, path: FilePath, text_format: str) -> str:
     """The config as text for a file, which keeps what people wrote in it if it is YAML."""
     from nshtrainer.config.files import kind_of
 
@@ -207,7 +206,7 @@ def updated_text(config: Config, path: FilePath, text_format: str) -> str:
     return fresh
 
 
-def _with_comments(config: Config, path: FilePath) -> str:
+def _with_comments(config: BaseModel, path: FilePath) -> str:
     from nshtrainer.config.files import read_file
     from nshtrainer.config.formats.yaml_writer import update_yaml
 
@@ -215,8 +214,9 @@ def _with_comments(config: Config, path: FilePath) -> str:
     document = read_text(text, "yaml", "")
     old = document.data
     with suppress(ConfigError):
-        old = load(model, document, (), False).to_dict()
-    updated = update_yaml(text, old, config.to_dict())
-    if model.from_yaml(updated, plugins=False).to_json() != config.to_json():
+        old = plain_data(load(model, document, (), False))
+    updated = update_yaml(text, old, plain_data(config))
+    again = load(model, read_text(updated, "yaml", ""), (), False)
+    if write_text(again, "json") != write_text(config, "json"):
         raise ValueError("an alias or a merge made two values of one")
     return updated
