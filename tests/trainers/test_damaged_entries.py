@@ -99,6 +99,7 @@ FEW = [
     ("callbacks.EarlyStopping.*.wait_count", "text"),
     ("callbacks.EarlyStopping.*.best_score", "negative"),
     ("callbacks.EarlyStopping.*.stopping_reason", "negative"),
+    ("callbacks.ModelCheckpoint.*.best.ckpt", "huge"),
     ("callbacks.ModelCheckpoint.*.kth_best_model_path", "text"),
     ("optimizer_states", "text"),
     ("optimizer_states.0", "text"),

@@ -47,6 +47,8 @@ _FORM: dict[str, Any] = {
 }
 """The form of what Lightning reads in every checkpoint."""
 
+_MOST_OF_64_BITS = 2**63
+
 _MOST = 2**53
 """More than any run counts to."""
 
@@ -197,15 +199,23 @@ def _check_callback(callback: Callback, states: Mapping[str, Any]) -> None:
     for entry, value in own.items():
         if isinstance(value, Tensor) and not isinstance(given.get(entry, value), Tensor):
             refuse_entry(dotted((*path, entry)), "is a number, not a tensor")
+    for where, number in _numbers(given, path):
+        if isinstance(number, int) and abs(number) >= _MOST_OF_64_BITS:
+            refuse_entry(dotted(where), "is a number of more than 64 bits")
     if isinstance(callback, ModelCheckpoint) and state:
-        best: dict[str, Any] = state.get("best_k_models", {})
-        for file, score in best.items():
-            for where, problem in _misfits(score, 0.0, (*path, "best_k_models", file)):
-                refuse_entry(dotted(where), problem)
-        if (last := state.get("kth_best_model_path", "")) not in {"", *best}:
-            refuse_entry(
-                dotted((*path, "kth_best_model_path")), f"is {last!r}, which is none of the best"
-            )
+        _check_best(given, path)
+
+
+def _check_best(state: Mapping[str, Any], path: Path) -> None:
+    """Check the scores of the best checkpoints, and that the worst of these is one of them."""
+    best: dict[str, Any] = state.get("best_k_models", {})
+    for file, score in best.items():
+        for where, problem in _misfits(score, 0.0, (*path, "best_k_models", file)):
+            refuse_entry(dotted(where), problem)
+    if (last := state.get("kth_best_model_path", "")) not in {"", *best}:
+        refuse_entry(
+            dotted((*path, "kth_best_model_path")), f"is {last!r}, which is none of the best"
+        )
 
 
 def check_scheduler_states(schedulers: list[Any], states: Any) -> None:
