@@ -47,10 +47,10 @@ def _seconds(text: str) -> float:
 
 
 _OPTIONS: dict[str, tuple[Callable[[str], Any], str, str]] = {
-    "--total-steps": (_whole, "N", "updates of the optimizer in the run"),
-    "--steps-per-epoch": (_number, "N", "updates of the optimizer in an epoch"),
-    "--total-time": (_seconds, "TIME", "length of a run that a time limits: 90min, 12h, 3d"),
-    "--samples-per-step": (_number, "N", "samples in an update"),
-    "--tokens-per-step": (_number, "N", "tokens in an update"),
-    "--base-lr": (_number, "RATE", "what a factor multiplies; else the lr of the optimizer"),
+    "--total-steps": (_whole, "N", "optimizer steps in the run"),
+    "--steps-per-epoch": (_number, "N", "optimizer steps per epoch"),
+    "--total-time": (_seconds, "TIME", "length of a run with a time limit: 90min, 12h, 3d"),
+    "--samples-per-step": (_number, "N", "samples per optimizer step"),
+    "--tokens-per-step": (_number, "N", "tokens per optimizer step"),
+    "--base-lr": (_number, "RATE", "base learning rate (default: the lr of the optimizer)"),
 }

@@ -60,7 +60,7 @@ class VerbParser(argparse.ArgumentParser):
 
     def add_run_arguments(self) -> None:
         """Add the two that say what a run is made of: the user's code and the file."""
-        code = "with one LightningModuleBase, or train.py:Name"
+        code = "file with one LightningModuleBase, or train.py:Name"
         self.add_argument("code", metavar="train.py", is_file=True, help=code)
         file: dict[str, Any] = {"metavar": "FILE", "is_file": True, "help": "YAML, JSON or TOML"}
         self.add_argument("--config", type=Path, required=True, **file)
@@ -75,9 +75,14 @@ def make_parser() -> tuple[VerbParser, dict[str, VerbParser]]:
     """The whole parser, and those of the verbs by name."""
     from nshtrainer import __version__
 
-    parser = VerbParser(prog="nshtrainer", description="Train what a file describes.")
+    parser = VerbParser(
+        prog="nshtrainer",
+        description="Train models from config files, and inspect optimizers and schedules.",
+    )
     parser.add_argument("--version", action="version", version=f"nshtrainer {__version__}")
-    subparsers = parser.add_subparsers(title="verbs", metavar="VERB", required=True, dest="verb")
+    subparsers = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, dest="verb"
+    )
     verbs: dict[str, VerbParser] = {}
     for name in VERBS:
         module = import_module(f"nshtrainer.cli.commands.{name}")

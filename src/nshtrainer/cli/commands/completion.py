@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nshtrainer.cli.parser import VerbParser
 
-HELP = "completion for a shell"
+HELP = "print a completion script for a shell"
 _SHELLS = ("bash", "zsh", "tcsh")
 
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
-    parser.add_argument("shell", choices=_SHELLS, help="the shell to write for")
+    parser.add_argument("shell", choices=_SHELLS, help="name of the shell")
 
 
 def run(args: Namespace) -> int:

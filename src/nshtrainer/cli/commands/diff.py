@@ -1,7 +1,7 @@
-"""Say how two files differ in what would be optimised how; 1 if they do.
+"""Compare the optimizers and schedules of two files; the exit code is 1 if they differ.
 
-Defaults are filled in, and schedules are compared by the values that they resolve to, not by their
-text. With --for train.py it is told parameter by parameter, and torch is imported for it.
+Defaults are filled in, and schedules are compared by their values, not by their text. With
+--for train.py the result is per parameter, which imports torch.
 """
 
 from __future__ import annotations
@@ -17,15 +17,19 @@ if TYPE_CHECKING:
     from nshtrainer.cli.analysis.config_diff import Difference
     from nshtrainer.cli.parser import VerbParser
 
-HELP = "how two files differ in what they optimise how"
+HELP = "compare the optimizers and schedules of two files"
 
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
     parser.add_argument("first", metavar="FILE", is_file=True, help="YAML, JSON or TOML")
-    parser.add_argument("second", metavar="OTHER", is_file=True, help="the one to compare with")
+    parser.add_argument("second", metavar="OTHER", is_file=True, help="the file to compare with")
     parser.add_argument(
-        "--for", dest="code", metavar="train.py", is_file=True, help="tell it by parameter"
+        "--for",
+        dest="code",
+        metavar="train.py",
+        is_file=True,
+        help="compare parameter by parameter",
     )
     lengths = ("--total-steps", "--steps-per-epoch", "--samples-per-step", "--tokens-per-step")
     add_length_arguments(parser, *lengths)

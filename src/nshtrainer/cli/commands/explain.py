@@ -1,7 +1,8 @@
-"""Say what a run would optimise how: a row for each parameter group, and what is in none.
+"""Show parameter groups and schedules without training.
 
-It builds the module and its optimizers as `fit` does, on a CPU, and reads no data. What needs the
-length of the run takes it from the trainer's part of the file and from the options.
+The model and its optimizers are built as in `fit`, on the CPU and without data: one row per
+parameter group, and the parameters in none. The length of the run is read from the trainer section
+of the file, or from the options.
 """
 
 from __future__ import annotations
@@ -15,17 +16,19 @@ from nshtrainer.cli.length_options import add_length_arguments
 if TYPE_CHECKING:
     from nshtrainer.cli.parser import VerbParser
 
-HELP = "what a run would optimise how"
+HELP = "show parameter groups and schedules without training"
 
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
     parser.add_run_arguments()
-    parser.add_argument("--parameter", metavar="NAME", help="say which rule takes it, and why")
-    parser.add_argument("--json", action="store_true", help="the same as data")
+    parser.add_argument(
+        "--parameter", metavar="NAME", help="show which rule matches this parameter, and why"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
     lengths = ("--total-steps", "--steps-per-epoch", "--samples-per-step", "--tokens-per-step")
     add_length_arguments(parser, *lengths)
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="wins over the file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="override of the file")
 
 
 def run(args: Namespace) -> int:

@@ -1,8 +1,8 @@
-"""Train what a file describes: the module in train.py, with the parts of the file.
+"""Train a model from a config file.
 
-Overrides (model.optimizer.lr=3e-4, or --model.optimizer.lr 3e-4) win over the file; `model.` may be
-left out. Ctrl-C, SIGTERM and SLURM's SIGUSR1 save a checkpoint and say how to go on; a second one
-stops at once.
+Overrides such as model.optimizer.lr=3e-4 (or --model.optimizer.lr 3e-4) take precedence over the
+file; `model.` is optional. Ctrl-C, SIGTERM and SLURM's SIGUSR1 save a checkpoint and print how to
+resume; a second signal stops at once.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nshtrainer.cli.parser import VerbParser
 
-HELP = "train what a file describes"
+HELP = "train a model from a config file"
 
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
     parser.add_run_arguments()
     parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="of this run; left out, runs/<config>/<time>"
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="output directory (default: runs/<config>/<time>)",
     )
     parser.add_argument(
         "--resume",
@@ -29,10 +32,10 @@ def add_arguments(parser: VerbParser) -> None:
         const="last",
         metavar="last|auto|PATH",
         is_file=True,
-        help="go on from this config's newest checkpoint (last, or left out; auto: if there is "
-        "one), or from this one",
+        help="resume from the newest checkpoint of this config (last, the default), from a path, "
+        "or from the newest one if there is any (auto)",
     )
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="wins over the file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="override of the file")
 
 
 def run(args: Namespace) -> int:

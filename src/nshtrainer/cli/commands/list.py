@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from nshtrainer.cli.parser import VerbParser
     from nshtrainer.config.registry import Registry
 
-HELP = "what a file can name: optimizers, schedules"
+HELP = "list optimizers and schedules"
 
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
-    parser.add_argument("kind", nargs="?", help="optimizer or lr_scheduler; left out, both")
+    parser.add_argument("kind", nargs="?", help="optimizer or lr_scheduler (default: both)")
 
 
 def run(args: Namespace) -> int:

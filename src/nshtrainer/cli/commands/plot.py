@@ -1,8 +1,8 @@
-"""Draw schedules before they run: in the terminal, or as .svg, .html, .png, .csv or .json.
+"""Plot schedules in the terminal, or as .svg, .html, .png, .csv or .json.
 
-A file is that of a run, a config with an optimizer and a schedule, or a schedule alone. The length
-of the run is that of the options, else that of its trainer part. Overrides, such as
-lr_scheduler.min_factor=0.1, win over every file.
+A file is a run file, a config with an optimizer and a schedule, or a schedule. The length of the
+run is read from the options, or from the trainer section of the file. Overrides such as
+lr_scheduler.min_factor=0.1 take precedence over every file.
 """
 
 from __future__ import annotations
@@ -28,18 +28,27 @@ if TYPE_CHECKING:
     from nshtrainer.plotting import Plot
     from nshtrainer.run_length import RunLength
 
-HELP = "draw the schedules of files"
+HELP = "plot the schedules of files"
 
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
     parser.add_argument("files", nargs="+", metavar="FILE", is_file=True, help="YAML, JSON or TOML")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="wins over the files")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="override of the files")
     parser.add_argument(
-        "-o", "--out", type=Path, metavar="FILE", is_file=True, help="its suffix is the format"
+        "-o",
+        "--out",
+        type=Path,
+        metavar="FILE",
+        is_file=True,
+        help="output file; its suffix is the format",
     )
     parser.add_argument(
-        "--for", dest="code", metavar="train.py", is_file=True, help="know its classes and defaults"
+        "--for",
+        dest="code",
+        metavar="train.py",
+        is_file=True,
+        help="use the classes and defaults of this code",
     )
     add_length_arguments(parser)
 

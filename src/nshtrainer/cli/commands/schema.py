@@ -1,4 +1,4 @@
-"""Print the JSON Schema of a run's file, which makes editors complete and check it."""
+"""Print the JSON Schema of a run file, for completion and checks in editors."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from nshtrainer.cli.console import say
 if TYPE_CHECKING:
     from nshtrainer.cli.parser import VerbParser
 
-HELP = "the JSON Schema of a run's file, for editors"
+HELP = "print the JSON Schema of a run file, for editors"
 
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
     parser.add_argument(
-        "--for", dest="code", metavar="train.py", is_file=True, help="know its fields"
+        "--for",
+        dest="code",
+        metavar="train.py",
+        is_file=True,
+        help="include the fields of this code",
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write it there")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="output file")
 
 
 def run(args: Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Show what one component is, and its fields: type, default, range and meaning."""
+"""Show one component and its fields: type, default, range and meaning."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from nshtrainer.cli.parser import VerbParser
     from nshtrainer.config import Config
 
-HELP = "one component and its fields"
+HELP = "show one component and its fields"
 
 
 def add_arguments(parser: VerbParser) -> None:

@@ -1,7 +1,7 @@
-"""Check files of runs; each problem is a line with its place: file:line:column.
+"""Check run files; each problem is one line that begins with file:line:column.
 
-Without --for train.py every part that names a registered component is checked, and `trainer`; what
-could not be checked is listed. With it everything is, and torch is imported.
+Without --for train.py, the sections that name a registered component and the trainer section are
+checked, and the rest is listed as unchecked. With it everything is checked, which imports torch.
 """
 
 from __future__ import annotations
@@ -18,14 +18,18 @@ from nshtrainer.escaping import printable
 if TYPE_CHECKING:
     from nshtrainer.cli.parser import VerbParser
 
-HELP = "check files without running them"
+HELP = "check files without training"
 
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
     parser.add_argument("files", nargs="+", metavar="FILE", is_file=True, help="YAML, JSON or TOML")
     parser.add_argument(
-        "--for", dest="code", metavar="train.py", is_file=True, help="check all, for it"
+        "--for",
+        dest="code",
+        metavar="train.py",
+        is_file=True,
+        help="check every section against this code",
     )
 
 
