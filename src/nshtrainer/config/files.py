@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -145,9 +146,10 @@ def write_file(path: FilePath, content: str | bytes) -> None:
     """
     name = os.fsdecode(path)
     try:
-        replace_file(
-            Path(os.path.realpath(name)), content.encode() if isinstance(content, str) else content
-        )
+        target = Path(os.path.realpath(name))
+        if target.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        replace_file(target, content.encode() if isinstance(content, str) else content)
     except (OSError, ValueError) as error:
         fail(name, f"cannot be written: {_reason(error)}", error)
 
@@ -166,7 +168,7 @@ def replace_file(target: Path, content: bytes | memoryview) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # there is none, or a link that leads to itself
                 temporary.chmod(stat.S_IMODE(target.stat().st_mode))
             if sys.platform == "win32":  # pragma: no cover - an open file cannot be renamed there
                 stream.close()

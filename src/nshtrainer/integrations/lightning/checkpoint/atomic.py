@@ -61,8 +61,6 @@ def _write(path: Path, content: memoryview) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_left_over(path)
-        if path.is_symlink() and kind_of(path) is None:  # it leads nowhere, or to itself
-            path.unlink()
         replace_file(path, content)
     except OSError as error:
         kept = "the one before it is as it was" if kind_of(path) else "there was none before it"
