@@ -146,12 +146,18 @@ def write_file(path: FilePath, content: str | bytes) -> None:
     """
     name = os.fsdecode(path)
     try:
-        target = Path(os.path.realpath(name))
-        if target.is_symlink():
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        target = _target_of(name)
         replace_file(target, content.encode() if isinstance(content, str) else content)
     except (OSError, ValueError) as error:
         fail(name, f"cannot be written: {_reason(error)}", error)
+
+
+def _target_of(name: str) -> Path:
+    """Return the file that links lead to."""
+    target = Path(os.path.realpath(name))
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return target
 
 
 def replace_file(target: Path, content: bytes | memoryview) -> None:
