@@ -97,6 +97,20 @@ def test_of_a_state_without_names_the_order_counts(cls: Config):
     assert_same_steps(cls, model, optimizer, resumed, again)
 
 
+@every_optimizer
+def test_switches_that_an_older_state_does_not_have_are_filled_in(cls: Config):
+    saved = saved_states(cls)["optimizer"]
+    for group in saved["param_groups"]:
+        for key in [key for key, value in group.items() if value is None or value is False]:
+            del group[key]
+    model = make_model(cls)
+    again = cls(lr=0.01).create_optimizer(model)  # type: ignore[call-arg]
+    before = [set(group) for group in again.param_groups]
+    again.load_state_dict(saved)
+    assert all(keys <= set(group) for keys, group in zip(before, again.param_groups, strict=True))
+    train(model, again, 1)
+
+
 class Holder(nn.Module):
     def __init__(self, net: Any) -> None:
         super().__init__()

@@ -152,6 +152,7 @@ class Resumption:
         self.begin(optimizer)
         optimizer.register_state_dict_post_hook(self.save)
         optimizer.register_load_state_dict_pre_hook(self.load)
+        optimizer.register_load_state_dict_post_hook(self.complete)
         call_hooks_on_load(optimizer)
 
     def learn(self, model: Module, config: OptimizerConfigBase | None = None) -> None:
@@ -228,6 +229,12 @@ class Resumption:
         )
         resolution.tell()
         return rebuilt
+
+    def complete(self, optimizer: Optimizer) -> None:
+        """Give groups the switches that the state does not have and PyTorch does not fill in."""
+        for group, begun in zip(optimizer.param_groups, self._begun, strict=False):
+            for key in optimizer.defaults.keys() & begun.keys():
+                group.setdefault(key, begun[key])
 
     def _names(self) -> Names:
         """Return all names of each parameter of the model; of a model that is gone, the last."""

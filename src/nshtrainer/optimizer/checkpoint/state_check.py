@@ -140,7 +140,7 @@ def check_states(
         for _, param, was in checked:
             _check_kept(param, was)
         if name not in unchecked:
-            _check_group(routes[name], saved, checked, state["state"])
+            _check_group(routes[name], {**_switches(own), **saved}, checked, state["state"])
 
 
 def check_row_state(state: Mapping[str, Any], length: int) -> dict[str, Any]:
@@ -190,6 +190,11 @@ def _check_options(saved: Group, own: OwnGroup) -> None:
                 _refuse(f"the option {dotted(path)} {problem}", _ANOTHER)
             if _is_finite(value) and not _is_finite(given):
                 _refuse(f"the option {key} is not finite", _ANOTHER)
+
+
+def _switches(own: OwnGroup) -> Group:
+    """Return the options that a state of an older release may lack."""
+    return {k: v for k, v in own.options.items() if v is None or isinstance(v, bool)}
 
 
 def _check_written(saved: Group) -> None:
