@@ -21,6 +21,7 @@ TORCH_MODULES = {
     "lr_scheduler/driver/foreign_values.py",
     "lr_scheduler/driver/greedy.py",
     "lr_scheduler/driver/metric_scheduler.py",
+    "lr_scheduler/driver/optimizer_hooks.py",
     "lr_scheduler/driver/param_values.py",
     "lr_scheduler/driver/scheduled_groups.py",
     "lr_scheduler/driver/scheduled_values.py",

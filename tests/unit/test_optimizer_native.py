@@ -73,3 +73,8 @@ def test_a_value_out_of_range_is_refused(name: str, options: dict[str, Any], tex
 )
 def test_a_value_on_the_edge_is_accepted(name: str, options: dict[str, Any]):
     assert getattr(configs, f"{name}Config")(**options)
+
+
+def test_foreach_takes_a_tensor_lr_only_with_capturable():
+    with pytest.raises(ValidationError, match="foreach takes a tensor_lr only with capturable"):
+        configs.AdamWConfig(foreach=True, tensor_lr=True)

@@ -176,6 +176,19 @@ class TestReduceOnPlateau:
 
 
 class TestYourOwn:
+    def test_a_torch_scheduler_has_no_tracks_and_says_so(self):
+        class Own(LRSchedulerConfigBase):
+            name: Literal["own"] = "own"
+
+            def metadata(self) -> Any:
+                return {}
+
+            def create_scheduler_impl(self, optimizer: Any, lightning_module: Any) -> Any:
+                return torch.optim.lr_scheduler.ConstantLR(optimizer)
+
+        with pytest.raises(NotImplementedError, match="Own has no tracks"):
+            Own().tracks(RunLength(total_steps=10))
+
     def test_a_scheduler_needs_metadata_and_create_scheduler_impl(self):
         with lr_scheduler_registry.scoped():
 

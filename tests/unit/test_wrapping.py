@@ -23,7 +23,7 @@ from nshtrainer.configs import (
     SkippingConfig,
     optimizer_registry,
 )
-from nshtrainer.exceptions import OptimizerError
+from nshtrainer.exceptions import NshtrainerWarning, OptimizerError
 
 SGD = SGDConfig(lr=0.1)
 
@@ -321,3 +321,25 @@ def test_an_optimizer_that_a_user_wrote_gets_parameters() -> None:
     everything = list(net.parameters())
     assert [len(params) for params in given] == [4, 4, 2]
     assert all(one is other for one, other in zip(given[0], everything, strict=True))
+
+
+@pytest.mark.parametrize("name", ["clipped", "routed"])
+def test_a_late_group_is_held_against_the_config_within(name: str):
+    rates = {"name": "adamw", "no_decay": "bias_and_norm"}
+    wrapped = {"name": "clipped", "optimizer": rates, "max_norm": 1.0}
+    route = {"name": "first", "select": "0", "optimizer": wrapped}
+    fields = wrapped if name == "clipped" else {"routes": [route], "default": wrapped}
+    net = network()
+    net.late = nn.LayerNorm(2)
+    net.late.requires_grad_(False)
+    config = optimizer_registry[name].from_mapping(
+        {key: fields[key] for key in fields if key != "name"}
+    )
+    optimizer = config.create_optimizer(net)
+    net.late.requires_grad_(True)
+    late = {"params": [*net.late.parameters()], "weight_decay": 0.1, "name": "first/late"}
+    if name == "routed":
+        late["route"] = "first"
+    optimizer.add_param_group(late)
+    with pytest.warns(NshtrainerWarning, match=r"late\.weight.* are decayed against no_decay"):
+        optimizer.step()

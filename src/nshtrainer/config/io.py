@@ -175,22 +175,17 @@ def write_text(config: BaseModel, text_format: str) -> str:
     """
     data = plain_data(config)
     check_unicode(Document(data, f"{type(config).__name__} cannot be written"))
-    try:
-        if text_format == "yaml":
-            from nshtrainer.config.formats.yaml_writer import write_yaml
+    if text_format == "yaml":
+        from nshtrainer.config.formats.yaml_writer import write_yaml
 
-            return write_yaml(data)
-        if text_format == "json":
-            from nshtrainer.config.formats.json import write_json
+        return write_yaml(data)
+    if text_format == "json":
+        from nshtrainer.config.formats.json import write_json
 
-            return write_json(data)
-        from nshtrainer.config.formats.toml import write_toml
+        return write_json(data)
+    from nshtrainer.config.formats.toml import write_toml
 
-        return write_toml(config, data)
-    except ConfigError:
-        raise
-    except ValueError as error:  # more digits than Python writes
-        fail("", f"{type(config).__name__} cannot be written: {error}", error)
+    return write_toml(config, data)
 
 
 def updated_text(config: BaseModel, path: FilePath, text_format: str) -> str:

@@ -189,7 +189,7 @@ def _same_order(param: Tensor, other: Tensor) -> bool:
     return other.stride() == param.stride() or (other.is_contiguous() and param.is_contiguous())
 
 
-def keep_flags(optimizer: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any] | None:
+def keep_flags(optimizer: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
     """A hook of `load_state_dict`: the groups keep their own `FLAGS`, whatever the checkpoint says.
 
     It runs before torch reads the state, because torch looks at the flags of the incoming groups to
@@ -197,8 +197,6 @@ def keep_flags(optimizer: Optimizer, state_dict: dict[str, Any]) -> dict[str, An
     the caller passed is not changed.
     """
     saved, own = state_dict["param_groups"], optimizer.param_groups
-    if len(saved) != len(own):
-        return None  # torch says what is wrong
     groups = [
         {**theirs, **{flag: ours[flag] for flag in FLAGS if flag in ours}}
         for theirs, ours in zip(saved, own, strict=True)

@@ -36,13 +36,11 @@ def with_tensor_rate(group: Group, rate: float) -> Group:
     return group._replace(options={**group.options, "lr": _tensor(given, like=group.params[0])})
 
 
-def keep_tensor_rates(optimizer: Optimizer, state_dict: Mapping[str, Any]) -> dict[str, Any] | None:
+def keep_tensor_rates(optimizer: Optimizer, state_dict: Mapping[str, Any]) -> dict[str, Any]:
     """A hook of `load_state_dict`: a rate that is a tensor stays one, whatever was saved."""
     import torch
 
     saved, own = state_dict["param_groups"], optimizer.param_groups
-    if len(saved) != len(own):
-        return None  # torch says what is wrong
     groups = [
         {**theirs, "lr": _tensor(theirs["lr"], like=ours["lr"])}
         if isinstance(ours.get("lr"), torch.Tensor)
