@@ -138,13 +138,14 @@ def test_a_damaged_entry_is_named_in_one_line(saved: dict[str, Any]) -> None:
         assert "\n" not in text
 
 
-@pytest.mark.parametrize("entry", ["optimizer_states", "lr_schedulers"])
-def test_a_checkpoint_of_the_weights_alone_is_refused_in_words(
+@pytest.mark.parametrize("entry", ["state_dict", "optimizer_states", "lr_schedulers"])
+def test_a_checkpoint_without_an_entry_is_refused_in_words(
     saved: dict[str, Any], entry: str
 ) -> None:
     del saved[entry]
     torch.save(saved, "edited.ckpt")
-    with pytest.raises(CheckpointError, match=f"{entry} is missing, as where only the weights"):
+    more = "" if entry == "state_dict" else ", as where only the weights"
+    with pytest.raises(CheckpointError, match=f"{entry} is missing{more}"):
         fitted("edited.ckpt", 3)
 
 

@@ -123,6 +123,8 @@ def _files(random: Random, names: Names) -> Arguments:
 
 def _out(random: Random, names: Names) -> Arguments:
     one = for_arguments(names[0])
+    if one in {".", ".."}:  # there is such a folder already
+        one = "o"
     Path("o").rename(one)
     resume = random.choice(
         ["auto", "last", f"{one}/checkpoints/last.ckpt", for_arguments(names[1])]

@@ -98,6 +98,15 @@ class _CheckingConnector(_CheckpointConnector):
             check_entries(self.trainer, self._loaded_checkpoint)
 
     @override
+    def restore_model(self) -> None:
+        try:
+            super().restore_model()
+        except KeyError as error:
+            if error.args != ("state_dict",):
+                raise
+            refuse_entry("state_dict", "is missing", error)
+
+    @override
     def restore_callbacks(self) -> None:
         with _named("callbacks"):
             super().restore_callbacks()
