@@ -229,6 +229,25 @@ def test_a_value_of_another_kind_or_out_of_range_is_named(
     assert problem in str(caught.value)
 
 
+def without_entry(value: Any, path: tuple[Any, ...]) -> Any:
+    changed = copy.copy(value)
+    if len(path) == 1:
+        del changed[path[0]]
+    else:
+        changed[path[0]] = without_entry(value[path[0]], path[1:])
+    return changed
+
+
+@pytest.mark.slow
+def test_every_entry_may_be_missing(saved: dict[str, Any]) -> None:
+    for path in places(saved):
+        if path[0] == "state_dict" and len(path) > 1:
+            continue  # PyTorch names what is missing
+        torch.save(without_entry(saved, path), "edited.ckpt")
+        with suppress(NshtrainerError):
+            fitted("edited.ckpt", 3)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", BAD)
 def test_every_entry_may_be_damaged(saved: dict[str, Any], kind: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+import lightning
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.connectors.checkpoint_connector import (
@@ -91,7 +92,8 @@ class _CheckingConnector(_CheckpointConnector):
     @override
     def resume_start(self, checkpoint_path: Any = None, weights_only: bool | None = None) -> None:
         try:
-            super().resume_start(checkpoint_path, weights_only=weights_only)
+            with _needed("pytorch-lightning_version"):
+                super().resume_start(checkpoint_path, weights_only=weights_only)
         except (InvalidVersion, TypeError) as error:
             refuse_entry("pytorch-lightning_version", f"is no version ({error})", error)
         if self._loaded_checkpoint and self.trainer.state.fn == "fit":
@@ -99,12 +101,8 @@ class _CheckingConnector(_CheckpointConnector):
 
     @override
     def restore_model(self) -> None:
-        try:
+        with _needed("state_dict"):
             super().restore_model()
-        except KeyError as error:
-            if error.args != ("state_dict",):
-                raise
-            refuse_entry("state_dict", "is missing", error)
 
     @override
     def restore_callbacks(self) -> None:
@@ -125,6 +123,17 @@ class _CheckingConnector(_CheckpointConnector):
             if self._loaded_checkpoint and entry not in self._loaded_checkpoint:
                 refuse_entry(entry, "is missing, as where only the weights are saved")
         super().restore_optimizers_and_schedulers()
+
+
+@contextmanager
+def _needed(entry: str) -> Generator[None]:
+    """Name an entry without which Lightning raises a `KeyError`."""
+    try:
+        yield
+    except KeyError as error:
+        if error.args != (entry,):
+            raise
+        refuse_entry(entry, "is missing", error)
 
 
 @contextmanager
@@ -152,7 +161,7 @@ def check_entries(trainer: pl.Trainer, checkpoint: Any) -> None:
     """
     fit_loop: Any = trainer.fit_loop
     loops: Any = {"fit_loop": fit_loop.state_dict()}
-    found = [*_misfits(checkpoint, _FORM), *_misfits(checkpoint.get("loops"), loops, ("loops",))]
+    found = [*_misfits(checkpoint, _FORM), *_misfits_of_loops(checkpoint, loops)]
     for path, problem in found:
         refuse_entry(dotted(path), problem)
     saved: dict[str, Any] = checkpoint.get("loops") or loops
@@ -167,6 +176,14 @@ def check_entries(trainer: pl.Trainer, checkpoint: Any) -> None:
     for callback in callbacks:
         if type(callback).__module__.partition(".")[0] in _OF_LIGHTNING:
             _check_callback(callback, checkpoint.get("callbacks", {}))
+
+
+def _misfits_of_loops(checkpoint: Mapping[str, Any], own: Any) -> Iterator[tuple[Path, str]]:
+    """Yield what is wrong with the loops; another release of Lightning may save less of them."""
+    saved: Any = checkpoint.get("loops")
+    if saved and checkpoint.get("pytorch-lightning_version") == lightning.__version__:
+        return find_misfits(saved, own, ("loops",))
+    return _misfits(saved, own, ("loops",))
 
 
 def _check_steps(loop: Mapping[str, Any], step: int | None) -> None:
@@ -212,10 +229,10 @@ def _check_callback(callback: Callback, states: Mapping[str, Any]) -> None:
         if isinstance(number, int) and abs(number) >= _MOST_OF_64_BITS:
             refuse_entry(dotted(where), "is a number of more than 64 bits")
     if isinstance(callback, ModelCheckpoint) and state:
-        _check_best(given, path)
+        _check_best(given, callback.save_top_k, path)
 
 
-def _check_best(state: Mapping[str, Any], path: Path) -> None:
+def _check_best(state: Mapping[str, Any], kept: int, path: Path) -> None:
     """Check the scores of the best checkpoints, and that the worst of these is one of them."""
     best: dict[str, Any] = state.get("best_k_models", {})
     for file, score in best.items():
@@ -225,6 +242,8 @@ def _check_best(state: Mapping[str, Any], path: Path) -> None:
         refuse_entry(
             dotted((*path, "kth_best_model_path")), f"is {last!r}, which is none of the best"
         )
+    if 0 < kept <= len(best) and not last:
+        refuse_entry(dotted((*path, "kth_best_model_path")), "is missing")
 
 
 def check_scheduler_states(schedulers: list[Any], states: Any) -> None:
