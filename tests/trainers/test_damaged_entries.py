@@ -99,7 +99,6 @@ FEW = [
     ("callbacks.EarlyStopping.*.wait_count", "text"),
     ("callbacks.EarlyStopping.*.best_score", "negative"),
     ("callbacks.EarlyStopping.*.stopping_reason", "negative"),
-    ("callbacks.ModelCheckpoint.*.best.ckpt", "huge"),
     ("callbacks.ModelCheckpoint.*.kth_best_model_path", "text"),
     ("optimizer_states", "text"),
     ("optimizer_states.0", "text"),
@@ -136,6 +135,13 @@ def test_a_damaged_entry_is_named_in_one_line(saved: dict[str, Any]) -> None:
         last = "callbacks" if path[-1] == "stopping_reason" else str(path[-1])
         assert (path[0] if kind == "empty" else last) in text
         assert "\n" not in text
+
+
+def test_a_score_of_a_checkpoint_has_64_bits(saved: dict[str, Any]) -> None:
+    path = find(saved, "callbacks.ModelCheckpoint.*.best.ckpt")
+    torch.save(with_entry(saved, path, BAD["huge"]), "edited.ckpt")
+    with pytest.raises(CheckpointError, match="is a number of more than 64 bits"):
+        fitted("edited.ckpt", 3)
 
 
 @pytest.mark.parametrize("entry", ["state_dict", "optimizer_states", "lr_schedulers"])
