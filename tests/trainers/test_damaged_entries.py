@@ -28,6 +28,7 @@ BAD: dict[str, Any] = {
     "tensor": torch.ones(2, 2),
     "negative": -1,
     "empty": {},
+    "nothing": torch.zeros(0),
     "nan": float("nan"),
     "huge": 2**70,
 }
@@ -89,6 +90,7 @@ FEW = [
     ("pytorch-lightning_version", "text"),
     ("state_dict.layer.weight", "text"),
     ("loops", "text"),
+    ("loops", "nothing"),
     ("loops.fit_loop", "empty"),
     ("loops.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer", "empty"),
     ("loops.fit_loop.epoch_loop.batch_progress.total.ready", "none"),

@@ -181,7 +181,8 @@ def check_entries(trainer: pl.Trainer, checkpoint: Any) -> None:
 def _misfits_of_loops(checkpoint: Mapping[str, Any], own: Any) -> Iterator[tuple[Path, str]]:
     """Yield what is wrong with the loops; another release of Lightning may save less of them."""
     saved: Any = checkpoint.get("loops")
-    if saved and checkpoint.get("pytorch-lightning_version") == lightning.__version__:
+    is_same = checkpoint.get("pytorch-lightning_version") == lightning.__version__
+    if is_same and isinstance(saved, Mapping) and saved:
         return find_misfits(saved, own, ("loops",))
     return _misfits(saved, own, ("loops",))
 
