@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import csv
 import json
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -14,6 +15,7 @@ from tests.cli.support import TRAIN
 
 import nshtrainer
 from nshtrainer.cli import main
+from nshtrainer.cli.quiet_lightning import quiet
 from nshtrainer.configs import AdamWConfig, SchedulesConfig
 from nshtrainer.exceptions import ConfigError
 
@@ -117,3 +119,14 @@ def test_the_command_line_prints_in_one_place() -> None:
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print":
                 found[path.stem] = found.get(path.stem, 0) + 1
     assert found == PRINTS
+
+
+def test_warnings_of_others_obey_no_name(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "run\n##[error]forged\x1b[2J"
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda message, *_: print(message)
+        with quiet():
+            warnings.warn(f"Checkpoint directory {name} exists and is not empty.", stacklevel=1)
+            warnings.warn(f"{name} is odd", stacklevel=1)
+    assert capsys.readouterr().out == "run\n\\x23#[error]forged\\x1b[2J is odd\n"

@@ -10,7 +10,6 @@ from nshtrainer.cli.project.find_configs import optimizers_in, run_length, sched
 from nshtrainer.config.errors import dotted
 from nshtrainer.config.messages import some
 from nshtrainer.exceptions import ScheduleError
-from nshtrainer.lr_scheduler.curve_schedule import TrackScheduleConfigBase
 from nshtrainer.lr_scheduler.preview import describe_tracks, number_text
 from nshtrainer.optimizer.wrappers.config import unwrapped
 
@@ -122,7 +121,7 @@ def _resolved(config: Config, args: Namespace) -> Facts | None:
 
 def _schedule(found: Found, run: RunLength) -> Said:
     schedule, bases = found.schedule, dict(found.bases)
-    if not isinstance(schedule, TrackScheduleConfigBase):
+    if not schedule.is_curve:
         raise NotImplementedError
     run = run.but(base_lr=bases.get("lr"), beta2=bases.get("betas.1"))
     tracks = schedule.tracks(run)

@@ -10,11 +10,11 @@ from nshtrainer.cli.console import say
 from nshtrainer.cli.project.find_configs import optimizers_in
 from nshtrainer.config.errors import dotted, unknown
 from nshtrainer.exceptions import ConfigError
+from nshtrainer.optimizer.base import innermost
 from nshtrainer.optimizer.groups.assign import assign
 from nshtrainer.optimizer.groups.parameters import inventory
 from nshtrainer.optimizer.groups.selectors import described, selects
 from nshtrainer.optimizer.routed_config import RoutingConfigBase
-from nshtrainer.optimizer.wrappers.config import unwrapped
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -109,12 +109,12 @@ def _rules(parameter: Parameter, hparams: Config) -> Iterator[Rule]:
 
 def _rules_of(parameter: Parameter, config: Any, where: str) -> Iterator[Rule]:
     """The rules of a config, and those of the route that takes the parameter."""
-    config = unwrapped(config)[1]
+    config = innermost(config)
     routes = config.all_routes() if isinstance(config, RoutingConfigBase) else ()
     yield from _asked(parameter, routes, f"{where}: route")
     taker = assign(routes, [parameter]).taken.get(parameter)
     if taker is not None:
-        where, config = f"{where}: route {taker.name!r}", unwrapped(taker.optimizer)[1]
+        where, config = f"{where}: route {taker.name!r}", innermost(taker.optimizer)
     yield from _asked(parameter, getattr(config, "groups", ()), f"{where}: group")
 
 

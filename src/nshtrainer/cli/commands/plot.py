@@ -124,12 +124,11 @@ def _plot(found: Found, label: str, config: Config, document: Document, args: Na
 def _resolved(
     found: Found, label: str, run: RunLength, bases: dict[str, float], args: Namespace
 ) -> Plot:
-    from nshtrainer.lr_scheduler.curve_schedule import TrackScheduleConfigBase
     from nshtrainer.lr_scheduler.preview import describe_tracks, preview_tracks
     from nshtrainer.plotting import Plot
 
     schedule = found.schedule
-    if not isinstance(schedule, TrackScheduleConfigBase):
+    if not schedule.is_curve:
         return Plot(label, schedule.preview(run), schedule.describe(run))
     tracks, points = schedule.tracks(run), _POINTS.get(_suffix(args.out), 200)
     preview = preview_tracks(tracks, run, points, bases=bases, label=schedule.name)

@@ -10,8 +10,7 @@ from typing import Any, TypeVar, cast
 from nshtrainer.config import Config
 from nshtrainer.config.document import Keys
 from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
-from nshtrainer.optimizer.base import OptimizerConfigBase
-from nshtrainer.optimizer.wrappers.config import unwrapped
+from nshtrainer.optimizer.base import OptimizerConfigBase, innermost
 from nshtrainer.run_length import RunLength
 from nshtrainer.trainer_config import TrainerConfig
 
@@ -92,7 +91,7 @@ def _common(path: Keys, other: Keys) -> int:
 def _bases(optimizer: OptimizerConfigBase | None) -> dict[str, float]:
     """The numbers of an optimizer by the names that they have in a parameter group."""
     found: dict[str, float] = {}
-    for name, value in () if optimizer is None else unwrapped(optimizer)[1]:
+    for name, value in () if optimizer is None else innermost(optimizer):
         several = isinstance(value, tuple)
         for key, number in enumerate(cast("tuple[Any, ...]", value if several else (value,))):
             if isinstance(number, (int, float)) and not isinstance(number, bool):

@@ -8,11 +8,11 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from nshtrainer.exceptions import OptimizerError, ScheduleError
 from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
-from nshtrainer.optimizer.base import OptimizerConfigBase
+from nshtrainer.optimizer.base import OptimizerConfigBase, innermost
 from nshtrainer.optimizer.build import build_optimizer
 from nshtrainer.optimizer.groups.batch_size import batch_size_of
 from nshtrainer.optimizer.routed_config import RoutingConfigBase
-from nshtrainer.optimizer.wrappers.config import WrappingConfigBase, unwrapped
+from nshtrainer.optimizer.wrappers.config import WrappingConfigBase
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule
@@ -37,7 +37,7 @@ def configure_optimizers(module: LightningModule, hparams: Config) -> OptimizerL
     """
     config = _the_optimizer(hparams)
     optimizer = _create(config, module)
-    within = _within(config)
+    within = innermost(config)
     if isinstance(within, RoutingConfigBase):
         rank_zero_info("\n".join(["Which optimizer has what:", within.describe(module)]))
     scheduler = _the_scheduler(hparams)
@@ -56,8 +56,8 @@ def current_rate(hparams: Config, module: LightningModule | None = None) -> floa
     Raises:
         AttributeError: There is none, or there is more than one optimizer.
     """
-    config = _within(_rate_holder(hparams)[1])
-    return config.lr * _batch_factor(config, module)  # type: ignore[attr-defined]
+    config = innermost(_rate_holder(hparams)[1])
+    return config.lr * _batch_factor(config, module)
 
 
 def with_rate(hparams: Any, rate: float, module: LightningModule | None = None) -> Any:
@@ -74,7 +74,7 @@ def with_rate(hparams: Any, rate: float, module: LightningModule | None = None) 
         ValidationError: The rate is out of range.
     """
     name, holder = _rate_holder(hparams)
-    changed = _at_rate(holder, rate / _batch_factor(_within(holder), module))
+    changed = _at_rate(holder, rate / _batch_factor(innermost(holder), module))
     return hparams.replace(**{name: changed}) if name else changed
 
 
@@ -95,19 +95,15 @@ def _batch_factor(config: Any, module: LightningModule | None) -> float:
         return 1.0
 
 
-def _within(config: Config) -> Config:
-    """The config within its wrappers."""
-    return unwrapped(config)[1]
-
-
 def _rate_holder(hparams: Config) -> tuple[str, Config]:
     """The config that has the field `lr`, and its name in the hyperparameters; "" is themselves."""
     found = _fields_of(hparams, OptimizerConfigBase)
-    if len(found) == 1 and "lr" in type(_within(next(iter(found.values())))).model_fields:
+    holders: list[Config] = [innermost(each) for each in found.values()]
+    if len(holders) == 1 and "lr" in type(holders[0]).model_fields:
         return next(iter(found.items()))
     if not found and "lr" in type(hparams).model_fields:
         return "", hparams
-    for name, config in ((name, _within(config)) for name, config in found.items()):
+    for name, config in ((name, innermost(config)) for name, config in found.items()):
         if isinstance(config, RoutingConfigBase):
             routes = ", ".join(route.name for route in config.all_routes())
             raise AttributeError(  # noqa: TRY004 - what `hasattr` understands

@@ -49,6 +49,7 @@ _FORM: dict[str, Any] = {
 """The form of what Lightning reads in every checkpoint."""
 
 _MOST_OF_64_BITS = 2**63
+"""From here on a number has more than 64 bits, and no tensor can be compared with it."""
 
 _MOST = 2**53
 """More than any run counts to."""
