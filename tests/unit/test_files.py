@@ -96,7 +96,9 @@ def test_a_file_that_waits_for_more_is_not_read(monkeypatch: pytest.MonkeyPatch)
     os.mkfifo("pipe.yaml")
     monkeypatch.setattr("stat.S_ISREG", lambda _: True)
     writer = os.open("pipe.yaml", os.O_RDWR)
-    with pytest.raises(ConfigError, match=r"pipe.yaml: is not a regular file.*; save it to one"):
+    with pytest.raises(
+        ConfigError, match=r"pipe.yaml: is not a regular file.*; give the path of one"
+    ):
         read_file("pipe.yaml")
     os.close(writer)
 

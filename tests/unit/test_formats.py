@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -572,6 +574,15 @@ def test_a_missing_file_a_folder_a_device_and_a_wrong_suffix_are_refused(tmp_pat
         Leaf.from_file(tmp_path / "null.yaml")
     with pytest.raises(ConfigError, match="cannot be written: no such file or directory"):
         Leaf().to_file(tmp_path / "none" / "a.yaml")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pipes in folders")
+def test_no_file_takes_the_place_of_a_device_or_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # as good as /dev/null, which root would lose
+    (tmp_path / "leaf.yaml").symlink_to("pipe")
+    with pytest.raises(ConfigError, match="is not a regular file; give the path of one"):
+        Leaf().to_file(tmp_path / "leaf.yaml")
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_the_name_of_the_file_stands_in_every_line(tmp_path: Path) -> None:

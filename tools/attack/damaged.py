@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from tools.attack.frame import Attempt, Category
+from tools.attack.frame import Attempt, Category, FailedError
 from tools.attack.runs import check_run, copy_run, make_run
 
 __all__ = ["CATEGORY"]
@@ -22,6 +22,8 @@ RESUMES = (
 )
 
 SIDE = ("metrics.csv", "schedule.csv", "schedule.svg", "optimizer.json", ".lock", "config.yaml")
+
+DEVICES = ("/dev/null", "/dev/zero")
 
 
 def _flip(random: Random, path: Path) -> None:
@@ -65,7 +67,7 @@ def _folder(_: Random, path: Path) -> None:
 
 def _link(random: Random, path: Path) -> None:
     path.unlink()
-    path.symlink_to(random.choice(["gone", path.name, "/dev/null", "/dev/zero", ".."]))
+    path.symlink_to(random.choice(["gone", path.name, *DEVICES, ".."]))
 
 
 def _pipe(_: Random, path: Path) -> None:
@@ -113,6 +115,9 @@ def _run(
     for name, file in zip(names, files, strict=True):
         DAMAGES[name](random, Path(file))
     check_run(arguments)
+    for device in DEVICES:
+        if not Path(device).is_char_device():
+            raise FailedError(f"a file has taken the place of {device}")
 
 
 CATEGORY = Category("damaged files", _draw, make_run)

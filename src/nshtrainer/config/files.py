@@ -35,6 +35,8 @@ _LONGEST_START = 100
 FORMATS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml"}
 """The format of a file, by its suffix."""
 
+_NO_FILE = "is not a regular file; give the path of one"
+
 
 def format_of(path: FilePath) -> str:
     """The format of a file, by its suffix, `"yaml"`, `"json"` or `"toml"`.
@@ -84,7 +86,7 @@ def read_file(path: FilePath, most: int | None = None) -> str:
     try:
         status = Path(name).stat()
         if not stat.S_ISREG(status.st_mode):
-            fail(name, "is not a regular file; save it to one")
+            fail(name, _NO_FILE)
         _check_size(name, status.st_size, most)
         content = _content(name, most)
         _check_size(name, len(content), most)  # some files of the system say that they are empty
@@ -105,7 +107,7 @@ def _content(name: str, most: int) -> bytes:
     with open(name, "rb", opener=open_without_waiting) as stream:
         content: Any = stream.read(most + 1)
     if content is None:
-        fail(name, "is not a regular file, there is nothing to read yet; save it to one")
+        fail(name, "is not a regular file, there is nothing to read yet; give the path of one")
     return content
 
 
@@ -142,9 +144,12 @@ def write_file(path: FilePath, content: str | bytes) -> None:
     Links are followed, and the mode of an existing file is kept.
 
     Raises:
-        ConfigError: The folder is not there, or the system refuses.
+        ConfigError: The folder is not there, a device or a pipe is in the place of the file (root
+            would put a file where `/dev/null` was), or the system refuses.
     """
     name = os.fsdecode(path)
+    if kind_of(name) == "other":
+        fail(name, _NO_FILE)
     try:
         target = _target_of(name)
         replace_file(target, content.encode() if isinstance(content, str) else content)
