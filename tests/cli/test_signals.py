@@ -225,3 +225,25 @@ def test_when_a_process_is_killed_the_other_ends(home: Path, rank: int) -> None:
     while any(Path(f"/proc/{number}").exists() for number in numbers):
         assert time.monotonic() < until, "the other process is still there"
         time.sleep(0.1)
+
+
+LINKED = """
+import time
+from nshtrainer.cli.training.linked_processes import linked_processes
+
+with linked_processes():
+    time.sleep({seconds})
+"""
+
+
+@pytest.mark.parametrize(("rank", "seconds", "code"), [("1", 60, 143), ("0", 1, 0)])
+def test_only_a_process_of_the_run_ends_when_the_first_was_gone_before_it_began(
+    rank: str, seconds: int, code: int
+) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    environment = {**os.environ, "NSHTRAINER_FIRST_PROCESS": str(gone.pid), "LOCAL_RANK": rank}
+    run = [sys.executable, "-c", LINKED.format(seconds=seconds)]
+    ended = subprocess.run(run, check=False, env=environment, capture_output=True, text=True)
+    assert ended.returncode == code
+    assert ("the first process of this run is gone" in ended.stderr) == (rank == "1")

@@ -32,9 +32,9 @@ def linked_processes() -> Generator[None]:
     SLURM starts is theirs to end.
     """
     first = os.environ.get(_FIRST)
-    if first is not None:
-        if os.getppid() == int(first):
-            threading.Thread(target=_watch, args=(int(first),), daemon=True).start()
+    # A run within a run inherits the first one's rank; what Lightning starts has one of its own.
+    if first is not None and os.environ.get("LOCAL_RANK", "0") != "0":
+        threading.Thread(target=_watch, args=(int(first),), daemon=True).start()
         yield
         return
     os.environ[_FIRST] = str(os.getpid())
