@@ -12,7 +12,15 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import BackboneFinetuning, ModelCheckpoint
 from tests.models import Transformer
-from tests.trainers.support import MID_EPOCH, NO_SAVER, Deep, TinyConfig, data, trainer
+from tests.trainers.support import (
+    BOTH_TRAINERS,
+    MID_EPOCH,
+    NO_SAVER,
+    Deep,
+    TinyConfig,
+    data,
+    trainer,
+)
 from torch import Tensor, nn
 
 from nshtrainer import LightningModuleBase
@@ -94,6 +102,37 @@ class Tied(LightningModuleBase[TinyConfig]):
 def test_a_head_that_was_replaced_where_it_was_tied_is_named() -> None:
     (text,) = warned(Tied())
     assert text.startswith("Tied: 'net.lm_head.weight' are trainable and in no optimizer")
+
+
+def remade(module: Any, _optimizer: Any) -> None:
+    module.net = Transformer(depth=1)
+
+
+def test_a_model_of_which_nothing_is_left_is_named() -> None:
+    (text,) = warned(deep(), At(1, remade))
+    assert "and 14 more are trainable and in no optimizer, so they are not updated" in text
+
+
+class Foreign(pl.LightningModule):
+    """Somebody else's module, that uses a config of ours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = Transformer(depth=2)
+        self.net.blocks.requires_grad_(False)
+
+    def training_step(self, batch: Tensor) -> Tensor:
+        return self.net.loss()
+
+    def configure_optimizers(self) -> Any:
+        return AdamWConfig.model_validate(ADAMW).create_optimizer(self)
+
+
+@pytest.mark.parametrize("make", BOTH_TRAINERS)
+@pytest.mark.parametrize("change", [thawed, remade])
+def test_a_module_without_our_base_class_is_looked_at(make: Any, change: Any) -> None:
+    (text,) = warned(Foreign(), At(1, change), make=make)
+    assert "are trainable and in no optimizer, so they are not updated" in text
 
 
 class WithBackbone(Deep):

@@ -151,6 +151,7 @@ class _Watch:
         names = {id(p): name for p, name in zip(named.values(), clean_names([*named]), strict=True)}
         mine = map(id, _parameters(optimizer))
         self._names = {key: names[key] for key in mine if key in names}
+        self._had_names = bool(self._names)
         self._model = ref(model)
         self.config = config
         self._built = frozenset(map(id, _parameters(optimizer)))
@@ -176,6 +177,10 @@ class _Watch:
         if model is not None:
             warn_decayed(optimizer, self._built, self.config, model)
             self._built |= frozenset(map(id, _parameters(optimizer)))
+
+    def was_for(self, model: Module) -> bool:
+        """Return True if the optimizer had parameters of this model when the watch began."""
+        return self._had_names and self._model() is model
 
     def check(self, optimizer: Optimizer) -> None:
         """Check that the model, if it is still there, has what it had."""

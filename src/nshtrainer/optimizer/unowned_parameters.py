@@ -24,8 +24,8 @@ _MOST = 5
 def ownership_problems(optimizers: Sequence[Optimizer], model: Module) -> list[str]:
     """Return a message for each kind of parameters that are not trained as they seem to be.
 
-    Nothing is reported where no optimizer has a parameter of the model, as where an optimizer works
-    on copies or on shards.
+    Nothing is reported where no optimizer has, or had, a parameter of the model, as where an
+    optimizer works on copies or on shards.
 
     >>> import torch
     >>> from nshtrainer.configs import SGDConfig
@@ -42,7 +42,8 @@ def ownership_problems(optimizers: Sequence[Optimizer], model: Module) -> list[s
     clean = clean_names([name for name, _ in named])
     names: dict[Tensor, str] = {p: name for (_, p), name in zip(named, clean, strict=True)}
     owned = {param for optimizer in optimizers for param in _parameters(optimizer)}
-    if owned.isdisjoint(names) or any(is_sharded(p) and p not in names for p in owned):
+    has_none = owned.isdisjoint(names) and not any(_was_for(opt, model) for opt in optimizers)
+    if has_none or any(is_sharded(p) and p not in names for p in owned):
         return []
     found = {
         "trainable and in no optimizer, so they are not updated. Add them by add_param_group, "
@@ -57,6 +58,11 @@ def ownership_problems(optimizers: Sequence[Optimizer], model: Module) -> list[s
         for text, those in of_model.items()
         if those
     ]
+
+
+def _was_for(optimizer: Optimizer, model: Module) -> bool:
+    known = watched(optimizer)
+    return known is not None and known.was_for(model)
 
 
 def _parameters(optimizer: Optimizer) -> Iterator[Tensor]:

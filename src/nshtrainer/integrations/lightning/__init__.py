@@ -9,6 +9,7 @@ from nshtrainer.integrations.lightning.length_check import LengthCheck
 from nshtrainer.integrations.lightning.lr_finder import FoundRates
 from nshtrainer.integrations.lightning.module import LightningModuleBase
 from nshtrainer.integrations.lightning.optimizer_callback import OptimizerCallback
+from nshtrainer.integrations.lightning.ownership_check import OwnershipCheck
 from nshtrainer.integrations.lightning.plateau_callback import PlateauCallback
 from nshtrainer.integrations.lightning.run_length import TrainerRunLength, run_length_of
 from nshtrainer.integrations.lightning.trainer import Trainer
@@ -21,6 +22,7 @@ __all__ = [
     "LightningModuleBase",
     "NonFiniteCallback",
     "OptimizerCallback",
+    "OwnershipCheck",
     "PlateauCallback",
     "Trainer",
     "TrainerRunLength",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +10,16 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import WeightAveraging
 from typing_extensions import override
 
-from nshtrainer.exceptions import NshtrainerWarning, OptimizerError
+from nshtrainer.exceptions import OptimizerError
 from nshtrainer.integrations.lightning.checkpoint.paths import drop_foreign_paths
 from nshtrainer.integrations.lightning.checkpoint.resume import check_resume, learn_names
 from nshtrainer.integrations.lightning.checkpoint.rng_state import ExactResume
 from nshtrainer.integrations.lightning.finite_check import NonFiniteCallback
 from nshtrainer.integrations.lightning.length_check import LengthCheck
 from nshtrainer.integrations.lightning.lr_finder import FoundRates
+from nshtrainer.integrations.lightning.ownership_check import OwnershipCheck
 from nshtrainer.integrations.lightning.plateau_callback import PlateauCallback
 from nshtrainer.optimizer.stale_parameters import check_orphans, check_places, watch
-from nshtrainer.optimizer.unowned_parameters import ownership_problems
 from nshtrainer.optimizer_record import get_requirements, parts_of
 
 if TYPE_CHECKING:
@@ -37,8 +36,7 @@ class OptimizerCallback(Callback):
     skipped, their number is logged as `skipped_updates`. Before they are loaded all learn the names
     of their parameters, also those that were built of bare ones, and the config is compared with
     that of the checkpoint. One that was built before the module got its present parameters is an
-    error. Once an epoch it warns of parameters that are trainable and in no optimizer, and of those
-    that are in one and frozen.
+    error.
     `LightningModuleBase` and `nshtrainer.Trainer` attach this callback by themselves.
     """
 
@@ -46,8 +44,6 @@ class OptimizerCallback(Callback):
     """The number of skipped updates that was logged last."""
 
     def __init__(self) -> None:
-        self._is_checked = True
-        self._reported: set[str] = set()
         self._checkpoint: dict[str, Any] | None = None
 
     @override
@@ -72,7 +68,6 @@ class OptimizerCallback(Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse what cannot work; tell optimizers the names by which they are loaded."""
         self._logged = None
-        self._reported.clear()
         _check_average(trainer)
         learn_names(trainer, pl_module)
         for optimizer in trainer.optimizers:
@@ -88,22 +83,10 @@ class OptimizerCallback(Callback):
                 _check_graph(optimizer, pl_module)
 
     @override
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Check parameters at the first batch, when all callbacks have frozen and thawed theirs."""
-        self._is_checked = False
-
-    @override
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Train with the weights of training; warn once an epoch of what no update reaches."""
-        if not self._is_checked:
-            self._is_checked = True
-            problems = ownership_problems(trainer.optimizers, pl_module)
-            for problem in problems if trainer.is_global_zero else ():
-                if problem not in self._reported:
-                    self._reported.add(problem)
-                    warnings.warn(problem, NshtrainerWarning, stacklevel=2)
+        """Train with the weights of training."""
         for part in _with_modes(trainer):
             part.train()
 
@@ -149,7 +132,8 @@ def missing_callbacks(present: Iterable[Callback]) -> list[Callback]:
     """The callbacks of ours that are not there.
 
     They feed schedulers, spread found rates, drive optimizers, look for bad updates, go on exactly
-    where a checkpoint was saved, and compare the length of the run with the assumed one.
+    where a checkpoint was saved, compare the length of the run with the assumed one, and look for
+    parameters that no update reaches.
     """
     there = list(present)
     ours = (
@@ -159,6 +143,7 @@ def missing_callbacks(present: Iterable[Callback]) -> list[Callback]:
         NonFiniteCallback,
         ExactResume,
         LengthCheck,
+        OwnershipCheck,
     )
     return [cls() for cls in ours if not any(isinstance(callback, cls) for callback in there)]
 

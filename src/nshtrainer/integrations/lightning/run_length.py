@@ -108,13 +108,14 @@ class TrainerRunLength(LazyRunLength):
 
     @override
     def attach_check(self) -> None:
-        """Add callbacks that compare the lengths and spread found rates, once."""
+        """Add callbacks that spread found rates and look at lengths and parameters, once."""
         from nshtrainer.integrations.lightning.length_check import LengthCheck
         from nshtrainer.integrations.lightning.lr_finder import FoundRates
+        from nshtrainer.integrations.lightning.ownership_check import OwnershipCheck
 
         if self._trainer is not None:
             callbacks: list[Any] = self._trainer.callbacks
-            ours = (FoundRates, LengthCheck)
+            ours = (FoundRates, LengthCheck, OwnershipCheck)
             callbacks += [c() for c in ours if not any(isinstance(each, c) for each in callbacks)]
 
     @override
