@@ -21,6 +21,7 @@ from nshtrainer.integrations.lightning import (
     LengthCheck,
     NonFiniteCallback,
     OptimizerCallback,
+    OwnershipCheck,
     PlateauCallback,
 )
 
@@ -217,6 +218,7 @@ def test_each_callback_of_ours_is_there_once(given: Any) -> None:
         NonFiniteCallback,
         ExactResume,
         LengthCheck,
+        OwnershipCheck,
     ]
     assert [type(callback) for callback in callbacks] == ours
 
