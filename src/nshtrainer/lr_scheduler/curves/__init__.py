@@ -19,16 +19,23 @@ from nshtrainer.lr_scheduler.curves.basic import (
     GeometricDecay,
     Interpolation,
     InverseSqrt,
+    LinearWarmupCosine,
     MultiStep,
     Noam,
     Piecewise,
     Power,
     StableDecay,
 )
-from nshtrainer.lr_scheduler.curves.combinators import Override, Product, Sequence, Warmup
-from nshtrainer.lr_scheduler.curves.cyclic import Chebyshev, Periods, WarmRestarts, Zigzag
+from nshtrainer.lr_scheduler.curves.combinators import Noisy, Override, Product, Sequence, Warmup
+from nshtrainer.lr_scheduler.curves.cyclic import (
+    Chebyshev,
+    OneCycle,
+    Periods,
+    TriangleWave,
+    WarmRestarts,
+    triangle_scale,
+)
 from nshtrainer.lr_scheduler.curves.epochs import Epochs, Staircase, Stretched
-from nshtrainer.lr_scheduler.curves.noise import Noisy
 from nshtrainer.lr_scheduler.curves.phases import Curve, Phase, phases_of
 from nshtrainer.lr_scheduler.curves.shapes import (
     FALLS,
@@ -45,8 +52,6 @@ from nshtrainer.lr_scheduler.curves.shapes import (
     SquareShape,
     TanhShape,
 )
-from nshtrainer.lr_scheduler.curves.torch_curves import Geometric, OneCycle, Triangles
-from nshtrainer.lr_scheduler.curves.warmup_cosine import LinearWarmupCosine
 
 __all__ = [
     "FALLS",
@@ -58,7 +63,6 @@ __all__ = [
     "Decay",
     "Epochs",
     "Exponential",
-    "Geometric",
     "GeometricDecay",
     "HalfCosineShape",
     "HalvingShape",
@@ -87,9 +91,9 @@ __all__ = [
     "Staircase",
     "Stretched",
     "TanhShape",
-    "Triangles",
+    "TriangleWave",
     "WarmRestarts",
     "Warmup",
-    "Zigzag",
     "phases_of",
+    "triangle_scale",
 ]
