@@ -105,9 +105,9 @@ class ConstantLRConfig(TorchScheduleConfigBase):
 
 @lr_scheduler_registry.register
 class LinearLRConfig(TorchScheduleConfigBase):
-    """Torch's `LinearLR`, similar to a warm-up: a straight line between factors, then the second.
+    """Torch's `LinearLR`, similar to `warmup_duration`: a straight line between two factors.
 
-    Unlike torch's it takes a start of 0.
+    From then on it has the second. Unlike torch's it takes a start of 0.
 
     >>> list(map(LinearLRConfig(start_factor=0.5, total_iters=4).curve(RunLength()), range(6)))
     [0.5, 0.625, 0.75, 0.875, 1.0, 1.0]
