@@ -192,9 +192,12 @@ class Exponential:
         """The factor at an update, counted from 0."""
         exponent = step // self.every if self.staircase else step / self.every
         try:
-            return max(self.end, min(self.gamma**exponent, _LARGEST))
+            factor = self.gamma**exponent
         except OverflowError:
-            return _LARGEST
+            factor = _LARGEST
+        if self.end <= factor <= _LARGEST:
+            return factor
+        return max(self.end, min(factor, _LARGEST))
 
     def phases(self) -> tuple[Phase, ...]:
         """One, for ever."""

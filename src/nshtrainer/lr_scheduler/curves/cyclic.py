@@ -136,8 +136,8 @@ class TriangleWave:
     peak: float
     up: int
     down: int
-    scale: Curve
-    per: Literal["cycle", "iterations"]
+    scale: Curve | None = None
+    per: Literal["cycle", "iterations"] = "cycle"
     marks: tuple[Epochs, Epochs] | None = None
     """The starts of the cycles, and the peaks, if no number of steps gives them."""
 
@@ -145,8 +145,10 @@ class TriangleWave:
         """The value at an update, counted from 0."""
         cycle, position, up, down = self._cycle(step)
         height = position / up if position < up else (up + down - position) / down
-        scale = min(1.0, self.scale(cycle if self.per == "cycle" else step))
-        return self.low + (self.peak - self.low) * height * scale
+        above = (self.peak - self.low) * height
+        if self.scale is not None:
+            above *= min(1.0, self.scale(cycle if self.per == "cycle" else step))
+        return self.low + above
 
     def _cycle(self, step: int) -> tuple[int, int, int, int]:
         if self.marks is None:
@@ -162,11 +164,13 @@ class TriangleWave:
         return tiled(("triangles", None))
 
 
-def triangle_scale(mode: str, gamma: float) -> tuple[Curve, Literal["cycle", "iterations"]]:
-    """Return what triangles are scaled by, and what it counts: 1, 1/2^cycle, or gamma^step."""
+def triangle_scale(
+    mode: str, gamma: float
+) -> tuple[Exponential | None, Literal["cycle", "iterations"]]:
+    """Return the scale of triangles and its unit: none, 1/2^cycle, or gamma^step."""
     if mode == "exp_range":
         return Exponential(gamma), "iterations"
-    return Exponential(0.5 if mode == "triangular2" else 1.0), "cycle"
+    return Exponential(0.5) if mode == "triangular2" else None, "cycle"
 
 
 @dataclass(frozen=True)

@@ -186,8 +186,8 @@ min_factor: 0.1
         rise, fall = (duration.resolve(run, field) for duration, field in parts)
         if rise + fall == 0:
             raise ScheduleError("rise_duration is 0 steps, and so is the fall; make one 1 or more")
-        scale, per = triangle_scale(self.mode, self.gamma)
-        wave = TriangleWave(self.minimum(run), 1.0, rise, fall, scale, per)
+        scale = triangle_scale(self.mode, self.gamma)
+        wave = TriangleWave(self.minimum(run), 1.0, rise, fall, *scale)
         found = periods(parts, run, 0)
         if found == [[rise, fall]] or sum(found[0]) < 1:
             return wave
