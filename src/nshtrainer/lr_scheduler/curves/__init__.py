@@ -6,8 +6,8 @@ half-open `[start, end)`: at its first update a phase has its start value, and f
 last phase on the value is the end value, exactly. A phase of length 0 is absent.
 
 Two curves are the same when they compare equal; `repr` is the name under which a checkpoint
-remembers one; `phases` says what it does when. This package imports nothing but the standard
-library.
+remembers one; `phases` says what it does when. This package imports the standard library, and the
+type of a curve.
 """
 
 from __future__ import annotations

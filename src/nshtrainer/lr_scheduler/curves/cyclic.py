@@ -164,9 +164,7 @@ class TriangleWave:
         return tiled(("triangles", None))
 
 
-def triangle_scale(
-    mode: str, gamma: float
-) -> tuple[Exponential | None, Literal["cycle", "iterations"]]:
+def triangle_scale(mode: str, gamma: float) -> tuple[Curve | None, Literal["cycle", "iterations"]]:
     """Return the scale of triangles and its unit: none, 1/2^cycle, or gamma^step."""
     if mode == "exp_range":
         return Exponential(gamma), "iterations"

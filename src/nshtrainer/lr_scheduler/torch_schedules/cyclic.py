@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 from typing_extensions import Self
@@ -126,10 +126,10 @@ class CyclicLRConfig(TorchCycleConfigBase):
 
     def wave(self, points: Points, run: RunLength) -> Curve:
         up, down = self.step_size_up, self.step_size_down or self.step_size_up
-        scale: tuple[Curve | None, Any] = triangle_scale(self.mode, self.gamma)
+        scale, per = triangle_scale(self.mode, self.gamma)
         if self.scale_fn is not None:
-            scale = curve_of_part(self.scale_fn, run), self.scale_mode
-        return TriangleWave(*points[:2], up, down, *scale)
+            scale, per = curve_of_part(self.scale_fn, run), self.scale_mode
+        return TriangleWave(*points[:2], up, down, scale, per)
 
 
 @lr_scheduler_registry.register
