@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+from nshtrainer.configs import lr_scheduler_registry
 
 
 @dataclass(frozen=True)
@@ -14,6 +17,23 @@ class Shape:
     """When to take a schedule of this shape."""
     schedules: dict[str, str]
     """When to take each of them, by name."""
+    column: str = "Use it"
+    """Heading of these texts."""
+
+
+def first_line(cls: type) -> str:
+    """Return the first line of a docstring, for a table."""
+    return (cls.__doc__ or "").strip().partition("\n")[0].replace("|", "\\|")
+
+
+def is_of_torch(cls: type) -> bool:
+    """Return True for configs of torch's schedulers by name."""
+    return cls.__module__.startswith("nshtrainer.lr_scheduler.torch_schedules.")
+
+
+def torchs() -> dict[str, Any]:
+    """Return the configs of torch's schedulers by name; a new one needs no entry here."""
+    return {name: cls for name, cls in sorted(lr_scheduler_registry.items()) if is_of_torch(cls)}
 
 
 SHAPES = (
@@ -88,22 +108,7 @@ SHAPES = (
         "Coming from torch",
         "These have the names, fields and defaults of `torch.optim.lr_scheduler`. Take one of them "
         "to keep a schedule that exists, and a schedule from the groups above otherwise.",
-        {
-            "chained_scheduler": "to multiply torch schedules; otherwise `product`",
-            "constant_lr": "for a smaller factor in the first steps",
-            "cosine_annealing_lr": "for torch's cosine, which rises again after `T_max`; otherwise "
-            "`cosine`",
-            "cosine_annealing_warm_restarts": "for torch's restarts; otherwise `cosine_restarts`",
-            "cyclic_lr": "for torch's triangles; otherwise `cyclic`",
-            "exponential_lr": "for `gamma` per step or per epoch; otherwise `exponential`",
-            "lambda_lr": "to use any schedule as the factor",
-            "linear_lr": "for torch's warm-up; otherwise `warmup_duration` of any schedule",
-            "multi_step_lr": "for milestones in steps or epochs; otherwise `multi_step`",
-            "one_cycle_lr": "for torch's one-cycle policy; otherwise `one_cycle`",
-            "polynomial_lr": "for torch's polynomial; otherwise `polynomial`",
-            "sequential_lr": "to join torch schedules; otherwise `sequence`",
-            "step_lr": "for `gamma` every `step_size`; otherwise `step`",
-            "swa_lr": "to reach the learning rate of stochastic weight averaging",
-        },
+        {name: first_line(cls) for name, cls in torchs().items() if cls.is_curve},
+        column="Description",
     ),
 )

@@ -46,6 +46,7 @@ import pictures  # noqa: E402
 import shapes  # noqa: E402
 from classes import CURATED  # noqa: E402
 from left_out import LEFT_OUT  # noqa: E402
+from shapes import first_line, is_of_torch  # noqa: E402
 
 FEW = 12
 """Longest list of names in a cell; longer ones are counted."""
@@ -67,18 +68,10 @@ def ours(registry: Any) -> Iterator[tuple[str, Any]]:
             yield name, cls
 
 
-def summary(cls: type) -> str:
-    """Return the first line of the docstring."""
-    return (cls.__doc__ or "").strip().partition("\n")[0].replace("|", "\\|")
-
-
-def components(registry: Any) -> str:
-    """List the components of a registry; third-party optimizers have their own page."""
-    rows = (
-        [f"`{name}`", f"`{cls.__name__}`", summary(cls)]
-        for name, cls in ours(registry)
-        if not is_of_a_package(cls)
-    )
+def components(registry: Any, is_shown: Callable[[Any], bool]) -> str:
+    """List those components of a registry that a predicate chooses."""
+    shown = [(name, cls) for name, cls in ours(registry) if is_shown(cls)]
+    rows = ([f"`{name}`", f"`{cls.__name__}`", first_line(cls)] for name, cls in shown)
     return table(["Name in a file", "Class", "Description"], rows)
 
 
@@ -114,7 +107,7 @@ def reference(cls: type) -> str:
 def packages() -> str:
     """List all third-party optimizers with learning rate, requirements and license."""
     rows = (
-        [f"`{name}`", f"`{cls.__name__}`", summary(cls), rate(cls), needs(cls), cls.licence]
+        [f"`{name}`", f"`{cls.__name__}`", first_line(cls), rate(cls), needs(cls), cls.licence]
         for name, cls in of_packages()
     )
     head = ["Name in a file", "Class", "Description", "Default `lr`", "Requirements", "License"]
@@ -303,7 +296,7 @@ def gallery() -> str:
 def gallery_shape(shape: shapes.Shape) -> str:
     """Return one shape of the gallery: a table, and a section for each schedule."""
     rows = ([f"[`{name}`](#{name})", when] for name, when in shape.schedules.items())
-    head = f"## {shape.title}\n\n{shape.when}\n\n{table(['Schedule', 'Use it'], rows)}"
+    head = f"## {shape.title}\n\n{shape.when}\n\n{table(['Schedule', shape.column], rows)}"
     sections = (gallery_section(lr_scheduler_registry[name]) for name in shape.schedules)
     return "\n\n".join([head, *sections])
 
@@ -327,8 +320,9 @@ def prose(cls: type) -> str:
 # -- writing ---------------------------------------------------------------------------------------
 
 PARTS: dict[str, Callable[[], str]] = {
-    "optimizers": lambda: components(optimizer_registry),
-    "schedules": lambda: components(lr_scheduler_registry),
+    "optimizers": lambda: components(optimizer_registry, lambda cls: not is_of_a_package(cls)),
+    "schedules": lambda: components(lr_scheduler_registry, lambda cls: not is_of_torch(cls)),
+    "schedules from torch": lambda: components(lr_scheduler_registry, is_of_torch),
     "implementations": implementations,
     "curated optimizers": curated,
     "optimizers of packages": packages,

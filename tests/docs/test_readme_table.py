@@ -51,6 +51,15 @@ def test_the_reference_lists_every_component(registry: Registry[Any], page: str)
         assert f"| `{name}` | `{cls.__name__}` |" in text
 
 
+def test_torchs_schedules_stand_apart_under_a_heading_of_their_own() -> None:
+    for page, row in (("schedules", r"^\| `(\w+)` \| `\w+Config`"), ("gallery", r"^### (\w+)$")):
+        before, _, after = read_reference(page).partition("# Coming from torch\n")
+        apart = set(re.findall(row, after, flags=re.MULTILINE))
+        assert "step_lr" in apart
+        assert apart <= set(tables.shapes.torchs())
+        assert not set(re.findall(row, before, flags=re.MULTILINE)) & set(tables.shapes.torchs())
+
+
 def read_reference(page: str) -> str:
     return (ROOT / "docs" / "reference" / f"{page}.md").read_text(encoding="utf-8")
 

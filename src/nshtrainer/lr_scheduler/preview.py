@@ -120,11 +120,12 @@ def preview_tracks(
     }
     steps = _steps(updates, max(2, num_points), edges)
     steps, rows = _refined([track.curve for track in tracks], steps, most=4 * max(2, num_points))
-    columns = zip(*rows, strict=True)
-    series = (
-        _series(track, column, _within(parts, updates), _base_of(track, run, bases))
-        for track, column, parts in zip(tracks, columns, phases, strict=True)
-    )
+    series: list[Series] = []
+    for track, column, parts in zip(tracks, zip(*rows, strict=True), phases, strict=True):
+        base = _base_of(track, run, bases)
+        values = column if base is None else tuple(base * value for value in column)
+        kind = "factor" if base is None else "value"
+        series.append(Series(_name(track), kind, values, _within(parts, updates)))
     return Preview(steps, tuple(series), updates, run.total_time)
 
 
@@ -187,14 +188,6 @@ _TOLERANCE = 0.001
 """How far a straight line between two steps may be off, as a share of the height."""
 
 
-def _series(
-    track: Track, column: tuple[float, ...], phases: tuple[Phase, ...], base: float | None
-) -> Series:
-    if base is None:
-        return Series(_name(track), "factor", column, phases)
-    return Series(_name(track), "value", tuple(base * value for value in column), phases)
-
-
 def _name(track: Track) -> str:
     return f"{track.group}/{track.hyperparameter}" if track.group else track.hyperparameter
 
@@ -254,11 +247,9 @@ def _describe(track: Track, run: RunLength, base: float | None, label: str) -> s
     if run.total_steps is not None:
         phases = _begun(phases, run.total_steps)
     texts = [_phase_text(phase, run) for phase in phases]
-    return ", ".join([*_shortened(texts), *_end_text(track, phases[-1], run, base)])
-
-
-def _shortened(texts: list[str]) -> list[str]:
-    return texts if len(texts) <= 6 else [*texts[:3], f"{len(texts) - 4} more", texts[-1]]
+    if len(texts) > 6:
+        texts[3:-1] = [f"{len(texts) - 4} more"]
+    return ", ".join([*texts, *_end_text(track, phases[-1], run, base)])
 
 
 def _phase_text(phase: Phase, run: RunLength) -> str:

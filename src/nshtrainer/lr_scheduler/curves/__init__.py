@@ -6,8 +6,8 @@ half-open `[start, end)`: at its first update a phase has its start value, and f
 last phase on the value is the end value, exactly. A phase of length 0 is absent.
 
 Two curves are the same when they compare equal; `repr` is the name under which a checkpoint
-remembers one; `phases` says what it does when. This package imports nothing but the standard
-library.
+remembers one; `phases` says what it does when. This package imports the standard library, and the
+type of a curve.
 """
 
 from __future__ import annotations
@@ -19,16 +19,23 @@ from nshtrainer.lr_scheduler.curves.basic import (
     GeometricDecay,
     Interpolation,
     InverseSqrt,
+    LinearWarmupCosine,
     MultiStep,
     Noam,
     Piecewise,
     Power,
     StableDecay,
 )
-from nshtrainer.lr_scheduler.curves.combinators import Override, Product, Sequence, Warmup
-from nshtrainer.lr_scheduler.curves.cyclic import Chebyshev, Periods, WarmRestarts, Zigzag
+from nshtrainer.lr_scheduler.curves.combinators import Noisy, Override, Product, Sequence, Warmup
+from nshtrainer.lr_scheduler.curves.cyclic import (
+    Chebyshev,
+    OneCycle,
+    Periods,
+    TriangleWave,
+    WarmRestarts,
+    triangle_scale,
+)
 from nshtrainer.lr_scheduler.curves.epochs import Epochs, Staircase, Stretched
-from nshtrainer.lr_scheduler.curves.noise import Noisy
 from nshtrainer.lr_scheduler.curves.phases import Curve, Phase, phases_of
 from nshtrainer.lr_scheduler.curves.shapes import (
     FALLS,
@@ -45,8 +52,6 @@ from nshtrainer.lr_scheduler.curves.shapes import (
     SquareShape,
     TanhShape,
 )
-from nshtrainer.lr_scheduler.curves.torch_curves import Geometric, OneCycle, Triangles
-from nshtrainer.lr_scheduler.curves.warmup_cosine import LinearWarmupCosine
 
 __all__ = [
     "FALLS",
@@ -58,7 +63,6 @@ __all__ = [
     "Decay",
     "Epochs",
     "Exponential",
-    "Geometric",
     "GeometricDecay",
     "HalfCosineShape",
     "HalvingShape",
@@ -87,9 +91,9 @@ __all__ = [
     "Staircase",
     "Stretched",
     "TanhShape",
-    "Triangles",
+    "TriangleWave",
     "WarmRestarts",
     "Warmup",
-    "Zigzag",
     "phases_of",
+    "triangle_scale",
 ]

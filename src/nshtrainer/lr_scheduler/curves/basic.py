@@ -1,11 +1,11 @@
-"""Curves of one formula: constants, decays, stairs, and points."""
+"""Curves of one formula: constants, decays, stairs, points, and a warm-up with a cosine."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
-from math import sqrt
+from math import cos, pi, sqrt
 from typing import ClassVar, Literal
 
 from nshtrainer.lr_scheduler.curves.phases import (
@@ -26,6 +26,7 @@ __all__ = [
     "GeometricDecay",
     "Interpolation",
     "InverseSqrt",
+    "LinearWarmupCosine",
     "MultiStep",
     "Noam",
     "Piecewise",
@@ -174,19 +175,29 @@ class Noam:
         return tiled(("warm-up", self.warmup - 1), ("inverse sqrt", None))
 
 
+_LARGEST = 1e30
+"""The end of a rise: no rate above it is a number in single precision for long."""
+
+
 @dataclass(frozen=True)
 class Exponential:
-    """gamma^(t / T), not less than `end`; with `staircase` the exponent is rounded down."""
+    """gamma^(t / T), from `end` to 1e30; with `staircase` the exponent is rounded down."""
 
     gamma: float
-    every: float
+    every: float = 1
     staircase: bool = False
     end: float = 0.0
 
     def __call__(self, step: float) -> float:
         """The factor at an update, counted from 0."""
         exponent = step // self.every if self.staircase else step / self.every
-        return max(self.end, self.gamma**exponent)
+        try:
+            factor = self.gamma**exponent
+        except OverflowError:
+            factor = _LARGEST
+        if self.end <= factor <= _LARGEST:
+            return factor
+        return max(self.end, min(factor, _LARGEST))
 
     def phases(self) -> tuple[Phase, ...]:
         """One, for ever."""
@@ -246,3 +257,52 @@ class Piecewise:
         lengths = [end - start for start, end in pairwise(self.steps)]
         labels = self.labels or [self.between] * len(lengths)
         return tiled((HOLD, self.steps[0]), *zip(labels, lengths, strict=True))
+
+
+@dataclass(frozen=True)
+class LinearWarmupCosine:
+    """A linear rise to 1, then a cosine down to `end`, which may restart.
+
+    With W `warmup` steps, M `total` steps, start factor s and end factor m:
+
+    - t < W: s + (1 - s) t / W
+    - W <= t < M: m + (1 - m) (1 + cos(pi (t - W) / (M - W))) / 2
+    - t >= M: m; with `restarts`, the cosine begins anew every M - W steps instead
+
+    >>> curve = LinearWarmupCosine(warmup=2, total=6)
+    >>> [round(curve(t), 3) for t in range(8)]
+    [0.0, 0.5, 1.0, 0.854, 0.5, 0.146, 0.0, 0.0]
+    """
+
+    warmup: int
+    total: int
+    start: float = 0.0
+    end: float = 0.0
+    restarts: bool = False
+
+    # Computed once: a schedule is asked at every update.
+    _length: int = field(init=False, repr=False, compare=False)
+    _height: float = field(init=False, repr=False, compare=False)
+    _frequency: float = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        length = self.total - self.warmup
+        object.__setattr__(self, "_length", length)
+        object.__setattr__(self, "_height", (1.0 - self.end) / 2.0)
+        object.__setattr__(self, "_frequency", pi / length if length else 0.0)
+
+    def __call__(self, step: int) -> float:
+        """The factor at an update, counted from 0."""
+        position = step - self.warmup
+        if position < 0:
+            return self.start + (1.0 - self.start) * step / self.warmup
+        if position >= self._length:
+            if not (self.restarts and self._length):
+                return self.end
+            position %= self._length
+        return self.end + self._height * (1.0 + cos(self._frequency * position))
+
+    def phases(self) -> tuple[Phase, ...]:
+        """The warm-up, and the cosine."""
+        length = None if self.restarts and self._length else self._length
+        return tiled(("warm-up", self.warmup), ("cosine", length))

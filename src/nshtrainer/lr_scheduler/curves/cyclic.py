@@ -1,18 +1,19 @@
-"""Curves that begin anew, again and again."""
+"""Curves that go up and down: restarts, periods, triangles, one cycle, Chebyshev steps."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
-from math import pi, sin
+from math import ceil, pi, sin
 from typing import ClassVar, Literal
 
+from nshtrainer.lr_scheduler.curves.basic import Exponential
 from nshtrainer.lr_scheduler.curves.epochs import Epochs
-from nshtrainer.lr_scheduler.curves.phases import Phase, tiled
-from nshtrainer.lr_scheduler.curves.shapes import Shape, label_of
+from nshtrainer.lr_scheduler.curves.phases import Curve, Phase, tiled
+from nshtrainer.lr_scheduler.curves.shapes import FALLS, Shape, label_of
 
-__all__ = ["Chebyshev", "Periods", "WarmRestarts", "Zigzag"]
+__all__ = ["Chebyshev", "OneCycle", "Periods", "TriangleWave", "WarmRestarts", "triangle_scale"]
 
 _FEW = 12
 """Up to so many cycles are told one by one."""
@@ -124,44 +125,101 @@ class Periods:
 
 
 @dataclass(frozen=True)
-class Zigzag:
-    """Up from `low` in `rise` steps, down in `fall`, and again; the height may shrink.
+class TriangleWave:
+    """From `low` to `peak` in `up` steps and back in `down`, again and again.
 
-    With `triangular2` each cycle is half as high as the one before; with `exp_range` the height is
-    gamma^t.
+    The height above `low` is multiplied by `scale`, a curve of the number of the cycle, from 0, or
+    of the step; by 1 where that is above 1.
     """
 
-    rise: int
-    fall: int
     low: float
-    mode: Literal["triangular", "triangular2", "exp_range"] = "triangular"
-    gamma: float = 1.0
+    peak: float
+    up: int
+    down: int
+    scale: Curve | None = None
+    per: Literal["cycle", "iterations"] = "cycle"
     marks: tuple[Epochs, Epochs] | None = None
-    """Where cycles begin and where they peak, if no number of steps says it."""
+    """The starts of the cycles, and the peaks, if no number of steps gives them."""
 
     def __call__(self, step: int) -> float:
-        """The factor at an update, counted from 0."""
-        cycle, position, rise, fall = self._cycle(step)
-        x = position / rise if position < rise else (rise + fall - position) / fall
-        return self.low + (1.0 - self.low) * x * self._height(cycle, step)
+        """The value at an update, counted from 0."""
+        cycle, position, up, down = self._cycle(step)
+        height = position / up if position < up else (up + down - position) / down
+        above = (self.peak - self.low) * height
+        if self.scale is not None:
+            above *= min(1.0, self.scale(cycle if self.per == "cycle" else step))
+        return self.low + above
 
     def _cycle(self, step: int) -> tuple[int, int, int, int]:
         if self.marks is None:
-            cycle, position = divmod(step, self.rise + self.fall)
-            return cycle, position, self.rise, self.fall
+            cycle, position = divmod(step, self.up + self.down)
+            return cycle, position, self.up, self.down
         begins, peaks = self.marks
         cycle = begins.of(step)
         begin, peak, end = begins.start(cycle), peaks.start(cycle + 1), begins.start(cycle + 1)
         return cycle, step - begin, peak - begin, end - peak
 
-    def _height(self, cycle: int, step: int) -> float:
-        if self.mode == "triangular":
-            return 1.0
-        return 0.5**cycle if self.mode == "triangular2" else self.gamma**step
+    def phases(self) -> tuple[Phase, ...]:
+        """One, for ever: cycles without end are not told one by one."""
+        return tiled(("triangles", None))
+
+
+def triangle_scale(mode: str, gamma: float) -> tuple[Curve | None, Literal["cycle", "iterations"]]:
+    """Return the scale of triangles and its unit: none, 1/2^cycle, or gamma^step."""
+    if mode == "exp_range":
+        return Exponential(gamma), "iterations"
+    return Exponential(0.5) if mode == "triangular2" else None, "cycle"
+
+
+@dataclass(frozen=True)
+class OneCycle:
+    """Up to a peak and down to an end, which the last of `total` updates has.
+
+    The peak is reached at share * total - 1. With three phases the way down goes first to the
+    start, as fast as it went up, and from there to the end. A way up that would take less than an
+    update is absent.
+    """
+
+    start: float
+    peak: float
+    end: float
+    total: int
+    share: float
+    shape: str = "cosine"
+    three_phase: bool = False
+
+    # Ways of a length above 0: first step, last step, first value, last value.
+    _ways: tuple[tuple[float, float, float, float], ...] = field(
+        init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        top = max(0.0, self.share * self.total - 1)
+        last = max(1, self.total - 1)
+        ways = [(0.0, top, self.start, self.peak)]
+        if self.three_phase:
+            foot = max(0.0, 2 * self.share * self.total - 2)
+            ways += [(top, foot, self.peak, self.start), (foot, last, self.start, self.end)]
+        else:
+            ways += [(top, last, self.peak, self.end)]
+        object.__setattr__(self, "_ways", tuple(way for way in ways if way[0] < way[1]))
+
+    def __call__(self, step: int) -> float:
+        """The value at an update, counted from 0."""
+        for begin, stop, first, second in self._ways:
+            if step < stop:
+                left = FALLS[self.shape]((step - begin) / (stop - begin))
+                return first * left + second * (1.0 - left)
+        return self.end
 
     def phases(self) -> tuple[Phase, ...]:
-        """One, for ever."""
-        return tiled(("triangles", None))
+        """The ways up and down."""
+        return tiled(
+            *(
+                ("rise" if first < second else "fall", ceil(stop) - ceil(begin))
+                for begin, stop, first, second in self._ways
+            )
+        )
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
+
+from nshtrainer.lr_scheduler.track import Curve
 
 __all__ = [
     "Curve",
@@ -17,9 +19,6 @@ __all__ = [
     "shifted",
     "tiled",
 ]
-
-Curve: TypeAlias = Callable[[int], float]
-"""The index of an update, from 0 -> the factor on the base value."""
 
 HOLD = "hold"
 """The label of a phase in which a curve that has come to its end stays there."""

@@ -23,8 +23,9 @@ from nshtrainer.lr_scheduler.curves import (
     CosineShape,
     Piecewise,
     Staircase,
+    TriangleWave,
     WarmRestarts,
-    Zigzag,
+    triangle_scale,
 )
 from nshtrainer.lr_scheduler.schedules.base import (
     Decline,
@@ -176,7 +177,7 @@ min_factor: 0.1
     min_factor: NonNegative = 0.25
     """Factor at the bottom of each triangle."""
 
-    def curve(self, run: RunLength) -> Zigzag:
+    def curve(self, run: RunLength) -> TriangleWave:
         """The triangles."""
         parts = (
             (self.rise_duration, "rise_duration"),
@@ -185,15 +186,16 @@ min_factor: 0.1
         rise, fall = (duration.resolve(run, field) for duration, field in parts)
         if rise + fall == 0:
             raise ScheduleError("rise_duration is 0 steps, and so is the fall; make one 1 or more")
-        zigzag = Zigzag(rise, fall, self.minimum(run), self.mode, self.gamma)
+        scale = triangle_scale(self.mode, self.gamma)
+        wave = TriangleWave(self.minimum(run), 1.0, rise, fall, *scale)
         found = periods(parts, run, 0)
         if found == [[rise, fall]] or sum(found[0]) < 1:
-            return zigzag
+            return wave
         begins = shifted([sum(lengths) for lengths in found], 0)
         falls = [0, *(fall for _, fall in found)]
         peaks = [rise + before for (rise, _), before in zip(found, falls, strict=False)]
         peaks.append(sum(found[-1]))
-        return replace(zigzag, marks=(begins, shifted(peaks, 0)))
+        return replace(wave, marks=(begins, shifted(peaks, 0)))
 
 
 @lr_scheduler_registry.register

@@ -1,4 +1,4 @@
-"""What torch's own schedulers share: torch counts calls of `step()`, and `unit` says of what."""
+"""Base of PyTorch's schedulers as configs: they count calls of `step()`, of steps or of epochs."""
 
 from __future__ import annotations
 
@@ -22,18 +22,23 @@ from nshtrainer.types import NonNegativeInt
 __all__ = ["TorchScheduleConfigBase"]
 
 Unit: TypeAlias = Literal["step", "epoch"]
+Anneal: TypeAlias = Literal["cos", "linear"]
+
+BETWEEN: dict[Anneal, Literal["cosine", "linear"]] = {"cos": "cosine", "linear": "linear"}
+"""The interpolation of a curve by PyTorch's name for it."""
 
 
 class TorchScheduleConfigBase(CurveScheduleConfigBase):
-    """A scheduler of torch's as a curve: write `counted`, a function of torch's `last_epoch`.
+    """A scheduler of PyTorch as a curve: write `counted`, a function of PyTorch's `last_epoch`.
 
-    With the unit `epoch` the value changes at the first update of each epoch. The driver moves by
-    the update in either case.
+    The class is named after PyTorch's, and has the arguments of its constructor as fields, with
+    their defaults; a count t begins at 0. With the unit `epoch` the value changes at the first step
+    of each epoch. The driver moves by the step in either case.
     """
 
     unit: Unit = "step"
-    """What the numbers count: updates of the optimizer, or epochs. In a part of another of torch's
-    schedulers `step` is what that one counts."""
+    """Unit of the numbers: steps of the optimizer, or epochs. In a part of another scheduler of
+    PyTorch `step` is the unit of that one."""
 
     @abstractmethod
     def counted(self, run: RunLength) -> Curve:
@@ -49,10 +54,10 @@ class TorchScheduleConfigBase(CurveScheduleConfigBase):
         return self.in_steps(self.counted, run)
 
     def in_steps(self, counted: Callable[[RunLength], Curve], run: RunLength) -> Curve:
-        """A function of the counts as one of the steps.
+        """Return a function of the counts as one of the steps.
 
         Raises:
-            RunLengthError: Epochs are counted, and nobody knows how long one is.
+            RunLengthError: Epochs are counted, and their length is unknown.
         """
         if self.unit == "step":
             return counted(run)
@@ -60,10 +65,10 @@ class TorchScheduleConfigBase(CurveScheduleConfigBase):
 
 
 def epochs_of(run: RunLength) -> Epochs:
-    """Where the epochs of a run begin.
+    """Return where the epochs of a run begin.
 
     Raises:
-        RunLengthError: Nobody knows how long one is.
+        RunLengthError: Their length is unknown.
     """
     steps = run.steps_per_epoch
     if steps is None:
@@ -73,15 +78,13 @@ def epochs_of(run: RunLength) -> Epochs:
         )
         raise RunLengthError(f"unit: epochs cannot be counted, because {why}")
     if run.start and isinstance(steps, tuple):
-        return shifted([sum(parts) for parts in periods([(_EPOCH, "unit")], run, 0)], 0)
+        epoch = EpochsConfig(value=1.0), "unit"
+        return shifted([sum(parts) for parts in periods([epoch], run, 0)], 0)
     return Epochs(steps if isinstance(steps, tuple) else (steps,))
 
 
-_EPOCH = EpochsConfig(value=1.0)
-
-
 def in_epochs(run: RunLength) -> RunLength:
-    """The run as it looks where a step is an epoch; how many samples that has may change."""
+    """Return a run in which a step is an epoch; the samples in one may vary, and are left out."""
     total = run.total_steps
     epochs = None if total is None else epochs_of(run).of(total - 1) + 1
     return run.but(
@@ -89,25 +92,8 @@ def in_epochs(run: RunLength) -> RunLength:
     )
 
 
-def _increasing(counts: tuple[int, ...]) -> tuple[int, ...]:
-    if all(one < other for one, other in pairwise(counts)):
-        return counts
-    raise PydanticCustomError(
-        "not_increasing",
-        "each must come after the one before (got {counts})",
-        {"counts": ", ".join(map(str, counts))},
-    )
-
-
-Milestones = Annotated[tuple[NonNegativeInt, ...], AfterValidator(_increasing)]
-"""Counts in their order, none of them twice."""
-
-
-# -- absolute rates --------------------------------------------------------------------------------
-
-
 def least(run: RunLength, rate: float) -> float:
-    """The factor of a least rate; of 0 it can be said without the base rate.
+    """Return the factor of a least rate; that of 0 needs no base rate.
 
     Raises:
         RunLengthError: The base rate is unknown.
@@ -117,10 +103,26 @@ def least(run: RunLength, rate: float) -> float:
 
 
 def factor(run: RunLength, rate: float, field: str) -> float:
-    """The factor that brings the base rate to an absolute one, which may be above it.
+    """Return the factor that brings the base rate to an absolute one, which may be above it.
 
     Raises:
         RunLengthError: The base rate is unknown.
-        ScheduleError: It is 0, and no factor brings it anywhere.
+        ScheduleError: The base rate is 0.
     """
     return rate / run.base_lr if run.base_lr else run.factor_of(rate, field)
+
+
+def refusal(text: str, **values: object) -> PydanticCustomError:
+    """Return the error of options that make no sense; its text may name values."""
+    return PydanticCustomError("torchs_options", text, values)  # type: ignore[arg-type]
+
+
+def _increasing(counts: tuple[int, ...]) -> tuple[int, ...]:
+    if all(one < other for one, other in pairwise(counts)):
+        return counts
+    given = ", ".join(map(str, counts))
+    raise refusal("each must come after the one before (got {counts})", counts=given)
+
+
+Milestones = Annotated[tuple[NonNegativeInt, ...], AfterValidator(_increasing)]
+"""Counts in their order, none of them twice."""
