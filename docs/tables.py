@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from nshtrainer import RunLength
+from nshtrainer.cli.components import is_from_torch
+from nshtrainer.cli.recommended import RECOMMENDED
 from nshtrainer.config.docstrings import own_docs
 from nshtrainer.config.named import Tagged
 from nshtrainer.configs import (
@@ -72,14 +74,23 @@ def summary(cls: type) -> str:
     return (cls.__doc__ or "").strip().partition("\n")[0].replace("|", "\\|")
 
 
-def components(registry: Any) -> str:
+def components(registry: Any, *, from_torch: bool = False) -> str:
     """List the components of a registry; third-party optimizers have their own page."""
     rows = (
         [f"`{name}`", f"`{cls.__name__}`", summary(cls)]
         for name, cls in ours(registry)
-        if not is_of_a_package(cls)
+        if not is_of_a_package(cls) and is_from_torch(registry, name) is from_torch
     )
     return table(["Name in a file", "Class", "Description"], rows)
+
+
+def recommended(registry: Any) -> str:
+    """List the recommended components of a registry, each with when to take it."""
+    rows = (
+        [f"`{name}`", f"`{registry[name].__name__}`", when]
+        for name, when in RECOMMENDED[registry.kind].items()
+    )
+    return table(["Name in a file", "Class", "Use it"], rows)
 
 
 # -- optimizers of other packages ------------------------------------------------------------------
@@ -96,7 +107,7 @@ def of_packages() -> list[tuple[str, Any]]:
 
 
 def curated() -> str:
-    """List the recommended third-party optimizers with their references."""
+    """List the best known third-party optimizers with advice and references."""
     chosen = [(name, cls) for name, cls in of_packages() if cls.target.partition(":")[2] in CURATED]
     rows = (
         [f"`{name}`", CURATED[cls.target.partition(":")[2]].when, reference(cls)]
@@ -329,6 +340,9 @@ def prose(cls: type) -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "optimizers": lambda: components(optimizer_registry),
     "schedules": lambda: components(lr_scheduler_registry),
+    "schedules of torch": lambda: components(lr_scheduler_registry, from_torch=True),
+    "recommended optimizers": lambda: recommended(optimizer_registry),
+    "recommended schedules": lambda: recommended(lr_scheduler_registry),
     "implementations": implementations,
     "curated optimizers": curated,
     "optimizers of packages": packages,
