@@ -31,7 +31,7 @@ from nshtrainer.lr_scheduler.preview import preview_tracks
 from nshtrainer.lr_scheduler.track import Track
 from nshtrainer.plotting import FORMATS, Plot, figure_of, rendered
 from nshtrainer.plotting.axis import Axis, height_axis, step_axis, time_axis
-from nshtrainer.plotting.svg import LIGHT, Layout
+from nshtrainer.plotting.svg import Layout
 from nshtrainer.plotting.terminal import text
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -243,7 +243,9 @@ def test_a_png_has_light_colors_curves_and_text() -> None:
     picture = pixels(TWO)
     colors = {color for _, color in picture.getcolors(1 << 16)}
     assert {picture.getpixel((0, 0)), ImageColor.getrgb("white")} <= colors
-    assert {ImageColor.getrgb(LIGHT[name]) for name in ("c0", "c1", "rule", "soft")} <= colors
+    assert {
+        ImageColor.getrgb(name) for name in ("#0969da", "#bc4c00", "#d1d9e0", "#59636e")
+    } <= colors
     box = Layout(figure_of(TWO)).boxes[0]
     beside_the_axis = picture.crop(
         (0, int(2 * box.top), int(2 * box.left) - 8, int(2 * box.bottom))
@@ -270,7 +272,7 @@ def test_without_a_font_a_png_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_png_that_would_take_gigabytes_is_refused() -> None:
     tracks = [Track(f"betas.{index}", lambda _: 0.9, "value") for index in range(100)]
     many = Plot("run.yaml", preview_tracks(tracks, RunLength(10)))
-    with pytest.raises(ConfigError, match="100 hyperparameters are too many for a PNG; write an "):
+    with pytest.raises(ConfigError, match="pixels tall, too many for a PNG; write an "):
         rendered([many], ".png")
 
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.plotting.svg import LIGHT, STYLE, Layout, svg
+from nshtrainer.plotting.svg import STYLE, Layout, svg
 
 if TYPE_CHECKING:
     from nshtrainer.plotting.figure import Figure
@@ -24,8 +24,10 @@ _TALLEST = 16_384
 """Pixels of the SVG; at twice the size a picture of them takes 200 MB to draw."""
 
 # resvg has no variables; it leaves the colors of the dark theme out.
-_STYLE = re.sub(r"var\(--(\w+)\)", lambda found: LIGHT[found[1]], STYLE)
-_STYLE = _STYLE.replace("system-ui", _FONTS)
+_LIGHT = dict(re.findall(r"--(\w+): (#\w+)", STYLE.partition("@media")[0]))
+_STYLE = re.sub(
+    r"var\(--(\w+)\)", lambda found: _LIGHT[found[1]], STYLE.replace("system-ui", _FONTS)
+)
 _PROBE = f"""\
 <svg xmlns="http://www.w3.org/2000/svg"><style>{_STYLE}</style><text y="12">0</text></svg>"""
 
@@ -50,7 +52,7 @@ def png(figure: Figure) -> bytes:
         raise ConfigError(
             f"{text}; install one (Debian: fonts-dejavu-core); an .svg or .html file needs none"
         )
-    if Layout(figure).height > _TALLEST:
-        text = f"{len(figure.panels)} hyperparameters are too many for a PNG"
+    if (height := Layout(figure).height) > _TALLEST:
+        text = f"the picture is {height:,} pixels tall, too many for a PNG"
         raise ConfigError(f"{text}; write an .svg or .html file")
     return svg_to_bytes(svg(figure, _STYLE), background="white", zoom=2)

@@ -8,39 +8,15 @@ from dataclasses import dataclass
 from nshtrainer.escaping import xml_text
 from nshtrainer.plotting.figure import Figure, Line, Panel, Span
 
-__all__ = ["LIGHT", "STYLE", "Box", "Layout", "svg", "text_width"]
+__all__ = ["STYLE", "Box", "Layout", "svg", "text_width"]
 
-LIGHT = {
-    "ink": "#1f2328",
-    "soft": "#59636e",
-    "rule": "#d1d9e0",
-    "band": "#818b981a",
-    "c0": "#0969da",
-    "c1": "#bc4c00",
-    "c2": "#1a7f37",
-    "c3": "#8250df",
-    "c4": "#bf3989",
-    "c5": "#1b7c83",
-}
-"""The colors on a light ground, by the names of the variables."""
-
-_DARK = {
-    "ink": "#f0f6fc",
-    "soft": "#9198a1",
-    "rule": "#3d444d",
-    "band": "#656c7626",
-    "c0": "#58a6ff",
-    "c1": "#f0883e",
-    "c2": "#3fb950",
-    "c3": "#bc8cff",
-    "c4": "#f778ba",
-    "c5": "#39c5cf",
-}
+_LIGHT = ("#0969da", "#bc4c00", "#1a7f37", "#8250df", "#bf3989", "#1b7c83")
+_DARK = ("#58a6ff", "#f0883e", "#3fb950", "#bc8cff", "#f778ba", "#39c5cf")
 _DASHES = ("none", "7 4", "2 3", "10 3 2 3", "14 4", "5 2 1 2")
 
 
-def _variables(colors: dict[str, str]) -> str:
-    return f"svg {{ {' '.join(f'--{name}: {color};' for name, color in colors.items())} }}"
+def _colours(values: tuple[str, ...]) -> str:
+    return " ".join(f"--c{place}: {value};" for place, value in enumerate(values))
 
 
 def _styles() -> str:
@@ -51,9 +27,9 @@ def _styles() -> str:
 
 
 STYLE = f"""\
-{_variables(LIGHT)}
+svg {{ --ink: #1f2328; --soft: #59636e; --rule: #d1d9e0; --band: #818b981a; {_colours(_LIGHT)} }}
 @media (prefers-color-scheme: dark) {{
-{_variables(_DARK)}
+svg {{ --ink: #f0f6fc; --soft: #9198a1; --rule: #3d444d; --band: #656c7626; {_colours(_DARK)} }}
 }}
 text {{ font: 12px system-ui, "Segoe UI", "DejaVu Sans", sans-serif; fill: var(--soft) }}
 .title {{ font-size: 14px; font-weight: 600; fill: var(--ink) }}
