@@ -70,8 +70,9 @@ format: $(VENV)/.dev ## Format the code, repair what can be, renew the generated
 	$(BIN)/python tools/facades.py
 	$(BIN)/python docs/tables.py
 
-metrics: $(VENV)/.dev ## Print the figures of the layout: sizes, ancestors, helpers, functions, cycles
+metrics: $(VENV)/.dev ## Print the figures of the layout: sizes, ancestors, helpers, cycles, way of the data
 	$(BIN)/python tools/metrics.py
+	$(BIN)/python tools/data_way.py
 
 bench: $(VENV)/.dev ## Measure every claim about speed
 	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python $$script; done

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from nshtrainer.cli.recommended import RECOMMENDED as BY_KIND
 from nshtrainer.configs import lr_scheduler_registry
+
+RECOMMENDED = BY_KIND["lr_scheduler"]
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,8 @@ SHAPES = (
         "Decay until the end of the run",
         "Take one of these when the number of steps is fixed before training starts.",
         {
-            "cosine": "as the default for training from scratch with a fixed budget",
-            "linear": "as a default without anything to tune; usual for fine-tuning transformers",
+            "cosine": RECOMMENDED["cosine"],
+            "linear": RECOMMENDED["linear"],
             "linear_warmup_cosine_decay": "for a linear warm-up and a cosine, with the fields of "
             "nshtrainer 1.5.4",
             "half_cosine": "to lower the learning rate early",
@@ -58,7 +61,7 @@ SHAPES = (
         "Take one of these when the end of the run may move: any checkpoint before the decay can "
         "be trained further.",
         {
-            "warmup_stable_decay": "as the default for runs that may be extended (WSD)",
+            "warmup_stable_decay": RECOMMENDED["warmup_stable_decay"],
             "wsd_s": "to get a usable model at the end of each of several periods",
             "tri_stage": "for speech models, with a long exponential decay",
         },
@@ -67,8 +70,8 @@ SHAPES = (
         "No end",
         "Take one of these when the number of steps is unknown. The run may stop at any step.",
         {
-            "constant": "for baselines, for fine-tuning, and with optimizers that need no schedule",
-            "inverse_sqrt": "for long pretraining, with an optional cooldown",
+            "constant": RECOMMENDED["constant"],
+            "inverse_sqrt": RECOMMENDED["inverse_sqrt"],
             "power": "to choose the exponent of the decay, with an optional cooldown",
             "noam": "to reproduce the original transformer",
         },
@@ -77,8 +80,8 @@ SHAPES = (
         "Steps",
         "Take one of these to reproduce a recipe that names epochs or factors.",
         {
-            "step": "to multiply by a factor every n epochs",
-            "multi_step": "to multiply by a factor at given milestones, as for ResNets",
+            "step": RECOMMENDED["step"],
+            "multi_step": RECOMMENDED["multi_step"],
             "exponential": "to decay by the same factor in the same time",
             "piecewise": "to give the points of the curve yourself",
         },
@@ -87,8 +90,8 @@ SHAPES = (
         "Cycles",
         "Take one of these to go up and down.",
         {
-            "one_cycle": "for fast training of small models, with momentum against the rate",
-            "cosine_restarts": "for snapshot ensembles, with cycles that may grow and shrink",
+            "one_cycle": RECOMMENDED["one_cycle"],
+            "cosine_restarts": RECOMMENDED["cosine_restarts"],
             "cyclic": "to scan a range of learning rates with triangles",
             "chebyshev": "for problems that are almost quadratic, with plain gradient descent",
         },
@@ -97,11 +100,11 @@ SHAPES = (
         "Combined",
         "These are made of other schedules.",
         {
-            "sequence": "to run one schedule after another",
+            "sequence": RECOMMENDED["sequence"],
             "product": "to multiply schedules",
             "override": "to decay now, whatever the schedule says, also after a resume",
             "noise": "to add reproducible noise to a schedule",
-            "schedules": "to schedule weight decay, momentum or single parameter groups",
+            "schedules": RECOMMENDED["schedules"],
         },
     ),
     Shape(

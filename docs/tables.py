@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from nshtrainer import RunLength
+from nshtrainer.cli.recommended import RECOMMENDED
 from nshtrainer.config.docstrings import own_docs
 from nshtrainer.config.named import Tagged
 from nshtrainer.configs import (
@@ -75,6 +76,15 @@ def components(registry: Any, is_shown: Callable[[Any], bool]) -> str:
     return table(["Name in a file", "Class", "Description"], rows)
 
 
+def recommended(registry: Any) -> str:
+    """List the recommended components of a registry, each with when to take it."""
+    rows = (
+        [f"`{name}`", f"`{registry[name].__name__}`", when]
+        for name, when in RECOMMENDED[registry.kind].items()
+    )
+    return table(["Name in a file", "Class", "Use it"], rows)
+
+
 # -- optimizers of other packages ------------------------------------------------------------------
 
 
@@ -89,7 +99,7 @@ def of_packages() -> list[tuple[str, Any]]:
 
 
 def curated() -> str:
-    """List the recommended third-party optimizers with their references."""
+    """List the best known third-party optimizers with advice and references."""
     chosen = [(name, cls) for name, cls in of_packages() if cls.target.partition(":")[2] in CURATED]
     rows = (
         [f"`{name}`", CURATED[cls.target.partition(":")[2]].when, reference(cls)]
@@ -323,6 +333,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "optimizers": lambda: components(optimizer_registry, lambda cls: not is_of_a_package(cls)),
     "schedules": lambda: components(lr_scheduler_registry, lambda cls: not is_of_torch(cls)),
     "schedules from torch": lambda: components(lr_scheduler_registry, is_of_torch),
+    "recommended optimizers": lambda: recommended(optimizer_registry),
+    "recommended schedules": lambda: recommended(lr_scheduler_registry),
     "implementations": implementations,
     "curated optimizers": curated,
     "optimizers of packages": packages,

@@ -42,7 +42,7 @@ def test_nothing_is_written_and_no_data_is_read(home: Path, capsys: Captured) ->
     code.write_text(text, encoding="utf-8")
     before = {path for path in home.rglob("*") if "__pycache__" not in path.parts}
     assert main([*EXPLAIN, *KNOWN]) == 0
-    assert "steps     12\n" in capsys.readouterr().out
+    assert "steps      12\n" in capsys.readouterr().out
     assert {path for path in home.rglob("*") if "__pycache__" not in path.parts} == before
 
 

@@ -170,8 +170,8 @@ def test_all_that_is_counted_is_printed(capsys: pytest.CaptureFixture[str]) -> N
         "0.weight,",
         "0.bias",
     ]
-    assert "frozen    0\n" in out
-    assert "in none   2 tensors, 3 parameters: 1.weight, 1.bias\n" in out
+    assert "frozen     0\n" in out
+    assert "unassigned 2 tensors, 3 parameters: 1.weight, 1.bias\n" in out
 
 
 def test_bytes_have_three_digits() -> None:

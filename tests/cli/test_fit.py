@@ -31,8 +31,8 @@ def test_a_run_says_what_it_optimises_and_where_its_results_are(
     folder = only_run()
     (row,) = [line.split() for line in out.splitlines() if "AdamW" in line]
     assert row[:8] == ["0", "AdamW", "fused", "2", "3", "100%", "0.1", "0.01"]
-    assert "schedule  warm-up 0 to 2, cosine 2 to 12, last update" in out
-    assert "steps     12\n" in out
+    assert "schedule   warm-up 0 to 2, cosine 2 to 12, last update" in out
+    assert "steps      12\n" in out
     assert f"results   {folder}\n" in out
     assert f"last      {folder}/checkpoints/last.ckpt\n" in out
     assert "best      val/loss " in out
@@ -92,7 +92,7 @@ def test_arguments_of_the_data_come_from_the_file(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*FIT, "data.num_batches=7", *SHORT]) == 0
-    assert "steps     7\n" in capsys.readouterr().out
+    assert "steps      7\n" in capsys.readouterr().out
 
 
 def test_going_on_from_the_last_checkpoint_lengthens_a_run(
@@ -136,7 +136,7 @@ def test_a_run_with_more_epochs_says_what_its_schedule_does_and_extends_it_on_de
         "the config has changed since the checkpoint:\n  run 4 -> 12 steps: the schedule is st"
         in out
     )
-    assert "schedule  warm-up 0 to 2, cosine 2 to 12, last update" in out
+    assert "schedule   warm-up 0 to 2, cosine 2 to 12, last update" in out
     assert "ConfigChangedWarning" not in out + err
 
 
@@ -373,6 +373,6 @@ def test_a_run_that_is_not_finite_keeps_its_checkpoint_and_says_how_to_go_on(
 
     go_on = [*command_in(out), "trainer.non_finite=skip"]
     assert main(go_on) == 0
-    assert "steps     12" in capsys.readouterr().out
+    assert "steps      12" in capsys.readouterr().out
     saved = torch.load("o/checkpoints/last.ckpt", weights_only=True)
     assert saved["optimizer_states"][0]["param_groups"][0]["skipped"] == 1

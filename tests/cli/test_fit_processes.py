@@ -22,7 +22,7 @@ def test_two_processes_write_one_folder_and_one_report(home: Path) -> None:
     done = start(*FIT)
     assert done.returncode == 0, done.stderr
     folder = only_run()
-    for line in ("steps     6\n", "\ntrained   6 steps", "planned = used", f"results   {folder}"):
+    for line in ("steps      6\n", "\ntrained   6 steps", "planned = used", f"results   {folder}"):
         assert done.stdout.count(line) == 1
     written = {path.name for path in folder.iterdir()}
     assert {"config.yaml", "metrics.csv", "optimizer.json", "schedule.csv"} <= written

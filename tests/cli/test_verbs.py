@@ -15,6 +15,7 @@ from tests.cli.support import start
 
 from nshtrainer import __version__
 from nshtrainer.cli import main
+from nshtrainer.cli.recommended import RECOMMENDED
 from nshtrainer.lr_scheduler import lr_scheduler_registry
 from nshtrainer.optimizer import optimizer_registry
 
@@ -30,6 +31,7 @@ Captured = pytest.CaptureFixture[str]
         ["fit", "--help"],
         ["--version"],
         ["list"],
+        ["list", "--all"],
         ["show", "adamw"],
         ["show", "reduce_lr_on_plateau"],
         ["show", "trainer"],
@@ -96,12 +98,49 @@ def test_an_argument_too_many_is_named(capsys: Captured, arguments: list[str], t
 # -- list and show -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("registry", [optimizer_registry, lr_scheduler_registry], ids=repr)
-def test_every_component_is_listed_with_its_class(registry: object, capsys: Captured) -> None:
-    assert main(["list", registry.kind]) == 0
+REGISTRIES = {each.kind: each for each in (optimizer_registry, lr_scheduler_registry)}
+
+
+def listed(capsys: Captured, *arguments: str) -> dict[str, str]:
+    assert main(["list", *arguments]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    listed = {row[0]: row[1] for row in rows if len(row) > 2}
-    assert {name: cls.__name__ for name, cls in registry.items()}.items() <= listed.items()
+    return {row[0]: row[1] for row in rows if len(row) > 2 and row[1][:1].isupper()}
+
+
+@pytest.mark.parametrize("kind", REGISTRIES)
+def test_every_component_is_listed_with_its_class(kind: str, capsys: Captured) -> None:
+    classes = {name: cls.__name__ for name, cls in REGISTRIES[kind].items()}
+    assert classes.items() <= listed(capsys, kind, "--all").items()
+
+
+@pytest.mark.parametrize("kind", REGISTRIES)
+def test_about_a_dozen_are_recommended(kind: str, capsys: Captured) -> None:
+    names = RECOMMENDED[kind]
+    assert 10 <= len(names) <= 15
+    assert listed(capsys, kind) == {name: REGISTRIES[kind][name].__name__ for name in names}
+    main(["list", kind])
+    out = capsys.readouterr().out
+    assert all(f" {when} " in out for when in names.values())
+    assert out.endswith(
+        "\nall of them: nshtrainer list --all\nfields of one: nshtrainer show NAME\n"
+    )
+
+
+def test_a_recommended_optimizer_of_a_package_names_its_extra() -> None:
+    for name, when in RECOMMENDED["optimizer"].items():
+        extra = getattr(optimizer_registry[name], "extra", None)
+        assert when.partition("; extra ")[2] == (extra or "")
+
+
+def test_schedulers_of_torch_are_listed_last(capsys: Captured) -> None:
+    assert main(["list", "--all"]) == 0
+    ours, title, torchs = capsys.readouterr().out.partition("lr_scheduler, coming from torch")
+    assert title
+    assert "\n cosine " in ours
+    for name in ("cosine_annealing_lr", "multiplicative_lr"):
+        assert f"\n {name} " not in ours
+        assert f"\n {name} " in torchs
+    assert "\n cosine " not in torchs
 
 
 def test_one_kind_is_listed_by_its_plural_too(capsys: Captured) -> None:
@@ -120,9 +159,10 @@ def test_a_plug_in_is_listed_with_its_package_and_not_imported(
     announced = "[nshtrainer.optimizers]\ngloss = not_there:GlossConfig\n"
     (info / "entry_points.txt").write_text(announced, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    assert main(["list", "optimizer"]) == 0
-    (row,) = [line for line in capsys.readouterr().out.splitlines() if "gloss" in line]
-    assert row.split() == ["gloss", "GlossConfig", "plug-in", "of", "shiny"]
+    for more in ([], ["--all"]):
+        assert main(["list", "optimizer", *more]) == 0
+        (row,) = [line for line in capsys.readouterr().out.splitlines() if "gloss" in line]
+        assert row.split() == ["gloss", "GlossConfig", "plug-in", "of", "shiny"]
     assert main(["show", "gloss"]) == 2
     assert "failed to load" in capsys.readouterr().err
 
@@ -165,6 +205,22 @@ def test_what_an_optimizer_declares_is_shown(capsys: Captured) -> None:
     )
     assert main(["show", "adamw"]) == 0
     assert "asks for" not in capsys.readouterr().out
+
+
+def test_when_to_take_a_recommended_component_is_shown(capsys: Captured) -> None:
+    assert main(["show", "sparseadam"]) == 0
+    assert "\nRecommended for embeddings with sparse=True.\n" in capsys.readouterr().out
+    assert main(["show", "rprop"]) == 0
+    assert "Recommended" not in capsys.readouterr().out
+
+
+def test_show_without_a_name_explains_itself(capsys: Captured) -> None:
+    assert main(["show"]) == 2
+    text = capsys.readouterr().err
+    assert text.startswith("which component? for example:\n  nshtrainer show adamw ")
+    assert "nshtrainer list --all" in text
+    for line in text.splitlines()[1:-1]:
+        assert main(line.split()[1:3]) == 0
 
 
 def test_an_unknown_name_suggests_the_nearest(capsys: Captured) -> None:

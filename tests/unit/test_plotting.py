@@ -14,6 +14,8 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+import resvg_py
+from PIL import Image, ImageColor
 
 from nshtrainer import RunLength
 from nshtrainer.configs import (
@@ -29,6 +31,7 @@ from nshtrainer.lr_scheduler.preview import preview_tracks
 from nshtrainer.lr_scheduler.track import Track
 from nshtrainer.plotting import FORMATS, Plot, figure_of, rendered
 from nshtrainer.plotting.axis import Axis, height_axis, step_axis, time_axis
+from nshtrainer.plotting.svg import Layout
 from nshtrainer.plotting.terminal import text
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -226,18 +229,51 @@ def test_a_time_is_written_as_seconds(suffix: str) -> None:
 # -- PNG -----------------------------------------------------------------------------------------
 
 
+def pixels(plots: list[Plot]) -> Image.Image:
+    return Image.open(io.BytesIO(bytes(rendered(plots, ".png")))).convert("RGB")
+
+
 @pytest.mark.parametrize("plots", [[STABLE], TWO, GROUPS], ids=["one", "two", "groups"])
-def test_a_png_is_one(plots: list[Plot]) -> None:
-    picture = rendered(plots, ".png")
-    assert isinstance(picture, bytes)
-    assert picture[:8] == b"\x89PNG\r\n\x1a\n"
-    assert int.from_bytes(picture[16:20], "big") == 1152
+def test_a_png_is_the_svg_at_twice_the_size(plots: list[Plot]) -> None:
+    root = ET.fromstring(rendered(plots, ".svg"))
+    assert pixels(plots).size == (2 * int(root.attrib["width"]), 2 * int(root.attrib["height"]))
 
 
-def test_without_matplotlib_a_png_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+def test_a_png_has_light_colors_curves_and_text() -> None:
+    picture = pixels(TWO)
+    colors = {color for _, color in picture.getcolors(1 << 16)}
+    assert {picture.getpixel((0, 0)), ImageColor.getrgb("white")} <= colors
+    assert {
+        ImageColor.getrgb(name) for name in ("#0969da", "#bc4c00", "#d1d9e0", "#59636e")
+    } <= colors
+    box = Layout(figure_of(TWO)).boxes[0]
+    beside_the_axis = picture.crop(
+        (0, int(2 * box.top), int(2 * box.left) - 8, int(2 * box.bottom))
+    )
+    assert len(beside_the_axis.getcolors()) > 8
+
+
+def test_without_resvg_a_png_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
     with pytest.raises(ConfigError, match=r"pip install 'nshtrainer\[plot\]'"):
         rendered([STABLE], ".png")
+
+
+def test_without_a_font_a_png_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = resvg_py.svg_to_bytes
+    bare = {"skip_system_fonts": True}
+    monkeypatch.setattr(resvg_py, "svg_to_bytes", lambda text, **kw: draw(text, **kw | bare))
+    with pytest.raises(
+        ConfigError, match=r"a PNG needs a font such as DejaVu Sans, .*; install one"
+    ):
+        rendered([STABLE], ".png")
+
+
+def test_a_png_that_would_take_gigabytes_is_refused() -> None:
+    tracks = [Track(f"betas.{index}", lambda _: 0.9, "value") for index in range(100)]
+    many = Plot("run.yaml", preview_tracks(tracks, RunLength(10)))
+    with pytest.raises(ConfigError, match="pixels tall, too many for a PNG; write an "):
+        rendered([many], ".png")
 
 
 def test_another_format_is_refused() -> None:

@@ -9,7 +9,7 @@ from nshtrainer.cli.console import say
 from nshtrainer.config.registry import Registry
 from nshtrainer.exceptions import ConfigError
 
-__all__ = ["registries", "registry_of", "warn_of_conflicts"]
+__all__ = ["is_from_torch", "registries", "registry_of", "warn_of_conflicts"]
 
 
 def registries() -> dict[str, Registry[Any]]:
@@ -33,6 +33,13 @@ def registry_of(kind: str) -> Registry[Any]:
     if found is None:
         raise ConfigError(unknown("kind of component", kind, known))
     return found
+
+
+def is_from_torch(registry: Registry[Any], name: str) -> bool:
+    """Return True for PyTorch's schedulers under their own names."""
+    if registry.kind != "lr_scheduler":
+        return False  # a lookup would import the optimizers of other packages
+    return registry[name].__module__.startswith("nshtrainer.lr_scheduler.torch_schedules.")
 
 
 def warn_of_conflicts() -> None:

@@ -260,7 +260,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         """The names for a message, which nobody reads to its end where they are many."""
         if len(names) <= _MOST_LISTED:
             return f"registered: {', '.join(names)}"
-        return f"{len(names)} are registered; `nshtrainer list {self.kind}` shows them"
+        return f"{len(names)} are registered; `nshtrainer list {self.kind} --all` shows them"
 
     def find(self, name: str, *, plugins: bool = True) -> type[T] | None:
         """The class under a name, or None; with `plugins`, that of an installed plug-in too.

@@ -29,7 +29,7 @@ def rendered(plots: Sequence[Plot], suffix: str, title: str = "") -> str | bytes
         title: What stands above the picture; left out, the label of the only one.
 
     Raises:
-        ConfigError: A PNG, and matplotlib is not installed.
+        ConfigError: A PNG, and resvg-py or a font is not installed, or it is too tall.
         ValueError: No such format.
     """
     if suffix in {".csv", ".json"}:

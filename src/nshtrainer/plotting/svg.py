@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from nshtrainer.escaping import xml_text
 from nshtrainer.plotting.figure import Figure, Line, Panel, Span
 
-__all__ = ["LIGHT", "Box", "Layout", "svg", "text_width"]
+__all__ = ["STYLE", "Box", "Layout", "svg", "text_width"]
 
-LIGHT = ("#0969da", "#bc4c00", "#1a7f37", "#8250df", "#bf3989", "#1b7c83")
-"""The colours of the styles on a light ground."""
-
+_LIGHT = ("#0969da", "#bc4c00", "#1a7f37", "#8250df", "#bf3989", "#1b7c83")
 _DARK = ("#58a6ff", "#f0883e", "#3fb950", "#bc8cff", "#f778ba", "#39c5cf")
 _DASHES = ("none", "7 4", "2 3", "10 3 2 3", "14 4", "5 2 1 2")
 
@@ -29,7 +27,7 @@ def _styles() -> str:
 
 
 STYLE = f"""\
-svg {{ --ink: #1f2328; --soft: #59636e; --rule: #d1d9e0; --band: #818b981a; {_colours(LIGHT)} }}
+svg {{ --ink: #1f2328; --soft: #59636e; --rule: #d1d9e0; --band: #818b981a; {_colours(_LIGHT)} }}
 @media (prefers-color-scheme: dark) {{
 svg {{ --ink: #f0f6fc; --soft: #9198a1; --rule: #3d444d; --band: #656c7626; {_colours(_DARK)} }}
 }}
@@ -114,20 +112,20 @@ def text_width(text: str) -> float:
     return sum(3.6 if letter in "iljtf.,:;|'() " else 7.2 for letter in text)
 
 
-def svg(figure: Figure, width: int = 720) -> str:
-    """The picture as a document.
+def svg(figure: Figure, style: str = STYLE) -> str:
+    """Draw a figure as a document.
 
     Args:
-        figure: What to draw.
-        width: How wide, in pixels.
+        figure: Panels and texts to draw.
+        style: The style sheet; the default follows a light or dark theme.
     """
-    layout = Layout(figure, width)
+    layout = Layout(figure)
     body = "\n".join(_parts(layout))
     spoken = xml_text("; ".join([figure.title, *figure.notes]).strip("; "))
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {layout.height}" '
-        f'width="{width}" height="{layout.height}" role="img">\n<title>{spoken}</title>\n'
-        f"<style>\n{STYLE}\n</style>\n{body}\n</svg>\n"
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {layout.width} {layout.height}" '
+        f'width="{layout.width}" height="{layout.height}" role="img">\n<title>{spoken}</title>\n'
+        f"<style>\n{style}\n</style>\n{body}\n</svg>\n"
     )
 
 

@@ -242,27 +242,27 @@ _COLUMNS = (
     "lr",
     "weight decay",
     "state",
-    "such as",
+    "examples",
 )
 
 
 def print_explained(found: Explained) -> None:
-    """Print the table, what is in none of its rows, and the schedules."""
+    """Print the table, the parameters outside its rows, and the schedules."""
     print_table(_COLUMNS, map(_cells, found.groups))
-    for label, some_of_it in _besides(found):
-        say(f"{label:9} {_parameters_text(some_of_it)}")
-    for text in found.schedules:
-        say(f"schedule  {text}")
-    say(f"steps     {'unknown' if found.total_steps is None else found.total_steps}")
-    for text in found.missing:
-        say(f"missing   {text}")
+    for label, text in _below(found):
+        say(f"{label:10} {text}")
     say()
 
 
-def _besides(found: Explained) -> Iterator[tuple[str, Parameters]]:
-    yield "frozen", found.frozen
-    yield "tied", found.tied
-    yield "in none", found.uncovered
+def _below(found: Explained) -> Iterator[tuple[str, str]]:
+    yield "frozen", _parameters_text(found.frozen)
+    yield "tied", _parameters_text(found.tied)
+    yield "unassigned", _parameters_text(found.uncovered)
+    for text in found.schedules:
+        yield "schedule", text
+    yield "steps", "unknown" if found.total_steps is None else str(found.total_steps)
+    for text in found.missing:
+        yield "missing", text
 
 
 def _cells(row: GroupRow) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """Show parameter groups and schedules without training.
 
 The model and its optimizers are built as in `fit`, on the CPU and without data: one row per
-parameter group, and the parameters in none. The length of the run is read from the trainer section
-of the file, or from the options.
+parameter group, and the unassigned parameters. The length of the run is read from the trainer
+section of the file, or from the options.
 """
 
 from __future__ import annotations

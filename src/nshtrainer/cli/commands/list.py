@@ -1,4 +1,4 @@
-"""List the optimizers and schedules that a file can name."""
+"""List the recommended optimizers and schedules, or all that a file can name."""
 
 from __future__ import annotations
 
@@ -17,24 +17,53 @@ HELP = "list optimizers and schedules"
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
     parser.add_argument("kind", nargs="?", help="optimizer or lr_scheduler (default: both)")
+    parser.add_argument("--all", action="store_true", help="list all, not only the recommended")
 
 
 def run(args: Namespace) -> int:
-    """Print one table a kind. Plug-ins are named with their package and not imported."""
+    """Print the tables. Plug-ins are named with their package and not imported."""
     from nshtrainer.cli.components import registries, registry_of, warn_of_conflicts
-    from nshtrainer.cli.console import print_table, say
+    from nshtrainer.cli.console import say
 
     chosen = [registry_of(args.kind)] if args.kind else list(registries().values())
     for registry in chosen:
-        print_table(("name", "class", "what it is"), _rows(registry), title=registry.kind)
+        _print_all(registry) if args.all else _print_recommended(registry)
     warn_of_conflicts()
-    say("more of one: nshtrainer show NAME")
+    if not args.all:
+        say("all of them: nshtrainer list --all")
+    say("fields of one: nshtrainer show NAME")
     return 0
 
 
-def _rows(registry: Registry[Any]) -> Iterator[tuple[str, str, str]]:
-    for name, (cls, summary) in sorted(registry.summaries().items()):
-        yield name, cls, summary.replace("`", "")
+def _print_recommended(registry: Registry[Any]) -> None:
+    """Print when to take which; plug-ins are installed on purpose, so they are listed too."""
+    from nshtrainer.cli.console import print_table
+    from nshtrainer.cli.recommended import RECOMMENDED
+
+    classes = registry.summaries()
+    rows = [(name, classes[name][0], when) for name, when in RECOMMENDED[registry.kind].items()]
+    columns = ("name", "class", "when to take it")
+    print_table(columns, [*rows, *_plugins(registry)], title=f"{registry.kind}, recommended")
+
+
+def _print_all(registry: Registry[Any]) -> None:
+    """Print every component, PyTorch's schedulers in a table of their own."""
+    from nshtrainer.cli.components import is_from_torch
+    from nshtrainer.cli.console import print_table
+
+    rows = [
+        (name, cls, summary.replace("`", ""))
+        for name, (cls, summary) in sorted(registry.summaries().items())
+    ]
+    columns = ("name", "class", "description")
+    torchs = [row for row in rows if is_from_torch(registry, row[0])]
+    others = [row for row in rows if row not in torchs]
+    print_table(columns, [*others, *_plugins(registry)], title=registry.kind)
+    if torchs:
+        print_table(columns, torchs, title=f"{registry.kind}, coming from torch")
+
+
+def _plugins(registry: Registry[Any]) -> Iterator[tuple[str, str, str]]:
     for name, entry in sorted(registry.plugins().items()):
         if name not in set(registry):
             package = entry.dist.name if entry.dist else "?"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -12,24 +13,34 @@ if TYPE_CHECKING:
     from nshtrainer.config import Config
 
 HELP = "show one component and its fields"
+_USAGE = """\
+which component? for example:
+  nshtrainer show adamw          an optimizer
+  nshtrainer show cosine         a schedule
+  nshtrainer show AdamWConfig    a class of nshtrainer.configs
+  nshtrainer show trainer        the options of the trainer
+nshtrainer list shows the recommended names, nshtrainer list --all every name"""
 
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
     help_text = "a name of 'nshtrainer list', a class such as AdamWConfig, or trainer"
-    parser.add_argument("name", metavar="NAME", help=help_text)
+    parser.add_argument("name", metavar="NAME", nargs="?", help=help_text)
 
 
 def run(args: Namespace) -> int:
     """Print the docstring of a class and a table of its fields."""
     from nshtrainer.cli.console import print_table, say, say_lines
 
+    if args.name is None:
+        say_lines(_USAGE, sys.stderr)
+        return 2
     cls = _class_of(args.name)
     say(f"{cls.__name__}  (from nshtrainer.configs)" if _is_ours(cls) else _full_name(cls))
     say()
     say_lines(inspect.cleandoc(cls.__doc__ or ""))
     say_lines("\n".join(_declared(cls)))
-    print_table(("field", "type", "default", "range", "what it is"), _rows(cls))
+    print_table(("field", "type", "default", "range", "meaning"), _rows(cls))
     return 0
 
 
@@ -68,10 +79,16 @@ def _class_of(name: str) -> type[Config]:
 
 
 def _declared(cls: type[Config]) -> Iterator[str]:
-    """What an optimizer asks for, and where it comes from; nothing of most."""
+    """Return the recommendation, the requirements and the origin, if there are any."""
+    from nshtrainer.cli.recommended import RECOMMENDED
+    from nshtrainer.config.registry import Component
     from nshtrainer.optimizer.third_party.base import PackageOptimizerConfigBase
     from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase
 
+    if issubclass(cls, Component) and cls.__registry__:
+        when = RECOMMENDED[cls.__registry__.kind].get(cls.model_fields["name"].default)
+        if when:
+            yield f"\nRecommended {when}."
     if issubclass(cls, TorchOptimizerConfigBase) and cls.asks():
         yield f"\nIt asks for {', '.join(cls.asks())}.".replace("`", "")
     if issubclass(cls, PackageOptimizerConfigBase):

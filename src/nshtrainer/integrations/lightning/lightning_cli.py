@@ -241,7 +241,7 @@ def _help(key: str, cls: type[Config]) -> str:
 def _described(name: str, field: Any) -> str:
     hints = hints_of(field.annotation, field.metadata)
     kinds = [hint.kind for hint in hints if hasattr(hint, "kind")]
-    return f"{name} (`nshtrainer list {kinds[0]}` shows which there are)" if kinds else name
+    return f"{name} (see `nshtrainer list {kinds[0]}`)" if kinds else name
 
 
 # -- their values ----------------------------------------------------------------------------------
