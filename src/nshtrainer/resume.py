@@ -13,7 +13,7 @@ from pydantic import StringConstraints, model_validator
 from typing_extensions import Self
 
 from nshtrainer.config import Config
-from nshtrainer.config.errors import dotted
+from nshtrainer.config.messages import dotted
 from nshtrainer.escaping import printable
 from nshtrainer.exceptions import ConfigChangedWarning, ConfigError, NshtrainerError
 

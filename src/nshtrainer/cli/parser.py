@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
@@ -13,6 +12,7 @@ from typing import Any, NoReturn
 from rich_argparse import RichHelpFormatter
 from typing_extensions import override
 
+from nshtrainer.config.messages import find_similar
 from nshtrainer.escaping import printable
 
 __all__ = [
@@ -167,26 +167,19 @@ def _one_of(remaining: Iterator[str]) -> Iterator[str]:
 def _value_of(name: str, remaining: Iterator[str], parser: VerbParser) -> str:
     value = next(remaining, None)
     if value is None or value.startswith("--"):
-        _fail(parser, f"{name} needs a value: {name} VALUE, or {name[2:]}=VALUE")
+        parser.error(f"{name} needs a value: {name} VALUE, or {name[2:]}=VALUE")
     return value
 
 
 def _refuse_typo(name: str, parser: VerbParser) -> None:
-    near = difflib.get_close_matches(name, parser.options, n=1, cutoff=0.75)
+    near = find_similar(name, parser.options, cutoff=0.75)
     if near and "." not in name:
-        _fail(
-            parser,
-            f"unknown option {name}; did you mean {near[0]}? "
-            f"(to override a key of the file, write {name[2:]}=VALUE)",
-        )
+        override = f"(to override a key of the file, write {name[2:]}=VALUE)"
+        parser.error(f"unknown option {name}; did you mean {near[0]}? {override}")
 
 
 def _refuse_rest(verb: str, parser: VerbParser, token: str) -> NoReturn:
     if verb in _WITH_OVERRIDES and not token.startswith("-"):
-        _fail(parser, f"{token} is not an override; write path.to.key=value")
-    near = difflib.get_close_matches(token, parser.options, n=1)
-    _fail(parser, f"unknown argument {token}{f'; did you mean {near[0]}?' if near else ''}")
-
-
-def _fail(parser: VerbParser, text: str) -> NoReturn:
-    parser.error(text)
+        parser.error(f"{token} is not an override; write path.to.key=value")
+    near = find_similar(token, parser.options)
+    parser.error(f"unknown argument {token}{f'; did you mean {near[0]}?' if near else ''}")

@@ -22,7 +22,6 @@ __all__ = [
     "check_limits",
     "check_text",
     "check_unicode",
-    "cut",
     "fail",
     "joined",
     "large_files",
@@ -116,11 +115,6 @@ class Document:
 def fail(place: str, text: str, cause: BaseException | None = None) -> NoReturn:
     """Raises a `ConfigError` with the text after the place, and the cause chained."""
     raise ConfigError(printable(f"{place}: {text}" if place else text)) from cause
-
-
-def cut(text: str, most: int = 80) -> str:
-    """Return printable text for a message, cut after so many characters."""
-    return printable(text if len(text) <= most else f"{text[: most - 3]}...")
 
 
 def check_text(text: Any, source: str) -> str:

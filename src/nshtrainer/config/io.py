@@ -78,9 +78,9 @@ def load(model: type[Model], document: Document, overrides: Iterable[str], plugi
 
 def _check_root(document: Document) -> None:
     if not isinstance(document.data, Mapping):
-        from nshtrainer.config.errors import shown
+        from nshtrainer.config.messages import format_value
 
-        found = shown(document.data)
+        found = format_value(document.data)
         fail(document.place(()), f"must be a mapping (got {found}); write 'key: value' lines")
 
 

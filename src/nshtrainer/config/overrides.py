@@ -17,9 +17,9 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from nshtrainer.config.document import MAX_DEPTH, Document, Keys, cut, fail
-from nshtrainer.config.errors import dotted, shown
+from nshtrainer.config.document import MAX_DEPTH, Document, Keys, fail
 from nshtrainer.config.field_types import Hints, default_at, hints_at, is_choice, part_of
+from nshtrainer.config.messages import dotted, format_value, truncate
 from nshtrainer.exceptions import ConfigError
 
 __all__ = ["Overridden", "Override", "parse_override", "wants_text"]
@@ -67,9 +67,8 @@ def parse_override(text: str) -> Override:
         ConfigError: It is no text, there is no `=`, or a part of the path is empty.
     """
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        fail(
-            shown(text), "is not an override; write 'path.to.key=value', each as a text of its own"
-        )
+        problem = "is not an override; write 'path.to.key=value', each as a text of its own"
+        fail(format_value(text), problem)
     path, equals, raw = text.partition("=")
     keys = tuple(key.strip() for key in path.split("."))
     if not equals:
@@ -77,7 +76,7 @@ def parse_override(text: str) -> Override:
     if not all(keys):
         fail(text, "has an empty key in its path; write 'path.to.key=value'")
     if len(keys) > MAX_DEPTH:
-        fail(cut(text), f"has a path of more than {MAX_DEPTH} keys; shorten it")
+        fail(truncate(text), f"has a path of more than {MAX_DEPTH} keys; shorten it")
     value, bad = _read_value(raw)
     return Override(text, keys, raw, value, bad)
 
@@ -189,8 +188,8 @@ class Overridden:
         if isinstance(child, str) and is_choice(self._hints(path), child):
             return {"name": child}
         if child is not None:
-            text = f"{dotted(path)}: is {shown(child)}, which has no parts; give it a mapping first"
-            fail(override.text, text)
+            problem = f"is {format_value(child)}, which has no parts; give it a mapping first"
+            fail(override.text, f"{dotted(path)}: {problem}")
         self._given.at(path).origin = override.text
         default: Any = None if _has(container, key) else self._default(path, container)
         empty: Any = {}

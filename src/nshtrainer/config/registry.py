@@ -36,8 +36,8 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 from typing_extensions import LiteralString, TypeVar, overload
 
 from nshtrainer.config.containers import plain_containers
-from nshtrainer.config.document import cut
 from nshtrainer.config.lazy_index import Listed, read_index, same_source, summary_of
+from nshtrainer.config.messages import suggest, truncate
 from nshtrainer.config.named import Tagged
 from nshtrainer.config.plugins import announced, conflicts, find_plugin, loading
 from nshtrainer.exceptions import RegistryError
@@ -249,12 +249,9 @@ class Registry(Mapping[str, type[T]], Generic[T]):
 
     def unknown(self, name: str) -> str:
         """The message for a name that nobody registered, with the nearest that somebody did."""
-        import difflib
-
         names = sorted({*self, *self.plugins()})
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"unknown {self.kind} {cut(name)!r}{hint} ({self._listed(names)})"
+        hint = suggest(name, names)
+        return f"unknown {self.kind} {truncate(name)!r}{hint} ({self._listed(names)})"
 
     def _listed(self, names: Sequence[str]) -> str:
         """The names for a message, which nobody reads to its end where they are many."""

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from nshtrainer.cli.project.find_configs import optimizers_in, run_length, schedules_in
-from nshtrainer.config.errors import dotted
-from nshtrainer.config.messages import some
+from nshtrainer.config.messages import dotted, join_names
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.preview import describe_tracks, number_text
 from nshtrainer.optimizer.wrappers.config import unwrapped
@@ -178,7 +177,8 @@ def by_parameter(first: Planned, second: Planned) -> list[Difference]:
         for each in _differing(one.get(name, {}), two.get(name, {})):
             alike.setdefault(each, []).append(name)
     return [
-        each._replace(where=f"{some(names, most=3)}: {each.where}") for each, names in alike.items()
+        each._replace(where=f"{join_names(names, limit=3)}: {each.where}")
+        for each, names in alike.items()
     ]
 
 

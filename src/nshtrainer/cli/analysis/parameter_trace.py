@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from nshtrainer.cli.console import say
 from nshtrainer.cli.project.find_configs import optimizers_in
-from nshtrainer.config.errors import dotted, unknown
+from nshtrainer.config.messages import describe_unknown, dotted
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.optimizer.base import innermost
 from nshtrainer.optimizer.groups.assign import assign
@@ -87,7 +87,7 @@ def way_of(name: str, module: Module, hparams: Config, found: Explained) -> Way:
     parameter = next((each for each in owned if name in each.names), None)
     if parameter is None:
         known = [known for each in owned for known in each.names]
-        raise ConfigError(f"--parameter {name}: {unknown('parameter', name, known)}")
+        raise ConfigError(f"--parameter {name}: {describe_unknown('parameter', name, known)}")
     return Way(
         names=list(parameter.names),
         shape=list(parameter.shaped.shape),

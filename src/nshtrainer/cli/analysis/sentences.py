@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from nshtrainer.config.messages import some
+from nshtrainer.config.messages import join_names
 from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 from nshtrainer.lr_scheduler.preview import describe_tracks
 from nshtrainer.lr_scheduler.track import Track
@@ -56,9 +56,11 @@ def sentences(config: Any) -> Iterator[str]:
             alike.append((tracks, same := []))
         same.append(group)
     for tracks, groups in alike:
-        who = f"{some((_name(scheduler, g) for g in groups), most=3)}: " if len(alike) > 1 else ""
-        text = _curves_text(scheduler, tracks, groups) if tracks else "as it begins"
-        yield who + (_in_full(config, text) if tracks else text)
+        names = join_names((_name(scheduler, group) for group in groups), limit=3)
+        text = "as it begins"
+        if tracks:
+            text = _in_full(config, _curves_text(scheduler, tracks, groups))
+        yield f"{names}: {text}" if len(alike) > 1 else text
 
 
 def tracks_of(scheduler: CurveScheduler, group: Group) -> list[Track]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from nshtrainer.cli.analysis.sentences import group_sentence, schedulers_of, sentences
 from nshtrainer.cli.console import print_table, say
-from nshtrainer.config.messages import some
+from nshtrainer.config.messages import join_names
 from nshtrainer.optimizer.checkpoint.state_size import state_bytes
 from nshtrainer.optimizer.groups.lazy_parameters import is_lazy
 from nshtrainer.optimizer.groups.parameters import inventory
@@ -276,7 +276,7 @@ def _cells(row: GroupRow) -> tuple[str, ...]:
         "-" if row.lr is None else f"{row.lr:g}",
         "-" if row.weight_decay is None else f"{row.weight_decay:g}",
         "unknown" if row.state_bytes is None else bytes_text(row.state_bytes),
-        some(row.names, most=2),
+        join_names(row.names, limit=2),
     )
 
 
@@ -284,7 +284,7 @@ def _parameters_text(found: Parameters) -> str:
     if not found.tensors:
         return "0"
     what = f"{found.tensors} tensor{'s' * (found.tensors > 1)}"
-    return f"{what}, {found.parameters:,} parameters: {some(found.names, most=3)}"
+    return f"{what}, {found.parameters:,} parameters: {join_names(found.names, limit=3)}"
 
 
 def bytes_text(size: int) -> str:

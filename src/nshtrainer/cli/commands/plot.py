@@ -143,7 +143,7 @@ def _refuse(error: Exception, found: Found, config: Config, document: Document) 
     """Say where the schedule stands, and name options instead of what Python would be given."""
     from nshtrainer.cli.project.find_configs import trainer_in
     from nshtrainer.config.document import fail
-    from nshtrainer.config.errors import dotted
+    from nshtrainer.config.messages import dotted
 
     trainer = trainer_in(config)
     by_epochs = trainer is not None and trainer.max_epochs is not None

@@ -15,9 +15,9 @@ from nshtrainer.cli.components import registries
 from nshtrainer.cli.project.run_file import PARTS
 from nshtrainer.config import Config
 from nshtrainer.config.document import Document, fail
-from nshtrainer.config.errors import dotted, unknown
 from nshtrainer.config.files import format_of, read_file
 from nshtrainer.config.io import load, read_text
+from nshtrainer.config.messages import describe_unknown, dotted
 from nshtrainer.config.registry import Registry
 from nshtrainer.escaping import printable
 from nshtrainer.exceptions import ConfigError
@@ -100,7 +100,7 @@ def _in_full(text: str, data: Any) -> str:
     inside: list[str] = [*model] if isinstance(model, dict) else []
     known = list(dict.fromkeys([*inside, *registries(), *(PARTS if run_file else keys)]))
     if first not in known:
-        fail(text, unknown("key", first, known))
+        fail(text, describe_unknown("key", first, known))
     return f"model.{text}" if run_file else text
 
 

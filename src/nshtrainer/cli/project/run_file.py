@@ -108,8 +108,8 @@ def read_run(path: Path | str, code: UserCode, overrides: Iterable[str] = ()) ->
 def _in_full(text: str, cls: type[RunConfig]) -> str:
     """The override with the part that its path belongs to."""
     from nshtrainer.config.document import fail
-    from nshtrainer.config.errors import unknown
     from nshtrainer.config.field_types import field_of
+    from nshtrainer.config.messages import describe_unknown
 
     path, equals, _ = text.partition("=")
     first = path.partition(".")[0].strip()
@@ -118,7 +118,7 @@ def _in_full(text: str, cls: type[RunConfig]) -> str:
         return text
     if field_of(hparams, first) or hparams.model_config.get("extra") == "allow":
         return f"model.{text}"
-    return fail(text, unknown("key", first, [*cls.model_fields, *hparams.model_fields]))
+    return fail(text, describe_unknown("key", first, [*cls.model_fields, *hparams.model_fields]))
 
 
 def schema_comment(schema: str | Path) -> str:

@@ -152,7 +152,7 @@ def _too_many(found: list[type], base: type, path: Path) -> str:
 
 
 def _named(module: ModuleType, name: str, path: Path) -> Any:
-    from nshtrainer.config.errors import unknown
+    from nshtrainer.config.messages import describe_unknown
     from nshtrainer.integrations.lightning.module import LightningModuleBase
 
     found: Any = getattr(module, name, None)
@@ -162,7 +162,7 @@ def _named(module: ModuleType, name: str, path: Path) -> Any:
     known = _names(classes)
     if found is not None:
         raise ConfigError(f"{path}: {name} is not a LightningModuleBase (there are: {known})")
-    raise ConfigError(f"{path}: {unknown('module', name, known.split(', '))}")
+    raise ConfigError(f"{path}: {describe_unknown('module', name, known.split(', '))}")
 
 
 def _names(classes: Iterable[type]) -> str:

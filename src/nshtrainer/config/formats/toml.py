@@ -22,6 +22,7 @@ from nshtrainer.config.document import (
     limits,
 )
 from nshtrainer.config.field_types import default_of
+from nshtrainer.config.messages import dotted, lower_first
 
 __all__ = ["read_toml", "write_toml"]
 
@@ -64,7 +65,7 @@ def _syntax(message: str, source: str) -> tuple[str, str]:
     reason = message[: found.start()] if found else message
     if reason == "Cannot overwrite a value":
         reason = "a key is given twice; remove one"
-    return place, reason[:1].lower() + reason[1:]
+    return place, lower_first(reason)
 
 
 def write_toml(config: BaseModel, data: Mapping[str, Any]) -> str:
@@ -89,8 +90,8 @@ def _without_none(value: Any, data: Any, path: Keys) -> Any:
         listed = enumerate(cast("list[Any]", data))
         return [_without_none(_part(value, at), part, (*path, at)) for at, part in listed]
     if data is None:
-        name = ".".join(str(key) for key in path)
-        fail("", f"{name}: is None, which TOML cannot say; write YAML or JSON, or give it a value")
+        advice = "write YAML or JSON, or give it a value"
+        fail("", f"{dotted(path)}: is None, which TOML cannot say; {advice}")
     return data
 
 

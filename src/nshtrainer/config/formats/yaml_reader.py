@@ -18,12 +18,12 @@ from nshtrainer.config.document import (
     Document,
     Keys,
     check_text,
-    cut,
     fail,
     joined,
     limits,
     whole_number,
 )
+from nshtrainer.config.messages import truncate
 
 __all__ = ["plain_scalar", "read_yaml"]
 
@@ -145,7 +145,7 @@ class _Scanner(Scanner):
 
     def fetch_tag(self) -> None:
         tag, *_ = _END_OF_TAG.split(cast("Any", self).reader.prefix(100), maxsplit=1)
-        self._refuse(f"tag {cut(tag)!r} is not allowed; write the plain value")
+        self._refuse(f"tag {truncate(tag)!r} is not allowed; write the plain value")
 
     def fetch_directive(self) -> None:
         if not _DIRECTIVE.match(cast("Any", self).reader.prefix(100)):
@@ -250,7 +250,7 @@ class _Composer:
             self._fail(event, "a second document starts here; keep one document in a file")
 
     def _AliasEvent(self, event: Any) -> None:
-        alias, node = cut(f"*{event.anchor}"), self.anchors.get(event.anchor, _NO_KEY)
+        alias, node = truncate(f"*{event.anchor}"), self.anchors.get(event.anchor, _NO_KEY)
         if node is _NO_KEY:
             self._fail(event, f"unknown alias '{alias}'; anchor a value with '&' above it")
         if node is None:
@@ -355,7 +355,7 @@ class _Composer:
         if isinstance(node.data, (dict, list)):
             self._fail(event, "a key must be text or a number, not a list or a mapping")
         if node.data in top.node.parts:
-            key = cut(node.data) if isinstance(node.data, str) else node.data
+            key = truncate(node.data) if isinstance(node.data, str) else node.data
             self._fail(event, f"key {key!r} is given twice; remove one")
         top.key, top.key_mark = node.data, node.mark
 

@@ -20,10 +20,10 @@ from typing_extensions import override
 
 from nshtrainer.config import Config
 from nshtrainer.config.document import fail
-from nshtrainer.config.errors import shown
 from nshtrainer.config.field_types import hints_of
 from nshtrainer.config.files import FORMATS, format_of, read_file
 from nshtrainer.config.io import read_text
+from nshtrainer.config.messages import format_value
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.integrations.lightning.hparams import argument_for_hparams
 from nshtrainer.integrations.lightning.module import LightningModuleBase
@@ -303,7 +303,7 @@ def _mapping(value: Any, key: str) -> dict[str, Any]:
     try:
         data = _read(value, key) if isinstance(value, str) else value
         if not isinstance(data, Mapping):
-            fail(key, f"must be a mapping or a file with one (got {shown(data)})")
+            fail(key, f"must be a mapping or a file with one (got {format_value(data)})")
     except ConfigError as error:
         raise TypeError(str(error)) from error
     return dict(cast("Mapping[str, Any]", data))
