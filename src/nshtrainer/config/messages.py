@@ -47,13 +47,13 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {similar[0]!r}?" if similar else ""
 
 
-def describe_unknown(what: str, name: Any, known: Iterable[str]) -> str:
+def describe_unknown(what: str, name: Any, known: Iterable[Any]) -> str:
     """Return a message about an unknown name.
 
     >>> describe_unknown("key", "lrr", ["lr", "betas"])
     "unknown key 'lrr'; did you mean 'lr'? (known: lr, betas)"
     """
-    names = list(known)
+    names = list(map(str, known))  # a key of YAML may be a number
     listed = f" (known: {', '.join(names)})" if names else ""
     return f"unknown {what} {truncate(str(name))!r}{suggest(str(name), names)}{listed}"
 

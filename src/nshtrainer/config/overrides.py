@@ -9,7 +9,7 @@ there, its keys go, and those that the same overrides give stay, before or after
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from pathlib import PurePath
@@ -19,10 +19,10 @@ from pydantic import BaseModel
 
 from nshtrainer.config.document import MAX_DEPTH, Document, Keys, fail
 from nshtrainer.config.field_types import Hints, default_at, hints_at, is_choice, part_of
-from nshtrainer.config.messages import dotted, format_value, truncate
+from nshtrainer.config.messages import describe_unknown, dotted, format_value, truncate
 from nshtrainer.exceptions import ConfigError
 
-__all__ = ["Overridden", "Override", "parse_override", "wants_text"]
+__all__ = ["Overridden", "Override", "parse_override", "wants_text", "with_default_prefix"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,32 @@ def parse_override(text: str) -> Override:
         fail(truncate(text), f"has a path of more than {MAX_DEPTH} keys; shorten it")
     value, bad = _read_value(raw)
     return Override(text, keys, raw, value, bad)
+
+
+def with_default_prefix(
+    text: str, known: Collection[str], inside: Collection[str] | None, prefix: str = "model"
+) -> str:
+    """Return an override with the prefix of its path, which may be left out.
+
+    >>> with_default_prefix("lr=1", known=["model", "trainer"], inside=["lr"])
+    'model.lr=1'
+
+    Args:
+        text: The override; what is none is returned as it is.
+        known: Keys with which a whole path begins.
+        inside: Keys with which a path below the prefix begins; None where any key does.
+        prefix: The prefix.
+
+    Raises:
+        ConfigError: The first key is none of these.
+    """
+    path, equals, _ = text.partition("=")
+    first = path.partition(".")[0].strip()
+    if first in known or not (first and equals):
+        return text
+    if inside is not None and first not in inside:
+        fail(text, describe_unknown("key", first, dict.fromkeys([*known, *inside])))
+    return f"{prefix}.{text}"
 
 
 def _read_value(raw: str) -> tuple[Any, str]:

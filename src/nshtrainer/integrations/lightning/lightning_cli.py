@@ -128,7 +128,11 @@ class LightningCLI(lightning_cli.LightningCLI):
         parser: Any = self._parser(self.config.get("subcommand"))
         configs = {**parser.configs, **_configs_of_chosen(parsed)}
         given: dict[str, Any] = {key: parsed.get(key) or {} for key in configs}
-        overrides = [_in_full(text, configs) for text in self._overrides]
+        short, full = _OF_CHOSEN
+        overrides = [
+            text.replace(short, full, 1) if full in configs and text.startswith(short) else text
+            for text in self._overrides
+        ]
         settled: dict[str, Config] = {}
         try:
             root = _model_at(configs).from_mapping(_nested(given), overrides=overrides)
@@ -266,12 +270,6 @@ def split_overrides(tokens: Sequence[str], keys: Iterable[str]) -> tuple[list[st
             # Without a value it stays as it is: an override without `=` is refused with its text.
             overrides.append("=".join([token[2:], *islice(remaining, 1)]))
     return rest, overrides
-
-
-def _in_full(text: str, configs: Iterable[str]) -> str:
-    """The override with `init_args`, where the arguments choose the module and it was left out."""
-    short, full = _OF_CHOSEN
-    return text.replace(short, full, 1) if full in configs and text.startswith(short) else text
 
 
 def _prints(token: str) -> bool:
