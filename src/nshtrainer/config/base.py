@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaH
 from pydantic_core import CoreSchema
 from typing_extensions import Self, override
 
-from nshtrainer.config.strict_numbers import with_strict_numbers
+from nshtrainer.config.validation import with_strict_numbers
 
 if TYPE_CHECKING:
     from nshtrainer.config.files import FilePath

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from nshtrainer.config.containers import plain_containers
 from nshtrainer.config.document import Document, Keys, check_unicode, fail
+from nshtrainer.config.validation import plain_containers
 from nshtrainer.exceptions import ConfigError
 
 if TYPE_CHECKING:

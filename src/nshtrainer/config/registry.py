@@ -35,11 +35,11 @@ from pydantic import (
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 from typing_extensions import LiteralString, TypeVar, overload
 
-from nshtrainer.config.containers import plain_containers
 from nshtrainer.config.lazy_index import Listed, read_index, same_source, summary_of
 from nshtrainer.config.messages import suggest, truncate
 from nshtrainer.config.named import Tagged
 from nshtrainer.config.plugins import announced, conflicts, find_plugin, loading
+from nshtrainer.config.validation import plain_containers
 from nshtrainer.exceptions import RegistryError
 
 if TYPE_CHECKING:
