@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias, cast
 
+from nshtrainer.config.parts import parts_of
 from nshtrainer.escaping import printable
 from nshtrainer.exceptions import ConfigError
 
@@ -177,16 +178,8 @@ def check_unicode(document: Document) -> Document:
                 half = _HALF.search(text) if isinstance(text, str) else None
                 if half:
                     fail(document.place(path, of_key=of_key), _alone(half[0]))
-        level = [part for path, value in level for part in _placed_parts(path, value)]
+        level = [((*path, key), part) for path, value in level for key, part in parts_of(value)]
     return document
-
-
-def _placed_parts(path: Keys, value: Any) -> list[tuple[Keys, Any]]:
-    if isinstance(value, dict):
-        return [((*path, key), part) for key, part in cast("dict[Any, Any]", value).items()]
-    if isinstance(value, (list, tuple)):
-        return [((*path, index), part) for index, part in enumerate(cast("list[Any]", value))]
-    return []
 
 
 def check_limits(data: Any, source: str) -> None:

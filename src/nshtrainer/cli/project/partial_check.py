@@ -19,6 +19,7 @@ from nshtrainer.config.files import format_of, read_file
 from nshtrainer.config.io import load, read_text
 from nshtrainer.config.messages import dotted
 from nshtrainer.config.overrides import Overridden, parse_override, with_default_prefix
+from nshtrainer.config.parts import parts_of
 from nshtrainer.config.registry import Registry
 from nshtrainer.escaping import printable
 from nshtrainer.exceptions import ConfigError
@@ -166,12 +167,10 @@ class _Shapes:
 
     def _inside(self, value: Any) -> bool:
         """Whether there is a component anywhere below."""
-        mapping = isinstance(value, dict)
-        pairs = cast("dict[Any, Any]", value).items() if mapping else enumerate(value)
         return any(
             self._registry(key, part) is not None
             or ((isinstance(part, list) or _has_text_keys(part)) and self._inside(part))
-            for key, part in pairs
+            for key, part in parts_of(value)
         )
 
     def _registry(self, key: Any, value: Any) -> Registry[Any] | None:
