@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from os import fsdecode
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
@@ -17,9 +18,29 @@ from nshtrainer.exceptions import ConfigError
 if TYPE_CHECKING:
     from nshtrainer.config.files import FilePath
 
-__all__ = ["load", "plain_data", "read_mapping", "read_text", "updated_text", "write_text"]
+__all__ = [
+    "load",
+    "plain_data",
+    "read_document",
+    "read_mapping",
+    "read_text",
+    "updated_text",
+    "write_text",
+]
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_document(path: FilePath) -> Document:
+    """Reads a file in the format of its suffix.
+
+    Raises:
+        ConfigError: Another suffix, the file cannot be read, or its text is not of the format.
+    """
+    from nshtrainer.config.files import format_of, read_file
+
+    text_format = format_of(path)
+    return read_text(read_file(path), text_format, fsdecode(path))
 
 
 def read_text(text: str, text_format: str, source: str) -> Document:

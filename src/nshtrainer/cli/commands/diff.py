@@ -65,9 +65,10 @@ def _by_parameter(args: Namespace) -> list[Difference]:
     from nshtrainer.cli.project.run_file import read_run
     from nshtrainer.cli.project.user_code import load_user_code
     from nshtrainer.cli.quiet_lightning import quiet
+    from nshtrainer.config.io import read_document
 
     code = load_user_code(args.code)
-    first, second = (read_run(file, code) for file in (args.first, args.second))
+    first, second = (read_run(read_document(file), code) for file in (args.first, args.second))
     with quiet():
         one, two = (planned(code, config, lengths_in(args)) for config in (first, second))
     missing = one.found.missing + two.found.missing

@@ -34,12 +34,11 @@ def add_arguments(parser: VerbParser) -> None:
 def run(args: Namespace) -> int:
     """Print the table, or the way of one parameter."""
     from nshtrainer.cli.project.user_code import split_target
-    from nshtrainer.config.files import format_of, read_file
-    from nshtrainer.config.io import read_text
+    from nshtrainer.config.io import read_document
 
     # What is plainly wrong is said before torch is imported.
     split_target(args.code)
-    read_text(read_file(args.config), format_of(args.config), str(args.config))
+    document = read_document(args.config)
 
     from nshtrainer.cli.analysis.dry_run import lengths_in, planned
     from nshtrainer.cli.analysis.parameter_trace import print_way, way_of
@@ -50,7 +49,7 @@ def run(args: Namespace) -> int:
     from nshtrainer.config.formats.json import write_json
 
     code = load_user_code(args.code)
-    config = read_run(args.config, code, args.overrides)
+    config = read_run(document, code, args.overrides)
     with quiet():
         plan = planned(code, config, lengths_in(args))
     found = plan.found

@@ -95,11 +95,10 @@ def _read(file: str, args: Namespace) -> tuple[Config, Document]:
         return read_loosely(file, overrides)
     from nshtrainer.cli.project.run_file import read_run
     from nshtrainer.cli.project.user_code import load_user_code
-    from nshtrainer.config.files import format_of, read_file
-    from nshtrainer.config.io import read_text
+    from nshtrainer.config.io import read_document
 
-    document = read_text(read_file(file), format_of(file), file)
-    return read_run(file, load_user_code(args.code), overrides), document
+    document = read_document(file)
+    return read_run(document, load_user_code(args.code), overrides), document
 
 
 def _plot(found: Found, label: str, config: Config, document: Document, args: Namespace) -> Plot:

@@ -61,6 +61,8 @@ def _accepts(check: Callable[[str], str], file: str) -> bool:
 def _check_fully(target: str, file: str) -> str:
     from nshtrainer.cli.project.run_file import read_run
     from nshtrainer.cli.project.user_code import load_user_code
+    from nshtrainer.config.io import read_document
 
-    read_run(file, load_user_code(target))
+    code = load_user_code(target)
+    read_run(read_document(file), code)
     return printable(f"{file}: ok, all of it, for {target}")

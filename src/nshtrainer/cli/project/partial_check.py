@@ -15,8 +15,7 @@ from nshtrainer.cli.components import registries
 from nshtrainer.cli.project.run_file import PARTS
 from nshtrainer.config import Config
 from nshtrainer.config.document import Document
-from nshtrainer.config.files import format_of, read_file
-from nshtrainer.config.io import load, read_text
+from nshtrainer.config.io import load, read_document
 from nshtrainer.config.messages import dotted
 from nshtrainer.config.overrides import Overridden, parse_override, with_default_prefix
 from nshtrainer.config.parts import parts_of
@@ -47,7 +46,7 @@ def check_loosely(file: str) -> str:
     Raises:
         ConfigError: What is wrong, a line each.
     """
-    _, shapes = _read(_document(file), ())
+    _, shapes = _read(read_document(file), ())
     return "\n".join(_report(file, shapes))
 
 
@@ -64,13 +63,9 @@ def read_loosely(file: str, overrides: Sequence[str] = ()) -> tuple[Config, Docu
     Raises:
         ConfigError: What is wrong, a line each.
     """
-    document = _document(file)
+    document = read_document(file)
     config, _ = _read(document, [_with_prefix(text, document.data) for text in overrides])
     return config, document
-
-
-def _document(file: str) -> Document:
-    return read_text(read_file(file), format_of(file), file)
 
 
 def _read(document: Document, overrides: Sequence[str]) -> tuple[Config, _Shapes]:

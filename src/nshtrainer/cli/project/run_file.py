@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ConfigDict, Field, ValidationError, create_model
 
 from nshtrainer.config import Config
+from nshtrainer.config.io import load
 from nshtrainer.config.overrides import with_default_prefix
 from nshtrainer.lr_scheduler.base import LRSchedulerConfig
 from nshtrainer.optimizer.base import OptimizerConfig
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nshtrainer.cli.project.user_code import UserCode
+    from nshtrainer.config.document import Document
 
 __all__ = ["PARTS", "AnyRunConfig", "RunConfig", "read_run", "run_config_for"]
 
@@ -90,11 +92,11 @@ def _default(cls: type[Config], text: str) -> Any:
         return Field(description=text)
 
 
-def read_run(path: Path | str, code: UserCode, overrides: Iterable[str] = ()) -> RunConfig:
-    """Read a file for this code, with overrides.
+def read_run(document: Document, code: UserCode, overrides: Iterable[str] = ()) -> RunConfig:
+    """Validate a file for this code, with overrides.
 
     Args:
-        path: The file.
+        document: What is in the file.
         code: The user's module and datamodule.
         overrides: `model.optimizer.lr=1e-3`, or without `model.` where the first key is a field of
             the module's hyperparameters.
@@ -109,7 +111,7 @@ def read_run(path: Path | str, code: UserCode, overrides: Iterable[str] = ()) ->
         fields = hparams.model_fields
         inside = [*fields, *(field.alias for field in fields.values() if field.alias)]
     texts = [with_default_prefix(text, cls.model_fields, inside) for text in overrides]
-    return cls.from_file(path, overrides=texts)
+    return load(cls, document, texts, plugins=True)
 
 
 def schema_comment(schema: str | Path) -> str:

@@ -21,8 +21,8 @@ from typing_extensions import override
 from nshtrainer.config import Config
 from nshtrainer.config.document import fail
 from nshtrainer.config.field_types import hints_of
-from nshtrainer.config.files import FORMATS, format_of, read_file
-from nshtrainer.config.io import read_text
+from nshtrainer.config.files import FORMATS
+from nshtrainer.config.io import read_document, read_text
 from nshtrainer.config.messages import format_value
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.integrations.lightning.hparams import argument_for_hparams
@@ -299,18 +299,15 @@ def _mapping(value: Any, key: str) -> dict[str, Any]:
     if isinstance(value, Config):
         return value.to_dict()
     try:
-        data = _read(value, key) if isinstance(value, str) else value
+        data = value
+        if isinstance(value, str):
+            is_file = value.endswith(tuple(FORMATS))
+            data = (read_document(value) if is_file else read_text(value, "yaml", key)).data
         if not isinstance(data, Mapping):
             fail(key, f"must be a mapping or a file with one (got {format_value(data)})")
     except ConfigError as error:
         raise TypeError(str(error)) from error
     return dict(cast("Mapping[str, Any]", data))
-
-
-def _read(text: str, key: str) -> Any:
-    if text.endswith(tuple(FORMATS)):
-        return read_text(read_file(text), format_of(text), text).data
-    return read_text(text, "yaml", key).data
 
 
 # -- all of them in one class ----------------------------------------------------------------------
