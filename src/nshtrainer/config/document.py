@@ -7,20 +7,24 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeAlias, cast
+from typing import Any, NoReturn, TypeAlias
 
 from nshtrainer.config.parts import parts_of
 from nshtrainer.escaping import printable
 from nshtrainer.exceptions import ConfigError
 
 __all__ = [
+    "BINARY",
     "MAX_DEPTH",
     "MAX_DIGITS",
+    "TOO_DEEP",
+    "TOO_MANY_DIGITS",
     "Document",
     "Keys",
     "Limits",
     "Locate",
     "check_limits",
+    "check_nodes",
     "check_text",
     "check_unicode",
     "fail",
@@ -41,6 +45,10 @@ MAX_DEPTH = 100
 
 MAX_DIGITS = 4300
 """The most digits of a whole number, which is Python's own limit."""
+
+BINARY = "is a binary file, not text; give a YAML, JSON or TOML file"
+TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels; flatten it"
+TOO_MANY_DIGITS = f"a number of more than {MAX_DIGITS} digits; write it with an exponent"
 
 
 @dataclass(frozen=True)
@@ -132,7 +140,7 @@ def check_text(text: Any, source: str) -> str:
     if len(text.splitlines()) > most.lines:
         fail(source, f"has more than {most.lines:,} lines, which is no config; {_ADVICE}")
     if "\0" in text:
-        fail(source, "is a binary file, not text; give a YAML, JSON or TOML file")
+        fail(source, BINARY)
     try:
         return joined(text)
     except ValueError as error:
@@ -192,27 +200,25 @@ def check_limits(data: Any, source: str) -> None:
     level: list[Any] = [data]
     nodes = 0
     for _ in range(MAX_DEPTH + 1):
-        nodes += sum(map(_weight, level))
+        nodes += len(level) + sum(len(value) for value in level if isinstance(value, dict))
         if any(isinstance(value, int) and abs(value) >= _TOO_LARGE for value in level):
-            fail(source, str(_TooManyDigitsError()))
-        level = [part for value in level for part in _parts(value)]
+            fail(source, TOO_MANY_DIGITS)
+        level = [part for value in level for _, part in parts_of(value)]
         if not level:
             break
     else:
-        fail(source, f"is nested deeper than {MAX_DEPTH} levels; flatten it")
+        fail(source, TOO_DEEP)
+    check_nodes(nodes, source)
+
+
+def check_nodes(nodes: int, source: str) -> None:
+    """Refuses a number of keys and values.
+
+    Raises:
+        ConfigError: It is more than are allowed.
+    """
     if nodes > limits().nodes:
         fail(source, f"has more than {limits().nodes:,} keys and values; {_ADVICE}")
-
-
-def _weight(value: Any) -> int:
-    """What a value adds to the count: itself, and its keys."""
-    return 1 + len(cast("dict[Any, Any]", value)) if isinstance(value, dict) else 1
-
-
-def _parts(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return list(cast("dict[Any, Any]", value).values())
-    return cast("list[Any]", value) if isinstance(value, list) else []
 
 
 def whole_number(digits: str, base: int = 10) -> int:
@@ -222,13 +228,8 @@ def whole_number(digits: str, base: int = 10) -> int:
         ValueError: There are more than `MAX_DIGITS` digits.
     """
     if len(digits) > MAX_DIGITS:
-        raise _TooManyDigitsError
+        raise ValueError(TOO_MANY_DIGITS)
     return int(digits, base)
 
 
 _TOO_LARGE = 10**MAX_DIGITS
-
-
-class _TooManyDigitsError(ValueError):
-    def __str__(self) -> str:
-        return f"a number of more than {MAX_DIGITS} digits; write it with an exponent"

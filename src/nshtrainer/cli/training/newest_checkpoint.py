@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 from zipfile import ZipFile
 
-from nshtrainer.config.files import kind_of, write_file
+from nshtrainer.config.files import kind_of, reason_of, write_file
 
 __all__ = ["Found", "by_run", "checkpoints_of", "fault_of", "newest", "note_start"]
 
@@ -126,7 +126,7 @@ def fault_of(path: Path) -> str | None:
         with ZipFile(path) as file:
             broken = file.testzip()
     except OSError as error:
-        return f"cannot be read: {(error.strerror or str(error)).lower()}"
+        return f"cannot be read: {reason_of(error)}"
     except Exception:  # noqa: BLE001 - whatever a changed byte makes zipfile and zlib raise
         return "is cut off, or no checkpoint"
     return broken and f"is damaged: {ascii(broken)[1:-1]} is not as it was written"

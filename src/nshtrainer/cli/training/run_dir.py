@@ -38,7 +38,7 @@ from nshtrainer.cli.training.newest_checkpoint import (
 )
 from nshtrainer.config.document import fail
 from nshtrainer.config.file_lock import AlreadyLockedError, hold
-from nshtrainer.config.files import is_zip, kind_of, replace_file, write_file
+from nshtrainer.config.files import is_zip, kind_of, reason_of, replace_file, write_file
 from nshtrainer.escaping import printable
 from nshtrainer.exceptions import ConfigError
 
@@ -202,8 +202,7 @@ def _is_made(path: Path) -> bool:
 
 
 def _cannot_be_made(path: Path, error: OSError) -> ConfigError:
-    reason = (error.strerror or str(error)).lower()
-    text = f"{path}: cannot be made: {reason}; choose another folder with --out"
+    text = f"{path}: cannot be made: {reason_of(error)}; choose another folder with --out"
     return ConfigError(printable(text))
 
 

@@ -11,6 +11,8 @@ import subprocess
 
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
+from nshtrainer.config.files import reason_of
+
 __all__ = ["requeue", "requeue_signal"]
 
 
@@ -29,7 +31,7 @@ def requeue() -> str:
     try:
         code = subprocess.run(command, check=False).returncode  # noqa: S603 - numbers alone
     except OSError as error:
-        return f"{' '.join(command)}: {(error.strerror or str(error)).lower()}; not queued again"
+        return f"{' '.join(command)}: {reason_of(error)}; not queued again"
     return f"{' '.join(command)}: " + (f"failed with exit code {code}" if code else "queued again")
 
 

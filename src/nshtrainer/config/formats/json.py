@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nshtrainer.config.document import (
-    MAX_DEPTH,
+    TOO_DEEP,
     Document,
     Keys,
     check_limits,
@@ -45,7 +45,7 @@ def read_json(text: str, source: str = "<json>") -> Document:
         reason = f"{lower_first(error.msg)}; check the commas, quotes and brackets"
         fail(place, f"is not valid JSON: {reason}", error)
     except RecursionError as error:
-        fail(source, f"is nested deeper than {MAX_DEPTH} levels; flatten it", error)
+        fail(source, TOO_DEEP, error)
     except _DuplicateKeyError as error:
         key, offset = _duplicate(text)
         line, column = _spot(text, offset)

@@ -15,6 +15,7 @@ from ruamel.yaml.scanner import Scanner, ScannerError
 
 from nshtrainer.config.document import (
     MAX_DEPTH,
+    TOO_DEEP,
     Document,
     Keys,
     check_text,
@@ -33,7 +34,6 @@ _INFINITIES = {
 _END_OF_LINE = frozenset("#\0\r\n\x85\u2028\u2029")
 _END_OF_TAG = re.compile(r"[\s\0,\[\]{}]")
 _DIRECTIVE = re.compile(r"%YAML +1\.[12]\s")
-_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels; flatten it"
 _WORDS: dict[str, Any] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -140,7 +140,7 @@ class _Scanner(Scanner):
 
     def fetch_flow_collection_start(self, *args: Any, **kwargs: Any) -> None:
         if self.flow_level >= MAX_DEPTH:
-            self._refuse(_TOO_DEEP)
+            self._refuse(TOO_DEEP)
         cast("Any", super()).fetch_flow_collection_start(*args, **kwargs)
 
     def fetch_tag(self) -> None:
@@ -326,7 +326,7 @@ class _Composer:
             self._fail(event, "a key must be text or a number, not a list or a mapping")
         self._count(event, 1)
         if len(self.stack) >= MAX_DEPTH:
-            self._fail(event, _TOO_DEEP)
+            self._fail(event, TOO_DEEP)
         if event.anchor:
             self.anchors[event.anchor] = None
         self.stack.append(_Open(_Node(data, event.start_mark), event.anchor))
