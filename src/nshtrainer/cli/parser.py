@@ -59,11 +59,24 @@ class VerbParser(argparse.ArgumentParser):
         return action
 
     def add_run_arguments(self) -> None:
-        """Add the two that say what a run is made of: the user's code and the file."""
+        """Add the arguments that say what a run is made of: code, file and overrides."""
         code = "file with one LightningModuleBase, or train.py:Name"
         self.add_argument("code", metavar="train.py", is_file=True, help=code)
-        file: dict[str, Any] = {"metavar": "FILE", "is_file": True, "help": "YAML, JSON or TOML"}
-        self.add_argument("--config", type=Path, required=True, **file)
+        self.add_file("--config", type=Path, required=True)
+        self.add_overrides("override of the file")
+
+    def add_file(self, name: str, **kwargs: Any) -> None:
+        """Add an argument for a config file."""
+        kwargs = {"metavar": "FILE", "help": "YAML, JSON or TOML", **kwargs}
+        self.add_argument(name, is_file=True, **kwargs)
+
+    def add_overrides(self, text: str) -> None:
+        """Add the overrides, with a text for the help."""
+        self.add_argument("overrides", nargs="*", metavar="key=value", help=text)
+
+    def add_code(self, text: str) -> None:
+        """Add the option for the user's code, with a text for the help."""
+        self.add_argument("--for", dest="code", metavar="train.py", is_file=True, help=text)
 
     @override
     def error(self, message: str) -> NoReturn:

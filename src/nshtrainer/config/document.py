@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias, cast
 
 from nshtrainer.config.parts import parts_of
 from nshtrainer.escaping import printable
@@ -200,7 +200,8 @@ def check_limits(data: Any, source: str) -> None:
     level: list[Any] = [data]
     nodes = 0
     for _ in range(MAX_DEPTH + 1):
-        nodes += len(level) + sum(len(value) for value in level if isinstance(value, dict))
+        mappings = [cast("dict[Any, Any]", value) for value in level if isinstance(value, dict)]
+        nodes += len(level) + sum(map(len, mappings))
         if any(isinstance(value, int) and abs(value) >= _TOO_LARGE for value in level):
             fail(source, TOO_MANY_DIGITS)
         level = [part for value in level for _, part in parts_of(value)]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nshtrainer.cli.project.user_code import UserCode
     from nshtrainer.trainer_config import TrainerConfig
 
-__all__ = ["Lengths", "Planned", "lengths_in", "planned"]
+__all__ = ["Lengths", "Planned", "build_trainer", "lengths_in", "planned"]
 
 _SUPPOSED = 1000
 """Updates in an epoch where nobody knows, so that the optimizers can be built."""
@@ -151,14 +151,27 @@ def _trainer(options: TrainerConfig, lengths: Lengths) -> Trainer:
     }
     if lengths.total_steps is not None:
         changed["max_steps"] = lengths.total_steps
-    try:
-        trainer = Trainer(options, **changed)
-    except (ValueError, MisconfigurationException) as error:  # Lightning's own checks
-        raise ConfigError(f"the trainer refuses its options: {error}") from error
+    trainer = build_trainer(options, **changed)
     for name in ("samples_per_step", "tokens_per_step"):
         if getattr(lengths, name) is not None:
             setattr(trainer, name, getattr(lengths, name))
     return trainer
+
+
+def build_trainer(options: TrainerConfig, **changes: Any) -> Trainer:
+    """Build the trainer of a file.
+
+    Args:
+        options: The options in the file.
+        **changes: Arguments of the trainer that win over them.
+
+    Raises:
+        ConfigError: Lightning refuses them.
+    """
+    try:
+        return Trainer(options, **changes)
+    except (ValueError, MisconfigurationException) as error:
+        raise ConfigError(f"the trainer refuses its options: {error}") from error
 
 
 _ELSEWHERE = {

@@ -22,17 +22,10 @@ HELP = "compare the optimizers and schedules of two files"
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
-    parser.add_argument("first", metavar="FILE", is_file=True, help="YAML, JSON or TOML")
-    parser.add_argument("second", metavar="OTHER", is_file=True, help="the file to compare with")
-    parser.add_argument(
-        "--for",
-        dest="code",
-        metavar="train.py",
-        is_file=True,
-        help="compare parameter by parameter",
-    )
-    lengths = ("--total-steps", "--steps-per-epoch", "--samples-per-step", "--tokens-per-step")
-    add_length_arguments(parser, *lengths)
+    parser.add_file("first")
+    parser.add_file("second", metavar="OTHER", help="the file to compare with")
+    parser.add_code("compare parameter by parameter")
+    add_length_arguments(parser)
     parser.set_defaults(total_time=None, base_lr=None)
 
 

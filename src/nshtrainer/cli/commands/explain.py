@@ -26,9 +26,7 @@ def add_arguments(parser: VerbParser) -> None:
         "--parameter", metavar="NAME", help="show which rule matches this parameter, and why"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    lengths = ("--total-steps", "--steps-per-epoch", "--samples-per-step", "--tokens-per-step")
-    add_length_arguments(parser, *lengths)
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="override of the file")
+    add_length_arguments(parser)
 
 
 def run(args: Namespace) -> int:

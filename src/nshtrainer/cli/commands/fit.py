@@ -35,7 +35,6 @@ def add_arguments(parser: VerbParser) -> None:
         help="resume from the newest checkpoint of this config (last, the default), from a path, "
         "or from the newest one if there is any (auto)",
     )
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="override of the file")
 
 
 def run(args: Namespace) -> int:

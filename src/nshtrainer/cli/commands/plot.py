@@ -33,24 +33,12 @@ HELP = "plot the schedules of files"
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
-    parser.add_argument("files", nargs="+", metavar="FILE", is_file=True, help="YAML, JSON or TOML")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="override of the files")
-    parser.add_argument(
-        "-o",
-        "--out",
-        type=Path,
-        metavar="FILE",
-        is_file=True,
-        help="output file; its suffix is the format",
-    )
-    parser.add_argument(
-        "--for",
-        dest="code",
-        metavar="train.py",
-        is_file=True,
-        help="use the classes and defaults of this code",
-    )
-    add_length_arguments(parser)
+    parser.add_file("files", nargs="+")
+    parser.add_overrides("override of the files")
+    text = "output file; its suffix is the format"
+    parser.add_argument("-o", "--out", type=Path, metavar="FILE", is_file=True, help=text)
+    parser.add_code("use the classes and defaults of this code")
+    add_length_arguments(parser, for_plot=True)
 
 
 def run(args: Namespace) -> int:

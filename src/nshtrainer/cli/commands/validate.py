@@ -23,14 +23,8 @@ HELP = "check files without training"
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
-    parser.add_argument("files", nargs="+", metavar="FILE", is_file=True, help="YAML, JSON or TOML")
-    parser.add_argument(
-        "--for",
-        dest="code",
-        metavar="train.py",
-        is_file=True,
-        help="check every section against this code",
-    )
+    parser.add_file("files", nargs="+")
+    parser.add_code("check every section against this code")
 
 
 def run(args: Namespace) -> int:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 
+from nshtrainer.cli.analysis.dry_run import build_trainer
 from nshtrainer.cli.console import say, say_lines
 from nshtrainer.cli.parser import is_override_after_bare
 from nshtrainer.cli.quiet_lightning import quiet
@@ -26,14 +26,14 @@ from nshtrainer.cli.training.schedule_record import ScheduleRecord
 from nshtrainer.cli.training.signals import GracefulStop, Interrupted, Signals
 from nshtrainer.cli.training.slurm import requeue
 from nshtrainer.escaping import printable
-from nshtrainer.exceptions import BadUpdateError, CheckpointError, ConfigError
-from nshtrainer.integrations.lightning.trainer import Trainer
+from nshtrainer.exceptions import BadUpdateError, CheckpointError
 from nshtrainer.metric import MetricConfig
 
 if TYPE_CHECKING:
     from nshtrainer.cli.project.run_file import RunConfig
     from nshtrainer.cli.project.user_code import UserCode
     from nshtrainer.cli.training.run_dir import RunFolder
+    from nshtrainer.integrations.lightning.trainer import Trainer
 
 __all__ = ["Job"]
 
@@ -137,10 +137,7 @@ class Job:
                 arguments["logger"] = loggers_for(self.folder.path)
         if not self._saves and not options.barebones:
             arguments["enable_checkpointing"] = False
-        try:
-            return Trainer(options, **arguments)
-        except (ValueError, MisconfigurationException) as error:  # Lightning's own checks
-            raise ConfigError(f"the trainer refuses its options: {error}") from error
+        return build_trainer(options, **arguments)
 
     def _callbacks(self) -> list[Callback]:
         callbacks: list[Callback] = []

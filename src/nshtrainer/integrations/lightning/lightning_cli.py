@@ -8,11 +8,10 @@ here, by the same rules as in the files of `nshtrainer fit`.
 from __future__ import annotations
 
 import argparse
-import inspect
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any, cast, get_type_hints
+from typing import Any, cast
 
 from lightning.pytorch import cli as lightning_cli
 from pydantic import create_model
@@ -20,7 +19,7 @@ from typing_extensions import override
 
 from nshtrainer.config import Config
 from nshtrainer.config.document import fail
-from nshtrainer.config.field_types import hints_of
+from nshtrainer.config.field_types import hints_of, hints_of_constructor
 from nshtrainer.config.files import FORMATS
 from nshtrainer.config.io import read_document, read_text
 from nshtrainer.config.messages import format_value
@@ -206,22 +205,13 @@ def configs_of(cls: Any) -> dict[str, type[Config]]:
     """The arguments of a constructor that take a config, and its class."""
     found = {
         name: hint
-        for name, hint in _hints_of_constructor(cls).items()
+        for name, hint in hints_of_constructor(cls).items()
         if isinstance(hint, type) and issubclass(hint, Config)
     }
     if isinstance(cls, type) and issubclass(cls, LightningModuleBase):
         module = cast("type[LightningModuleBase[Any]]", cls)
         found[argument_for_hparams(module)] = module.hparams_cls()
     return found
-
-
-def _hints_of_constructor(cls: Any) -> dict[str, Any]:
-    init: Any = getattr(cls, "__init__", None)
-    names = inspect.signature(init).parameters if inspect.isfunction(init) else ()
-    try:
-        return {name: hint for name, hint in get_type_hints(init).items() if name in names}
-    except (NameError, TypeError):  # names that are there for type checkers alone
-        return {}
 
 
 def _configs_of_chosen(parsed: Any) -> dict[str, type[Config]]:
