@@ -6,6 +6,7 @@ import argparse
 import re
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -139,7 +140,7 @@ def split_overrides(tokens: Sequence[str], parser: VerbParser) -> tuple[list[str
     for token in remaining:
         name, equals, _ = token.partition("=")
         if name in parser.options:
-            value = [] if equals or not parser.options[name] else list(_one_of(remaining))
+            value = [] if equals or not parser.options[name] else [*islice(remaining, 1)]
             if value and name in parser.bare and is_override_after_bare(value[0]):
                 rest.append(f"{name}={parser.bare[name]}")
                 overrides += value
@@ -169,12 +170,6 @@ def is_override_after_bare(token: str) -> bool:
 def _is_override(token: str) -> bool:
     name, equals, _ = token.partition("=")
     return bool(equals and _PATH.fullmatch(name))
-
-
-def _one_of(remaining: Iterator[str]) -> Iterator[str]:
-    following = next(remaining, None)
-    if following is not None:
-        yield following
 
 
 def _value_of(name: str, remaining: Iterator[str], parser: VerbParser) -> str:

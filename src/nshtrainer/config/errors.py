@@ -153,7 +153,8 @@ def _problem(item: dict[str, Any], model: type[BaseModel], data: Any) -> Problem
         text, got, advice = _unknown_key(path, model, data), "", ""
     elif kind == "missing" and path and isinstance(path[-1], int):
         path = path[:-1]
-        text, got, advice = _too_few(hints_at(model, path, data)), str(len(value)), ""
+        sizes = [len(get_args(h)) for h in hints_at(model, path, data) if get_origin(h) is tuple]
+        text, got, advice = f"must have {sizes[0] if sizes else 'more'} items", str(len(value)), ""
     elif kind in _TEXTS:
         text, got, advice = _TEXTS[kind](context)
     else:
@@ -200,15 +201,14 @@ def _must(what: str, advice: str = "") -> Callable[[dict[str, Any]], _Text]:
     """A message that needs nothing but the value, and the context's values by `{name}`."""
 
     def text(context: dict[str, Any]) -> _Text:
-        values = {key: _short(value) for key, value in context.items()}
+        # A bound without a needless `.0`.
+        values = {
+            key: int(value) if isinstance(value, float) and value.is_integer() else value
+            for key, value in context.items()
+        }
         return f"must be {what.format(**values)}", format_value(context["input"]), advice
 
     return text
-
-
-def _short(value: Any) -> Any:
-    """A bound without a needless `.0`."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _number(what: str) -> Callable[[dict[str, Any]], _Text]:
@@ -240,12 +240,6 @@ def _length(context: dict[str, Any]) -> _Text:
 
 def _key(context: dict[str, Any]) -> _Text:
     return "a key must be text", format_value(context["input"]), "put it in quotes"
-
-
-def _too_few(hints: Hints) -> str:
-    """What a tuple of a fixed length wants."""
-    sizes = [len(get_args(hint)) for hint in hints if get_origin(hint) is tuple]
-    return f"must have {sizes[0]} items" if sizes else "must have more items"
 
 
 def _text(context: dict[str, Any]) -> _Text:

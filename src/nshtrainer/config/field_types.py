@@ -90,13 +90,10 @@ def models_of(hints: Hints, data: Any) -> list[type[BaseModel]]:
 
 def _models(hint: Any, data: Any) -> list[type[BaseModel]]:
     if _is_registry(hint):
-        model = _registered(hint, _name_in(data))
+        name = _name_in(data)
+        model = None if name is None else hint.find(name, plugins=False)
         return [] if model is None else [model]
     return [hint] if isinstance(hint, type) and issubclass(hint, BaseModel) else []
-
-
-def _registered(registry: Any, name: str | None) -> Any:
-    return None if name is None else registry.find(name, plugins=False)
 
 
 def _name_in(data: Any) -> str | None:

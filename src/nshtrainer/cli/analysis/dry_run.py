@@ -90,7 +90,9 @@ def planned(code: UserCode, config: RunConfig, lengths: Lengths) -> Planned:
     try:
         _set_up(trainer, module, lengths.steps_per_epoch)
     except RunLengthError as error:
-        missing.append(_with_options(str(error)))
+        options = "--total-steps or --steps-per-epoch"
+        problem = f"the schedule: {str(error).partition(';')[0]}"
+        missing.append(f"{problem}; give {options}, or trainer.max_steps")
         known = False
         trainer = _trainer(config.trainer, lengths)
         _set_up(trainer, module, _SUPPOSED)
@@ -124,12 +126,6 @@ def _with_batch(config: RunConfig, lengths: Lengths) -> tuple[Lengths, list[str]
     batch = scaling.base_batch_size
     text = f"the batch that lr_scaling follows: the rates are those of {batch} samples an update"
     return replace(lengths, samples_per_step=batch), [f"{text}; give --samples-per-step"]
-
-
-def _with_options(text: str) -> str:
-    """A message about a length, with the options that give it."""
-    options = "--total-steps or --steps-per-epoch"
-    return f"the schedule: {text.partition(';')[0]}; give {options}, or trainer.max_steps"
 
 
 def _set_up(trainer: Trainer, module: LightningModule, steps_per_epoch: float | None) -> None:

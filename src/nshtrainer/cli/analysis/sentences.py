@@ -49,14 +49,16 @@ def sentences(config: Any) -> Iterator[str]:
         yield _in_full(config, type(scheduler).__name__)
         return
     alike: list[tuple[list[Track], list[Group]]] = []
-    for group in scheduler.optimizer.param_groups:
+    numbered: dict[int, str] = {}
+    for place, group in enumerate(scheduler.optimizer.param_groups):
+        numbered[id(group)] = str(group.get("name", place))
         tracks = tracks_of(scheduler, group)
         same = next((groups for others, groups in alike if others == tracks), None)
         if same is None:
             alike.append((tracks, same := []))
         same.append(group)
     for tracks, groups in alike:
-        names = join_names((_name(scheduler, group) for group in groups), limit=3)
+        names = join_names((numbered[id(group)] for group in groups), limit=3)
         text = "as it begins"
         if tracks:
             text = _in_full(config, _curves_text(scheduler, tracks, groups))
@@ -67,11 +69,6 @@ def tracks_of(scheduler: CurveScheduler, group: Group) -> list[Track]:
     """What moves in a group, without the names of groups."""
     base = float(group["initial_lr"])
     return [track._replace(group=None) for track in scheduler.plan.tracks(group, base)]
-
-
-def _name(scheduler: CurveScheduler, group: Group) -> str:
-    places = {id(each): place for place, each in enumerate(scheduler.optimizer.param_groups)}
-    return str(group.get("name", places[id(group)]))
 
 
 def _in_full(config: Any, what: str) -> str:

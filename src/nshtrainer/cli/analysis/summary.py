@@ -5,7 +5,7 @@ It is read off the optimizers of torch that were built, so it holds for those of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -29,6 +29,7 @@ __all__ = ["Explained", "GroupRow", "Parameters", "bytes_text", "explained", "pr
 _LAZY = "the sizes of lazy parameters: they have none until a batch went through the model"
 
 _NO_OPTIONS = ("params", "param_names", "name", "lr", "weight_decay")
+"""What a group has beside options, and options with a column of their own."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,11 @@ def _row(
         weight_decay=_number(group.get("initial_weight_decay", group.get("weight_decay"))),
         schedule="; ".join(texts) or None,
         state_bytes=state_bytes(part, group, copies=sum(each.copies for each in around)),
-        options=dict(_options(group)),
+        options={
+            key: _plain(group.get(f"initial_{key}", now))
+            for key, now in group.items()
+            if key not in _NO_OPTIONS and not key.startswith("initial_")
+        },
         names=[names[id(param)] for param in group["params"] if id(param) in names],
     )
 
@@ -213,13 +218,6 @@ def _implementation(group: Mapping[str, Any], on_cpu: bool | None) -> str:
 
 def _number(value: Any) -> float | None:
     return None if value is None else float(value)
-
-
-def _options(group: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The options without what is said elsewhere, as plain data."""
-    for key, now in group.items():
-        if key not in _NO_OPTIONS and not key.startswith("initial_"):
-            yield key, _plain(group.get(f"initial_{key}", now))
 
 
 def _plain(value: Any) -> Any:
@@ -249,7 +247,8 @@ _COLUMNS = (
 def print_explained(found: Explained) -> None:
     """Print the table, what is in none of its rows, and the schedules."""
     print_table(_COLUMNS, map(_cells, found.groups))
-    for label, some_of_it in _besides(found):
+    besides = {"frozen": found.frozen, "tied": found.tied, "in none": found.uncovered}
+    for label, some_of_it in besides.items():
         say(f"{label:9} {_parameters_text(some_of_it)}")
     for text in found.schedules:
         say(f"schedule  {text}")
@@ -257,12 +256,6 @@ def print_explained(found: Explained) -> None:
     for text in found.missing:
         say(f"missing   {text}")
     say()
-
-
-def _besides(found: Explained) -> Iterator[tuple[str, Parameters]]:
-    yield "frozen", found.frozen
-    yield "tied", found.tied
-    yield "in none", found.uncovered
 
 
 def _cells(row: GroupRow) -> tuple[str, ...]:

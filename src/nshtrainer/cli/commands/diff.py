@@ -65,11 +65,7 @@ def _by_parameter(args: Namespace) -> list[Difference]:
     with quiet():
         one, two = (planned(code, config, lengths_in(args)) for config in (first, second))
     missing = one.found.missing + two.found.missing
-    _say_missing(missing)
+    for text in dict.fromkeys(missing):
+        say(f"not known: {text}", sys.stderr)
     left = by_field(first, second, args, schedules_only=True) if missing else []
     return [*left, *by_parameter(one, two)]
-
-
-def _say_missing(texts: list[str]) -> None:
-    for text in dict.fromkeys(texts):
-        say(f"not known: {text}", sys.stderr)

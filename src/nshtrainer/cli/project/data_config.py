@@ -56,8 +56,9 @@ def data_class(cls: type, path: Path) -> DataClass:
     """
     parameters = list(inspect.signature(cls).parameters.values())
     hints = hints_of_constructor(cls, include_extras=True)
-    if len(parameters) == 1 and _is_config(hints.get(parameters[0].name)):
-        return DataClass(cls, hints[parameters[0].name], argument=parameters[0].name)
+    first = hints.get(parameters[0].name) if len(parameters) == 1 else None
+    if isinstance(first, type) and issubclass(first, Config):
+        return DataClass(cls, first, argument=parameters[0].name)
     open_ended = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters)
     fields: dict[str, Any] = {}
     names: dict[str, str] = {}
@@ -68,10 +69,6 @@ def data_class(cls: type, path: Path) -> DataClass:
     settings = ConfigDict(extra="allow" if open_ended else "forbid")
     base = type(cls.__name__, (Config,), {"model_config": settings, "__module__": str(path)})
     return DataClass(cls, create_model(cls.__name__, __base__=base, **fields), names=names)
-
-
-def _is_config(hint: Any) -> bool:
-    return isinstance(hint, type) and issubclass(hint, Config)
 
 
 def _is_key(parameter: Parameter) -> bool:

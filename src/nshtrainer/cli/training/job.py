@@ -143,7 +143,8 @@ class Job:
         callbacks: list[Callback] = []
         if not self.config.trainer.barebones:
             file = self.folder.optimizer if self._keeps else None
-            callbacks += [Plan(file), _progress(self.config.trainer.enable_progress_bar)]
+            has_bar = sys.stdout.isatty() and self.config.trainer.enable_progress_bar is not False
+            callbacks += [Plan(file), RichProgressBar() if has_bar else EpochLines()]
         if self._keeps:
             self.record = ScheduleRecord(self.folder)
             callbacks.append(self.record)
@@ -192,9 +193,11 @@ class Job:
         except RuntimeError as error:
             if path is None or not str(error).startswith("Error(s) in loading state_dict"):
                 raise
+            # No name of a weight begins a line of PyTorch's list of what does not fit.
+            listed = "\n  ".join(map(printable, _NEXT_PROBLEM.split(str(error))))
             raise CheckpointError(
                 f"{self.checkpoint}: has the weights of another model; go on with the code and the "
-                f"config that wrote it, or start without --resume. {_in_lines(error)}"
+                f"config that wrote it, or start without --resume. {listed}"
             ) from error
 
     # -- saying ------------------------------------------------------------------------------
@@ -236,7 +239,9 @@ class Job:
         if not path.exists():
             _say(f"{why} before there was a checkpoint")
             return
-        command = shlex.join([*_program(), *self._argv_to_go_on(path)])
+        is_module = sys.argv[0].endswith("__main__.py")
+        program = ["python", "-m", "nshtrainer"] if is_module else ["nshtrainer"]
+        command = shlex.join([*program, *self._argv_to_go_on(path)])
         _say(f"{why}; the last checkpoint is {printable(path)}\nto go on: {printable(command)}")
 
     @rank_zero_only
@@ -292,17 +297,3 @@ def _here(path: str) -> Path:
     """A path as short as it can be written."""
     whole, here = Path(path), Path.cwd()
     return whole.relative_to(here) if whole.is_relative_to(here) else whole
-
-
-def _program() -> list[str]:
-    return ["python", "-m", "nshtrainer"] if sys.argv[0].endswith("__main__.py") else ["nshtrainer"]
-
-
-def _in_lines(error: RuntimeError) -> str:
-    """Return PyTorch's list of what does not fit, in which no name of a weight begins a line."""
-    return "\n  ".join(map(printable, _NEXT_PROBLEM.split(str(error))))
-
-
-def _progress(wanted: bool | None) -> Callback:
-    """A progress bar on a terminal, lines elsewhere."""
-    return RichProgressBar() if sys.stdout.isatty() and wanted is not False else EpochLines()

@@ -111,7 +111,10 @@ class RunFolder:
         """
         try:
             if self.is_new:
-                return RunFolder(_new_folder(self.path))
+                name = self.path.name
+                names = chain([name], (f"{name}-{number}" for number in count(2)))
+                paths = map(self.path.with_name, names)
+                return RunFolder(next(path for path in paths if _is_made(path)))
             self.checkpoints.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _cannot_be_made(self.path, error) from error
@@ -186,11 +189,6 @@ class RunFolder:
         write_file(self.path / "config.schema.json", write_json(type(config).json_schema()))
         comment = schema_comment("config.schema.json")
         write_file(self.path / "config.yaml", f"{comment}\n{config.to_yaml()}")
-
-
-def _new_folder(path: Path) -> Path:
-    names = chain([path.name], (f"{path.name}-{number}" for number in count(2)))
-    return next(found for found in map(path.with_name, names) if _is_made(found))
 
 
 def _is_made(path: Path) -> bool:

@@ -81,11 +81,14 @@ def read_yaml(text: str, source: str = "<yaml>") -> Document:
             inside its own anchor, or is too big or too deep (aliases expanded).
     """
     composer = _Composer(source)
+    yaml: Any = YAML(typ="safe", pure=True, plug_ins=[])
+    yaml.Scanner = _Scanner
     try:
-        for event in _events(check_text(text, source)):
+        for event in yaml.parse(check_text(text, source)):
             composer.take(event)
     except MarkedYAMLError as error:
-        fail(_syntax_place(error, source), _syntax_problem(error), error)
+        line, column = _spot(error.problem_mark or error.context_mark)
+        fail(f"{source}:{line}:{column}", _syntax_problem(error), error)
     except YAMLError as error:
         reason = str(error).splitlines()[0]
         problem = f"is not valid YAML: {reason}; remove the control characters"
@@ -154,17 +157,6 @@ class _Scanner(Scanner):
 
     def _refuse(self, problem: str) -> NoReturn:
         raise _RefusedError(None, None, problem, cast("Any", self).reader.get_mark())
-
-
-def _events(text: str) -> Any:
-    yaml: Any = YAML(typ="safe", pure=True, plug_ins=[])
-    yaml.Scanner = _Scanner
-    return yaml.parse(text)
-
-
-def _syntax_place(error: Any, source: str) -> str:
-    mark = error.problem_mark or error.context_mark
-    return f"{source}:{mark.line + 1}:{mark.column + 1}"
 
 
 def _syntax_problem(error: Any) -> str:
