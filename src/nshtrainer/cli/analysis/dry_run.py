@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -22,29 +21,13 @@ if TYPE_CHECKING:
 
     from nshtrainer.cli.project.run_file import RunConfig
     from nshtrainer.cli.project.user_code import UserCode
+    from nshtrainer.run_length import RunLength
     from nshtrainer.trainer_config import TrainerConfig
 
-__all__ = ["Lengths", "Planned", "build_trainer", "lengths_in", "planned"]
+__all__ = ["Planned", "build_trainer", "planned"]
 
 _SUPPOSED = 1000
 """Updates in an epoch where nobody knows, so that the optimizers can be built."""
-
-
-@dataclass(frozen=True)
-class Lengths:
-    """What the command line says of the length of a run.
-
-    Args:
-        total_steps: Updates in the run.
-        steps_per_epoch: Updates in an epoch.
-        samples_per_step: Samples in an update.
-        tokens_per_step: Tokens in an update.
-    """
-
-    total_steps: int | None = None
-    steps_per_epoch: float | None = None
-    samples_per_step: float | None = None
-    tokens_per_step: float | None = None
 
 
 @dataclass(frozen=True)
@@ -64,12 +47,7 @@ class Planned:
     found: Explained
 
 
-def lengths_in(args: Namespace) -> Lengths:
-    """The lengths among the arguments of a verb."""
-    return Lengths(**{each.name: getattr(args, each.name) for each in fields(Lengths)})
-
-
-def planned(code: UserCode, config: RunConfig, lengths: Lengths) -> Planned:
+def planned(code: UserCode, config: RunConfig, lengths: RunLength) -> Planned:
     """Build the module and its optimizers, and look at them.
 
     Schedules that need a length which nobody knows are left out, with what would help.
@@ -116,7 +94,7 @@ def _built(trainer: Trainer, module: LightningModule) -> LightningModule:
     return module
 
 
-def _with_batch(config: RunConfig, lengths: Lengths) -> tuple[Lengths, list[str]]:
+def _with_batch(config: RunConfig, lengths: RunLength) -> tuple[RunLength, list[str]]:
     """The lengths with a batch, where the rates follow one and nobody says it; and a word on it."""
     scalings = (getattr(each, "lr_scaling", None) for _, each in optimizers_in(config.model))
     scaling = next(filter(None, scalings), None)
@@ -128,7 +106,7 @@ def _with_batch(config: RunConfig, lengths: Lengths) -> tuple[Lengths, list[str]
     return replace(lengths, samples_per_step=batch), [f"{text}; give --samples-per-step"]
 
 
-def _set_up(trainer: Trainer, module: LightningModule, steps_per_epoch: float | None) -> None:
+def _set_up(trainer: Trainer, module: LightningModule, steps_per_epoch: Any) -> None:
     """Build the optimizers of a module, as if the data gave this many updates an epoch."""
     loader = _Endless()
     if steps_per_epoch is not None:
@@ -139,7 +117,7 @@ def _set_up(trainer: Trainer, module: LightningModule, steps_per_epoch: float | 
     trainer.strategy.setup_optimizers(trainer)
 
 
-def _trainer(options: TrainerConfig, lengths: Lengths) -> Trainer:
+def _trainer(options: TrainerConfig, lengths: RunLength) -> Trainer:
     """The trainer of the file, on a CPU and without anything that writes."""
     changed: dict[str, Any] = {
         **_ELSEWHERE,

@@ -26,7 +26,6 @@ def add_arguments(parser: VerbParser) -> None:
     parser.add_file("second", metavar="OTHER", help="the file to compare with")
     parser.add_code("compare parameter by parameter")
     add_length_arguments(parser)
-    parser.set_defaults(total_time=None, base_lr=None)
 
 
 def run(args: Namespace) -> int:
@@ -54,7 +53,8 @@ def _by_field(args: Namespace) -> list[Difference]:
 
 def _by_parameter(args: Namespace) -> list[Difference]:
     from nshtrainer.cli.analysis.config_diff import by_field, by_parameter
-    from nshtrainer.cli.analysis.dry_run import lengths_in, planned
+    from nshtrainer.cli.analysis.dry_run import planned
+    from nshtrainer.cli.project.find_configs import lengths_in
     from nshtrainer.cli.project.run_file import read_run
     from nshtrainer.cli.project.user_code import load_user_code
     from nshtrainer.cli.quiet_lightning import quiet

@@ -38,9 +38,10 @@ def run(args: Namespace) -> int:
     split_target(args.code)
     document = read_document(args.config)
 
-    from nshtrainer.cli.analysis.dry_run import lengths_in, planned
+    from nshtrainer.cli.analysis.dry_run import planned
     from nshtrainer.cli.analysis.parameter_trace import print_way, way_of
     from nshtrainer.cli.analysis.summary import print_explained
+    from nshtrainer.cli.project.find_configs import lengths_in
     from nshtrainer.cli.project.run_file import read_run
     from nshtrainer.cli.project.user_code import load_user_code
     from nshtrainer.cli.quiet_lightning import quiet

@@ -15,7 +15,15 @@ from nshtrainer.optimizer.base import OptimizerConfigBase, innermost
 from nshtrainer.run_length import RunLength
 from nshtrainer.trainer_config import TrainerConfig
 
-__all__ = ["Found", "optimizers_in", "run_length", "schedules_in", "time_limit", "trainer_in"]
+__all__ = [
+    "Found",
+    "lengths_in",
+    "optimizers_in",
+    "run_length",
+    "schedules_in",
+    "time_limit",
+    "trainer_in",
+]
 
 _COMPONENTS = (LRSchedulerConfigBase, OptimizerConfigBase)
 
@@ -83,20 +91,32 @@ def _bases(optimizer: OptimizerConfigBase | None) -> dict[str, float]:
 # -- the length of the run -------------------------------------------------------------------------
 
 
+_LENGTHS = (
+    "total_steps",
+    "steps_per_epoch",
+    "total_time",
+    "samples_per_step",
+    "tokens_per_step",
+    "base_lr",
+)
+
+
+def lengths_in(args: Namespace) -> RunLength:
+    """Return the lengths on the command line; not every verb has all options.
+
+    Raises:
+        ScheduleError: The lengths contradict each other, or one is not positive.
+    """
+    return RunLength(**{name: getattr(args, name, None) for name in _LENGTHS})
+
+
 def run_length(config: Config, args: Namespace) -> RunLength:
     """The length of the run, from the command line, else from the trainer's part of the file.
 
     Raises:
         ScheduleError: The lengths contradict each other, or one is not positive.
     """
-    run = RunLength(
-        args.total_steps,
-        args.steps_per_epoch,
-        total_time=args.total_time,
-        samples_per_step=args.samples_per_step,
-        tokens_per_step=args.tokens_per_step,
-        base_lr=args.base_lr,
-    )
+    run = lengths_in(args)
     trainer = trainer_in(config)
     if run.total_steps is not None or trainer is None:
         return run
