@@ -90,11 +90,10 @@ def paths_of(
 ) -> list[Keys]:
     """List the places in the data of those of pydantic's errors for which a condition holds."""
     items = cast("Any", error.errors(include_url=False))
-    locations = [(item["loc"], item["type"]) for item in items if is_meant(item)]
     return [
-        _real_path(location, kind, model, data)
-        for location, kind in locations
-        if not _is_other_member(location, model, data)
+        _real_path(item["loc"], item["type"], model, data)
+        for item in items
+        if is_meant(item) and not _is_other_member(item["loc"], model, data)
     ]
 
 

@@ -107,7 +107,8 @@ def lengths_in(args: Namespace) -> RunLength:
     Raises:
         ScheduleError: The lengths contradict each other, or one is not positive.
     """
-    return RunLength(**{name: getattr(args, name, None) for name in _LENGTHS})
+    lengths: dict[str, Any] = {name: getattr(args, name, None) for name in _LENGTHS}
+    return RunLength(**lengths)
 
 
 def run_length(config: Config, args: Namespace) -> RunLength:

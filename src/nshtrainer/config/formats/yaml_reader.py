@@ -87,7 +87,8 @@ def read_yaml(text: str, source: str = "<yaml>") -> Document:
         for event in yaml.parse(check_text(text, source)):
             composer.take(event)
     except MarkedYAMLError as error:
-        line, column = _spot(error.problem_mark or error.context_mark)
+        marked = cast("Any", error)
+        line, column = _spot(marked.problem_mark or marked.context_mark)
         fail(f"{source}:{line}:{column}", _syntax_problem(error), error)
     except YAMLError as error:
         reason = str(error).splitlines()[0]
