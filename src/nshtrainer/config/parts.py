@@ -18,7 +18,7 @@ _SCALARS = frozenset({bool, float, int, str, type(None)})
 def parts_of(value: Any) -> list[tuple[Any, Any]]:
     """Return the keys and parts of a config, a mapping or a list; none of another value.
 
-    >>> parts_of({"lr": 0.1}), parts_of([1, 2]), parts_of("text")
+    >>> parts_of({"lr": 0.1}), parts_of([1, 2]), parts_of({1, 2})
     ([('lr', 0.1)], [(0, 1), (1, 2)], [])
     """
     if type(value) in _SCALARS:
