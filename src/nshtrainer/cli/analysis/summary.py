@@ -5,7 +5,7 @@ It is read off the optimizers of torch that were built, so it holds for those of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -247,8 +247,7 @@ _COLUMNS = (
 def print_explained(found: Explained) -> None:
     """Print the table, what is in none of its rows, and the schedules."""
     print_table(_COLUMNS, map(_cells, found.groups))
-    besides = {"frozen": found.frozen, "tied": found.tied, "in none": found.uncovered}
-    for label, some_of_it in besides.items():
+    for label, some_of_it in _besides(found):
         say(f"{label:9} {_parameters_text(some_of_it)}")
     for text in found.schedules:
         say(f"schedule  {text}")
@@ -256,6 +255,12 @@ def print_explained(found: Explained) -> None:
     for text in found.missing:
         say(f"missing   {text}")
     say()
+
+
+def _besides(found: Explained) -> Iterator[tuple[str, Parameters]]:
+    yield "frozen", found.frozen
+    yield "tied", found.tied
+    yield "in none", found.uncovered
 
 
 def _cells(row: GroupRow) -> tuple[str, ...]:
