@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from nshtrainer.config.document import cut
+from nshtrainer.config.messages import truncate
 from nshtrainer.config.named import Tagged
 from nshtrainer.exceptions import RunLengthError
 from nshtrainer.types import Fraction, NonNegative, NonNegativeInt
@@ -306,7 +306,7 @@ def _read(value: Any) -> Any:
 def _from_text(text: str) -> dict[str, Any]:
     match = re.match(_PATTERN, text)
     if match is None:
-        raise _problem(f"{cut(text)!r} is no duration; {_WAYS}")
+        raise _problem(f"{truncate(text)!r} is no duration; {_WAYS}")
     digits, multiple, unit = match.groups()
     number = Decimal(digits.replace("_", "")).scaleb(_MULTIPLES[multiple])
     if unit == "%":
@@ -318,7 +318,7 @@ def _from_text(text: str) -> dict[str, Any]:
     if name not in _WHOLE:
         return {"name": name, "value": float(number)}
     if number != number.to_integral_value():
-        raise _problem(f"{cut(text)!r}: {name} are whole; write a whole number")
+        raise _problem(f"{truncate(text)!r}: {name} are whole; write a whole number")
     return {"name": name, "value": int(number)}
 
 

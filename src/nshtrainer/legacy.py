@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from nshtrainer.config import Config
 from nshtrainer.config.document import MAX_DEPTH
+from nshtrainer.config.messages import dotted
 from nshtrainer.exceptions import CheckpointError, ConfigError, NshtrainerWarning
 from nshtrainer.trainer_config import TrainerConfig
 
@@ -231,8 +232,9 @@ class _Converter:
         if name == "reduce_lr_on_plateau":
             return {key: _number_of_epochs(value) for key, value in data.items()}
         if name == "linear_warmup_cosine_decay" and data.get("annealing"):
-            place = ".".join(map(str, keys))
-            self.notes.append(f"{place}: annealing mirrored the cosine; now the cosine restarts")
+            self.notes.append(
+                f"{dotted(keys)}: annealing mirrored the cosine; now the cosine restarts"
+            )
         return data
 
 
@@ -287,7 +289,7 @@ def _fit(
     except ValidationError as error:
         places = dict.fromkeys(may_go(item) for item in error.errors(include_url=False))
         notes += [
-            f"{'.'.join(map(str, place))} is left out: {cls.__name__} does not take it"
+            f"{dotted(place)} is left out: {cls.__name__} does not take it"
             for place in places
             if _remove(data, place)
         ]

@@ -13,7 +13,8 @@ from pydantic import StringConstraints, model_validator
 from typing_extensions import Self
 
 from nshtrainer.config import Config
-from nshtrainer.config.errors import dotted
+from nshtrainer.config.messages import dotted
+from nshtrainer.config.parts import nested_parts
 from nshtrainer.escaping import printable
 from nshtrainer.exceptions import ConfigChangedWarning, ConfigError, NshtrainerError
 
@@ -171,13 +172,10 @@ def differing(saved: Any, own: Any, path: Path = ()) -> Iterator[Change]:
 
 def _parts(value: Any) -> dict[Any, Any] | None:
     """What is compared one by one within a value."""
-    if isinstance(value, Mapping):
-        found = dict(cast("Mapping[Any, Any]", value))
-        return None if _is_duration(found) else found
-    items = cast("list[Any]", value) if isinstance(value, list) else []
-    if not any(isinstance(item, Mapping) for item in items):
+    parts = nested_parts(value)
+    if parts is None or _is_duration(parts):
         return None
-    return {"name": len(items), **dict(enumerate(items))}
+    return {"name": len(parts), **parts} if isinstance(value, list) else parts
 
 
 def _is_duration(value: Mapping[Any, Any]) -> bool:

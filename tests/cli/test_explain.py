@@ -194,6 +194,7 @@ def test_the_route_of_a_parameter_is_told_before_the_rules_of_what_it_wraps(
         (["optimizer.groups=[{name: a, select: laier}]"], "the nearest are 'layer'"),
         (["optimiser.lr=1"], "did you mean 'optimizer'?"),
         (["trainer.profiler=nothing"], "profiler"),
+        (["--total-steps", "0"], "total_steps must be at least 1 and finite, not 0"),
     ],
 )
 def test_what_is_wrong_is_said_with_what_is_near(

@@ -52,6 +52,14 @@ def test_a_run_keeps_as_data_what_it_said_at_its_start(
     assert capsys.readouterr().out == Path("o/optimizer.json").read_text(encoding="utf-8")
 
 
+def test_the_file_is_read_once(home: Path) -> None:
+    overwriting = "from pathlib import Path\nPath('run.yaml').write_text('[', encoding='utf-8')\n"
+    code = Path("train.py").read_text(encoding="utf-8")
+    Path("train.py").write_text(overwriting + code, encoding="utf-8")
+    assert main([*FIT, "--out", "o", *SHORT]) == 0
+    assert Path("run.yaml").read_text(encoding="utf-8") == "["
+
+
 def test_the_resolved_config_fits_its_schema_and_runs_again(home: Path) -> None:
     assert main([*FIT, "optimizer.lr=0.2", "--out", "first", *SHORT]) == 0
     text = Path("first/config.yaml").read_text(encoding="utf-8")

@@ -192,6 +192,7 @@ REFUSED = [
     (["run.yaml", "lr_schedulr.min_factor=1"], "unknown key 'lr_schedulr'; did you mean 'lr_sched"),
     (["run.yaml", "optimizer.lrr=1"], "model.optimizer.lrr: unknown key 'lrr'; did you mean 'lr'?"),
     (["bare.yaml", "warmup=1"], "warmup=1: warmup: unknown key 'warmup'"),
+    (["number.yaml", "a=1"], "a=1: unknown key 'a' (known: optimizer, 1, lr_scheduler)"),
     (
         ["bare.yaml", "--total-steps", "9", "--total-time", "2h"],
         "bare.yaml:1:1: the run has total_steps and total_time; give one of them\n",
@@ -205,6 +206,7 @@ def test_what_makes_no_sense_is_refused_with_its_place(
 ) -> None:
     Path("bare.yaml").write_text(WSD, encoding="utf-8")
     Path("none.yaml").write_text("optimizer: sgd", encoding="utf-8")
+    Path("number.yaml").write_text("{optimizer: sgd, 1: 2}", encoding="utf-8")
     assert main(["plot", *arguments]) == 2
     captured = capsys.readouterr()
     assert message in captured.err

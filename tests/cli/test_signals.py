@@ -37,7 +37,7 @@ def before(where, name, point):
         return own(*arguments, **named)
     setattr(where, name, stopped)
 
-before(training, "Trainer", "trainer")
+before(training, "build_trainer", "trainer")
 before(training.Job, "_say_where_from", "start")
 before(training.Job, "_say_how_to_go_on", "message")
 before(training.Job, "_finished", "end")

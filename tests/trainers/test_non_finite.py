@@ -108,8 +108,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(kind: Any, ma
         fit(module, BAD, make)
     assert str(raised.value).startswith(
         "update 2 (epoch 0, batch 2, lr 0.009) is not made: the loss is not finite, and the "
-        "gradients of 4 of 4 parameters are not finite (net.0.weight, net.0.bias, net.2.weight, "
-        "...). Look at the data of this batch and at the loss; lower lr, "
+        "gradients of 4 of 4 parameters are not finite (net.0.weight, net.0.bias, net.2.weight and "
+        "1 more). Look at the data of this batch and at the loss; lower lr, "
     )
     assert_same(left_by(module.trainer), left_by(fit(before, BAD[:2])))
 

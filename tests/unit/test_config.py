@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from nshtrainer.config import Config
 from nshtrainer.config.docstrings import field_docs
-from nshtrainer.config.strict_numbers import with_strict_numbers
+from nshtrainer.config.validation import with_strict_numbers
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.types import (
     Beta,

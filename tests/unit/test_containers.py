@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from pydantic import ValidationError
 
 from nshtrainer import Config
-from nshtrainer.config.containers import plain_containers
+from nshtrainer.config.validation import plain_containers
 from nshtrainer.configs import AdamWConfig, LRSchedulerConfig, OptimizerConfig
 from nshtrainer.exceptions import ConfigError
 

@@ -26,12 +26,12 @@ def registry_of(kind: str) -> Registry[Any]:
     Raises:
         ConfigError: There is no such kind.
     """
-    from nshtrainer.config.errors import unknown
+    from nshtrainer.config.messages import describe_unknown
 
     known = registries()
     found = known.get(kind) or known.get(kind.removesuffix("s"))
     if found is None:
-        raise ConfigError(unknown("kind of component", kind, known))
+        raise ConfigError(describe_unknown("kind of component", kind, known))
     return found
 
 

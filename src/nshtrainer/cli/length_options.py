@@ -16,11 +16,11 @@ _MULTIPLES = {"": 1, "k": 10**3, "M": 10**6, "B": 10**9}
 _SECONDS = {"": 1, "s": 1, "min": 60, "h": 3600, "d": 86400}
 
 
-def add_length_arguments(parser: VerbParser, *names: str) -> None:
-    """Add the options of these names, or all of them."""
-    for name in names or _OPTIONS:
-        read, metavar, text = _OPTIONS[name]
-        parser.add_argument(name, type=read, metavar=metavar, help=text)
+def add_length_arguments(parser: VerbParser, *, for_plot: bool = False) -> None:
+    """Add the options; a time and a base rate are for plots alone."""
+    for name, (read, metavar, text) in _OPTIONS.items():
+        if for_plot or name not in {"--total-time", "--base-lr"}:
+            parser.add_argument(name, type=read, metavar=metavar, help=text)
 
 
 def _number(text: str) -> float:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
 from rich_argparse import RichHelpFormatter
 from typing_extensions import override
 
+from nshtrainer.config.messages import find_similar
 from nshtrainer.escaping import printable
 
 __all__ = [
@@ -59,11 +60,24 @@ class VerbParser(argparse.ArgumentParser):
         return action
 
     def add_run_arguments(self) -> None:
-        """Add the two that say what a run is made of: the user's code and the file."""
+        """Add the arguments that say what a run is made of: code, file and overrides."""
         code = "file with one LightningModuleBase, or train.py:Name"
         self.add_argument("code", metavar="train.py", is_file=True, help=code)
-        file: dict[str, Any] = {"metavar": "FILE", "is_file": True, "help": "YAML, JSON or TOML"}
-        self.add_argument("--config", type=Path, required=True, **file)
+        self.add_file("--config", type=Path, required=True)
+        self.add_overrides("override of the file")
+
+    def add_file(self, name: str, **kwargs: Any) -> None:
+        """Add an argument for a config file."""
+        kwargs = {"metavar": "FILE", "help": "YAML, JSON or TOML", **kwargs}
+        self.add_argument(name, is_file=True, **kwargs)
+
+    def add_overrides(self, text: str) -> None:
+        """Add the overrides, with a text for the help."""
+        self.add_argument("overrides", nargs="*", metavar="key=value", help=text)
+
+    def add_code(self, text: str) -> None:
+        """Add the option for the user's code, with a text for the help."""
+        self.add_argument("--for", dest="code", metavar="train.py", is_file=True, help=text)
 
     @override
     def error(self, message: str) -> NoReturn:
@@ -126,7 +140,7 @@ def split_overrides(tokens: Sequence[str], parser: VerbParser) -> tuple[list[str
     for token in remaining:
         name, equals, _ = token.partition("=")
         if name in parser.options:
-            value = [] if equals or not parser.options[name] else list(_one_of(remaining))
+            value = [] if equals or not parser.options[name] else [*islice(remaining, 1)]
             if value and name in parser.bare and is_override_after_bare(value[0]):
                 rest.append(f"{name}={parser.bare[name]}")
                 overrides += value
@@ -158,35 +172,22 @@ def _is_override(token: str) -> bool:
     return bool(equals and _PATH.fullmatch(name))
 
 
-def _one_of(remaining: Iterator[str]) -> Iterator[str]:
-    following = next(remaining, None)
-    if following is not None:
-        yield following
-
-
 def _value_of(name: str, remaining: Iterator[str], parser: VerbParser) -> str:
     value = next(remaining, None)
     if value is None or value.startswith("--"):
-        _fail(parser, f"{name} needs a value: {name} VALUE, or {name[2:]}=VALUE")
+        parser.error(f"{name} needs a value: {name} VALUE, or {name[2:]}=VALUE")
     return value
 
 
 def _refuse_typo(name: str, parser: VerbParser) -> None:
-    near = difflib.get_close_matches(name, parser.options, n=1, cutoff=0.75)
+    near = find_similar(name, parser.options, cutoff=0.75)
     if near and "." not in name:
-        _fail(
-            parser,
-            f"unknown option {name}; did you mean {near[0]}? "
-            f"(to override a key of the file, write {name[2:]}=VALUE)",
-        )
+        override = f"(to override a key of the file, write {name[2:]}=VALUE)"
+        parser.error(f"unknown option {name}; did you mean {near[0]}? {override}")
 
 
 def _refuse_rest(verb: str, parser: VerbParser, token: str) -> NoReturn:
     if verb in _WITH_OVERRIDES and not token.startswith("-"):
-        _fail(parser, f"{token} is not an override; write path.to.key=value")
-    near = difflib.get_close_matches(token, parser.options, n=1)
-    _fail(parser, f"unknown argument {token}{f'; did you mean {near[0]}?' if near else ''}")
-
-
-def _fail(parser: VerbParser, text: str) -> NoReturn:
-    parser.error(text)
+        parser.error(f"{token} is not an override; write path.to.key=value")
+    near = find_similar(token, parser.options)
+    parser.error(f"unknown argument {token}{f'; did you mean {near[0]}?' if near else ''}")

@@ -59,7 +59,9 @@ def range_text(part: Schema) -> str:
     """
     signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
     known = {sign: part[key] for key, sign in signs.items() if key in part}
-    bounds = [f"{sign} {_short(at)}" for sign, at in known.items() if abs(at) < GREATEST]
+    known = {sign: bound for sign, bound in known.items() if abs(bound) < GREATEST}
+    # A whole number has all its digits.
+    bounds = [f"{sign} {at if isinstance(at, int) else f'{at:g}'}" for sign, at in known.items()]
     if bounds:
         return ", ".join(bounds)
     inner = [*part.get("anyOf", ()), *part.get("prefixItems", ())]
@@ -67,8 +69,3 @@ def range_text(part: Schema) -> str:
     inner += [cast("Schema", items)] if isinstance(items, dict) else []
     found = dict.fromkeys(range_text(cast("Schema", each)) for each in inner)
     return " or ".join(text for text in found if text)
-
-
-def _short(bound: float) -> str:
-    """A whole number with all its digits, any other without those that say nothing."""
-    return str(bound) if isinstance(bound, int) else f"{bound:g}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Mapping
 from contextlib import nullcontext
-from os import fsdecode
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaH
 from pydantic_core import CoreSchema
 from typing_extensions import Self, override
 
-from nshtrainer.config.strict_numbers import with_strict_numbers
+from nshtrainer.config.validation import with_strict_numbers
 
 if TYPE_CHECKING:
     from nshtrainer.config.files import FilePath
@@ -145,10 +144,9 @@ class Config(BaseModel):
             ConfigError: The file cannot be read or does not describe this config; each line of
                 the message is `file:line:column: path.to.key: what is wrong; what to do`.
         """
-        from nshtrainer.config.files import format_of, read_file
+        from nshtrainer.config.io import load, read_document
 
-        text_format = format_of(path)
-        return cls._from_text(read_file(path), text_format, fsdecode(path), overrides, plugins)
+        return load(cls, read_document(path), overrides, plugins)
 
     @classmethod
     def from_yaml(cls, text: str, *, overrides: Iterable[str] = (), plugins: bool = True) -> Self:

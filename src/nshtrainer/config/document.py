@@ -9,20 +9,24 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias, cast
 
+from nshtrainer.config.parts import parts_of
 from nshtrainer.escaping import printable
 from nshtrainer.exceptions import ConfigError
 
 __all__ = [
+    "BINARY",
     "MAX_DEPTH",
     "MAX_DIGITS",
+    "TOO_DEEP",
+    "TOO_MANY_DIGITS",
     "Document",
     "Keys",
     "Limits",
     "Locate",
     "check_limits",
+    "check_nodes",
     "check_text",
     "check_unicode",
-    "cut",
     "fail",
     "joined",
     "large_files",
@@ -41,6 +45,10 @@ MAX_DEPTH = 100
 
 MAX_DIGITS = 4300
 """The most digits of a whole number, which is Python's own limit."""
+
+BINARY = "is a binary file, not text; give a YAML, JSON or TOML file"
+TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels; flatten it"
+TOO_MANY_DIGITS = f"a number of more than {MAX_DIGITS} digits; write it with an exponent"
 
 
 @dataclass(frozen=True)
@@ -118,11 +126,6 @@ def fail(place: str, text: str, cause: BaseException | None = None) -> NoReturn:
     raise ConfigError(printable(f"{place}: {text}" if place else text)) from cause
 
 
-def cut(text: str, most: int = 80) -> str:
-    """Return printable text for a message, cut after so many characters."""
-    return printable(text if len(text) <= most else f"{text[: most - 3]}...")
-
-
 def check_text(text: Any, source: str) -> str:
     """Returns the text if it is text of a reasonable length.
 
@@ -137,7 +140,7 @@ def check_text(text: Any, source: str) -> str:
     if len(text.splitlines()) > most.lines:
         fail(source, f"has more than {most.lines:,} lines, which is no config; {_ADVICE}")
     if "\0" in text:
-        fail(source, "is a binary file, not text; give a YAML, JSON or TOML file")
+        fail(source, BINARY)
     try:
         return joined(text)
     except ValueError as error:
@@ -183,16 +186,8 @@ def check_unicode(document: Document) -> Document:
                 half = _HALF.search(text) if isinstance(text, str) else None
                 if half:
                     fail(document.place(path, of_key=of_key), _alone(half[0]))
-        level = [part for path, value in level for part in _placed_parts(path, value)]
+        level = [((*path, key), part) for path, value in level for key, part in parts_of(value)]
     return document
-
-
-def _placed_parts(path: Keys, value: Any) -> list[tuple[Keys, Any]]:
-    if isinstance(value, dict):
-        return [((*path, key), part) for key, part in cast("dict[Any, Any]", value).items()]
-    if isinstance(value, (list, tuple)):
-        return [((*path, index), part) for index, part in enumerate(cast("list[Any]", value))]
-    return []
 
 
 def check_limits(data: Any, source: str) -> None:
@@ -205,27 +200,26 @@ def check_limits(data: Any, source: str) -> None:
     level: list[Any] = [data]
     nodes = 0
     for _ in range(MAX_DEPTH + 1):
-        nodes += sum(map(_weight, level))
+        mappings = [cast("dict[Any, Any]", value) for value in level if isinstance(value, dict)]
+        nodes += len(level) + sum(map(len, mappings))
         if any(isinstance(value, int) and abs(value) >= _TOO_LARGE for value in level):
-            fail(source, str(_TooManyDigitsError()))
-        level = [part for value in level for part in _parts(value)]
+            fail(source, TOO_MANY_DIGITS)
+        level = [part for value in level for _, part in parts_of(value)]
         if not level:
             break
     else:
-        fail(source, f"is nested deeper than {MAX_DEPTH} levels; flatten it")
+        fail(source, TOO_DEEP)
+    check_nodes(nodes, source)
+
+
+def check_nodes(nodes: int, source: str) -> None:
+    """Refuses a number of keys and values.
+
+    Raises:
+        ConfigError: It is more than are allowed.
+    """
     if nodes > limits().nodes:
         fail(source, f"has more than {limits().nodes:,} keys and values; {_ADVICE}")
-
-
-def _weight(value: Any) -> int:
-    """What a value adds to the count: itself, and its keys."""
-    return 1 + len(cast("dict[Any, Any]", value)) if isinstance(value, dict) else 1
-
-
-def _parts(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return list(cast("dict[Any, Any]", value).values())
-    return cast("list[Any]", value) if isinstance(value, list) else []
 
 
 def whole_number(digits: str, base: int = 10) -> int:
@@ -235,13 +229,8 @@ def whole_number(digits: str, base: int = 10) -> int:
         ValueError: There are more than `MAX_DIGITS` digits.
     """
     if len(digits) > MAX_DIGITS:
-        raise _TooManyDigitsError
+        raise ValueError(TOO_MANY_DIGITS)
     return int(digits, base)
 
 
 _TOO_LARGE = 10**MAX_DIGITS
-
-
-class _TooManyDigitsError(ValueError):
-    def __str__(self) -> str:
-        return f"a number of more than {MAX_DIGITS} digits; write it with an exponent"

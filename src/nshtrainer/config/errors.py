@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from nshtrainer.config.document import Document, Keys, cut
+from nshtrainer.config.document import Document, Keys
 from nshtrainer.config.field_types import Hints, field_of, hints_at, hints_below, models_of, part_of
+from nshtrainer.config.messages import describe_unknown, dotted, format_value, lower_first
 from nshtrainer.escaping import printable
 
-__all__ = ["Problem", "describe", "dotted", "paths_of", "problems_of", "shown"]
+__all__ = ["Problem", "describe", "paths_of", "problems_of"]
 
 
 _MOST = 20
@@ -70,15 +70,6 @@ def line(problem: Problem, document: Document) -> str:
     return printable(": ".join(part for part in parts if part))
 
 
-def dotted(path: Iterable[Any]) -> str:
-    """A path as it is written in an override, `optimizer.betas.1`.
-
-    >>> dotted(("optimizer", "betas", 1))
-    'optimizer.betas.1'
-    """
-    return ".".join(cut(str(key)) for key in path)
-
-
 def problems_of(error: ValidationError, model: type[BaseModel], data: Any) -> list[Problem]:
     """The problems of an error, those of the members of one union made one."""
     items = cast("Any", error.errors(include_url=False))[:_MOST_READ]
@@ -99,11 +90,10 @@ def paths_of(
 ) -> list[Keys]:
     """List the places in the data of those of pydantic's errors for which a condition holds."""
     items = cast("Any", error.errors(include_url=False))
-    locations = [(item["loc"], item["type"]) for item in items if is_meant(item)]
     return [
-        _real_path(location, kind, model, data)
-        for location, kind in locations
-        if not _is_other_member(location, model, data)
+        _real_path(item["loc"], item["type"], model, data)
+        for item in items
+        if is_meant(item) and not _is_other_member(item["loc"], model, data)
     ]
 
 
@@ -162,7 +152,8 @@ def _problem(item: dict[str, Any], model: type[BaseModel], data: Any) -> Problem
         text, got, advice = _unknown_key(path, model, data), "", ""
     elif kind == "missing" and path and isinstance(path[-1], int):
         path = path[:-1]
-        text, got, advice = _too_few(hints_at(model, path, data)), str(len(value)), ""
+        sizes = [len(get_args(h)) for h in hints_at(model, path, data) if get_origin(h) is tuple]
+        text, got, advice = f"must have {sizes[0] if sizes else 'more'} items", str(len(value)), ""
     elif kind in _TEXTS:
         text, got, advice = _TEXTS[kind](context)
     else:
@@ -199,30 +190,7 @@ def _unknown_key(path: Keys, model: type[BaseModel], data: Any) -> str:
         parent = part_of(parent, key)
     models = models_of(hints_at(model, path[:-1], data), parent)
     known = list(dict.fromkeys(field for each in models for field in each.model_fields))
-    return unknown("key", path[-1], known)
-
-
-def unknown(what: str, name: Any, known: Iterable[str]) -> str:
-    """`unknown key 'lrr'; did you mean 'lr'? (known: lr, betas)`."""
-    names = list(known)
-    near = difflib.get_close_matches(str(name), names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    listed = f" (known: {', '.join(names)})" if names else ""
-    return f"unknown {what} {cut(str(name))!r}{hint}{listed}"
-
-
-def shown(value: Any) -> str:
-    """A value as a file would have it, cut after 60 characters."""
-    words = {None: "null", True: "true", False: "false"}
-    if value is None or isinstance(value, bool):
-        return words[value]
-    if isinstance(value, (Mapping, set, frozenset)):
-        return "a mapping" if isinstance(value, Mapping) else "a set"
-    try:
-        text = repr(value)
-    except ValueError:
-        return "a number of thousands of digits"
-    return cut(text, 60)
+    return describe_unknown("key", path[-1], known)
 
 
 _Text = tuple[str, str, str]
@@ -232,22 +200,21 @@ def _must(what: str, advice: str = "") -> Callable[[dict[str, Any]], _Text]:
     """A message that needs nothing but the value, and the context's values by `{name}`."""
 
     def text(context: dict[str, Any]) -> _Text:
-        values = {key: _short(value) for key, value in context.items()}
-        return f"must be {what.format(**values)}", shown(context["input"]), advice
+        # A bound without a needless `.0`.
+        values = {
+            key: int(value) if isinstance(value, float) and value.is_integer() else value
+            for key, value in context.items()
+        }
+        return f"must be {what.format(**values)}", format_value(context["input"]), advice
 
     return text
-
-
-def _short(value: Any) -> Any:
-    """A bound without a needless `.0`."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _number(what: str) -> Callable[[dict[str, Any]], _Text]:
     def text(context: dict[str, Any]) -> _Text:
         quoted = isinstance(context["input"], str) and _is_number(context["input"])
         advice = "write it without quotes" if quoted else ""
-        return f"must be {what}", shown(context["input"]), advice
+        return f"must be {what}", format_value(context["input"]), advice
 
     return text
 
@@ -271,18 +238,12 @@ def _length(context: dict[str, Any]) -> _Text:
 
 
 def _key(context: dict[str, Any]) -> _Text:
-    return "a key must be text", shown(context["input"]), "put it in quotes"
-
-
-def _too_few(hints: Hints) -> str:
-    """What a tuple of a fixed length wants."""
-    sizes = [len(get_args(hint)) for hint in hints if get_origin(hint) is tuple]
-    return f"must have {sizes[0]} items" if sizes else "must have more items"
+    return "a key must be text", format_value(context["input"]), "put it in quotes"
 
 
 def _text(context: dict[str, Any]) -> _Text:
     scalar = isinstance(context["input"], (int, float))
-    return "must be text", shown(context["input"]), "put it in quotes" if scalar else ""
+    return "must be text", format_value(context["input"]), "put it in quotes" if scalar else ""
 
 
 def _raised(context: dict[str, Any]) -> _Text:
@@ -295,15 +256,15 @@ def _missing(context: dict[str, Any]) -> _Text:
 
 def _unknown_name(context: dict[str, Any]) -> _Text:
     tags = [tag.strip().strip("'") for tag in context["expected_tags"].split(",")]
-    return unknown("name", context["tag"], tags), "", ""
+    return describe_unknown("name", context["tag"], tags), "", ""
 
 
 def _other(context: dict[str, Any]) -> _Text:
     text = context["msg"]
     if text.startswith("Input should "):
         text = text.replace("Input should be ", "must be ").replace("Input should ", "must ")
-        return text, shown(context["input"]), ""
-    return text[:1].lower() + text[1:] if text[1:2].islower() else text, "", ""
+        return text, format_value(context["input"]), ""
+    return lower_first(text), "", ""
 
 
 _A_NUMBER, _AN_INTEGER = _number("a number"), _number("a whole number")

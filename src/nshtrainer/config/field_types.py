@@ -9,7 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import UnionType
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union, cast, get_args, get_origin
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeAlias,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -22,6 +33,7 @@ __all__ = [
     "hints_at",
     "hints_below",
     "hints_of",
+    "hints_of_constructor",
     "is_choice",
     "models_of",
     "names_of",
@@ -49,6 +61,19 @@ def hints_of(annotation: Any, metadata: Iterable[Any] = ()) -> Hints:
     return (annotation if own is None else own,)
 
 
+def hints_of_constructor(cls: Any, *, include_extras: bool = False) -> dict[str, Any]:
+    """The annotations of a constructor's arguments; none where one is known to type checkers only.
+
+    Args:
+        cls: The class.
+        include_extras: Whether `Annotated` stays.
+    """
+    try:
+        return get_type_hints(cls.__init__, include_extras=include_extras)
+    except (NameError, TypeError):
+        return {}
+
+
 def _is_registry(item: Any) -> bool:
     return hasattr(item, "kind") and hasattr(item, "find")
 
@@ -65,13 +90,10 @@ def models_of(hints: Hints, data: Any) -> list[type[BaseModel]]:
 
 def _models(hint: Any, data: Any) -> list[type[BaseModel]]:
     if _is_registry(hint):
-        model = _registered(hint, _name_in(data))
+        name = _name_in(data)
+        model = None if name is None else hint.find(name, plugins=False)
         return [] if model is None else [model]
     return [hint] if isinstance(hint, type) and issubclass(hint, BaseModel) else []
-
-
-def _registered(registry: Any, name: str | None) -> Any:
-    return None if name is None else registry.find(name, plugins=False)
 
 
 def _name_in(data: Any) -> str | None:

@@ -11,7 +11,7 @@ from glob import escape
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias
 
-from nshtrainer.config.document import fail, limits
+from nshtrainer.config.document import BINARY, fail, limits
 from nshtrainer.config.file_lock import try_lock
 from nshtrainer.exceptions import ConfigError
 
@@ -22,6 +22,7 @@ __all__ = [
     "is_zip",
     "kind_of",
     "read_file",
+    "reason_of",
     "remove_left_over",
     "replace_file",
     "write_file",
@@ -95,7 +96,7 @@ def read_file(path: FilePath, most: int | None = None) -> str:
     except FileNotFoundError as error:
         fail(name, f"no such file; the current folder is {_current_folder()}", error)
     except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
-        fail(name, f"cannot be read: {_reason(error)}", error)
+        fail(name, f"cannot be read: {reason_of(error)}", error)
     return _decoded(content, name)
 
 
@@ -126,7 +127,7 @@ def _check_size(name: str, size: int, most: int) -> None:
 
 def _decoded(content: bytes, name: str) -> str:
     if b"\0" in content[:4096]:
-        fail(name, "is a binary file, not text; give a YAML, JSON or TOML file")
+        fail(name, BINARY)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -134,7 +135,8 @@ def _decoded(content: bytes, name: str) -> str:
         fail(name, f"is not UTF-8 text ({byte}); save it as UTF-8", error)
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Return why the system refuses, as the end of a sentence."""
     return (getattr(error, "strerror", None) or str(error)).lower()
 
 
@@ -154,7 +156,7 @@ def write_file(path: FilePath, content: str | bytes) -> None:
         target = _target_of(name)
         replace_file(target, content.encode() if isinstance(content, str) else content)
     except (OSError, ValueError) as error:
-        fail(name, f"cannot be written: {_reason(error)}", error)
+        fail(name, f"cannot be written: {reason_of(error)}", error)
 
 
 def _target_of(name: str) -> Path:

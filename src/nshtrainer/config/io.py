@@ -5,21 +5,42 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from os import fsdecode
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from nshtrainer.config.containers import plain_containers
 from nshtrainer.config.document import Document, Keys, check_unicode, fail
+from nshtrainer.config.validation import plain_containers
 from nshtrainer.exceptions import ConfigError
 
 if TYPE_CHECKING:
     from nshtrainer.config.files import FilePath
 
-__all__ = ["load", "plain_data", "read_mapping", "read_text", "updated_text", "write_text"]
+__all__ = [
+    "load",
+    "plain_data",
+    "read_document",
+    "read_mapping",
+    "read_text",
+    "updated_text",
+    "write_text",
+]
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_document(path: FilePath) -> Document:
+    """Reads a file in the format of its suffix.
+
+    Raises:
+        ConfigError: Another suffix, the file cannot be read, or its text is not of the format.
+    """
+    from nshtrainer.config.files import format_of, read_file
+
+    text_format = format_of(path)
+    return read_text(read_file(path), text_format, fsdecode(path))
 
 
 def read_text(text: str, text_format: str, source: str) -> Document:
@@ -78,9 +99,9 @@ def load(model: type[Model], document: Document, overrides: Iterable[str], plugi
 
 def _check_root(document: Document) -> None:
     if not isinstance(document.data, Mapping):
-        from nshtrainer.config.errors import shown
+        from nshtrainer.config.messages import format_value
 
-        found = shown(document.data)
+        found = format_value(document.data)
         fail(document.place(()), f"must be a mapping (got {found}); write 'key: value' lines")
 
 

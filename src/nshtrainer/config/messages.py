@@ -1,20 +1,110 @@
-"""Lists of names as people say them."""
+"""Parts of error messages: near names, lists of names, key paths, values, long texts cut short."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
 
 from nshtrainer.escaping import printable
 
-__all__ = ["some"]
+__all__ = [
+    "describe_unknown",
+    "dotted",
+    "find_similar",
+    "format_value",
+    "join_names",
+    "join_quoted",
+    "lower_first",
+    "suggest",
+    "truncate",
+]
+
+_MOST_COMPARED = 10_000
+"""Names that are compared with a mistyped one, which takes half a second."""
 
 
-def some(names: Iterable[str], most: int) -> str:
-    """The first of some names, and how many more there are.
+def find_similar(
+    name: str, known: Iterable[str], limit: int = 1, *, cutoff: float = 0.6
+) -> list[str]:
+    """Return the known names that are most like a name, the nearest first.
 
-    >>> some(["a", "b", "c"], most=2)
+    >>> find_similar("lrr", ["lr", "betas"])
+    ['lr']
+    """
+    import difflib  # only for messages, and not at every start of a program
+
+    return difflib.get_close_matches(name, list(islice(known, _MOST_COMPARED)), limit, cutoff)
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return the end of a message about an unknown name; it is empty where no known one is near.
+
+    >>> suggest("lrr", ["lr", "betas"])
+    "; did you mean 'lr'?"
+    """
+    similar = find_similar(name, known)
+    return f"; did you mean {similar[0]!r}?" if similar else ""
+
+
+def describe_unknown(what: str, name: Any, known: Iterable[Any]) -> str:
+    """Return a message about an unknown name.
+
+    >>> describe_unknown("key", "lrr", ["lr", "betas"])
+    "unknown key 'lrr'; did you mean 'lr'? (known: lr, betas)"
+    """
+    names = list(map(str, known))  # a key of YAML may be a number
+    listed = f" (known: {', '.join(names)})" if names else ""
+    return f"unknown {what} {truncate(str(name))!r}{suggest(str(name), names)}{listed}"
+
+
+def join_names(names: Iterable[str], limit: int = 5) -> str:
+    """Return the first of some names, and the number of further ones.
+
+    >>> join_names(["a", "b", "c"], limit=2)
     'a, b and 1 more'
     """
     known = list(map(printable, names))
-    more = f" and {len(known) - most} more" if len(known) > most else ""
-    return ", ".join(known[:most]) + more
+    more = f" and {len(known) - limit} more" if len(known) > limit else ""
+    return ", ".join(known[:limit]) + more
+
+
+def join_quoted(names: Iterable[str], limit: int = 5) -> str:
+    """Return the same with each name in quotes.
+
+    >>> join_quoted(["a", "b", "c"], limit=2)
+    "'a', 'b' and 1 more"
+    """
+    return join_names(map(repr, names), limit)
+
+
+def truncate(text: str, limit: int = 80) -> str:
+    """Return printable text, cut after so many characters."""
+    return printable(text if len(text) <= limit else f"{text[: limit - 3]}...")
+
+
+def dotted(path: Iterable[Any]) -> str:
+    """Return a path as an override has it.
+
+    >>> dotted(("optimizer", "betas", 1))
+    'optimizer.betas.1'
+    """
+    return ".".join(truncate(str(key)) for key in path)
+
+
+def format_value(value: Any) -> str:
+    """Return a value as a file would have it, cut after 60 characters."""
+    words = {None: "null", True: "true", False: "false"}
+    if value is None or isinstance(value, bool):
+        return words[value]
+    if isinstance(value, (Mapping, set, frozenset)):
+        return "a mapping" if isinstance(value, Mapping) else "a set"
+    try:
+        return truncate(repr(value), 60)
+    except ValueError:
+        return "a number of thousands of digits"
+
+
+def lower_first(text: str) -> str:
+    """Return a sentence as the end of another: a word in capitals keeps them."""
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text

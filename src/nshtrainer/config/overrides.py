@@ -9,7 +9,7 @@ there, its keys go, and those that the same overrides give stay, before or after
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from pathlib import PurePath
@@ -17,12 +17,12 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from nshtrainer.config.document import MAX_DEPTH, Document, Keys, cut, fail
-from nshtrainer.config.errors import dotted, shown
+from nshtrainer.config.document import MAX_DEPTH, Document, Keys, fail
 from nshtrainer.config.field_types import Hints, default_at, hints_at, is_choice, part_of
+from nshtrainer.config.messages import describe_unknown, dotted, format_value, truncate
 from nshtrainer.exceptions import ConfigError
 
-__all__ = ["Overridden", "Override", "parse_override", "wants_text"]
+__all__ = ["Overridden", "Override", "parse_override", "wants_text", "with_default_prefix"]
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,8 @@ def parse_override(text: str) -> Override:
         ConfigError: It is no text, there is no `=`, or a part of the path is empty.
     """
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        fail(
-            shown(text), "is not an override; write 'path.to.key=value', each as a text of its own"
-        )
+        problem = "is not an override; write 'path.to.key=value', each as a text of its own"
+        fail(format_value(text), problem)
     path, equals, raw = text.partition("=")
     keys = tuple(key.strip() for key in path.split("."))
     if not equals:
@@ -77,9 +76,35 @@ def parse_override(text: str) -> Override:
     if not all(keys):
         fail(text, "has an empty key in its path; write 'path.to.key=value'")
     if len(keys) > MAX_DEPTH:
-        fail(cut(text), f"has a path of more than {MAX_DEPTH} keys; shorten it")
+        fail(truncate(text), f"has a path of more than {MAX_DEPTH} keys; shorten it")
     value, bad = _read_value(raw)
     return Override(text, keys, raw, value, bad)
+
+
+def with_default_prefix(
+    text: str, known: Collection[str], inside: Collection[str] | None, prefix: str = "model"
+) -> str:
+    """Return an override with the prefix of its path, which may be left out.
+
+    >>> with_default_prefix("lr=1", known=["model", "trainer"], inside=["lr"])
+    'model.lr=1'
+
+    Args:
+        text: The override; what is none is returned as it is.
+        known: Keys with which a whole path begins.
+        inside: Keys with which a path below the prefix begins; None where any key does.
+        prefix: The prefix.
+
+    Raises:
+        ConfigError: The first key is none of these.
+    """
+    path, equals, _ = text.partition("=")
+    first = path.partition(".")[0].strip()
+    if first in known or not (first and equals):
+        return text
+    if inside is not None and first not in inside:
+        fail(text, describe_unknown("key", first, dict.fromkeys([*known, *inside])))
+    return f"{prefix}.{text}"
 
 
 def _read_value(raw: str) -> tuple[Any, str]:
@@ -189,8 +214,8 @@ class Overridden:
         if isinstance(child, str) and is_choice(self._hints(path), child):
             return {"name": child}
         if child is not None:
-            text = f"{dotted(path)}: is {shown(child)}, which has no parts; give it a mapping first"
-            fail(override.text, text)
+            problem = f"is {format_value(child)}, which has no parts; give it a mapping first"
+            fail(override.text, f"{dotted(path)}: {problem}")
         self._given.at(path).origin = override.text
         default: Any = None if _has(container, key) else self._default(path, container)
         empty: Any = {}

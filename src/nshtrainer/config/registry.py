@@ -20,10 +20,7 @@ from typing import (
     Any,
     ClassVar,
     Generic,
-    Literal,
     cast,
-    get_args,
-    get_origin,
 )
 
 from pydantic import (
@@ -35,11 +32,12 @@ from pydantic import (
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 from typing_extensions import LiteralString, TypeVar, overload
 
-from nshtrainer.config.containers import plain_containers
-from nshtrainer.config.document import cut
+from nshtrainer.config.field_types import names_of
 from nshtrainer.config.lazy_index import Listed, read_index, same_source, summary_of
+from nshtrainer.config.messages import suggest, truncate
 from nshtrainer.config.named import Tagged
 from nshtrainer.config.plugins import announced, conflicts, find_plugin, loading
+from nshtrainer.config.validation import plain_containers
 from nshtrainer.exceptions import RegistryError
 
 if TYPE_CHECKING:
@@ -185,15 +183,13 @@ class Registry(Mapping[str, type[T]], Generic[T]):
             raise RegistryError(f"{_where(cls)} is abstract: write its {missing}")
 
     def _names_of(self, cls: type[T]) -> tuple[str, ...]:
-        field = cls.model_fields.get("name")
-        names = (
-            get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
-        )
+        names = names_of(cls)
         if not names or not all(isinstance(name, str) for name in names):
             raise RegistryError(
                 f'{_where(cls)} has no name: write `name: Literal["my_name"] = "my_name"` in it'
             )
-        if field is not None and field.is_required():
+        field = cls.model_fields["name"]
+        if field.is_required():
             field.default = names[0]
             cls.model_rebuild(force=True)
         return names
@@ -249,12 +245,9 @@ class Registry(Mapping[str, type[T]], Generic[T]):
 
     def unknown(self, name: str) -> str:
         """The message for a name that nobody registered, with the nearest that somebody did."""
-        import difflib
-
         names = sorted({*self, *self.plugins()})
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"unknown {self.kind} {cut(name)!r}{hint} ({self._listed(names)})"
+        hint = suggest(name, names)
+        return f"unknown {self.kind} {truncate(name)!r}{hint} ({self._listed(names)})"
 
     def _listed(self, names: Sequence[str]) -> str:
         """The names for a message, which nobody reads to its end where they are many."""

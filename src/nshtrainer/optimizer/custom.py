@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, PlainSerializer
 from typing_extensions import final
 
-from nshtrainer.config.errors import unknown
+from nshtrainer.config.messages import describe_unknown
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import OptimizerConfigBase, Params
 from nshtrainer.types import FrozenDict
@@ -77,7 +77,9 @@ class CustomOptimizerConfig(OptimizerConfigBase):
         known = inspect.signature(self.target).parameters
         for key in self.options:
             if key not in known:
-                raise OptimizerError(unknown(f"option of {self.target.__name__}", key, known))
+                raise OptimizerError(
+                    describe_unknown(f"option of {self.target.__name__}", key, known)
+                )
         optimizer = self.target(for_torch(params), **self.options)
         watch(optimizer, params)
         return optimizer

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
+from nshtrainer.config.messages import join_quoted
 from nshtrainer.exceptions import NshtrainerWarning
 from nshtrainer.optimizer.groups.config import GroupingConfigBase
 from nshtrainer.optimizer.groups.parameters import clean_names, inventory
 from nshtrainer.optimizer.groups.presets import marked_options
-from nshtrainer.optimizer.groups.suggestions import listed
 from nshtrainer.resume import tell_of
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ def warn_decayed(optimizer: Optimizer, known: Collection[int], config: Any, mode
         ]
     if decayed:
         tell_of(
-            f"{type(model).__name__}: {listed(decayed, _MOST)} are decayed against no_decay: their "
-            "group was added with a weight_decay. Add a group with weight_decay=0 for them, or set "
-            "include_frozen, which groups them from the start.",
+            f"{type(model).__name__}: {join_quoted(decayed, _MOST)} are decayed against no_decay: "
+            "their group was added with a weight_decay. Add a group with weight_decay=0 for them, "
+            "or set include_frozen, which groups them from the start.",
             NshtrainerWarning,
         )
 

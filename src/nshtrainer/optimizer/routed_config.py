@@ -10,6 +10,7 @@ from pydantic import AfterValidator, StringConstraints, model_validator
 from typing_extensions import Self, final, override
 
 from nshtrainer.config import Config
+from nshtrainer.config.messages import join_quoted
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import (
     OptimizerConfig,
@@ -22,7 +23,6 @@ from nshtrainer.optimizer.build import build_optimizer
 from nshtrainer.optimizer.groups.assign import assign
 from nshtrainer.optimizer.groups.parameters import Part, inventory
 from nshtrainer.optimizer.groups.selectors import Selection, described, needs_modules
-from nshtrainer.optimizer.groups.suggestions import listed
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -161,7 +161,7 @@ class RoutingConfigBase(OptimizerConfigBase):
             f"{route.name} ({route.optimizer.name}): "
             f"{sum(p.shaped.numel() for p in mine):,} parameters in "
             f"{len(mine)} tensor{'s' * (len(mine) > 1)}: "
-            f"{listed((p.name for p in mine), most=2)}"
+            f"{join_quoted((p.name for p in mine), limit=2)}"
             for route in self.all_routes()
             if (mine := taken[route.name])
         )
@@ -234,8 +234,8 @@ def _keeps_shape(config: OptimizerConfigBase, optimizer: Optimizer) -> bool:
 def _check_left(left: list[Parameter], taken: dict[str, list[Parameter]]) -> None:
     if left:
         raise OptimizerError(
-            f"no route takes {listed(p.name for p in left)}; give a default, or a last route that "
-            "selects '*'"
+            f"no route takes {join_quoted(p.name for p in left)}; give a default, or a last route "
+            "that selects '*'"
         )
     if not any(taken.values()):
         raise OptimizerError("there is no parameter to optimize: the model has none, or all frozen")

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from nshtrainer.config.messages import join_quoted
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.groups.group_dicts import is_sharded
 from nshtrainer.optimizer.groups.lazy_parameters import is_lazy
 from nshtrainer.optimizer.groups.parameters import clean_names
-from nshtrainer.optimizer.groups.suggestions import listed
 from nshtrainer.optimizer_record import record_of
 from nshtrainer.run_length import known_run_length
 
@@ -121,7 +121,7 @@ def check_places(optimizers: Sequence[Optimizer], model: Module) -> None:
             raise OptimizerError(
                 f"{type(optimizer).__name__} has none of the parameters of {type(model).__name__}, "
                 "but others of the same shapes, and no optimizer has "
-                f"{listed(clean_names([*free]), _MOST)}: {_WHY}"
+                f"{join_quoted(clean_names([*free]), _MOST)}: {_WHY}"
             )
 
 
@@ -197,5 +197,5 @@ class _Watch:
         if gone:
             raise OptimizerError(
                 f"{type(optimizer).__name__} has parameters that {type(model).__name__} has no "
-                f"more ({listed(gone, _MOST)}): {_WHY}"
+                f"more ({join_quoted(gone, _MOST)}): {_WHY}"
             )

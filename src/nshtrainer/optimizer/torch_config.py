@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import model_validator
 from typing_extensions import Self, override
 
-from nshtrainer.config.messages import some
+from nshtrainer.config.messages import join_names
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import Params
 from nshtrainer.optimizer.groups.config import GroupingConfigBase
@@ -261,7 +261,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         if wrong:
             raise OptimizerError(
                 f"{type(self).__name__} takes parameters of {self.needs_dimensions} dimensions "
-                f"only; give these to another, such as AdamW: {some(wrong, most=5)}"
+                f"only; give these to another, such as AdamW: {join_names(wrong)}"
             )
 
     def _check_whole(self, groups: list[Group]) -> None:
@@ -272,7 +272,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             raise OptimizerError(
                 f"{type(self).__name__} does not work where FSDP2 shards parameters: "
                 f"{_UNDER_FSDP2[self.under_fsdp2]}. Keep them whole, as DDP does, or take another, "
-                f"such as AdamW. Sharded are: {some(sharded, most=5)}"
+                f"such as AdamW. Sharded are: {join_names(sharded)}"
             )
 
     @classmethod

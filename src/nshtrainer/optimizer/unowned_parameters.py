@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from nshtrainer.config.messages import join_quoted
 from nshtrainer.optimizer.groups.group_dicts import is_sharded
 from nshtrainer.optimizer.groups.parameters import clean_names
-from nshtrainer.optimizer.groups.suggestions import listed
 from nshtrainer.optimizer.stale_parameters import watched
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def ownership_problems(optimizers: Sequence[Optimizer], model: Module) -> list[s
     }
     of_model = {text: [names[p] for p in params if p in names] for text, params in found.items()}
     return [
-        f"{type(model).__name__}: {listed(those, _MOST)} are {text}"
+        f"{type(model).__name__}: {join_quoted(those, _MOST)} are {text}"
         for text, those in of_model.items()
         if those
     ]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from nshtrainer.cli.project.find_configs import optimizers_in, run_length, schedules_in
-from nshtrainer.config.errors import dotted
-from nshtrainer.config.messages import some
+from nshtrainer.config.messages import dotted, join_names
+from nshtrainer.config.parts import nested_parts
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.preview import describe_tracks, number_text
 from nshtrainer.optimizer.wrappers.config import unwrapped
@@ -98,14 +98,10 @@ def _leaves_of(configs: Iterable[tuple[Keys, Config]]) -> Facts:
 
 def _leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
     """The values in plain data that hold no others, and where they are; a list of values is one."""
-    parts: dict[Any, Any] = {}
-    if isinstance(value, Mapping):
-        parts = dict(cast("Mapping[Any, Any]", value))
-    elif isinstance(value, list):
-        items = cast("list[Any]", value)
-        parts = dict(enumerate(items)) if any(isinstance(item, Mapping) for item in items) else {}
+    parts = nested_parts(value)
     if not parts:
         yield path, value
+        return
     for key, part in parts.items():
         yield from _leaves(part, (*path, key))
 
@@ -178,7 +174,8 @@ def by_parameter(first: Planned, second: Planned) -> list[Difference]:
         for each in _differing(one.get(name, {}), two.get(name, {})):
             alike.setdefault(each, []).append(name)
     return [
-        each._replace(where=f"{some(names, most=3)}: {each.where}") for each, names in alike.items()
+        each._replace(where=f"{join_names(names, limit=3)}: {each.where}")
+        for each, names in alike.items()
     ]
 
 

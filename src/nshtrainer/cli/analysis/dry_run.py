@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -22,29 +21,13 @@ if TYPE_CHECKING:
 
     from nshtrainer.cli.project.run_file import RunConfig
     from nshtrainer.cli.project.user_code import UserCode
+    from nshtrainer.run_length import RunLength
     from nshtrainer.trainer_config import TrainerConfig
 
-__all__ = ["Lengths", "Planned", "lengths_in", "planned"]
+__all__ = ["Planned", "build_trainer", "planned"]
 
 _SUPPOSED = 1000
 """Updates in an epoch where nobody knows, so that the optimizers can be built."""
-
-
-@dataclass(frozen=True)
-class Lengths:
-    """What the command line says of the length of a run.
-
-    Args:
-        total_steps: Updates in the run.
-        steps_per_epoch: Updates in an epoch.
-        samples_per_step: Samples in an update.
-        tokens_per_step: Tokens in an update.
-    """
-
-    total_steps: int | None = None
-    steps_per_epoch: float | None = None
-    samples_per_step: float | None = None
-    tokens_per_step: float | None = None
 
 
 @dataclass(frozen=True)
@@ -64,12 +47,7 @@ class Planned:
     found: Explained
 
 
-def lengths_in(args: Namespace) -> Lengths:
-    """The lengths among the arguments of a verb."""
-    return Lengths(**{each.name: getattr(args, each.name) for each in fields(Lengths)})
-
-
-def planned(code: UserCode, config: RunConfig, lengths: Lengths) -> Planned:
+def planned(code: UserCode, config: RunConfig, lengths: RunLength) -> Planned:
     """Build the module and its optimizers, and look at them.
 
     Schedules that need a length which nobody knows are left out, with what would help.
@@ -90,7 +68,9 @@ def planned(code: UserCode, config: RunConfig, lengths: Lengths) -> Planned:
     try:
         _set_up(trainer, module, lengths.steps_per_epoch)
     except RunLengthError as error:
-        missing.append(_with_options(str(error)))
+        options = "--total-steps or --steps-per-epoch"
+        problem = f"the schedule: {str(error).partition(';')[0]}"
+        missing.append(f"{problem}; give {options}, or trainer.max_steps")
         known = False
         trainer = _trainer(config.trainer, lengths)
         _set_up(trainer, module, _SUPPOSED)
@@ -114,7 +94,7 @@ def _built(trainer: Trainer, module: LightningModule) -> LightningModule:
     return module
 
 
-def _with_batch(config: RunConfig, lengths: Lengths) -> tuple[Lengths, list[str]]:
+def _with_batch(config: RunConfig, lengths: RunLength) -> tuple[RunLength, list[str]]:
     """The lengths with a batch, where the rates follow one and nobody says it; and a word on it."""
     scalings = (getattr(each, "lr_scaling", None) for _, each in optimizers_in(config.model))
     scaling = next(filter(None, scalings), None)
@@ -126,13 +106,7 @@ def _with_batch(config: RunConfig, lengths: Lengths) -> tuple[Lengths, list[str]
     return replace(lengths, samples_per_step=batch), [f"{text}; give --samples-per-step"]
 
 
-def _with_options(text: str) -> str:
-    """A message about a length, with the options that give it."""
-    options = "--total-steps or --steps-per-epoch"
-    return f"the schedule: {text.partition(';')[0]}; give {options}, or trainer.max_steps"
-
-
-def _set_up(trainer: Trainer, module: LightningModule, steps_per_epoch: float | None) -> None:
+def _set_up(trainer: Trainer, module: LightningModule, steps_per_epoch: Any) -> None:
     """Build the optimizers of a module, as if the data gave this many updates an epoch."""
     loader = _Endless()
     if steps_per_epoch is not None:
@@ -143,7 +117,7 @@ def _set_up(trainer: Trainer, module: LightningModule, steps_per_epoch: float | 
     trainer.strategy.setup_optimizers(trainer)
 
 
-def _trainer(options: TrainerConfig, lengths: Lengths) -> Trainer:
+def _trainer(options: TrainerConfig, lengths: RunLength) -> Trainer:
     """The trainer of the file, on a CPU and without anything that writes."""
     changed: dict[str, Any] = {
         **_ELSEWHERE,
@@ -151,14 +125,27 @@ def _trainer(options: TrainerConfig, lengths: Lengths) -> Trainer:
     }
     if lengths.total_steps is not None:
         changed["max_steps"] = lengths.total_steps
-    try:
-        trainer = Trainer(options, **changed)
-    except (ValueError, MisconfigurationException) as error:  # Lightning's own checks
-        raise ConfigError(f"the trainer refuses its options: {error}") from error
+    trainer = build_trainer(options, **changed)
     for name in ("samples_per_step", "tokens_per_step"):
         if getattr(lengths, name) is not None:
             setattr(trainer, name, getattr(lengths, name))
     return trainer
+
+
+def build_trainer(options: TrainerConfig, **changes: Any) -> Trainer:
+    """Build the trainer of a file.
+
+    Args:
+        options: The options in the file.
+        **changes: Arguments of the trainer that win over them.
+
+    Raises:
+        ConfigError: Lightning refuses them.
+    """
+    try:
+        return Trainer(options, **changes)
+    except (ValueError, MisconfigurationException) as error:
+        raise ConfigError(f"the trainer refuses its options: {error}") from error
 
 
 _ELSEWHERE = {

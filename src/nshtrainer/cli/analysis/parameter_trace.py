@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from nshtrainer.cli.console import say
 from nshtrainer.cli.project.find_configs import optimizers_in
-from nshtrainer.config.errors import dotted, unknown
+from nshtrainer.config.messages import describe_unknown, dotted
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.optimizer.base import innermost
 from nshtrainer.optimizer.groups.assign import assign
@@ -87,7 +87,8 @@ def way_of(name: str, module: Module, hparams: Config, found: Explained) -> Way:
     parameter = next((each for each in owned if name in each.names), None)
     if parameter is None:
         known = [known for each in owned for known in each.names]
-        raise ConfigError(f"--parameter {name}: {unknown('parameter', name, known)}")
+        raise ConfigError(f"--parameter {name}: {describe_unknown('parameter', name, known)}")
+    optimizers = optimizers_in(hparams)  # of several, only the module knows which it has
     return Way(
         names=list(parameter.names),
         shape=list(parameter.shaped.shape),
@@ -95,16 +96,12 @@ def way_of(name: str, module: Module, hparams: Config, found: Explained) -> Way:
         roles=sorted(parameter.roles),
         trained=parameter.tensor.requires_grad,
         group=next((row for row in found.groups if parameter.name in row.names), None),
-        rules=list(_rules(parameter, hparams)),
+        rules=[
+            rule
+            for path, config in (optimizers if len(optimizers) == 1 else ())
+            for rule in _rules_of(parameter, config, dotted(path))
+        ],
     )
-
-
-def _rules(parameter: Parameter, hparams: Config) -> Iterator[Rule]:
-    """The rules of the one optimizer; where there are several, only the module knows which."""
-    optimizers = optimizers_in(hparams)
-    if len(optimizers) == 1:
-        path, config = optimizers[0]
-        yield from _rules_of(parameter, config, dotted(path))
 
 
 def _rules_of(parameter: Parameter, config: Any, where: str) -> Iterator[Rule]:
@@ -159,7 +156,9 @@ def _failing(selector: SelectorConfig, parameter: Parameter) -> Iterator[str]:
         elif field in {"any_of", "all_of"}:
             yield why_not(wanted, parameter)
         else:
-            yield f"its {field} is {_own(field, parameter)}, not {_either(wanted)}"
+            listed = cast("tuple[Any, ...]", wanted if isinstance(wanted, tuple) else (wanted,))
+            either = " or ".join(map(str, listed))
+            yield f"its {field} is {_own(field, parameter)}, not {either}"
 
 
 def _own(field: str, parameter: Parameter) -> str:
@@ -171,11 +170,6 @@ def _own(field: str, parameter: Parameter) -> str:
     if field == "module":
         return " and ".join(dict.fromkeys(type(p.module).__name__ for p in parameter.places))
     return " and ".join(parameter.names)
-
-
-def _either(wanted: Any) -> str:
-    each = cast("tuple[Any, ...]", wanted if isinstance(wanted, tuple) else (wanted,))
-    return " or ".join(map(str, each))
 
 
 def print_way(way: Way) -> None:

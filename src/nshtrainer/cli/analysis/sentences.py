@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from nshtrainer.config.messages import some
+from nshtrainer.config.messages import join_names
 from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 from nshtrainer.lr_scheduler.preview import describe_tracks
 from nshtrainer.lr_scheduler.track import Track
@@ -49,27 +49,26 @@ def sentences(config: Any) -> Iterator[str]:
         yield _in_full(config, type(scheduler).__name__)
         return
     alike: list[tuple[list[Track], list[Group]]] = []
-    for group in scheduler.optimizer.param_groups:
+    numbered: dict[int, str] = {}
+    for place, group in enumerate(scheduler.optimizer.param_groups):
+        numbered[id(group)] = str(group.get("name", place))
         tracks = tracks_of(scheduler, group)
         same = next((groups for others, groups in alike if others == tracks), None)
         if same is None:
             alike.append((tracks, same := []))
         same.append(group)
     for tracks, groups in alike:
-        who = f"{some((_name(scheduler, g) for g in groups), most=3)}: " if len(alike) > 1 else ""
-        text = _curves_text(scheduler, tracks, groups) if tracks else "as it begins"
-        yield who + (_in_full(config, text) if tracks else text)
+        names = join_names((numbered[id(group)] for group in groups), limit=3)
+        text = "as it begins"
+        if tracks:
+            text = _in_full(config, _curves_text(scheduler, tracks, groups))
+        yield f"{names}: {text}" if len(alike) > 1 else text
 
 
 def tracks_of(scheduler: CurveScheduler, group: Group) -> list[Track]:
     """What moves in a group, without the names of groups."""
     base = float(group["initial_lr"])
     return [track._replace(group=None) for track in scheduler.plan.tracks(group, base)]
-
-
-def _name(scheduler: CurveScheduler, group: Group) -> str:
-    places = {id(each): place for place, each in enumerate(scheduler.optimizer.param_groups)}
-    return str(group.get("name", places[id(group)]))
 
 
 def _in_full(config: Any, what: str) -> str:

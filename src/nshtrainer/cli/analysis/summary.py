@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from nshtrainer.cli.analysis.sentences import group_sentence, schedulers_of, sentences
 from nshtrainer.cli.console import print_table, say
-from nshtrainer.config.messages import some
+from nshtrainer.config.messages import join_names
 from nshtrainer.optimizer.checkpoint.state_size import state_bytes
 from nshtrainer.optimizer.groups.lazy_parameters import is_lazy
 from nshtrainer.optimizer.groups.parameters import inventory
@@ -29,6 +29,7 @@ __all__ = ["Explained", "GroupRow", "Parameters", "bytes_text", "explained", "pr
 _LAZY = "the sizes of lazy parameters: they have none until a batch went through the model"
 
 _NO_OPTIONS = ("params", "param_names", "name", "lr", "weight_decay")
+"""What a group has beside options, and options with a column of their own."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,11 @@ def _row(
         weight_decay=_number(group.get("initial_weight_decay", group.get("weight_decay"))),
         schedule="; ".join(texts) or None,
         state_bytes=state_bytes(part, group, copies=sum(each.copies for each in around)),
-        options=dict(_options(group)),
+        options={
+            key: _plain(group.get(f"initial_{key}", now))
+            for key, now in group.items()
+            if key not in _NO_OPTIONS and not key.startswith("initial_")
+        },
         names=[names[id(param)] for param in group["params"] if id(param) in names],
     )
 
@@ -213,13 +218,6 @@ def _implementation(group: Mapping[str, Any], on_cpu: bool | None) -> str:
 
 def _number(value: Any) -> float | None:
     return None if value is None else float(value)
-
-
-def _options(group: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The options without what is said elsewhere, as plain data."""
-    for key, now in group.items():
-        if key not in _NO_OPTIONS and not key.startswith("initial_"):
-            yield key, _plain(group.get(f"initial_{key}", now))
 
 
 def _plain(value: Any) -> Any:
@@ -276,7 +274,7 @@ def _cells(row: GroupRow) -> tuple[str, ...]:
         "-" if row.lr is None else f"{row.lr:g}",
         "-" if row.weight_decay is None else f"{row.weight_decay:g}",
         "unknown" if row.state_bytes is None else bytes_text(row.state_bytes),
-        some(row.names, most=2),
+        join_names(row.names, limit=2),
     )
 
 
@@ -284,7 +282,7 @@ def _parameters_text(found: Parameters) -> str:
     if not found.tensors:
         return "0"
     what = f"{found.tensors} tensor{'s' * (found.tensors > 1)}"
-    return f"{what}, {found.parameters:,} parameters: {some(found.names, most=3)}"
+    return f"{what}, {found.parameters:,} parameters: {join_names(found.names, limit=3)}"
 
 
 def bytes_text(size: int) -> str:

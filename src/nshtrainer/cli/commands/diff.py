@@ -22,18 +22,10 @@ HELP = "compare the optimizers and schedules of two files"
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
-    parser.add_argument("first", metavar="FILE", is_file=True, help="YAML, JSON or TOML")
-    parser.add_argument("second", metavar="OTHER", is_file=True, help="the file to compare with")
-    parser.add_argument(
-        "--for",
-        dest="code",
-        metavar="train.py",
-        is_file=True,
-        help="compare parameter by parameter",
-    )
-    lengths = ("--total-steps", "--steps-per-epoch", "--samples-per-step", "--tokens-per-step")
-    add_length_arguments(parser, *lengths)
-    parser.set_defaults(total_time=None, base_lr=None)
+    parser.add_file("first")
+    parser.add_file("second", metavar="OTHER", help="the file to compare with")
+    parser.add_code("compare parameter by parameter")
+    add_length_arguments(parser)
 
 
 def run(args: Namespace) -> int:
@@ -61,21 +53,19 @@ def _by_field(args: Namespace) -> list[Difference]:
 
 def _by_parameter(args: Namespace) -> list[Difference]:
     from nshtrainer.cli.analysis.config_diff import by_field, by_parameter
-    from nshtrainer.cli.analysis.dry_run import lengths_in, planned
+    from nshtrainer.cli.analysis.dry_run import planned
+    from nshtrainer.cli.project.find_configs import lengths_in
     from nshtrainer.cli.project.run_file import read_run
     from nshtrainer.cli.project.user_code import load_user_code
     from nshtrainer.cli.quiet_lightning import quiet
+    from nshtrainer.config.io import read_document
 
     code = load_user_code(args.code)
-    first, second = (read_run(file, code) for file in (args.first, args.second))
+    first, second = (read_run(read_document(file), code) for file in (args.first, args.second))
     with quiet():
         one, two = (planned(code, config, lengths_in(args)) for config in (first, second))
     missing = one.found.missing + two.found.missing
-    _say_missing(missing)
+    for text in dict.fromkeys(missing):
+        say(f"not known: {text}", sys.stderr)
     left = by_field(first, second, args, schedules_only=True) if missing else []
     return [*left, *by_parameter(one, two)]
-
-
-def _say_missing(texts: list[str]) -> None:
-    for text in dict.fromkeys(texts):
-        say(f"not known: {text}", sys.stderr)

@@ -26,31 +26,29 @@ def add_arguments(parser: VerbParser) -> None:
         "--parameter", metavar="NAME", help="show which rule matches this parameter, and why"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    lengths = ("--total-steps", "--steps-per-epoch", "--samples-per-step", "--tokens-per-step")
-    add_length_arguments(parser, *lengths)
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="override of the file")
+    add_length_arguments(parser)
 
 
 def run(args: Namespace) -> int:
     """Print the table, or the way of one parameter."""
     from nshtrainer.cli.project.user_code import split_target
-    from nshtrainer.config.files import format_of, read_file
-    from nshtrainer.config.io import read_text
+    from nshtrainer.config.io import read_document
 
     # What is plainly wrong is said before torch is imported.
     split_target(args.code)
-    read_text(read_file(args.config), format_of(args.config), str(args.config))
+    document = read_document(args.config)
 
-    from nshtrainer.cli.analysis.dry_run import lengths_in, planned
+    from nshtrainer.cli.analysis.dry_run import planned
     from nshtrainer.cli.analysis.parameter_trace import print_way, way_of
     from nshtrainer.cli.analysis.summary import print_explained
+    from nshtrainer.cli.project.find_configs import lengths_in
     from nshtrainer.cli.project.run_file import read_run
     from nshtrainer.cli.project.user_code import load_user_code
     from nshtrainer.cli.quiet_lightning import quiet
     from nshtrainer.config.formats.json import write_json
 
     code = load_user_code(args.code)
-    config = read_run(args.config, code, args.overrides)
+    config = read_run(document, code, args.overrides)
     with quiet():
         plan = planned(code, config, lengths_in(args))
     found = plan.found

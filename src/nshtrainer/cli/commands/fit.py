@@ -35,19 +35,17 @@ def add_arguments(parser: VerbParser) -> None:
         help="resume from the newest checkpoint of this config (last, the default), from a path, "
         "or from the newest one if there is any (auto)",
     )
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="override of the file")
 
 
 def run(args: Namespace) -> int:
     """Train, and return 0; 128 and the number of a signal that ended it; 1 after a bad update."""
     from nshtrainer.cli.project.user_code import split_target
     from nshtrainer.cli.training.run_dir import choose_folder
-    from nshtrainer.config.files import format_of, read_file
-    from nshtrainer.config.io import read_text
+    from nshtrainer.config.io import read_document
 
     # What is plainly wrong is said before torch is imported.
     split_target(args.code)
-    read_text(read_file(args.config), format_of(args.config), str(args.config))
+    document = read_document(args.config)
     start = choose_folder(args.config, args.out, args.resume)
 
     from nshtrainer.cli.components import warn_of_conflicts
@@ -57,5 +55,5 @@ def run(args: Namespace) -> int:
 
     warn_of_conflicts()
     code = load_user_code(args.code)
-    config = read_run(args.config, code, args.overrides)
+    config = read_run(document, code, args.overrides)
     return Job(code, config, start.folder, start.checkpoint, args.argv, start.passed_over).run()

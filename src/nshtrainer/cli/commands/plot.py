@@ -33,24 +33,12 @@ HELP = "plot the schedules of files"
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
-    parser.add_argument("files", nargs="+", metavar="FILE", is_file=True, help="YAML, JSON or TOML")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="override of the files")
-    parser.add_argument(
-        "-o",
-        "--out",
-        type=Path,
-        metavar="FILE",
-        is_file=True,
-        help="output file; its suffix is the format",
-    )
-    parser.add_argument(
-        "--for",
-        dest="code",
-        metavar="train.py",
-        is_file=True,
-        help="use the classes and defaults of this code",
-    )
-    add_length_arguments(parser)
+    parser.add_file("files", nargs="+")
+    parser.add_overrides("override of the files")
+    text = "output file; its suffix is the format"
+    parser.add_argument("-o", "--out", type=Path, metavar="FILE", is_file=True, help=text)
+    parser.add_code("use the classes and defaults of this code")
+    add_length_arguments(parser, for_plot=True)
 
 
 def run(args: Namespace) -> int:
@@ -95,11 +83,10 @@ def _read(file: str, args: Namespace) -> tuple[Config, Document]:
         return read_loosely(file, overrides)
     from nshtrainer.cli.project.run_file import read_run
     from nshtrainer.cli.project.user_code import load_user_code
-    from nshtrainer.config.files import format_of, read_file
-    from nshtrainer.config.io import read_text
+    from nshtrainer.config.io import read_document
 
-    document = read_text(read_file(file), format_of(file), file)
-    return read_run(file, load_user_code(args.code), overrides), document
+    document = read_document(file)
+    return read_run(document, load_user_code(args.code), overrides), document
 
 
 def _plot(found: Found, label: str, config: Config, document: Document, args: Namespace) -> Plot:
@@ -143,7 +130,7 @@ def _refuse(error: Exception, found: Found, config: Config, document: Document) 
     """Say where the schedule stands, and name options instead of what Python would be given."""
     from nshtrainer.cli.project.find_configs import trainer_in
     from nshtrainer.config.document import fail
-    from nshtrainer.config.errors import dotted
+    from nshtrainer.config.messages import dotted
 
     trainer = trainer_in(config)
     by_epochs = trainer is not None and trainer.max_epochs is not None

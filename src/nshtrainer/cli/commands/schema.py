@@ -17,13 +17,7 @@ HELP = "print the JSON Schema of a run file, for editors"
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
-    parser.add_argument(
-        "--for",
-        dest="code",
-        metavar="train.py",
-        is_file=True,
-        help="include the fields of this code",
-    )
+    parser.add_code("include the fields of this code")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="output file")
 
 

@@ -61,7 +61,7 @@ def _class_of(name: str) -> type[Config]:
     from nshtrainer import configs
     from nshtrainer.cli.components import registries
     from nshtrainer.config import Config
-    from nshtrainer.config.errors import unknown
+    from nshtrainer.config.messages import describe_unknown
     from nshtrainer.exceptions import ConfigError
 
     if name == "trainer":
@@ -75,7 +75,7 @@ def _class_of(name: str) -> type[Config]:
     known = {
         part for registry in registries().values() for part in (*registry, *registry.plugins())
     }
-    raise ConfigError(unknown("component", name, sorted(known)))
+    raise ConfigError(describe_unknown("component", name, sorted(known)))
 
 
 def _declared(cls: type[Config]) -> Iterator[str]:
@@ -98,11 +98,11 @@ def _declared(cls: type[Config]) -> Iterator[str]:
 def _rows(cls: type[Config]) -> Iterator[tuple[str, str, str, str, str]]:
     from nshtrainer.cli.schema_text import range_text, type_text
     from nshtrainer.config.docstrings import field_docs
-    from nshtrainer.config.errors import shown
+    from nshtrainer.config.messages import format_value
 
     schema, docs = cls.json_schema(), field_docs(cls)
     for name, field in cls.model_fields.items():
         part: dict[str, Any] = schema["properties"].get(field.alias or name, {})
-        default = "required" if field.is_required() else shown(field.get_default())
+        default = "required" if field.is_required() else format_value(field.get_default())
         text = docs.get(name, "").replace("\n", " ").replace("`", "")
         yield name, type_text(part, schema), default, range_text(part), text

@@ -23,14 +23,8 @@ HELP = "check files without training"
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
-    parser.add_argument("files", nargs="+", metavar="FILE", is_file=True, help="YAML, JSON or TOML")
-    parser.add_argument(
-        "--for",
-        dest="code",
-        metavar="train.py",
-        is_file=True,
-        help="check every section against this code",
-    )
+    parser.add_file("files", nargs="+")
+    parser.add_code("check every section against this code")
 
 
 def run(args: Namespace) -> int:
@@ -61,6 +55,8 @@ def _accepts(check: Callable[[str], str], file: str) -> bool:
 def _check_fully(target: str, file: str) -> str:
     from nshtrainer.cli.project.run_file import read_run
     from nshtrainer.cli.project.user_code import load_user_code
+    from nshtrainer.config.io import read_document
 
-    read_run(file, load_user_code(target))
+    code = load_user_code(target)
+    read_run(read_document(file), code)
     return printable(f"{file}: ok, all of it, for {target}")

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from inspect import Parameter
 from pathlib import Path
-from typing import Any, cast, get_type_hints
+from typing import Any, cast
 
 from pydantic import ConfigDict, Field, PydanticSchemaGenerationError, TypeAdapter, create_model
 
 from nshtrainer.config import Config
+from nshtrainer.config.field_types import hints_of_constructor
 
 __all__ = ["DataClass", "data_class"]
 
@@ -54,9 +55,10 @@ def data_class(cls: type, path: Path) -> DataClass:
         path: The file that it comes from, for messages.
     """
     parameters = list(inspect.signature(cls).parameters.values())
-    hints = _hints(cls)
-    if len(parameters) == 1 and _is_config(hints.get(parameters[0].name)):
-        return DataClass(cls, hints[parameters[0].name], argument=parameters[0].name)
+    hints = hints_of_constructor(cls, include_extras=True)
+    first = hints.get(parameters[0].name) if len(parameters) == 1 else None
+    if isinstance(first, type) and issubclass(first, Config):
+        return DataClass(cls, first, argument=parameters[0].name)
     open_ended = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters)
     fields: dict[str, Any] = {}
     names: dict[str, str] = {}
@@ -67,17 +69,6 @@ def data_class(cls: type, path: Path) -> DataClass:
     settings = ConfigDict(extra="allow" if open_ended else "forbid")
     base = type(cls.__name__, (Config,), {"model_config": settings, "__module__": str(path)})
     return DataClass(cls, create_model(cls.__name__, __base__=base, **fields), names=names)
-
-
-def _hints(cls: Any) -> dict[str, Any]:
-    try:
-        return get_type_hints(cls.__init__, include_extras=True)
-    except (NameError, TypeError):  # a name that only type checkers know
-        return {}
-
-
-def _is_config(hint: Any) -> bool:
-    return isinstance(hint, type) and issubclass(hint, Config)
 
 
 def _is_key(parameter: Parameter) -> bool:

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from nshtrainer.config import Config
 from nshtrainer.config.document import Keys
+from nshtrainer.config.parts import find_configs
 from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
 from nshtrainer.optimizer.base import OptimizerConfigBase, innermost
 from nshtrainer.run_length import RunLength
 from nshtrainer.trainer_config import TrainerConfig
 
-__all__ = ["Found", "optimizers_in", "run_length", "schedules_in", "time_limit", "trainer_in"]
+__all__ = [
+    "Found",
+    "lengths_in",
+    "optimizers_in",
+    "run_length",
+    "schedules_in",
+    "time_limit",
+    "trainer_in",
+]
 
-T = TypeVar("T")
+_COMPONENTS = (LRSchedulerConfigBase, OptimizerConfigBase)
 
 
 @dataclass(frozen=True)
@@ -39,35 +48,13 @@ def schedules_in(config: Config) -> list[Found]:
     optimizers = optimizers_in(config)
     return [
         Found(path, schedule, _bases(_optimizer_of(path, optimizers)))
-        for path, schedule in _inside(config, LRSchedulerConfigBase)
+        for path, schedule in find_configs(config, LRSchedulerConfigBase, closed=_COMPONENTS)
     ]
 
 
 def optimizers_in(config: Config) -> list[tuple[Keys, OptimizerConfigBase]]:
     """The optimizers in a config and where they stand; those within others are not."""
-    return list(_inside(config, OptimizerConfigBase))
-
-
-def _inside(value: Any, kind: type[T], path: Keys = ()) -> Iterator[tuple[Keys, T]]:
-    """The values of a kind in a config, and where they stand."""
-    if isinstance(value, kind):
-        yield path, value
-    elif isinstance(value, (LRSchedulerConfigBase, OptimizerConfigBase)):
-        return
-    else:
-        for key, part in _parts(value):
-            yield from _inside(part, kind, (*path, key))
-
-
-def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
-    if isinstance(value, Config):
-        for name, field in type(value).model_fields.items():
-            yield field.alias or name, getattr(value, name)
-        yield from (value.model_extra or {}).items()
-    elif isinstance(value, Mapping):
-        yield from cast("Mapping[Any, Any]", value).items()
-    elif isinstance(value, (list, tuple)):
-        yield from enumerate(cast("list[Any]", value))
+    return list(find_configs(config, OptimizerConfigBase, closed=_COMPONENTS))
 
 
 def _optimizer_of(
@@ -104,20 +91,33 @@ def _bases(optimizer: OptimizerConfigBase | None) -> dict[str, float]:
 # -- the length of the run -------------------------------------------------------------------------
 
 
+_LENGTHS = (
+    "total_steps",
+    "steps_per_epoch",
+    "total_time",
+    "samples_per_step",
+    "tokens_per_step",
+    "base_lr",
+)
+
+
+def lengths_in(args: Namespace) -> RunLength:
+    """Return the lengths on the command line; not every verb has all options.
+
+    Raises:
+        ScheduleError: The lengths contradict each other, or one is not positive.
+    """
+    lengths: dict[str, Any] = {name: getattr(args, name, None) for name in _LENGTHS}
+    return RunLength(**lengths)
+
+
 def run_length(config: Config, args: Namespace) -> RunLength:
     """The length of the run, from the command line, else from the trainer's part of the file.
 
     Raises:
         ScheduleError: The lengths contradict each other, or one is not positive.
     """
-    run = RunLength(
-        args.total_steps,
-        args.steps_per_epoch,
-        total_time=args.total_time,
-        samples_per_step=args.samples_per_step,
-        tokens_per_step=args.tokens_per_step,
-        base_lr=args.base_lr,
-    )
+    run = lengths_in(args)
     trainer = trainer_in(config)
     if run.total_steps is not None or trainer is None:
         return run
@@ -139,4 +139,5 @@ def time_limit(config: Config) -> float | None:
 
 def trainer_in(config: Config) -> TrainerConfig | None:
     """The trainer's part of a file, if it has one."""
-    return next((trainer for _, trainer in _inside(config, TrainerConfig)), None)
+    found = find_configs(config, TrainerConfig, closed=_COMPONENTS)
+    return next((trainer for _, trainer in found), None)

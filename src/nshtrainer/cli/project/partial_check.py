@@ -14,10 +14,11 @@ from pydantic import ConfigDict, Field, create_model
 from nshtrainer.cli.components import registries
 from nshtrainer.cli.project.run_file import PARTS
 from nshtrainer.config import Config
-from nshtrainer.config.document import Document, fail
-from nshtrainer.config.errors import dotted, unknown
-from nshtrainer.config.files import format_of, read_file
-from nshtrainer.config.io import load, read_text
+from nshtrainer.config.document import Document
+from nshtrainer.config.io import load, read_document
+from nshtrainer.config.messages import dotted
+from nshtrainer.config.overrides import Overridden, parse_override, with_default_prefix
+from nshtrainer.config.parts import parts_of
 from nshtrainer.config.registry import Registry
 from nshtrainer.escaping import printable
 from nshtrainer.exceptions import ConfigError
@@ -45,7 +46,7 @@ def check_loosely(file: str) -> str:
     Raises:
         ConfigError: What is wrong, a line each.
     """
-    _, shapes = _read(_document(file), ())
+    _, shapes = _read(read_document(file), ())
     return "\n".join(_report(file, shapes))
 
 
@@ -62,13 +63,9 @@ def read_loosely(file: str, overrides: Sequence[str] = ()) -> tuple[Config, Docu
     Raises:
         ConfigError: What is wrong, a line each.
     """
-    document = _document(file)
-    config, _ = _read(document, [_in_full(text, document.data) for text in overrides])
+    document = read_document(file)
+    config, _ = _read(document, [_with_prefix(text, document.data) for text in overrides])
     return config, document
-
-
-def _document(file: str) -> Document:
-    return read_text(read_file(file), format_of(file), file)
 
 
 def _read(document: Document, overrides: Sequence[str]) -> tuple[Config, _Shapes]:
@@ -76,8 +73,6 @@ def _read(document: Document, overrides: Sequence[str]) -> tuple[Config, _Shapes
     root = shapes.root(document.data)
     try:
         if overrides and isinstance(document.data, dict):
-            from nshtrainer.config.overrides import Overridden, parse_override
-
             # A component that an override brings is one, too.
             changed = Overridden(document, root, [parse_override(text) for text in overrides])
             shapes = _Shapes()
@@ -87,21 +82,16 @@ def _read(document: Document, overrides: Sequence[str]) -> tuple[Config, _Shapes
         raise ConfigError(f"{error}{shapes.note()}") from error
 
 
-def _in_full(text: str, data: Any) -> str:
-    """The override with the part that its path belongs to; a key that nothing has is refused."""
+def _with_prefix(text: str, data: Any) -> str:
+    """Return the override with `model.` where it was left out; refuse a key that nothing has."""
     if not isinstance(data, dict) or "name" in data:
         return text
     keys = cast("dict[str, Any]", data)
-    first = text.partition("=")[0].partition(".")[0].strip()
-    run_file = any(part in keys for part in PARTS)
-    if first in (PARTS if run_file else keys):
-        return text
-    model: Any = keys.get("model") if run_file else None
+    if not any(part in keys for part in PARTS):
+        return with_default_prefix(text, [*keys, *registries()], inside=())
+    model: Any = keys.get("model")
     inside: list[str] = [*model] if isinstance(model, dict) else []
-    known = list(dict.fromkeys([*inside, *registries(), *(PARTS if run_file else keys)]))
-    if first not in known:
-        fail(text, unknown("key", first, known))
-    return f"model.{text}" if run_file else text
+    return with_default_prefix(text, PARTS, [*inside, *registries()])
 
 
 def _report(file: str, shapes: _Shapes) -> Iterable[str]:
@@ -172,12 +162,10 @@ class _Shapes:
 
     def _inside(self, value: Any) -> bool:
         """Whether there is a component anywhere below."""
-        mapping = isinstance(value, dict)
-        pairs = cast("dict[Any, Any]", value).items() if mapping else enumerate(value)
         return any(
             self._registry(key, part) is not None
             or ((isinstance(part, list) or _has_text_keys(part)) and self._inside(part))
-            for key, part in pairs
+            for key, part in parts_of(value)
         )
 
     def _registry(self, key: Any, value: Any) -> Registry[Any] | None:

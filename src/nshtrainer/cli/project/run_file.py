@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ConfigDict, Field, ValidationError, create_model
 
 from nshtrainer.config import Config
+from nshtrainer.config.io import load
+from nshtrainer.config.overrides import with_default_prefix
 from nshtrainer.lr_scheduler.base import LRSchedulerConfig
 from nshtrainer.optimizer.base import OptimizerConfig
 from nshtrainer.trainer_config import TrainerConfig
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nshtrainer.cli.project.user_code import UserCode
+    from nshtrainer.config.document import Document
 
 __all__ = ["PARTS", "AnyRunConfig", "RunConfig", "read_run", "run_config_for"]
 
@@ -89,11 +92,11 @@ def _default(cls: type[Config], text: str) -> Any:
         return Field(description=text)
 
 
-def read_run(path: Path | str, code: UserCode, overrides: Iterable[str] = ()) -> RunConfig:
-    """Read a file for this code, with overrides.
+def read_run(document: Document, code: UserCode, overrides: Iterable[str] = ()) -> RunConfig:
+    """Validate a file for this code, with overrides.
 
     Args:
-        path: The file.
+        document: What is in the file.
         code: The user's module and datamodule.
         overrides: `model.optimizer.lr=1e-3`, or without `model.` where the first key is a field of
             the module's hyperparameters.
@@ -102,23 +105,13 @@ def read_run(path: Path | str, code: UserCode, overrides: Iterable[str] = ()) ->
         ConfigError: The file or an override does not fit; with the place.
     """
     cls = run_config_for(code)
-    return cls.from_file(path, overrides=[_in_full(text, cls) for text in overrides])
-
-
-def _in_full(text: str, cls: type[RunConfig]) -> str:
-    """The override with the part that its path belongs to."""
-    from nshtrainer.config.document import fail
-    from nshtrainer.config.errors import unknown
-    from nshtrainer.config.field_types import field_of
-
-    path, equals, _ = text.partition("=")
-    first = path.partition(".")[0].strip()
-    hparams: Any = cls.model_fields["model"].annotation
-    if first in cls.model_fields or not (first and equals):
-        return text
-    if field_of(hparams, first) or hparams.model_config.get("extra") == "allow":
-        return f"model.{text}"
-    return fail(text, unknown("key", first, [*cls.model_fields, *hparams.model_fields]))
+    hparams = code.module.hparams_cls()
+    inside: list[str] | None = None
+    if hparams.model_config.get("extra") != "allow":
+        fields = hparams.model_fields
+        inside = [*fields, *(field.alias for field in fields.values() if field.alias)]
+    texts = [with_default_prefix(text, cls.model_fields, inside) for text in overrides]
+    return load(cls, document, texts, plugins=True)
 
 
 def schema_comment(schema: str | Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -152,18 +151,15 @@ def _too_many(found: list[type], base: type, path: Path) -> str:
 
 
 def _named(module: ModuleType, name: str, path: Path) -> Any:
-    from nshtrainer.config.errors import unknown
+    from nshtrainer.config.messages import describe_unknown
     from nshtrainer.integrations.lightning.module import LightningModuleBase
 
     found: Any = getattr(module, name, None)
     classes = _own_classes(module, LightningModuleBase, imported=True)
     if any(found is cls for cls in classes):
         return found
-    known = _names(classes)
+    known = [cls.__name__ for cls in classes] or ["none"]
     if found is not None:
-        raise ConfigError(f"{path}: {name} is not a LightningModuleBase (there are: {known})")
-    raise ConfigError(f"{path}: {unknown('module', name, known.split(', '))}")
-
-
-def _names(classes: Iterable[type]) -> str:
-    return ", ".join(cls.__name__ for cls in classes) or "none"
+        problem = f"{name} is not a LightningModuleBase (there are: {', '.join(known)})"
+        raise ConfigError(f"{path}: {problem}")
+    raise ConfigError(f"{path}: {describe_unknown('module', name, known)}")

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 
+from nshtrainer.cli.analysis.dry_run import build_trainer
 from nshtrainer.cli.console import say, say_lines
 from nshtrainer.cli.parser import is_override_after_bare
 from nshtrainer.cli.quiet_lightning import quiet
@@ -26,14 +26,14 @@ from nshtrainer.cli.training.schedule_record import ScheduleRecord
 from nshtrainer.cli.training.signals import GracefulStop, Interrupted, Signals
 from nshtrainer.cli.training.slurm import requeue
 from nshtrainer.escaping import printable
-from nshtrainer.exceptions import BadUpdateError, CheckpointError, ConfigError
-from nshtrainer.integrations.lightning.trainer import Trainer
+from nshtrainer.exceptions import BadUpdateError, CheckpointError
 from nshtrainer.metric import MetricConfig
 
 if TYPE_CHECKING:
     from nshtrainer.cli.project.run_file import RunConfig
     from nshtrainer.cli.project.user_code import UserCode
     from nshtrainer.cli.training.run_dir import RunFolder
+    from nshtrainer.integrations.lightning.trainer import Trainer
 
 __all__ = ["Job"]
 
@@ -137,16 +137,14 @@ class Job:
                 arguments["logger"] = loggers_for(self.folder.path)
         if not self._saves and not options.barebones:
             arguments["enable_checkpointing"] = False
-        try:
-            return Trainer(options, **arguments)
-        except (ValueError, MisconfigurationException) as error:  # Lightning's own checks
-            raise ConfigError(f"the trainer refuses its options: {error}") from error
+        return build_trainer(options, **arguments)
 
     def _callbacks(self) -> list[Callback]:
         callbacks: list[Callback] = []
         if not self.config.trainer.barebones:
             file = self.folder.optimizer if self._keeps else None
-            callbacks += [Plan(file), _progress(self.config.trainer.enable_progress_bar)]
+            has_bar = sys.stdout.isatty() and self.config.trainer.enable_progress_bar is not False
+            callbacks += [Plan(file), RichProgressBar() if has_bar else EpochLines()]
         if self._keeps:
             self.record = ScheduleRecord(self.folder)
             callbacks.append(self.record)
@@ -195,9 +193,11 @@ class Job:
         except RuntimeError as error:
             if path is None or not str(error).startswith("Error(s) in loading state_dict"):
                 raise
+            # No name of a weight begins a line of PyTorch's list of what does not fit.
+            listed = "\n  ".join(map(printable, _NEXT_PROBLEM.split(str(error))))
             raise CheckpointError(
                 f"{self.checkpoint}: has the weights of another model; go on with the code and the "
-                f"config that wrote it, or start without --resume. {_in_lines(error)}"
+                f"config that wrote it, or start without --resume. {listed}"
             ) from error
 
     # -- saying ------------------------------------------------------------------------------
@@ -239,7 +239,9 @@ class Job:
         if not path.exists():
             _say(f"{why} before there was a checkpoint")
             return
-        command = shlex.join([*_program(), *self._argv_to_go_on(path)])
+        is_module = sys.argv[0].endswith("__main__.py")
+        program = ["python", "-m", "nshtrainer"] if is_module else ["nshtrainer"]
+        command = shlex.join([*program, *self._argv_to_go_on(path)])
         _say(f"{why}; the last checkpoint is {printable(path)}\nto go on: {printable(command)}")
 
     @rank_zero_only
@@ -295,17 +297,3 @@ def _here(path: str) -> Path:
     """A path as short as it can be written."""
     whole, here = Path(path), Path.cwd()
     return whole.relative_to(here) if whole.is_relative_to(here) else whole
-
-
-def _program() -> list[str]:
-    return ["python", "-m", "nshtrainer"] if sys.argv[0].endswith("__main__.py") else ["nshtrainer"]
-
-
-def _in_lines(error: RuntimeError) -> str:
-    """Return PyTorch's list of what does not fit, in which no name of a weight begins a line."""
-    return "\n  ".join(map(printable, _NEXT_PROBLEM.split(str(error))))
-
-
-def _progress(wanted: bool | None) -> Callback:
-    """A progress bar on a terminal, lines elsewhere."""
-    return RichProgressBar() if sys.stdout.isatty() and wanted is not False else EpochLines()

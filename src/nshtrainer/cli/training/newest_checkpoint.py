@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 from zipfile import ZipFile
 
-from nshtrainer.config.files import kind_of, write_file
+from nshtrainer.config.files import kind_of, reason_of, write_file
 
 __all__ = ["Found", "by_run", "checkpoints_of", "fault_of", "newest", "note_start"]
 
@@ -73,17 +73,14 @@ def newest(found: Found) -> tuple[Path | None, tuple[str, ...]]:
             else:
                 steps[path] = step
         # At equal steps the last one wins over the best one, which comes first in the alphabet.
-        for path in sorted(steps, key=lambda path: _rank(path, steps[path]), reverse=True):
+        # The time decides where no step was saved.
+        ranks = {path: (step, 0 if step >= 0 else _time(path)) for path, step in steps.items()}
+        for path in sorted(steps, key=lambda path: (ranks[path], path.name), reverse=True):
             fault = fault_of(path)
             if fault is None:
                 return path, tuple(passed_over)
             passed_over.append(f"{path}: {fault}")
     return None, tuple(passed_over)
-
-
-def _rank(path: Path, step: int) -> tuple[int, int, str]:
-    """Sort by the step; by the time where none was saved."""
-    return step, 0 if step >= 0 else _time(path), path.name
 
 
 def _time(path: Path) -> int:
@@ -126,7 +123,7 @@ def fault_of(path: Path) -> str | None:
         with ZipFile(path) as file:
             broken = file.testzip()
     except OSError as error:
-        return f"cannot be read: {(error.strerror or str(error)).lower()}"
+        return f"cannot be read: {reason_of(error)}"
     except Exception:  # noqa: BLE001 - whatever a changed byte makes zipfile and zlib raise
         return "is cut off, or no checkpoint"
     return broken and f"is damaged: {ascii(broken)[1:-1]} is not as it was written"

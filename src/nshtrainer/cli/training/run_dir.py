@@ -38,7 +38,7 @@ from nshtrainer.cli.training.newest_checkpoint import (
 )
 from nshtrainer.config.document import fail
 from nshtrainer.config.file_lock import AlreadyLockedError, hold
-from nshtrainer.config.files import is_zip, kind_of, replace_file, write_file
+from nshtrainer.config.files import is_zip, kind_of, reason_of, replace_file, write_file
 from nshtrainer.escaping import printable
 from nshtrainer.exceptions import ConfigError
 
@@ -111,7 +111,10 @@ class RunFolder:
         """
         try:
             if self.is_new:
-                return RunFolder(_new_folder(self.path))
+                name = self.path.name
+                names = chain([name], (f"{name}-{number}" for number in count(2)))
+                paths = map(self.path.with_name, names)
+                return RunFolder(next(path for path in paths if _is_made(path)))
             self.checkpoints.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _cannot_be_made(self.path, error) from error
@@ -188,11 +191,6 @@ class RunFolder:
         write_file(self.path / "config.yaml", f"{comment}\n{config.to_yaml()}")
 
 
-def _new_folder(path: Path) -> Path:
-    names = chain([path.name], (f"{path.name}-{number}" for number in count(2)))
-    return next(found for found in map(path.with_name, names) if _is_made(found))
-
-
 def _is_made(path: Path) -> bool:
     try:
         path.mkdir(parents=True)
@@ -202,8 +200,7 @@ def _is_made(path: Path) -> bool:
 
 
 def _cannot_be_made(path: Path, error: OSError) -> ConfigError:
-    reason = (error.strerror or str(error)).lower()
-    text = f"{path}: cannot be made: {reason}; choose another folder with --out"
+    text = f"{path}: cannot be made: {reason_of(error)}; choose another folder with --out"
     return ConfigError(printable(text))
 
 

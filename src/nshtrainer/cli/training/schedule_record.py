@@ -7,7 +7,6 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -295,7 +294,9 @@ class ScheduleRecord(Callback):
                     config.monitor,
                 )
             )
-        self._before = _rows_before(self._folder.schedule, self._records)
+        began = max((record.updates for record in self._records), default=0)
+        rows = rows_before(self._folder.schedule, began) if began else []
+        self._before = [row for row in rows if row.keys() == set(_HEAD)]
         self._draw()
 
     @override
@@ -305,7 +306,8 @@ class ScheduleRecord(Callback):
         """Look at the values that this update uses."""
         every: int = getattr(trainer, "log_every_n_steps")  # noqa: B009 - Lightning sets it late
         for record in self._records:
-            if record.optimizer is not _bare(optimizer):
+            # Lightning may have put something around the optimizer.
+            if record.optimizer is not getattr(optimizer, "optimizer", optimizer):
                 continue
             record.look()
             if every and record.updates % every == 0:
@@ -369,15 +371,3 @@ class ScheduleRecord(Callback):
         writer.writerows([row[key] for key in _HEAD] for row in self._before)
         writer.writerows(sorted(rows, key=itemgetter(0)))
         replace_file(self._folder.schedule, text.getvalue().encode())
-
-
-def _bare(optimizer: Any) -> Any:
-    """The optimizer itself, where Lightning has put something around it."""
-    return getattr(optimizer, "optimizer", optimizer)
-
-
-def _rows_before(path: Path, records: Sequence[_Record]) -> list[dict[str, str]]:
-    """The rows of the same run, up to where it goes on."""
-    began = max((record.updates for record in records), default=0)
-    rows = rows_before(path, began) if began else []
-    return [row for row in rows if row.keys() == set(_HEAD)]

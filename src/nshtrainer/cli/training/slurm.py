@@ -11,6 +11,8 @@ import subprocess
 
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
+from nshtrainer.config.files import reason_of
+
 __all__ = ["requeue", "requeue_signal"]
 
 
@@ -25,17 +27,12 @@ def requeue() -> str:
     Returns:
         What came of it, for people to read.
     """
-    command = ["scontrol", "requeue", _job()]
+    array, number = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    # A job in an array has the number of the array and one of its own.
+    job = os.environ["SLURM_JOB_ID"] if array is None else f"{array}_{number}"
+    command = ["scontrol", "requeue", job]
     try:
         code = subprocess.run(command, check=False).returncode  # noqa: S603 - numbers alone
     except OSError as error:
-        return f"{' '.join(command)}: {(error.strerror or str(error)).lower()}; not queued again"
+        return f"{' '.join(command)}: {reason_of(error)}; not queued again"
     return f"{' '.join(command)}: " + (f"failed with exit code {code}" if code else "queued again")
-
-
-def _job() -> str:
-    """The number of this job; in an array, that of the array and its own in it."""
-    array = os.environ.get("SLURM_ARRAY_JOB_ID")
-    if array is None:
-        return os.environ["SLURM_JOB_ID"]
-    return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"

@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from nshtrainer.config.document import (
-    MAX_DEPTH,
+    TOO_DEEP,
     Document,
     Keys,
     check_limits,
     check_text,
     check_unicode,
-    cut,
     fail,
     whole_number,
 )
+from nshtrainer.config.messages import lower_first, truncate
 from nshtrainer.escaping import json_text
 
 __all__ = ["read_json", "write_json"]
@@ -41,15 +41,16 @@ def read_json(text: str, source: str = "<json>") -> Document:
     try:
         data = json.loads(text, object_pairs_hook=_object, parse_int=whole_number)
     except json.JSONDecodeError as error:
-        reason = error.msg[:1].lower() + error.msg[1:]
         place = f"{source}:{error.lineno}:{error.colno}"
-        fail(place, f"is not valid JSON: {reason}; check the commas, quotes and brackets", error)
+        reason = f"{lower_first(error.msg)}; check the commas, quotes and brackets"
+        fail(place, f"is not valid JSON: {reason}", error)
     except RecursionError as error:
-        fail(source, f"is nested deeper than {MAX_DEPTH} levels; flatten it", error)
+        fail(source, TOO_DEEP, error)
     except _DuplicateKeyError as error:
         key, offset = _duplicate(text)
         line, column = _spot(text, offset)
-        fail(f"{source}:{line}:{column}", f"key {cut(key)!r} is given twice; remove one", error)
+        problem = f"key {truncate(key)!r} is given twice; remove one"
+        fail(f"{source}:{line}:{column}", problem, error)
     except ValueError as error:
         fail(source, str(error), error)
     check_limits(data, source)

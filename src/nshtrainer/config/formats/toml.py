@@ -13,15 +13,17 @@ from pydantic import BaseModel
 
 from nshtrainer.config.document import (
     MAX_DEPTH,
-    MAX_DIGITS,
+    TOO_DEEP,
+    TOO_MANY_DIGITS,
     Document,
     Keys,
     check_limits,
+    check_nodes,
     check_text,
     fail,
-    limits,
 )
-from nshtrainer.config.field_types import default_of
+from nshtrainer.config.field_types import default_of, part_of
+from nshtrainer.config.messages import dotted, lower_first
 
 __all__ = ["read_toml", "write_toml"]
 
@@ -42,18 +44,17 @@ def read_toml(text: str, source: str = "<toml>") -> Document:
     text = check_text(text, source)
     dots = [found[0].count(".") for found in _DOTTED.finditer(text)]
     if max(dots, default=0) >= MAX_DEPTH:
-        fail(source, f"is nested deeper than {MAX_DEPTH} levels; flatten it")
-    if sum(dots) > limits().nodes:
-        fail(source, f"has more than {limits().nodes:,} keys and values; shorten it")
+        fail(source, TOO_DEEP)
+    check_nodes(sum(dots), source)
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         place, reason = _syntax(str(error), source)
         fail(place, f"is not valid TOML: {reason}", error)
     except RecursionError as error:
-        fail(source, f"is nested deeper than {MAX_DEPTH} levels; flatten it", error)
+        fail(source, TOO_DEEP, error)
     except ValueError as error:  # more digits than Python reads
-        fail(source, f"a number of more than {MAX_DIGITS} digits; write it with an exponent", error)
+        fail(source, TOO_MANY_DIGITS, error)
     check_limits(data, source)
     return Document(data, source)
 
@@ -64,7 +65,7 @@ def _syntax(message: str, source: str) -> tuple[str, str]:
     reason = message[: found.start()] if found else message
     if reason == "Cannot overwrite a value":
         reason = "a key is given twice; remove one"
-    return place, reason[:1].lower() + reason[1:]
+    return place, lower_first(reason)
 
 
 def write_toml(config: BaseModel, data: Mapping[str, Any]) -> str:
@@ -81,26 +82,17 @@ def _without_none(value: Any, data: Any, path: Keys) -> Any:
     if isinstance(data, Mapping):
         named = cast("Mapping[str, Any]", data)
         return {
-            key: _without_none(_part(value, key), part, (*path, key))
+            key: _without_none(part_of(value, key), part, (*path, key))
             for key, part in named.items()
             if not (part is None and _is_none_by_default(value, key))
         }
     if isinstance(data, list):
         listed = enumerate(cast("list[Any]", data))
-        return [_without_none(_part(value, at), part, (*path, at)) for at, part in listed]
+        return [_without_none(part_of(value, at), part, (*path, at)) for at, part in listed]
     if data is None:
-        name = ".".join(str(key) for key in path)
-        fail("", f"{name}: is None, which TOML cannot say; write YAML or JSON, or give it a value")
+        advice = "write YAML or JSON, or give it a value"
+        fail("", f"{dotted(path)}: is None, which TOML cannot say; {advice}")
     return data
-
-
-def _part(value: Any, key: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return getattr(value, key, None)
-    try:
-        return value[key]
-    except (TypeError, LookupError):  # a set, or a value that is dumped in another shape
-        return None
 
 
 def _is_none_by_default(value: Any, key: str) -> bool:

@@ -15,15 +15,16 @@ from ruamel.yaml.scanner import Scanner, ScannerError
 
 from nshtrainer.config.document import (
     MAX_DEPTH,
+    TOO_DEEP,
     Document,
     Keys,
     check_text,
-    cut,
     fail,
     joined,
     limits,
     whole_number,
 )
+from nshtrainer.config.messages import truncate
 
 __all__ = ["plain_scalar", "read_yaml"]
 
@@ -33,7 +34,6 @@ _INFINITIES = {
 _END_OF_LINE = frozenset("#\0\r\n\x85\u2028\u2029")
 _END_OF_TAG = re.compile(r"[\s\0,\[\]{}]")
 _DIRECTIVE = re.compile(r"%YAML +1\.[12]\s")
-_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels; flatten it"
 _WORDS: dict[str, Any] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -81,11 +81,15 @@ def read_yaml(text: str, source: str = "<yaml>") -> Document:
             inside its own anchor, or is too big or too deep (aliases expanded).
     """
     composer = _Composer(source)
+    yaml: Any = YAML(typ="safe", pure=True, plug_ins=[])
+    yaml.Scanner = _Scanner
     try:
-        for event in _events(check_text(text, source)):
+        for event in yaml.parse(check_text(text, source)):
             composer.take(event)
     except MarkedYAMLError as error:
-        fail(_syntax_place(error, source), _syntax_problem(error), error)
+        marked = cast("Any", error)
+        line, column = _spot(marked.problem_mark or marked.context_mark)
+        fail(f"{source}:{line}:{column}", _syntax_problem(error), error)
     except YAMLError as error:
         reason = str(error).splitlines()[0]
         problem = f"is not valid YAML: {reason}; remove the control characters"
@@ -140,12 +144,12 @@ class _Scanner(Scanner):
 
     def fetch_flow_collection_start(self, *args: Any, **kwargs: Any) -> None:
         if self.flow_level >= MAX_DEPTH:
-            self._refuse(_TOO_DEEP)
+            self._refuse(TOO_DEEP)
         cast("Any", super()).fetch_flow_collection_start(*args, **kwargs)
 
     def fetch_tag(self) -> None:
         tag, *_ = _END_OF_TAG.split(cast("Any", self).reader.prefix(100), maxsplit=1)
-        self._refuse(f"tag {cut(tag)!r} is not allowed; write the plain value")
+        self._refuse(f"tag {truncate(tag)!r} is not allowed; write the plain value")
 
     def fetch_directive(self) -> None:
         if not _DIRECTIVE.match(cast("Any", self).reader.prefix(100)):
@@ -154,17 +158,6 @@ class _Scanner(Scanner):
 
     def _refuse(self, problem: str) -> NoReturn:
         raise _RefusedError(None, None, problem, cast("Any", self).reader.get_mark())
-
-
-def _events(text: str) -> Any:
-    yaml: Any = YAML(typ="safe", pure=True, plug_ins=[])
-    yaml.Scanner = _Scanner
-    return yaml.parse(text)
-
-
-def _syntax_place(error: Any, source: str) -> str:
-    mark = error.problem_mark or error.context_mark
-    return f"{source}:{mark.line + 1}:{mark.column + 1}"
 
 
 def _syntax_problem(error: Any) -> str:
@@ -250,7 +243,7 @@ class _Composer:
             self._fail(event, "a second document starts here; keep one document in a file")
 
     def _AliasEvent(self, event: Any) -> None:
-        alias, node = cut(f"*{event.anchor}"), self.anchors.get(event.anchor, _NO_KEY)
+        alias, node = truncate(f"*{event.anchor}"), self.anchors.get(event.anchor, _NO_KEY)
         if node is _NO_KEY:
             self._fail(event, f"unknown alias '{alias}'; anchor a value with '&' above it")
         if node is None:
@@ -326,7 +319,7 @@ class _Composer:
             self._fail(event, "a key must be text or a number, not a list or a mapping")
         self._count(event, 1)
         if len(self.stack) >= MAX_DEPTH:
-            self._fail(event, _TOO_DEEP)
+            self._fail(event, TOO_DEEP)
         if event.anchor:
             self.anchors[event.anchor] = None
         self.stack.append(_Open(_Node(data, event.start_mark), event.anchor))
@@ -355,7 +348,7 @@ class _Composer:
         if isinstance(node.data, (dict, list)):
             self._fail(event, "a key must be text or a number, not a list or a mapping")
         if node.data in top.node.parts:
-            key = cut(node.data) if isinstance(node.data, str) else node.data
+            key = truncate(node.data) if isinstance(node.data, str) else node.data
             self._fail(event, f"key {key!r} is given twice; remove one")
         top.key, top.key_mark = node.data, node.mark
 

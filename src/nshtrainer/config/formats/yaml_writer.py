@@ -14,6 +14,7 @@ from ruamel.yaml.resolver import VersionedResolver
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString, PlainScalarString
 
 from nshtrainer.config.formats.yaml_reader import plain_scalar
+from nshtrainer.config.parts import parts_of
 
 __all__ = ["update_yaml", "write_yaml"]
 
@@ -139,7 +140,7 @@ def _update(written: Any, old: Any, new: Any) -> None:
     if isinstance(new, dict):
         for key in [key for key in written if key not in new]:
             del written[key]
-    for key, value in _pairs(new):
+    for key, value in parts_of(new):
         before = _at(old, key)
         if same(before, value):
             continue
@@ -158,12 +159,6 @@ def _at(container: Any, key: Any) -> Any:
     if isinstance(container, dict):
         return cast("dict[Any, Any]", container).get(key, _ABSENT)
     return container[key]
-
-
-def _pairs(data: Any) -> list[tuple[Any, Any]]:
-    if isinstance(data, dict):
-        return list(cast("dict[Any, Any]", data).items())
-    return list(enumerate(cast("list[Any]", data)))
 
 
 def _alike(*values: Any) -> bool:

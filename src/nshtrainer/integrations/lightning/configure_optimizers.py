@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.utilities import rank_zero_info
 
+from nshtrainer.config.parts import find_fields
 from nshtrainer.exceptions import OptimizerError, ScheduleError
 from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
 from nshtrainer.optimizer.base import OptimizerConfigBase, innermost
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from nshtrainer.config import Config
 
 __all__ = ["configure_optimizers", "current_rate", "with_rate"]
-
-V = TypeVar("V")
 
 
 def configure_optimizers(module: LightningModule, hparams: Config) -> OptimizerLRScheduler:
@@ -97,7 +96,7 @@ def _batch_factor(config: Any, module: LightningModule | None) -> float:
 
 def _rate_holder(hparams: Config) -> tuple[str, Config]:
     """The config that has the field `lr`, and its name in the hyperparameters; "" is themselves."""
-    found = _fields_of(hparams, OptimizerConfigBase)
+    found = find_fields(hparams, OptimizerConfigBase)
     holders: list[Config] = [innermost(each) for each in found.values()]
     if len(holders) == 1 and "lr" in type(holders[0]).model_fields:
         return next(iter(found.items()))
@@ -127,7 +126,7 @@ def _create(config: OptimizerConfigBase, module: LightningModule) -> Optimizer:
 
 
 def _the_optimizer(hparams: Config) -> OptimizerConfigBase:
-    found = _fields_of(hparams, OptimizerConfigBase)
+    found = find_fields(hparams, OptimizerConfigBase)
     if len(found) == 1:
         return next(iter(found.values()))
     problem = (
@@ -142,7 +141,7 @@ def _the_optimizer(hparams: Config) -> OptimizerConfigBase:
 
 
 def _the_scheduler(hparams: Config) -> LRSchedulerConfigBase | None:
-    found = _fields_of(hparams, LRSchedulerConfigBase)
+    found = find_fields(hparams, LRSchedulerConfigBase)
     if len(found) > 1:
         raise ScheduleError(
             f"{type(hparams).__name__} has {len(found)} fields with a scheduler config "
@@ -150,7 +149,3 @@ def _the_scheduler(hparams: Config) -> LRSchedulerConfigBase | None:
             "the module"
         )
     return next(iter(found.values()), None)
-
-
-def _fields_of(hparams: Config, kind: type[V]) -> dict[str, V]:
-    return {name: value for name, value in dict(hparams).items() if isinstance(value, kind)}

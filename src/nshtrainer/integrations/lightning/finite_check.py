@@ -16,6 +16,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.strategies import FSDPStrategy
 from typing_extensions import override
 
+from nshtrainer.config.messages import join_names
 from nshtrainer.exceptions import BadUpdateError
 from nshtrainer.integrations.lightning.run_length import run_length_of
 from nshtrainer.optimizer.wrappers.clipping import elements_of
@@ -237,10 +238,10 @@ def _what(module: pl.LightningModule, params: Sequence[Tensor], poison: Tensor |
         for param in params
         if not is_finite(param)
     ]
-    listed = ", ".join([*bad[:_NAMED], *(["..."] if len(bad) > _NAMED else [])])
     if not bad:
         return f"the norm of the gradients of all {len(params)} parameters is too large"
     finite = all(bool(elements_of(param.grad).isfinite().all()) for param in params)
     how = "too large to be squared" if finite else "not finite"
-    gradients = f"the gradients of {len(bad)} of {len(params)} parameters are {how} ({listed})"
+    which = f"{len(bad)} of {len(params)} parameters are {how} ({join_names(bad, _NAMED)})"
+    gradients = f"the gradients of {which}"
     return f"the loss is not finite, and {gradients}" if _is_bad(poison) else gradients

@@ -8,11 +8,10 @@ here, by the same rules as in the files of `nshtrainer fit`.
 from __future__ import annotations
 
 import argparse
-import inspect
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any, cast, get_type_hints
+from typing import Any, cast
 
 from lightning.pytorch import cli as lightning_cli
 from pydantic import create_model
@@ -20,10 +19,10 @@ from typing_extensions import override
 
 from nshtrainer.config import Config
 from nshtrainer.config.document import fail
-from nshtrainer.config.errors import shown
-from nshtrainer.config.field_types import hints_of
-from nshtrainer.config.files import FORMATS, format_of, read_file
-from nshtrainer.config.io import read_text
+from nshtrainer.config.field_types import hints_of, hints_of_constructor
+from nshtrainer.config.files import FORMATS
+from nshtrainer.config.io import read_document, read_text
+from nshtrainer.config.messages import format_value
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.integrations.lightning.hparams import argument_for_hparams
 from nshtrainer.integrations.lightning.module import LightningModuleBase
@@ -128,7 +127,11 @@ class LightningCLI(lightning_cli.LightningCLI):
         parser: Any = self._parser(self.config.get("subcommand"))
         configs = {**parser.configs, **_configs_of_chosen(parsed)}
         given: dict[str, Any] = {key: parsed.get(key) or {} for key in configs}
-        overrides = [_in_full(text, configs) for text in self._overrides]
+        short, full = _OF_CHOSEN
+        overrides = [
+            text.replace(short, full, 1) if full in configs and text.startswith(short) else text
+            for text in self._overrides
+        ]
         settled: dict[str, Config] = {}
         try:
             root = _model_at(configs).from_mapping(_nested(given), overrides=overrides)
@@ -202,22 +205,13 @@ def configs_of(cls: Any) -> dict[str, type[Config]]:
     """The arguments of a constructor that take a config, and its class."""
     found = {
         name: hint
-        for name, hint in _hints_of_constructor(cls).items()
+        for name, hint in hints_of_constructor(cls).items()
         if isinstance(hint, type) and issubclass(hint, Config)
     }
     if isinstance(cls, type) and issubclass(cls, LightningModuleBase):
         module = cast("type[LightningModuleBase[Any]]", cls)
         found[argument_for_hparams(module)] = module.hparams_cls()
     return found
-
-
-def _hints_of_constructor(cls: Any) -> dict[str, Any]:
-    init: Any = getattr(cls, "__init__", None)
-    names = inspect.signature(init).parameters if inspect.isfunction(init) else ()
-    try:
-        return {name: hint for name, hint in get_type_hints(init).items() if name in names}
-    except (NameError, TypeError):  # names that are there for type checkers alone
-        return {}
 
 
 def _configs_of_chosen(parsed: Any) -> dict[str, type[Config]]:
@@ -268,12 +262,6 @@ def split_overrides(tokens: Sequence[str], keys: Iterable[str]) -> tuple[list[st
     return rest, overrides
 
 
-def _in_full(text: str, configs: Iterable[str]) -> str:
-    """The override with `init_args`, where the arguments choose the module and it was left out."""
-    short, full = _OF_CHOSEN
-    return text.replace(short, full, 1) if full in configs and text.startswith(short) else text
-
-
 def _prints(token: str) -> bool:
     return token.partition("=")[0] == _PRINT_CONFIG
 
@@ -301,18 +289,15 @@ def _mapping(value: Any, key: str) -> dict[str, Any]:
     if isinstance(value, Config):
         return value.to_dict()
     try:
-        data = _read(value, key) if isinstance(value, str) else value
+        data = value
+        if isinstance(value, str):
+            is_file = value.endswith(tuple(FORMATS))
+            data = (read_document(value) if is_file else read_text(value, "yaml", key)).data
         if not isinstance(data, Mapping):
-            fail(key, f"must be a mapping or a file with one (got {shown(data)})")
+            fail(key, f"must be a mapping or a file with one (got {format_value(data)})")
     except ConfigError as error:
         raise TypeError(str(error)) from error
     return dict(cast("Mapping[str, Any]", data))
-
-
-def _read(text: str, key: str) -> Any:
-    if text.endswith(tuple(FORMATS)):
-        return read_text(read_file(text), format_of(text), text).data
-    return read_text(text, "yaml", key).data
 
 
 # -- all of them in one class ----------------------------------------------------------------------

@@ -17,7 +17,7 @@ from lightning.pytorch.utilities.model_helpers import (
 from typing_extensions import Self, TypeVar, override
 
 from nshtrainer.config import Config
-from nshtrainer.config.containers import plain_containers
+from nshtrainer.config.validation import plain_containers
 from nshtrainer.integrations.lightning.checkpoint.entries import check_loaded
 from nshtrainer.integrations.lightning.checkpoint.paths import drop_foreign_paths
 from nshtrainer.integrations.lightning.configure_optimizers import (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import lightning.pytorch as pl
 from lightning.pytorch import Callback
 
-from nshtrainer.config.containers import plain_containers
+from nshtrainer.config.validation import plain_containers
 from nshtrainer.integrations.lightning.checkpoint.atomic import write_checkpoints_atomically
 from nshtrainer.integrations.lightning.checkpoint.entries import check_checkpoints_of
 from nshtrainer.integrations.lightning.optimizer_callback import missing_callbacks

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, cast
 
-from nshtrainer.config.errors import dotted, unknown
+from nshtrainer.config.messages import describe_unknown, dotted
 from nshtrainer.exceptions import ConfigError, RegistryError, ScheduleError
 from nshtrainer.lr_scheduler.base import lr_scheduler_registry
 from nshtrainer.lr_scheduler.driver.plan import Plan
@@ -299,7 +299,7 @@ def _check_field(name: str, path: Sequence[str], data: Any) -> None:
     for key in path:
         known = _parts(data)
         if key not in known or key == "name":
-            text = unknown("field of the schedule", key, [k for k in known if k != "name"])
+            text = describe_unknown("field of the schedule", key, [k for k in known if k != "name"])
             raise ScheduleError(f"resume: fields: {name}: {text}")
         data = known[key]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf
 from typing import Any, TypeAlias, cast
 
-from nshtrainer.config.errors import dotted
+from nshtrainer.config.messages import dotted
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.run_length import RunLength
 from nshtrainer.structure import find_misfits, find_odd_values

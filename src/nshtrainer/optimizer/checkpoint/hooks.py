@@ -14,7 +14,7 @@ from itertools import chain, count
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from weakref import ref
 
-from nshtrainer.config.errors import unknown
+from nshtrainer.config.messages import describe_unknown
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.checkpoint.config_changes import CONFIG, changes_of, decide
 from nshtrainer.optimizer.checkpoint.match import (
@@ -376,5 +376,5 @@ def _check_fields(policy: ResumeConfig, groups: Sequence[OwnGroup]) -> None:
     known = dict.fromkeys(key.removeprefix("sam_") for key in keys)
     for name in policy.option_fields():
         if name not in known:
-            text = unknown("option of the optimizer", name, known)
+            text = describe_unknown("option of the optimizer", name, known)
             raise OptimizerError(f"resume: fields: {text}")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from nshtrainer.config.messages import find_similar, join_quoted
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer.groups.suggestions import listed
 
 if TYPE_CHECKING:
     from nshtrainer.optimizer.checkpoint.match import Match, Own, OwnGroup
@@ -63,15 +62,10 @@ def _said(
     unknown = [own.name for own in missing if id(own.tensor) not in others]
     moved = [own.name for own in missing if id(own.tensor) in others]
     if unknown:
-        was = _was(unknown[0], strangers)
-        yield f"missing (here, and not in the state) {listed(unknown, _MOST)}{was}"
+        near = find_similar(unknown[0], strangers)
+        was = f" (was the first {near[0]!r}?)" if near else ""
+        yield f"missing (here, and not in the state) {join_quoted(unknown, _MOST)}{was}"
     if moved:
-        yield f"another optimizer had {listed(moved, _MOST)}"
+        yield f"another optimizer had {join_quoted(moved, _MOST)}"
     if strangers:
-        yield f"unexpected (in the state, and not in the model) {listed(strangers, _MOST)}"
-
-
-def _was(missing: str, strangers: Sequence[str]) -> str:
-    """What the first of the missing parameters may have been called."""
-    near = difflib.get_close_matches(missing, strangers, n=1)
-    return f" (was the first {near[0]!r}?)" if near else ""
+        yield f"unexpected (in the state, and not in the model) {join_quoted(strangers, _MOST)}"

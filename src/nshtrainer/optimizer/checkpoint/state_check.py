@@ -11,7 +11,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
 
-from nshtrainer.config.errors import dotted
+from nshtrainer.config.messages import dotted
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.checkpoint.config_changes import CONFIG
 from nshtrainer.optimizer.checkpoint.fresh_state import (

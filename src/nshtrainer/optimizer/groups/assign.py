@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from nshtrainer.config.messages import join_quoted
 from nshtrainer.optimizer.groups.selectors import described, selects, spelled_out
-from nshtrainer.optimizer.groups.suggestions import listed, nearest
+from nshtrainer.optimizer.groups.suggestions import nearest
 
 if TYPE_CHECKING:
     from nshtrainer.optimizer.groups.parameters import Parameter
@@ -76,7 +77,7 @@ def _reason(rule: RuleT, parameters: Sequence[Parameter], taken: dict[Parameter,
     matched = [parameter for parameter in parameters if selects(rule.select, parameter)]
     if not matched:
         return f"{where} matches no parameter; {nearest(rule.select, parameters)}"
-    names = listed(parameter.name for parameter in matched)
+    names = join_quoted(parameter.name for parameter in matched)
     earlier = dict.fromkeys(taken[p].name for p in matched if taken[p].name != rule.name)
     if earlier:
         return (

@@ -353,11 +353,11 @@ class GroupingConfigBase(OptimizerConfigBase):
             yield ("options", "lr"), _custom(text, group.options["lr"])
 
     def _unknown(self, key: str) -> str:
-        from nshtrainer.config.errors import unknown
+        from nshtrainer.config.messages import describe_unknown
 
         if key in type(self).model_fields:
             return f"holds for all groups; give it to the {type(self).__name__}"
-        return unknown("option", key, sorted(self.group_options()))
+        return describe_unknown("option", key, sorted(self.group_options()))
 
     @classmethod
     @abstractmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nshtrainer.config.messages import some
+from nshtrainer.config.messages import join_names
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.groups.parameters import Part, inventory
 
@@ -40,7 +40,7 @@ def refuse_stacks(optimizer: Optimizer, params: Any, name: str) -> None:
     if stacks:
         raise OptimizerError(
             f"{name}: a stack of matrices would be made orthogonal as one matrix, as the kernels "
-            f"of convolutions are. Not known as kernels are: {some(stacks, most=5)}. Give these to "
+            f"of convolutions are. Not known as kernels are: {join_names(stacks)}. Give these to "
             "AdamW, or give the module that has the convolution"
         )
 

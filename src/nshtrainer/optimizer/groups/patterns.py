@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
-from nshtrainer.config.document import cut
+from nshtrainer.config.messages import truncate
 
 __all__ = ["Matcher", "matcher", "numberer", "numbers_in"]
 
@@ -105,7 +105,7 @@ def _regex(text: str) -> Matcher:
         return SchemaValidator(_pattern(rf"\A(?:{text})\z")).isinstance_python
     except SchemaError as error:
         reason = _reason(str(error))
-        raise ValueError(f"{cut(f're:{text}')!r} is no regular expression: {reason}") from None
+        raise ValueError(f"{truncate(f're:{text}')!r} is no regular expression: {reason}") from None
 
 
 def _pattern(text: str) -> core_schema.CoreSchema:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from nshtrainer.config.messages import some
+from nshtrainer.config.messages import find_similar, join_quoted
 
 if TYPE_CHECKING:
     from nshtrainer.optimizer.groups.parameters import Parameter
     from nshtrainer.optimizer.groups.selectors import Selection
 
-__all__ = ["listed", "nearest"]
+__all__ = ["nearest"]
 
 
 def nearest(selection: Selection, parameters: Sequence[Parameter]) -> str:
@@ -23,12 +22,12 @@ def nearest(selection: Selection, parameters: Sequence[Parameter]) -> str:
     near = [
         match
         for text in _texts(selection)
-        for match in difflib.get_close_matches(text.strip("*."), known, n=3)
+        for match in find_similar(text.strip("*."), known, limit=3)
     ]
     if near:
-        return f"the nearest are {listed(dict.fromkeys(near))}"
+        return f"the nearest are {join_quoted(dict.fromkeys(near))}"
     roles = sorted({role for parameter in parameters for role in parameter.roles})
-    return f"the model has {listed(names)}, with the roles {', '.join(roles) or 'unknown'}"
+    return f"the model has {join_quoted(names)}, with the roles {', '.join(roles) or 'unknown'}"
 
 
 def _paths(name: str) -> Iterator[str]:
@@ -48,12 +47,3 @@ def _texts(selection: Any) -> Iterator[str]:
     elif selection is not None:
         for field in ("name", "module", "any_of", "all_of"):
             yield from _texts(getattr(selection, field))
-
-
-def listed(names: Iterable[str], most: int = 5) -> str:
-    """The first of some names, and how many more there are.
-
-    >>> listed(["a", "b", "c"], most=2)
-    "'a', 'b' and 1 more"
-    """
-    return some(map(repr, names), most)

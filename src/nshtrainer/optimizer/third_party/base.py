@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import model_validator
 from typing_extensions import Self, override
 
-from nshtrainer.config.messages import some
+from nshtrainer.config.messages import join_names
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import Params
 from nshtrainer.optimizer.groups.conv_kernels import refuse_stacks
@@ -191,7 +191,7 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
             raise OptimizerError(
                 f"{type(self).__name__} needs a GPU; move the model to it before its optimizer is "
                 f"built, or take {self.instead_on_cpu!r}, which runs on a CPU. On the CPU are: "
-                f"{some(on_cpu, most=5)}"
+                f"{join_names(on_cpu)}"
             )
 
     def _check_read(self, groups: list[Group], optimizer: Optimizer) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from typing_extensions import override
 
-from nshtrainer.config.errors import dotted
+from nshtrainer.config.messages import dotted
 from nshtrainer.exceptions import CheckpointError, NshtrainerError
 from nshtrainer.lr_scheduler.driver.saved_state import find_faults, find_metric_faults, is_of_driver
 from nshtrainer.structure import describe_form, find_misfits

@@ -15,8 +15,7 @@ from lightning.fabric.utilities.cloud_io import (
 )
 from lightning.pytorch.callbacks import ModelCheckpoint, SpikeDetection
 
-from nshtrainer.config.document import cut
-from nshtrainer.config.messages import some
+from nshtrainer.config.messages import join_names, truncate
 from nshtrainer.exceptions import CheckpointWarning
 from nshtrainer.resume import tell_of
 
@@ -54,7 +53,8 @@ def drop_foreign_paths(trainer: pl.Trainer, checkpoint: Mapping[str, Any]) -> No
             _keep_own_path(callback, cast("dict[str, Any]", state))
     for folder, paths in foreign.items():
         if paths:
-            text = f"the checkpoint lists files that are not in {folder!r}: {some(paths, most=3)}"
+            listed = join_names(paths, limit=3)
+            text = f"the checkpoint lists files that are not in {folder!r}: {listed}"
             tell_of(f"{text}. They are dropped from the list, and left alone", CheckpointWarning)
 
 
@@ -79,7 +79,7 @@ def _clean(callback: ModelCheckpoint, state: dict[str, Any]) -> list[str]:
     if foreign:
         own = {path: models[path] for path in models if is_own(path)}
         _rebuild(callback, state, own, is_own)
-    return [cut(repr(path), 300) for path in foreign]
+    return [truncate(repr(path), 300) for path in foreign]
 
 
 def _rebuild(

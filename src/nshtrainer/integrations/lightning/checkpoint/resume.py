@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from nshtrainer.config import Config
+from nshtrainer.config.parts import find_fields
 from nshtrainer.exceptions import CheckpointError
 from nshtrainer.integrations.lightning.checkpoint.schedule_change import (
     adapt_states,
@@ -35,12 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = ["check_resume", "learn_names"]
 
-T = TypeVar("T")
-
 
 def learn_names(trainer: pl.Trainer, module: pl.LightningModule) -> None:
     """Let the optimizers of a run know their parameters by name, and the one its config."""
-    config = _only(getattr(module, "hparams", None), OptimizerConfigBase)
+    found = [*find_fields(getattr(module, "hparams", None), OptimizerConfigBase).values()]
+    config = found[0] if len(found) == 1 else None
     for optimizer in trainer.optimizers:
         resume_by_name(optimizer, module, config if len(trainer.optimizers) == 1 else None)
 
@@ -118,17 +117,3 @@ def _say_if_over(trainer: pl.Trainer, checkpoint: Mapping[str, Any]) -> None:
             f"nothing is left to train: the checkpoint has {done} updates behind it, and "
             f"max_steps is {trainer.max_steps}; raise it"
         )
-
-
-# -- looking ---------------------------------------------------------------------------------------
-
-
-def _only(hparams: Any, kind: type[T]) -> T | None:
-    """The one value of a kind in the hyperparameters."""
-    found = [value for value in _values(hparams).values() if isinstance(value, kind)]
-    return found[0] if len(found) == 1 else None
-
-
-def _values(hparams: Any) -> dict[str, Any]:
-    """The fields of a config; what else a module calls its hyperparameters are other values."""
-    return dict(hparams) if isinstance(hparams, Config) else {}

@@ -16,7 +16,7 @@ from lightning.fabric.utilities.types import _Stateful  # pyright: ignore[report
 from lightning.pytorch import Callback
 from typing_extensions import override
 
-from nshtrainer.config.errors import dotted
+from nshtrainer.config.messages import dotted
 from nshtrainer.integrations.lightning.checkpoint.entries import refuse_entry
 from nshtrainer.structure import find_misfits
 

@@ -7,7 +7,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from nshtrainer.config import Config
-from nshtrainer.config.errors import dotted
+from nshtrainer.config.messages import dotted
 from nshtrainer.exceptions import CheckpointError, OptimizerError
 from nshtrainer.integrations.lightning.checkpoint.entries import (
     check_scheduler_states,

@@ -1,11 +1,11 @@
-"""Makes every `int`, `float` and `bool` of a pydantic core schema strict, and leaves the rest lax.
+"""Changes to pydantic's validation: numbers are strict, OmegaConf's containers are plain data.
 
 A boolean is not a number, and the text `"0.1"` is not one either; but a list may stand for a
 tuple, and a string for a path or a member of an enum. pydantic's own `strict=True` takes both
 kinds together, so the schema is edited once, when a class is made. Validation stays in Rust.
 
-In the same walk, what takes an object as it is, `Any` and `Sequence`, learns to make plain data of
-OmegaConf's containers, which all other types do by themselves.
+pydantic and the registries read a `DictConfig`, which Hydra gives to a program, as the mapping that
+it is. What takes an object as it is, `Any` and `Sequence`, learns it in the same walk.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from typing import Any, cast, get_origin
 
 from pydantic_core import core_schema
 
-from nshtrainer.config.containers import plain_containers
-
-__all__ = ["with_strict_numbers"]
+__all__ = ["plain_containers", "with_strict_numbers"]
 
 _NUMBERS = frozenset({"bool", "float", "int"})
 
@@ -86,3 +84,32 @@ def _edited(schema: dict[Any, Any], keys: Iterable[Any], model: type) -> dict[An
     edited = {key: with_strict_numbers(schema[key], model) for key in keys if key in schema}
     changes = {key: new for key, new in edited.items() if new is not schema[key]}
     return {**schema, **changes} if changes else schema
+
+
+def plain_containers(value: Any) -> Any:
+    """Dicts and lists for a `DictConfig` or `ListConfig`, resolved; any other value as it is.
+
+    OmegaConf is not imported for it: a value of another package costs a look at the name of its
+    type.
+
+    Raises:
+        ValueError: An interpolation that leads nowhere, or a value that is `???`; with its key.
+
+    >>> from omegaconf import OmegaConf
+    >>> plain_containers(OmegaConf.create({"base": 0.1, "lr": "${base}", "betas": [0.9, 0.99]}))
+    {'base': 0.1, 'lr': 0.1, 'betas': [0.9, 0.99]}
+    >>> plain_containers(OmegaConf.create({"optimizer": {"lr": "???"}}))
+    Traceback (most recent call last):
+    ValueError: optimizer.lr: is missing ('???'); give it a value
+    """
+    if not type(value).__module__.startswith("omegaconf."):
+        return value
+    from omegaconf import OmegaConf
+    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+    try:
+        return OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise ValueError(f"{error.full_key}: is missing ('???'); give it a value") from error
+    except OmegaConfBaseException as error:
+        raise ValueError(f"{error.full_key}: {str(error).partition(chr(10))[0]}") from error

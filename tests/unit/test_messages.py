@@ -1,0 +1,19 @@
+"""Parts of error messages."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from nshtrainer.config.messages import find_similar, lower_first
+
+
+def test_similar_names_are_searched_for_a_bounded_time() -> None:
+    assert find_similar("1700", map(str, count())) == ["1700"]
+
+
+def test_lower_first_keeps_words_in_capitals() -> None:
+    assert [lower_first(text) for text in ("Extra data", "YAML ends", "")] == [
+        "extra data",
+        "YAML ends",
+        "",
+    ]
