@@ -10,9 +10,10 @@ import html
 import json
 import re
 
-__all__ = ["csv_cell", "json_text", "printable", "printable_lines", "xml_text"]
+__all__ = ["csv_cell", "json_text", "printable", "printable_lines", "without_commands", "xml_text"]
 
-_ANNOTATION = re.compile(r"^\s*(?:::|##(?:\[|vso\[))")
+_COMMAND = re.compile(r"(?m)^(?P<blank>[^\S\n]*):(?=:)|#(?=#\w*\[)")
+"""GitHub reads `::` after blanks; Azure and TeamCity read `##[` and `##teamcity[` anywhere."""
 _FORMULA = re.compile(r"[=+\-@\uff1d\uff0b\uff0d\uff20]")
 
 
@@ -34,21 +35,20 @@ def printable(text: object) -> str:
 def printable_lines(text: object) -> str:
     r"""Return text of several lines, each printable and none a command to a CI service.
 
-    GitHub and Azure read commands from lines of a log that begin with `::` or `##[`.
-
     >>> print(printable_lines("one\n::error::forged"))
     one
     \x3a:error::forged
     """
-    return "\n".join(map(_without_command, map(printable, str(text).split("\n"))))
+    return without_commands("\n".join(map(printable, str(text).split("\n"))))
 
 
-def _without_command(line: str) -> str:
-    found = _ANNOTATION.match(line)
-    if not found:
-        return line
-    at = found.end() - len(found[0].lstrip())
-    return f"{line[:at]}\\x{ord(line[at]):x}{line[at + 1 :]}"
+def without_commands(text: str) -> str:
+    r"""Return text in which a CI service that reads it in a log finds no command.
+
+    >>> without_commands("run ##vso[task.complete]")
+    'run \\x23#vso[task.complete]'
+    """
+    return _COMMAND.sub(lambda found: f"{found['blank'] or ''}\\x{ord(found[0][-1]):x}", text)
 
 
 def xml_text(text: object) -> str:
@@ -68,6 +68,7 @@ def json_text(text: str) -> str:
      "a": "\u009b2J"
     }
     """
+    text = text.replace("##", "#\\u0023")  # else a CI service may read it as a command
     if all(map(str.isprintable, text.split("\n"))):
         return text
     return "".join(map(_json_character, text))

@@ -67,6 +67,7 @@ def test_a_category_draws_the_same_from_the_same_numbers(name: str) -> None:
         f"a\n{FORGED}\n",
         " ::error::a",
         "##[error]a",
+        "a ##vso[task.x]b",
         "Traceback",
     ],
 )

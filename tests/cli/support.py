@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -134,3 +135,8 @@ def only_run(name: str = "run") -> Path:
     """The folder of the one run of a config."""
     (folder,) = Path("runs", name).iterdir()
     return folder
+
+
+def is_command(line: str) -> bool:
+    """Return True if a CI service would obey a line of a log."""
+    return line.lstrip().startswith("::") or re.search(r"##\w*\[", line) is not None

@@ -11,7 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from tests.cli.support import TRAIN
+from tests.cli.support import TRAIN, is_command
 
 import nshtrainer
 from nshtrainer.cli import main
@@ -26,6 +26,7 @@ NAMES = {
     "return": "a\rok",
     "annotation": "\n::error file=a::forged",
     "Azure": "\n##[error]forged",
+    "Azure within": "a##vso[task.complete]b",
     "direction": "a\u202eb",
     "line separator": "a\u2028b",
     "markup": "<b onload='x'>&\"",
@@ -53,7 +54,7 @@ def run(capsys: Captured, *arguments: str) -> str:
     printed = capsys.readouterr()
     for line in (printed.out + printed.err).split("\n"):
         assert line.isprintable(), line
-        assert not line.lstrip().startswith(("::", "##[")), line
+        assert not is_command(line), line
         assert line != "run.yaml: ok"
     return printed.out + printed.err
 
@@ -98,6 +99,19 @@ def test_the_name_of_a_file_is_shown_and_not_obeyed(
         assert not any(row[0][:1] in set("=+-@\t\r") for row in csv.reader(stream))
 
 
+@pytest.mark.parametrize("name", ["::error::x", "a ##[error]x", "##vso[task.complete]"])
+def test_the_name_of_a_group_is_no_command_in_a_table(
+    name: str, home: Path, capsys: Captured
+) -> None:
+    groups = [{"name": name, "select": "*", "lr_mult": 0.5}]
+    config = {"model": {"optimizer": {"name": "adamw", "groups": groups}}}
+    Path("run.json").write_text(json.dumps(config), encoding="utf-8")
+    explain = ("explain", "train.py", "--config", "run.json")
+    assert name[-5:] in run(capsys, *explain)
+    assert run(capsys, *explain, "--json")
+    assert run(capsys, "plot", "run.json", "lr_scheduler=cosine", "--total-steps", "10")
+
+
 @pytest.mark.parametrize("kind", ["escape", "C1", "newline", "return", "direction"])
 def test_a_name_for_tables_and_loggers_has_no_control_characters(kind: str) -> None:
     name = NAMES[kind]
@@ -108,7 +122,7 @@ def test_a_name_for_tables_and_loggers_has_no_control_characters(kind: str) -> N
         SchedulesConfig.from_mapping({"groups": {name: {"lr": {"name": "cosine"}}}})
 
 
-PRINTS = {"completion": 1, "explain": 1, "console": 1, "plot": 1, "schema": 1}
+PRINTS = {"completion": 1, "explain": 1, "console": 2, "plot": 1, "schema": 1}
 """Modules that print what is made for a program, or a picture; the rest goes through `say`."""
 
 

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.cli.support import is_command
 
 from nshtrainer.escaping import csv_cell, json_text, printable, printable_lines, xml_text
 from nshtrainer.exceptions import ConfigError, NshtrainerError, NshtrainerWarning
@@ -54,11 +55,16 @@ def test_no_cell_is_a_formula(text: str) -> None:
     assert cell[:1] not in set("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
-@pytest.mark.parametrize("line", ["::error::x", "  ::set-output a=b", "##[error]x", "##vso[task]x"])
+@pytest.mark.parametrize(
+    "line", ["::error::x", "  ::set-output a=b", "##[error]x", "a ##vso[task]x", "##teamcity[x]"]
+)
 def test_no_line_is_a_command_to_a_ci_service(line: str) -> None:
     shown = printable_lines(f"first\n{line}\n{line}")
     assert len(shown.splitlines()) == 3
-    assert not any(each.strip().startswith(("::", "##[", "##vso[")) for each in shown.splitlines())
+    assert "\n" not in printable_lines(line)
+    assert not any(map(is_command, shown.splitlines()))
+    assert not is_command(json_text(json.dumps(line)))
+    assert json.loads(json_text(json.dumps(line))) == line
     assert printable_lines("a::b\n# c\n##d") == "a::b\n# c\n##d"
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
-from nshtrainer.escaping import printable, printable_lines
+from nshtrainer.escaping import printable, printable_lines, without_commands
 
 __all__ = ["print_table", "say", "say_lines"]
 
@@ -35,4 +35,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: st
         table.add_column(column, no_wrap=column == columns[0], overflow="fold")
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDE).print(table)
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDE)
+    with console.capture() as drawn:
+        console.print(table)
+    print(without_commands(drawn.get()), end="")

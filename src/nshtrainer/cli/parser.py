@@ -14,7 +14,7 @@ from rich_argparse import RichHelpFormatter
 from typing_extensions import override
 
 from nshtrainer.config.messages import find_similar
-from nshtrainer.escaping import printable
+from nshtrainer.escaping import printable, printable_lines
 
 __all__ = [
     "VERBS",
@@ -82,7 +82,7 @@ class VerbParser(argparse.ArgumentParser):
     @override
     def error(self, message: str) -> NoReturn:
         """End with a message, safe to print, and the usage."""
-        super().error(printable(message))
+        super().error(printable_lines(printable(message)))
 
 
 def make_parser() -> tuple[VerbParser, dict[str, VerbParser]]:

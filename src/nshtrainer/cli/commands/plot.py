@@ -161,12 +161,14 @@ def _check_format(out: Path | None) -> None:
 
 
 def _print(plots: Sequence[Plot]) -> None:
+    from nshtrainer.escaping import without_commands
     from nshtrainer.plotting import figure_of
     from nshtrainer.plotting.terminal import text
 
     plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ
     width = shutil.get_terminal_size((100, 24)).columns
-    print(text(figure_of(plots), width, colour=not plain, ascii_only=not _shows_dots()))
+    drawn = text(figure_of(plots), width, colour=not plain, ascii_only=not _shows_dots())
+    print(without_commands(drawn))
 
 
 def _shows_dots() -> bool:
