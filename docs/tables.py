@@ -19,7 +19,7 @@ from typing import Any
 
 from nshtrainer import RunLength
 from nshtrainer.config.docstrings import own_docs
-from nshtrainer.config.named import Tagged
+from nshtrainer.config.named import NamedConfig
 from nshtrainer.configs import (
     AdamWConfig,
     GroupingConfigBase,
@@ -213,7 +213,9 @@ def who(capability: str) -> str:
 
 def fields(cls: Any, only: Any = None) -> str:
     """List the fields of a config, or of one of its bases."""
-    shown = (only or cls).model_fields.keys() - ({"name"} if issubclass(cls, Tagged) else set())
+    shown = (only or cls).model_fields.keys() - (
+        {"name"} if issubclass(cls, NamedConfig) else set()
+    )
     rows = (
         [f"`{name}`", default(field), described(prop)]
         for (name, field), prop in zip(

@@ -19,8 +19,7 @@ from tests.support import configs_of
 
 from nshtrainer import Config, configs
 from nshtrainer.config.docstrings import field_docs
-from nshtrainer.config.named import Tagged
-from nshtrainer.config.registry import Component
+from nshtrainer.config.named import NamedConfig
 from nshtrainer.configs import lr_scheduler_registry, optimizer_registry
 from nshtrainer.exceptions import ConfigError
 
@@ -83,7 +82,7 @@ def assert_unknown_key_is_refused_by_name(cls: Any, config: Any):
 
 
 def assert_name_comes_first_in_a_file(cls: Any, config: Any):
-    assert not issubclass(cls, Tagged) or next(iter(config.to_dict())) == "name"
+    assert not issubclass(cls, NamedConfig) or next(iter(config.to_dict())) == "name"
 
 
 LAWS = (
@@ -173,7 +172,7 @@ def test_every_field_is_described_in_the_schema(cls: Any):
 
 
 @pytest.mark.parametrize(
-    "cls", [cls for cls in CONCRETE if issubclass(cls, Component)], ids=lambda cls: cls.__name__
+    "cls", [cls for cls in CONCRETE if issubclass(cls, NamedConfig)], ids=lambda cls: cls.__name__
 )
 def test_a_component_has_an_example_that_runs_and_a_lower_case_name(cls: Any):
     assert ">>>" in cls.__doc__

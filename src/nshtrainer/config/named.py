@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import ConfigDict, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+from pydantic_core import CoreSchema
+from typing_extensions import override
 
 from nshtrainer.config import Config
 
-__all__ = ["Tagged"]
+__all__ = ["LAST", "NamedConfig"]
 
 
-class Tagged(Config):
+class Last:
+    """A mark on the type of a field: the field stands behind those that its class inherits."""
+
+
+LAST = Last()
+
+
+class NamedConfig(Config):
     """A config that always dumps its `name`, also under `exclude_defaults` and `exclude_unset`.
 
-    Without the name nothing could be read back. A subclass says `name: Literal["x"] = "x"`.
+    Without the name nothing could be read back. A subclass says `name: Literal["x"] = "x"`. Where
+    other packages add classes of their kind, a registry holds them.
     """
 
     # Building the validators of dozens of classes, of which a program uses two, is most of what
@@ -26,6 +43,11 @@ class Tagged(Config):
         # A `str` here would make type checkers reject every `Literal` override.
         name: Any
 
+    __registry__: ClassVar[Any] = None
+
+    python_only: ClassVar[bool] = False
+    """Whether a field takes its instances though no file can name it."""
+
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         """Put the name first in files, then the fields of the class, then those of its bases.
@@ -34,7 +56,8 @@ class Tagged(Config):
         """
         super().__pydantic_init_subclass__(**kwargs)
         fields = cls.__pydantic_fields__
-        own = [key for key in ("name", *inspect.get_annotations(cls)) if key in fields]
+        names = [key for key in ("name", *inspect.get_annotations(cls)) if key in fields]
+        own = [key for key in names if LAST not in fields[key].metadata]
         ordered = {key: fields[key] for key in own} | fields
         fields.clear()
         fields.update(ordered)
@@ -47,3 +70,22 @@ class Tagged(Config):
         if "name" in dumped or "name" in (info.exclude or ()):
             return dumped
         return {"name": self.name, **dumped}
+
+    @classmethod
+    @override
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        registry = cls.__dict__.get("__registry__")
+        if registry is not None:
+            return handler.generate_schema(Annotated[Any, registry])
+        return super().__get_pydantic_core_schema__(source, handler)
+
+    @classmethod
+    @override
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        if cls.__dict__.get("__registry__") is not None:
+            # pydantic would look up a bare `$ref` at once, and it may not be defined yet.
+            found = handler(core_schema)
+            return {"allOf": [found]} if "$ref" in found else found
+        return super().__get_pydantic_json_schema__(core_schema, handler)

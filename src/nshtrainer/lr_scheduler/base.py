@@ -16,7 +16,8 @@ from typing import (
 
 from typing_extensions import Required, TypedDict
 
-from nshtrainer.config.registry import Component, Registry
+from nshtrainer.config.named import NamedConfig
+from nshtrainer.config.registry import Registry
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.track import Curve, Track
 from nshtrainer.optimizer_record import optimizer_within
@@ -76,7 +77,7 @@ class LRSchedulerEntry(TypedDict, total=False):
     name: str | None
 
 
-class LRSchedulerConfigBase(Component):
+class LRSchedulerConfigBase(NamedConfig):
     """The base of every scheduler config: derive from it to wrap a torch scheduler of your own.
 
     Write `metadata` and `create_scheduler_impl`, and register the class. To write a schedule as a
