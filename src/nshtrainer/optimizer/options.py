@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 from typing_extensions import Doc
 
@@ -24,66 +24,59 @@ __all__ = [
     "RelativeDecay",
 ]
 
-LearningRate: TypeAlias = Annotated[
+LearningRate = Annotated[
     NonNegative, Doc("Learning rate: about the size of one update of one weight.")
 ]
 
-Betas: TypeAlias = Annotated[
+Betas = Annotated[
     tuple[Beta, Beta], Doc("Decay of the running averages of the gradient and of its square.")
 ]
 
-Eps: TypeAlias = Annotated[
-    NonNegative,
-    Doc("Added to the root of the average square, so that nothing is divided by zero."),
+Eps = Annotated[
+    NonNegative, Doc("Added to the root of the average square, so that nothing is divided by zero.")
 ]
 
-L2Penalty: TypeAlias = Annotated[
+L2Penalty = Annotated[
     NonNegative, Doc("Factor on the weights that is added to the gradient (an L2 penalty).")
 ]
 
-RelativeDecay: TypeAlias = Annotated[
+RelativeDecay = Annotated[
     NonNegative, Doc("Share of each weight taken off in an update, times the learning rate.")
 ]
 
-AMSGrad: TypeAlias = Annotated[
+AMSGrad = Annotated[
     bool,
     Doc(
         "Divide by the largest average square so far instead of the present one (arXiv:1904.09237)."
     ),
 ]
 
-DecoupledWeightDecay: TypeAlias = Annotated[
+DecoupledWeightDecay = Annotated[
     bool, Doc("Take the decay off the weights instead, as AdamW does.")
 ]
 
 # -- how an update is computed: such fields stand behind all others --------------------------------
 
-Maximize: TypeAlias = Annotated[
-    bool,
-    Doc("Go up the gradient instead of down: the closure or loss is then an objective."),
-    LAST,
+Maximize = Annotated[
+    bool, Doc("Go up the gradient instead of down: the closure or loss is then an objective."), LAST
 ]
 
-Foreach: TypeAlias = Annotated[
+Foreach = Annotated[
     bool | None,
     Doc("Update lists of tensors at once. None: the fastest that the parameters allow."),
     LAST,
 ]
 
-Differentiable: TypeAlias = Annotated[
-    bool,
-    Doc("Let autograd go through the update, as meta-learning needs; slower."),
-    LAST,
+Differentiable = Annotated[
+    bool, Doc("Let autograd go through the update, as meta-learning needs; slower."), LAST
 ]
 
-Capturable: TypeAlias = Annotated[
+Capturable = Annotated[
     bool,
     Doc("Keep all state on the device so that a CUDA graph can capture the update; not for a CPU."),
     LAST,
 ]
 
-Fused: TypeAlias = Annotated[
-    bool | None,
-    Doc("Update with one kernel. None: the fastest that the parameters allow."),
-    LAST,
+Fused = Annotated[
+    bool | None, Doc("Update with one kernel. None: the fastest that the parameters allow."), LAST
 ]

@@ -13,6 +13,7 @@ from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import Params
 from nshtrainer.optimizer.groups.config import GroupingConfigBase
 from nshtrainer.optimizer.lr_check import check_rates, rate_requirements, rate_use_of
+from nshtrainer.optimizer.options import Differentiable, Foreach, Maximize
 from nshtrainer.optimizer.target import arguments_of, target_class, version_of
 from nshtrainer.rate_use import set_rate_use
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from nshtrainer.run_length import RunLength
 
 __all__ = [
+    "ForeachConfigBase",
     "TorchOptimizerConfigBase",
     "target_class",
 ]
@@ -345,3 +347,11 @@ def _refuse_another(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
             f"{', '.join(sorted(missing))}, which {type(optimizer).__name__} needs; go on with the "
             "optimizer that wrote it, or start without its state"
         )
+
+
+class ForeachConfigBase(TorchOptimizerConfigBase):
+    """The base of most of torch's own: they update lists of tensors, and autograd goes through."""
+
+    maximize: Maximize = False
+    foreach: Foreach = None
+    differentiable: Differentiable = False

@@ -22,6 +22,7 @@ from nshtrainer.optimizer.third_party.muon_groups import (
     of_adamw,
     uses_muon,
 )
+from nshtrainer.optimizer.third_party.torchao_state import keep_state_plain
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase, target_class
 
 if TYPE_CHECKING:
@@ -32,7 +33,15 @@ if TYPE_CHECKING:
     from nshtrainer.optimizer.groups.group_dicts import Group
     from nshtrainer.run_length import RunLength
 
-__all__ = ["PackageOptimizerConfigBase", "PytorchOptimizerConfigBase"]
+__all__ = ["PackageOptimizerConfigBase"]
+
+_PACKAGES: dict[str, dict[str, Any]] = {
+    "bitsandbytes": {"licence": "MIT", "takes_tensor_lr": False, "under_fsdp2": "fails"},
+    "pytorch_optimizer": {"licence": "Apache-2.0"},
+    "schedulefree": {"licence": "Apache-2.0", "has_modes": True},
+    "torchao": {"licence": "BSD-3-Clause", "quantizes_state": True},
+}
+"""What the optimizers of a package have in common, unless one says otherwise."""
 
 
 class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
@@ -80,6 +89,19 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
 
     instead_on_cpu: ClassVar[str] = ""
     """The name of what to take on a CPU, where this one needs a GPU."""
+
+    quantizes_state: ClassVar[bool] = False
+    """Whether its state is in tensors of torchao's, which a saved state holds as plain ones."""
+
+    @classmethod
+    @override
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Declare what holds for all optimizers of the package."""
+        super().__pydantic_init_subclass__(**kwargs)
+        package = getattr(cls, "target", "").partition(":")[0].partition(".")[0]
+        shared = {"extra": package.replace("_", "-"), **_PACKAGES.get(package, {})}
+        for key in shared.keys() - vars(cls).keys():
+            setattr(cls, key, shared[key])
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -165,6 +187,8 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
             optimizer.train()  # type: ignore[attr-defined]
         if self.needs_closure:
             optimizer.register_step_pre_hook(_with_gradients)
+        if self.quantizes_state:
+            keep_state_plain(optimizer)
         return optimizer
 
     def _for_groups(self, params: list[Tensor]) -> dict[str, Any]:
@@ -234,13 +258,6 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
                 f"{type(self).__name__} needs the package {package}, which is not installed; "
                 f"install it with: pip install 'nshtrainer[{self.extra}]'"
             )
-
-
-class PytorchOptimizerConfigBase(PackageOptimizerConfigBase):
-    """A config for an optimizer of the package pytorch_optimizer."""
-
-    extra = "pytorch-optimizer"
-    licence = "Apache-2.0"
 
 
 def _as_argument(value: Any, default: Any) -> Any:

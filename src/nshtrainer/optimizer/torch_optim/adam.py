@@ -17,16 +17,14 @@ from nshtrainer.optimizer.options import (
     Betas,
     Capturable,
     DecoupledWeightDecay,
-    Differentiable,
     Eps,
-    Foreach,
     Fused,
     L2Penalty,
     LearningRate,
     Maximize,
     RelativeDecay,
 )
-from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase
+from nshtrainer.optimizer.torch_config import ForeachConfigBase, TorchOptimizerConfigBase
 from nshtrainer.types import Beta, NonNegative, Positive
 
 __all__ = [
@@ -44,7 +42,7 @@ _FUSED_FOR = ("float32", "float64", "bfloat16")
 
 @final
 @optimizer_registry.register
-class AdamWConfig(TorchOptimizerConfigBase):
+class AdamWConfig(ForeachConfigBase):
     r"""Adam with decoupled weight decay: the usual first choice, above all for transformers.
 
     $\theta \leftarrow (1 - \gamma\lambda)\,\theta - \gamma\,\hat m / (\sqrt{\hat v} + \epsilon)$.
@@ -70,16 +68,13 @@ class AdamWConfig(TorchOptimizerConfigBase):
     eps: Eps = 1e-8
     weight_decay: RelativeDecay = 0.01
     amsgrad: AMSGrad = False
-    maximize: Maximize = False
-    foreach: Foreach = None
-    differentiable: Differentiable = False
     fused: Fused = None
     capturable: Capturable = False
 
 
 @final
 @optimizer_registry.register
-class AdamConfig(TorchOptimizerConfigBase):
+class AdamConfig(ForeachConfigBase):
     r"""Adam: each weight has its own step size; good where no weight decay is wanted.
 
     $\theta \leftarrow \theta - \gamma\,\hat m / (\sqrt{\hat v} + \epsilon)$, after
@@ -105,16 +100,13 @@ class AdamConfig(TorchOptimizerConfigBase):
     weight_decay: L2Penalty = 0
     amsgrad: AMSGrad = False
     decoupled_weight_decay: DecoupledWeightDecay = False
-    maximize: Maximize = False
-    foreach: Foreach = None
-    differentiable: Differentiable = False
     fused: Fused = None
     capturable: Capturable = False
 
 
 @final
 @optimizer_registry.register
-class NAdamConfig(TorchOptimizerConfigBase):
+class NAdamConfig(ForeachConfigBase):
     r"""Adam with Nesterov momentum: looks one step ahead; often a little faster than Adam.
 
     $\theta \leftarrow \theta - \gamma\,\bar m / (\sqrt{\hat v} + \epsilon)$, where $\bar m$ joins
@@ -144,15 +136,12 @@ class NAdamConfig(TorchOptimizerConfigBase):
     """How fast the momentum grows to its full value; larger is faster."""
 
     decoupled_weight_decay: DecoupledWeightDecay = False
-    maximize: Maximize = False
-    foreach: Foreach = None
-    differentiable: Differentiable = False
     capturable: Capturable = False
 
 
 @final
 @optimizer_registry.register
-class RAdamConfig(TorchOptimizerConfigBase):
+class RAdamConfig(ForeachConfigBase):
     r"""Adam with a rectified start: no warm-up needed.
 
     $\theta \leftarrow \theta - \gamma\,\hat m\,r_t / (\sqrt{\hat v} + \epsilon)$, where $r_t$ grows
@@ -181,15 +170,12 @@ class RAdamConfig(TorchOptimizerConfigBase):
     """Factor on the weights that is added to the gradient, or see `decoupled_weight_decay`."""
 
     decoupled_weight_decay: DecoupledWeightDecay = False
-    maximize: Maximize = False
-    foreach: Foreach = None
-    differentiable: Differentiable = False
     capturable: Capturable = False
 
 
 @final
 @optimizer_registry.register
-class AdamaxConfig(TorchOptimizerConfigBase):
+class AdamaxConfig(ForeachConfigBase):
     r"""Adam with the largest gradient instead of the average square: steadier for rare features.
 
     $u \leftarrow \max(\beta_2 u, |g| + \epsilon)$, $\theta \leftarrow \theta - \gamma\,\hat m / u$.
@@ -216,9 +202,6 @@ class AdamaxConfig(TorchOptimizerConfigBase):
     """Added to the size of the gradient, so that nothing is divided by zero."""
 
     weight_decay: L2Penalty = 0
-    maximize: Maximize = False
-    foreach: Foreach = None
-    differentiable: Differentiable = False
     capturable: Capturable = False
 
 

@@ -14,7 +14,6 @@ from typing_extensions import Self, final
 from nshtrainer.optimizer.base import optimizer_registry
 from nshtrainer.optimizer.options import (
     Capturable,
-    Differentiable,
     Foreach,
     Fused,
     L2Penalty,
@@ -22,7 +21,7 @@ from nshtrainer.optimizer.options import (
     Maximize,
     RelativeDecay,
 )
-from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase
+from nshtrainer.optimizer.torch_config import ForeachConfigBase, TorchOptimizerConfigBase
 from nshtrainer.types import Beta, Fraction, NonNegative, Positive
 
 __all__ = [
@@ -41,7 +40,7 @@ _AboveOne = Annotated[float, Field(gt=1, allow_inf_nan=False)]
 
 @final
 @optimizer_registry.register
-class AdagradConfig(TorchOptimizerConfigBase):
+class AdagradConfig(ForeachConfigBase):
     r"""Scales by all gradients so far; good for sparse features, slows down in long runs.
 
     $v \leftarrow v + g^2$, $\theta \leftarrow \theta - \gamma_t\,g / (\sqrt v + \epsilon)$ with
@@ -76,15 +75,12 @@ class AdagradConfig(TorchOptimizerConfigBase):
     eps: NonNegative = 1e-10
     """Added to the root of the sum, so that nothing is divided by zero."""
 
-    maximize: Maximize = False
-    foreach: Foreach = None
-    differentiable: Differentiable = False
     fused: Fused = None
 
 
 @final
 @optimizer_registry.register
-class AdadeltaConfig(TorchOptimizerConfigBase):
+class AdadeltaConfig(ForeachConfigBase):
     r"""Scales by recent gradients and recent updates, so that the rate has no unit.
 
     $\Delta = g\,\sqrt{u + \epsilon} / \sqrt{v + \epsilon}$, $\theta \leftarrow \theta -
@@ -112,15 +108,12 @@ class AdadeltaConfig(TorchOptimizerConfigBase):
     """Added to both averages; it sets the size of the first updates."""
 
     weight_decay: L2Penalty = 0
-    maximize: Maximize = False
-    foreach: Foreach = None
-    differentiable: Differentiable = False
     capturable: Capturable = False
 
 
 @final
 @optimizer_registry.register
-class RMSpropConfig(TorchOptimizerConfigBase):
+class RMSpropConfig(ForeachConfigBase):
     r"""Scales by the average of recent squared gradients; usual in reinforcement learning.
 
     $\theta \leftarrow \theta - \gamma\,g / (\sqrt v + \epsilon)$. torch adds $\epsilon$ after the
@@ -155,15 +148,12 @@ class RMSpropConfig(TorchOptimizerConfigBase):
     centered: bool = False
     """Divide by the standard deviation of the gradient instead of its root mean square."""
 
-    maximize: Maximize = False
-    foreach: Foreach = None
-    differentiable: Differentiable = False
     capturable: Capturable = False
 
 
 @final
 @optimizer_registry.register
-class RpropConfig(TorchOptimizerConfigBase):
+class RpropConfig(ForeachConfigBase):
     r"""Looks at the sign of the gradient only; for whole batches, not for mini-batches.
 
     Each weight has its own step size, which grows by $\eta^+$ while the sign stays and shrinks by
@@ -193,9 +183,6 @@ class RpropConfig(TorchOptimizerConfigBase):
     step_sizes: tuple[NonNegative, Positive] = (1e-6, 50)
     """The smallest and the largest step size."""
 
-    maximize: Maximize = False
-    foreach: Foreach = None
-    differentiable: Differentiable = False
     capturable: Capturable = False
 
     @model_validator(mode="after")

@@ -14,13 +14,10 @@ from typing_extensions import Self, final
 from nshtrainer.optimizer.base import optimizer_registry
 from nshtrainer.optimizer.options import (
     Capturable,
-    Differentiable,
-    Foreach,
     Fused,
     L2Penalty,
-    Maximize,
 )
-from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase
+from nshtrainer.optimizer.torch_config import ForeachConfigBase
 from nshtrainer.types import Fraction, NonNegative
 
 __all__ = ["ASGDConfig", "SGDConfig"]
@@ -28,7 +25,7 @@ __all__ = ["ASGDConfig", "SGDConfig"]
 
 @final
 @optimizer_registry.register
-class SGDConfig(TorchOptimizerConfigBase):
+class SGDConfig(ForeachConfigBase):
     r"""Stochastic gradient descent, with momentum where asked for; the usual choice for convnets.
 
     $b \leftarrow \mu b + (1 - \tau)(g + \lambda\theta)$, $\theta \leftarrow \theta - \gamma b$,
@@ -63,9 +60,6 @@ class SGDConfig(TorchOptimizerConfigBase):
     nesterov: bool = False
     """Take the gradient one step ahead; needs `momentum` and no `dampening`."""
 
-    maximize: Maximize = False
-    foreach: Foreach = None
-    differentiable: Differentiable = False
     fused: Fused = None
 
     def fused_dtypes(self) -> tuple[str, ...]:
@@ -84,7 +78,7 @@ class SGDConfig(TorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class ASGDConfig(TorchOptimizerConfigBase):
+class ASGDConfig(ForeachConfigBase):
     r"""Gradient descent that also keeps the average of the weights, in `state[p]["ax"]`.
 
     $\theta \leftarrow (1 - \lambda_0\eta)\,\theta - \eta g$ with $\eta = \gamma / (1 +
@@ -116,7 +110,4 @@ class ASGDConfig(TorchOptimizerConfigBase):
     """The update at which averaging starts."""
 
     weight_decay: L2Penalty = 0
-    maximize: Maximize = False
-    foreach: Foreach = None
-    differentiable: Differentiable = False
     capturable: Capturable = False
