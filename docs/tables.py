@@ -28,7 +28,6 @@ from nshtrainer.configs import (
     ParameterGroupConfig,
     ResumeConfig,
     SelectorConfig,
-    TrackScheduleConfigBase,
     lr_scheduler_registry,
     optimizer_registry,
 )
@@ -292,9 +291,7 @@ def gallery_picture(cls: Any) -> str:
 
 def drawn() -> list[Any]:
     """Return the schedules that can be computed before training."""
-    return [
-        cls for _, cls in ours(lr_scheduler_registry) if issubclass(cls, TrackScheduleConfigBase)
-    ]
+    return [cls for _, cls in ours(lr_scheduler_registry) if cls.is_curve]
 
 
 def gallery() -> str:

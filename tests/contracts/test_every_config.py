@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 import pickle
 import re
 from collections.abc import Iterator
@@ -47,6 +48,22 @@ def test_a_star_brings_every_name():
     namespace: dict[str, Any] = {}
     exec("from nshtrainer.configs import *", namespace)
     assert set(NAMED) <= set(namespace)
+
+
+def test_a_config_has_at_most_six_of_our_classes_above_it():
+    above = {name: getattr(cls, "__mro__", ())[1:] for name, cls in NAMED.items()}
+    ours = {
+        name: sum(cls.__module__.startswith("nshtrainer.") for cls in classes)
+        for name, classes in above.items()
+    }
+    assert [name for name, number in ours.items() if number > 6] == []
+
+
+def test_a_field_stands_in_the_class_itself_or_in_a_config_above_it():
+    for cls in NAMED.values():
+        for field in getattr(cls, "model_fields", {}):
+            home = next(each for each in cls.__mro__ if field in inspect.get_annotations(each))
+            assert home is cls or re.search("Config(Base)?$", home.__name__), (cls, field)
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import (
@@ -18,14 +19,14 @@ from typing_extensions import override
 
 from nshtrainer.config import Config
 
-__all__ = ["LAST", "NamedConfig"]
+__all__ = ["NamedConfig", "Order"]
 
 
-class Last:
-    """A mark on the type of a field: the field stands behind those that its class inherits."""
+class Order(Enum):
+    """A mark on the type of a field: its place in a file among the fields of the base classes."""
 
-
-LAST = Last()
+    FIRST = "first"
+    LAST = "last"
 
 
 class NamedConfig(Config):
@@ -56,9 +57,11 @@ class NamedConfig(Config):
         """
         super().__pydantic_init_subclass__(**kwargs)
         fields = cls.__pydantic_fields__
+        marks = {key: field.metadata for key, field in fields.items()}
         names = [key for key in ("name", *inspect.get_annotations(cls)) if key in fields]
-        own = [key for key in names if LAST not in fields[key].metadata]
-        ordered = {key: fields[key] for key in own} | fields
+        own = [key for key in names if Order.LAST not in marks[key]]
+        first = [key for key in fields if Order.FIRST in marks[key]]
+        ordered = {key: fields[key] for key in (*own, *first)} | fields
         fields.clear()
         fields.update(ordered)
 

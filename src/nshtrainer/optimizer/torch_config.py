@@ -13,7 +13,7 @@ from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import Params
 from nshtrainer.optimizer.groups.config import GroupingConfigBase
 from nshtrainer.optimizer.lr_check import check_rates, rate_requirements, rate_use_of
-from nshtrainer.optimizer.options import Differentiable, Foreach, Maximize
+from nshtrainer.optimizer.options import Foreach, Maximize
 from nshtrainer.optimizer.target import arguments_of, target_class, version_of
 from nshtrainer.rate_use import set_rate_use
 
@@ -354,4 +354,6 @@ class ForeachConfigBase(TorchOptimizerConfigBase):
 
     maximize: Maximize = False
     foreach: Foreach = None
-    differentiable: Differentiable = False
+
+    differentiable: bool = False
+    """Let autograd go through the update, as meta-learning needs; slower."""

@@ -13,7 +13,6 @@ from typing_extensions import final
 
 from nshtrainer.optimizer.base import optimizer_registry
 from nshtrainer.optimizer.options import (
-    AMSGrad,
     Betas,
     Capturable,
     DecoupledWeightDecay,
@@ -67,7 +66,10 @@ class AdamWConfig(ForeachConfigBase):
     betas: Betas = (0.9, 0.999)
     eps: Eps = 1e-8
     weight_decay: RelativeDecay = 0.01
-    amsgrad: AMSGrad = False
+
+    amsgrad: bool = False
+    """Divide by the largest average square so far instead of the present one (arXiv:1904.09237)."""
+
     fused: Fused = None
     capturable: Capturable = False
 
@@ -98,7 +100,10 @@ class AdamConfig(ForeachConfigBase):
     betas: Betas = (0.9, 0.999)
     eps: Eps = 1e-8
     weight_decay: L2Penalty = 0
-    amsgrad: AMSGrad = False
+
+    amsgrad: bool = False
+    """Divide by the largest average square so far instead of the present one (arXiv:1904.09237)."""
+
     decoupled_weight_decay: DecoupledWeightDecay = False
     fused: Fused = None
     capturable: Capturable = False
