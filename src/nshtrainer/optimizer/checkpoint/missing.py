@@ -36,7 +36,8 @@ def check_names(
     Raises:
         OptimizerError: A parameter is missing or unexpected; it says which.
     """
-    missing = [] if policy.allow_missing else list(_missing(match, groups))
+    pairs = [] if policy.allow_missing else match.pairs(groups)
+    missing = [own for own, was in pairs if was is None and own.tensor.requires_grad]
     strangers = [each.name or "one without a name" for each in match.left if each.name not in names]
     unexpected = [] if policy.allow_unexpected else strangers
     allow = {"allow_missing": missing, "allow_unexpected": unexpected}
@@ -49,13 +50,6 @@ def check_names(
         )
 
 
-def _missing(match: Match, groups: Sequence[OwnGroup]) -> Iterator[Own]:
-    for group, found in zip(groups, match.params, strict=True):
-        for own, theirs in zip(group.params, found, strict=True):
-            if theirs is None and own.tensor.requires_grad:
-                yield own
-
-
 def _said(
     missing: Sequence[Own], foreign: Sequence[Own], strangers: Sequence[str]
 ) -> Iterator[str]:
@@ -63,15 +57,10 @@ def _said(
     unknown = [own.name for own in missing if id(own.tensor) not in others]
     moved = [own.name for own in missing if id(own.tensor) in others]
     if unknown:
-        was = _was(unknown[0], strangers)
+        near = difflib.get_close_matches(unknown[0], strangers, n=1)
+        was = f" (was the first {near[0]!r}?)" if near else ""
         yield f"missing (here, and not in the state) {listed(unknown, _MOST)}{was}"
     if moved:
         yield f"another optimizer had {listed(moved, _MOST)}"
     if strangers:
         yield f"unexpected (in the state, and not in the model) {listed(strangers, _MOST)}"
-
-
-def _was(missing: str, strangers: Sequence[str]) -> str:
-    """What the first of the missing parameters may have been called."""
-    near = difflib.get_close_matches(missing, strangers, n=1)
-    return f" (was the first {near[0]!r}?)" if near else ""

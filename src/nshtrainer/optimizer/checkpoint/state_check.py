@@ -140,7 +140,9 @@ def check_states(
         for _, param, was in checked:
             _check_kept(param, was)
         if name not in unchecked:
-            _check_group(routes[name], {**_switches(own), **saved}, checked, state["state"])
+            # A state of an older release may lack these.
+            switches = {k: v for k, v in own.options.items() if v is None or isinstance(v, bool)}
+            _check_group(routes[name], switches | saved, checked, state["state"])
 
 
 def check_row_state(state: Mapping[str, Any], length: int) -> dict[str, Any]:
@@ -190,11 +192,6 @@ def _check_options(saved: Group, own: OwnGroup) -> None:
                 _refuse(f"the option {dotted(path)} {problem}", _ANOTHER)
             if _is_finite(value) and not _is_finite(given):
                 _refuse(f"the option {key} is not finite", _ANOTHER)
-
-
-def _switches(own: OwnGroup) -> Group:
-    """Return the options that a state of an older release may lack."""
-    return {k: v for k, v in own.options.items() if v is None or isinstance(v, bool)}
 
 
 def _check_written(saved: Group) -> None:
@@ -330,7 +327,8 @@ def _in_order(key: str, value: Any, like: Any) -> Any:
     if (
         type(value) is torch.Tensor
         and value.shape == like.shape != ()
-        and _strides_differ(value, like)
+        and value.layout is like.layout
+        and value.stride() != like.stride()
     ):
         made = torch.empty_strided(
             like.shape, like.stride(), dtype=value.dtype, device=value.device
@@ -339,10 +337,6 @@ def _in_order(key: str, value: Any, like: Any) -> Any:
     # PyTorch looks at the first count of steps alone, to know if all of them are tensors.
     is_count = key == "step" and isinstance(value, (int, float))
     return torch.tensor(float(value), dtype=like.dtype) if is_count else value
-
-
-def _strides_differ(value: Tensor, like: Tensor) -> bool:
-    return value.layout is like.layout and value.stride() != like.stride()
 
 
 def _like(param: Tensor) -> Tensor:

@@ -243,7 +243,9 @@ class GroupingConfigBase(OptimizerConfigBase):
 
     def without_grouping(self) -> Self:
         """The same settings for all parameters."""
-        return self.model_copy(update=_nothing_asked())
+        fields = GroupingConfigBase.model_fields
+        nothing = {key: field.default for key, field in fields.items() if key != "name"}
+        return self.model_copy(update=nothing)
 
     def at_batch(self, batch_size: float) -> Self:
         """The config with its rates, those of its rules too, as they are at a batch."""
@@ -367,11 +369,6 @@ class GroupingConfigBase(OptimizerConfigBase):
 
 _Wrong: TypeAlias = tuple[tuple[str | int, ...], dict[str, Any]]
 """Where in a rule something is wrong, and what, as pydantic lists it."""
-
-
-def _nothing_asked() -> dict[str, Any]:
-    fields = GroupingConfigBase.model_fields
-    return {key: field.default for key, field in fields.items() if key != "name"}
 
 
 def _custom(text: str, value: Any) -> dict[str, Any]:

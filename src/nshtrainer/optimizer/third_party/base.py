@@ -24,6 +24,7 @@ from nshtrainer.optimizer.third_party.muon_groups import (
 )
 from nshtrainer.optimizer.third_party.torchao_state import keep_state_plain
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase, target_class
+from nshtrainer.optimizer_record import closure_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -279,8 +280,6 @@ def _as_argument(value: Any, default: Any) -> Any:
 def _with_gradients(_optimizer: Optimizer, args: Any, kwargs: dict[str, Any]) -> Any:
     """A step hook: let the closure compute gradients, where the package does not see to it."""
     import torch
-
-    from nshtrainer.optimizer.wrappers.hooks import closure_of
 
     closure = closure_of(args, kwargs)
     return args[:1], {"closure": closure and torch.enable_grad()(closure)}
