@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from nshtrainer.config import Config
 
-__all__ = ["NamedConfig", "Order"]
+__all__ = ["FIRST", "LAST", "NamedConfig", "Order"]
 
 
 class Order(Enum):
@@ -27,6 +27,9 @@ class Order(Enum):
 
     FIRST = "first"
     LAST = "last"
+
+
+FIRST, LAST = Order
 
 
 class NamedConfig(Config):
@@ -59,8 +62,8 @@ class NamedConfig(Config):
         fields = cls.__pydantic_fields__
         marks = {key: field.metadata for key, field in fields.items()}
         names = [key for key in ("name", *inspect.get_annotations(cls)) if key in fields]
-        own = [key for key in names if Order.LAST not in marks[key]]
-        first = [key for key in fields if Order.FIRST in marks[key]]
+        own = [key for key in names if LAST not in marks[key]]
+        first = [key for key in fields if FIRST in marks[key]]
         ordered = {key: fields[key] for key in (*own, *first)} | fields
         fields.clear()
         fields.update(ordered)

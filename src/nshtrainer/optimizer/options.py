@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typing_extensions import Doc
 
-from nshtrainer.config.named import Order
+from nshtrainer.config.named import LAST
 from nshtrainer.types import Beta, NonNegative
 
 __all__ = [
@@ -43,22 +43,18 @@ DecoupledWeightDecay = Annotated[
 # -- how an update is computed: such fields stand behind all others --------------------------------
 
 Maximize = Annotated[
-    bool,
-    Doc("Go up the gradient instead of down: the closure or loss is then an objective."),
-    Order.LAST,
+    bool, Doc("Go up the gradient instead of down: the closure or loss is then an objective."), LAST
 ]
 Foreach = Annotated[
     bool | None,
     Doc("Update lists of tensors at once. None: the fastest that the parameters allow."),
-    Order.LAST,
+    LAST,
 ]
 Capturable = Annotated[
     bool,
     Doc("Keep all state on the device so that a CUDA graph can capture the update; not for a CPU."),
-    Order.LAST,
+    LAST,
 ]
 Fused = Annotated[
-    bool | None,
-    Doc("Update with one kernel. None: the fastest that the parameters allow."),
-    Order.LAST,
+    bool | None, Doc("Update with one kernel. None: the fastest that the parameters allow."), LAST
 ]

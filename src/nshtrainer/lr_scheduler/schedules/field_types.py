@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import Field
 from typing_extensions import Doc
 
-from nshtrainer.config.named import Order
+from nshtrainer.config.named import FIRST
 from nshtrainer.duration import AnyDuration, DurationConfig, DurationField
 from nshtrainer.types import NonNegative
 
@@ -42,12 +42,10 @@ else:
     WarmupField = DurationConfig | Literal["untuned"]
 
 
-MinFactor = Annotated[NonNegative, Doc("Factor at the end of the decay."), Order.FIRST]
+MinFactor = Annotated[NonNegative, Doc("Factor at the end of the decay."), FIRST]
 
 MinRate = Annotated[
-    NonNegative | None,
-    Doc("The same as an absolute rate, instead of `min_factor`."),
-    Order.FIRST,
+    NonNegative | None, Doc("The same as an absolute rate, instead of `min_factor`."), FIRST
 ]
 
 DecayEnd = Annotated[

@@ -37,10 +37,15 @@ if TYPE_CHECKING:
 __all__ = ["PackageOptimizerConfigBase"]
 
 _PACKAGES: dict[str, dict[str, Any]] = {
-    "bitsandbytes": {"licence": "MIT", "takes_tensor_lr": False, "under_fsdp2": "fails"},
-    "pytorch_optimizer": {"licence": "Apache-2.0"},
-    "schedulefree": {"licence": "Apache-2.0", "has_modes": True},
-    "torchao": {"licence": "BSD-3-Clause", "quantizes_state": True},
+    "bitsandbytes": {
+        "extra": "bitsandbytes",
+        "licence": "MIT",
+        "takes_tensor_lr": False,
+        "under_fsdp2": "fails",
+    },
+    "pytorch_optimizer": {"extra": "pytorch-optimizer", "licence": "Apache-2.0"},
+    "schedulefree": {"extra": "schedulefree", "licence": "Apache-2.0", "has_modes": True},
+    "torchao": {"extra": "torchao", "licence": "BSD-3-Clause", "quantizes_state": True},
 }
 """What the optimizers of a package have in common, unless one says otherwise."""
 
@@ -100,7 +105,7 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
         """Declare what holds for all optimizers of the package."""
         super().__pydantic_init_subclass__(**kwargs)
         package = getattr(cls, "target", "").partition(":")[0].partition(".")[0]
-        shared = {"extra": package.replace("_", "-"), **_PACKAGES.get(package, {})}
+        shared = _PACKAGES.get(package, {})
         for key in shared.keys() - vars(cls).keys():
             setattr(cls, key, shared[key])
 

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from annotated_types import Gt, Lt
 from typing_extensions import Doc, final
 
-from nshtrainer.config.named import Order
+from nshtrainer.config.named import LAST
 from nshtrainer.optimizer.base import optimizer_registry
 from nshtrainer.optimizer.options import Betas, Eps, LearningRate, RelativeDecay
 from nshtrainer.optimizer.third_party.base import PackageOptimizerConfigBase
@@ -39,45 +39,37 @@ __all__ = [
 
 _Inside = Annotated[float, Gt(0), Lt(1)]
 
-_Decay = Annotated[RelativeDecay, Order.LAST]
-_CoupledDecay = Annotated[NonNegative, Doc("Weight decay, added to the gradient."), Order.LAST]
+_Decay = Annotated[RelativeDecay, LAST]
+_CoupledDecay = Annotated[NonNegative, Doc("Weight decay, added to the gradient."), LAST]
 _Min8BitSize = Annotated[
     NonNegativeInt,
     Doc("Numbers that a parameter must have for a state of 8 bits; with fewer it is in float32."),
-    Order.LAST,
+    LAST,
 ]
-_Rate = Annotated[LearningRate, Order.LAST]
-_Eps = Annotated[Eps, Order.LAST]
-_Betas = Annotated[Betas, Order.LAST]
+_Rate = Annotated[LearningRate, LAST]
+_Eps = Annotated[Eps, LAST]
+_Betas = Annotated[Betas, LAST]
 _LionRate = Annotated[
-    NonNegative,
-    Doc("Learning rate: the size of an update; a third to a tenth of AdamW's."),
-    Order.LAST,
+    NonNegative, Doc("Learning rate: the size of an update; a third to a tenth of AdamW's."), LAST
 ]
 _LionBetas = Annotated[
-    tuple[Beta, Beta],
-    Doc("Weight of the momentum in the update, and its decay."),
-    Order.LAST,
+    tuple[Beta, Beta], Doc("Weight of the momentum in the update, and its decay."), LAST
 ]
 _ThreeBetas = Annotated[
     tuple[_Inside, Beta, _Inside],
     Doc("Decay of the fast momentum, of the square, and of the slow momentum."),
-    Order.LAST,
+    LAST,
 ]
-_Alpha = Annotated[
-    NonNegative,
-    Doc("Weight of the slow momentum, where the fast one has 1."),
-    Order.LAST,
-]
+_Alpha = Annotated[NonNegative, Doc("Weight of the slow momentum, where the fast one has 1."), LAST]
 _AlphaUpdates = Annotated[
     PositiveInt | None,
     Doc("Updates in which `alpha` grows to its value; None: at once. Give it the run's length."),
-    Order.LAST,
+    LAST,
 ]
 _Beta3Updates = Annotated[
     PositiveInt | None,
     Doc("Updates in which the slow decay grows from the fast one; None: at once."),
-    Order.LAST,
+    LAST,
 ]
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from annotated_types import Gt, Lt
 from typing_extensions import Doc, final
 
-from nshtrainer.config.named import Order
+from nshtrainer.config.named import LAST
 from nshtrainer.optimizer.base import optimizer_registry
 from nshtrainer.optimizer.third_party.base import PackageOptimizerConfigBase
 from nshtrainer.types import Beta, NonNegative, NonNegativeInt
@@ -20,18 +20,12 @@ __all__ = ["AdamWScheduleFreeConfig", "RAdamScheduleFreeConfig", "SGDScheduleFre
 
 _Inside = Annotated[float, Gt(0), Lt(1)]
 
-_Decay = Annotated[NonNegative, Doc("Weight decay, taken at y."), Order.LAST]
-_StepPower = Annotated[
-    NonNegative,
-    Doc("Power of the step in the weights of the average."),
-    Order.LAST,
-]
+_Decay = Annotated[NonNegative, Doc("Weight decay, taken at y."), LAST]
+_StepPower = Annotated[NonNegative, Doc("Power of the step in the weights of the average."), LAST]
 _RatePower = Annotated[
-    NonNegative,
-    Doc("Power of the largest rate so far in the weights of the average."),
-    Order.LAST,
+    NonNegative, Doc("Power of the largest rate so far in the weights of the average."), LAST
 ]
-_Foreach = Annotated[bool | None, Doc("Update lists of tensors at once."), Order.LAST]
+_Foreach = Annotated[bool | None, Doc("Update lists of tensors at once."), LAST]
 
 
 @final

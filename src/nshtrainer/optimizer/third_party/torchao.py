@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from typing_extensions import Doc, final
 
-from nshtrainer.config.named import Order
+from nshtrainer.config.named import LAST
 from nshtrainer.optimizer.base import optimizer_registry
 from nshtrainer.optimizer.options import Betas, Eps, RelativeDecay
 from nshtrainer.optimizer.third_party.base import PackageOptimizerConfigBase
@@ -30,16 +30,14 @@ __all__ = [
 _Rate = Annotated[
     NonNegative,
     Doc("Learning rate; torchao keeps it in a tensor, with `tensor_lr` and without."),
-    Order.LAST,
+    LAST,
 ]
-_Betas = Annotated[Betas, Order.LAST]
-_Eps = Annotated[Eps, Order.LAST]
-_L2Penalty = Annotated[NonNegative, Doc("Weight decay, added to the gradient."), Order.LAST]
-_RelativeDecay = Annotated[RelativeDecay, Order.LAST]
+_Betas = Annotated[Betas, LAST]
+_Eps = Annotated[Eps, LAST]
+_L2Penalty = Annotated[NonNegative, Doc("Weight decay, added to the gradient."), LAST]
+_RelativeDecay = Annotated[RelativeDecay, LAST]
 _AMSGrad = Annotated[
-    bool,
-    Doc("Divide by the largest average square so far, which takes a third state."),
-    Order.LAST,
+    bool, Doc("Divide by the largest average square so far, which takes a third state."), LAST
 ]
 _BlockSize = Annotated[
     PositiveInt,
@@ -48,13 +46,13 @@ _BlockSize = Annotated[
         "than\n4096 numbers, or a count that this does not divide, keeps states of its own type."
     ),
 ]
-_LastBlockSize = Annotated[_BlockSize, Order.LAST]
+_LastBlockSize = Annotated[_BlockSize, LAST]
 _StochasticRound = Annotated[
     bool,
     Doc(
         "Round weights of bfloat16 at random, so that small updates are not lost; no float32 copy."
     ),
-    Order.LAST,
+    LAST,
 ]
 
 
