@@ -60,8 +60,10 @@ class MuonWithAdamWConfig(RoutingConfigBase):
     def all_routes(self) -> tuple[RouteConfig, ...]:
         """The two routes, `muon` and `adamw`."""
         roles = SelectorConfig(role=("matrix", "conv") if self.convolutions else "matrix")
-        more = self.include if isinstance(self.include, tuple) else (self.include,)
-        select = roles if self.include is None else SelectorConfig(any_of=(roles, *more))
+        select = roles
+        if self.include is not None:
+            more = self.include if isinstance(self.include, tuple) else (self.include,)
+            select = SelectorConfig(any_of=(roles, *more))
         if self.exclude is not None:
             select = SelectorConfig(all_of=select, none_of=self.exclude)
         muon = self.muon.replace(flatten=self.convolutions or self.muon.flatten)

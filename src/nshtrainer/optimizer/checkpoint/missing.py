@@ -36,8 +36,8 @@ def check_names(
     Raises:
         OptimizerError: A parameter is missing or unexpected; it says which.
     """
-    pairs = [] if policy.allow_missing else match.pairs(groups)
-    missing = [own for own, was in pairs if was is None and own.tensor.requires_grad]
+    new = [own for own, was in match.pairs(groups) if was is None and own.tensor.requires_grad]
+    missing = [] if policy.allow_missing else new
     strangers = [each.name or "one without a name" for each in match.left if each.name not in names]
     unexpected = [] if policy.allow_unexpected else strangers
     allow = {"allow_missing": missing, "allow_unexpected": unexpected}

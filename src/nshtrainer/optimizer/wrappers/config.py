@@ -90,8 +90,8 @@ class WrappingConfigBase(OptimizerConfigBase):
 
         optimizer = build_optimizer(self.optimizer, params, run)
         parts = (optimizer, *parts_of(optimizer))
-        inside = (type(one) for part in parts for one in record_of(part).wrappers)
-        if self.keeps and type(self) in inside:
+        inside: list[Self] = [one for part in parts for one in record_of(part).wrappers]
+        if self.keeps and type(self) in map(type, inside):
             raise OptimizerError(
                 f"{self.name}: there is another {self.name} inside, and both would keep their "
                 "values under the same keys. Remove one of them."
