@@ -318,7 +318,12 @@ class GroupingConfigBase(OptimizerConfigBase):
         last = len(self.groups) - 1
         first = {group.name: last - back for back, group in enumerate(reversed(self.groups))}
         problems = [
-            _moved(("groups", place, *where), problem)
+            InitErrorDetails(
+                type=problem["type"],
+                loc=("groups", place, *where),
+                input=problem["input"],
+                ctx=problem.get("ctx", {}),
+            )
             for place, group in enumerate(self.groups)
             for where, problem in self._wrong_in(group, is_second=first[group.name] != place)
         ]
@@ -374,10 +379,3 @@ _Wrong: TypeAlias = tuple[tuple[str | int, ...], dict[str, Any]]
 def _custom(text: str, value: Any) -> dict[str, Any]:
     error = PydanticCustomError("group", "{text}", {"text": text})
     return {"type": error, "input": value}
-
-
-def _moved(where: tuple[str | int, ...], item: dict[str, Any]) -> InitErrorDetails:
-    """A problem of pydantic's at another place."""
-    return InitErrorDetails(
-        type=item["type"], loc=where, input=item["input"], ctx=item.get("ctx", {})
-    )
