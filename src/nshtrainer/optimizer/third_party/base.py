@@ -47,7 +47,7 @@ _PACKAGES: dict[str, dict[str, Any]] = {
     "schedulefree": {"extra": "schedulefree", "licence": "Apache-2.0", "has_modes": True},
     "torchao": {"extra": "torchao", "licence": "BSD-3-Clause", "quantizes_state": True},
 }
-"""What the optimizers of a package have in common, unless one says otherwise."""
+"""Class variables that the optimizers of a package share, unless one says otherwise."""
 
 
 class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
@@ -97,7 +97,7 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
     """The name of what to take on a CPU, where this one needs a GPU."""
 
     quantizes_state: ClassVar[bool] = False
-    """Whether its state is in tensors of torchao's, which a saved state holds as plain ones."""
+    """True if its state is in tensors of torchao, which a saved state holds as plain ones."""
 
     @classmethod
     @override
