@@ -50,7 +50,7 @@ class NamedConfig(Config):
     __registry__: ClassVar[Any] = None
 
     python_only: ClassVar[bool] = False
-    """Whether a field takes its instances though no file can name it."""
+    """True if a field takes its instances though no file can name it."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

@@ -27,12 +27,12 @@ WarmupShape: TypeAlias = Literal["linear", "cosine", "exponential", "1-sqrt"]
 DecayShape: TypeAlias = Literal["linear", "cosine", "exponential", "1-sqrt", "1-square"]
 
 Decline: TypeAlias = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
-"""What something is multiplied by so that it does not grow, in (0, 1]."""
+"""A factor by which nothing grows, in (0, 1]."""
 
 if TYPE_CHECKING:
 
     class WarmupField:
-        """What a constructor takes for a warm-up is wider than what the field then holds."""
+        """A warm-up, for which a constructor takes more than the field then holds."""
 
         def __get__(self, instance: object, owner: Any) -> AnyDuration | Literal["untuned"]: ...
         def __set__(
