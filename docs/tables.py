@@ -20,7 +20,7 @@ from typing import Any
 from nshtrainer import RunLength
 from nshtrainer.cli.recommended import RECOMMENDED
 from nshtrainer.config.docstrings import own_docs
-from nshtrainer.config.named import Tagged
+from nshtrainer.config.named import NamedConfig
 from nshtrainer.configs import (
     AdamWConfig,
     GroupingConfigBase,
@@ -29,7 +29,6 @@ from nshtrainer.configs import (
     ParameterGroupConfig,
     ResumeConfig,
     SelectorConfig,
-    TrackScheduleConfigBase,
     lr_scheduler_registry,
     optimizer_registry,
 )
@@ -216,7 +215,9 @@ def who(capability: str) -> str:
 
 def fields(cls: Any, only: Any = None) -> str:
     """List the fields of a config, or of one of its bases."""
-    shown = (only or cls).model_fields.keys() - ({"name"} if issubclass(cls, Tagged) else set())
+    shown = (only or cls).model_fields.keys() - (
+        {"name"} if issubclass(cls, NamedConfig) else set()
+    )
     rows = (
         [f"`{name}`", default(field), described(prop)]
         for (name, field), prop in zip(
@@ -293,9 +294,7 @@ def gallery_picture(cls: Any) -> str:
 
 def drawn() -> list[Any]:
     """Return the schedules that can be computed before training."""
-    return [
-        cls for _, cls in ours(lr_scheduler_registry) if issubclass(cls, TrackScheduleConfigBase)
-    ]
+    return [cls for _, cls in ours(lr_scheduler_registry) if cls.is_curve]
 
 
 def gallery() -> str:

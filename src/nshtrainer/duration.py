@@ -21,7 +21,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from nshtrainer.config.messages import truncate
-from nshtrainer.config.named import Tagged
+from nshtrainer.config.named import NamedConfig
 from nshtrainer.exceptions import RunLengthError
 from nshtrainer.types import Fraction, NonNegative, NonNegativeInt
 
@@ -47,7 +47,7 @@ Position: TypeAlias = Exact | int
 """An exact number of steps from the beginning of a run; what begins there is rounded up."""
 
 
-class _DurationConfig(Tagged):
+class _DurationConfig(NamedConfig):
     """A duration of any unit.
 
     Durations that follow one another are added up exactly, and only the sums are rounded: 30% and

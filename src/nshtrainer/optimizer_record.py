@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from weakref import WeakMethod, ref
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.optim import Optimizer
 
 __all__ = [
@@ -21,11 +22,13 @@ __all__ = [
     "StepSkipped",
     "add_requirements",
     "call_hooks_on_load",
+    "closure_of",
     "get_requirements",
     "make_skippable",
     "notify_step_skipped",
     "on_step_skipped",
     "optimizer_within",
+    "params_of",
     "parts_of",
     "record_of",
     "skip_step",
@@ -183,6 +186,16 @@ def record_of(optimizer: Any) -> OptimizerRecord:
 def parts_of(optimizer: Any) -> Iterator[Any]:
     """Yield the optimizers that a `RoutedOptimizer` is made of; any other one itself."""
     yield from getattr(optimizer, "routes", {"": optimizer}).values()
+
+
+def params_of(optimizer: Any) -> Iterator[Tensor]:
+    """Yield the parameters of an optimizer."""
+    return (param for group in optimizer.param_groups for param in group["params"])
+
+
+def closure_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Any] | None:
+    """Return the closure among the arguments of `step`, as a hook gets them."""
+    return args[1] if len(args) > 1 else kwargs.get("closure")
 
 
 def add_requirements(

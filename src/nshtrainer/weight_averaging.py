@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 from pydantic import BeforeValidator, Field
 from typing_extensions import final
 
-from nshtrainer.config.named import Tagged
+from nshtrainer.config.named import NamedConfig
 from nshtrainer.duration import DurationField, EpochsConfig, FractionConfig, StepsConfig
 from nshtrainer.types import Fraction
 
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 
-class WeightAveragingConfigBase(Tagged):
+class WeightAveragingConfigBase(NamedConfig):
     """The base of the averages: when weights join, and where the average lies.
 
     Lightning's callback keeps a second copy of the module. Validation and checkpoints get the

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 import pickle
 import re
 from collections.abc import Iterator
@@ -19,8 +20,7 @@ from tests.support import configs_of
 
 from nshtrainer import Config, configs
 from nshtrainer.config.docstrings import field_docs
-from nshtrainer.config.named import Tagged
-from nshtrainer.config.registry import Component
+from nshtrainer.config.named import NamedConfig
 from nshtrainer.configs import lr_scheduler_registry, optimizer_registry
 from nshtrainer.exceptions import ConfigError
 
@@ -48,6 +48,22 @@ def test_a_star_brings_every_name():
     namespace: dict[str, Any] = {}
     exec("from nshtrainer.configs import *", namespace)
     assert set(NAMED) <= set(namespace)
+
+
+def test_a_config_has_at_most_six_of_our_classes_above_it():
+    above = {name: getattr(cls, "__mro__", ())[1:] for name, cls in NAMED.items()}
+    ours = {
+        name: sum(cls.__module__.startswith("nshtrainer.") for cls in classes)
+        for name, classes in above.items()
+    }
+    assert [name for name, number in ours.items() if number > 6] == []
+
+
+def test_a_field_stands_in_the_class_itself_or_in_a_config_above_it():
+    for cls in NAMED.values():
+        for field in getattr(cls, "model_fields", {}):
+            home = next(each for each in cls.__mro__ if field in inspect.get_annotations(each))
+            assert home is cls or re.search("Config(Base)?$", home.__name__), (cls, field)
 
 
 def test_an_unknown_name_is_an_attribute_error():
@@ -83,7 +99,7 @@ def assert_unknown_key_is_refused_by_name(cls: Any, config: Any):
 
 
 def assert_name_comes_first_in_a_file(cls: Any, config: Any):
-    assert not issubclass(cls, Tagged) or next(iter(config.to_dict())) == "name"
+    assert not issubclass(cls, NamedConfig) or next(iter(config.to_dict())) == "name"
 
 
 LAWS = (
@@ -173,7 +189,7 @@ def test_every_field_is_described_in_the_schema(cls: Any):
 
 
 @pytest.mark.parametrize(
-    "cls", [cls for cls in CONCRETE if issubclass(cls, Component)], ids=lambda cls: cls.__name__
+    "cls", [cls for cls in CONCRETE if issubclass(cls, NamedConfig)], ids=lambda cls: cls.__name__
 )
 def test_a_component_has_an_example_that_runs_and_a_lower_case_name(cls: Any):
     assert ">>>" in cls.__doc__

@@ -15,7 +15,6 @@ from nshtrainer import Config, RunLength
 from nshtrainer.configs import (
     LRSchedulerConfig,
     ResumeConfig,
-    TrackScheduleConfigBase,
     lr_scheduler_registry,
 )
 from nshtrainer.exceptions import (
@@ -27,7 +26,7 @@ from nshtrainer.exceptions import (
 from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 from nshtrainer.optimizer_record import notify_step_skipped
 
-DRIVEN = [cls for cls in lr_scheduler_registry.values() if issubclass(cls, TrackScheduleConfigBase)]
+DRIVEN = [cls for cls in lr_scheduler_registry.values() if cls.is_curve]
 every_schedule = pytest.mark.parametrize("cls", DRIVEN, ids=lambda cls: cls.__name__)
 
 RUN = RunLength(

@@ -11,6 +11,7 @@ import pytest
 from nshtrainer import RunLength
 from nshtrainer.configs import (
     CurveScheduleConfigBase,
+    DecayScheduleConfigBase,
     FiniteScheduleConfigBase,
     StepsConfig,
     WarmupScheduleConfigBase,
@@ -150,10 +151,11 @@ SHARES: dict[str, Any] = {
     "warmup_duration": "50%",
 }
 
+FINITE = FiniteScheduleConfigBase | DecayScheduleConfigBase
 ENDING = sorted(
     name
     for name, cls in CURVES.items()
-    if issubclass(cls, FiniteScheduleConfigBase | EndlessScheduleConfigBase)
+    if issubclass(cls, FINITE | EndlessScheduleConfigBase)
     or name in {"wsd_s", "sequence", "piecewise", "one_cycle"}
 )
 
@@ -207,9 +209,7 @@ def test_a_warm_up_that_is_clipped_rises_to_the_peak(name: str):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         curve = config.curve(run)
-    is_clipped = name == "linear_warmup_cosine_decay" or issubclass(
-        CURVES[name], FiniteScheduleConfigBase
-    )
+    is_clipped = name == "linear_warmup_cosine_decay" or issubclass(CURVES[name], FINITE)
     rises(curve, 100 if is_clipped else 1000)
 
 

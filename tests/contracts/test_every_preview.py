@@ -15,11 +15,11 @@ from tests.support import configs_of, rate_curve
 from nshtrainer import RunLength
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler import lr_scheduler_registry
-from nshtrainer.lr_scheduler.curve_schedule import CurveScheduleConfigBase, TrackScheduleConfigBase
+from nshtrainer.lr_scheduler.curve_schedule import CurveScheduleConfigBase
 from nshtrainer.plotting import Plot, rendered
 
 ALL = dict(lr_scheduler_registry)
-DRAWN = {name: cls for name, cls in ALL.items() if issubclass(cls, TrackScheduleConfigBase)}
+DRAWN = {name: cls for name, cls in ALL.items() if cls.is_curve}
 OTHERS = {name: cls for name, cls in ALL.items() if name not in DRAWN}
 CURVES = [cls for cls in DRAWN.values() if issubclass(cls, CurveScheduleConfigBase)]
 

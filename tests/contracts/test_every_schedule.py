@@ -17,8 +17,8 @@ from tests.support import configs_of, durations, rate_curve
 from nshtrainer import RunLength
 from nshtrainer.configs import (
     CurveScheduleConfigBase,
+    DecayScheduleConfigBase,
     FiniteScheduleConfigBase,
-    MinimumScheduleConfigBase,
     WarmupScheduleConfigBase,
     lr_scheduler_registry,
 )
@@ -29,9 +29,13 @@ CURVES = [cls for cls in lr_scheduler_registry.values() if issubclass(cls, Curve
 every_curve = pytest.mark.parametrize("cls", CURVES, ids=lambda cls: cls.__name__)
 
 
-def every(base: type) -> Any:
-    """Marks a law of all curves that derive from a base."""
-    classes = [cls for cls in CURVES if issubclass(cls, base)]
+FINITE = FiniteScheduleConfigBase | DecayScheduleConfigBase
+
+
+def every(kind: Any) -> Any:
+    """Marks a law of all curves that derive from a base, or have a field."""
+    by_field = isinstance(kind, str)
+    classes = [c for c in CURVES if (kind in c.model_fields if by_field else issubclass(c, kind))]
     return pytest.mark.parametrize("cls", classes, ids=lambda cls: cls.__name__)
 
 
@@ -106,7 +110,7 @@ def test_what_is_drawn_from_its_fields_keeps_the_laws(
         assert_phases_tile_the_steps_in_order(curve, step)
 
 
-@every(FiniteScheduleConfigBase)
+@every(FINITE)
 @given(total=st.integers(1, 10**9), part=st.integers(5, 100), end=st.floats(0.001, 1))
 def test_it_begins_at_exactly_one_and_ends_at_exactly_its_minimum(
     cls: Any, total: int, part: int, end: float
@@ -119,7 +123,7 @@ def test_it_begins_at_exactly_one_and_ends_at_exactly_its_minimum(
     assert phases_of(curve)[-1].end == total
 
 
-@every(FiniteScheduleConfigBase)
+@every(FINITE)
 @given(total=st.integers(20, 10**9), end=st.floats(0.001, 1))
 def test_with_hit_end_the_last_update_has_exactly_the_minimum(cls: Any, total: int, end: float):
     config = cls(warmup_duration="10%", min_factor=end, hit_end=True)
@@ -128,7 +132,7 @@ def test_with_hit_end_the_last_update_has_exactly_the_minimum(cls: Any, total: i
     assert curve(total - 1) == curve(total) == curve(10**12) == end
 
 
-@every(FiniteScheduleConfigBase)
+@every(FINITE)
 def test_it_makes_no_jump(cls: Any):
     run = RunLength(total_steps=10**6)
     curve = cls(warmup_duration="10%", min_factor=0.01).curve(run)
@@ -138,7 +142,7 @@ def test_it_makes_no_jump(cls: Any):
         assert curve(step) == pytest.approx(curve(max(0, step - 1)), abs=0.005)
 
 
-@every(MinimumScheduleConfigBase)
+@every("min_lr")
 @settings(max_examples=20)
 @given(data=st.data(), share=st.floats(0.01, 1))
 def test_a_minimum_may_be_a_rate(cls: Any, data: st.DataObject, share: float):

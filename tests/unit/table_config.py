@@ -7,12 +7,13 @@ from typing import Annotated, Literal
 from pydantic import field_validator
 
 from nshtrainer.config import Config
-from nshtrainer.config.registry import Component, Registry
+from nshtrainer.config.named import NamedConfig
+from nshtrainer.config.registry import Registry
 from nshtrainer.duration import DurationConfig, StepsConfig
 from nshtrainer.types import Beta, NonNegative, NonNegativeInt
 
 
-class OptimizerBase(Component):
+class OptimizerBase(NamedConfig):
     pass
 
 

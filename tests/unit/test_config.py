@@ -16,9 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, ValidationError, field_validator
+from typing_extensions import Doc
 
 from nshtrainer.config import Config
 from nshtrainer.config.docstrings import field_docs
+from nshtrainer.config.named import FIRST, LAST, NamedConfig
 from nshtrainer.config.validation import with_strict_numbers
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.types import (
@@ -236,6 +238,38 @@ def test_the_text_below_a_field_describes_it_and_its_subclasses() -> None:
     assert field_docs(Sub)["rate"] == field_docs(Inner)["rate"]
     assert field_docs(Sub)["other"] == "Said in Field."
     assert "bare" not in field_docs(Sub)
+
+
+Speed = Annotated[float, Doc("How fast, said once.")]
+
+
+class Shared(Inner):
+    rate: Speed = 0.3
+    first: Speed = 0.1
+    second: Speed = 0.2
+    """Said here."""
+
+
+def test_a_type_describes_its_fields_unless_a_text_stands_below_one() -> None:
+    once = {"rate": "How fast, said once.", "first": "How fast, said once."}
+    assert field_docs(Shared) == {**once, "second": "Said here."}
+    described = Shared.json_schema()["properties"]["first"]
+    assert described["description"] == "How fast, said once."
+
+
+class Upper(NamedConfig):
+    plain: int = 0
+    early: Annotated[int, FIRST] = 0
+
+
+class Lower(Upper):
+    late: Annotated[int, LAST] = 0
+    own: int = 0
+    name: Literal["lower"] = "lower"
+
+
+def test_fields_of_bases_stand_behind_those_of_the_class_but_for_their_marks() -> None:
+    assert [*Lower().to_dict()] == ["name", "own", "early", "plain", "late"]
 
 
 T = TypeVar("T")

@@ -17,11 +17,12 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from nshtrainer.config import Config
-from nshtrainer.config.registry import Component, Registry
+from nshtrainer.config.named import NamedConfig
+from nshtrainer.config.registry import Registry
 from nshtrainer.exceptions import RegistryError
 
 
-class PetBase(Component):
+class PetBase(NamedConfig):
     @abstractmethod
     def sound(self) -> str: ...
 
@@ -83,7 +84,7 @@ def test_it_is_a_mapping_of_names_to_classes():
     assert pet_registry["dog"] is DogConfig
     assert repr(pet_registry) == "<registry of pets>"
     assert pet_registry != Registry(
-        type("OtherBase", (Component,), {}), kind="pet", entry_point_group="none"
+        type("OtherBase", (NamedConfig,), {}), kind="pet", entry_point_group="none"
     )
 
 

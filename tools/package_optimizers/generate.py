@@ -186,7 +186,7 @@ from pydantic import Strict
 from typing_extensions import final
 
 from nshtrainer.optimizer.base import optimizer_registry
-from nshtrainer.optimizer.third_party.base import PytorchOptimizerConfigBase
+from nshtrainer.optimizer.third_party.base import PackageOptimizerConfigBase
 from nshtrainer.types import (
     Beta,
     Finite,
@@ -215,7 +215,7 @@ def class_text(cls: str) -> str:
     lines = [
         "@final",
         "@optimizer_registry.register",
-        f"class {class_name(cls)}(PytorchOptimizerConfigBase):",
+        f"class {class_name(cls)}(PackageOptimizerConfigBase):",
         *indented(docstring(cls)),
         "",
         f'    target = "pytorch_optimizer:{cls}"',

@@ -14,14 +14,16 @@ import textwrap
 from functools import lru_cache
 
 from pydantic import BaseModel
+from typing_extensions import Doc
 
 __all__ = ["field_docs", "own_docs"]
 
 
 def field_docs(cls: type[BaseModel]) -> dict[str, str]:
-    """The description of each field that has one: `Field(description=...)`, or the text below it.
+    """Return the description of each field that has one.
 
-    The text below a field of a base class counts, unless a subclass writes its own.
+    It is in `Field(description=...)`, or the text below the field, or in the `Doc(...)` of its
+    type. That of a field of a base class counts, unless a subclass writes its own.
 
     >>> from nshtrainer.config import Config
     >>> field_docs(Config)
@@ -30,10 +32,21 @@ def field_docs(cls: type[BaseModel]) -> dict[str, str]:
     docs: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         if issubclass(base, BaseModel) and base is not BaseModel:
-            docs.update(own_docs(base))
+            docs.update(_type_docs(base) | own_docs(base))
     written = {name: field.description for name, field in cls.model_fields.items()}
     docs.update({name: text for name, text in written.items() if text})
     return {name: docs[name] for name in cls.model_fields if name in docs}
+
+
+def _type_docs(cls: type[BaseModel]) -> dict[str, str]:
+    """Return the texts in the types of the fields that a class itself annotates."""
+    fields = {name: cls.model_fields.get(name) for name in inspect.get_annotations(cls)}
+    return {
+        name: each.documentation
+        for name, field in fields.items()
+        for each in (field.metadata if field else ())
+        if isinstance(each, Doc)
+    }
 
 
 def own_docs(cls: type) -> dict[str, str]:

@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import ConfigDict, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+from pydantic_core import CoreSchema
+from typing_extensions import override
 
 from nshtrainer.config import Config
 
-__all__ = ["Tagged"]
+__all__ = ["FIRST", "LAST", "NamedConfig", "Order"]
 
 
-class Tagged(Config):
+class Order(Enum):
+    """A mark on the type of a field: its place in a file among the fields of the base classes."""
+
+    FIRST = "first"
+    LAST = "last"
+
+
+FIRST, LAST = Order
+
+
+class NamedConfig(Config):
     """A config that always dumps its `name`, also under `exclude_defaults` and `exclude_unset`.
 
-    Without the name nothing could be read back. A subclass says `name: Literal["x"] = "x"`.
+    Without the name nothing could be read back. A subclass says `name: Literal["x"] = "x"`. Where
+    other packages add classes of their kind, a registry holds them.
     """
 
     # Building the validators of dozens of classes, of which a program uses two, is most of what
@@ -26,6 +47,11 @@ class Tagged(Config):
         # A `str` here would make type checkers reject every `Literal` override.
         name: Any
 
+    __registry__: ClassVar[Any] = None
+
+    python_only: ClassVar[bool] = False
+    """True if a field takes its instances though no file can name it."""
+
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         """Put the name first in files, then the fields of the class, then those of its bases.
@@ -34,8 +60,11 @@ class Tagged(Config):
         """
         super().__pydantic_init_subclass__(**kwargs)
         fields = cls.__pydantic_fields__
-        own = [key for key in ("name", *inspect.get_annotations(cls)) if key in fields]
-        ordered = {key: fields[key] for key in own} | fields
+        marks = {key: field.metadata for key, field in fields.items()}
+        names = [key for key in ("name", *inspect.get_annotations(cls)) if key in fields]
+        own = [key for key in names if LAST not in marks[key]]
+        first = [key for key in fields if FIRST in marks[key]]
+        ordered = {key: fields[key] for key in (*own, *first)} | fields
         fields.clear()
         fields.update(ordered)
 
@@ -47,3 +76,22 @@ class Tagged(Config):
         if "name" in dumped or "name" in (info.exclude or ()):
             return dumped
         return {"name": self.name, **dumped}
+
+    @classmethod
+    @override
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        registry = cls.__dict__.get("__registry__")
+        if registry is not None:
+            return handler.generate_schema(Annotated[Any, registry])
+        return super().__get_pydantic_core_schema__(source, handler)
+
+    @classmethod
+    @override
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        if cls.__dict__.get("__registry__") is not None:
+            # pydantic would look up a bare `$ref` at once, and it may not be defined yet.
+            found = handler(core_schema)
+            return {"allOf": [found]} if "$ref" in found else found
+        return super().__get_pydantic_json_schema__(core_schema, handler)

@@ -7,7 +7,6 @@ class is defined, is a legal value wherever that kind of component is a field.
 from __future__ import annotations
 
 import inspect
-from abc import ABC
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,9 +15,7 @@ from importlib import import_module
 from threading import RLock
 from typing import (
     TYPE_CHECKING,
-    Annotated,
     Any,
-    ClassVar,
     Generic,
     cast,
 )
@@ -35,7 +32,7 @@ from typing_extensions import LiteralString, TypeVar, overload
 from nshtrainer.config.field_types import names_of
 from nshtrainer.config.lazy_index import Listed, read_index, same_source, summary_of
 from nshtrainer.config.messages import suggest, truncate
-from nshtrainer.config.named import Tagged
+from nshtrainer.config.named import NamedConfig
 from nshtrainer.config.plugins import announced, conflicts, find_plugin, loading
 from nshtrainer.config.validation import plain_containers
 from nshtrainer.exceptions import RegistryError
@@ -43,10 +40,10 @@ from nshtrainer.exceptions import RegistryError
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["Component", "Registry"]
+__all__ = ["Registry"]
 
-T = TypeVar("T", bound="Component")
-C = TypeVar("C", bound="type[Component]")
+T = TypeVar("T", bound="NamedConfig")
+C = TypeVar("C", bound="type[NamedConfig]")
 
 _MOST_LISTED = 20
 """Of more names than this a message says where to find them."""
@@ -55,35 +52,6 @@ _registering = RLock()
 """Held while a name is checked and taken; lookups need no lock."""
 
 _being_described: ContextVar[frozenset[str]] = ContextVar("_being_described", default=frozenset())
-
-
-class Component(Tagged, ABC):
-    """A config with a `name`: what a registry holds.
-
-    A concrete class says `name: Literal["my_name"] = "my_name"`.
-    """
-
-    __registry__: ClassVar[Registry[Any] | None] = None
-
-    python_only: ClassVar[bool] = False
-    """Whether a field takes its instances though no file can name it."""
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        registry = cls.__dict__.get("__registry__")
-        if registry is not None:
-            return handler.generate_schema(Annotated[Any, registry])
-        return super().__get_pydantic_core_schema__(source, handler)
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        if "__registry__" in cls.__dict__:
-            # pydantic would look up a bare `$ref` at once, and it may not be defined yet.
-            found = handler(schema)
-            return {"allOf": [found]} if "$ref" in found else found
-        return super().__get_pydantic_json_schema__(schema, handler)
 
 
 class Registry(Mapping[str, type[T]], Generic[T]):

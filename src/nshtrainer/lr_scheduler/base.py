@@ -16,7 +16,8 @@ from typing import (
 
 from typing_extensions import Required, TypedDict
 
-from nshtrainer.config.registry import Component, Registry
+from nshtrainer.config.named import NamedConfig
+from nshtrainer.config.registry import Registry
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.track import Curve, Track
 from nshtrainer.optimizer_record import optimizer_within
@@ -76,7 +77,7 @@ class LRSchedulerEntry(TypedDict, total=False):
     name: str | None
 
 
-class LRSchedulerConfigBase(Component):
+class LRSchedulerConfigBase(NamedConfig):
     """The base of every scheduler config: derive from it to wrap a torch scheduler of your own.
 
     Write `metadata` and `create_scheduler_impl`, and register the class. To write a schedule as a
@@ -173,8 +174,8 @@ class LRSchedulerConfigBase(Component):
         """
         raise NotImplementedError(f"{type(self).__name__} has no tracks, but a torch scheduler")
 
-    def preview(self, run: RunLength, num_points: int = 200) -> Preview:  # noqa: ARG002 - likewise
-        """The numbers of the schedule, before it runs.
+    def preview(self, run: RunLength, num_points: int = 200) -> Preview:
+        """Return the numbers of the schedule, before it runs, by the names of what moves.
 
         Args:
             run: The length of the run; with `base_lr` the rates are absolute.
@@ -184,10 +185,14 @@ class LRSchedulerConfigBase(Component):
             ScheduleError: Nothing is known of this schedule before it runs, or it makes no sense
                 for this run, or its length is unknown.
         """
-        raise ScheduleError(f"{self.describe(run)}; there is nothing to draw")
+        from nshtrainer.lr_scheduler.preview import preview_tracks
 
-    def describe(self, run: RunLength) -> str:  # noqa: ARG002 - see `TrackScheduleConfigBase`
-        """What the schedule does, in a sentence.
+        if not self.is_curve:
+            raise ScheduleError(f"{self.describe(run)}; there is nothing to draw")
+        return preview_tracks(self.tracks(run), run, num_points, label=self.name)
+
+    def describe(self, run: RunLength) -> str:
+        """Return what the schedule does, in a sentence: the phases and the last value of curves.
 
         Args:
             run: The length of the run; with `base_lr` the rates are absolute.
@@ -195,6 +200,10 @@ class LRSchedulerConfigBase(Component):
         Raises:
             ScheduleError: The schedule makes no sense for this run, or its length is unknown.
         """
+        from nshtrainer.lr_scheduler.preview import describe_tracks
+
+        if self.is_curve:
+            return describe_tracks(self.tracks(run), run, label=self.name)
         metadata = self.metadata()
         metric = metadata.get("monitor")
         looks = f", looks at {metric}" if metric else ""

@@ -11,9 +11,23 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
-    from nshtrainer.lr_scheduler.preview import Preview
-
 __all__ = ["CurveScheduleConfigBase", "TrackScheduleConfigBase"]
+
+_METADATA: LRSchedulerMetadata = {
+    "interval": "step",
+    "frequency": 1,
+    "monitor": None,
+    "reduce_on_plateau": False,
+}
+
+
+def _drive(config: LRSchedulerConfigBase, optimizer: "Optimizer", module: Any) -> "LRScheduler":
+    from nshtrainer.lr_scheduler.driver.plan import Plan
+    from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
+
+    run = run_length_of(module)
+    run.attach_check()
+    return CurveScheduler(optimizer, Plan.of_config(config, run))
 
 
 class TrackScheduleConfigBase(LRSchedulerConfigBase):
@@ -36,36 +50,19 @@ class TrackScheduleConfigBase(LRSchedulerConfigBase):
             ScheduleError: The schedule makes no sense for this run, or its length is unknown.
         """
 
-    def preview(self, run: RunLength, num_points: int = 200) -> "Preview":
-        """The numbers of the schedule, by the names of what moves: `lr`, `backbone/lr`, ..."""
-        from nshtrainer.lr_scheduler.preview import preview_tracks
-
-        return preview_tracks(self.tracks(run), run, num_points, label=self.name)
-
-    def describe(self, run: RunLength) -> str:
-        """The phases of the schedule and the value of the last update, in a sentence."""
-        from nshtrainer.lr_scheduler.preview import describe_tracks
-
-        return describe_tracks(self.tracks(run), run, label=self.name)
-
     def metadata(self) -> LRSchedulerMetadata:
-        """A curve moves with every update of the optimizer, and looks at no metric."""
-        return {"interval": "step", "frequency": 1, "monitor": None, "reduce_on_plateau": False}
+        """Return the interval of a curve: it moves with every update, and looks at no metric."""
+        return LRSchedulerMetadata(_METADATA)
 
     @final
     def create_scheduler_impl(
         self, optimizer: "Optimizer", lightning_module: Any, /
     ) -> "LRScheduler":
         """Resolve the curves for this run and give them to the driver."""
-        from nshtrainer.lr_scheduler.driver.plan import Plan
-        from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
-
-        run = run_length_of(lightning_module)
-        run.attach_check()
-        return CurveScheduler(optimizer, Plan.of_config(self, run))
+        return _drive(self, optimizer, lightning_module)
 
 
-class CurveScheduleConfigBase(TrackScheduleConfigBase):
+class CurveScheduleConfigBase(LRSchedulerConfigBase):
     """A schedule that is a curve: write `curve`, and the one driver does the rest.
 
     The factor multiplies the rate of every parameter group, with each update of the optimizer.
@@ -84,6 +81,8 @@ class CurveScheduleConfigBase(TrackScheduleConfigBase):
     [1.0, 0.75, 0.5, 0.25, 1.0, 0.75]
     """
 
+    is_curve: ClassVar[bool] = True
+
     @abstractmethod
     def curve(self, run: RunLength) -> Curve:
         """The factor on the base rate as a function of the step, for a run of this length.
@@ -98,3 +97,14 @@ class CurveScheduleConfigBase(TrackScheduleConfigBase):
     def tracks(self, run: RunLength) -> tuple[Track, ...]:
         """The learning rate of every group, along the curve."""
         return (Track("lr", self.curve(run)),)
+
+    def metadata(self) -> LRSchedulerMetadata:
+        """Return the interval of a curve: it moves with every update, and looks at no metric."""
+        return LRSchedulerMetadata(_METADATA)
+
+    @final
+    def create_scheduler_impl(
+        self, optimizer: "Optimizer", lightning_module: Any, /
+    ) -> "LRScheduler":
+        """Resolve the curves for this run and give them to the driver."""
+        return _drive(self, optimizer, lightning_module)

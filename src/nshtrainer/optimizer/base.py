@@ -4,7 +4,8 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from nshtrainer.config.registry import Component, Registry
+from nshtrainer.config.named import NamedConfig
+from nshtrainer.config.registry import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 
-class OptimizerConfigBase(Component):
+class OptimizerConfigBase(NamedConfig):
     """The base of every optimizer config: derive from it to add an optimizer of your own.
 
     Write `create_optimizer`, and register the class. The fields are yours; for ranges use the types

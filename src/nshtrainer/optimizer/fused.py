@@ -21,6 +21,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from nshtrainer.optimizer_record import closure_of
+
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
@@ -118,12 +120,11 @@ class Guard:
 
         if torch.compiler.is_compiling():
             return None
-        own, *given = args
-        closure = given[0] if given else kwargs.get("closure")
+        closure = closure_of(args, kwargs)
         if closure is None:
             self._check(optimizer)
             return None
-        return (own,), {"closure": self._checked(optimizer, closure)}
+        return args[:1], {"closure": self._checked(optimizer, closure)}
 
     def _checked(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Callable[[], Any]:
         def run() -> Any:
@@ -160,16 +161,13 @@ def _order_of_gradients(params: Sequence[Tensor]) -> list[tuple[int, ...] | None
         grad = param.grad
         if grad is None:
             order.append(None)
-        elif grad.layout is strided and _same_type(param, grad) and _same_order(param, grad):
-            order.append(param.stride())
-        else:
+            continue
+        # A module may be made complex after its optimizer was built.
+        is_same_type = grad.dtype is param.dtype and not grad.is_complex()
+        if grad.layout is not strided or not is_same_type or not _same_order(param, grad):
             return None
+        order.append(param.stride())
     return order
-
-
-def _same_type(param: Tensor, grad: Tensor) -> bool:
-    # A module may be made complex after its optimizer was built.
-    return grad.dtype is param.dtype and not grad.is_complex()
 
 
 def _state_fits(param: Tensor, state: Mapping[str, Any]) -> bool:

@@ -60,9 +60,10 @@ class MuonWithAdamWConfig(RoutingConfigBase):
     def all_routes(self) -> tuple[RouteConfig, ...]:
         """The two routes, `muon` and `adamw`."""
         roles = SelectorConfig(role=("matrix", "conv") if self.convolutions else "matrix")
-        select = (
-            roles if self.include is None else SelectorConfig(any_of=_listed(roles, self.include))
-        )
+        select = roles
+        if self.include is not None:
+            more = self.include if isinstance(self.include, tuple) else (self.include,)
+            select = SelectorConfig(any_of=(roles, *more))
         if self.exclude is not None:
             select = SelectorConfig(all_of=select, none_of=self.exclude)
         muon = self.muon.replace(flatten=self.convolutions or self.muon.flatten)
@@ -80,7 +81,3 @@ class MuonWithAdamWConfig(RoutingConfigBase):
                     f"{type(self).__name__}: {field}: {described(selection)} matches no parameter; "
                     f"{nearest(selection, parameters)}"
                 )
-
-
-def _listed(first: SelectorConfig, more: Selection) -> Selection:
-    return (first, *more) if isinstance(more, tuple) else (first, more)

@@ -21,6 +21,7 @@ from typing_extensions import override
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.checkpoint.match import groups_in_order
+from nshtrainer.optimizer.checkpoint.state_check import refuse
 
 __all__ = ["RoutedOptimizer"]
 
@@ -62,10 +63,14 @@ class RoutedOptimizer(Optimizer):
         self.routes = dict(routes)
         self.default = default
         for name, part in self.routes.items():
-            _name_groups(name, part.param_groups)
+            for place, group in enumerate(part.param_groups):
+                own = group.get("name", place if len(part.param_groups) > 1 else None)
+                group["name"] = name if own is None else f"{name}/{own}"
         owners = [name for name, part in self.routes.items() for _ in part.param_groups]
         groups = [group for part in self.routes.values() for group in part.param_groups]
-        super().__init__(groups, _common_defaults(list(self.routes.values())))
+        first, *others = (part.defaults for part in self.routes.values())
+        common = {key: first[key] for key in first if all(key in other for other in others)}
+        super().__init__(groups, common)
         self._connect(owners)
 
     def _connect(self, owners: list[str]) -> None:
@@ -270,24 +275,10 @@ def _check_routes(routes: Mapping[str, Optimizer], default: str | None) -> None:
             )
 
 
-def _name_groups(route: str, groups: list[Group]) -> None:
-    for place, group in enumerate(groups):
-        own = group.get("name", place if len(groups) > 1 else None)
-        group["name"] = route if own is None else f"{route}/{own}"
-
-
-def _common_defaults(parts: list[Optimizer]) -> dict[str, Any]:
-    first, *others = (part.defaults for part in parts)
-    return {key: first[key] for key in first if all(key in other for other in others)}
-
-
 def _in_order(saved: list[Group], own: list[Group]) -> list[Group]:
     """The saved groups in the order of ours, by name where they have names."""
     if len(saved) != len(own):
-        raise OptimizerError(
-            f"the saved state does not fit: it has {len(saved)} parameter groups, and there are "
-            f"{len(own)} here; resume with the optimizer that wrote it, or start without the state"
-        )
+        refuse(f"it has {len(saved)} parameter groups, and there are {len(own)} here")
     names: list[str] = [group["name"] for group in own]
     saved = groups_in_order(saved, names)
     theirs = [group.get("name") for group in saved]
@@ -299,9 +290,8 @@ def _in_order(saved: list[Group], own: list[Group]) -> list[Group]:
         )
     for theirs, ours in zip(saved, own, strict=True):
         if len(theirs["params"]) != len(ours["params"]):
-            raise OptimizerError(
-                f"the saved state does not fit: {ours['name']!r} has {len(ours['params'])} "
-                f"parameters here, {len(theirs['params'])} in the state; resume with the optimizer "
-                "that wrote it, or start without the state"
+            refuse(
+                f"{ours['name']!r} has {len(ours['params'])} parameters here, "
+                f"{len(theirs['params'])} in the state"
             )
     return saved

@@ -8,7 +8,7 @@ nobody computes their gradients.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -17,7 +17,7 @@ from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.groups.group_dicts import is_sharded
 from nshtrainer.optimizer.groups.lazy_parameters import is_lazy
 from nshtrainer.optimizer.groups.parameters import clean_names
-from nshtrainer.optimizer_record import record_of
+from nshtrainer.optimizer_record import params_of, record_of
 from nshtrainer.run_length import known_run_length
 
 if TYPE_CHECKING:
@@ -111,11 +111,11 @@ def check_places(optimizers: Sequence[Optimizer], model: Module) -> None:
     """
     named = list(model.named_parameters())
     own = {id(param) for _, param in named}
-    taken = {id(param) for optimizer in optimizers for param in _parameters(optimizer)}
+    taken = {id(param) for optimizer in optimizers for param in params_of(optimizer)}
     free = {name: param for name, param in named if param.requires_grad and id(param) not in taken}
     kinds = Counter(map(_kind, free.values()))
     for optimizer in optimizers:
-        theirs = list(_parameters(optimizer))
+        theirs = list(params_of(optimizer))
         has_places = not Counter(map(_kind, theirs)) - kinds
         if theirs and own.isdisjoint(map(id, theirs)) and has_places:
             raise OptimizerError(
@@ -123,11 +123,6 @@ def check_places(optimizers: Sequence[Optimizer], model: Module) -> None:
                 "but others of the same shapes, and no optimizer has "
                 f"{join_quoted(clean_names([*free]), _MOST)}: {_WHY}"
             )
-
-
-def _parameters(optimizer: Optimizer) -> Iterator[Tensor]:
-    for group in optimizer.param_groups:
-        yield from group["params"]
 
 
 def _kind(param: Tensor) -> tuple[Any, ...]:
@@ -149,14 +144,14 @@ class _Watch:
     ) -> None:
         named = dict(model.named_parameters())
         names = {id(p): name for p, name in zip(named.values(), clean_names([*named]), strict=True)}
-        mine = map(id, _parameters(optimizer))
+        mine = map(id, params_of(optimizer))
         self._names = {key: names[key] for key in mine if key in names}
         self._had_names = bool(self._names)
         self._model = ref(model)
         self.config = config
-        self._built = frozenset(map(id, _parameters(optimizer)))
+        self._built = frozenset(map(id, params_of(optimizer)))
         self._groups = len(optimizer.param_groups)
-        self.waiting = frozenset(id(p) for p in _parameters(optimizer) if not p.requires_grad)
+        self.waiting = frozenset(id(p) for p in params_of(optimizer) if not p.requires_grad)
 
     def __call__(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
         joined = len(optimizer.param_groups) != self._groups
@@ -176,7 +171,7 @@ class _Watch:
         self._groups, model = len(optimizer.param_groups), self._model()
         if model is not None:
             warn_decayed(optimizer, self._built, self.config, model)
-            self._built |= frozenset(map(id, _parameters(optimizer)))
+            self._built |= frozenset(map(id, params_of(optimizer)))
 
     def was_for(self, model: Module) -> bool:
         """Return True if the optimizer had parameters of this model when the watch began."""
@@ -190,7 +185,7 @@ class _Watch:
         there = set(map(id, model.parameters()))
         gone = [
             self._names[id(param)]
-            for param in _parameters(optimizer)
+            for param in params_of(optimizer)
             # FSDP2 itself shows whole parameters in the place of its shards for a while.
             if id(param) in self._names and id(param) not in there and not is_sharded(param)
         ]

@@ -13,6 +13,7 @@ from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import Params
 from nshtrainer.optimizer.groups.config import GroupingConfigBase
 from nshtrainer.optimizer.lr_check import check_rates, rate_requirements, rate_use_of
+from nshtrainer.optimizer.options import Foreach, Maximize
 from nshtrainer.optimizer.target import arguments_of, target_class, version_of
 from nshtrainer.rate_use import set_rate_use
 
@@ -25,11 +26,7 @@ if TYPE_CHECKING:
     from nshtrainer.run_length import RunLength
 
 __all__ = [
-    "CapturableOptions",
-    "DifferentiableOptions",
-    "ForeachOptions",
-    "FusedOptions",
-    "MaximizeOptions",
+    "ForeachConfigBase",
     "TorchOptimizerConfigBase",
     "target_class",
 ]
@@ -38,6 +35,9 @@ _UNDER_FSDP2 = {
     "differs": "it trains other weights than one process does",
     "fails": "its step fails",
 }
+
+_FLAGS = ("foreach", "differentiable", "fused", "capturable", "tensor_lr")
+"""Fields that say how an update is computed, where a class has them."""
 
 
 class TorchOptimizerConfigBase(GroupingConfigBase):
@@ -90,11 +90,30 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
     """What it does with parameters that FSDP2 shards: it works, it trains other weights than one
     process does, or it fails. tools/package_optimizers/fsdp2.py measures it."""
 
+    fused_for: ClassVar[tuple[str, ...]] = ()
+    """The types of parameters that `fused_dtypes` names."""
+
+    foreach_takes_tensor_lr: ClassVar[bool] = True
+    """False if updates of lists of tensors take a rate in a tensor only with `capturable`."""
+
     own_options: ClassVar[frozenset[str]] = frozenset()
     """Fields of the class that say how it is built, and are no arguments of the target."""
 
     tensor_lr: bool = False
     """Keep the rate in a tensor that schedules fill in place, as a compiled step needs it."""
+
+    @model_validator(mode="after")
+    def _one_implementation(self) -> Self:
+        given = {flag for flag in _FLAGS if getattr(self, flag, False)}
+        for other in ("foreach", "differentiable"):
+            if {"fused", other} <= given:
+                raise ValueError(f"fused and {other} do not go together; leave one of them out")
+        refuses_tensor = not self.foreach_takes_tensor_lr and "capturable" not in given
+        if refuses_tensor and {"foreach", "tensor_lr"} <= given:
+            raise ValueError(
+                "foreach takes a tensor_lr only with capturable; leave one of them out"
+            )
+        return self
 
     def create_optimizer(self, params: Params, /, *, run: RunLength | None = None) -> Optimizer:
         """Build the optimizer with the fastest implementation that the parameters allow.
@@ -191,9 +210,9 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
     def fused_dtypes(self) -> tuple[str, ...]:
         """The types of parameters for which torch's fused kernel is faster and as exact.
 
-        Here: none. An optimizer that has the kernel says so, for its options as they are.
+        Here: `fused_for`, whatever the options are.
         """
-        return ()
+        return self.fused_for
 
     def chosen_target(self, params: Sequence[Tensor]) -> str:  # noqa: ARG002 - for those who choose
         """What is built of these parameters: the target, or a class of ours derived from it.
@@ -330,43 +349,11 @@ def _refuse_another(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
         )
 
 
-class MaximizeOptions(TorchOptimizerConfigBase):
-    """For optimizers that can go up instead of down."""
+class ForeachConfigBase(TorchOptimizerConfigBase):
+    """The base of most of torch's own: they update lists of tensors, and autograd goes through."""
 
-    maximize: bool = False
-    """Go up the gradient instead of down: the closure or loss is then an objective."""
-
-
-class ForeachOptions(MaximizeOptions):
-    """For optimizers with an implementation over lists of tensors."""
-
-    foreach: bool | None = None
-    """Update lists of tensors at once. None: the fastest that the parameters allow."""
-
-
-class DifferentiableOptions(ForeachOptions):
-    """For optimizers whose update autograd can go through."""
+    maximize: Maximize = False
+    foreach: Foreach = None
 
     differentiable: bool = False
     """Let autograd go through the update, as meta-learning needs; slower."""
-
-
-class CapturableOptions(DifferentiableOptions):
-    """For optimizers that a CUDA graph can capture."""
-
-    capturable: bool = False
-    """Keep all state on the device so that a CUDA graph can capture the update; not for a CPU."""
-
-
-class FusedOptions(DifferentiableOptions):
-    """For optimizers with one kernel for the whole update."""
-
-    fused: bool | None = None
-    """Update with one kernel. None: the fastest that the parameters allow."""
-
-    @model_validator(mode="after")
-    def _one_implementation(self) -> Self:
-        for other in ("foreach", "differentiable"):
-            if self.fused and getattr(self, other):
-                raise ValueError(f"fused and {other} do not go together; leave one of them out")
-        return self

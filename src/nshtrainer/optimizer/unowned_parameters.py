@@ -9,6 +9,7 @@ from nshtrainer.config.messages import join_quoted
 from nshtrainer.optimizer.groups.group_dicts import is_sharded
 from nshtrainer.optimizer.groups.parameters import clean_names
 from nshtrainer.optimizer.stale_parameters import watched
+from nshtrainer.optimizer_record import params_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +42,7 @@ def ownership_problems(optimizers: Sequence[Optimizer], model: Module) -> list[s
     named = [*model.named_parameters()]
     clean = clean_names([name for name, _ in named])
     names: dict[Tensor, str] = {p: name for (_, p), name in zip(named, clean, strict=True)}
-    owned = {param for optimizer in optimizers for param in _parameters(optimizer)}
+    owned = {param for optimizer in optimizers for param in params_of(optimizer)}
     has_none = owned.isdisjoint(names) and not any(_was_for(opt, model) for opt in optimizers)
     if has_none or any(is_sharded(p) and p not in names for p in owned):
         return []
@@ -65,11 +66,6 @@ def _was_for(optimizer: Optimizer, model: Module) -> bool:
     return known is not None and known.was_for(model)
 
 
-def _parameters(optimizer: Optimizer) -> Iterator[Tensor]:
-    for group in optimizer.param_groups:
-        yield from group["params"]
-
-
 def _frozen(optimizers: Sequence[Optimizer]) -> Iterator[Tensor]:
     """Yield what was trained, or meant to be, and is frozen.
 
@@ -79,7 +75,7 @@ def _frozen(optimizers: Sequence[Optimizer]) -> Iterator[Tensor]:
     for optimizer in optimizers if len(optimizers) == 1 else ():
         known = watched(optimizer)
         waiting = known.waiting if known is not None else frozenset[int]()
-        for param in _parameters(optimizer):
+        for param in params_of(optimizer):
             is_new = id(param) not in waiting or optimizer.state.get(param)
             if is_new and not param.requires_grad:
                 yield param

@@ -81,11 +81,11 @@ def _class_of(name: str) -> type[Config]:
 def _declared(cls: type[Config]) -> Iterator[str]:
     """Return the recommendation, the requirements and the origin, if there are any."""
     from nshtrainer.cli.recommended import RECOMMENDED
-    from nshtrainer.config.registry import Component
+    from nshtrainer.config.named import NamedConfig
     from nshtrainer.optimizer.third_party.base import PackageOptimizerConfigBase
     from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase
 
-    if issubclass(cls, Component) and cls.__registry__:
+    if issubclass(cls, NamedConfig) and cls.__registry__:
         when = RECOMMENDED[cls.__registry__.kind].get(cls.model_fields["name"].default)
         if when:
             yield f"\nRecommended {when}."

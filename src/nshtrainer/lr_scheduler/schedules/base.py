@@ -7,14 +7,13 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast, final
+from typing import Any, Literal, TypeVar, cast, final
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from typing_extensions import Self
 
 from nshtrainer.duration import (
     AnyDuration,
-    DurationConfig,
     DurationField,
     FractionConfig,
     Position,
@@ -23,6 +22,15 @@ from nshtrainer.duration import (
 from nshtrainer.exceptions import NshtrainerWarning, RunLengthError, ScheduleError
 from nshtrainer.lr_scheduler.curve_schedule import CurveScheduleConfigBase
 from nshtrainer.lr_scheduler.curves import FALLS, Decay, Override, Warmup
+from nshtrainer.lr_scheduler.schedules.field_types import (
+    DecayEnd,
+    DecayShape,
+    HitEnd,
+    MinFactor,
+    MinRate,
+    WarmupField,
+    WarmupShape,
+)
 from nshtrainer.lr_scheduler.track import Curve
 from nshtrainer.run_length import RunLength
 from nshtrainer.types import NonNegative
@@ -34,25 +42,6 @@ __all__ = [
     "MinimumScheduleConfigBase",
     "WarmupScheduleConfigBase",
 ]
-
-WarmupShape: TypeAlias = Literal["linear", "cosine", "exponential", "1-sqrt"]
-DecayShape: TypeAlias = Literal["linear", "cosine", "exponential", "1-sqrt", "1-square"]
-
-Decline: TypeAlias = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
-"""What something is multiplied by so that it does not grow, in (0, 1]."""
-
-if TYPE_CHECKING:
-
-    class WarmupField:
-        """What a constructor takes for a warm-up is wider than what the field then holds."""
-
-        def __get__(self, instance: object, owner: Any) -> AnyDuration | Literal["untuned"]: ...
-        def __set__(
-            self, instance: object, value: AnyDuration | str | Mapping[str, Any]
-        ) -> None: ...
-else:
-    WarmupField = DurationConfig | Literal["untuned"]
-
 
 # -- a warm-up -------------------------------------------------------------------------------------
 
@@ -93,7 +82,9 @@ class WarmupScheduleConfigBase(CurveScheduleConfigBase):
     @final
     def curve(self, run: RunLength) -> Curve:
         """The warm-up, then what follows."""
-        self._check_warmup(run)
+        whole = self.whole_duration()
+        if whole is not None:
+            fitting_warmup(self.warmup_duration, whole, run)
         warmup = math.ceil(self.warmup_end(run))
         main = self.after_warmup(run, warmup)
         if warmup == 0:
@@ -102,10 +93,16 @@ class WarmupScheduleConfigBase(CurveScheduleConfigBase):
 
     def warmup_end(self, run: RunLength) -> Position:
         """Return the exact end of the warm-up; the next whole step is the first one after it."""
-        return warmup_end(self.warmup_duration, run)
+        end, whole = warmup_end(self.warmup_duration, run), self.whole_duration()
+        return end if whole is None else min(end, whole.resolve(run, "max_duration"))
 
-    def _check_warmup(self, run: RunLength) -> None:
-        """Refuse a warm-up that does not fit."""
+    def whole_duration(self) -> AnyDuration | None:
+        """Return the duration that the warm-up has to fit into, if there is one."""
+        return None
+
+    def minimum(self, run: RunLength) -> float:
+        """Return the least factor of a schedule that has a minimum; see its base."""
+        return minimum_of(self, run)
 
     def _start(self, run: RunLength, warmup: int) -> float:
         if self.warmup_start_lr is not None:
@@ -114,9 +111,8 @@ class WarmupScheduleConfigBase(CurveScheduleConfigBase):
         return 1 / (warmup + 1) if start == "auto" else start
 
     @model_validator(mode="after")
-    def _one_start(self) -> Self:
-        _refuse_both(self, "warmup_start_factor", "warmup_start_lr")
-        return self
+    def _says_nothing_twice(self) -> Self:
+        return _refuse_both(self)
 
 
 def warmup_end(warmup: AnyDuration | Literal["untuned"], run: RunLength) -> Position:
@@ -168,11 +164,8 @@ def fitting_warmup(
 class MinimumScheduleConfigBase(CurveScheduleConfigBase):
     """A schedule with a minimum, as a factor or as a rate: ask `minimum`."""
 
-    min_factor: NonNegative = 0.0
-    """Factor at the end of the decay."""
-
-    min_lr: NonNegative | None = None
-    """The same as an absolute rate, instead of `min_factor`."""
+    min_factor: MinFactor = 0.0
+    min_lr: MinRate = None
 
     def minimum(self, run: RunLength) -> float:
         """The least factor.
@@ -181,25 +174,32 @@ class MinimumScheduleConfigBase(CurveScheduleConfigBase):
             RunLengthError: It is given as a rate, and the base rate is unknown.
             ScheduleError: It is given as a rate above the base rate.
         """
-        return self.min_factor if self.min_lr is None else run.factor_of(self.min_lr, "min_lr")
+        return minimum_of(self, run)
 
     @model_validator(mode="after")
-    def _one_minimum(self) -> Self:
-        _refuse_both(self, "min_factor", "min_lr")
-        return self
+    def _says_nothing_twice(self) -> Self:
+        return _refuse_both(self)
+
+
+def minimum_of(config: Any, run: RunLength) -> float:
+    """Return the least factor of a schedule with the fields of a minimum."""
+    return config.min_factor if config.min_lr is None else run.factor_of(config.min_lr, "min_lr")
 
 
 # -- an end ----------------------------------------------------------------------------------------
 
 
-class FiniteScheduleConfigBase(WarmupScheduleConfigBase, MinimumScheduleConfigBase):
+class FiniteScheduleConfigBase(WarmupScheduleConfigBase):
     """A schedule with a warm-up, an end, and a minimum that it has from the end on."""
 
-    max_duration: DurationField = cast("Any", FractionConfig(value=1.0))
-    """When the decay ends, counted from the beginning of the run: warm-up included."""
+    min_factor: MinFactor = 0.0
+    min_lr: MinRate = None
+    max_duration: DecayEnd = cast("Any", FractionConfig(value=1.0))
+    hit_end: HitEnd = False
 
-    hit_end: bool = False
-    """Whether the last update before the end has the end value already; else the one after it."""
+    def whole_duration(self) -> AnyDuration:
+        """Return the time up to the end."""
+        return self.max_duration
 
     def remaining(self, run: RunLength, parts: Mapping[str, Position]) -> int:
         """The whole steps that parts of the schedule, named by their fields, leave of the whole.
@@ -224,14 +224,6 @@ class FiniteScheduleConfigBase(WarmupScheduleConfigBase, MinimumScheduleConfigBa
             ScheduleError: Both are longer than the whole, and the run was not cut short on purpose.
         """
         return last_part(run, warmup, self.warmup_end(run), self.max_duration, (duration, field))
-
-    def warmup_end(self, run: RunLength) -> Position:
-        """Return the exact end of the warm-up, which is clipped to the whole."""
-        whole = self.max_duration.resolve(run, "max_duration")
-        return min(super().warmup_end(run), whole)
-
-    def _check_warmup(self, run: RunLength) -> None:
-        fitting_warmup(self.warmup_duration, self.max_duration, run)
 
 
 def _remaining(total: int, run: RunLength, parts: Mapping[str, Position]) -> int:
@@ -270,7 +262,7 @@ def last_part(
     return between, max(0, total - warmup - between)
 
 
-class DecayScheduleConfigBase(FiniteScheduleConfigBase):
+class DecayScheduleConfigBase(WarmupScheduleConfigBase):
     """A warm-up, then one way down to the end of the run: write `shape`.
 
     The factor is m + (1 - m) f(x): m is `min_factor`, x the share of the way that lies behind, from
@@ -278,8 +270,17 @@ class DecayScheduleConfigBase(FiniteScheduleConfigBase):
     m, exactly, unless `after_end` says otherwise.
     """
 
+    min_factor: MinFactor = 0.0
+    min_lr: MinRate = None
+    max_duration: DecayEnd = cast("Any", FractionConfig(value=1.0))
+    hit_end: HitEnd = False
+
     after_end: Literal["hold", "repeat", "mirror"] = "hold"
     """What follows the end: that value, the same way again, or the way back and forth."""
+
+    def whole_duration(self) -> AnyDuration:
+        """Return the time up to the end."""
+        return self.max_duration
 
     @abstractmethod
     def shape(self) -> Curve:
@@ -288,7 +289,8 @@ class DecayScheduleConfigBase(FiniteScheduleConfigBase):
     @final
     def after_warmup(self, run: RunLength, warmup: int) -> Decay:
         """The decay over what the warm-up left of the duration."""
-        length = self.remaining(run, {"warmup_duration": warmup})
+        total = self.max_duration.resolve(run, "max_duration")
+        length = _remaining(total, run, {"warmup_duration": warmup})
         return Decay(
             self.shape(),  # type: ignore[arg-type]
             length=length,
@@ -298,15 +300,17 @@ class DecayScheduleConfigBase(FiniteScheduleConfigBase):
         )
 
 
-class EndlessScheduleConfigBase(WarmupScheduleConfigBase, MinimumScheduleConfigBase):
+class EndlessScheduleConfigBase(WarmupScheduleConfigBase):
     """A schedule that needs no end and may be given one: write `endless`.
 
     With a cool-down of D steps that ends at M, the factor goes from what it is at M - D to the
     minimum at M, and stays there.
     """
 
-    min_factor: NonNegative = 0.0
+    min_factor: MinFactor = 0.0
     """Factor at the end of the cool-down."""
+
+    min_lr: MinRate = None
 
     cooldown_duration: DurationField = cast("Any", StepsConfig(value=0))
     """How long the cool-down at the end takes; 0 steps for a schedule that has no end."""
@@ -373,8 +377,14 @@ def too_long(
     warnings.warn(f"{text}; with {run.shortened} {instead}", NshtrainerWarning, stacklevel=2)
 
 
-def _refuse_both(config: CurveScheduleConfigBase, factor: str, rate: str) -> None:
+Schedule = TypeVar("Schedule", bound=CurveScheduleConfigBase)
+
+
+def _refuse_both(config: Schedule) -> Schedule:
     """Refuse a factor and a rate that say the same thing in two ways."""
-    default = type(config).model_fields[factor].default
-    if getattr(config, rate) is not None and getattr(config, factor) != default:
-        raise ValueError(f"{factor} and {rate} are two ways to say the same; give one of them")
+    for factor, rate in (("warmup_start_factor", "warmup_start_lr"), ("min_factor", "min_lr")):
+        if getattr(config, rate, None) is None:
+            continue
+        if getattr(config, factor) != type(config).model_fields[factor].default:
+            raise ValueError(f"{factor} and {rate} are two ways to say the same; give one of them")
+    return config

@@ -28,11 +28,11 @@ from nshtrainer.lr_scheduler.curves import (
     triangle_scale,
 )
 from nshtrainer.lr_scheduler.schedules.base import (
-    Decline,
     MinimumScheduleConfigBase,
     WarmupScheduleConfigBase,
     too_long,
 )
+from nshtrainer.lr_scheduler.schedules.field_types import Decline
 from nshtrainer.lr_scheduler.schedules.periods import marks, periods, shifted, uniform_from
 from nshtrainer.lr_scheduler.track import Curve, Track
 from nshtrainer.run_length import RunLength

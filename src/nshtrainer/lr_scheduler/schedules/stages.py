@@ -25,13 +25,13 @@ from nshtrainer.lr_scheduler.curves import (
     StableDecay,
 )
 from nshtrainer.lr_scheduler.schedules.base import (
-    DecayShape,
     FiniteScheduleConfigBase,
     MinimumScheduleConfigBase,
     WarmupScheduleConfigBase,
     positive_steps,
     too_long,
 )
+from nshtrainer.lr_scheduler.schedules.field_types import DecayShape
 from nshtrainer.run_length import RunLength
 from nshtrainer.types import Fraction, NonNegative, Positive
 

@@ -12,12 +12,12 @@ from nshtrainer.duration import DurationConfig, DurationField, EpochsConfig
 from nshtrainer.lr_scheduler.base import lr_scheduler_registry
 from nshtrainer.lr_scheduler.curves import Epochs, Exponential, MultiStep, Staircase, Stretched
 from nshtrainer.lr_scheduler.schedules.base import (
-    Decline,
     MinimumScheduleConfigBase,
     WarmupScheduleConfigBase,
     positive_steps,
     too_long,
 )
+from nshtrainer.lr_scheduler.schedules.field_types import Decline
 from nshtrainer.lr_scheduler.schedules.periods import marks
 from nshtrainer.lr_scheduler.track import Curve
 from nshtrainer.run_length import RunLength

@@ -30,7 +30,7 @@ from nshtrainer.optimizer.checkpoint.missing import check_names
 from nshtrainer.optimizer.checkpoint.state_check import check_form, check_states, refuse_sizes
 from nshtrainer.optimizer.checkpoint.whole_state import joint_match
 from nshtrainer.optimizer.groups.parameters import clean_names
-from nshtrainer.optimizer_record import call_hooks_on_load, record_of
+from nshtrainer.optimizer_record import call_hooks_on_load, params_of, record_of
 from nshtrainer.resume import ResumeConfig, as_data, resolve
 from nshtrainer.run_length import known_run_length
 
@@ -239,12 +239,14 @@ class Resumption:
     def _names(self) -> Names:
         """Return all names of each parameter of the model; of a model that is gone, the last."""
         model = self._model()
-        return self._known if model is None else _names_in(_named(model))
+        if model is None:
+            return self._known
+        return _names_in(model.named_parameters(remove_duplicate=False))
 
     def _remember(self, optimizer: Optimizer, names: Names) -> None:
         """Keep the names of the optimizer's own parameters: the model is not kept alive."""
         if self._model() is not None:
-            own = {param for group in optimizer.param_groups for param in group["params"]}
+            own = set(params_of(optimizer))
             self._known = {param: each for param, each in names.items() if param in own}
 
     def _policy(self) -> ResumeConfig:
@@ -279,10 +281,6 @@ class Resumption:
 
 def _nobody() -> None:
     """Return the model of parameters that were given without one."""
-
-
-def _named(model: Module) -> Iterable[tuple[str, Tensor]]:
-    return model.named_parameters(remove_duplicate=False)
 
 
 def _names_in(named: Iterable[tuple[str, Tensor]]) -> Names:
@@ -357,18 +355,14 @@ def _rebuilt(
 
 def _overridden(group: Group, own: Group, fields: Sequence[str]) -> Group:
     """The group with these options as the config says, and so what a schedule multiplies."""
-    for name in _keys_of(fields, own):
+    # Groups have the fields of `sam` under a prefix.
+    for name in [key for field in fields for key in (field, f"sam_{field}") if key in own]:
         group[name] = own.get(f"initial_{name}", own[name])
         for key in [key for key in group if key.startswith("initial_")]:
             option, _, item = key.removeprefix("initial_").partition(".")
             if option == name:
                 group[key] = float(group[name][int(item)] if item else group[name])
     return group
-
-
-def _keys_of(fields: Iterable[str], options: Collection[str]) -> list[str]:
-    """Return the keys under which groups have fields of a config; those of `sam` are prefixed."""
-    return [key for name in fields for key in (name, f"sam_{name}") if key in options]
 
 
 def _check_fields(policy: ResumeConfig, groups: Sequence[OwnGroup]) -> None:

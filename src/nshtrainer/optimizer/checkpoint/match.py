@@ -5,9 +5,9 @@ Where nobody knows names, of an old state or of parameters that were given witho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from nshtrainer.optimizer.groups.parameters import clean_names
@@ -102,6 +102,11 @@ class Match(NamedTuple):
     params: list[list[Saved | None]]
     foreign: list[Own]
     left: list[Saved]
+
+    def pairs(self, groups: Iterable[OwnGroup]) -> Iterator[tuple[Own, Saved | None]]:
+        """Yield each parameter of the optimizer's groups, and what it was."""
+        for group, found in zip(groups, self.params, strict=True):
+            yield from zip(group.params, found, strict=True)
 
 
 # -- what is saved ---------------------------------------------------------------------------------
@@ -203,7 +208,7 @@ def by_place(state: StateDict, groups: Sequence[OwnGroup]) -> Match | None:
         `None` where there is another number of groups, or of parameters in one.
     """
     saved = groups_in_order(state["param_groups"], [group.options.get("name") for group in groups])
-    if list(map(_size, saved)) != [len(group.params) for group in groups]:
+    if [len(group["params"]) for group in saved] != [len(group.params) for group in groups]:
         return None
     found = iter(saved_in({**state, "param_groups": saved}))
     return Match(list(saved), [list(islice(found, len(group.params))) for group in groups], [], [])
@@ -214,10 +219,6 @@ def groups_in_order(saved: Sequence[Group], names: Sequence[str | None]) -> list
     named = {group.get("name"): group for group in saved}
     same = named.keys() == set(names) and len(saved) == len(names) == len(named)
     return [named[name] for name in names] if same else list(saved)
-
-
-def _size(group: Group) -> int:
-    return len(group["params"])
 
 
 # -- names of one model in another -----------------------------------------------------------------
@@ -258,11 +259,7 @@ def _renamings(names: Sequence[str], own: Sequence[Own]) -> Iterator[Renaming]:
         yield prefix.__add__
     for prefix in _prefixes(names[0]):
         if all(name.startswith(prefix) for name in names):
-            yield partial(_without, prefix)
-
-
-def _without(prefix: str, name: str) -> str:
-    return name.removeprefix(prefix)
+            yield methodcaller("removeprefix", prefix)
 
 
 def _prefixes(name: str) -> Iterator[str]:

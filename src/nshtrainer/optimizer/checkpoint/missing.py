@@ -35,7 +35,8 @@ def check_names(
     Raises:
         OptimizerError: A parameter is missing or unexpected; it says which.
     """
-    missing = [] if policy.allow_missing else list(_missing(match, groups))
+    new = [own for own, was in match.pairs(groups) if was is None and own.tensor.requires_grad]
+    missing = [] if policy.allow_missing else new
     strangers = [each.name or "one without a name" for each in match.left if each.name not in names]
     unexpected = [] if policy.allow_unexpected else strangers
     allow = {"allow_missing": missing, "allow_unexpected": unexpected}
@@ -46,13 +47,6 @@ def check_names(
             f"{'; '.join(_said(missing, match.foreign, strangers))}; give them the names that they "
             f"had, or go on all the same with resume: {{{fields}}}"
         )
-
-
-def _missing(match: Match, groups: Sequence[OwnGroup]) -> Iterator[Own]:
-    for group, found in zip(groups, match.params, strict=True):
-        for own, theirs in zip(group.params, found, strict=True):
-            if theirs is None and own.tensor.requires_grad:
-                yield own
 
 
 def _said(

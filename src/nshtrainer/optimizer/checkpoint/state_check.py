@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from nshtrainer.optimizer.checkpoint.match import Match, Own, OwnGroup, Saved
 
-__all__ = ["check_form", "check_row_state", "check_states", "refuse_sizes"]
+__all__ = ["check_form", "check_row_state", "check_states", "refuse", "refuse_sizes"]
 
 Group: TypeAlias = dict[str, Any]
 Shape: TypeAlias = tuple[int, ...]
@@ -54,10 +54,10 @@ def check_form(state: Any) -> None:
         OptimizerError: It does not; the message names the entry.
     """
     for path, problem in find_misfits(state, _FORM):
-        _refuse(f"{dotted(path) or 'it'} {problem}", _SAVED)
+        refuse(f"{dotted(path) or 'it'} {problem}", _SAVED)
     config: Any = {} if state.get(CONFIG) is None else state[CONFIG]
     for path, problem in (*find_odd_values(config), *find_misfits(config, {})):
-        _refuse(f"{dotted((CONFIG, *path))} {problem}", _SAVED)
+        refuse(f"{dotted((CONFIG, *path))} {problem}", _SAVED)
     parked: Any = state.get(PARKED, {})
     states: list[tuple[str, Any]] = [(PARKED, parked)]
     if isinstance(parked, Mapping):
@@ -67,7 +67,7 @@ def check_form(state: Any) -> None:
         states += [(f"state.{key}", state["state"].get(key)) for key in group["params"]]
     for where, held in states:
         for _, problem in find_misfits({} if held is None else held, {}):
-            _refuse(f"{where} {problem}", _SAVED)
+            refuse(f"{where} {problem}", _SAVED)
 
 
 def refuse_sizes(state: StateDict, groups: Sequence[OwnGroup]) -> NoReturn:
@@ -78,23 +78,23 @@ def refuse_sizes(state: StateDict, groups: Sequence[OwnGroup]) -> NoReturn:
     """
     saved = [len(group["params"]) for group in state["param_groups"]]
     own = [len(group.params) for group in groups]
-    _refuse(f"its parameter groups have {saved} parameters, and those here {own}", _ANOTHER)
+    refuse(f"its parameter groups have {saved} parameters, and those here {own}")
 
 
 def _check_group_form(where: str, group: Group) -> None:
     """Check the keys of parameters in a group, and the values that a schedule began with."""
     noted = {key: value for key, value in group.items() if str(key).startswith("initial_")}
     for path, problem in find_misfits(noted, dict.fromkeys(noted, 0.0)):
-        _refuse(f"{where}.{dotted(path)} {problem}", _SAVED)
+        refuse(f"{where}.{dotted(path)} {problem}", _SAVED)
     for key in group["params"]:
         if not isinstance(key, (int, str)):
-            _refuse(f"{where}.params has {describe_form(key)} in it", _SAVED)
+            refuse(f"{where}.params has {describe_form(key)} in it", _SAVED)
     names: Any = group.get("param_names", [])
     if not isinstance(names, (list, tuple)):
-        _refuse(f"{where}.param_names is {describe_form(names)}, not a list", _SAVED)
+        refuse(f"{where}.param_names is {describe_form(names)}, not a list", _SAVED)
     for name in cast("Sequence[Any]", names):
         if not isinstance(name, (str, type(None))):
-            _refuse(f"{where}.param_names has {describe_form(name)} in it", _SAVED)
+            refuse(f"{where}.param_names has {describe_form(name)} in it", _SAVED)
 
 
 def check_states(
@@ -134,13 +134,15 @@ def check_states(
         _check_none(None if name in unchecked else routes[name], saved, own)
         config = record_of(routes[name]).config_class
         for option, problem in find_out_of_range(config, saved, own.options):
-            _refuse(f"the option {option} {problem}", _ANOTHER)
+            refuse(f"the option {option} {problem}")
         entries = zip(saved["params"], own.params, found, strict=True)
         checked = [(number, param, was) for number, param, was in entries if was and was.state]
         for _, param, was in checked:
             _check_kept(param, was)
         if name not in unchecked:
-            _check_group(routes[name], {**_switches(own), **saved}, checked, state["state"])
+            # A state of an older release may lack these.
+            switches = {k: v for k, v in own.options.items() if v is None or isinstance(v, bool)}
+            _check_group(routes[name], switches | saved, checked, state["state"])
 
 
 def check_row_state(state: Mapping[str, Any], length: int) -> dict[str, Any]:
@@ -160,17 +162,17 @@ def check_row_state(state: Mapping[str, Any], length: int) -> dict[str, Any]:
     rows = {"old_dirs": [row], "old_stps": [row], "d": row, "prev_flat_grad": row}
     others = {"ro": [0.0], "t": 0.0, "H_diag": 0.0, "prev_loss": 0.0}
     for path, problem in find_misfits(state, counts):
-        _refuse(f"{dotted(path)} {problem}", _ANOTHER)
+        refuse(f"{dotted(path)} {problem}")
     for key, tensor in _tensors(state):
         if tensor.is_meta:
-            _refuse(f"{key} has no values (its device is meta)", _ANOTHER)
+            refuse(f"{key} has no values (its device is meta)")
     for key in counts:
         _check_count(state, f"the saved {key}", key)
     for path, problem in find_misfits(state, {**rows, **others} if state["n_iter"] else {}):
-        _refuse(f"{dotted(path)} {problem}", _ANOTHER)
+        refuse(f"{dotted(path)} {problem}")
     histories = {len(state[key]) for key in ("old_dirs", "old_stps", "ro") if state["n_iter"]}
     if len(histories) > 1:
-        _refuse("old_dirs, old_stps and ro have different lengths", _ANOTHER)
+        refuse("old_dirs, old_stps and ro have different lengths")
     scratch: Any = state.get("al")  # each step computes it anew, in a list that is long enough
     is_whole = isinstance(scratch, list) and len(cast("Any", scratch)) >= max(histories, default=0)
     return {key: value for key, value in state.items() if key != "al" or is_whole}
@@ -187,14 +189,9 @@ def _check_options(saved: Group, own: OwnGroup) -> None:
         given = given.reshape(()) if getattr(given, "shape", ()) == (1,) else given
         if given is not None:
             for path, problem in find_misfits(given, value, (key,)):
-                _refuse(f"the option {dotted(path)} {problem}", _ANOTHER)
+                refuse(f"the option {dotted(path)} {problem}")
             if _is_finite(value) and not _is_finite(given):
-                _refuse(f"the option {key} is not finite", _ANOTHER)
-
-
-def _switches(own: OwnGroup) -> Group:
-    """Return the options that a state of an older release may lack."""
-    return {k: v for k, v in own.options.items() if v is None or isinstance(v, bool)}
+                refuse(f"the option {key} is not finite")
 
 
 def _check_written(saved: Group) -> None:
@@ -203,7 +200,7 @@ def _check_written(saved: Group) -> None:
         if key in saved:
             problems = ["is none"] if saved[key] is None else []
             for problem in (*problems, *(text for _, text in find_misfits(saved[key], value))):
-                _refuse(f"the option {key} {problem}", _ANOTHER)
+                refuse(f"the option {key} {problem}")
             _check_count(saved, f"the option {key}", key)
 
 
@@ -231,7 +228,7 @@ def _check_none(optimizer: Optimizer | None, saved: Group, own: OwnGroup) -> Non
         )
     for key in lost:
         if no_step or isinstance(options[key], bool):
-            _refuse(f"the option {key} is none, not {describe_form(options[key])}", _ANOTHER)
+            refuse(f"the option {key} is none, not {describe_form(options[key])}")
 
 
 def _check_group(
@@ -257,11 +254,11 @@ def _check_state(own: Own, found: Saved, expected: Mapping[str, Any] | None, kin
     state = {key: value for key, value in found.state.items() if value is not None}
     needed = {key for key, value in (expected or {}).items() if value is not None}
     if missing := sorted(needed - state.keys()):
-        _refuse(f"that of {own.name} has no {', '.join(missing)}, which {kind} needs", _ANOTHER)
+        refuse(f"that of {own.name} has no {', '.join(missing)}, which {kind} needs")
     known = {key: value for key, value in (expected or {}).items() if key in state}
     shape = tuple(own.tensor.shape)
     for path, problem in find_misfits(state, known):
-        _refuse(
+        refuse(
             f"{own.name} is {shape}, and its saved {dotted(path)} {problem}", _advice(own, found)
         )
     for key, tensor in _tensors(state):
@@ -270,7 +267,7 @@ def _check_state(own: Own, found: Saved, expected: Mapping[str, Any] | None, kin
             what = (
                 "without values (its device is meta)" if tensor.is_meta else describe_form(tensor)
             )
-            _refuse(f"{own.name} is {shape}, and its saved {key} is {what}", _advice(own, found))
+            refuse(f"{own.name} is {shape}, and its saved {key} is {what}", _advice(own, found))
     _check_count(state, f"the saved step of {own.name}")
 
 
@@ -280,7 +277,7 @@ def _check_kept(own: Own, found: Saved) -> None:
     kept = {key: value for key, value in found.state.items() if key in STATE_KEYS}
     empty = [((key,), "has no values") for key, tensor in _tensors(kept) if tensor.is_meta]
     for path, problem in (*find_misfits(kept, dict.fromkeys(kept, like)), *empty):
-        _refuse(
+        refuse(
             f"{own.name} is {tuple(like.shape)}, and its saved {dotted(path)} {problem}",
             _advice(own, found),
         )
@@ -293,7 +290,7 @@ def _check_count(held: Mapping[str, Any], what: str, key: str = "step") -> None:
         return  # said elsewhere, where it has to be one
     number = count.item() if hasattr(count, "item") else count
     if not 0 <= number <= _MOST_STEPS:
-        _refuse(f"{what} is no count (below 0, not finite or too large)", _ANOTHER)
+        refuse(f"{what} is no count (below 0, not finite or too large)")
 
 
 def _is_possible(tensor: Tensor, shape: Shape, is_known: bool) -> bool:
@@ -330,7 +327,8 @@ def _in_order(key: str, value: Any, like: Any) -> Any:
     if (
         type(value) is torch.Tensor
         and value.shape == like.shape != ()
-        and _strides_differ(value, like)
+        and value.layout is like.layout
+        and value.stride() != like.stride()
     ):
         made = torch.empty_strided(
             like.shape, like.stride(), dtype=value.dtype, device=value.device
@@ -339,10 +337,6 @@ def _in_order(key: str, value: Any, like: Any) -> Any:
     # PyTorch looks at the first count of steps alone, to know if all of them are tensors.
     is_count = key == "step" and isinstance(value, (int, float))
     return torch.tensor(float(value), dtype=like.dtype) if is_count else value
-
-
-def _strides_differ(value: Tensor, like: Tensor) -> bool:
-    return value.layout is like.layout and value.stride() != like.stride()
 
 
 def _like(param: Tensor) -> Tensor:
@@ -368,5 +362,10 @@ def _advice(own: Own, found: Saved) -> str:
     )
 
 
-def _refuse(problem: str, remedy: str) -> NoReturn:
+def refuse(problem: str, remedy: str = _ANOTHER) -> NoReturn:
+    """Refuse a saved state, with the problem and the remedy.
+
+    Raises:
+        OptimizerError: Always.
+    """
     raise OptimizerError(f"the saved state does not fit: {problem}; {remedy}")

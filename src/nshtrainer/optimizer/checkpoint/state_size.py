@@ -41,7 +41,8 @@ def state_bytes(optimizer: Optimizer, group: Group, copies: int = 0) -> int | No
         parts with closures or weights in them, or needs a step on the CPU of a tensor of more than
         67 million elements.
     """
-    params = [param for param in map(_own_shard, group["params"]) if param.requires_grad]
+    shards = (p.to_local() if hasattr(p, "to_local") else p for p in group["params"])
+    params: list[Tensor] = [param for param in shards if param.requires_grad]
     if any(map(is_lazy, params)):
         return None
     states = after_a_step(optimizer, group, [like(param, "meta", "dense") for param in params])
@@ -49,10 +50,6 @@ def state_bytes(optimizer: Optimizer, group: Group, copies: int = 0) -> int | No
     if found is None:
         return None
     return found + copies * sum(param.numel() * param.element_size() for param in params)
-
-
-def _own_shard(param: Any) -> Tensor:
-    return param.to_local() if hasattr(param, "to_local") else param
 
 
 def _one_by_one(optimizer: Optimizer, group: Group, params: Sequence[Tensor]) -> int | None:

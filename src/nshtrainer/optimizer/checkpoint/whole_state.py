@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from nshtrainer.exceptions import OptimizerError
@@ -10,17 +10,9 @@ from nshtrainer.optimizer.checkpoint.match import STATE_KEYS, Match
 from nshtrainer.optimizer.checkpoint.state_check import check_row_state
 
 if TYPE_CHECKING:
-    from nshtrainer.optimizer.checkpoint.match import Own, OwnGroup, Saved
+    from nshtrainer.optimizer.checkpoint.match import OwnGroup, Saved
 
 __all__ = ["joint_match"]
-
-
-def _found(match: Match, groups: Sequence[OwnGroup]) -> Iterator[tuple[Own, Saved]]:
-    """The parameters of which something was found, and what it was."""
-    for group, theirs in zip(groups, match.params, strict=True):
-        for own, found in zip(group.params, theirs, strict=True):
-            if found is not None:
-                yield own, found
 
 
 def joint_match(match: Match, groups: Sequence[OwnGroup], *, may_be_lost: bool) -> Match:
@@ -36,8 +28,9 @@ def joint_match(match: Match, groups: Sequence[OwnGroup], *, may_be_lost: bool) 
     Raises:
         OptimizerError: They are not the same, or their sizes are not.
     """
-    pairs = sorted(_found(match, groups), key=lambda pair: pair[1].place)
-    saved = [*(found for _, found in pairs), *match.left]
+    found = [(own, was) for own, was in match.pairs(groups) if was is not None]
+    pairs = sorted(found, key=lambda pair: pair[1].place)
+    saved = [*(was for _, was in pairs), *match.left]
     state = next((each.state for each in saved if each.state), None)
     alone = Match(match.groups, [[None for _ in group.params] for group in groups], [], [])
     if state is None:
@@ -49,21 +42,17 @@ def joint_match(match: Match, groups: Sequence[OwnGroup], *, may_be_lost: bool) 
             "the saved state is one state for all parameters together, and they are not the same "
             "any more; go on with those that it had, or without it: resume: {allow_missing: true}"
         )
-    place = {id(found): place for place, (_, found) in enumerate(pairs)}
-    order = [place[id(found)] for _, found in _found(match, groups)]
+    place = {id(was): place for place, (_, was) in enumerate(pairs)}
+    order = [place[id(was)] for _, was in found]
     sizes = [own.tensor.numel() for own, _ in pairs]
     row = {key: value for key, value in state.items() if key not in STATE_KEYS}
     checked = check_row_state(row, sum(sizes))
     whole = {key: _reordered(value, sizes, order) for key, value in checked.items()}
-    own = [each._replace(state=_kept(each)) for _, each in _found(match, groups)]
-    first = own[0]._replace(state={**whole, **(own[0].state or {})})
-    return alone._replace(params=[[first, *own[1:]]])
-
-
-def _kept(found: Saved) -> dict[str, Any] | None:
-    """What hooks keep in the state of one parameter."""
-    state: Mapping[str, Any] = found.state or {}
-    return {key: value for key, value in state.items() if key in STATE_KEYS} or None
+    own: list[Saved | None] = []
+    for index, (_, was) in enumerate(found):
+        kept = {key: was.state[key] for key in STATE_KEYS if key in (was.state or {})}
+        own.append(was._replace(state=(kept or None) if index else whole | kept))
+    return alone._replace(params=[own])
 
 
 def _reordered(value: Any, sizes: Sequence[int], order: Sequence[int]) -> Any:

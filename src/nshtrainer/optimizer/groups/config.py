@@ -243,7 +243,9 @@ class GroupingConfigBase(OptimizerConfigBase):
 
     def without_grouping(self) -> Self:
         """The same settings for all parameters."""
-        return self.model_copy(update=_nothing_asked())
+        fields = GroupingConfigBase.model_fields
+        nothing = {key: field.default for key, field in fields.items() if key != "name"}
+        return self.model_copy(update=nothing)
 
     def at_batch(self, batch_size: float) -> Self:
         """The config with its rates, those of its rules too, as they are at a batch."""
@@ -316,7 +318,12 @@ class GroupingConfigBase(OptimizerConfigBase):
         last = len(self.groups) - 1
         first = {group.name: last - back for back, group in enumerate(reversed(self.groups))}
         problems = [
-            _moved(("groups", place, *where), problem)
+            InitErrorDetails(
+                type=problem["type"],
+                loc=("groups", place, *where),
+                input=problem["input"],
+                ctx=problem.get("ctx", {}),
+            )
             for place, group in enumerate(self.groups)
             for where, problem in self._wrong_in(group, is_second=first[group.name] != place)
         ]
@@ -369,18 +376,6 @@ _Wrong: TypeAlias = tuple[tuple[str | int, ...], dict[str, Any]]
 """Where in a rule something is wrong, and what, as pydantic lists it."""
 
 
-def _nothing_asked() -> dict[str, Any]:
-    fields = GroupingConfigBase.model_fields
-    return {key: field.default for key, field in fields.items() if key != "name"}
-
-
 def _custom(text: str, value: Any) -> dict[str, Any]:
     error = PydanticCustomError("group", "{text}", {"text": text})
     return {"type": error, "input": value}
-
-
-def _moved(where: tuple[str | int, ...], item: dict[str, Any]) -> InitErrorDetails:
-    """A problem of pydantic's at another place."""
-    return InitErrorDetails(
-        type=item["type"], loc=where, input=item["input"], ctx=item.get("ctx", {})
-    )

@@ -35,7 +35,7 @@ def refuse_stacks(optimizer: Optimizer, params: Any, name: str) -> None:
     stacks = [
         f"{known[id(p)].name!r} {tuple(p.shape)}" if id(p) in known else f"{tuple(p.shape)}"
         for p in flattened
-        if (not _is_kernel(known[id(p)]) if id(p) in known else p.ndim == 3)
+        if (not known[id(p)].is_kernel if id(p) in known else p.ndim == 3)
     ]
     if stacks:
         raise OptimizerError(
@@ -54,7 +54,3 @@ def _parameters(params: Any) -> dict[int, Parameter]:
     if isinstance(params, Part) and params.model is not None:
         return {id(p.tensor): p for p in params.inventory}
     return {}
-
-
-def _is_kernel(parameter: Parameter) -> bool:
-    return any("_ConvNd" in place.types for place in parameter.places)

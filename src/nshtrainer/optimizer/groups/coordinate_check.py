@@ -78,9 +78,10 @@ def _outputs(model: Module, loss: Callable[[], Tensor]) -> Mapping[str, Tensor]:
 
         return hook
 
-    layers = {name: layer for name, layer in modules_by_path(model).items() if _is_leaf(layer)}
     handles: list[RemovableHandle] = [
-        layer.register_forward_hook(keep(name)) for name, layer in layers.items()
+        layer.register_forward_hook(keep(name))
+        for name, layer in modules_by_path(model).items()
+        if not [*layer.children()]
     ]
     try:
         with torch.no_grad():
@@ -89,10 +90,6 @@ def _outputs(model: Module, loss: Callable[[], Tensor]) -> Mapping[str, Tensor]:
         for handle in handles:
             handle.remove()
     return seen
-
-
-def _is_leaf(module: Module) -> bool:
-    return not any(True for _ in module.children())
 
 
 def _slope(x: Sequence[float], y: Sequence[float]) -> float:

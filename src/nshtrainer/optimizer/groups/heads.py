@@ -88,7 +88,11 @@ def output_layers(
     """
     found: set[Module | None] = {_told_output(module) for module in modules.values()}
     layers = list(_layers(modules, paths, matrices))
-    named = [raw for raw, path in paths.items() if _is_named(path)]
+    named = [
+        raw
+        for raw, path in paths.items()
+        if path[-1:] != () and path[-1] in _HEADS and not any(part.isdigit() for part in path)
+    ]
     found |= {_last_inside(raw, layers) for raw in (*named, *_in_heads(modules, paths))}
     kinds = {type(layer.module) for layer in layers}
     is_table = {kind: is_embedding(frozenset(c.__name__ for c in kind.__mro__)) for kind in kinds}
@@ -107,10 +111,6 @@ def _layers(
     for raw, matrix in matrices.items():
         owner = _PARAMETRIZATION.sub("", raw) if "parametrizations" in raw else raw
         yield _Layer(owner, paths[owner], modules[owner], matrix)
-
-
-def _is_named(path: Path) -> bool:
-    return path[-1:] != () and path[-1] in _HEADS and not any(part.isdigit() for part in path)
 
 
 def _in_heads(modules: Mapping[str, Module], paths: Mapping[str, Path]) -> Iterator[str]:

@@ -45,14 +45,12 @@ def layer_numbers(
         number = found[place]
         if number is not None:
             return numbers[number]
-        return 0 if _comes_before(parameters[place], place < first) else len(numbers) + 1
+        # By the role, if that says it; else by the place in the model.
+        roles = parameters[place].roles
+        is_before = "embedding" in roles or (place < first and "head" not in roles)
+        return 0 if is_before else len(numbers) + 1
 
     return [layer(place) for place in range(len(parameters))]
-
-
-def _comes_before(parameter: Parameter, stands_before: bool) -> bool:
-    """By what it is, if that says it; else by where it stands in the model."""
-    return "embedding" in parameter.roles or (stands_before and "head" not in parameter.roles)
 
 
 def _check_all_there(
@@ -74,20 +72,14 @@ def _number_of(layers: Selection | None, root: Module | None) -> Numbering:
     if isinstance(layers, str):
         return _by_pattern(layers)
     if layers is not None:
-        return _by_list(layers if isinstance(layers, tuple) else (layers,))
+        each = [*enumerate(layers if isinstance(layers, tuple) else (layers,))]
+        return lambda parameter: next((i for i, one in each if selects(one, parameter)), None)
     if root is None:
         raise OptimizerError(
             "layer_decay: to find the layers takes the module; create_optimizer(module), or say "
             "what they are: layer_decay: {rate: ..., layers: encoder.layers.*}"
         )
     return _by_pattern(_the_stack(root))
-
-
-def _by_list(layers: tuple[Selection, ...]) -> Numbering:
-    def number(parameter: Parameter) -> int | None:
-        return next((i for i, layer in enumerate(layers) if selects(layer, parameter)), None)
-
-    return number
 
 
 def _by_pattern(pattern: str) -> Numbering:

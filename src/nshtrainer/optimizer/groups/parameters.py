@@ -133,6 +133,16 @@ class Parameter:
             raise OptimizerError(f"{self.name!r} {NO_SHAPE}.")
         return self.tensor
 
+    @property
+    def is_kernel(self) -> bool:
+        """True for the weight, or the bias, of a convolution."""
+        return any("_ConvNd" in place.types for place in self.places)
+
+    @property
+    def is_multiplied(self) -> bool:
+        """False for a bare matrix, which is a table of vectors, such as positions."""
+        return any(place.module is None or place.is_linear for place in self.places)
+
     @cached_property
     def roles(self) -> frozenset[Role]:
         """Every part that it plays: the bias of a norm has two, an embedding tied to the head too.
@@ -180,9 +190,9 @@ def _roles_by_shape(parameter: Parameter) -> Iterator[Role]:
         yield "scalar"
     elif _is_vector(tensor) and all(map(_is_gain, parameter.places)):
         return
-    elif any("_ConvNd" in place.types for place in parameter.places):
+    elif parameter.is_kernel:
         yield "conv"
-    elif tensor.ndim == 2 and min(tensor.shape) > 1 and any(map(_multiplies, parameter.places)):
+    elif tensor.ndim == 2 and min(tensor.shape) > 1 and parameter.is_multiplied:
         yield "matrix"
 
 
@@ -190,11 +200,6 @@ def _is_gain(place: Place) -> bool:
     """Return True for what is no weight: the gains of a weight norm, and what has another name."""
     own = place.name.rpartition(".")[2]
     return "weight" not in own or own == "weight_g"
-
-
-def _multiplies(place: Place) -> bool:
-    """Return False for a bare matrix, which is a table of vectors, such as positions."""
-    return place.module is None or place.is_linear
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,15 +61,10 @@ def numberer(pattern: str) -> Callable[[str], int | None]:
     if not pattern.startswith("re:"):
         before, _, after = pattern.partition("*")
         glob = re.compile(rf"{_glob(before)}(\d+){_glob(after)}(?:\..*)?", re.DOTALL)
-        return partial(_number_in_glob, glob)
+        return lambda name: int(found[1]) if (found := glob.fullmatch(name)) else None
     text = pattern.removeprefix("re:")
     ((start, end),) = _groups(text)
     return partial(_number_in_regex, text, start, end)
-
-
-def _number_in_glob(glob: re.Pattern[str], name: str) -> int | None:
-    found = glob.fullmatch(name)
-    return int(found[1]) if found else None
 
 
 def _number_in_regex(text: str, start: int, end: int, name: str) -> int | None:

@@ -22,7 +22,9 @@ from nshtrainer.optimizer.third_party.muon_groups import (
     of_adamw,
     uses_muon,
 )
+from nshtrainer.optimizer.third_party.torchao_state import keep_state_plain
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase, target_class
+from nshtrainer.optimizer_record import closure_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +34,20 @@ if TYPE_CHECKING:
     from nshtrainer.optimizer.groups.group_dicts import Group
     from nshtrainer.run_length import RunLength
 
-__all__ = ["PackageOptimizerConfigBase", "PytorchOptimizerConfigBase"]
+__all__ = ["PackageOptimizerConfigBase"]
+
+_PACKAGES: dict[str, dict[str, Any]] = {
+    "bitsandbytes": {
+        "extra": "bitsandbytes",
+        "licence": "MIT",
+        "takes_tensor_lr": False,
+        "under_fsdp2": "fails",
+    },
+    "pytorch_optimizer": {"extra": "pytorch-optimizer", "licence": "Apache-2.0"},
+    "schedulefree": {"extra": "schedulefree", "licence": "Apache-2.0", "has_modes": True},
+    "torchao": {"extra": "torchao", "licence": "BSD-3-Clause", "quantizes_state": True},
+}
+"""Class variables that the optimizers of a package share, unless one says otherwise."""
 
 
 class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
@@ -80,6 +95,19 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
 
     instead_on_cpu: ClassVar[str] = ""
     """The name of what to take on a CPU, where this one needs a GPU."""
+
+    quantizes_state: ClassVar[bool] = False
+    """True if its state is in tensors of torchao, which a saved state holds as plain ones."""
+
+    @classmethod
+    @override
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Declare what holds for all optimizers of the package."""
+        super().__pydantic_init_subclass__(**kwargs)
+        package = getattr(cls, "target", "").partition(":")[0].partition(".")[0]
+        shared = _PACKAGES.get(package, {})
+        for key in shared.keys() - vars(cls).keys():
+            setattr(cls, key, shared[key])
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -165,6 +193,8 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
             optimizer.train()  # type: ignore[attr-defined]
         if self.needs_closure:
             optimizer.register_step_pre_hook(_with_gradients)
+        if self.quantizes_state:
+            keep_state_plain(optimizer)
         return optimizer
 
     def _for_groups(self, params: list[Tensor]) -> dict[str, Any]:
@@ -236,13 +266,6 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
             )
 
 
-class PytorchOptimizerConfigBase(PackageOptimizerConfigBase):
-    """A config for an optimizer of the package pytorch_optimizer."""
-
-    extra = "pytorch-optimizer"
-    licence = "Apache-2.0"
-
-
 def _as_argument(value: Any, default: Any) -> Any:
     """What a constructor takes, for what a file has: the default says of which kind it is."""
     import enum
@@ -262,8 +285,6 @@ def _as_argument(value: Any, default: Any) -> Any:
 def _with_gradients(_optimizer: Optimizer, args: Any, kwargs: dict[str, Any]) -> Any:
     """A step hook: let the closure compute gradients, where the package does not see to it."""
     import torch
-
-    from nshtrainer.optimizer.wrappers.hooks import closure_of
 
     closure = closure_of(args, kwargs)
     return args[:1], {"closure": closure and torch.enable_grad()(closure)}

@@ -11,9 +11,11 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from annotated_types import Gt, Lt
-from typing_extensions import final
+from typing_extensions import Doc, final
 
+from nshtrainer.config.named import LAST
 from nshtrainer.optimizer.base import optimizer_registry
+from nshtrainer.optimizer.options import Betas, Eps, LearningRate, RelativeDecay
 from nshtrainer.optimizer.third_party.base import PackageOptimizerConfigBase
 from nshtrainer.types import Beta, NonNegative, NonNegativeInt, PositiveInt
 
@@ -37,73 +39,43 @@ __all__ = [
 
 _Inside = Annotated[float, Gt(0), Lt(1)]
 
-
-class _BitsandbytesOptions(PackageOptimizerConfigBase):
-    """What all share: constructors that have more arguments than their kernels read."""
-
-    extra = "bitsandbytes"
-    licence = "MIT"
-    takes_tensor_lr = False
-    under_fsdp2 = "fails"
-
-    weight_decay: NonNegative = 0
-    """Share of each weight taken off in an update, times the learning rate."""
-
-    min_8bit_size: NonNegativeInt = 4096
-    """Numbers that a parameter must have for a state of 8 bits; with fewer it is in float32."""
-
-
-class _AdaptiveOptions(_BitsandbytesOptions):
-    lr: NonNegative = 1e-3
-    """Learning rate: about the size of one update of one weight."""
-
-    eps: NonNegative = 1e-8
-    """Added to the root of the average square, so that nothing is divided by zero."""
-
-
-class _AdamOptions(_AdaptiveOptions):
-    betas: tuple[Beta, Beta] = (0.9, 0.999)
-    """Decay of the running averages of the gradient and of its square."""
-
-
-class _AdamWOptions(_AdamOptions):
-    weight_decay: NonNegative = 1e-2
-    """Share of each weight taken off in an update, times the learning rate."""
-
-
-class _LionOptions(_BitsandbytesOptions):
-    lr: NonNegative = 1e-4
-    """Learning rate: the size of an update; a third to a tenth of AdamW's."""
-
-    betas: tuple[Beta, Beta] = (0.9, 0.99)
-    """Weight of the momentum in the update, and its decay."""
-
-
-class _AdEMAMixOptions(_AdaptiveOptions):
-    betas: tuple[_Inside, Beta, _Inside] = (0.9, 0.999, 0.9999)
-    """Decay of the fast momentum, of the square, and of the slow momentum."""
-
-    alpha: NonNegative = 5.0
-    """Weight of the slow momentum, where the fast one has 1."""
-
-    t_alpha: PositiveInt | None = None
-    """Updates in which `alpha` grows to its value; None: at once. Give it the run's length."""
-
-    t_beta3: PositiveInt | None = None
-    """Updates in which the slow decay grows from the fast one; None: at once."""
-
-    weight_decay: NonNegative = 1e-2
-    """Share of each weight taken off in an update, times the learning rate."""
-
-
-class _CoupledOptions(_BitsandbytesOptions):
-    weight_decay: NonNegative = 0
-    """Weight decay, added to the gradient."""
+_Decay = Annotated[RelativeDecay, LAST]
+_CoupledDecay = Annotated[NonNegative, Doc("Weight decay, added to the gradient."), LAST]
+_Min8BitSize = Annotated[
+    NonNegativeInt,
+    Doc("Numbers that a parameter must have for a state of 8 bits; with fewer it is in float32."),
+    LAST,
+]
+_Rate = Annotated[LearningRate, LAST]
+_Eps = Annotated[Eps, LAST]
+_Betas = Annotated[Betas, LAST]
+_LionRate = Annotated[
+    NonNegative, Doc("Learning rate: the size of an update; a third to a tenth of AdamW's."), LAST
+]
+_LionBetas = Annotated[
+    tuple[Beta, Beta], Doc("Weight of the momentum in the update, and its decay."), LAST
+]
+_ThreeBetas = Annotated[
+    tuple[_Inside, Beta, _Inside],
+    Doc("Decay of the fast momentum, of the square, and of the slow momentum."),
+    LAST,
+]
+_Alpha = Annotated[NonNegative, Doc("Weight of the slow momentum, where the fast one has 1."), LAST]
+_AlphaUpdates = Annotated[
+    PositiveInt | None,
+    Doc("Updates in which `alpha` grows to its value; None: at once. Give it the run's length."),
+    LAST,
+]
+_Beta3Updates = Annotated[
+    PositiveInt | None,
+    Doc("Updates in which the slow decay grows from the fast one; None: at once."),
+    LAST,
+]
 
 
 @final
 @optimizer_registry.register
-class BNBAdamW8bitConfig(_AdamWOptions):
+class BNBAdamW8bitConfig(PackageOptimizerConfigBase):
     r"""AdamW with 8-bit moments, of bitsandbytes: a quarter of the state.
 
     $\theta \leftarrow (1 - \gamma\lambda)\,\theta - \gamma\,\hat m / (\sqrt{\hat v} + \epsilon)$,
@@ -120,10 +92,16 @@ class BNBAdamW8bitConfig(_AdamWOptions):
 
     name: Literal["bnb_adamw8bit"] = "bnb_adamw8bit"
 
+    weight_decay: _Decay = 1e-2
+    min_8bit_size: _Min8BitSize = 4096
+    lr: _Rate = 1e-3
+    eps: _Eps = 1e-8
+    betas: _Betas = (0.9, 0.999)
+
 
 @final
 @optimizer_registry.register
-class BNBAdam8bitConfig(_AdamOptions):
+class BNBAdam8bitConfig(PackageOptimizerConfigBase):
     r"""Adam with 8-bit moments, of bitsandbytes; its weight decay is that of AdamW.
 
     $\theta \leftarrow (1 - \gamma\lambda)\,\theta - \gamma\,\hat m / (\sqrt{\hat v} + \epsilon)$:
@@ -139,10 +117,16 @@ class BNBAdam8bitConfig(_AdamOptions):
 
     name: Literal["bnb_adam8bit"] = "bnb_adam8bit"
 
+    weight_decay: _Decay = 0
+    min_8bit_size: _Min8BitSize = 4096
+    lr: _Rate = 1e-3
+    eps: _Eps = 1e-8
+    betas: _Betas = (0.9, 0.999)
+
 
 @final
 @optimizer_registry.register
-class BNBLion8bitConfig(_LionOptions):
+class BNBLion8bitConfig(PackageOptimizerConfigBase):
     r"""Lion with an 8-bit momentum, of bitsandbytes: an eighth of AdamW's state.
 
     $\theta \leftarrow (1 - \gamma\lambda)\,\theta - \gamma\,\mathrm{sign}(\beta_1 m +
@@ -159,10 +143,15 @@ class BNBLion8bitConfig(_LionOptions):
 
     name: Literal["bnb_lion8bit"] = "bnb_lion8bit"
 
+    weight_decay: _Decay = 0
+    min_8bit_size: _Min8BitSize = 4096
+    lr: _LionRate = 1e-4
+    betas: _LionBetas = (0.9, 0.99)
+
 
 @final
 @optimizer_registry.register
-class BNBSGD8bitConfig(_CoupledOptions):
+class BNBSGD8bitConfig(PackageOptimizerConfigBase):
     r"""SGD with an 8-bit momentum, of bitsandbytes.
 
     $m \leftarrow \mu m + g + \lambda\theta$, $\theta \leftarrow \theta - \gamma m$. For vision at
@@ -186,10 +175,13 @@ class BNBSGD8bitConfig(_CoupledOptions):
     momentum: _Inside
     """Decay of the momentum; there is no kernel without one."""
 
+    weight_decay: _CoupledDecay = 0
+    min_8bit_size: _Min8BitSize = 4096
+
 
 @final
 @optimizer_registry.register
-class BNBRMSprop8bitConfig(_CoupledOptions):
+class BNBRMSprop8bitConfig(PackageOptimizerConfigBase):
     r"""RMSprop with an 8-bit average, of bitsandbytes.
 
     $v \leftarrow \alpha v + (1-\alpha) g^2$, $\theta \leftarrow \theta - \gamma g / (\sqrt v +
@@ -215,10 +207,13 @@ class BNBRMSprop8bitConfig(_CoupledOptions):
     eps: NonNegative = 1e-8
     """Added to the root of the average square, so that nothing is divided by zero."""
 
+    weight_decay: _CoupledDecay = 0
+    min_8bit_size: _Min8BitSize = 4096
+
 
 @final
 @optimizer_registry.register
-class BNBAdagrad8bitConfig(_CoupledOptions):
+class BNBAdagrad8bitConfig(PackageOptimizerConfigBase):
     r"""Adagrad with an 8-bit sum of squares, of bitsandbytes.
 
     $v \leftarrow v + g^2$, $\theta \leftarrow \theta - \gamma g / (\sqrt v + \epsilon)$. The rate
@@ -241,10 +236,13 @@ class BNBAdagrad8bitConfig(_CoupledOptions):
     eps: NonNegative = 1e-10
     """Added to the root of the sum of squares, so that nothing is divided by zero."""
 
+    weight_decay: _CoupledDecay = 0
+    min_8bit_size: _Min8BitSize = 4096
+
 
 @final
 @optimizer_registry.register
-class BNBAdEMAMix8bitConfig(_AdEMAMixOptions):
+class BNBAdEMAMix8bitConfig(PackageOptimizerConfigBase):
     r"""AdEMAMix with 8-bit states, of bitsandbytes: less state than AdamW has.
 
     $\theta \leftarrow (1 - \gamma\lambda)\,\theta - \gamma\,(\hat m_1 + \alpha m_2) /
@@ -260,10 +258,19 @@ class BNBAdEMAMix8bitConfig(_AdEMAMixOptions):
 
     name: Literal["bnb_ademamix8bit"] = "bnb_ademamix8bit"
 
+    weight_decay: _Decay = 1e-2
+    min_8bit_size: _Min8BitSize = 4096
+    lr: _Rate = 1e-3
+    eps: _Eps = 1e-8
+    betas: _ThreeBetas = (0.9, 0.999, 0.9999)
+    alpha: _Alpha = 5.0
+    t_alpha: _AlphaUpdates = None
+    t_beta3: _Beta3Updates = None
+
 
 @final
 @optimizer_registry.register
-class BNBPagedAdamW8bitConfig(_AdamWOptions):
+class BNBPagedAdamW8bitConfig(PackageOptimizerConfigBase):
     """`bnb_adamw8bit` with a state that a full GPU pushes out to the CPU; needs a GPU.
 
     For fine-tuning whose memory peaks at long batches: a step is slower then, and does not fail.
@@ -280,10 +287,16 @@ class BNBPagedAdamW8bitConfig(_AdamWOptions):
 
     name: Literal["bnb_pagedadamw8bit"] = "bnb_pagedadamw8bit"
 
+    weight_decay: _Decay = 1e-2
+    min_8bit_size: _Min8BitSize = 4096
+    lr: _Rate = 1e-3
+    eps: _Eps = 1e-8
+    betas: _Betas = (0.9, 0.999)
+
 
 @final
 @optimizer_registry.register
-class BNBPagedAdamWConfig(_AdamWOptions):
+class BNBPagedAdamWConfig(PackageOptimizerConfigBase):
     """AdamW in float32 with a state that a full GPU pushes out to the CPU; needs a GPU.
 
     Reference: T. Dettmers et al., QLoRA: Efficient Finetuning of Quantized LLMs, arXiv:2305.14314.
@@ -298,10 +311,16 @@ class BNBPagedAdamWConfig(_AdamWOptions):
 
     name: Literal["bnb_pagedadamw"] = "bnb_pagedadamw"
 
+    weight_decay: _Decay = 1e-2
+    min_8bit_size: _Min8BitSize = 4096
+    lr: _Rate = 1e-3
+    eps: _Eps = 1e-8
+    betas: _Betas = (0.9, 0.999)
+
 
 @final
 @optimizer_registry.register
-class BNBPagedAdam8bitConfig(_AdamOptions):
+class BNBPagedAdam8bitConfig(PackageOptimizerConfigBase):
     """`bnb_adam8bit` with a state that a full GPU pushes out to the CPU; needs a GPU.
 
     Reference: T. Dettmers et al., QLoRA: Efficient Finetuning of Quantized LLMs, arXiv:2305.14314.
@@ -316,10 +335,16 @@ class BNBPagedAdam8bitConfig(_AdamOptions):
 
     name: Literal["bnb_pagedadam8bit"] = "bnb_pagedadam8bit"
 
+    weight_decay: _Decay = 0
+    min_8bit_size: _Min8BitSize = 4096
+    lr: _Rate = 1e-3
+    eps: _Eps = 1e-8
+    betas: _Betas = (0.9, 0.999)
+
 
 @final
 @optimizer_registry.register
-class BNBPagedAdamConfig(_AdamOptions):
+class BNBPagedAdamConfig(PackageOptimizerConfigBase):
     """Adam in float32 with a state that a full GPU pushes out to the CPU; needs a GPU.
 
     Reference: T. Dettmers et al., QLoRA: Efficient Finetuning of Quantized LLMs, arXiv:2305.14314.
@@ -334,10 +359,16 @@ class BNBPagedAdamConfig(_AdamOptions):
 
     name: Literal["bnb_pagedadam"] = "bnb_pagedadam"
 
+    weight_decay: _Decay = 0
+    min_8bit_size: _Min8BitSize = 4096
+    lr: _Rate = 1e-3
+    eps: _Eps = 1e-8
+    betas: _Betas = (0.9, 0.999)
+
 
 @final
 @optimizer_registry.register
-class BNBPagedLion8bitConfig(_LionOptions):
+class BNBPagedLion8bitConfig(PackageOptimizerConfigBase):
     """`bnb_lion8bit` with a state that a full GPU pushes out to the CPU; needs a GPU.
 
     Reference: X. Chen et al., Symbolic Discovery of Optimization Algorithms, arXiv:2302.06675.
@@ -352,10 +383,15 @@ class BNBPagedLion8bitConfig(_LionOptions):
 
     name: Literal["bnb_pagedlion8bit"] = "bnb_pagedlion8bit"
 
+    weight_decay: _Decay = 0
+    min_8bit_size: _Min8BitSize = 4096
+    lr: _LionRate = 1e-4
+    betas: _LionBetas = (0.9, 0.99)
+
 
 @final
 @optimizer_registry.register
-class BNBPagedLionConfig(_LionOptions):
+class BNBPagedLionConfig(PackageOptimizerConfigBase):
     """Lion in float32 with a state that a full GPU pushes out to the CPU; needs a GPU.
 
     Reference: X. Chen et al., Symbolic Discovery of Optimization Algorithms, arXiv:2302.06675.
@@ -370,10 +406,15 @@ class BNBPagedLionConfig(_LionOptions):
 
     name: Literal["bnb_pagedlion"] = "bnb_pagedlion"
 
+    weight_decay: _Decay = 0
+    min_8bit_size: _Min8BitSize = 4096
+    lr: _LionRate = 1e-4
+    betas: _LionBetas = (0.9, 0.99)
+
 
 @final
 @optimizer_registry.register
-class BNBPagedAdEMAMix8bitConfig(_AdEMAMixOptions):
+class BNBPagedAdEMAMix8bitConfig(PackageOptimizerConfigBase):
     """`bnb_ademamix8bit` with a state that a full GPU pushes out to the CPU; needs a GPU.
 
     Reference: M. Pagliardini et al., The AdEMAMix Optimizer, arXiv:2409.03137.
@@ -388,10 +429,19 @@ class BNBPagedAdEMAMix8bitConfig(_AdEMAMixOptions):
 
     name: Literal["bnb_pagedademamix8bit"] = "bnb_pagedademamix8bit"
 
+    weight_decay: _Decay = 1e-2
+    min_8bit_size: _Min8BitSize = 4096
+    lr: _Rate = 1e-3
+    eps: _Eps = 1e-8
+    betas: _ThreeBetas = (0.9, 0.999, 0.9999)
+    alpha: _Alpha = 5.0
+    t_alpha: _AlphaUpdates = None
+    t_beta3: _Beta3Updates = None
+
 
 @final
 @optimizer_registry.register
-class BNBPagedAdEMAMixConfig(_AdEMAMixOptions):
+class BNBPagedAdEMAMixConfig(PackageOptimizerConfigBase):
     """AdEMAMix in float32 with a state that a full GPU pushes out to the CPU; needs a GPU.
 
     Reference: M. Pagliardini et al., The AdEMAMix Optimizer, arXiv:2409.03137.
@@ -405,3 +455,12 @@ class BNBPagedAdEMAMixConfig(_AdEMAMixOptions):
     state_keeps_shape = False
 
     name: Literal["bnb_pagedademamix"] = "bnb_pagedademamix"
+
+    weight_decay: _Decay = 1e-2
+    min_8bit_size: _Min8BitSize = 4096
+    lr: _Rate = 1e-3
+    eps: _Eps = 1e-8
+    betas: _ThreeBetas = (0.9, 0.999, 0.9999)
+    alpha: _Alpha = 5.0
+    t_alpha: _AlphaUpdates = None
+    t_beta3: _Beta3Updates = None

@@ -9,7 +9,7 @@ from pydantic import Strict
 from typing_extensions import final
 
 from nshtrainer.optimizer.base import optimizer_registry
-from nshtrainer.optimizer.third_party.base import PytorchOptimizerConfigBase
+from nshtrainer.optimizer.third_party.base import PackageOptimizerConfigBase
 from nshtrainer.types import (
     Beta,
     Finite,
@@ -140,7 +140,7 @@ __all__ = [
 
 @final
 @optimizer_registry.register
-class A2GradConfig(PytorchOptimizerConfigBase):
+class A2GradConfig(PackageOptimizerConfigBase):
     """Accelerated gradient descent with adaptive steps and three ways of averaging.
 
     Reference: Optimal Adaptive and Accelerated Stochastic Gradient Descent, arXiv:1810.00553.
@@ -177,7 +177,7 @@ class A2GradConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AccSGDConfig(PytorchOptimizerConfigBase):
+class AccSGDConfig(PackageOptimizerConfigBase):
     """Accelerated gradient descent with a long and a short step.
 
     Reference: Accelerating Stochastic Gradient Descent For Least Squares Regression,
@@ -216,7 +216,7 @@ class AccSGDConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AdaBeliefConfig(PytorchOptimizerConfigBase):
+class AdaBeliefConfig(PackageOptimizerConfigBase):
     """Adam that divides by how far gradients are from what was expected.
 
     Reference: Adapting Step-sizes by the Belief in Observed Gradients, arXiv:2010.07468.
@@ -280,7 +280,7 @@ class AdaBeliefConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AdaBoundConfig(PytorchOptimizerConfigBase):
+class AdaBoundConfig(PackageOptimizerConfigBase):
     """Adam whose step sizes are bounded ever more closely, until it is SGD.
 
     Reference: Adaptive Gradient Methods with Dynamic Bound of Learning Rate, ICLR 2019.
@@ -335,7 +335,7 @@ class AdaBoundConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class POAdaDeltaConfig(PytorchOptimizerConfigBase):
+class POAdaDeltaConfig(PackageOptimizerConfigBase):
     """Scales by recent gradients and recent updates, so that the rate has no unit.
 
     Reference: An Adaptive Learning Rate Method, arXiv:1212.5701.
@@ -376,7 +376,7 @@ class POAdaDeltaConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class POAdaFactorConfig(PytorchOptimizerConfigBase):
+class POAdaFactorConfig(PackageOptimizerConfigBase):
     """Adam's second moment as rows and columns, in the variant of big vision models.
 
     Reference: Adaptive Learning Rates with Sublinear Memory Cost, arXiv:1804.04235.
@@ -449,7 +449,7 @@ class POAdaFactorConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AdaGCConfig(PytorchOptimizerConfigBase):
+class AdaGCConfig(PackageOptimizerConfigBase):
     """Adam that clips the gradient of each tensor by its own history.
 
     Reference: Improving Training Stability for Large Language Model Pretraining, arXiv:2502.11034.
@@ -503,7 +503,7 @@ class AdaGCConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AdaGOConfig(PytorchOptimizerConfigBase):
+class AdaGOConfig(PackageOptimizerConfigBase):
     """Orthogonal updates whose size adapts as in AdaGrad.
 
     Reference: AdaGrad Meets Muon: Adaptive Stepsizes for Orthogonal Updates, arXiv:2509.02981.
@@ -581,7 +581,7 @@ class AdaGOConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AdaHessianConfig(PytorchOptimizerConfigBase):
+class AdaHessianConfig(PackageOptimizerConfigBase):
     """Adam with the diagonal of the curvature in place of squared gradients.
 
     Reference: An Adaptive Second Order Optimizer for Machine Learning, arXiv:2006.00719.
@@ -640,7 +640,7 @@ class AdaHessianConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AdaiConfig(PytorchOptimizerConfigBase):
+class AdaiConfig(PackageOptimizerConfigBase):
     """Gradient descent whose momentum, not whose rate, adapts to each weight.
 
     Reference: Disentangling the Effects of Adaptive Learning Rate and Momentum, arXiv:2006.15815.
@@ -691,7 +691,7 @@ class AdaiConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AdaliteConfig(PytorchOptimizerConfigBase):
+class AdaliteConfig(PackageOptimizerConfigBase):
     """Factored averages and trust ratios: little memory.
 
     >>> AdaliteConfig(lr=0.5).lr
@@ -741,7 +741,7 @@ class AdaliteConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class POAdaMaxConfig(PytorchOptimizerConfigBase):
+class POAdaMaxConfig(PackageOptimizerConfigBase):
     """Adam with the largest gradient instead of the average square.
 
     Reference: Adam: A Method for Stochastic Optimization, arXiv:1412.6980.
@@ -793,7 +793,7 @@ class POAdaMaxConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AdamCConfig(PytorchOptimizerConfigBase):
+class AdamCConfig(PackageOptimizerConfigBase):
     """AdamW whose decay follows the rate, so that gradients do not grow at the end.
 
     Reference: Why Gradients Rapidly Increase Near the End of Training, arXiv:2506.02285.
@@ -841,7 +841,7 @@ class AdamCConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AdamGConfig(PytorchOptimizerConfigBase):
+class AdamGConfig(PackageOptimizerConfigBase):
     """Adam without a rate to tune.
 
     Reference: Towards Stability of Parameter-free Optimization, arXiv:2405.04376.
@@ -888,7 +888,7 @@ class AdamGConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AdaModConfig(PytorchOptimizerConfigBase):
+class AdaModConfig(PackageOptimizerConfigBase):
     """Adam whose step sizes are bounded by their own running average.
 
     Reference: An Adaptive and Momental Bound Method for Stochastic Learning, arXiv:1910.12249.
@@ -934,7 +934,7 @@ class AdaModConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AdamPConfig(PytorchOptimizerConfigBase):
+class AdamPConfig(PackageOptimizerConfigBase):
     """Adam that takes out what only makes weights longer, where their scale is free.
 
     Reference: Slowing Down the Slowdown for Momentum Optimizers on Scale-invariant Weights,
@@ -1002,7 +1002,7 @@ class AdamPConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AdamSConfig(PytorchOptimizerConfigBase):
+class AdamSConfig(PackageOptimizerConfigBase):
     """Adam with a decay that is stable against the size of gradients.
 
     Reference: Understanding and Scheduling Weight Decay, arXiv:2011.11152.
@@ -1056,7 +1056,7 @@ class AdamSConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AdaMuonConfig(PytorchOptimizerConfigBase):
+class AdaMuonConfig(PackageOptimizerConfigBase):
     """Muon with a second moment of its orthogonal updates.
 
     Reference: Adaptive Muon Optimizer, arXiv:2507.11005.
@@ -1118,7 +1118,7 @@ class AdaMuonConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AdamWSNConfig(PytorchOptimizerConfigBase):
+class AdamWSNConfig(PackageOptimizerConfigBase):
     """AdamW with one average for each subset of weights: little memory.
 
     Reference: Subset-Norm and Subspace-Momentum: Faster Memory-Efficient Adaptive Optimization with
@@ -1167,7 +1167,7 @@ class AdamWSNConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AdanConfig(PytorchOptimizerConfigBase):
+class AdanConfig(PackageOptimizerConfigBase):
     """Adam with Nesterov momentum, from gradients and their changes.
 
     For vision and large batches; takes rates five to ten times those of AdamW, with a warm-up.
@@ -1222,7 +1222,7 @@ class AdanConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AdaNormConfig(PytorchOptimizerConfigBase):
+class AdaNormConfig(PackageOptimizerConfigBase):
     """Adam that corrects gradients whose norm falls below its history.
 
     Reference: Adaptive Gradient Norm Correction based Optimizer for CNNs, arXiv:2210.06364.
@@ -1274,7 +1274,7 @@ class AdaNormConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AdaPNMConfig(PytorchOptimizerConfigBase):
+class AdaPNMConfig(PackageOptimizerConfigBase):
     """Adam with a positive and a negative momentum.
 
     Reference: Manipulating Stochastic Gradient Noise to Improve Generalization, arXiv:2103.17182.
@@ -1328,7 +1328,7 @@ class AdaPNMConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AdaShiftConfig(PytorchOptimizerConfigBase):
+class AdaShiftConfig(PackageOptimizerConfigBase):
     """Adam whose second moment comes from older gradients than its first.
 
     Reference: Decorrelation and Convergence of Adaptive Learning Rate Methods, arXiv:1810.00143.
@@ -1369,7 +1369,7 @@ class AdaShiftConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AdaSmoothConfig(PytorchOptimizerConfigBase):
+class AdaSmoothConfig(PackageOptimizerConfigBase):
     """Scales by an average that smooths less where progress is steady.
 
     Reference: An Adaptive Learning Rate Method based on Effective Ratio, arXiv:2204.00825.
@@ -1410,7 +1410,7 @@ class AdaSmoothConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AdaTAMConfig(PytorchOptimizerConfigBase):
+class AdaTAMConfig(PackageOptimizerConfigBase):
     """Adam that trusts a gradient the more, the better it agrees with the momentum.
 
     Reference: Torque-Aware Momentum, arXiv:2412.18790.
@@ -1454,7 +1454,7 @@ class AdaTAMConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AdEMAMixConfig(PytorchOptimizerConfigBase):
+class AdEMAMixConfig(PackageOptimizerConfigBase):
     """Adam with a second, much slower momentum beside the usual one.
 
     For long runs: the slow momentum remembers thousands of updates. Rates as for AdamW; give
@@ -1511,7 +1511,7 @@ class AdEMAMixConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class ADOPTConfig(PytorchOptimizerConfigBase):
+class ADOPTConfig(PackageOptimizerConfigBase):
     """Adam that divides by the average square of before, and so converges with any beta2.
 
     Converges with any beta2, where Adam may not; a drop-in for Adam with the same rates.
@@ -1562,7 +1562,7 @@ class ADOPTConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AggMoConfig(PytorchOptimizerConfigBase):
+class AggMoConfig(PackageOptimizerConfigBase):
     """Gradient descent with the mean of several momenta.
 
     Reference: Aggregated Momentum: Stability Through Passive Damping, arXiv:1804.00325.
@@ -1600,7 +1600,7 @@ class AggMoConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AidaConfig(PytorchOptimizerConfigBase):
+class AidaConfig(PackageOptimizerConfigBase):
     """AdaBelief with gradient and momentum projected on each other.
 
     Reference: A DNN Optimizer that Improves over AdaBelief by Suppression of the Adaptive Stepsize
@@ -1671,7 +1671,7 @@ class AidaConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AliceConfig(PytorchOptimizerConfigBase):
+class AliceConfig(PackageOptimizerConfigBase):
     """Adam within a subspace that is tracked, and a correction for the rest.
 
     Reference: Towards Efficient Optimizer Design for LLM via Structured Fisher Approximation with a
@@ -1731,7 +1731,7 @@ class AliceConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AliGConfig(PytorchOptimizerConfigBase):
+class AliGConfig(PackageOptimizerConfigBase):
     """Gradient descent whose step is the loss over the squared gradient.
 
     Reference: Adaptive Learning Rates for Interpolation with Gradients, arXiv:1906.05661.
@@ -1766,7 +1766,7 @@ class AliGConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AmosConfig(PytorchOptimizerConfigBase):
+class AmosConfig(PackageOptimizerConfigBase):
     """Adam-like, with a decay towards the scale that weights should have.
 
     Reference: An Adam-style Optimizer with Adaptive Weight Decay towards Model-Oriented Scale,
@@ -1812,7 +1812,7 @@ class AmosConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AnoConfig(PytorchOptimizerConfigBase):
+class AnoConfig(PackageOptimizerConfigBase):
     """The sign of the momentum, and the size of the gradient: for noisy problems.
 
     Reference: Faster is Better in Noisy Landscape, arXiv:2508.18258.
@@ -1856,7 +1856,7 @@ class AnoConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class APOLLOConfig(PytorchOptimizerConfigBase):
+class APOLLOConfig(PackageOptimizerConfigBase):
     """AdamW whose step sizes come from a low-rank projection: little memory.
 
     Reference: SGD-like Memory, AdamW-level Performance, arXiv:2412.05270.
@@ -1916,7 +1916,7 @@ class APOLLOConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class ApolloDQNConfig(PytorchOptimizerConfigBase):
+class ApolloDQNConfig(PackageOptimizerConfigBase):
     """A quasi-Newton method with a diagonal curvature.
 
     Reference: Apollo: An Adaptive Parameter-wise Diagonal Quasi-Newton Method, arXiv:2009.13586.
@@ -1967,7 +1967,7 @@ class ApolloDQNConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class POASGDConfig(PytorchOptimizerConfigBase):
+class POASGDConfig(PackageOptimizerConfigBase):
     """Gradient descent whose rate follows an estimate of the smoothness.
 
     Reference: Adaptive Gradient Descent without Descent, arXiv:1910.09529.
@@ -2017,7 +2017,7 @@ class POASGDConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class AvaGradConfig(PytorchOptimizerConfigBase):
+class AvaGradConfig(PackageOptimizerConfigBase):
     """Adam that divides by the average square of before, with a rate free of eps.
 
     Reference: Domain-independent Dominance of Adaptive Methods, arXiv:1912.01823.
@@ -2062,7 +2062,7 @@ class AvaGradConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class BCOSConfig(PytorchOptimizerConfigBase):
+class BCOSConfig(PackageOptimizerConfigBase):
     """Step sizes that are optimal for blocks of weights.
 
     Reference: Stochastic Approximation with Block Coordinate Optimal Stepsizes, arXiv:2507.08963.
@@ -2109,7 +2109,7 @@ class BCOSConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class CAMEConfig(PytorchOptimizerConfigBase):
+class CAMEConfig(PackageOptimizerConfigBase):
     """Adafactor that trusts an update the less, the more it wavers.
 
     For large models with little memory: Adafactor's state, with steadier updates.
@@ -2162,7 +2162,7 @@ class CAMEConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class CondaConfig(PytorchOptimizerConfigBase):
+class CondaConfig(PackageOptimizerConfigBase):
     """Adam in a basis that comes from the momentum.
 
     Reference: Column-Normalized Adam for Training Large Language Models Faster, arXiv:2509.24218.
@@ -2208,7 +2208,7 @@ class CondaConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class DAdaptAdaGradConfig(PytorchOptimizerConfigBase):
+class DAdaptAdaGradConfig(PackageOptimizerConfigBase):
     """AdaGrad that finds its rate by itself.
 
     Reference: Learning-Rate-Free Learning by D-Adaptation, arXiv:2301.07733.
@@ -2259,7 +2259,7 @@ class DAdaptAdaGradConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class DAdaptAdamConfig(PytorchOptimizerConfigBase):
+class DAdaptAdamConfig(PackageOptimizerConfigBase):
     """Adam that finds its rate by itself.
 
     Finds the rate by itself: leave `lr` at 1 and let a schedule multiply it.
@@ -2314,7 +2314,7 @@ class DAdaptAdamConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class DAdaptAdanConfig(PytorchOptimizerConfigBase):
+class DAdaptAdanConfig(PackageOptimizerConfigBase):
     """Adan that finds its rate by itself.
 
     Reference: Learning-Rate-Free Learning by D-Adaptation, arXiv:2301.07733.
@@ -2362,7 +2362,7 @@ class DAdaptAdanConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class DAdaptLionConfig(PytorchOptimizerConfigBase):
+class DAdaptLionConfig(PackageOptimizerConfigBase):
     """Lion that finds its rate by itself.
 
     Lion that finds its rate by itself: leave `lr` at 1.
@@ -2408,7 +2408,7 @@ class DAdaptLionConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class DAdaptSGDConfig(PytorchOptimizerConfigBase):
+class DAdaptSGDConfig(PackageOptimizerConfigBase):
     """Gradient descent that finds its rate by itself.
 
     SGD that finds its rate by itself: leave `lr` at 1.
@@ -2457,7 +2457,7 @@ class DAdaptSGDConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class DASHConfig(PytorchOptimizerConfigBase):
+class DASHConfig(PackageOptimizerConfigBase):
     """Shampoo in batched blocks, with fast inverse roots.
 
     Reference: Faster Shampoo via Batched Block Preconditioning and Efficient Inverse-Root Solvers,
@@ -2531,7 +2531,7 @@ class DASHConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class DiffGradConfig(PytorchOptimizerConfigBase):
+class DiffGradConfig(PackageOptimizerConfigBase):
     """Adam that steps less where gradients hardly change.
 
     Reference: An Optimization Method for Convolutional Neural Networks, arXiv:1909.11015.
@@ -2595,7 +2595,7 @@ class DiffGradConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class DualAdamConfig(PytorchOptimizerConfigBase):
+class DualAdamConfig(PackageOptimizerConfigBase):
     """Adam mixed with its inverse, which fades.
 
     Reference: Combining Adam and its Inverse Counterpart to Enhance Generalization of Deep Learning
@@ -2640,7 +2640,7 @@ class DualAdamConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class EmoFactConfig(PytorchOptimizerConfigBase):
+class EmoFactConfig(PackageOptimizerConfigBase):
     """Factored averages, scaled by how the loss moves.
 
     >>> EmoFactConfig(lr=0.5).lr
@@ -2683,7 +2683,7 @@ class EmoFactConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class EmoLynxConfig(PytorchOptimizerConfigBase):
+class EmoLynxConfig(PackageOptimizerConfigBase):
     """The sign of a momentum, scaled by how the loss moves.
 
     >>> EmoLynxConfig(lr=0.5).lr
@@ -2722,7 +2722,7 @@ class EmoLynxConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class EmoNaviConfig(PytorchOptimizerConfigBase):
+class EmoNaviConfig(PackageOptimizerConfigBase):
     """Adam scaled by how the loss moves.
 
     >>> EmoNaviConfig(lr=0.5).lr
@@ -2767,7 +2767,7 @@ class EmoNaviConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class EXAdamConfig(PytorchOptimizerConfigBase):
+class EXAdamConfig(PackageOptimizerConfigBase):
     """Adam with moments that correct each other.
 
     Reference: The Power of Adaptive Cross-Moments, arXiv:2412.20302.
@@ -2808,7 +2808,7 @@ class EXAdamConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class FAdamConfig(PytorchOptimizerConfigBase):
+class FAdamConfig(PackageOptimizerConfigBase):
     """Adam as natural gradient descent with a diagonal Fisher information.
 
     Reference: Adam is a natural gradient optimizer using diagonal empirical Fisher information,
@@ -2860,7 +2860,7 @@ class FAdamConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class FiraConfig(PytorchOptimizerConfigBase):
+class FiraConfig(PackageOptimizerConfigBase):
     """AdamW of low rank, with a correction for the rest of the gradient.
 
     Reference: Can We Achieve Full-rank Training of LLMs Under Low-rank Constraint?,
@@ -2909,7 +2909,7 @@ class FiraConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class FlashAdamWConfig(PytorchOptimizerConfigBase):
+class FlashAdamWConfig(PackageOptimizerConfigBase):
     """AdamW with 8-bit state.
 
     Reference: FlashOptim: Optimizers for Memory-Efficient Training, arXiv:2602.23349.
@@ -2960,7 +2960,7 @@ class FlashAdamWConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class FOCUSConfig(PytorchOptimizerConfigBase):
+class FOCUSConfig(PackageOptimizerConfigBase):
     """The sign of a momentum, drawn to the average of the weights.
 
     Reference: First Order Concentrated Updating Scheme, arXiv:2501.12243.
@@ -2995,7 +2995,7 @@ class FOCUSConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class FTRLConfig(PytorchOptimizerConfigBase):
+class FTRLConfig(PackageOptimizerConfigBase):
     """Follows the regularised leader: sparse weights for linear models.
 
     Reference: Ad Click Prediction: a View from the Trenches, KDD 2013.
@@ -3034,7 +3034,7 @@ class FTRLConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class GaLoreConfig(PytorchOptimizerConfigBase):
+class GaLoreConfig(PackageOptimizerConfigBase):
     """AdamW on gradients that are projected to a low rank: little memory.
 
     Reference: Memory-Efficient LLM Training by Gradient Low-Rank Projection, arXiv:2403.03507.
@@ -3082,7 +3082,7 @@ class GaLoreConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class GramsConfig(PytorchOptimizerConfigBase):
+class GramsConfig(PackageOptimizerConfigBase):
     """The sign of the gradient, and the size of the momentum.
 
     Reference: Gradient Descent with Adaptive Momentum Scaling, arXiv:2412.17107.
@@ -3120,7 +3120,7 @@ class GramsConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class GravityConfig(PytorchOptimizerConfigBase):
+class GravityConfig(PackageOptimizerConfigBase):
     """Gradient descent with a velocity, after the motion of a falling body.
 
     Reference: A Kinematic Approach on Optimization in Deep Learning, arXiv:2101.09192.
@@ -3154,7 +3154,7 @@ class GravityConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class GrokFastAdamWConfig(PytorchOptimizerConfigBase):
+class GrokFastAdamWConfig(PackageOptimizerConfigBase):
     """AdamW that amplifies the slow part of the gradients.
 
     Reference: Accelerated Grokking by Amplifying Slow Gradients, arXiv:2405.20233.
@@ -3210,7 +3210,7 @@ class GrokFastAdamWConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class KateConfig(PytorchOptimizerConfigBase):
+class KateConfig(PackageOptimizerConfigBase):
     """AdaGrad without a root, indifferent to the scale of the data.
 
     Reference: Remove that Square Root: A New Efficient Scale-Invariant Version of AdaGrad,
@@ -3252,7 +3252,7 @@ class KateConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class KronConfig(PytorchOptimizerConfigBase):
+class KronConfig(PackageOptimizerConfigBase):
     """Preconditioned gradient descent with Kronecker factors (PSGD).
 
     For hard problems where a step may cost more: rates a third of Adam's, and the preconditioner
@@ -3320,7 +3320,7 @@ class KronConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class LambConfig(PytorchOptimizerConfigBase):
+class LambConfig(PackageOptimizerConfigBase):
     """Adam whose rate follows the ratio of weights to updates, by layer.
 
     For transformers with batches of thousands; rates grow with the root of the batch.
@@ -3396,7 +3396,7 @@ class LambConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class LaPropConfig(PytorchOptimizerConfigBase):
+class LaPropConfig(PackageOptimizerConfigBase):
     """Momentum of gradients that are already scaled, so that the two do not mix.
 
     Where Adam is unstable: momentum and adaptation do not mix.
@@ -3452,7 +3452,7 @@ class LaPropConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class LARSConfig(PytorchOptimizerConfigBase):
+class LARSConfig(PackageOptimizerConfigBase):
     """Gradient descent whose rate follows the ratio of weights to gradients, by layer.
 
     For convolutional networks with batches of thousands; leave norms and biases out with groups.
@@ -3496,7 +3496,7 @@ class LARSConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class LionConfig(PytorchOptimizerConfigBase):
+class LionConfig(PackageOptimizerConfigBase):
     """The sign of a momentum: simple, with half of Adam's state.
 
     Half of Adam's state. Rates a third to a tenth of AdamW's, decay three to ten times as large;
@@ -3550,7 +3550,7 @@ class LionConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class LoRARiteConfig(PytorchOptimizerConfigBase):
+class LoRARiteConfig(PackageOptimizerConfigBase):
     """For LoRA: updates that do not depend on how a product is split.
 
     Reference: LoRA Done RITE: Robust Invariant Transformation Equilibration for LoRA Optimization,
@@ -3616,7 +3616,7 @@ class LoRARiteConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class MADGRADConfig(PytorchOptimizerConfigBase):
+class MADGRADConfig(PackageOptimizerConfigBase):
     """Dual averaging of gradients, with momentum and adaptive scaling.
 
     For problems where SGD generalises best and needs a schedule; decay is best small or 0.
@@ -3658,7 +3658,7 @@ class MADGRADConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class MARSConfig(PytorchOptimizerConfigBase):
+class MARSConfig(PackageOptimizerConfigBase):
     """Adam, Lion or Shampoo on gradients whose noise is reduced.
 
     For language models: corrects the noise of the gradient. Rates about three times those of AdamW.
@@ -3726,7 +3726,7 @@ class MARSConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class MSVAGConfig(PytorchOptimizerConfigBase):
+class MSVAGConfig(PackageOptimizerConfigBase):
     """Momentum damped where gradients vary.
 
     Reference: Dissecting Adam: The Sign, Magnitude and Variance of Stochastic Gradients,
@@ -3756,7 +3756,7 @@ class MSVAGConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class POMuonConfig(PytorchOptimizerConfigBase):
+class POMuonConfig(PackageOptimizerConfigBase):
     """Momentum made orthogonal, for matrices and convolutions, and AdamW for the rest.
 
     Matrices and convolutions get orthogonal updates, the other parameters AdamW. Give embeddings
@@ -3834,7 +3834,7 @@ class POMuonConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class MuonClipConfig(PytorchOptimizerConfigBase):
+class MuonClipConfig(PackageOptimizerConfigBase):
     """Muon that clips the weights of attention where logits grow.
 
     Reference: Stable Training with Weight Clipping, arXiv:2507.20534.
@@ -3918,7 +3918,7 @@ class MuonClipConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class NorMuonConfig(PytorchOptimizerConfigBase):
+class NorMuonConfig(PackageOptimizerConfigBase):
     """Muon whose rows are scaled to the same size.
 
     Reference: NorMuon: Making Muon more efficient and scalable, arXiv:2510.05491.
@@ -3993,7 +3993,7 @@ class NorMuonConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class NovoGradConfig(PytorchOptimizerConfigBase):
+class NovoGradConfig(PackageOptimizerConfigBase):
     """Adam with one second moment for each layer.
 
     For speech and other models whose layers differ in scale; little memory.
@@ -4045,7 +4045,7 @@ class NovoGradConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class PAdamConfig(PytorchOptimizerConfigBase):
+class PAdamConfig(PackageOptimizerConfigBase):
     """Adam with a smaller power of the denominator: between it and SGD.
 
     Reference: Closing the Generalization Gap of Adaptive Gradient Methods in Training Deep Neural
@@ -4091,7 +4091,7 @@ class PAdamConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class PIDConfig(PytorchOptimizerConfigBase):
+class PIDConfig(PackageOptimizerConfigBase):
     """Gradient descent steered like a controller: the gradient, its sum, its change.
 
     Reference: A PID Controller Approach for Stochastic Optimization of Deep Networks, CVPR 2018.
@@ -4138,7 +4138,7 @@ class PIDConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class PNMConfig(PytorchOptimizerConfigBase):
+class PNMConfig(PackageOptimizerConfigBase):
     """Gradient descent with a positive and a negative momentum.
 
     Reference: Manipulating Stochastic Gradient Noise to Improve Generalization, arXiv:2103.17182.
@@ -4179,7 +4179,7 @@ class PNMConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class ProdigyConfig(PytorchOptimizerConfigBase):
+class ProdigyConfig(PackageOptimizerConfigBase):
     """Adam that finds its rate by itself, faster than D-Adaptation.
 
     Finds the rate by itself: leave `lr` at 1, tune `d_coef` if anything; with a warm-up,
@@ -4244,7 +4244,7 @@ class ProdigyConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class QHAdamConfig(PytorchOptimizerConfigBase):
+class QHAdamConfig(PackageOptimizerConfigBase):
     """Adam that mixes its averages with the present gradient.
 
     Reference: Quasi-hyperbolic momentum and Adam for deep learning, arXiv:1810.06801.
@@ -4288,7 +4288,7 @@ class QHAdamConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class QHMConfig(PytorchOptimizerConfigBase):
+class QHMConfig(PackageOptimizerConfigBase):
     """Gradient descent that mixes its momentum with the present gradient.
 
     Reference: Quasi-hyperbolic momentum and Adam for deep learning, arXiv:1810.06801.
@@ -4329,7 +4329,7 @@ class QHMConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class RACSConfig(PytorchOptimizerConfigBase):
+class RACSConfig(PackageOptimizerConfigBase):
     """Gradients scaled by row and by column: almost no state.
 
     Reference: Towards Efficient Optimizer Design for LLM via Structured Fisher Approximation with a
@@ -4378,7 +4378,7 @@ class RACSConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class PORAdamConfig(PytorchOptimizerConfigBase):
+class PORAdamConfig(PackageOptimizerConfigBase):
     """Adam with a rectified start: no warm-up needed.
 
     Adam without a warm-up; `radam` is torch's own.
@@ -4438,7 +4438,7 @@ class PORAdamConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class RangerConfig(PytorchOptimizerConfigBase):
+class RangerConfig(PackageOptimizerConfigBase):
     """RAdam with Lookahead and centralised gradients.
 
     >>> RangerConfig(lr=0.5).lr
@@ -4507,7 +4507,7 @@ class RangerConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class Ranger21Config(PytorchOptimizerConfigBase):
+class Ranger21Config(PackageOptimizerConfigBase):
     """AdamW with eight further methods, and a schedule of its own.
 
     Reference: A synergistic deep learning optimizer, arXiv:2106.13731.
@@ -4617,7 +4617,7 @@ class Ranger21Config(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class ROSEConfig(PytorchOptimizerConfigBase):
+class ROSEConfig(PackageOptimizerConfigBase):
     """Gradients scaled by the range of their rows and columns: no state.
 
     >>> ROSEConfig(lr=0.5).lr
@@ -4666,7 +4666,7 @@ class ROSEConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class SaRAConfig(PytorchOptimizerConfigBase):
+class SaRAConfig(PackageOptimizerConfigBase):
     """AdamW for the weights that are nearly 0: fine-tuning.
 
     Reference: High-Efficient Diffusion Model Fine-tuning with Progressive Sparse Low-Rank
@@ -4718,7 +4718,7 @@ class SaRAConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class ScalableShampooConfig(PytorchOptimizerConfigBase):
+class ScalableShampooConfig(PackageOptimizerConfigBase):
     """Shampoo in blocks, with the step sizes of another optimizer.
 
     Shampoo for large layers: in blocks, with the step sizes of another optimizer.
@@ -4817,7 +4817,7 @@ class ScalableShampooConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class ScheduleFreeAdamWConfig(PytorchOptimizerConfigBase):
+class ScheduleFreeAdamWConfig(PackageOptimizerConfigBase):
     """AdamW that averages its weights instead of decaying its rate.
 
     Needs no schedule and no length of the run: averages the weights instead. Rates as for AdamW or
@@ -4871,7 +4871,7 @@ class ScheduleFreeAdamWConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class ScheduleFreeRAdamConfig(PytorchOptimizerConfigBase):
+class ScheduleFreeRAdamConfig(PackageOptimizerConfigBase):
     """RAdam that averages its weights instead of decaying its rate.
 
     Needs neither a schedule nor a warm-up: averages the weights instead.
@@ -4918,7 +4918,7 @@ class ScheduleFreeRAdamConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class ScheduleFreeSGDConfig(PytorchOptimizerConfigBase):
+class ScheduleFreeSGDConfig(PackageOptimizerConfigBase):
     """SGD that averages its weights instead of decaying its rate.
 
     SGD without a schedule: averages the weights instead. Rates ten to fifty times those of SGD with
@@ -4963,7 +4963,7 @@ class ScheduleFreeSGDConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class SCIONConfig(PytorchOptimizerConfigBase):
+class SCIONConfig(PackageOptimizerConfigBase):
     """Steps of a given length in a norm that suits each layer.
 
     Reference: Training Deep Learning Models with Norm-Constrained LMOs, arXiv:2502.07529.
@@ -5011,7 +5011,7 @@ class SCIONConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class SCIONLightConfig(PytorchOptimizerConfigBase):
+class SCIONLightConfig(PackageOptimizerConfigBase):
     """SCION with its momentum in the gradients: no state.
 
     Reference: Training Deep Learning Models with Norm-Constrained LMOs, arXiv:2502.07529.
@@ -5059,7 +5059,7 @@ class SCIONLightConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class SGDPConfig(PytorchOptimizerConfigBase):
+class SGDPConfig(PackageOptimizerConfigBase):
     """SGD that takes out what only makes weights longer, where their scale is free.
 
     Reference: Slowing Down the Slowdown for Momentum Optimizers on Scale-invariant Weights,
@@ -5114,7 +5114,7 @@ class SGDPConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class SGDSaIConfig(PytorchOptimizerConfigBase):
+class SGDSaIConfig(PackageOptimizerConfigBase):
     """SGD with one rate for each tensor, from the noise of its first gradient.
 
     Reference: No More Adam: Learning Rate Scaling at Initialization is All You Need,
@@ -5153,7 +5153,7 @@ class SGDSaIConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class SGDWConfig(PytorchOptimizerConfigBase):
+class SGDWConfig(PackageOptimizerConfigBase):
     """SGD with decoupled weight decay.
 
     Reference: Decoupled Weight Decay Regularization, arXiv:1711.05101.
@@ -5194,7 +5194,7 @@ class SGDWConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class ShampooConfig(PytorchOptimizerConfigBase):
+class ShampooConfig(PackageOptimizerConfigBase):
     """Preconditions each dimension of a tensor by the whole of its gradients.
 
     For small matrices and for study: each update computes roots of whole matrices. For training
@@ -5240,7 +5240,7 @@ class ShampooConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class SignSGDConfig(PytorchOptimizerConfigBase):
+class SignSGDConfig(PackageOptimizerConfigBase):
     """The sign of the gradient, or of its momentum.
 
     Reference: Compressed Optimisation for Non-Convex Problems, arXiv:1802.04434.
@@ -5275,7 +5275,7 @@ class SignSGDConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class SimplifiedAdEMAMixConfig(PytorchOptimizerConfigBase):
+class SimplifiedAdEMAMixConfig(PackageOptimizerConfigBase):
     """AdEMAMix with one momentum and the present gradient.
 
     Reference: Connections between Schedule-Free Optimizers, AdEMAMix, and Accelerated SGD Variants,
@@ -5326,7 +5326,7 @@ class SimplifiedAdEMAMixConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class SM3Config(PytorchOptimizerConfigBase):
+class SM3Config(PackageOptimizerConfigBase):
     """AdaGrad with one number for each row and column: little memory.
 
     Reference: Memory-Efficient Adaptive Optimization, arXiv:1901.11150.
@@ -5362,7 +5362,7 @@ class SM3Config(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class SOAPConfig(PytorchOptimizerConfigBase):
+class SOAPConfig(PackageOptimizerConfigBase):
     """Adam in the eigenbasis of Shampoo's preconditioner.
 
     For the fewest updates to a loss: Adam in Shampoo's eigenbasis. A step costs more where matrices
@@ -5423,7 +5423,7 @@ class SOAPConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class SophiaHConfig(PytorchOptimizerConfigBase):
+class SophiaHConfig(PackageOptimizerConfigBase):
     """A clipped step by the diagonal of the curvature.
 
     Estimates the curvature every `update_period` updates, for which the loss is differentiated
@@ -5482,7 +5482,7 @@ class SophiaHConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class SPAMConfig(PytorchOptimizerConfigBase):
+class SPAMConfig(PackageOptimizerConfigBase):
     """Adam that clips spikes and resets its momentum.
 
     Reference: Spike-Aware Adam with Momentum Reset for Stable LLM Training, arXiv:2501.06842.
@@ -5541,7 +5541,7 @@ class SPAMConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class SpectralSphereConfig(PytorchOptimizerConfigBase):
+class SpectralSphereConfig(PackageOptimizerConfigBase):
     """Orthogonal updates that keep the largest singular value of each matrix.
 
     Reference: Controlled LLM Training on Spectral Sphere, arXiv:2601.08393.
@@ -5600,7 +5600,7 @@ class SpectralSphereConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class SPlusConfig(PytorchOptimizerConfigBase):
+class SPlusConfig(PackageOptimizerConfigBase):
     """Shampoo's directions with steps of fixed size, and averaged weights for evaluation.
 
     For large matrices with large rates; evaluated with averaged weights, so it switches between
@@ -5658,7 +5658,7 @@ class SPlusConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class SRMMConfig(PytorchOptimizerConfigBase):
+class SRMMConfig(PackageOptimizerConfigBase):
     """Minimises a regularised average of surrogates of the loss.
 
     Reference: Stochastic regularized majorization-minimization with weakly convex and multi-convex
@@ -5691,7 +5691,7 @@ class SRMMConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class StableAdamWConfig(PytorchOptimizerConfigBase):
+class StableAdamWConfig(PackageOptimizerConfigBase):
     """AdamW whose updates are clipped, with sums that lose nothing in 16 bits.
 
     AdamW for low precision and for losses that spike: clips the update, so that no clipping of
@@ -5737,7 +5737,7 @@ class StableAdamWConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class StableSPAMConfig(PytorchOptimizerConfigBase):
+class StableSPAMConfig(PackageOptimizerConfigBase):
     """Adam that scales and clips spikes and resets its momentum, for 4-bit training.
 
     Reference: How to Train in 4-Bit More Stably than 16-Bit Adam, arXiv:2502.17055.
@@ -5791,7 +5791,7 @@ class StableSPAMConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class SWATSConfig(PytorchOptimizerConfigBase):
+class SWATSConfig(PackageOptimizerConfigBase):
     """Begins as Adam and goes over to SGD by itself.
 
     Reference: Improving Generalization Performance by Switching from Adam to SGD, arXiv:1712.07628.
@@ -5845,7 +5845,7 @@ class SWATSConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class TAMConfig(PytorchOptimizerConfigBase):
+class TAMConfig(PackageOptimizerConfigBase):
     """Gradient descent that trusts a gradient the more, the better it agrees with momentum.
 
     Reference: Torque-Aware Momentum, arXiv:2412.18790.
@@ -5889,7 +5889,7 @@ class TAMConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class TigerConfig(PytorchOptimizerConfigBase):
+class TigerConfig(PackageOptimizerConfigBase):
     """The sign of one momentum: the least state.
 
     Least state of all: one momentum, and the sign of it.
@@ -5927,7 +5927,7 @@ class TigerConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class VSGDConfig(PytorchOptimizerConfigBase):
+class VSGDConfig(PackageOptimizerConfigBase):
     """Gradient descent that infers the true gradient from noisy ones.
 
     Reference: Variational Stochastic Gradient Descent for Deep Neural Networks, TMLR.
@@ -5974,7 +5974,7 @@ class VSGDConfig(PytorchOptimizerConfigBase):
 
 @final
 @optimizer_registry.register
-class YogiConfig(PytorchOptimizerConfigBase):
+class YogiConfig(PackageOptimizerConfigBase):
     """Adam whose second moment grows and falls at a bounded speed.
 
     Reference: Adaptive Methods for Nonconvex Optimization, NeurIPS 2018.

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from annotated_types import Gt, Lt
-from typing_extensions import final
+from typing_extensions import Doc, final
 
+from nshtrainer.config.named import LAST
 from nshtrainer.optimizer.base import optimizer_registry
 from nshtrainer.optimizer.third_party.base import PackageOptimizerConfigBase
 from nshtrainer.types import Beta, NonNegative, NonNegativeInt
@@ -19,30 +20,17 @@ __all__ = ["AdamWScheduleFreeConfig", "RAdamScheduleFreeConfig", "SGDScheduleFre
 
 _Inside = Annotated[float, Gt(0), Lt(1)]
 
-
-class _ScheduleFreeOptions(PackageOptimizerConfigBase):
-    """What the three share."""
-
-    extra = "schedulefree"
-    licence = "Apache-2.0"
-    has_modes = True
-
-    weight_decay: NonNegative = 0
-    """Weight decay, taken at y."""
-
-    r: NonNegative = 0.0
-    """Power of the step in the weights of the average."""
-
-    weight_lr_power: NonNegative = 2.0
-    """Power of the largest rate so far in the weights of the average."""
-
-    foreach: bool | None = True
-    """Update lists of tensors at once."""
+_Decay = Annotated[NonNegative, Doc("Weight decay, taken at y."), LAST]
+_StepPower = Annotated[NonNegative, Doc("Power of the step in the weights of the average."), LAST]
+_RatePower = Annotated[
+    NonNegative, Doc("Power of the largest rate so far in the weights of the average."), LAST
+]
+_Foreach = Annotated[bool | None, Doc("Update lists of tensors at once."), LAST]
 
 
 @final
 @optimizer_registry.register
-class AdamWScheduleFreeConfig(_ScheduleFreeOptions):
+class AdamWScheduleFreeConfig(PackageOptimizerConfigBase):
     """AdamW that averages its weights instead of decaying its rate.
 
     It needs neither a schedule nor the length of the run. Rates as for AdamW or somewhat above. In
@@ -71,10 +59,15 @@ class AdamWScheduleFreeConfig(_ScheduleFreeOptions):
     warmup_steps: NonNegativeInt = 0
     """Updates in which the rate grows to its value."""
 
+    weight_decay: _Decay = 0
+    r: _StepPower = 0.0
+    weight_lr_power: _RatePower = 2.0
+    foreach: _Foreach = True
+
 
 @final
 @optimizer_registry.register
-class RAdamScheduleFreeConfig(_ScheduleFreeOptions):
+class RAdamScheduleFreeConfig(PackageOptimizerConfigBase):
     """RAdam that averages its weights instead of decaying its rate: no warm-up either.
 
     Reference: A. Defazio et al., The Road Less Scheduled, arXiv:2405.15682.
@@ -100,10 +93,15 @@ class RAdamScheduleFreeConfig(_ScheduleFreeOptions):
     silent_sgd_phase: bool = True
     """Change no weight while the variance is not yet known."""
 
+    weight_decay: _Decay = 0
+    r: _StepPower = 0.0
+    weight_lr_power: _RatePower = 2.0
+    foreach: _Foreach = True
+
 
 @final
 @optimizer_registry.register
-class SGDScheduleFreeConfig(_ScheduleFreeOptions):
+class SGDScheduleFreeConfig(PackageOptimizerConfigBase):
     """SGD that averages its weights instead of decaying its rate.
 
     Rates are ten to fifty times those of SGD with momentum.
@@ -126,3 +124,8 @@ class SGDScheduleFreeConfig(_ScheduleFreeOptions):
 
     warmup_steps: NonNegativeInt = 0
     """Updates in which the rate grows to its value."""
+
+    weight_decay: _Decay = 0
+    r: _StepPower = 0.0
+    weight_lr_power: _RatePower = 2.0
+    foreach: _Foreach = True

@@ -8,19 +8,15 @@ $c$ a number, which the map $q$ gives a value. The arithmetic is in float32.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Annotated, Literal
 
-from typing_extensions import final, override
+from typing_extensions import Doc, final
 
+from nshtrainer.config.named import LAST
 from nshtrainer.optimizer.base import optimizer_registry
+from nshtrainer.optimizer.options import Betas, Eps, RelativeDecay
 from nshtrainer.optimizer.third_party.base import PackageOptimizerConfigBase
-from nshtrainer.types import Beta, NonNegative, PositiveInt
-
-if TYPE_CHECKING:
-    from torch.optim import Optimizer
-
-    from nshtrainer.optimizer.checkpoint.hooks import Resumption
-    from nshtrainer.optimizer.groups.group_dicts import Group
+from nshtrainer.types import NonNegative, PositiveInt
 
 __all__ = [
     "AOAdam4bitConfig",
@@ -31,54 +27,38 @@ __all__ = [
     "AOAdamWFp8Config",
 ]
 
-
-class _TorchaoOptions(PackageOptimizerConfigBase):
-    """What the six share."""
-
-    extra = "torchao"
-    licence = "BSD-3-Clause"
-
-    lr: NonNegative = 1e-3
-    """Learning rate; torchao keeps it in a tensor, with `tensor_lr` and without."""
-
-    betas: tuple[Beta, Beta] = (0.9, 0.999)
-    """Decay of the running averages of the gradient and of its square."""
-
-    eps: NonNegative = 1e-8
-    """Added to the root of the average square, so that nothing is divided by zero."""
-
-    weight_decay: NonNegative = 0
-    """Weight decay, added to the gradient."""
-
-    amsgrad: bool = False
-    """Divide by the largest average square so far, which takes a third state."""
-
-    block_size: PositiveInt = 256
-    """Numbers that share one scale: fewer are more exact, and take more memory. What has less than
-    4096 numbers, or a count that this does not divide, keeps states of its own type."""
-
-    bf16_stochastic_round: bool = False
-    """Round weights of bfloat16 at random, so that small updates are not lost; no float32 copy."""
-
-    @override
-    def _build(self, groups: list[Group], resumption: Resumption | None) -> Optimizer:
-        from nshtrainer.optimizer.third_party.torchao_state import keep_state_plain
-
-        optimizer = super()._build(groups, resumption)
-        keep_state_plain(optimizer)
-        return optimizer
-
-
-class _DecoupledOptions(_TorchaoOptions):
-    """What those of AdamW share."""
-
-    weight_decay: NonNegative = 1e-2
-    """Share of each weight taken off in an update, times the learning rate."""
+_Rate = Annotated[
+    NonNegative,
+    Doc("Learning rate; torchao keeps it in a tensor, with `tensor_lr` and without."),
+    LAST,
+]
+_Betas = Annotated[Betas, LAST]
+_Eps = Annotated[Eps, LAST]
+_L2Penalty = Annotated[NonNegative, Doc("Weight decay, added to the gradient."), LAST]
+_RelativeDecay = Annotated[RelativeDecay, LAST]
+_AMSGrad = Annotated[
+    bool, Doc("Divide by the largest average square so far, which takes a third state."), LAST
+]
+_BlockSize = Annotated[
+    PositiveInt,
+    Doc(
+        "Numbers that share one scale: fewer are more exact, and take more memory. What has less "
+        "than\n4096 numbers, or a count that this does not divide, keeps states of its own type."
+    ),
+]
+_LastBlockSize = Annotated[_BlockSize, LAST]
+_StochasticRound = Annotated[
+    bool,
+    Doc(
+        "Round weights of bfloat16 at random, so that small updates are not lost; no float32 copy."
+    ),
+    LAST,
+]
 
 
 @final
 @optimizer_registry.register
-class AOAdamW8bitConfig(_DecoupledOptions):
+class AOAdamW8bitConfig(PackageOptimizerConfigBase):
     r"""AdamW with 8-bit moments, of torchao: a quarter of the state, on any device.
 
     $\theta \leftarrow (1 - \gamma\lambda)\,\theta - \gamma\,\hat m / (\sqrt{\hat v} + \epsilon)$
@@ -96,10 +76,18 @@ class AOAdamW8bitConfig(_DecoupledOptions):
 
     name: Literal["ao_adamw8bit"] = "ao_adamw8bit"
 
+    lr: _Rate = 1e-3
+    betas: _Betas = (0.9, 0.999)
+    eps: _Eps = 1e-8
+    weight_decay: _RelativeDecay = 1e-2
+    amsgrad: _AMSGrad = False
+    block_size: _LastBlockSize = 256
+    bf16_stochastic_round: _StochasticRound = False
+
 
 @final
 @optimizer_registry.register
-class AOAdamW4bitConfig(_DecoupledOptions):
+class AOAdamW4bitConfig(PackageOptimizerConfigBase):
     r"""AdamW with 4-bit moments, of torchao: an eighth of the state.
 
     $\theta \leftarrow (1 - \gamma\lambda)\,\theta - \gamma\,\hat m / (\sqrt{\hat v} + \epsilon)$
@@ -116,12 +104,19 @@ class AOAdamW4bitConfig(_DecoupledOptions):
 
     name: Literal["ao_adamw4bit"] = "ao_adamw4bit"
 
-    block_size: PositiveInt = 128
+    block_size: _BlockSize = 128
+
+    lr: _Rate = 1e-3
+    betas: _Betas = (0.9, 0.999)
+    eps: _Eps = 1e-8
+    weight_decay: _RelativeDecay = 1e-2
+    amsgrad: _AMSGrad = False
+    bf16_stochastic_round: _StochasticRound = False
 
 
 @final
 @optimizer_registry.register
-class AOAdamWFp8Config(_DecoupledOptions):
+class AOAdamWFp8Config(PackageOptimizerConfigBase):
     r"""AdamW with moments as floats of 8 bits (e4m3), of torchao: a quarter of the state.
 
     $\theta \leftarrow (1 - \gamma\lambda)\,\theta - \gamma\,\hat m / (\sqrt{\hat v} + \epsilon)$.
@@ -138,10 +133,18 @@ class AOAdamWFp8Config(_DecoupledOptions):
 
     name: Literal["ao_adamwfp8"] = "ao_adamwfp8"
 
+    lr: _Rate = 1e-3
+    betas: _Betas = (0.9, 0.999)
+    eps: _Eps = 1e-8
+    weight_decay: _RelativeDecay = 1e-2
+    amsgrad: _AMSGrad = False
+    block_size: _LastBlockSize = 256
+    bf16_stochastic_round: _StochasticRound = False
+
 
 @final
 @optimizer_registry.register
-class AOAdam8bitConfig(_TorchaoOptions):
+class AOAdam8bitConfig(PackageOptimizerConfigBase):
     r"""Adam with 8-bit moments, of torchao: a quarter of the state, on any device.
 
     $g \leftarrow g + \lambda\theta$, $\theta \leftarrow \theta - \gamma\,\hat m / (\sqrt{\hat v} +
@@ -157,10 +160,18 @@ class AOAdam8bitConfig(_TorchaoOptions):
 
     name: Literal["ao_adam8bit"] = "ao_adam8bit"
 
+    lr: _Rate = 1e-3
+    betas: _Betas = (0.9, 0.999)
+    eps: _Eps = 1e-8
+    weight_decay: _L2Penalty = 0
+    amsgrad: _AMSGrad = False
+    block_size: _LastBlockSize = 256
+    bf16_stochastic_round: _StochasticRound = False
+
 
 @final
 @optimizer_registry.register
-class AOAdam4bitConfig(_TorchaoOptions):
+class AOAdam4bitConfig(PackageOptimizerConfigBase):
     r"""Adam with 4-bit moments, of torchao: an eighth of the state.
 
     $g \leftarrow g + \lambda\theta$, $\theta \leftarrow \theta - \gamma\,\hat m / (\sqrt{\hat v} +
@@ -176,12 +187,19 @@ class AOAdam4bitConfig(_TorchaoOptions):
 
     name: Literal["ao_adam4bit"] = "ao_adam4bit"
 
-    block_size: PositiveInt = 128
+    block_size: _BlockSize = 128
+
+    lr: _Rate = 1e-3
+    betas: _Betas = (0.9, 0.999)
+    eps: _Eps = 1e-8
+    weight_decay: _L2Penalty = 0
+    amsgrad: _AMSGrad = False
+    bf16_stochastic_round: _StochasticRound = False
 
 
 @final
 @optimizer_registry.register
-class AOAdamFp8Config(_TorchaoOptions):
+class AOAdamFp8Config(PackageOptimizerConfigBase):
     r"""Adam with moments as floats of 8 bits (e4m3), of torchao: a quarter of the state.
 
     $g \leftarrow g + \lambda\theta$, $\theta \leftarrow \theta - \gamma\,\hat m / (\sqrt{\hat v} +
@@ -196,3 +214,11 @@ class AOAdamFp8Config(_TorchaoOptions):
     target = "torchao.optim:AdamFp8"
 
     name: Literal["ao_adamfp8"] = "ao_adamfp8"
+
+    lr: _Rate = 1e-3
+    betas: _Betas = (0.9, 0.999)
+    eps: _Eps = 1e-8
+    weight_decay: _L2Penalty = 0
+    amsgrad: _AMSGrad = False
+    block_size: _LastBlockSize = 256
+    bf16_stochastic_round: _StochasticRound = False

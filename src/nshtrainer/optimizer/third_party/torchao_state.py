@@ -8,6 +8,7 @@ Lightning gives, torch does not load such a tensor at all.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -26,19 +27,14 @@ _CLASS, _TENSORS, _CONTEXT = "torchao", "tensors", "context"
 
 def keep_state_plain(optimizer: Optimizer) -> None:
     """Let `state_dict` give plain tensors, and `load_state_dict` take these and torchao's own."""
-    optimizer.register_state_dict_post_hook(_write)
-    optimizer.register_load_state_dict_pre_hook(_read, prepend=True)  # what checks it sees tensors
+    optimizer.register_state_dict_post_hook(partial(_with_each, _plain))
+    # First, so that what checks the state sees tensors.
+    optimizer.register_load_state_dict_pre_hook(partial(_with_each, _restored), prepend=True)
 
 
-def _write(_optimizer: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
-    return _with_each(_plain, state_dict)
-
-
-def _read(_optimizer: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
-    return _with_each(_restored, state_dict)
-
-
-def _with_each(change: Callable[[Any], Any], state_dict: dict[str, Any]) -> dict[str, Any]:
+def _with_each(
+    change: Callable[[Any], Any], _optimizer: Optimizer, state_dict: dict[str, Any]
+) -> dict[str, Any]:
     state = {
         index: {key: change(value) for key, value in values.items()}
         for index, values in state_dict["state"].items()

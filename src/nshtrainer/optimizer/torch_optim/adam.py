@@ -9,11 +9,21 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import model_validator
-from typing_extensions import Self, final
+from typing_extensions import final
 
 from nshtrainer.optimizer.base import optimizer_registry
-from nshtrainer.optimizer.torch_config import CapturableOptions, FusedOptions, MaximizeOptions
+from nshtrainer.optimizer.options import (
+    Betas,
+    Capturable,
+    DecoupledWeightDecay,
+    Eps,
+    Fused,
+    L2Penalty,
+    LearningRate,
+    Maximize,
+    RelativeDecay,
+)
+from nshtrainer.optimizer.torch_config import ForeachConfigBase, TorchOptimizerConfigBase
 from nshtrainer.types import Beta, NonNegative, Positive
 
 __all__ = [
@@ -25,22 +35,13 @@ __all__ = [
     "SparseAdamConfig",
 ]
 
-
-class _AdamOptions(CapturableOptions, FusedOptions):
-    """What Adam and AdamW share: of torch's optimizers these two refuse one combination."""
-
-    @model_validator(mode="after")
-    def _lists_take_a_number(self) -> Self:
-        if self.foreach and self.tensor_lr and not self.capturable:
-            raise ValueError(
-                "foreach takes a tensor_lr only with capturable; leave one of them out"
-            )
-        return self
+_FUSED_FOR = ("float32", "float64", "bfloat16")
+"""All but float16, in which the loop overflows where the kernel does not: left as it is."""
 
 
 @final
 @optimizer_registry.register
-class AdamWConfig(_AdamOptions):
+class AdamWConfig(ForeachConfigBase):
     r"""Adam with decoupled weight decay: the usual first choice, above all for transformers.
 
     $\theta \leftarrow (1 - \gamma\lambda)\,\theta - \gamma\,\hat m / (\sqrt{\hat v} + \epsilon)$.
@@ -56,32 +57,26 @@ class AdamWConfig(_AdamOptions):
 
     target = "torch.optim:AdamW"
     width_rule = "adam"
+    fused_for = _FUSED_FOR
+    foreach_takes_tensor_lr = False
 
     name: Literal["adamw"] = "adamw"
 
-    lr: NonNegative = 1e-3
-    """Learning rate: about the size of one update of one weight."""
-
-    betas: tuple[Beta, Beta] = (0.9, 0.999)
-    """Decay of the running averages of the gradient and of its square."""
-
-    eps: NonNegative = 1e-8
-    """Added to the root of the average square, so that nothing is divided by zero."""
-
-    weight_decay: NonNegative = 0.01
-    """Share of each weight taken off in an update, times the learning rate."""
+    lr: LearningRate = 1e-3
+    betas: Betas = (0.9, 0.999)
+    eps: Eps = 1e-8
+    weight_decay: RelativeDecay = 0.01
 
     amsgrad: bool = False
     """Divide by the largest average square so far instead of the present one (arXiv:1904.09237)."""
 
-    def fused_dtypes(self) -> tuple[str, ...]:
-        """All but float16, in which the loop overflows where the kernel does not: left as it is."""
-        return ("float32", "float64", "bfloat16")
+    fused: Fused = None
+    capturable: Capturable = False
 
 
 @final
 @optimizer_registry.register
-class AdamConfig(_AdamOptions):
+class AdamConfig(ForeachConfigBase):
     r"""Adam: each weight has its own step size; good where no weight decay is wanted.
 
     $\theta \leftarrow \theta - \gamma\,\hat m / (\sqrt{\hat v} + \epsilon)$, after
@@ -96,35 +91,27 @@ class AdamConfig(_AdamOptions):
 
     target = "torch.optim:Adam"
     width_rule = "adam"
+    fused_for = _FUSED_FOR
+    foreach_takes_tensor_lr = False
 
     name: Literal["adam"] = "adam"
 
-    lr: NonNegative = 1e-3
-    """Learning rate: about the size of one update of one weight."""
-
-    betas: tuple[Beta, Beta] = (0.9, 0.999)
-    """Decay of the running averages of the gradient and of its square."""
-
-    eps: NonNegative = 1e-8
-    """Added to the root of the average square, so that nothing is divided by zero."""
-
-    weight_decay: NonNegative = 0
-    """Factor on the weights that is added to the gradient (an L2 penalty)."""
+    lr: LearningRate = 1e-3
+    betas: Betas = (0.9, 0.999)
+    eps: Eps = 1e-8
+    weight_decay: L2Penalty = 0
 
     amsgrad: bool = False
     """Divide by the largest average square so far instead of the present one (arXiv:1904.09237)."""
 
-    decoupled_weight_decay: bool = False
-    """Take the decay off the weights instead, as AdamW does."""
-
-    def fused_dtypes(self) -> tuple[str, ...]:
-        """All but float16, in which the loop overflows where the kernel does not: left as it is."""
-        return ("float32", "float64", "bfloat16")
+    decoupled_weight_decay: DecoupledWeightDecay = False
+    fused: Fused = None
+    capturable: Capturable = False
 
 
 @final
 @optimizer_registry.register
-class NAdamConfig(CapturableOptions):
+class NAdamConfig(ForeachConfigBase):
     r"""Adam with Nesterov momentum: looks one step ahead; often a little faster than Adam.
 
     $\theta \leftarrow \theta - \gamma\,\bar m / (\sqrt{\hat v} + \epsilon)$, where $\bar m$ joins
@@ -143,14 +130,9 @@ class NAdamConfig(CapturableOptions):
 
     name: Literal["nadam"] = "nadam"
 
-    lr: NonNegative = 2e-3
-    """Learning rate: about the size of one update of one weight."""
-
-    betas: tuple[Beta, Beta] = (0.9, 0.999)
-    """Decay of the running averages of the gradient and of its square."""
-
-    eps: NonNegative = 1e-8
-    """Added to the root of the average square, so that nothing is divided by zero."""
+    lr: LearningRate = 2e-3
+    betas: Betas = (0.9, 0.999)
+    eps: Eps = 1e-8
 
     weight_decay: NonNegative = 0
     """Factor on the weights that is added to the gradient, or see `decoupled_weight_decay`."""
@@ -158,13 +140,13 @@ class NAdamConfig(CapturableOptions):
     momentum_decay: NonNegative = 4e-3
     """How fast the momentum grows to its full value; larger is faster."""
 
-    decoupled_weight_decay: bool = False
-    """Take the decay off the weights instead, as AdamW does."""
+    decoupled_weight_decay: DecoupledWeightDecay = False
+    capturable: Capturable = False
 
 
 @final
 @optimizer_registry.register
-class RAdamConfig(CapturableOptions):
+class RAdamConfig(ForeachConfigBase):
     r"""Adam with a rectified start: no warm-up needed.
 
     $\theta \leftarrow \theta - \gamma\,\hat m\,r_t / (\sqrt{\hat v} + \epsilon)$, where $r_t$ grows
@@ -185,25 +167,20 @@ class RAdamConfig(CapturableOptions):
 
     name: Literal["radam"] = "radam"
 
-    lr: NonNegative = 1e-3
-    """Learning rate: about the size of one update of one weight."""
-
-    betas: tuple[Beta, Beta] = (0.9, 0.999)
-    """Decay of the running averages of the gradient and of its square."""
-
-    eps: NonNegative = 1e-8
-    """Added to the root of the average square, so that nothing is divided by zero."""
+    lr: LearningRate = 1e-3
+    betas: Betas = (0.9, 0.999)
+    eps: Eps = 1e-8
 
     weight_decay: NonNegative = 0
     """Factor on the weights that is added to the gradient, or see `decoupled_weight_decay`."""
 
-    decoupled_weight_decay: bool = False
-    """Take the decay off the weights instead, as AdamW does."""
+    decoupled_weight_decay: DecoupledWeightDecay = False
+    capturable: Capturable = False
 
 
 @final
 @optimizer_registry.register
-class AdamaxConfig(CapturableOptions):
+class AdamaxConfig(ForeachConfigBase):
     r"""Adam with the largest gradient instead of the average square: steadier for rare features.
 
     $u \leftarrow \max(\beta_2 u, |g| + \epsilon)$, $\theta \leftarrow \theta - \gamma\,\hat m / u$.
@@ -221,8 +198,7 @@ class AdamaxConfig(CapturableOptions):
 
     name: Literal["adamax"] = "adamax"
 
-    lr: NonNegative = 2e-3
-    """Learning rate: about the size of one update of one weight."""
+    lr: LearningRate = 2e-3
 
     betas: tuple[Beta, Beta] = (0.9, 0.999)
     """Decay of the running average of the gradient and of the running maximum."""
@@ -230,13 +206,13 @@ class AdamaxConfig(CapturableOptions):
     eps: NonNegative = 1e-8
     """Added to the size of the gradient, so that nothing is divided by zero."""
 
-    weight_decay: NonNegative = 0
-    """Factor on the weights that is added to the gradient (an L2 penalty)."""
+    weight_decay: L2Penalty = 0
+    capturable: Capturable = False
 
 
 @final
 @optimizer_registry.register
-class SparseAdamConfig(MaximizeOptions):
+class SparseAdamConfig(TorchOptimizerConfigBase):
     r"""Adam for sparse gradients: only the rows of an embedding that were used are updated.
 
     The formula is Adam's, with the averages of unused rows left as they are, so this is not what
@@ -260,8 +236,9 @@ class SparseAdamConfig(MaximizeOptions):
     lr: Positive = 1e-3
     """Learning rate: about the size of one update of one weight."""
 
-    betas: tuple[Beta, Beta] = (0.9, 0.999)
-    """Decay of the running averages of the gradient and of its square."""
+    betas: Betas = (0.9, 0.999)
 
     eps: Positive = 1e-8
     """Added to the root of the average square, so that nothing is divided by zero."""
+
+    maximize: Maximize = False

@@ -12,7 +12,16 @@ from pydantic import Field, model_validator
 from typing_extensions import Self, final
 
 from nshtrainer.optimizer.base import optimizer_registry
-from nshtrainer.optimizer.torch_config import CapturableOptions, ForeachOptions, FusedOptions
+from nshtrainer.optimizer.options import (
+    Capturable,
+    Foreach,
+    Fused,
+    L2Penalty,
+    LearningRate,
+    Maximize,
+    RelativeDecay,
+)
+from nshtrainer.optimizer.torch_config import ForeachConfigBase, TorchOptimizerConfigBase
 from nshtrainer.types import Beta, Fraction, NonNegative, Positive
 
 __all__ = [
@@ -31,7 +40,7 @@ _AboveOne = Annotated[float, Field(gt=1, allow_inf_nan=False)]
 
 @final
 @optimizer_registry.register
-class AdagradConfig(FusedOptions):
+class AdagradConfig(ForeachConfigBase):
     r"""Scales by all gradients so far; good for sparse features, slows down in long runs.
 
     $v \leftarrow v + g^2$, $\theta \leftarrow \theta - \gamma_t\,g / (\sqrt v + \epsilon)$ with
@@ -47,6 +56,7 @@ class AdagradConfig(FusedOptions):
 
     target = "torch.optim:Adagrad"
     width_rule = "adam"
+    fused_for = ("float32", "float64")
 
     name: Literal["adagrad"] = "adagrad"
 
@@ -65,14 +75,12 @@ class AdagradConfig(FusedOptions):
     eps: NonNegative = 1e-10
     """Added to the root of the sum, so that nothing is divided by zero."""
 
-    def fused_dtypes(self) -> tuple[str, ...]:
-        """The two full types."""
-        return ("float32", "float64")
+    fused: Fused = None
 
 
 @final
 @optimizer_registry.register
-class AdadeltaConfig(CapturableOptions):
+class AdadeltaConfig(ForeachConfigBase):
     r"""Scales by recent gradients and recent updates, so that the rate has no unit.
 
     $\Delta = g\,\sqrt{u + \epsilon} / \sqrt{v + \epsilon}$, $\theta \leftarrow \theta -
@@ -99,13 +107,13 @@ class AdadeltaConfig(CapturableOptions):
     eps: Positive = 1e-6
     """Added to both averages; it sets the size of the first updates."""
 
-    weight_decay: NonNegative = 0
-    """Factor on the weights that is added to the gradient (an L2 penalty)."""
+    weight_decay: L2Penalty = 0
+    capturable: Capturable = False
 
 
 @final
 @optimizer_registry.register
-class RMSpropConfig(CapturableOptions):
+class RMSpropConfig(ForeachConfigBase):
     r"""Scales by the average of recent squared gradients; usual in reinforcement learning.
 
     $\theta \leftarrow \theta - \gamma\,g / (\sqrt v + \epsilon)$. torch adds $\epsilon$ after the
@@ -124,8 +132,7 @@ class RMSpropConfig(CapturableOptions):
 
     name: Literal["rmsprop"] = "rmsprop"
 
-    lr: NonNegative = 1e-2
-    """Learning rate: about the size of one update of one weight."""
+    lr: LearningRate = 1e-2
 
     alpha: Beta = 0.99
     """Decay of the running average of the squared gradient."""
@@ -133,8 +140,7 @@ class RMSpropConfig(CapturableOptions):
     eps: NonNegative = 1e-8
     """Added to the root of the average, so that nothing is divided by zero."""
 
-    weight_decay: NonNegative = 0
-    """Factor on the weights that is added to the gradient (an L2 penalty)."""
+    weight_decay: L2Penalty = 0
 
     momentum: Fraction = 0
     """Share of the last update that is kept."""
@@ -142,10 +148,12 @@ class RMSpropConfig(CapturableOptions):
     centered: bool = False
     """Divide by the standard deviation of the gradient instead of its root mean square."""
 
+    capturable: Capturable = False
+
 
 @final
 @optimizer_registry.register
-class RpropConfig(CapturableOptions):
+class RpropConfig(ForeachConfigBase):
     r"""Looks at the sign of the gradient only; for whole batches, not for mini-batches.
 
     Each weight has its own step size, which grows by $\eta^+$ while the sign stays and shrinks by
@@ -175,6 +183,8 @@ class RpropConfig(CapturableOptions):
     step_sizes: tuple[NonNegative, Positive] = (1e-6, 50)
     """The smallest and the largest step size."""
 
+    capturable: Capturable = False
+
     @model_validator(mode="after")
     def _ordered_sizes(self) -> Self:
         low, high = self.step_sizes
@@ -185,7 +195,7 @@ class RpropConfig(CapturableOptions):
 
 @final
 @optimizer_registry.register
-class AdafactorConfig(ForeachOptions):
+class AdafactorConfig(TorchOptimizerConfigBase):
     r"""Adam's second moment kept as one row and one column for each matrix: little memory.
 
     $\theta \leftarrow \theta - \alpha\,\hat u$ with $u = g / \sqrt{\hat v}$, $\hat u = u / \max(1,
@@ -219,5 +229,6 @@ class AdafactorConfig(ForeachOptions):
     d: _AtLeastOne = 1.0
     """The root mean square above which an update is scaled down."""
 
-    weight_decay: NonNegative = 0.0
-    """Share of each weight taken off in an update, times the learning rate."""
+    weight_decay: RelativeDecay = 0.0
+    maximize: Maximize = False
+    foreach: Foreach = None

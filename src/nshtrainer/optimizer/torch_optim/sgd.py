@@ -12,7 +12,12 @@ from pydantic import model_validator
 from typing_extensions import Self, final
 
 from nshtrainer.optimizer.base import optimizer_registry
-from nshtrainer.optimizer.torch_config import CapturableOptions, FusedOptions
+from nshtrainer.optimizer.options import (
+    Capturable,
+    Fused,
+    L2Penalty,
+)
+from nshtrainer.optimizer.torch_config import ForeachConfigBase
 from nshtrainer.types import Fraction, NonNegative
 
 __all__ = ["ASGDConfig", "SGDConfig"]
@@ -20,7 +25,7 @@ __all__ = ["ASGDConfig", "SGDConfig"]
 
 @final
 @optimizer_registry.register
-class SGDConfig(FusedOptions):
+class SGDConfig(ForeachConfigBase):
     r"""Stochastic gradient descent, with momentum where asked for; the usual choice for convnets.
 
     $b \leftarrow \mu b + (1 - \tau)(g + \lambda\theta)$, $\theta \leftarrow \theta - \gamma b$,
@@ -50,11 +55,12 @@ class SGDConfig(FusedOptions):
     dampening: Fraction = 0
     """Share of the gradient that is left out of the momentum."""
 
-    weight_decay: NonNegative = 0
-    """Factor on the weights that is added to the gradient (an L2 penalty)."""
+    weight_decay: L2Penalty = 0
 
     nesterov: bool = False
     """Take the gradient one step ahead; needs `momentum` and no `dampening`."""
+
+    fused: Fused = None
 
     def fused_dtypes(self) -> tuple[str, ...]:
         """With momentum only: without, the loop is as fast. In 16 bits the kernel is less exact.
@@ -72,7 +78,7 @@ class SGDConfig(FusedOptions):
 
 @final
 @optimizer_registry.register
-class ASGDConfig(CapturableOptions):
+class ASGDConfig(ForeachConfigBase):
     r"""Gradient descent that also keeps the average of the weights, in `state[p]["ax"]`.
 
     $\theta \leftarrow (1 - \lambda_0\eta)\,\theta - \eta g$ with $\eta = \gamma / (1 +
@@ -103,5 +109,5 @@ class ASGDConfig(CapturableOptions):
     t0: NonNegative = 1e6
     """The update at which averaging starts."""
 
-    weight_decay: NonNegative = 0
-    """Factor on the weights that is added to the gradient (an L2 penalty)."""
+    weight_decay: L2Penalty = 0
+    capturable: Capturable = False

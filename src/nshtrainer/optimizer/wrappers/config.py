@@ -6,7 +6,6 @@ What is built is the other optimizer, with hooks.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -90,7 +89,9 @@ class WrappingConfigBase(OptimizerConfigBase):
         from nshtrainer.optimizer.checkpoint.hooks import describe
 
         optimizer = build_optimizer(self.optimizer, params, run)
-        if self.keeps and any(type(self) is type(one) for one in _wrappers_inside(optimizer)):
+        parts = (optimizer, *parts_of(optimizer))
+        inside: list[Self] = [one for part in parts for one in record_of(part).wrappers]
+        if self.keeps and type(self) in map(type, inside):
             raise OptimizerError(
                 f"{self.name}: there is another {self.name} inside, and both would keep their "
                 "values under the same keys. Remove one of them."
@@ -102,11 +103,6 @@ class WrappingConfigBase(OptimizerConfigBase):
         describe(optimizer, self)
         record.wrappers = (self, *record.wrappers)
         return optimizer
-
-
-def _wrappers_inside(optimizer: Optimizer) -> Iterator[WrappingConfigBase]:
-    for part in (optimizer, *parts_of(optimizer)):
-        yield from record_of(part).wrappers
 
 
 def wrappers_around(optimizer: Optimizer) -> tuple[WrappingConfigBase, ...]:

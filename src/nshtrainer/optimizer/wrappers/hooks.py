@@ -7,11 +7,11 @@ Hooks can be pickled, so that a copy of the optimizer has copies of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nshtrainer.optimizer.groups.lazy_parameters import shapes_needed
-from nshtrainer.optimizer_record import StepSkipped
+from nshtrainer.optimizer_record import StepSkipped, closure_of, params_of
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Lookahead",
-    "closure_of",
     "norm_of",
     "on_gradients",
     "settle",
@@ -32,19 +31,9 @@ Closure = Callable[[], Any]
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-def _parameters(optimizer: Optimizer) -> Iterator[Tensor]:
-    for group in optimizer.param_groups:
-        yield from group["params"]
-
-
 def with_gradient(optimizer: Optimizer) -> list[Tensor]:
     """The parameters that an update would change."""
-    return [param for param in _parameters(optimizer) if param.grad is not None]
-
-
-def closure_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Closure | None:
-    """The closure among the arguments of `step`, as a hook gets them."""
-    return args[1] if len(args) > 1 else kwargs.get("closure")
+    return [param for param in params_of(optimizer) if param.grad is not None]
 
 
 def norm_of(
@@ -138,7 +127,7 @@ class Lookahead:
 
     def before(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
         """Remember where the weights are that were never updated: there the slow ones begin."""
-        for param in _parameters(optimizer):
+        for param in params_of(optimizer):
             if "slow" not in optimizer.state.get(param, {}) and param not in self._first:
                 with shapes_needed("lookahead", [param]):
                     self._first[param] = param.detach().clone()

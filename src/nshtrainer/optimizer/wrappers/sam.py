@@ -15,12 +15,11 @@ from torch.optim import Optimizer
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.wrappers.hooks import (
     Arguments,
-    closure_of,
     norm_of,
     settle,
     with_gradient,
 )
-from nshtrainer.optimizer_record import record_of
+from nshtrainer.optimizer_record import closure_of, record_of
 
 __all__ = ["SAMHooks"]
 

@@ -14,7 +14,6 @@ from nshtrainer.integrations.lightning.checkpoint.entries import (
     refuse_entry,
 )
 from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase, lr_scheduler_registry
-from nshtrainer.lr_scheduler.curve_schedule import TrackScheduleConfigBase
 from nshtrainer.lr_scheduler.driver.saved_state import has_own_rates, is_of_driver
 from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 from nshtrainer.optimizer.checkpoint.hooks import resume_by_name
@@ -250,7 +249,7 @@ def _is_of_curve(schedule: Any) -> bool:
     """Return True if no scheduler but ours comes of a schedule, or there is none."""
     name = schedule and schedule.get("name")
     cls = lr_scheduler_registry.find(name, plugins=False) if isinstance(name, str) else None
-    return not schedule or (cls is not None and issubclass(cls, TrackScheduleConfigBase))
+    return not schedule or (cls is not None and cls.is_curve)
 
 
 def _in_hyperparameters(module: Any, checkpoint: Checkpoint) -> tuple[Any, Any]:
