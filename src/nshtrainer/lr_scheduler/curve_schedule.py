@@ -61,7 +61,7 @@ class TrackScheduleConfigBase(LRSchedulerConfigBase):
         from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 
         run = run_length_of(lightning_module)
-        run.attach_check()
+        run.settings.attach_check()
         return CurveScheduler(optimizer, Plan.of_config(self, run))
 
 

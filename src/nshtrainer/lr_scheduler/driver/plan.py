@@ -152,7 +152,7 @@ class Plan:
     @property
     def policy(self) -> ResumeConfig:
         """What a state that is loaded has a say in."""
-        return self.run.resume or ResumeConfig()
+        return self.run.settings.resume or ResumeConfig()
 
     def begin(self) -> None:
         """Forget which tracks are in use: the groups may have other base rates now."""

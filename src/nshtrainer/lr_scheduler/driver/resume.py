@@ -205,7 +205,7 @@ def _lengths(own: RunLength, saved: Mapping[str, Any]) -> RunLength:
     ours = own.to_dict()
     if "total_steps" in saved:
         ours.pop("total_time", None)
-    return RunLength.from_dict({**ours, **saved}).but(resume=own.resume)
+    return RunLength.from_dict({**ours, **saved}).but(settings=own.settings)
 
 
 def _is_curve(plan: Plan) -> bool:

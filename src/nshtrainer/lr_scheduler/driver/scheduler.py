@@ -103,7 +103,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
         self._is_noted = False
         self._stands_still = False
         self._untold: Succession | None = None
-        by_successes = self._plan.run.schedule_clock == "successful_steps"
+        by_successes = self._plan.run.settings.schedule_clock == "successful_steps"
         self._successes = Successes() if by_successes else None
         others = rates_of_torch(optimizer)
         self._write()

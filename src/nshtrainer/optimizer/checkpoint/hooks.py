@@ -135,7 +135,7 @@ class Resumption:
             self._known = _names_in(named)
         else:
             self._model = ref(named)
-        self._resume = run and run.resume
+        self._resume = run and run.settings.resume
         self._is_joint = is_joint
         self._unchecked = ("",) if is_joint else unchecked
         self._config = config
@@ -163,7 +163,7 @@ class Resumption:
             self.describe(config)
         if self._resume is None:
             run = known_run_length(model)
-            self._resume = run and run.resume
+            self._resume = run and run.settings.resume
 
     def describe(self, config: OptimizerConfigBase | None) -> None:
         """Take what the optimizer was built from."""
@@ -251,7 +251,7 @@ class Resumption:
         model = self._model()
         if self._resume is None and hasattr(model, "configure_optimizers"):
             run = known_run_length(model)
-            self._resume = run and run.resume
+            self._resume = run and run.settings.resume
         return self._resume or ResumeConfig()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Resumption:

@@ -58,7 +58,7 @@ def check_resume(
         CheckpointError: The policy forbids what has changed; it names a schedule that cannot be
             taken from the config.
     """
-    policy = run_length_of(trainer).resume or ResumeConfig()
+    policy = run_length_of(trainer).settings.resume or ResumeConfig()
     check_states(trainer, module, checkpoint)
     others = changes_of_others(trainer, module, checkpoint)
     all_of_them = [*_changes_of_ours(trainer, module, checkpoint), *others]
