@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, get_args
 from typing_extensions import Self
 
 from nshtrainer.exceptions import ScheduleError
+from nshtrainer.resume import ResumeConfig
 from nshtrainer.types import ScheduleClock
 
 if TYPE_CHECKING:
     from nshtrainer.metric import MetricConfig
-    from nshtrainer.resume import ResumeConfig
 
 __all__ = ["TrainerSettings"]
 
@@ -54,6 +54,11 @@ class TrainerSettings:
         if self.schedule_clock not in clocks:
             choices = " or ".join(map(repr, clocks))
             raise ScheduleError(f"schedule_clock must be {choices}, not {self.schedule_clock!r}")
+
+    @property
+    def policy(self) -> ResumeConfig:
+        """The policy of a resume; left out, the checkpoint wins."""
+        return self.resume or ResumeConfig()
 
     def but(self, **changes: Any) -> Self:
         """Return the same settings with some values changed, without reading the others."""
