@@ -111,7 +111,10 @@ class TrainerRunLength(LazyRunLength):
         batch = getattr(loader, "batch_size", None)
         if batch is None:
             batch = getattr(getattr(loader, "batch_sampler", None), "batch_size", None)
-        return batch and batch * self._accumulation[0] * _num_shares(self._trainer)
+        # Processes that split tensors share their samples.
+        sampler: Any = getattr(self._trainer.strategy, "distributed_sampler_kwargs", {})
+        num_shares = sampler.get("num_replicas", self._trainer.world_size)
+        return batch and batch * self._accumulation[0] * num_shares
 
     @cached_property
     def tokens_per_step(self) -> float | None:
@@ -166,12 +169,6 @@ class TrainerRunLength(LazyRunLength):
         if self._trainer.strategy.handles_gradient_accumulation:
             return batches // every
         return -(-batches // every)
-
-
-def _num_shares(trainer: Any) -> int:
-    """How many processes have samples of their own; those that split tensors share theirs."""
-    sampler: dict[str, Any] = getattr(trainer.strategy, "distributed_sampler_kwargs", {})
-    return sampler.get("num_replicas", trainer.world_size)
 
 
 def run_length_of(source: Any) -> TrainerRunLength:

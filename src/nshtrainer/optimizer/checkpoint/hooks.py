@@ -360,18 +360,14 @@ def _rebuilt(
 
 def _overridden(group: Group, own: Group, fields: Sequence[str]) -> Group:
     """The group with these options as the config says, and so what a schedule multiplies."""
-    for name in _keys_of(fields, own):
+    # Groups have the fields of `sam` under prefixed keys.
+    for name in [key for field in fields for key in (field, f"sam_{field}") if key in own]:
         group[name] = own.get(f"initial_{name}", own[name])
         for key in [key for key in group if key.startswith("initial_")]:
             option, _, item = key.removeprefix("initial_").partition(".")
             if option == name:
                 group[key] = float(group[name][int(item)] if item else group[name])
     return group
-
-
-def _keys_of(fields: Iterable[str], options: Collection[str]) -> list[str]:
-    """Return the keys under which groups have fields of a config; those of `sam` are prefixed."""
-    return [key for name in fields for key in (name, f"sam_{name}") if key in options]
 
 
 def _check_fields(policy: ResumeConfig, groups: Sequence[OwnGroup]) -> None:
