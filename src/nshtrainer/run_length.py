@@ -10,7 +10,6 @@ from fractions import Fraction
 from functools import cache
 from importlib import import_module
 from operator import attrgetter
-from pkgutil import iter_modules
 from types import UnionType
 from typing import TYPE_CHECKING, Any
 
@@ -326,5 +325,7 @@ def known_run_length(source: Any) -> RunLength | None:
 
 @cache
 def _integrations() -> frozenset[str]:
+    from pkgutil import iter_modules
+
     package = import_module("nshtrainer.integrations")
     return frozenset(module.name for module in iter_modules(package.__path__))

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, get_args
 from typing_extensions import Self
 
 from nshtrainer.exceptions import ScheduleError
-from nshtrainer.resume import ResumeConfig
 from nshtrainer.types import ScheduleClock
 
 if TYPE_CHECKING:
     from nshtrainer.metric import MetricConfig
+    from nshtrainer.resume import ResumeConfig
 
 __all__ = ["TrainerSettings"]
 
@@ -58,6 +58,9 @@ class TrainerSettings:
     @property
     def policy(self) -> ResumeConfig:
         """The policy of a resume; left out, the checkpoint wins."""
+        # Imported on use: configs take longer to import than a run length does.
+        from nshtrainer.resume import ResumeConfig
+
         return self.resume or ResumeConfig()
 
     def but(self, **changes: Any) -> Self:
