@@ -13,23 +13,22 @@ from pydantic import StringConstraints, model_validator
 from typing_extensions import Self
 
 from nshtrainer.config import Config
-from nshtrainer.config.messages import dotted
-from nshtrainer.config.parts import nested_parts
+from nshtrainer.config.messages import describe_unknown, dotted
+from nshtrainer.config.parts import nested_parts, parts_of
 from nshtrainer.escaping import printable
 from nshtrainer.exceptions import ConfigChangedWarning, ConfigError, NshtrainerError
 
 __all__ = [
     "SCHEDULE",
     "Change",
-    "Decision",
     "Resolution",
     "ResumeConfig",
     "as_data",
     "check_changes",
+    "check_field",
     "differing",
     "is_unheard",
     "resolve",
-    "tell",
     "tell_of",
     "with_values",
 ]
@@ -92,6 +91,11 @@ class ResumeConfig(Config):
             raise ValueError(f"{self.policy} takes no fields; write policy: override as well")
         return self
 
+    @property
+    def takes_schedule(self) -> bool:
+        """True if the whole schedule is taken from the config."""
+        return self.policy == "extend" or SCHEDULE in self.fields
+
     def schedule_fields(self) -> tuple[str, ...]:
         """The `fields` that are the schedule or fields of it."""
         return tuple(name for name in self.fields if name.partition(".")[0] == SCHEDULE)
@@ -132,6 +136,14 @@ class Change(NamedTuple):
     def difference(self) -> str:
         """The change without what becomes of it: `optimizer.lr 0.1 -> 0.2`."""
         return f"{dotted(self.path)} {_shown(self.saved)} -> {_shown(self.own)}"
+
+    def keep(self, outcome: str = "taken from the checkpoint", field: str = "") -> Change:
+        """Return the change with the value of the checkpoint; `field` lists how to follow it."""
+        return self._replace(outcome=outcome, is_followed=False, field=field)
+
+    def follow(self, outcome: str = "taken from the config") -> Change:
+        """Return the change with the value of the config."""
+        return self._replace(outcome=outcome, is_followed=True, field="")
 
 
 # -- comparing -------------------------------------------------------------------------------------
@@ -185,14 +197,12 @@ def _is_duration(value: Mapping[Any, Any]) -> bool:
 def _shown(value: Any) -> str:
     if isinstance(value, Mapping):
         found = cast("Mapping[str, Any]", value)
-        return f"{found['value']} {found['name']}" if _is_duration(found) else _name(found)
+        if _is_duration(found):
+            return f"{found['value']} {found['name']}"
+        return printable(found.get("name", dict(found)))
     if isinstance(value, list):
         return f"[{', '.join(map(_shown, cast('list[Any]', value)))}]"
     return "none" if value is None else printable(value)
-
-
-def _name(value: Mapping[str, Any]) -> str:
-    return printable(value.get("name", dict(value)))
 
 
 def with_values(data: Mapping[str, Any], values: Iterable[tuple[Path, Any]]) -> dict[str, Any]:
@@ -219,20 +229,6 @@ def _with_value(data: Any, path: Path, value: Any) -> Any:
 # -- deciding --------------------------------------------------------------------------------------
 
 
-class Decision(NamedTuple):
-    """What becomes of a change.
-
-    Args:
-        outcome: The same in words.
-        is_followed: True if the config is followed, False if the checkpoint is.
-        field: What `fields` lists to follow the config, if there is such a field.
-    """
-
-    outcome: str
-    is_followed: bool = False
-    field: str = ""
-
-
 class Resolution(NamedTuple):
     """What a run goes on with.
 
@@ -247,14 +243,16 @@ class Resolution(NamedTuple):
     advice: Sequence[str]
 
     def tell(self, *more: str) -> None:
-        """Warn of the changes, once; nothing is said of none."""
-        tell(self.changes, *more, *self.advice)
+        """Warn of the changes, a line for each, and more lines; nothing is said of none."""
+        if self.changes:
+            lines = [*map(str, self.changes), *more, *self.advice]
+            tell_of("\n  ".join(["the config has changed since the checkpoint:", *lines]))
 
 
 def resolve(
     changes: Sequence[Change],
     policy: ResumeConfig,
-    decide: Callable[[Change], Decision],
+    decide: Callable[[Change], Change],
     *,
     own: Mapping[str, Any] | None = None,
     error: type[NshtrainerError],
@@ -264,7 +262,7 @@ def resolve(
     Args:
         changes: What has changed since the checkpoint.
         policy: The policy of the run.
-        decide: What becomes of one change, where the policy is not `error`.
+        decide: Keeps or follows one change, where the policy is not `error`.
         own: The component's config as plain data; a path begins with a word for the component.
         error: What is raised under the policy `error`.
 
@@ -272,7 +270,7 @@ def resolve(
         NshtrainerError: There are changes, and the policy forbids them.
     """
     check_changes(changes, policy, error)
-    decided = [each._replace(**decide(each)._asdict()) for each in changes]
+    decided = [decide(change) for change in changes]
     kept = [each for each in decided if not each.is_followed]
     values = [(each.path[1:], each.saved) for each in kept if not each.is_of_run]
     config = None if own is None else with_values(own, values)
@@ -309,19 +307,30 @@ def _advice(kept: Iterable[Change], policy: ResumeConfig) -> Iterator[str]:
         yield f"to take it from the config: {override}"
 
 
-# -- saying ----------------------------------------------------------------------------------------
-
-
-def tell(changes: Sequence[Change], *more: str) -> None:
-    """Warn of changes, a line for each.
+def check_field(
+    path: Iterable[str], data: Any, kind: str, error: type[NshtrainerError], place: str = ""
+) -> None:
+    """Refuse an entry of `fields` that leads to nothing in a config.
 
     Args:
-        changes: What has changed; nothing is said of none.
-        *more: Lines that follow.
+        path: The keys of the entry, from the config on.
+        data: The config as plain data.
+        kind: The noun for what one key is, such as `option of the optimizer`.
+        error: What is raised.
+        place: The entry in the message, where that is more than one key.
+
+    Raises:
+        NshtrainerError: A key is not there; the message suggests another.
     """
-    if changes:
-        lines = ["the config has changed since the checkpoint:", *map(str, changes), *more]
-        tell_of("\n  ".join(lines))
+    for key in path:
+        known = {str(part): value for part, value in parts_of(data)}
+        names = [name for name in known if name != "name"]
+        if key not in names:
+            raise error(f"resume: fields: {place}{describe_unknown(kind, key, names)}")
+        data = known[key]
+
+
+# -- saying ----------------------------------------------------------------------------------------
 
 
 def tell_of(text: str, category: type[Warning] = ConfigChangedWarning) -> None:

@@ -1,35 +1,28 @@
-"""What schedules and rates have to know of a run, and who can tell."""
+"""Training-run length: total steps, steps per epoch, samples per step."""
 
 from __future__ import annotations
 
 import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field, replace
 from fractions import Fraction
+from functools import cache
 from importlib import import_module
+from operator import attrgetter
 from types import UnionType
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self, override
 
 from nshtrainer.exceptions import RunLengthError, ScheduleError
-from nshtrainer.types import ScheduleClock
+from nshtrainer.trainer_settings import TrainerSettings
 
 if TYPE_CHECKING:
-    from nshtrainer.metric import MetricConfig
     from nshtrainer.resume import ResumeConfig
+    from nshtrainer.types import ScheduleClock
 
 __all__ = ["LazyRunLength", "RunLength", "known_run_length", "run_length_of"]
-
-ADAPTERS: dict[str, str] = {
-    "accelerate": "nshtrainer.integrations.accelerate:run_length_of",
-    "lightning": "nshtrainer.integrations.lightning.run_length:run_length_of",
-    "pytorch_lightning": "nshtrainer.integrations.lightning.run_length:run_length_of",
-    "transformers": "nshtrainer.integrations.transformers.run_length:run_length_of",
-}
-"""Package that defines the class of a trainer or a module -> what reads its run length."""
-
 
 _LENGTHS = (
     "total_steps",
@@ -42,6 +35,9 @@ _LENGTHS = (
 
 COUNTS = ("total_steps", "steps_per_epoch", "samples_per_step", "tokens_per_step")
 """Lengths that a trainer counts, and may count again."""
+
+_POLICIES = ("resume", "schedule_clock")
+"""What a plain loop passes with the lengths, and what is kept in the settings."""
 
 TICKS = 1_000_000
 """Positions of a schedule in a run whose length is a time."""
@@ -63,21 +59,17 @@ class RunLength:
         samples_per_step: Samples in one update, over all devices and accumulated batches.
         tokens_per_step: Tokens in one update, likewise.
         shortened: Why the run is shorter than it is meant to be, such as `fast_dev_run`.
-        primary_metric: The metric of a schedule that names none.
-        shown_metric: The metric that a trainer shows to schedulers, where it shows no other.
-        resume: What the optimizer and the schedule take from their configs when they load a state.
-        schedule_clock: What moves a schedule: every update that was tried (`optimizer_steps`), or
-            those that a `GradScaler` did not leave out (`successful_steps`).
-        plateau_problem: Why a reduce-on-plateau scheduler would be fed wrongly here.
-        observer_problem: Why nobody would show a metric to a scheduler that also moves by the step.
-        interval_problem: Why only a scheduler that moves with each update is moved rightly here.
-        loop_problem: Why an optimizer is stepped here, and gets no closure and no graph.
         unknown_because: Why nothing is known, and what to do, where that is the case.
         base_lr: The rate that a schedule multiplies, for schedules that name a rate outright. It is
             filled in from the optimizer, group by group, where there is one.
         start: Steps of the whole run before this part of it, which say where its epochs begin.
         beta2: The decay of the squared gradients, for warm-ups that take their length from it.
             It is filled in from the optimizer as well.
+        settings: The policies of the run and the limits of its trainer.
+        resume: What the optimizer and the schedule take from their configs when they load a state;
+            kept in `settings`.
+        schedule_clock: What moves a schedule: every update that was tried (`optimizer_steps`), or
+            those that a `GradScaler` did not leave out (`successful_steps`); kept in `settings`.
 
     Raises:
         ScheduleError: A length is not a positive number; steps and a time are given together;
@@ -95,20 +87,17 @@ class RunLength:
     samples_per_step: float | None = field(default=None, kw_only=True)
     tokens_per_step: float | None = field(default=None, kw_only=True)
     shortened: str | None = field(default=None, kw_only=True)
-    primary_metric: MetricConfig | None = field(default=None, kw_only=True)
-    shown_metric: MetricConfig | None = field(default=None, kw_only=True)
-    resume: ResumeConfig | None = field(default=None, kw_only=True)
-    schedule_clock: ScheduleClock = field(default="optimizer_steps", kw_only=True)
-    plateau_problem: str | None = field(default=None, kw_only=True)
-    observer_problem: str | None = field(default=None, kw_only=True)
-    interval_problem: str | None = field(default=None, kw_only=True)
-    loop_problem: str | None = field(default=None, kw_only=True)
     unknown_because: str | None = field(default=None, kw_only=True)
     base_lr: float | None = field(default=None, kw_only=True)
     beta2: float | None = field(default=None, kw_only=True)
     start: int = field(default=0, kw_only=True)
+    settings: TrainerSettings = field(default=TrainerSettings(), kw_only=True, repr=False)
+    resume: InitVar[ResumeConfig | None] = field(default=None, kw_only=True)
+    schedule_clock: InitVar[ScheduleClock | None] = field(default=None, kw_only=True)
 
-    def __post_init__(self) -> None:
+    def __post_init__(
+        self, resume: ResumeConfig | None, schedule_clock: ScheduleClock | None
+    ) -> None:
         if isinstance(self.steps_per_epoch, list):
             object.__setattr__(self, "steps_per_epoch", tuple(self.steps_per_epoch))
         if self.steps_per_epoch == ():
@@ -116,16 +105,21 @@ class RunLength:
         for number in _as_tuple(self.steps_per_epoch):
             _check("steps_per_epoch", number, int | float, least=1)
         _check("total_steps", self.total_steps, int, least=1)
-        _check_choice("schedule_clock", self.schedule_clock, get_args(ScheduleClock))
         for name in ("total_time", "samples_per_step", "tokens_per_step"):
             _check(name, getattr(self, name), int | float)
         if self.total_time is not None:
             if self.total_steps is not None:
                 raise ScheduleError("the run has total_steps and total_time; give one of them")
             object.__setattr__(self, "total_steps", TICKS)
+        chosen = {"resume": resume, "schedule_clock": schedule_clock}
+        policies = {name: policy for name, policy in chosen.items() if policy is not None}
+        object.__setattr__(self, "settings", replace(self.settings, **policies))
 
     def but(self, **changes: Any) -> Self:
         """The same run with some values changed, without a look at the others."""
+        policies = {name: changes.pop(name) for name in _POLICIES if name in changes}
+        if policies:
+            changes["settings"] = self.settings.but(**policies)
         other = copy.copy(self)
         vars(other).update(changes)
         return other
@@ -149,9 +143,6 @@ class RunLength:
     def known(self) -> RunLength:
         """What is known by now, as a plain value."""
         return self
-
-    def attach_check(self) -> None:
-        """Have a trainer compare this length with that of its run, and check what it trains."""
 
     def differs_from(self, other: RunLength) -> bool:
         """Return True if a length that is known here is another one there."""
@@ -217,6 +208,11 @@ class RunLength:
         return rate / self.base_lr if rate else 0.0
 
 
+for _name in _POLICIES:
+    # The default of an `InitVar` stays on the class, where readers and `replace` would find it.
+    setattr(RunLength, _name, property(attrgetter(f"settings.{_name}")))
+
+
 def _epoch_at(lengths: list[Fraction], position: Fraction) -> Fraction:
     """Return the epochs up to a position."""
     for epoch, length in enumerate(lengths[:-1]):
@@ -245,11 +241,6 @@ def _check(name: str, number: object, kind: type | UnionType, *, least: int = 0)
     if not 0 < number < math.inf:  # type: ignore[operator]
         floor = f"at least {least}" if least else "above 0"
         raise ScheduleError(f"{name} must be {floor} and finite, not {number!r}")
-
-
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ScheduleError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}")
 
 
 class LazyRunLength(RunLength):
@@ -289,18 +280,19 @@ class LazyRunLength(RunLength):
     @override
     def known(self) -> RunLength:
         """What was asked for by now, without what it was read from."""
-        return RunLength().but(**self._asked)
+        return RunLength().but(**self._asked, settings=self.settings.known())
 
     @property
     def _asked(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        own = vars(self).items()
+        return {name: value for name, value in own if name[0] != "_" and name != "settings"}
 
 
 def run_length_of(source: Any) -> RunLength:
     """The run length that an object stands for: itself, or what its trainer knows.
 
     Args:
-        source: A `RunLength`, or a module or trainer of a package that has an adapter.
+        source: A `RunLength`, or a module or trainer of a package that has an integration.
 
     Raises:
         ScheduleError: Nothing is known about objects of this class.
@@ -316,12 +308,24 @@ def run_length_of(source: Any) -> RunLength:
 
 
 def known_run_length(source: Any) -> RunLength | None:
-    """The same; `None` for an object of a package that has no adapter."""
+    """Return the same; `None` for an object of a package that has no integration.
+
+    The integration of a package is `nshtrainer.integrations.<package>`, which has a
+    `run_length_of`. Subclasses of its classes are its objects as well.
+    """
     if isinstance(source, RunLength):
         return source
     for cls in type(source).__mro__:
-        adapter = ADAPTERS.get(cls.__module__.partition(".")[0])
-        if adapter is not None:
-            module, _, function = adapter.partition(":")
-            return getattr(import_module(module), function)(source)
+        package = cls.__module__.partition(".")[0]
+        if package in _integrations():
+            module: Any = import_module(f"nshtrainer.integrations.{package}")
+            return module.run_length_of(source)
     return None
+
+
+@cache
+def _integrations() -> frozenset[str]:
+    from pkgutil import iter_modules
+
+    package = import_module("nshtrainer.integrations")
+    return frozenset(module.name for module in iter_modules(package.__path__))

@@ -274,11 +274,11 @@ def test_a_warm_up_that_a_dev_run_cannot_hold_is_clipped_with_a_warning() -> Non
 def test_the_metric_of_the_trainer_goes_before_that_of_the_hyperparameters() -> None:
     loss, score = MetricConfig(monitor="loss", mode="min"), MetricConfig(monitor="f1", mode="max")
     module = Tiny({"primary_metric": loss})
-    assert run_length_of(module).primary_metric == loss
+    assert run_length_of(module).settings.primary_metric == loss
     module.trainer = trainer(max_epochs=1)
-    assert run_length_of(module).primary_metric == loss
+    assert run_length_of(module).settings.primary_metric == loss
     module.trainer = Trainer({"primary_metric": score}, **QUIET)
-    assert run_length_of(module).primary_metric == score
+    assert run_length_of(module).settings.primary_metric == score
 
 
 @pytest.mark.parametrize(
@@ -287,13 +287,13 @@ def test_the_metric_of_the_trainer_goes_before_that_of_the_hyperparameters() -> 
 def test_hyperparameters_of_a_foreign_module_may_name_the_metric(saved: dict[str, Any]) -> None:
     module = Plain()
     module.save_hyperparameters(saved)
-    assert run_length_of(module).primary_metric == saved.get("primary_metric")
+    assert run_length_of(module).settings.primary_metric == saved.get("primary_metric")
 
 
 def test_a_module_without_a_trainer_knows_nothing() -> None:
     run = run_length_of(Tiny())
     assert (run.total_steps, run.steps_per_epoch, run.shortened) == (None, None, None)
-    assert (run.primary_metric, run.plateau_problem) == (None, None)
+    assert (run.settings.primary_metric, run.settings.plateau_problem) == (None, None)
     assert "Tiny is not attached to a trainer" in str(run.unknown_because)
 
 

@@ -23,6 +23,7 @@ from nshtrainer.configs import (
 )
 from nshtrainer.exceptions import ConfigChangedWarning, MetricError, ScheduleError
 from nshtrainer.lr_scheduler.driver.greedy import GreedyLR
+from nshtrainer.trainer_settings import TrainerSettings
 
 LOSS = MetricConfig(monitor="loss", mode="min")
 RUN = RunLength(total_steps=20)
@@ -196,7 +197,8 @@ def test_before_it_runs_the_curve_beside_it_can_be_looked_at():
 
 
 def test_where_nobody_shows_the_metric_it_is_refused():
-    run = RunLength(total_steps=5, observer_problem="Lightning shows no metric; use ours")
+    settings = TrainerSettings(observer_problem="Lightning shows no metric; use ours")
+    run = RunLength(total_steps=5, settings=settings)
     with pytest.raises(MetricError, match="use ours"):
         build(plateau(schedule=LINE), sgd(1.0), run)
     assert build(plateau(), sgd(1.0), run)

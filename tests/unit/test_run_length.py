@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
@@ -15,11 +16,13 @@ from nshtrainer.configs import (
     LBFGSConfig,
     MetricConfig,
     ReduceLROnPlateauConfig,
+    ResumeConfig,
     SGDConfig,
 )
 from nshtrainer.exceptions import MetricError, OptimizerError, RunLengthError, ScheduleError
 from nshtrainer.lr_scheduler import LRSchedulerConfigBase, run_length_of
 from nshtrainer.run_length import TICKS, LazyRunLength
+from nshtrainer.trainer_settings import TrainerSettings
 
 
 @pytest.mark.parametrize(
@@ -65,6 +68,27 @@ def test_an_object_that_nobody_knows_is_an_error_that_says_what_to_pass():
         run_length_of({})
 
 
+@pytest.mark.parametrize("package", ["lightning", "pytorch_lightning"])
+def test_the_integration_of_a_package_is_found_by_its_name(package: str):
+    class Trainer:
+        fit_loop = max_epochs = None
+        max_steps = 7
+
+    Trainer.__module__ = f"{package}.trainer"
+    assert run_length_of(type("Derived", (Trainer,), {})()).total_steps == 7
+
+
+def test_policies_that_are_passed_with_the_lengths_are_kept_in_the_settings():
+    policy = ResumeConfig(policy="extend")
+    run = RunLength(10, resume=policy)
+    assert run.settings == TrainerSettings(resume=policy)
+    assert run == RunLength(10).but(resume=policy) != RunLength(10)
+    assert replace(run, total_steps=20) == RunLength(20, settings=run.settings)
+    timed = run.but(schedule_clock="successful_steps")
+    assert timed.settings == TrainerSettings(resume=policy, schedule_clock="successful_steps")
+    assert repr(timed) == repr(RunLength(10))
+
+
 class Read(LazyRunLength):
     @property
     def total_steps(self) -> int:  # type: ignore[override]
@@ -97,7 +121,8 @@ class EveryOtherEpoch(LRSchedulerConfigBase):
 
 
 LAYER = Linear(1, 1)
-ONLY_STEPS = RunLength(10, interval_problem="this trainer knows steps alone")
+STEPS_ALONE = TrainerSettings(interval_problem="this trainer knows steps alone")
+ONLY_STEPS = RunLength(10, settings=STEPS_ALONE)
 
 
 def test_a_scheduler_that_a_trainer_would_move_wrongly_is_refused():
@@ -116,7 +141,7 @@ def test_a_scheduler_that_a_trainer_would_move_wrongly_is_refused():
 
 def test_a_metric_that_a_trainer_does_not_show_is_refused():
     loss, accuracy = (MetricConfig(monitor=name, mode="min") for name in ("loss", "accuracy"))
-    run = RunLength(shown_metric=loss, interval_problem="this trainer knows steps alone")
+    run = RunLength(settings=STEPS_ALONE.but(shown_metric=loss))
     with pytest.raises(
         MetricError, match="looks at accuracy, and the trainer shows loss to its sch"
     ):
@@ -125,7 +150,7 @@ def test_a_metric_that_a_trainer_does_not_show_is_refused():
 
 
 def test_an_optimizer_that_asks_more_than_a_trainer_does_is_refused():
-    run = RunLength(loop_problem="this trainer calls a bare step()")
+    run = RunLength(settings=TrainerSettings(loop_problem="this trainer calls a bare step()"))
     with pytest.raises(
         OptimizerError, match=r"lbfgs cannot work here: this trainer calls a bare st"
     ):

@@ -26,7 +26,7 @@ def _drive(config: LRSchedulerConfigBase, optimizer: "Optimizer", module: Any) -
     from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 
     run = run_length_of(module)
-    run.attach_check()
+    run.settings.attach_check()
     return CurveScheduler(optimizer, Plan.of_config(config, run))
 
 

@@ -75,7 +75,7 @@ def watch(optimizer: Any, model: Any, config: OptimizerConfigBase | None = None)
         if config is not None and hasattr(model, "configure_optimizers"):
             run = known_run_length(model)
             if run is not None:
-                run.attach_check()
+                run.settings.attach_check()
         optimizer.register_step_pre_hook(watching)
 
 

@@ -134,53 +134,41 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
 
         from nshtrainer.optimizer.checkpoint.hooks import Resumption
         from nshtrainer.optimizer.groups.batch_size import batch_size_of
-        from nshtrainer.optimizer.groups.build import assigned_groups
-        from nshtrainer.optimizer.groups.group_dicts import check_parameters, groups_of, names_in
+        from nshtrainer.optimizer.groups.build import build_groups
+        from nshtrainer.optimizer.groups.group_dicts import names_in
         from nshtrainer.optimizer.groups.parameters import Part
         from nshtrainer.optimizer.stale_parameters import watch
         from nshtrainer.optimizer_record import record_of
 
+        config, size = self, None
+        model = params.model if isinstance(params, Part) else params
         if self.lr_scaling is not None:
-            model = params.model if isinstance(params, Part) else params
             size = batch_size_of(run, model)
-            optimizer = self.at_batch(size).create_optimizer(params, run=run)
-            record_of(optimizer).batch_size = None if run is not None else size
-            return optimizer
-        if self.asks_for_groups:
-            groups = assigned_groups(self, params)
-        else:
-            groups = groups_of(params, include_frozen=self.include_frozen)
-        check_parameters(groups)
-        if isinstance(params, Part):  # its states are known by the whole
-            optimizer = self._build(groups, None)
-            record_of(optimizer).keep_hooks()
-            return optimizer
-        named = params if isinstance(params, torch.nn.Module) else names_in(groups)
-        known = Resumption(
-            named,
-            run,
-            is_joint=self.needs_one_group,
-            unchecked=() if self.state_keeps_shape else ("",),
-            config=self,
-        )
-        optimizer = self._build(groups, known)
-        record_of(optimizer).keep_hooks()
-        watch(optimizer, params, self)
+            config = self.at_batch(size)
+        groups = build_groups(config, params)
+        known = None
+        if not isinstance(params, Part):  # the states of a part are known by the whole
+            known = Resumption(
+                params if isinstance(params, torch.nn.Module) else names_in(groups),
+                run,
+                is_joint=self.needs_one_group,
+                unchecked=() if self.state_keeps_shape else ("",),
+                config=config,
+            )
+        optimizer = config._build(groups, known)  # noqa: SLF001 - a config of this class
+        record = record_of(optimizer)
+        record.keep_hooks()
+        record.batch_size = size if run is None else None
+        if known is not None:
+            watch(optimizer, model, config)
         return optimizer
 
     def _build(self, groups: list[Group], resumption: Resumption | None) -> Optimizer:
         from nshtrainer.optimizer.fused import takes_fused
-        from nshtrainer.optimizer.groups.group_dicts import check_options
         from nshtrainer.optimizer.groups.lazy_parameters import shapes_needed
         from nshtrainer.optimizer.tensor_lr import with_tensor_rate
-        from nshtrainer.optimizer_record import add_requirements, record_of
 
-        alike = self.without_grouping()
-        configs = [check_options(alike, group) for group in groups]
-        self._check_needs(groups)
-        check_rates(self, groups)
-        self._check_whole(groups)
-        self._check_for_our_own(groups)
+        configs = self._checked(groups)
         if self._keeps_rates_in_tensors():
             groups = [with_tensor_rate(group, self.options()["lr"]) for group in groups]
         dicts = [self._group_dict(group) for group in groups]
@@ -195,13 +183,38 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         cls = target_class(self.chosen_target(params))
         with shapes_needed(type(self).__name__, params):
             optimizer = cls(dicts, **self.options())
-        _add_hooks(optimizer, fused, resumption)
+        self._attach(optimizer, fused, resumption)
+        return optimizer
+
+    def _attach(
+        self, optimizer: Optimizer, fused: list[int], resumption: Resumption | None
+    ) -> None:
+        """Register the hooks, and record what the optimizer needs of its loop and its schedule.
+
+        Args:
+            optimizer: The optimizer, just built.
+            fused: The places of groups for which the fused kernel was chosen.
+            resumption: The hooks that save and load states by name; None for a part.
+        """
+        from nshtrainer.optimizer.fused import FLAGS, Guard, keep_flags
+        from nshtrainer.optimizer.tensor_lr import keep_tensor_rates
+        from nshtrainer.optimizer_record import add_requirements, record_of
+
+        optimizer.register_load_state_dict_pre_hook(_refuse_another)
+        if resumption is not None:
+            resumption.attach(optimizer)
+        optimizer.register_load_state_dict_pre_hook(keep_tensor_rates)
+        if any(flag in optimizer.defaults for flag in FLAGS):
+            optimizer.register_load_state_dict_pre_hook(keep_flags)
+        if fused:
+            guard = Guard(fused)
+            optimizer.register_step_pre_hook(guard)
+            optimizer.register_load_state_dict_post_hook(guard.forget)
         record_of(optimizer).config_class = type(self)
         set_rate_use(optimizer, rate_use_of(self))
         add_requirements(
             optimizer, second_backward=self.needs_second_backward, closure=self.needs_closure
         )
-        return optimizer
 
     def _group_dict(self, group: Group) -> dict[str, Any]:
         """Return the dict for the constructor."""
@@ -256,7 +269,19 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         """A captured graph would never see another rate, so `capturable` needs the tensor too."""
         return self.tensor_lr or getattr(self, "capturable", False)
 
-    def _check_for_our_own(self, groups: list[Group]) -> None:
+    def _checked(self, groups: list[Group]) -> list[Self]:
+        """Check the groups: their options, rates and parameters.
+
+        Returns:
+            The config that holds for each group.
+        """
+        from nshtrainer.optimizer.groups.group_dicts import check_options
+
+        alike = self.without_grouping()
+        configs = [check_options(alike, group) for group in groups]
+        self._check_needs(groups)
+        check_rates(self, groups)
+        self._check_whole(groups)
         for group in groups:
             own = (group.options.keys() & self._ours()) - {"name"}
             if own:
@@ -264,6 +289,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
                     f"{group.label}: {', '.join(sorted(own))} holds for all groups; give it to "
                     f"the {type(self).__name__}"
                 )
+        return configs
 
     def _check_needs(self, groups: list[Group]) -> None:
         from nshtrainer.optimizer.groups.group_dicts import described
@@ -315,22 +341,6 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
     def group_options(cls) -> set[str]:
         """The arguments of the constructor."""
         return cls.model_fields.keys() - cls._ours()
-
-
-def _add_hooks(optimizer: Optimizer, fused: list[int], resumption: Resumption | None) -> None:
-    from nshtrainer.optimizer.fused import FLAGS, Guard, keep_flags
-    from nshtrainer.optimizer.tensor_lr import keep_tensor_rates
-
-    optimizer.register_load_state_dict_pre_hook(_refuse_another)
-    if resumption is not None:
-        resumption.attach(optimizer)
-    optimizer.register_load_state_dict_pre_hook(keep_tensor_rates)
-    if any(flag in optimizer.defaults for flag in FLAGS):
-        optimizer.register_load_state_dict_pre_hook(keep_flags)
-    if fused:
-        guard = Guard(fused)
-        optimizer.register_step_pre_hook(guard)
-        optimizer.register_load_state_dict_post_hook(guard.forget)
 
 
 def _refuse_another(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:

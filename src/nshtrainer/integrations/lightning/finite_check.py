@@ -72,7 +72,7 @@ class NonFiniteCallback(Callback):
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Learn what is to be done; an optimizer with a closure is looked at after it."""
-        self._choice = run_length_of(pl_module).non_finite
+        self._choice = run_length_of(pl_module).settings.non_finite
         self._poison = None
         self._restore()
         if self._choice == "skip":

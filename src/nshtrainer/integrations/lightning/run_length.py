@@ -7,30 +7,20 @@ reads the data loader even for a run that is limited in steps.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, cast, get_args
+from typing import Any
 
 from typing_extensions import override
 
-from nshtrainer.exceptions import ConfigError, ScheduleError
-from nshtrainer.integrations.lightning.plateau_callback import PlateauCallback
-from nshtrainer.metric import MetricConfig
-from nshtrainer.resume import ResumeConfig
-from nshtrainer.run_length import TICKS, LazyRunLength, RunLength
-from nshtrainer.types import NonFinite, ScheduleClock
+from nshtrainer.exceptions import ScheduleError
+from nshtrainer.integrations.lightning.trainer_settings import LightningSettings
+from nshtrainer.run_length import TICKS, LazyRunLength
 
 __all__ = ["TrainerRunLength", "run_length_of"]
 
 # Trainers are looked at by their attributes alone: those of `lightning` and of `pytorch_lightning`
 # share no class. Lazy attributes stand where the base declares plain ones:
 # pyright: reportIncompatibleVariableOverride=false
-
-
-_WITH_THE_CALLBACK = (
-    "use nshtrainer.Trainer, or a LightningModuleBase whose configure_callbacks keeps what its "
-    "base returns"
-)
 
 
 class TrainerRunLength(LazyRunLength):
@@ -47,11 +37,12 @@ class TrainerRunLength(LazyRunLength):
 
     _trainer: Any
     _module: Any
+    settings: LightningSettings
 
     def __init__(self, trainer: Any, module: Any = None) -> None:
-        super().__init__(
-            _trainer=trainer, _module=module or getattr(trainer, "lightning_module", None)
-        )
+        module = module or getattr(trainer, "lightning_module", None)
+        settings = LightningSettings(trainer, module)
+        super().__init__(_trainer=trainer, _module=module, settings=settings)
 
     @cached_property
     def unknown_because(self) -> str | None:
@@ -106,23 +97,6 @@ class TrainerRunLength(LazyRunLength):
                 return self.but(total_time=total, total_steps=TICKS)
         return None
 
-    @override
-    def attach_check(self) -> None:
-        """Add callbacks that spread found rates and look at lengths and parameters, once."""
-        from nshtrainer.integrations.lightning.length_check import LengthCheck
-        from nshtrainer.integrations.lightning.lr_finder import FoundRates
-        from nshtrainer.integrations.lightning.ownership_check import OwnershipCheck
-
-        if self._trainer is not None:
-            callbacks: list[Any] = self._trainer.callbacks
-            ours = (FoundRates, LengthCheck, OwnershipCheck)
-            callbacks += [c() for c in ours if not any(isinstance(each, c) for each in callbacks)]
-
-    @override
-    def known(self) -> RunLength:
-        """What was asked for by now, and the policy of a resume, without the trainer."""
-        return super().known().but(resume=self.resume)
-
     @cached_property
     def samples_per_step(self) -> float | None:
         """What the trainer or the hyperparameters say, else what the loader, times the devices.
@@ -130,19 +104,22 @@ class TrainerRunLength(LazyRunLength):
         With batches of the loader's `batch_size`, times accumulation and processes that have data
         of their own; a last batch that is smaller counts as a whole one.
         """
-        told = self._told("samples_per_step")
+        told = self.settings.told("samples_per_step")
         if told is not None or self._batches is None or len(set(self._accumulation)) > 1:
             return told
         loader = self._trainer.train_dataloader
         batch = getattr(loader, "batch_size", None)
         if batch is None:
             batch = getattr(getattr(loader, "batch_sampler", None), "batch_size", None)
-        return batch and batch * self._accumulation[0] * _num_shares(self._trainer)
+        # Processes that split tensors share their samples.
+        sampler: Any = getattr(self._trainer.strategy, "distributed_sampler_kwargs", {})
+        num_shares = sampler.get("num_replicas", self._trainer.world_size)
+        return batch and batch * self._accumulation[0] * num_shares
 
     @cached_property
     def tokens_per_step(self) -> float | None:
         """What the trainer or the hyperparameters say: nobody else knows."""
-        return self._told("tokens_per_step")
+        return self.settings.told("tokens_per_step")
 
     @cached_property
     def shortened(self) -> str | None:
@@ -159,75 +136,6 @@ class TrainerRunLength(LazyRunLength):
             return f"limit_train_batches={limit}"
         names = [name for name in ("max_epochs", "max_steps") if getattr(trainer, name) == 0]
         return f"{names[0]}=0" if names else None
-
-    @cached_property
-    def primary_metric(self) -> MetricConfig | None:
-        """The `primary_metric` of the trainer, else that of the module's hyperparameters."""
-        told = self._told("primary_metric")
-        return told if isinstance(told, MetricConfig) else None
-
-    @cached_property
-    def resume(self) -> ResumeConfig | None:
-        """The `resume` of the trainer, else that of the module's hyperparameters."""
-        told = self._told("resume")
-        return told if isinstance(told, ResumeConfig) else None
-
-    @cached_property
-    def schedule_clock(self) -> ScheduleClock:
-        """The `schedule_clock` of the trainer, else that of the module's hyperparameters."""
-        return self._chosen("schedule_clock", ScheduleClock)
-
-    @cached_property
-    def non_finite(self) -> NonFinite:
-        """The `non_finite` of the trainer, else that of the module's hyperparameters."""
-        return self._chosen("non_finite", NonFinite)
-
-    def _chosen(self, name: str, kind: Any) -> Any:
-        """What is told of some choices, of which the first is the default.
-
-        Raises:
-            ConfigError: It is none of them.
-        """
-        told, choices = self._told(name), get_args(kind)
-        if told not in (None, *choices):
-            raise ConfigError(f"{name} must be one of {', '.join(choices)}; it is {told!r}")
-        return told or choices[0]
-
-    def _told(self, name: str) -> Any:
-        """What the trainer says under a name, else what the module's hyperparameters say."""
-        own = getattr(self._trainer, name, None)
-        hparams = getattr(self._module, "hparams", None)
-        if own is None and isinstance(hparams, Mapping):
-            return cast("Mapping[str, Any]", hparams).get(name)
-        return getattr(hparams, name, None) if own is None else own
-
-    @cached_property
-    def plateau_problem(self) -> str | None:
-        """Why Lightning alone would feed a plateau scheduler wrongly with these settings."""
-        trainer = self._trainer
-        if trainer is None or self.observer_problem is None:
-            return None
-        every = trainer.check_val_every_n_epoch
-        # A trainer that validates by the clock has no such attribute.
-        within = getattr(trainer, "val_check_interval", "a time")
-        if every == 1 and isinstance(within, float) and within == 1.0:
-            return None
-        return (
-            f"with check_val_every_n_epoch={every} and val_check_interval={within} Lightning "
-            "would show the plateau scheduler stale values of its metric, or miss some of them; "
-            f"{_WITH_THE_CALLBACK}, or validate once at the end of each epoch"
-        )
-
-    @cached_property
-    def observer_problem(self) -> str | None:
-        """Why nobody would show its metric to a scheduler that Lightning steps by the update."""
-        trainer = self._trainer
-        if trainer is None or any(isinstance(c, PlateauCallback) for c in trainer.callbacks):
-            return None
-        return (
-            "Lightning shows no metric to a scheduler that moves by the step, as one with a "
-            f"warm-up or a schedule beside its metric does; {_WITH_THE_CALLBACK}"
-        )
 
     @property
     def _batches(self) -> int | None:
@@ -261,12 +169,6 @@ class TrainerRunLength(LazyRunLength):
         if self._trainer.strategy.handles_gradient_accumulation:
             return batches // every
         return -(-batches // every)
-
-
-def _num_shares(trainer: Any) -> int:
-    """How many processes have samples of their own; those that split tensors share theirs."""
-    sampler: dict[str, Any] = getattr(trainer.strategy, "distributed_sampler_kwargs", {})
-    return sampler.get("num_replicas", trainer.world_size)
 
 
 def run_length_of(source: Any) -> TrainerRunLength:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from weakref import ref
 
@@ -10,7 +9,7 @@ from transformers import TrainerCallback  # pyright: ignore[reportMissingImports
 from typing_extensions import final
 
 from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
-from nshtrainer.run_length import RunLength
+from nshtrainer.run_length import run_length_of
 
 __all__ = ["LengthCheck"]
 
@@ -25,14 +24,12 @@ class LengthCheck(TrainerCallback):  # pyright: ignore[reportUntypedBaseClass]
 
     Args:
         trainer: The Trainer; the callback does not keep it alive.
-        length_of: Returns the run length of a Trainer.
     """
 
     checks_length = True
 
-    def __init__(self, trainer: Any, length_of: Callable[[Any], RunLength]) -> None:
+    def __init__(self, trainer: Any) -> None:
         self._trainer = ref(trainer)
-        self._length_of = length_of
 
     def on_train_begin(self, _: Any, state: Any, __: Any, **parts: Any) -> None:
         """Resolve the schedule again, or warn if it has taken steps in an earlier run.
@@ -46,7 +43,7 @@ class LengthCheck(TrainerCallback):  # pyright: ignore[reportUntypedBaseClass]
             return
         plan, position = scheduler.plan, scheduler.last_epoch
         plan.begin_run()
-        run = self._length_of(self._trainer())
+        run = run_length_of(self._trainer())
         if position == 0 and plan.differs_from(run):
             scheduler.resolve_again(run)
         elif position > state.global_step:  # fewer steps are those of skipped updates

@@ -5,13 +5,11 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from typing_extensions import override
-
 from nshtrainer.exceptions import ScheduleError
-from nshtrainer.metric import MetricConfig
+from nshtrainer.integrations.transformers.trainer_settings import TransformersSettings
 from nshtrainer.run_length import LazyRunLength
 
-__all__ = ["TrainerRunLength", "metric_of", "run_length_of"]
+__all__ = ["TrainerRunLength", "run_length_of"]
 
 # Trainers are looked at by their attributes alone, so that nothing of transformers is imported.
 # Lazy attributes stand where the base declares plain ones:
@@ -37,29 +35,9 @@ class TrainerRunLength(LazyRunLength):
     _trainer: Any
     _args: Any
 
-    interval_problem = (
-        "the Trainer of transformers moves a scheduler with every update; write the schedule as "
-        "one of steps, such as step_lr with unit: epoch, or as a curve of your own"
-    )
-
-    loop_problem = (
-        "it needs a closure, or the graph of the gradients, and the Trainer of transformers calls "
-        "a bare step(); choose another optimizer, or train in a loop of your own or with Lightning"
-    )
-
     def __init__(self, trainer: Any) -> None:
-        super().__init__(_trainer=trainer, _args=trainer.args)
-
-    @override
-    def attach_check(self) -> None:
-        """Add callbacks that compare the lengths and look for forgotten parameters, once."""
-        handler = self._trainer.callback_handler
-        if not any(hasattr(callback, "checks_length") for callback in handler.callbacks):
-            from nshtrainer.integrations.transformers.length_check import LengthCheck
-            from nshtrainer.integrations.transformers.ownership_check import OwnershipCheck
-
-            handler.add_callback(LengthCheck(self._trainer, TrainerRunLength))
-            handler.add_callback(OwnershipCheck())
+        settings = TransformersSettings(trainer)
+        super().__init__(_trainer=trainer, _args=trainer.args, settings=settings)
 
     @cached_property
     def unknown_because(self) -> str | None:
@@ -106,45 +84,6 @@ class TrainerRunLength(LazyRunLength):
             return "max_steps=0"
         return "num_train_epochs=0" if self._args.num_train_epochs == 0 else None
 
-    @cached_property
-    def primary_metric(self) -> MetricConfig | None:
-        """`metric_for_best_model`, with the direction in `greater_is_better`."""
-        if self._args.metric_for_best_model is None:
-            return None
-        mode = "max" if self._args.greater_is_better else "min"
-        return MetricConfig(monitor=metric_of(self._args), mode=mode)
-
-    @cached_property
-    def shown_metric(self) -> MetricConfig | None:
-        """The same: no other metric is shown to a scheduler."""
-        return self.primary_metric
-
-    @cached_property
-    def plateau_problem(self) -> str | None:
-        """Why the Trainer would not show a metric, or fail when it is to."""
-        if self._args.eval_strategy == "no":
-            lacking = "eval_strategy='epoch' or 'steps'"
-        elif self._args.metric_for_best_model is None:
-            lacking = "metric_for_best_model, such as 'loss'"
-        else:
-            return None
-        return (
-            "the Trainer of transformers shows a scheduler its metric_for_best_model after each "
-            f"evaluation; set {lacking} in its TrainingArguments"
-        )
-
-    @cached_property
-    def observer_problem(self) -> str | None:
-        """Why nobody would show its metric to a scheduler that the Trainer moves by the update."""
-        callbacks = self._trainer.callback_handler.callbacks
-        if any(hasattr(callback, "shows_metric") for callback in callbacks):
-            return self.plateau_problem
-        return (
-            "the Trainer of transformers shows no metric to a scheduler that moves by the step, as "
-            "one with a warm-up or a schedule beside its metric does; give the Trainer "
-            "callbacks=[nshtrainer.integrations.transformers.MetricCallback()]"
-        )
-
     @property
     def _has_data(self) -> bool:
         where: str = self._trainer.get_train_dataloader.__module__
@@ -175,12 +114,6 @@ def _has_length(loader: Any) -> bool:
         return len(loader) >= 0
     except (AttributeError, RuntimeError, TypeError):  # the Trainer's own rule
         return False
-
-
-def metric_of(args: Any) -> str:
-    """The name under which an evaluation has the `metric_for_best_model`."""
-    name: str = args.metric_for_best_model or ""
-    return f"eval_{name.removeprefix('eval_')}"
 
 
 def run_length_of(source: Any) -> TrainerRunLength:

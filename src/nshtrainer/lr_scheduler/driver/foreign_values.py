@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nshtrainer.exceptions import NshtrainerWarning
 from nshtrainer.lr_scheduler.driver.optimizer_hooks import (
+    has_moving_rival,
     is_scheduled_by_torch,
     metric_rival_of,
     refuse_beside_metric,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.driver.first_steps import FirstSteps
     from nshtrainer.lr_scheduler.driver.param_values import Place
     from nshtrainer.lr_scheduler.driver.scheduled_values import Group, Movement
+    from nshtrainer.run_length import RunLength
 
 __all__ = ["ForeignValues"]
 
@@ -125,6 +127,34 @@ class ForeignValues(ScheduledGroups):
                 scaled = value * self._factor(group, movement.place, value)
                 movement.place.set(group, scaled)
                 first.note_tried(key, value, scaled)
+
+    def _is_missed(self) -> bool:
+        """Return True if steps that are not made would change a value, and no one else does."""
+        if has_moving_rival(self) or self._is_driven_by_another() or any(self._others_values()):
+            return False
+        last = (self._plan.run.total_steps or 0) - 1
+        later = {self.last_epoch + 1, max(self.last_epoch, last)}
+        try:
+            return any(
+                movement.factor(self.last_epoch) != movement.factor(position)
+                for movement in self._movements
+                for position in later
+            )
+        except Exception:  # noqa: BLE001 - a function of the user's that has an end
+            return False
+
+    def resolve_again(self, run: RunLength) -> None:
+        """Follow the same config in a run of another length; before the first step only."""
+        tried = self._first.tried if self._first is not None else {}
+        others = [
+            (movement.place, group, tried.get(key, (float(standing),))[0])
+            for movement, key, group, standing in self._others_values(tried)
+        ]
+        tried.clear()
+        self._plan = self._plan.in_run(run)
+        self._write()
+        for place, group, value in others:  # a found rate is not the base yet
+            place.set(group, value)
 
     def _others_values(
         self, tried: Mapping[Key, tuple[float, float]] | None = None

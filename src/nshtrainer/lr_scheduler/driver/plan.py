@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from nshtrainer.exceptions import NshtrainerWarning, RunLengthError, ScheduleError
 from nshtrainer.lr_scheduler.driver.param_values import find
 from nshtrainer.lr_scheduler.track import Track
-from nshtrainer.resume import ResumeConfig
 from nshtrainer.run_length import LazyRunLength
 
 if TYPE_CHECKING:
@@ -148,11 +147,6 @@ class Plan:
                 f"begins at step {begin} and has {_steps_of(run)}"
             )
             self.warn_difference(text, "Create the optimizer and the scheduler anew for each run")
-
-    @property
-    def policy(self) -> ResumeConfig:
-        """What a state that is loaded has a say in."""
-        return self.run.resume or ResumeConfig()
 
     def begin(self) -> None:
         """Forget which tracks are in use: the groups may have other base rates now."""

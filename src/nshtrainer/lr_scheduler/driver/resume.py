@@ -7,9 +7,9 @@ plain data. The schedule is built again from both.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias
 
-from nshtrainer.config.messages import describe_unknown, dotted
+from nshtrainer.config.messages import dotted
 from nshtrainer.exceptions import ConfigError, RegistryError, ScheduleError
 from nshtrainer.lr_scheduler.base import lr_scheduler_registry
 from nshtrainer.lr_scheduler.driver.plan import Plan
@@ -17,17 +17,17 @@ from nshtrainer.lr_scheduler.driver.saved_state import is_of_driver, saved_posit
 from nshtrainer.resume import (
     SCHEDULE,
     Change,
-    Decision,
     Resolution,
     ResumeConfig,
     as_data,
+    check_field,
     differing,
     resolve,
     tell_of,
 )
 from nshtrainer.run_length import TICKS, RunLength
 
-__all__ = ["Succession", "after_another", "changes_of", "plan_data", "succession"]
+__all__ = ["Succession", "after_another", "changes_of", "from_step", "plan_data", "succession"]
 
 Group: TypeAlias = Mapping[str, Any]
 Based: TypeAlias = Sequence[tuple[Group, float]]
@@ -101,43 +101,56 @@ def succession(own: Plan, state: Mapping[str, Any], groups: Based) -> Succession
             is shorter than it was; it names a field that the schedule does not have, or that
             cannot be taken from the config.
     """
-    policy, position = own.policy, saved_position(state)
+    policy, position, data = own.run.settings.policy, saved_position(state), as_data(own.config)
     _check_fields(policy, own)
     if not is_of_driver(state):
-        text = (
-            f"taken from the config, from step {position} on, which is the last_epoch of the "
-            "state; if that counted anything but updates, call step(n) with their number"
+        clause = (
+            "which is the last_epoch of the state; if that counted anything but updates, call "
+            "step(n) with their number"
         )
-        return _after_another(own, position, text)
-    if "config" not in state or as_data(own.config) is None:
+        return after_another(own, position, clause)
+    if "config" not in state or data is None:
         return Succession(own, position, saved_label=state.get("curve"))
     found, old = _changes(own, state, groups)
-
-    def decided(change: Change) -> Decision:
-        return _decided(change, policy, own, old)
-
-    data = as_data(own.config)
-    resolution = resolve(found, policy, decided, own=data, error=ScheduleError)
+    resolution = resolve(
+        found,
+        policy,
+        lambda change: _decide(change, policy, own, old),
+        own=data,
+        error=ScheduleError,
+    )
     if not found or isinstance(old, str):
         return Succession(own, position, resolution)
-    if _takes_all(policy):
+    if policy.takes_schedule:
         _check_run(policy, own.run, old.run, position)
     plan = _followed(own, old, resolution, policy)
     now = _position_in(plan.run, old.run, state)
     return Succession(plan, now, resolution, [*_jumps((old, position), (plan, now), groups)])
 
 
-def after_another(own: Plan, position: int) -> Succession:
-    """Return what becomes of a state that is not ours, where a trainer knows its step."""
-    text = f"taken from the config, from step {position} on, since another kind cannot be kept"
-    return _after_another(own, position, text)
+def after_another(
+    own: Plan, position: int, clause: str = "since another kind cannot be kept"
+) -> Succession:
+    """Return what becomes of a state that another kind of scheduler saved.
 
-
-def _after_another(own: Plan, position: int, text: str) -> Succession:
+    Args:
+        own: The plan of the config.
+        position: The step at which it begins.
+        clause: The reason.
+    """
     change = Change((SCHEDULE,), "another scheduler", as_data(own.config) or own.label)
-    decision = Decision(text, is_followed=True)
-    resolution = resolve([change], own.policy, lambda _: decision, error=ScheduleError)
+    resolution = resolve(
+        [change],
+        own.run.settings.policy,
+        lambda change: from_step(change, position, clause),
+        error=ScheduleError,
+    )
     return Succession(own, position, resolution, is_of_another=True)
+
+
+def from_step(change: Change, position: int, clause: str) -> Change:
+    """Follow a schedule of the config from a step on."""
+    return change.follow(f"taken from the config, from step {position} on, {clause}")
 
 
 def _position_in(run: RunLength, old: RunLength, state: Mapping[str, Any]) -> int:
@@ -162,9 +175,10 @@ def _changes(own: Plan, state: Mapping[str, Any], groups: Based) -> tuple[list[C
     if not found:
         return [], own
     old = _plan_of(own, saved, state.get("run", {}))
-    if _is_curve(own) and isinstance(old, Plan) and _agree(old, own, groups):
-        return [], own
-    return found, old
+    if not _is_curve(own) or isinstance(old, str) or old.run.total_time != own.run.total_time:
+        return found, old
+    tracks = ((old.tracks(group, base), own.tracks(group, base)) for group, base in groups)
+    return ([], own) if all(list(was) == list(now) for was, now in tracks) else (found, old)
 
 
 def _changes_of_run(saved: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[Change]:
@@ -205,50 +219,32 @@ def _lengths(own: RunLength, saved: Mapping[str, Any]) -> RunLength:
     ours = own.to_dict()
     if "total_steps" in saved:
         ours.pop("total_time", None)
-    return RunLength.from_dict({**ours, **saved}).but(resume=own.resume)
+    return RunLength.from_dict({**ours, **saved}).but(settings=own.settings)
 
 
 def _is_curve(plan: Plan) -> bool:
     return plan.config is not None and plan.config.is_curve
 
 
-def _agree(old: Plan, own: Plan, groups: Based) -> bool:
-    """Whether two plans have the same curves for each group, by the same clock."""
-    return old.run.total_time == own.run.total_time and all(
-        list(old.tracks(group, base)) == list(own.tracks(group, base)) for group, base in groups
-    )
-
-
 # -- what becomes of it ----------------------------------------------------------------------------
 
 
-def _takes_all(policy: ResumeConfig) -> bool:
-    return policy.policy == "extend" or SCHEDULE in policy.fields
-
-
-def _decided(change: Change, policy: ResumeConfig, own: Plan, old: Plan | str) -> Decision:
+def _decide(change: Change, policy: ResumeConfig, own: Plan, old: Plan | str) -> Change:
     """Return what becomes of a change of a schedule, or of the length of its run."""
     if isinstance(old, str):
-        return Decision(f"taken from the config, since {old}", is_followed=True)
-    is_followed = _takes_all(policy)
-    field = "" if is_followed else SCHEDULE
+        return change.follow(f"taken from the config, since {old}")
+    if change.is_of_run and policy.policy == "extend":
+        return change.follow("the schedule is stretched")
+    if change.is_of_run and policy.takes_schedule:
+        return change.follow("the schedule is resolved anew")
     if change.is_of_run:
-        return Decision(_outcome_of_run(change, policy), is_followed, field)
+        return change.keep(f"the schedule goes on as it was, for {change.saved}", SCHEDULE)
     if not _is_curve(own) and change.path[1] not in _CURVE_FIELDS:
-        return Decision("kept by the state of what looks at the metric", field=field)
+        field = "" if policy.takes_schedule else SCHEDULE
+        return change.keep("kept by the state of what looks at the metric", field)
     where = f"{dotted(change.path)}."
-    named = any(where.startswith(f"{name}.") for name in policy.schedule_fields())
-    if is_followed or named:
-        return Decision("taken from the config", is_followed=True)
-    return Decision("taken from the checkpoint", field=field)
-
-
-def _outcome_of_run(change: Change, policy: ResumeConfig) -> str:
-    if policy.policy == "extend":
-        return "the schedule is stretched"
-    if _takes_all(policy):
-        return "the schedule is resolved anew"
-    return f"the schedule goes on as it was, for {change.saved}"
+    is_named = any(where.startswith(f"{name}.") for name in policy.schedule_fields())
+    return change.follow() if policy.takes_schedule or is_named else change.keep(field=SCHEDULE)
 
 
 def _followed(own: Plan, old: Plan, resolution: Resolution, policy: ResumeConfig) -> Plan:
@@ -256,7 +252,7 @@ def _followed(own: Plan, old: Plan, resolution: Resolution, policy: ResumeConfig
     followed = [change.is_followed for change in resolution.changes]
     if all(followed) or not any(followed):
         return own if all(followed) else old
-    lengths = own.run if _takes_all(policy) else old.run
+    lengths = own.run if policy.takes_schedule else old.run
     made = _plan_of(own, resolution.config or {}, lengths.to_dict())
     if isinstance(made, str):
         raise ScheduleError(f"resume: fields {', '.join(policy.schedule_fields())}: {made}")
@@ -287,29 +283,12 @@ def _check_fields(policy: ResumeConfig, own: Plan) -> None:
     data = as_data(own.config) or {}
     for name in policy.schedule_fields():
         _, *path = name.split(".")
-        _check_field(name, path, data)
+        check_field(path, data, "field of the schedule", ScheduleError, f"{name}: ")
         if path and not _is_curve(own) and path[0] not in _CURVE_FIELDS:
             raise ScheduleError(
                 f"resume: fields: {name} is kept by the state of what looks at the metric; to "
                 "change it, start the schedule anew"
             )
-
-
-def _check_field(name: str, path: Sequence[str], data: Any) -> None:
-    for key in path:
-        known = _parts(data)
-        if key not in known or key == "name":
-            text = describe_unknown("field of the schedule", key, [k for k in known if k != "name"])
-            raise ScheduleError(f"resume: fields: {name}: {text}")
-        data = known[key]
-
-
-def _parts(data: Any) -> dict[str, Any]:
-    """What is within a value of a config, by what a field calls it."""
-    if isinstance(data, Mapping):
-        return dict(cast("Mapping[str, Any]", data))
-    items = cast("list[Any]", data) if isinstance(data, list) else []
-    return {str(place): item for place, item in enumerate(items)}
 
 
 def _check_run(policy: ResumeConfig, own: RunLength, old: RunLength, position: int) -> None:

@@ -94,6 +94,11 @@ class ScheduledGroups:
         """The value that a group began with, noted where torch notes it, too."""
         return self._bases.of(index, group, place, lambda: self._joining(group, place))
 
+    def _based(self) -> list[tuple[Group, float]]:
+        """Return each group with its base rate."""
+        groups = self.optimizer.param_groups
+        return [(group, self._base(k, group, find(group, "lr"))) for k, group in enumerate(groups)]
+
     def _scaled(self, index: int, base: float) -> float:  # noqa: ARG002 - for those who scale
         """The base rate of a group as it is now; something beside the curve may scale it."""
         return base

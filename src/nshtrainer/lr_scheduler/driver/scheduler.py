@@ -25,7 +25,6 @@ from nshtrainer.lr_scheduler.driver.optimizer_hooks import (
     listen,
     rates_of_torch,
 )
-from nshtrainer.lr_scheduler.driver.param_values import find
 from nshtrainer.lr_scheduler.driver.plan import Plan
 from nshtrainer.lr_scheduler.driver.resume import (
     Succession,
@@ -103,7 +102,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
         self._is_noted = False
         self._stands_still = False
         self._untold: Succession | None = None
-        by_successes = self._plan.run.schedule_clock == "successful_steps"
+        by_successes = self._plan.run.settings.schedule_clock == "successful_steps"
         self._successes = Successes() if by_successes else None
         others = rates_of_torch(optimizer)
         self._write()
@@ -166,14 +165,11 @@ class CurveScheduler(ForeignValues, LRScheduler):
             if first.takes_values and not self._is_driven_by_another():
                 self._take_values(first)
             if first.steps > (2 if self._replaced else 1):
-                self._end_first_steps(first)
+                # From here on only the steps since the last update are counted.
+                checks = first.checks_rhythm and self._clock is None
+                self._first, self._rhythm = None, Rhythm() if checks else None
         self._settle()
         return True
-
-    def _end_first_steps(self, first: FirstSteps) -> None:
-        """Watch no more than how far the schedule has moved at each update, unless it is told."""
-        checks = first.checks_rhythm and self._clock is None
-        self._first, self._rhythm = None, Rhythm() if checks else None
 
     def _is_planned(self) -> bool:
         """Return True if the groups are those that a plan was made for, and the first steps over.
@@ -263,21 +259,6 @@ class CurveScheduler(ForeignValues, LRScheduler):
             if moved or self._is_missed():
                 self._plan.warn_rhythm(problem)
 
-    def _is_missed(self) -> bool:
-        """Return True if steps that are not made would change a value, and no one else does."""
-        if has_moving_rival(self) or self._is_driven_by_another() or any(self._others_values()):
-            return False
-        last = (self._plan.run.total_steps or 0) - 1
-        later = {self.last_epoch + 1, max(self.last_epoch, last)}
-        try:
-            return any(
-                movement.factor(self.last_epoch) != movement.factor(position)
-                for movement in self._movements
-                for position in later
-            )
-        except Exception:  # noqa: BLE001 - a function of the user's that has an end
-            return False
-
     @override
     def after_update(self) -> None:
         """Note whether the update was made, where that is what moves the schedule."""
@@ -318,19 +299,6 @@ class CurveScheduler(ForeignValues, LRScheduler):
         self._is_nested, self._first, self._rhythm = True, None, None
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         self._write()
-
-    def resolve_again(self, run: RunLength) -> None:
-        """Follow the same config in a run of another length; before the first step only."""
-        tried = self._first.tried if self._first is not None else {}
-        others = [
-            (movement.place, group, tried.get(key, (float(standing),))[0])
-            for movement, key, group, standing in self._others_values(tried)
-        ]
-        tried.clear()
-        self._plan = self._plan.in_run(run)
-        self._write()
-        for place, group, value in others:  # a found rate is not the base yet
-            place.set(group, value)
 
     # -- state ---------------------------------------------------------------------------------
 
@@ -402,10 +370,6 @@ class CurveScheduler(ForeignValues, LRScheduler):
 
     def _check(self, state_dict: Any) -> None:
         check_state(state_dict)
-
-    def _based(self) -> list[tuple[Group, float]]:
-        groups = self.optimizer.param_groups
-        return [(group, self._base(k, group, find(group, "lr"))) for k, group in enumerate(groups)]
 
     # -- looking -------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nshtrainer.optimizer.groups.config import GroupingConfigBase
-from nshtrainer.resume import Change, Decision, as_data, differing
+from nshtrainer.resume import Change, as_data, differing
 
 if TYPE_CHECKING:
     from nshtrainer.optimizer.base import OptimizerConfigBase
@@ -42,7 +42,7 @@ def changes_of(state: Mapping[str, Any], config: OptimizerConfigBase | None) -> 
     return [change for change in found if not _CHOSEN_ANEW.intersection(change.path[-1:])]
 
 
-def decide(change: Change, config: Any, policy: ResumeConfig, state: Mapping[str, Any]) -> Decision:
+def decide(change: Change, config: Any, policy: ResumeConfig, state: Mapping[str, Any]) -> Change:
     """Return what becomes of a change of the config of an optimizer.
 
     Args:
@@ -55,12 +55,14 @@ def decide(change: Change, config: Any, policy: ResumeConfig, state: Mapping[str
     while getattr(config, "wrapped_config", None) is not None and path[:1] == (_OPTIMIZER,):
         path, config = path[1:], config.wrapped_config
     if not path:
-        return Decision("its state and its options are taken from the checkpoint, where they fit")
+        return change.keep(
+            "its state and its options are taken from the checkpoint, where they fit"
+        )
     if path[-1] in policy.fields:
-        return Decision("taken from the config", is_followed=True)
+        return change.follow()
     if path[0] in GroupingConfigBase.model_fields and "options" not in path:
-        return Decision("parameter groups that the checkpoint knows keep their options")
+        return change.keep("parameter groups that the checkpoint knows keep their options")
     options = {key for group in state["param_groups"] for key in group}
     if options.intersection(map(str, path)) or f"sam_{path[-1]}" in options:
-        return Decision("taken from the checkpoint", field=str(path[-1]))
-    return Decision("taken from the config, as it is in no state", is_followed=True)
+        return change.keep(field=str(path[-1]))
+    return change.follow("taken from the config, as it is in no state")

@@ -14,7 +14,6 @@ from itertools import chain, count
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from weakref import ref
 
-from nshtrainer.config.messages import describe_unknown
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.checkpoint.config_changes import CONFIG, changes_of, decide
 from nshtrainer.optimizer.checkpoint.match import (
@@ -31,7 +30,7 @@ from nshtrainer.optimizer.checkpoint.state_check import check_form, check_states
 from nshtrainer.optimizer.checkpoint.whole_state import joint_match
 from nshtrainer.optimizer.groups.parameters import clean_names
 from nshtrainer.optimizer_record import call_hooks_on_load, params_of, record_of
-from nshtrainer.resume import ResumeConfig, as_data, resolve
+from nshtrainer.resume import ResumeConfig, as_data, check_field, resolve
 from nshtrainer.run_length import known_run_length
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from nshtrainer.optimizer.base import OptimizerConfigBase
-    from nshtrainer.resume import Change, Decision
+    from nshtrainer.resume import Change
     from nshtrainer.run_length import RunLength
 
 __all__ = ["Resumption", "describe", "is_torchs", "resume_by_name"]
@@ -135,7 +134,7 @@ class Resumption:
             self._known = _names_in(named)
         else:
             self._model = ref(named)
-        self._resume = run and run.resume
+        self._resume = run and run.settings.resume
         self._is_joint = is_joint
         self._unchecked = ("",) if is_joint else unchecked
         self._config = config
@@ -161,9 +160,7 @@ class Resumption:
             self._model = ref(model)
         if self._config is None:
             self.describe(config)
-        if self._resume is None:
-            run = known_run_length(model)
-            self._resume = run and run.resume
+        self._learn_policy(model)
 
     def describe(self, config: OptimizerConfigBase | None) -> None:
         """Take what the optimizer was built from."""
@@ -204,12 +201,13 @@ class Resumption:
         self._remember(optimizer, names)
         groups = list(self._groups(optimizer, names))
         _check_fields(policy, groups)
-
-        def decided(change: Change) -> Decision:
-            return decide(change, self._config, policy, state)
-
-        own, changes = as_data(self._config), self.changes(state)
-        resolution = resolve(changes, policy, decided, own=own, error=OptimizerError)
+        resolution = resolve(
+            self.changes(state),
+            policy,
+            lambda change: decide(change, self._config, policy, state),
+            own=as_data(self._config),
+            error=OptimizerError,
+        )
         if names and any(each.name is not None for each in saved_in(state)):
             every = {name for each in names.values() for name in each}
             match = by_name(state, groups, every)
@@ -251,10 +249,15 @@ class Resumption:
 
     def _policy(self) -> ResumeConfig:
         model = self._model()
-        if self._resume is None and hasattr(model, "configure_optimizers"):
-            run = known_run_length(model)
-            self._resume = run and run.resume
+        if hasattr(model, "configure_optimizers"):
+            self._learn_policy(model)
         return self._resume or ResumeConfig()
+
+    def _learn_policy(self, model: Any) -> None:
+        """Take the policy that the trainer of a model knows, if there is none."""
+        if self._resume is None:
+            run = known_run_length(model)
+            self._resume = run and run.settings.resume
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Resumption:
         """Copy the hooks, for the copy of the model where that is made at the same time."""
@@ -355,7 +358,7 @@ def _rebuilt(
 
 def _overridden(group: Group, own: Group, fields: Sequence[str]) -> Group:
     """The group with these options as the config says, and so what a schedule multiplies."""
-    # Groups have the fields of `sam` under a prefix.
+    # Groups have the fields of `sam` under prefixed keys.
     for name in [key for field in fields for key in (field, f"sam_{field}") if key in own]:
         group[name] = own.get(f"initial_{name}", own[name])
         for key in [key for key in group if key.startswith("initial_")]:
@@ -369,6 +372,4 @@ def _check_fields(policy: ResumeConfig, groups: Sequence[OwnGroup]) -> None:
     keys = (key for group in groups for key in group.options if key != "name")
     known = dict.fromkeys(key.removeprefix("sam_") for key in keys)
     for name in policy.option_fields():
-        if name not in known:
-            text = describe_unknown("option of the optimizer", name, known)
-            raise OptimizerError(f"resume: fields: {text}")
+        check_field([name], known, "option of the optimizer", OptimizerError)

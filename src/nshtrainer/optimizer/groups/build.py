@@ -1,4 +1,4 @@
-"""Makes parameter groups of a model as a config describes them."""
+"""Build the parameter groups of a model as a config describes them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.groups.assign import assign
-from nshtrainer.optimizer.groups.group_dicts import Group
+from nshtrainer.optimizer.groups.group_dicts import Group, check_parameters, groups_of
 from nshtrainer.optimizer.groups.parameters import Part, inventory
 from nshtrainer.optimizer.groups.presets import settings_of
 from nshtrainer.optimizer.groups.selectors import needs_modules
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     _Tags: TypeAlias = list[dict[str, None]]
 
-__all__ = ["assigned_groups"]
+__all__ = ["build_groups"]
 
 
 class _Assigned(NamedTuple):
@@ -31,20 +31,30 @@ class _Assigned(NamedTuple):
     settings: Settings
 
 
-def assigned_groups(config: GroupingConfigBase, params: Params | Any) -> list[Group]:
-    """The groups that a config describes, each parameter in exactly one of them.
+def build_groups(config: GroupingConfigBase, params: Params | Any) -> list[Group]:
+    """Build the groups that a config describes, or those that are given, each parameter in one.
 
     Parameters that are frozen are left out, unless the config includes them. What a rule freezes is
     frozen here.
 
     Args:
         config: The config of an optimizer.
-        params: The module, or its `named_parameters()` where names and dimensions are enough.
+        params: The module, or its `named_parameters()` where names and dimensions are enough; what
+            torch's optimizers take, where the config tells no parameters apart.
 
     Raises:
         OptimizerError: There are no names, or no modules where they are needed; a rule takes
-            nothing, or only what is frozen.
+            nothing, or only what is frozen; there are no parameters, or one is there twice.
     """
+    if config.asks_for_groups:
+        groups = _assigned_groups(config, params)
+    else:
+        groups = groups_of(params, include_frozen=config.include_frozen)
+    check_parameters(groups)
+    return groups
+
+
+def _assigned_groups(config: GroupingConfigBase, params: Params | Any) -> list[Group]:
     part = _part(config, params)
     parameters = part.inventory
     taken = _assigned_rules(config, [p for p in parameters if p in part.chosen])

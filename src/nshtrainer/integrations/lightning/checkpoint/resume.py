@@ -20,15 +20,7 @@ from nshtrainer.lr_scheduler.driver.saved_state import is_of_driver
 from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 from nshtrainer.optimizer.base import OptimizerConfigBase
 from nshtrainer.optimizer.checkpoint.hooks import resume_by_name
-from nshtrainer.resume import (
-    SCHEDULE,
-    Change,
-    Decision,
-    ResumeConfig,
-    check_changes,
-    resolve,
-    tell_of,
-)
+from nshtrainer.resume import SCHEDULE, Change, ResumeConfig, check_changes, resolve, tell_of
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
@@ -57,7 +49,7 @@ def check_resume(
         CheckpointError: The policy forbids what has changed; it names a schedule that cannot be
             taken from the config.
     """
-    policy = run_length_of(trainer).resume or ResumeConfig()
+    policy = run_length_of(trainer).settings.policy
     check_states(trainer, module, checkpoint)
     others = changes_of_others(trainer, module, checkpoint)
     all_of_them = [*_changes_of_ours(trainer, module, checkpoint), *others]
@@ -65,11 +57,12 @@ def check_resume(
     schedulers, position = schedulers_of(trainer), position_of(trainer, checkpoint)
     _check_schedule_fields(policy, schedulers, others)
     adapt_states(trainer, module, checkpoint, policy)
-
-    def decided(change: Change) -> Decision:
-        return decide(change, policy, position, schedulers)
-
-    resolve(others, policy, decided, error=CheckpointError).tell()
+    resolve(
+        others,
+        policy,
+        lambda change: decide(change, policy, position, schedulers),
+        error=CheckpointError,
+    ).tell()
     _say_if_over(trainer, checkpoint)
 
 
@@ -98,16 +91,13 @@ def _check_schedule_fields(
     """
     fields = policy.schedule_fields()
     is_curve = any(isinstance(each, CurveScheduler) for each in schedulers)
-    if fields and not is_curve and not (SCHEDULE in fields and _is_of_kind(changes)):
+    is_of_kind = any(change.path == (SCHEDULE,) for change in changes)
+    if fields and not is_curve and not (SCHEDULE in fields and is_of_kind):
         kinds = ", ".join(type(each).__name__ for each in schedulers)
         raise CheckpointError(
             f"resume: fields: {', '.join(fields)}: no schedule of this run can be taken from the "
             f"config ({kinds or 'it has none'}); leave it out"
         )
-
-
-def _is_of_kind(changes: Sequence[Change]) -> bool:
-    return any(change.path == (SCHEDULE,) for change in changes)
 
 
 def _say_if_over(trainer: pl.Trainer, checkpoint: Mapping[str, Any]) -> None:

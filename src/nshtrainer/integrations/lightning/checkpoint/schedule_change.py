@@ -14,11 +14,12 @@ from nshtrainer.integrations.lightning.checkpoint.entries import (
     refuse_entry,
 )
 from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase, lr_scheduler_registry
+from nshtrainer.lr_scheduler.driver.resume import from_step
 from nshtrainer.lr_scheduler.driver.saved_state import has_own_rates, is_of_driver
 from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 from nshtrainer.optimizer.checkpoint.hooks import resume_by_name
 from nshtrainer.optimizer.checkpoint.state_check import check_form
-from nshtrainer.resume import SCHEDULE, Change, Decision, ResumeConfig, as_data, differing
+from nshtrainer.resume import SCHEDULE, Change, ResumeConfig, as_data, differing
 from nshtrainer.structure import find_odd_values
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["adapt_states", "changes_of_others", "check_states", "decide", "schedulers_of"]
 
 Checkpoint = dict[str, Any]
-
-_TORCHS = "left to its own state, which has most of it"
 
 
 class _Pair(NamedTuple):
@@ -109,7 +108,7 @@ def _check_optimizer_state(place: int, state: Any) -> None:
 
 def decide(
     change: Change, policy: ResumeConfig, position: int, schedulers: Sequence[Any]
-) -> Decision:
+) -> Change:
     """Return what becomes of a change.
 
     Args:
@@ -119,19 +118,16 @@ def decide(
         schedulers: The schedulers of the run.
     """
     if change.path != (SCHEDULE,):
-        return Decision(_TORCHS)
+        return change.keep("left to its own state, which has most of it")
     if schedulers and all(isinstance(each, CurveScheduler) for each in schedulers):
         why = "another kind cannot be kept" if change.saved else "there is none to keep"
-        text = f"taken from the config, from step {position} on, since {why}"
-        return Decision(text, is_followed=True)
+        return from_step(change, position, f"since {why}")
     what = "with a state of its own" if schedulers else "so nothing moves the rate any more"
-    if _takes_schedule(policy):
+    if policy.takes_schedule:
         text = f"taken from the config, {what}; the rate is that of the optimizer again"
-        return Decision(text, is_followed=True)
-    return Decision(
-        f"taken from the config, {what}; the rate stays what it is in the checkpoint",
-        field=SCHEDULE,
-    )
+        return change.follow(text)
+    text = f"taken from the config, {what}; the rate stays what it is in the checkpoint"
+    return change.keep(text, SCHEDULE)
 
 
 def adapt_states(
@@ -149,7 +145,7 @@ def adapt_states(
     for pair in others:
         if pair.is_ours:
             _note_bases(trainer, module, checkpoint, pair)
-        elif _takes_schedule(policy):
+        elif policy.takes_schedule:
             _begin_again(checkpoint)
     checkpoint["lr_schedulers"] = [
         _own_state(pair, trainer, checkpoint) if pair in others else pair.state
@@ -166,10 +162,6 @@ def position_of(trainer: pl.Trainer, checkpoint: Mapping[str, Any]) -> int:
 def _own_state(pair: _Pair, trainer: pl.Trainer, checkpoint: Checkpoint) -> dict[str, Any]:
     state: dict[str, Any] = pair.scheduler.state_dict()
     return {**state, "last_epoch": position_of(trainer, checkpoint)} if pair.is_ours else state
-
-
-def _takes_schedule(policy: ResumeConfig) -> bool:
-    return policy.policy == "extend" or SCHEDULE in policy.fields
 
 
 # -- rates -----------------------------------------------------------------------------------------

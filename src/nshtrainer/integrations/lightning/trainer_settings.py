@@ -1,0 +1,123 @@
+"""Settings of a Lightning trainer, read only as far as they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, cast, get_args
+
+from typing_extensions import override
+
+from nshtrainer.exceptions import ConfigError
+from nshtrainer.integrations.lightning.plateau_callback import PlateauCallback
+from nshtrainer.metric import MetricConfig
+from nshtrainer.resume import ResumeConfig
+from nshtrainer.trainer_settings import TrainerSettings
+from nshtrainer.types import NonFinite, ScheduleClock
+
+__all__ = ["LightningSettings"]
+
+# Lazy attributes stand where the base declares plain ones:
+# pyright: reportIncompatibleVariableOverride=false
+
+_WITH_THE_CALLBACK = (
+    "use nshtrainer.Trainer, or a LightningModuleBase whose configure_callbacks keeps what its "
+    "base returns"
+)
+
+
+class LightningSettings(TrainerSettings):
+    """Policies of a trainer or of its module's hyperparameters, and limits of Lightning.
+
+    Args:
+        trainer: A Lightning trainer, or `None` for a module that has none.
+        module: The module that is trained.
+    """
+
+    _trainer: Any
+    _module: Any
+
+    def __init__(self, trainer: Any, module: Any) -> None:
+        # Not the base's `__init__`: it would set, and so read, every setting.
+        vars(self).update(_trainer=trainer, _module=module)
+
+    @override
+    def attach_check(self) -> None:
+        """Add callbacks that spread found rates and look at lengths and parameters, once."""
+        from nshtrainer.integrations.lightning.length_check import LengthCheck
+        from nshtrainer.integrations.lightning.lr_finder import FoundRates
+        from nshtrainer.integrations.lightning.ownership_check import OwnershipCheck
+
+        if self._trainer is not None:
+            callbacks: list[Any] = self._trainer.callbacks
+            ours = (FoundRates, LengthCheck, OwnershipCheck)
+            callbacks += [c() for c in ours if not any(isinstance(each, c) for each in callbacks)]
+
+    @cached_property
+    def primary_metric(self) -> MetricConfig | None:
+        """The `primary_metric` of the trainer, else that of the module's hyperparameters."""
+        told = self.told("primary_metric")
+        return told if isinstance(told, MetricConfig) else None
+
+    @cached_property
+    def resume(self) -> ResumeConfig | None:
+        """The `resume` of the trainer, else that of the module's hyperparameters."""
+        told = self.told("resume")
+        return told if isinstance(told, ResumeConfig) else None
+
+    @cached_property
+    def schedule_clock(self) -> ScheduleClock:
+        """The `schedule_clock` of the trainer, else that of the module's hyperparameters."""
+        return self._chosen("schedule_clock", ScheduleClock)
+
+    @cached_property
+    def non_finite(self) -> NonFinite:
+        """The `non_finite` of the trainer, else that of the module's hyperparameters."""
+        return self._chosen("non_finite", NonFinite)
+
+    def _chosen(self, name: str, kind: Any) -> Any:
+        """What is told of some choices, of which the first is the default.
+
+        Raises:
+            ConfigError: It is none of them.
+        """
+        told, choices = self.told(name), get_args(kind)
+        if told not in (None, *choices):
+            raise ConfigError(f"{name} must be one of {', '.join(choices)}; it is {told!r}")
+        return told or choices[0]
+
+    def told(self, name: str) -> Any:
+        """What the trainer says under a name, else what the module's hyperparameters say."""
+        own = getattr(self._trainer, name, None)
+        hparams = getattr(self._module, "hparams", None)
+        if own is None and isinstance(hparams, Mapping):
+            return cast("Mapping[str, Any]", hparams).get(name)
+        return getattr(hparams, name, None) if own is None else own
+
+    @cached_property
+    def plateau_problem(self) -> str | None:
+        """Why Lightning alone would feed a plateau scheduler wrongly with these settings."""
+        trainer = self._trainer
+        if trainer is None or self.observer_problem is None:
+            return None
+        every = trainer.check_val_every_n_epoch
+        # A trainer that validates by the clock has no such attribute.
+        within = getattr(trainer, "val_check_interval", "a time")
+        if every == 1 and isinstance(within, float) and within == 1.0:
+            return None
+        return (
+            f"with check_val_every_n_epoch={every} and val_check_interval={within} Lightning "
+            "would show the plateau scheduler stale values of its metric, or miss some of them; "
+            f"{_WITH_THE_CALLBACK}, or validate once at the end of each epoch"
+        )
+
+    @cached_property
+    def observer_problem(self) -> str | None:
+        """Why nobody would show its metric to a scheduler that Lightning steps by the update."""
+        trainer = self._trainer
+        if trainer is None or any(isinstance(c, PlateauCallback) for c in trainer.callbacks):
+            return None
+        return (
+            "Lightning shows no metric to a scheduler that moves by the step, as one with a "
+            f"warm-up or a schedule beside its metric does; {_WITH_THE_CALLBACK}"
+        )

@@ -1,0 +1,97 @@
+"""Settings of a Trainer of transformers, read only as far as they are asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from typing_extensions import override
+
+from nshtrainer.metric import MetricConfig
+from nshtrainer.trainer_settings import TrainerSettings
+
+__all__ = ["TransformersSettings", "metric_of"]
+
+# Lazy attributes stand where the base declares plain ones:
+# pyright: reportIncompatibleVariableOverride=false
+
+
+class TransformersSettings(TrainerSettings):
+    """The metric that the Trainer looks at, and limits of its loop.
+
+    Args:
+        trainer: A `transformers.Trainer`, or one of a class that derives from it.
+    """
+
+    _trainer: Any
+    _args: Any
+
+    interval_problem = (
+        "the Trainer of transformers moves a scheduler with every update; write the schedule as "
+        "one of steps, such as step_lr with unit: epoch, or as a curve of your own"
+    )
+
+    loop_problem = (
+        "it needs a closure, or the graph of the gradients, and the Trainer of transformers calls "
+        "a bare step(); choose another optimizer, or train in a loop of your own or with Lightning"
+    )
+
+    def __init__(self, trainer: Any) -> None:
+        # Not the base's `__init__`: it would set, and so read, every setting.
+        vars(self).update(_trainer=trainer, _args=trainer.args)
+
+    @override
+    def attach_check(self) -> None:
+        """Add callbacks that compare the lengths and look for forgotten parameters, once."""
+        handler = self._trainer.callback_handler
+        if not any(hasattr(callback, "checks_length") for callback in handler.callbacks):
+            from nshtrainer.integrations.transformers.length_check import LengthCheck
+            from nshtrainer.integrations.transformers.ownership_check import OwnershipCheck
+
+            handler.add_callback(LengthCheck(self._trainer))
+            handler.add_callback(OwnershipCheck())
+
+    @cached_property
+    def primary_metric(self) -> MetricConfig | None:
+        """`metric_for_best_model`, with the direction in `greater_is_better`."""
+        if self._args.metric_for_best_model is None:
+            return None
+        mode = "max" if self._args.greater_is_better else "min"
+        return MetricConfig(monitor=metric_of(self._args), mode=mode)
+
+    @cached_property
+    def shown_metric(self) -> MetricConfig | None:
+        """The same: no other metric is shown to a scheduler."""
+        return self.primary_metric
+
+    @cached_property
+    def plateau_problem(self) -> str | None:
+        """Why the Trainer would not show a metric, or fail when it is to."""
+        if self._args.eval_strategy == "no":
+            lacking = "eval_strategy='epoch' or 'steps'"
+        elif self._args.metric_for_best_model is None:
+            lacking = "metric_for_best_model, such as 'loss'"
+        else:
+            return None
+        return (
+            "the Trainer of transformers shows a scheduler its metric_for_best_model after each "
+            f"evaluation; set {lacking} in its TrainingArguments"
+        )
+
+    @cached_property
+    def observer_problem(self) -> str | None:
+        """Why nobody would show its metric to a scheduler that the Trainer moves by the update."""
+        callbacks = self._trainer.callback_handler.callbacks
+        if any(hasattr(callback, "shows_metric") for callback in callbacks):
+            return self.plateau_problem
+        return (
+            "the Trainer of transformers shows no metric to a scheduler that moves by the step, as "
+            "one with a warm-up or a schedule beside its metric does; give the Trainer "
+            "callbacks=[nshtrainer.integrations.transformers.MetricCallback()]"
+        )
+
+
+def metric_of(args: Any) -> str:
+    """The name under which an evaluation has the `metric_for_best_model`."""
+    name: str = args.metric_for_best_model or ""
+    return f"eval_{name.removeprefix('eval_')}"

@@ -1,0 +1,77 @@
+"""Settings of a trainer, or of a plain loop, that the optimizer and the schedule depend on."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_args
+
+from typing_extensions import Self
+
+from nshtrainer.exceptions import ScheduleError
+from nshtrainer.types import ScheduleClock
+
+if TYPE_CHECKING:
+    from nshtrainer.metric import MetricConfig
+    from nshtrainer.resume import ResumeConfig
+
+__all__ = ["TrainerSettings"]
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """Policies of a run, and limits of the trainer that makes it.
+
+    Args:
+        resume: What the optimizer and the schedule take from their configs when they load a state.
+        schedule_clock: What moves a schedule: every update that was tried (`optimizer_steps`), or
+            those that a `GradScaler` did not leave out (`successful_steps`).
+        primary_metric: The metric of a schedule that names none.
+        shown_metric: The metric that the trainer shows to schedulers, where it shows no other.
+        plateau_problem: Why a reduce-on-plateau scheduler would get wrong values of its metric.
+        observer_problem: Why a scheduler that also moves by the step would get no metric.
+        interval_problem: Why only a scheduler that moves with each update is moved correctly.
+        loop_problem: Why an optimizer gets no closure and no graph of the gradients.
+
+    Raises:
+        ScheduleError: There is no such clock.
+
+    >>> TrainerSettings().but(schedule_clock="successful_steps").schedule_clock
+    'successful_steps'
+    """
+
+    resume: ResumeConfig | None = None
+    schedule_clock: ScheduleClock = "optimizer_steps"
+    primary_metric: MetricConfig | None = None
+    shown_metric: MetricConfig | None = None
+    plateau_problem: str | None = None
+    observer_problem: str | None = None
+    interval_problem: str | None = None
+    loop_problem: str | None = None
+
+    def __post_init__(self) -> None:
+        clocks = get_args(ScheduleClock)
+        if self.schedule_clock not in clocks:
+            choices = " or ".join(map(repr, clocks))
+            raise ScheduleError(f"schedule_clock must be {choices}, not {self.schedule_clock!r}")
+
+    @property
+    def policy(self) -> ResumeConfig:
+        """The policy of a resume; left out, the checkpoint wins."""
+        # Imported on use: configs take longer to import than a run length does.
+        from nshtrainer.resume import ResumeConfig
+
+        return self.resume or ResumeConfig()
+
+    def but(self, **changes: Any) -> Self:
+        """Return the same settings with some values changed, without reading the others."""
+        other = copy.copy(self)
+        vars(other).update(changes)
+        return other
+
+    def known(self) -> TrainerSettings:
+        """Return the policies, which a schedule needs after the trainer is gone."""
+        return TrainerSettings(resume=self.resume, schedule_clock=self.schedule_clock)
+
+    def attach_check(self) -> None:
+        """Have a trainer compare the assumed length with that of its run, and check its model."""
