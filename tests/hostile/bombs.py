@@ -132,7 +132,12 @@ YAML = {
     "byte order marks": Bomb(b"\xef\xbb\xbf" * 60_000, "must be a mapping"),
 }
 
+PATTERNS = [{"name": "a", "select": [rf"re:{at}\w+.{{1,99}}" for at in range(400)]}]
+
 JSON = {
+    "patterns": Bomb(
+        json.dumps({"optimizer": {"name": "adamw", "groups": PATTERNS}}), "would take too long"
+    ),
     "brackets": Bomb("[" * (LONG // 2) + "]" * (LONG // 2), DEEP),
     "open brackets": Bomb("[" * LONG, DEEP),
     "braces": Bomb('{"a":' * 30_000 + "1" + "}" * 30_000, DEEP),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import nshtrainer
 from nshtrainer.configs import AdamWConfig
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.optimizer.groups.patterns import matcher, numberer, numbers_in
@@ -52,6 +55,31 @@ def test_what_would_be_slow_to_compile_is_refused(pattern: str, problem: str | N
         return
     with pytest.raises(ConfigError, match=problem):
         AdamWConfig.from_mapping(data)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "re:{}" + r".{{1,999}}",
+        r"re:{}\w+\w+\w+",
+        "re:{}(a{{1,99}}){{1,99}}",
+        "{}" + "*a" * 200,
+    ],
+)
+def test_many_patterns_are_refused_in_sum(pattern: str) -> None:
+    patterns = [pattern.format(number) for number in range(400)]
+    text = json.dumps({"groups": [{"name": "a", "lr_mult": 0.5, "select": patterns}]})
+    began = time.process_time()
+    with pytest.raises(ConfigError, match=r"to compile this pattern would take too long, with tho"):
+        AdamWConfig.from_json(text)
+    assert time.process_time() - began < 2
+    with nshtrainer.large_files():
+        matcher(patterns[-1])
+
+
+def test_a_thousand_usual_patterns_are_taken() -> None:
+    patterns = [rf"re:blocks\.{n}\.(attn|mlp)\.\d{{1,2}}\..*" for n in range(1000)]
+    AdamWConfig.from_mapping({"groups": [{"name": "a", "lr_mult": 0.5, "select": patterns}]})
 
 
 def test_a_long_glob_is_refused_as_well() -> None:

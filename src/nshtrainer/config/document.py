@@ -27,10 +27,12 @@ __all__ = [
     "check_nodes",
     "check_text",
     "check_unicode",
+    "count_work",
     "fail",
     "joined",
     "large_files",
     "limits",
+    "spend",
     "whole_number",
 ]
 
@@ -59,15 +61,21 @@ class Limits:
         bytes: The most bytes, and the most characters with aliases expanded.
         lines: The most lines. A reader spends more on an empty line than on a letter.
         nodes: The most keys and values; an alias counts as much as what it stands for.
+        work: The most units of work for validators that compile what is in a text, such as
+            patterns; each takes about a microsecond.
     """
 
     bytes: int = 200_000
     lines: int = 10_000
     nodes: int = 5_000
+    work: int = 200_000
 
 
-_USUAL, _LARGE = Limits(), Limits(10_000_000, 1_000_000, 1_000_000)
+_USUAL, _LARGE = Limits(), Limits(10_000_000, 1_000_000, 1_000_000, 10_000_000)
 _limits: ContextVar[Limits] = ContextVar("limits", default=_USUAL)
+_work: ContextVar[list[int] | None] = ContextVar("work", default=None)
+"""The units that the validation of a text has used; `None` outside of one."""
+
 _ADVICE = "shorten it, or read it within nshtrainer.large_files() if it is your own"
 
 
@@ -95,6 +103,34 @@ def large_files() -> Generator[None, None, None]:
         yield
     finally:
         _limits.reset(token)
+
+
+@contextmanager
+def count_work() -> Generator[None, None, None]:
+    """Within this block, bound the work that validators spend on one text."""
+    token = _work.set([])
+    try:
+        yield
+    finally:
+        _work.reset(token)
+
+
+def spend(units: int, purpose: str) -> None:
+    """Count work for a text, before it is done.
+
+    Args:
+        units: An estimate, in microseconds.
+        purpose: What it is done for, in the message.
+
+    Raises:
+        ValueError: The text has used up what it may take.
+    """
+    spent = _work.get()
+    if spent is None:
+        return
+    if sum(spent) + units > limits().work:
+        raise ValueError(f"{purpose} would take too long, with those before it; {_ADVICE}")
+    spent.append(units)
 
 
 def nowhere(path: Keys, of_key: bool) -> None:

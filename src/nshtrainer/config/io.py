@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from nshtrainer.config.document import Document, Keys, check_unicode, fail
+from nshtrainer.config.document import Document, Keys, check_unicode, count_work, fail
 from nshtrainer.config.validation import plain_containers
 from nshtrainer.exceptions import ConfigError
 
@@ -108,7 +108,8 @@ def _check_root(document: Document) -> None:
 def _validate(model: type[Model], document: Document, plugins: bool) -> Model:
     context = None if plugins else {"plugins": False}
     try:
-        return model.model_validate(document.data, context=context)
+        with count_work():
+            return model.model_validate(document.data, context=context)
     except ValidationError as error:
         data = _with_whole_numbers(error, model, document.data)
         if data is document.data:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import TypeAlias
 
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
+from nshtrainer.config.document import spend
 from nshtrainer.config.messages import truncate
 
 __all__ = ["Matcher", "matcher", "numberer", "numbers_in"]
@@ -22,12 +23,20 @@ Matcher: TypeAlias = Callable[[str], bool]
 """Return True for a name that a pattern matches as a whole."""
 
 _LONGEST = 500
+_LARGEST = 100_000
+"""Microseconds, as estimated."""
+
+_TOO_LARGE = "it is too large; write fewer and smaller repetitions"
+_remembered = lru_cache(maxsize=10_000)
 _DIGITS = re.compile(r"\d+", re.ASCII)
 _TOKEN = re.compile(r"\\.|\[\^?\]?|\]|\(\?P?<\w+>|\(\??|\)", re.DOTALL)
 """What opens and closes groups and classes of characters, and what is escaped."""
 
+_ATOM = re.compile(r"(\\.|\[[^]]*]|.)(?:\{(\d+)(?:,(\d*))?\})?", re.DOTALL)
+_WIDE = re.compile(r"\\[wWpP]")
 
-@cache
+
+@_remembered
 def matcher(pattern: str) -> Matcher:
     """Return the matcher of a glob, which takes all that is in a module too, or of `re:`.
 
@@ -40,6 +49,7 @@ def matcher(pattern: str) -> Matcher:
     _check_length(pattern)
     if pattern.startswith("re:"):
         return _regex(pattern.removeprefix("re:"))
+    spend(len(pattern) + 16 * pattern.count("*"), "to compile this pattern")
     glob = re.compile(rf"{_glob(pattern)}(?:\..*)?", re.DOTALL)
     return lambda name: glob.fullmatch(name) is not None
 
@@ -51,7 +61,7 @@ def numbers_in(pattern: str) -> int:
     return pattern.count("*")
 
 
-@cache
+@_remembered
 def numberer(pattern: str) -> Callable[[str], int | None]:
     r"""Return what finds the number in a name: at the one `*`, or in the one group of a `re:`.
 
@@ -93,14 +103,35 @@ def _glob(pattern: str) -> str:
     return fnmatch.translate(pattern)[:-2]  # without the end of the text
 
 
-@cache
+@_remembered
 def _regex(text: str) -> Matcher:
+    if (cost := _cost(text)) > _LARGEST:
+        raise ValueError(_refusal(text, _TOO_LARGE))
+    spend(cost, "to compile this pattern")
     try:
         SchemaValidator(_pattern(text))  # by itself, so that no bracket closes what is around it
         return SchemaValidator(_pattern(rf"\A(?:{text})\z")).isinstance_python
     except SchemaError as error:
-        reason = _reason(str(error))
-        raise ValueError(f"{truncate(f're:{text}')!r} is no regular expression: {reason}") from None
+        raise ValueError(_refusal(text, _reason(str(error)))) from None
+
+
+def _refusal(text: str, reason: str) -> str:
+    return f"{truncate(f're:{text}')!r} is no regular expression: {reason}"
+
+
+def _cost(text: str) -> int:
+    r"""Estimate the microseconds that an expression takes to compile; a class of Unicode is large.
+
+    >>> _cost("head"), _cost(r"[ab]{1,20}"), _cost(r"(\w{1,9}){9}")
+    (4, 120, 24390)
+    """
+    total, times = 0, 1
+    for atom, low, high in _ATOM.findall(text):
+        count = max(1, int(high or low or 1))
+        if atom == ")":
+            times *= count
+        total += count * (300 if _WIDE.search(atom) else 6 if len(atom) > 1 or atom == "." else 1)
+    return total * times
 
 
 def _pattern(text: str) -> core_schema.CoreSchema:
@@ -111,7 +142,7 @@ def _reason(text: str) -> str:
     _, found, reason = text.rpartition("error: ")
     if "look-around" in reason:
         return f"{reason}; name what shall not match in none_of"
-    return reason if found else "it is too large; write fewer and smaller repetitions"
+    return reason if found else _TOO_LARGE
 
 
 def _groups(text: str) -> list[tuple[int, int]]:
