@@ -374,6 +374,27 @@ def test_a_hook_that_migrates_a_checkpoint_migrates_both_weights(
     assert "on_load_checkpoint" not in vars(module)
 
 
+@pytest.mark.filterwarnings(*RESUMED)
+@pytest.mark.parametrize("averaging", ["ema", {"name": "swa", "start": "5 steps"}])
+def test_a_hook_that_migrates_in_place_does_so_once(tmp_path: Path, averaging: Any) -> None:
+    class Scaled(Model):
+        def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+            checkpoint["state_dict"]["net.0.weight"].mul_(10)
+
+    class Seen(Callback):
+        def on_train_start(self, trainer: Any, module: Any) -> None:
+            self.training = weights(module)
+
+    first = run(averaging, max_steps=4)
+    first.fit(Model(), data(), data(1))
+    first.save_checkpoint(tmp_path / "first.ckpt")
+    was = torch.load(tmp_path / "first.ckpt", weights_only=True)["current_model_state"]
+    seen = Seen()
+    again = run(averaging, max_steps=6, callbacks=[seen])
+    again.fit(Scaled(), data(), data(1), ckpt_path=tmp_path / "first.ckpt")
+    torch.testing.assert_close(seen.training["net.0.weight"], 10 * was["net.0.weight"])
+
+
 def test_a_lazy_layer_is_named() -> None:
     class Lazy(Model):
         def __init__(self) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import nn
 
+import nshtrainer
 from nshtrainer import Config
-from nshtrainer.configs import LookaheadConfig, OptimizerConfig, optimizer_registry
+from nshtrainer.configs import ClippedConfig, LookaheadConfig, OptimizerConfig, optimizer_registry
 from nshtrainer.exceptions import ConfigError, OptimizerError
+from nshtrainer.optimizer import OptimizerConfigBase
+from nshtrainer.optimizer.build import build_optimizer
 from nshtrainer.optimizer.custom import CustomOptimizerConfig
 
 
@@ -54,6 +58,45 @@ def test_it_is_a_value() -> None:
 def test_wrappers_take_it() -> None:
     config = LookaheadConfig(optimizer=CustomOptimizerConfig(Swallowing))
     assert type(config.create_optimizer(nn.Linear(2, 1))) is Swallowing
+
+
+class OwnConfig(OptimizerConfigBase):
+    """Written by a user, with a method of its own."""
+
+    name: Literal["own_for_states"] = "own_for_states"
+
+    def create_optimizer(self, params: Any) -> Any:
+        return torch.optim.AdamW(params, lr=0.1)
+
+
+ADAMW = CustomOptimizerConfig(torch.optim.AdamW, lr=0.1)
+
+
+@pytest.mark.parametrize("gives_module", [True, False])
+@pytest.mark.parametrize(
+    "create",
+    [
+        ADAMW.create_optimizer,
+        ClippedConfig(max_norm=1.0, optimizer=ADAMW).create_optimizer,
+        lambda params: nshtrainer.create(OwnConfig(), None, params)[0],
+        lambda params: build_optimizer(LookaheadConfig(optimizer=ADAMW), params),
+    ],
+    ids=["custom", "clipped", "created", "lookahead"],
+)
+def test_a_state_of_other_shapes_is_refused(create: Any, gives_module: bool) -> None:
+    def made(size: int) -> tuple[nn.Module, Any]:
+        net = nn.Linear(8, size)
+        return net, create(net if gives_module else net.parameters())
+
+    net, optimizer = made(1)
+    net(torch.ones(2, 8)).sum().backward()
+    optimizer.step()
+    saved = copy.deepcopy(optimizer.state_dict())
+    with pytest.raises(
+        OptimizerError, match=r"is \(9, 8\), and its saved (exp_avg|slow) is float tensor \("
+    ):
+        made(9)[1].load_state_dict(saved)
+    made(1)[1].load_state_dict(saved)
 
 
 def test_it_is_dumped_for_people_and_no_file_can_name_a_class() -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from nshtrainer.run_length import RunLength
 
-__all__ = ["build_optimizer"]
+__all__ = ["attach_checks", "build_optimizer"]
 
 
 def build_optimizer(
@@ -28,5 +28,17 @@ def build_optimizer(
     if create.__module__.partition(".")[0] == __name__.partition(".")[0]:
         return create(params, run=run)
     optimizer = create(for_torch(params))
-    watch(optimizer, params)
+    attach_checks(optimizer, params)
     return optimizer
+
+
+def attach_checks(optimizer: Any, params: Any) -> None:
+    """Let an optimizer that users' code has built check its parameters, and the state it loads."""
+    from torch.nn import Module
+    from torch.optim import Optimizer
+
+    from nshtrainer.optimizer.checkpoint.hooks import resume_by_name
+
+    watch(optimizer, params)
+    if isinstance(optimizer, Optimizer):
+        resume_by_name(optimizer, params if isinstance(params, Module) else None)

@@ -71,8 +71,8 @@ class CustomOptimizerConfig(OptimizerConfigBase):
         Raises:
             OptimizerError: The constructor does not name an option.
         """
+        from nshtrainer.optimizer.build import attach_checks
         from nshtrainer.optimizer.groups.parameters import for_torch
-        from nshtrainer.optimizer.stale_parameters import watch
 
         known = inspect.signature(self.target).parameters
         for key in self.options:
@@ -81,5 +81,5 @@ class CustomOptimizerConfig(OptimizerConfigBase):
                     describe_unknown(f"option of {self.target.__name__}", key, known)
                 )
         optimizer = self.target(for_torch(params), **self.options)
-        watch(optimizer, params)
+        attach_checks(optimizer, params)
         return optimizer

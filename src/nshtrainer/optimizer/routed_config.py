@@ -116,7 +116,11 @@ class RoutingConfigBase(OptimizerConfigBase):
         optimizer = RoutedOptimizer(parts, default=last.name if takes_rest else None)
         named = [(name, p.tensor) for p in parameters for name in p.names]
         of = {route.name: route.optimizer for route in self.all_routes()}
-        free = [name for name, part in parts.items() if not _keeps_shape(of[name], part)]
+        free = {
+            name: keys
+            for name, part in parts.items()
+            if (keys := _checked_keys(of[name], part)) is not None
+        }
         known = Resumption(named if model is None else model, run, unchecked=free, config=self)
         known.attach(optimizer)
         record_of(optimizer).keep_hooks()
@@ -220,12 +224,12 @@ def _create(route: RouteConfig, part: Part, run: RunLength | None) -> Optimizer:
         raise OptimizerError(f"route {route.name!r}: {error}") from error
 
 
-def _keeps_shape(config: OptimizerConfigBase, optimizer: Optimizer) -> bool:
-    """Return True if a step on a copy tells the shapes of the state."""
+def _checked_keys(config: OptimizerConfigBase, optimizer: Optimizer) -> tuple[str, ...] | None:
+    """Return which keys of a state have the shape of the parameter; None if a step tells all."""
     from nshtrainer.optimizer.checkpoint.hooks import is_torchs
 
-    declared = getattr(innermost(config), "state_keeps_shape", None)
-    return is_torchs(optimizer) if declared is None else declared
+    of_others = None if is_torchs(optimizer) else ()
+    return getattr(innermost(config), "state_like_param", of_others)
 
 
 # -- what is wrong ---------------------------------------------------------------------------------

@@ -174,8 +174,8 @@ class _Watch:
             self._built |= frozenset(map(id, params_of(optimizer)))
 
     def was_for(self, model: Module) -> bool:
-        """Return True if the optimizer had parameters of this model when the watch began."""
-        return self._had_names and self._model() is model
+        """Return True if the optimizer had parameters of this model at its first step."""
+        return self._had_names and not self._names and self._model() is model
 
     def check(self, optimizer: Optimizer) -> None:
         """Check that the model, if it is still there, has what it had."""

@@ -81,10 +81,10 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
     state_is_plain: ClassVar[bool] = True
     """Whether `torch.load(weights_only=True)` takes its state."""
 
-    state_keeps_shape: ClassVar[bool] = True
-    """False if the shapes in its state depend on more than the parameter: on values, or on pairs.
+    state_like_param: ClassVar[tuple[str, ...] | None] = None
+    """Keys of its state with tensors of the shape of the parameter, if other shapes depend on more.
 
-    A saved state is compared with the state after one step on a copy, unless this is False."""
+    None if a step on a copy tells all shapes; they depend on the parameter alone."""
 
     under_fsdp2: ClassVar[Literal["works", "differs", "fails"]] = "works"
     """What it does with parameters that FSDP2 shards: it works, it trains other weights than one
@@ -152,7 +152,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
                 params if isinstance(params, torch.nn.Module) else names_in(groups),
                 run,
                 is_joint=self.needs_one_group,
-                unchecked=() if self.state_keeps_shape else ("",),
+                unchecked={} if self.state_like_param is None else {"": self.state_like_param},
                 config=config,
             )
         optimizer = config._build(groups, known)  # noqa: SLF001 - a config of this class

@@ -17,7 +17,7 @@ What is done otherwise than in Lightning's `WeightAveraging` (2.6):
 
 from __future__ import annotations
 
-from copy import copy
+from copy import deepcopy
 from itertools import chain
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -193,10 +193,10 @@ def _migrate_both(module: pl.LightningModule) -> None:
     def on_load_checkpoint(checkpoint: dict[str, Any]) -> None:
         del vars(module)["on_load_checkpoint"]
         training = checkpoint.get("current_model_state")
-        again: dict[str, Any] = {key: copy(value) for key, value in checkpoint.items()}
+        # A copy, since a hook may change tensors in place, and both weights may share them.
+        again = training and deepcopy({**checkpoint, "state_dict": training})
         hook(checkpoint)
-        if training is not None:
-            again["state_dict"] = training
+        if again is not None:
             hook(again)
             checkpoint["current_model_state"] = again["state_dict"]
 

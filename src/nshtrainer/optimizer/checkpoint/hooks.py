@@ -9,7 +9,7 @@ order of the optimizer before torch reads it.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from weakref import ref
@@ -53,7 +53,7 @@ StateDict: TypeAlias = dict[str, Any]
 
 
 def resume_by_name(
-    optimizer: Optimizer, model: Module, config: OptimizerConfigBase | None = None
+    optimizer: Optimizer, model: Module | None, config: OptimizerConfigBase | None = None
 ) -> Resumption:
     """Let any optimizer know its parameters by what a model calls them.
 
@@ -61,15 +61,17 @@ def resume_by_name(
 
     Args:
         optimizer: What loads a state later on; one that a user built, too.
-        model: A model whose trainer knows what is taken from the config.
+        model: A model whose trainer knows what is taken from the config; `None` for parameters
+            that are known by their places.
         config: What the optimizer was built from, if that is known.
     """
     known: Resumption | None = record_of(optimizer).state_hooks
     if known is None:
-        unchecked = () if is_torchs(optimizer) else ("",)
-        known = Resumption(model, is_joint=_is_joint(optimizer), unchecked=unchecked, config=config)
+        unchecked = {} if is_torchs(optimizer) else {"": ()}
+        known = Resumption([], is_joint=_is_joint(optimizer), unchecked=unchecked, config=config)
         known.attach(optimizer)
-    known.learn(model, config)
+    if model is not None:
+        known.learn(model, config)
     return known
 
 
@@ -114,8 +116,9 @@ class Resumption:
         named: The model, or its parameters with their names, as far as these are known.
         run: What is known of the run; left out, what the trainer of the model knows.
         is_joint: Whether the optimizer keeps one state for all parameters together.
-        unchecked: Routes of which no step on a copy tells the shapes of the state; the empty name
-            is an optimizer without routes.
+        unchecked: Routes of which no step on a copy tells the shapes of the state, each with the
+            keys whose tensors have the shape of the parameter; the empty name is an optimizer
+            without routes.
         config: What the optimizer was built from, if that is known.
     """
 
@@ -125,7 +128,7 @@ class Resumption:
         run: RunLength | None = None,
         *,
         is_joint: bool = False,
-        unchecked: Collection[str] = (),
+        unchecked: Mapping[str, tuple[str, ...]] | None = None,
         config: OptimizerConfigBase | None = None,
     ) -> None:
         self._model: Callable[[], Module | None] = _nobody
@@ -136,7 +139,7 @@ class Resumption:
             self._model = ref(named)
         self._resume = run and run.settings.resume
         self._is_joint = is_joint
-        self._unchecked = ("",) if is_joint else unchecked
+        self._unchecked = {"": ()} if is_joint else unchecked or {}
         self._config = config
         self._in_force = as_data(config)
         self._begun: list[Group] = []

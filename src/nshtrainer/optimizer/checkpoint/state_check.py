@@ -8,7 +8,7 @@ gives wrong weights or corrupts memory.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
 
 from nshtrainer.config.messages import dotted
@@ -102,7 +102,7 @@ def check_states(
     state: StateDict,
     match: Match,
     groups: Sequence[OwnGroup],
-    unchecked: Collection[str],
+    unchecked: Mapping[str, tuple[str, ...]],
 ) -> None:
     """Check that each tensor of a state has the shape and the kind of a fresh optimizer's own.
 
@@ -116,8 +116,9 @@ def check_states(
         state: The state, in the order of the optimizer; tensors in it may be replaced.
         match: What was found of each parameter, for which alone the state is checked.
         groups: The groups of the optimizer.
-        unchecked: Routes whose optimizers declare shapes that a step on a copy does not tell; the
-            empty name is an optimizer without routes.
+        unchecked: Routes whose optimizers declare shapes that a step on a copy does not tell, each
+            with the keys whose tensors have the shape of the parameter; the empty name is an
+            optimizer without routes.
 
     Raises:
         OptimizerError: Something has another shape or kind, or is out of the range of the config;
@@ -138,7 +139,7 @@ def check_states(
         entries = zip(saved["params"], own.params, found, strict=True)
         checked = [(number, param, was) for number, param, was in entries if was and was.state]
         for _, param, was in checked:
-            _check_kept(param, was)
+            _check_kept(param, was, unchecked.get(name, ()))
         if name not in unchecked:
             # A state of an older release may lack these.
             switches = {k: v for k, v in own.options.items() if v is None or isinstance(v, bool)}
@@ -261,6 +262,9 @@ def _check_state(own: Own, found: Saved, expected: Mapping[str, Any] | None, kin
         refuse(
             f"{own.name} is {shape}, and its saved {dotted(path)} {problem}", _advice(own, found)
         )
+    for key, value in state.items():
+        if isinstance(value, str):  # in what a fresh optimizer does not have
+            refuse(f"{own.name} is {shape}, and its saved {key} is text", _advice(own, found))
     for key, tensor in _tensors(state):
         is_extra = known.get(key) is None and not _is_possible(tensor, shape, expected is not None)
         if tensor.is_meta or is_extra:
@@ -271,12 +275,16 @@ def _check_state(own: Own, found: Saved, expected: Mapping[str, Any] | None, kin
     _check_count(state, f"the saved step of {own.name}")
 
 
-def _check_kept(own: Own, found: Saved) -> None:
-    """Check what hooks keep in the state of a parameter: tensors like the parameter."""
+def _check_kept(own: Own, found: Saved, keys: tuple[str, ...]) -> None:
+    """Check what hooks keep in the state of a parameter, and these keys: tensors of its shape."""
     like = _like(_whole(own.tensor))
     kept = {key: value for key, value in found.state.items() if key in STATE_KEYS}
+    forms = dict.fromkeys(kept, like)
+    for key in found.state.keys() & keys:
+        kept[key] = value = found.state[key]
+        forms[key] = like.to(getattr(value, "dtype", None))
     empty = [((key,), "has no values") for key, tensor in _tensors(kept) if tensor.is_meta]
-    for path, problem in (*find_misfits(kept, dict.fromkeys(kept, like)), *empty):
+    for path, problem in (*find_misfits(kept, forms), *empty):
         refuse(
             f"{own.name} is {tuple(like.shape)}, and its saved {dotted(path)} {problem}",
             _advice(own, found),

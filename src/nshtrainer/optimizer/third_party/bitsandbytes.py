@@ -283,7 +283,7 @@ class BNBPagedAdamW8bitConfig(PackageOptimizerConfigBase):
 
     target = "bitsandbytes.optim:PagedAdamW8bit"
     instead_on_cpu = "bnb_adamw8bit"
-    state_keeps_shape = False
+    state_like_param = ()
 
     name: Literal["bnb_pagedadamw8bit"] = "bnb_pagedadamw8bit"
 
@@ -307,7 +307,7 @@ class BNBPagedAdamWConfig(PackageOptimizerConfigBase):
 
     target = "bitsandbytes.optim:PagedAdamW"
     instead_on_cpu = "adamw"
-    state_keeps_shape = False
+    state_like_param = ()
 
     name: Literal["bnb_pagedadamw"] = "bnb_pagedadamw"
 
@@ -331,7 +331,7 @@ class BNBPagedAdam8bitConfig(PackageOptimizerConfigBase):
 
     target = "bitsandbytes.optim:PagedAdam8bit"
     instead_on_cpu = "bnb_adam8bit"
-    state_keeps_shape = False
+    state_like_param = ()
 
     name: Literal["bnb_pagedadam8bit"] = "bnb_pagedadam8bit"
 
@@ -355,7 +355,7 @@ class BNBPagedAdamConfig(PackageOptimizerConfigBase):
 
     target = "bitsandbytes.optim:PagedAdam"
     instead_on_cpu = "adam"
-    state_keeps_shape = False
+    state_like_param = ()
 
     name: Literal["bnb_pagedadam"] = "bnb_pagedadam"
 
@@ -379,7 +379,7 @@ class BNBPagedLion8bitConfig(PackageOptimizerConfigBase):
 
     target = "bitsandbytes.optim:PagedLion8bit"
     instead_on_cpu = "bnb_lion8bit"
-    state_keeps_shape = False
+    state_like_param = ()
 
     name: Literal["bnb_pagedlion8bit"] = "bnb_pagedlion8bit"
 
@@ -402,7 +402,7 @@ class BNBPagedLionConfig(PackageOptimizerConfigBase):
 
     target = "bitsandbytes.optim:PagedLion"
     instead_on_cpu = "lion"
-    state_keeps_shape = False
+    state_like_param = ()
 
     name: Literal["bnb_pagedlion"] = "bnb_pagedlion"
 
@@ -425,7 +425,7 @@ class BNBPagedAdEMAMix8bitConfig(PackageOptimizerConfigBase):
 
     target = "bitsandbytes.optim:PagedAdEMAMix8bit"
     instead_on_cpu = "bnb_ademamix8bit"
-    state_keeps_shape = False
+    state_like_param = ()
 
     name: Literal["bnb_pagedademamix8bit"] = "bnb_pagedademamix8bit"
 
@@ -452,7 +452,7 @@ class BNBPagedAdEMAMixConfig(PackageOptimizerConfigBase):
 
     target = "bitsandbytes.optim:PagedAdEMAMix"
     instead_on_cpu = "ademamix"
-    state_keeps_shape = False
+    state_like_param = ()
 
     name: Literal["bnb_pagedademamix"] = "bnb_pagedademamix"
 

@@ -3565,7 +3565,7 @@ class LoRARiteConfig(PackageOptimizerConfigBase):
     needs_dimensions = 2
     for_all = ("eps", "maximize", "maybe_inf_to_nan")
     pairs_by = ("lora_l_dim", "lora_r_dim")
-    state_keeps_shape = False
+    state_like_param = ()
     under_fsdp2 = "fails"
     takes_tensor_lr = False
 
@@ -4678,7 +4678,7 @@ class SaRAConfig(PackageOptimizerConfigBase):
 
     target = "pytorch_optimizer:SaRA"
     example = "{lr: 0.01, threshold: 0.5}"
-    state_keeps_shape = False
+    state_like_param = ("mask",)
     takes_tensor_lr = False
     fills_none = ("lr",)
     under_fsdp2 = "fails"
@@ -5492,7 +5492,7 @@ class SPAMConfig(PackageOptimizerConfigBase):
     """
 
     target = "pytorch_optimizer:SPAM"
-    state_keeps_shape = False
+    state_like_param = ("mask",)
     for_all = (
         "density",
         "grad_accu_steps",
