@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pytest
@@ -86,6 +86,40 @@ def configs_of(cls: type[BaseModel], longest: int = LONGEST) -> st.SearchStrateg
     required = {name: fields[name] for name in fields if cls.model_fields[name].is_required()}
     optional = {name: fields[name] for name in fields if name not in required}
     return _first_built(st.fixed_dictionaries(required, optional=optional).map(build))
+
+
+def that_add_something(classes: Iterable[type[BaseModel]]) -> list[type[BaseModel]]:
+    """The classes that add a validator or a kind of field to the others, those with most first.
+
+    What checks, writes and reads a value of any other class is the code of these, so that many
+    examples of it find nothing new.
+    """
+    seen: set[Any] = set()
+    found = []
+    for cls in sorted(classes, key=lambda cls: -len(cls.model_fields)):
+        parts = {*_validators(cls), *_kinds(cls)}
+        if not parts <= seen:
+            found.append(cls)
+        seen |= parts
+    return found
+
+
+def _validators(cls: type[BaseModel]) -> Iterator[Any]:
+    decorators = cls.__pydantic_decorators__
+    for kind in (decorators.field_validators, decorators.model_validators):
+        yield from (each.func.__qualname__ for each in kind.values())
+    for kind in (decorators.field_serializers, decorators.model_serializers):
+        yield from (each.func.__qualname__ for each in kind.values())
+    for base in cls.__mro__:
+        if base.__module__.startswith("nshtrainer"):
+            names = vars(base).keys() & {"replace", "to_dict", "model_dump", "model_post_init"}
+            yield from (f"{base.__qualname__}.{name}" for name in names)
+
+
+def _kinds(cls: type[BaseModel]) -> Iterator[Any]:
+    for name, field in cls.model_fields.items():
+        if name != "name":
+            yield repr(field.annotation), repr(field.metadata), field.is_required()
 
 
 @st.composite

@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from tests.cli.support import home
+from tests.cli.support import home, whole
 
-__all__ = ["home"]
+__all__ = ["home", "whole"]

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from nshtrainer.cli import main
+
 MID_EPOCH = "ignore:You're resuming from a checkpoint that ended before the epoch:UserWarning"
 """Lightning's advice to use a data loader that can go on in the middle of an epoch."""
 
@@ -92,14 +94,28 @@ trainer:
 """
 
 
+def enter(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Write `train.py` and `run.yaml` into a folder, and make it the current one."""
+    (folder / "train.py").write_text(TRAIN, encoding="utf-8")
+    (folder / "run.yaml").write_text(RUN, encoding="utf-8")
+    patch.chdir(folder)
+    patch.setattr(sys, "path", list(sys.path))
+    return folder
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder with `train.py` and `run.yaml`, as the current one."""
-    (tmp_path / "train.py").write_text(TRAIN, encoding="utf-8")
-    (tmp_path / "run.yaml").write_text(RUN, encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    return tmp_path
+    return enter(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[int, float]:
+    """The rates of a run that nobody interrupts, trained once for all tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = enter(tmp_path_factory.mktemp("whole"), patch)
+        assert main(["fit", "train.py", "--config", "run.yaml", "--out", "whole"]) == 0
+        return rates(folder / "whole")
 
 
 def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

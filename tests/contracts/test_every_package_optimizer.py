@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from tests.contracts import test_every_config as every_config
 from tests.models import Sine
-from tests.support import configs_of
+from tests.support import configs_of, that_add_something
 from torch import Tensor
 
 from nshtrainer import configs
@@ -201,13 +201,21 @@ DESCRIBED = [
 ]
 
 
-@every_optimizer
+@pytest.mark.parametrize("cls", that_add_something(EVERY), ids=lambda cls: cls.__name__)
 @settings(max_examples=3)
 @given(data=st.data())
 def test_what_is_drawn_from_its_fields_keeps_the_laws(cls: Config, data: st.DataObject) -> None:
+    every_config.assert_laws_hold(cls, data)
+
+
+@every_optimizer
+@settings(max_examples=2)
+@given(data=st.data())
+def test_a_constructor_takes_what_is_drawn(cls: Config, data: st.DataObject) -> None:
     config = data.draw(configs_of(cls))
-    for law in every_config.LAWS:
-        law(cls, config)
+    every_config.assert_round_trips_through_every_format(cls, config)
+    every_config.assert_unknown_key_is_refused_by_name(cls, config)
+    every_config.assert_schema_accepts_it(cls, config)
     assert_constructor_takes_it(cls, config)
 
 
