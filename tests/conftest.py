@@ -52,13 +52,14 @@ def _fixed_seeds() -> None:
     """Seed what draws at random, as far as it is imported: nothing is imported for that."""
     random.seed(0)
     if torch := sys.modules.get("torch"):
-        torch.manual_seed(0)
+        # Only the CPU's: for each kind of device that is not there, torch writes down a traceback.
+        torch.default_generator.manual_seed(0)
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed(0)
 
 
-@pytest.fixture(autouse=True)
-def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def _no_network() -> Iterator[None]:
     """Refuse every connection that leaves this machine."""
     connect = socket.socket.connect
 
@@ -67,11 +68,22 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         assert local, f"a test tried to reach {address}"
         connect(self, address)
 
-    monkeypatch.setattr(socket.socket, "connect", connect_here)
+    with mock.patch.object(socket.socket, "connect", connect_here):
+        yield
 
 
 @pytest.fixture(autouse=True)
 def _own_environment() -> Iterator[None]:
     """Undo what a test leaves in the environment, such as the port where Lightning listened."""
-    with mock.patch.dict(os.environ):
-        yield
+    before = _environment()
+    yield
+    for name in _environment().keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(
+        {name: before[name] for name in before if os.environ.get(name) != before[name]}
+    )
+
+
+def _environment() -> dict[str, str]:
+    """What is in the environment, but for the name of the test, which pytest writes there."""
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}

@@ -1,20 +1,25 @@
-"""What several tests share: strategies that are read off the config classes."""
+"""What several tests share: strategies read off config classes, steps and their results."""
 
 from __future__ import annotations
 
 import functools
+import io
 import math
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pytest
+import torch
 from annotated_types import Ge, Gt, Le, Lt
 from hypothesis import reject
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from torch import Tensor, nn
+from torch.optim import SGD, Optimizer
 
+from nshtrainer import RunLength
 from nshtrainer.duration import (
     EpochsConfig,
     FractionConfig,
@@ -301,3 +306,63 @@ def assert_ranges_are_checked(cls: type[BaseModel], model: Any, config: Any) -> 
             with pytest.raises(OptimizerError, match=f"does not fit: the option {name} is "):
                 optimizer.load_state_dict(state)
     optimizer.load_state_dict(saved)
+
+
+# -- steps -----------------------------------------------------------------------------------------
+
+
+def sgd(*rates: float, **options: Any) -> SGD:
+    """An SGD with a parameter, and so a group, for each rate."""
+    groups = [{"params": [nn.Parameter(torch.ones(1))], "lr": rate} for rate in rates or (1.0,)]
+    return SGD(groups, **{"lr": 1.0, **options})
+
+
+def rates(optimizer: Optimizer) -> list[float]:
+    """The learning rate of each group."""
+    return [float(group["lr"]) for group in optimizer.param_groups]
+
+
+def advance(optimizer: Optimizer, scheduler: Any, updates: int) -> list[list[float]]:
+    """Step both, and return the rates that each update used."""
+    used = []
+    for _ in range(updates):
+        used.append(rates(optimizer))
+        optimizer.step()
+        scheduler.step()
+    return used
+
+
+def values(config: Any, steps: Iterable[int], run: RunLength) -> list[float]:
+    """What the curve of a schedule is at some steps of a run."""
+    curve = config.curve(run)
+    return [curve(step) for step in steps]
+
+
+def train(model: Any, optimizer: Optimizer, steps: int) -> list[float]:
+    """Step with closures, and return the losses of a model that computes its own."""
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = model.loss()
+        loss.backward()
+        return loss
+
+    return [optimizer.step(closure).item() for _ in range(steps)]  # type: ignore[arg-type]
+
+
+def weights(model: nn.Module) -> list[Tensor]:
+    """Copies of the parameters."""
+    return [param.detach().clone() for param in model.parameters()]
+
+
+def same(some: Iterable[Tensor], others: Iterable[Tensor]) -> bool:
+    """Whether all tensors are equal, bit by bit."""
+    return all(torch.equal(*pair) for pair in zip(some, others, strict=True))
+
+
+def saved_and_loaded(state: Any) -> Any:
+    """What a file gives back, as plain data."""
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.contracts.test_every_optimizer import saved_and_loaded
+from tests.support import advance, saved_and_loaded
 from torch.optim import SGD, Optimizer
 
 from nshtrainer import Config, RunLength
@@ -61,15 +61,6 @@ def sgd(*rates: float, tensors: bool = False) -> Optimizer:
 
 def build(config: Any, optimizer: Optimizer, run: RunLength = RUN) -> Any:
     return config.create_scheduler(optimizer, run)["scheduler"]
-
-
-def advance(optimizer: Optimizer, scheduler: Any, updates: int) -> list[list[float]]:
-    used = []
-    for _ in range(updates):
-        used.append([float(group["lr"]) for group in optimizer.param_groups])
-        optimizer.step()
-        scheduler.step()
-    return used
 
 
 def used_in(optimizer: Optimizer, scheduler: Any, updates: int) -> list[list[float]]:

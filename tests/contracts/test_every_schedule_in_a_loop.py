@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from tests.contracts.test_every_driven_schedule import (
     RUN,
-    advance,
     build,
     config_of,
     every_schedule,
     sgd,
     used_in,
 )
+from tests.support import advance
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ChainedScheduler, ExponentialLR, LinearLR, SequentialLR
 

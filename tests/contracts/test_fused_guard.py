@@ -14,10 +14,9 @@ from tests.contracts.test_implementation import (
     model,
     param,
     sparse,
-    stored,
     train,
-    values,
 )
+from tests.support import saved_and_loaded, weights
 from torch import Tensor, nn
 
 from nshtrainer.configs import (
@@ -138,9 +137,9 @@ def test_a_state_in_another_order_in_memory_is_followed(config: Config):
         target = model()
         target.load_state_dict(source.state_dict())
         optimizer = config.replace(fused=fused).create_optimizer(target)
-        optimizer.load_state_dict(stored(trained.state_dict()))
+        optimizer.load_state_dict(saved_and_loaded(trained.state_dict()))
         train(target, optimizer, range(2, 4))
-        finals.append(values(target))
+        finals.append(weights(target))
     torch.testing.assert_close(*finals, rtol=1e-5, atol=1e-6)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import pickle
 import warnings
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.support import CONFIG_CHANGED, torchs_optimizers
+from tests.support import CONFIG_CHANGED, saved_and_loaded, torchs_optimizers, weights
 from torch import Tensor, nn
 
 from nshtrainer.configs import (
@@ -36,12 +35,12 @@ Config = Any  # a config with `fused` and `foreach`
 
 
 def model(seed: int = 0) -> nn.Module:
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
     return nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(12, 5), nn.Linear(5, 1))
 
 
 def backward(module: nn.Module, step: int) -> None:
-    torch.manual_seed(100 + step)
+    torch.default_generator.manual_seed(100 + step)
     module.zero_grad()
     module(torch.randn(4, 2, 4, 4)).square().mean().backward()
 
@@ -52,12 +51,8 @@ def train(module: nn.Module, optimizer: torch.optim.Optimizer, steps: range) -> 
         optimizer.step()
 
 
-def values(module: nn.Module) -> list[Tensor]:
-    return [param.detach().clone() for param in module.parameters()]
-
-
 def param(*shape: int, **options: Any) -> nn.Parameter:
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     return nn.Parameter(torch.randn(shape, **options))
 
 
@@ -91,9 +86,9 @@ def test_it_is_the_same_as_fused_given_to_the_constructor(config: Config):
     train(ours, optimizer, range(5))
     train(theirs, explicit, range(5))
     train(plain, config.replace(fused=False).create_optimizer(plain), range(5))
-    for one, other in zip(values(ours), values(theirs), strict=True):
+    for one, other in zip(weights(ours), weights(theirs), strict=True):
         assert torch.equal(one, other)
-    torch.testing.assert_close(values(ours), values(plain), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(weights(ours), weights(plain), rtol=1e-5, atol=1e-6)
     for mine, other in zip(optimizer.state.values(), explicit.state.values(), strict=True):
         for key, value in mine.items():
             assert (value.dtype, value.device) == (other[key].dtype, other[key].device)
@@ -191,20 +186,13 @@ def sparse(tensor: nn.Parameter) -> None:
 # -- checkpoints -------------------------------------------------------------------------------
 
 
-def stored(state: Any) -> Any:
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
-
-
 @every_fused
 @pytest.mark.parametrize(("first", "second"), [(None, False), (False, None), (True, None)])
 def test_a_checkpoint_does_not_overrule_the_choice(config: Config, first: Any, second: Any):
     source = model()
     trained = config.replace(fused=first).create_optimizer(source)
     train(source, trained, range(3))
-    state = stored(trained.state_dict())
+    state = saved_and_loaded(trained.state_dict())
     before_loading = copy.deepcopy(state)
 
     target = copy.deepcopy(source)
@@ -216,7 +204,7 @@ def test_a_checkpoint_does_not_overrule_the_choice(config: Config, first: Any, s
 
     train(source, trained, range(3, 6))
     train(target, optimizer, range(3, 6))
-    torch.testing.assert_close(values(target), values(source), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(weights(target), weights(source), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.filterwarnings(CONFIG_CHANGED)
@@ -264,7 +252,7 @@ def test_gradients_of_gradients_do_what_they_do_with_torchs_default(config: Conf
                 loss.backward(create_graph=True)
                 sum(p.grad.square().sum() for p in module.parameters()).backward()
                 optimizer.step()
-        results.append(values(module))
+        results.append(weights(module))
     torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
 
 
@@ -298,7 +286,7 @@ def test_scaled_gradients_are_clipped_and_skipped_as_with_torchs_default():
             scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
             for step in range(3):
                 module.zero_grad()
-                torch.manual_seed(step)
+                torch.default_generator.manual_seed(step)
                 loss = module(torch.randn(4, 2, 4, 4)).square().mean()
                 scaler.scale(loss).backward()
                 if step == 1:
@@ -307,7 +295,7 @@ def test_scaled_gradients_are_clipped_and_skipped_as_with_torchs_default():
                 nn.utils.clip_grad_norm_(module.parameters(), 0.1)
                 scaler.step(optimizer)
                 scaler.update()
-            results.append(values(module))
+            results.append(weights(module))
         torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
 
 
@@ -328,7 +316,7 @@ def test_a_change_of_the_memory_format_between_updates_is_followed():
         train(module, optimizer, range(2))
         module.to(memory_format=torch.channels_last)
         train(module, optimizer, range(2, 4))
-        results.append(values(module))
+        results.append(weights(module))
     torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
 
 

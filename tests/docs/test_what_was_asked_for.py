@@ -9,6 +9,7 @@ from typing import Any, Literal, get_type_hints
 import lightning.pytorch as pl
 import pytest
 import torch
+from tests.support import sgd
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau, StepLR
@@ -98,10 +99,6 @@ def fit(
     trainer = cls(**{**quiet, **options})
     trainer.fit(model, loader(), loader())
     return trainer
-
-
-def sgd() -> Optimizer:
-    return torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
 
 
 def cosine(**options: Any) -> LinearWarmupCosineDecayLRSchedulerConfig:
