@@ -124,7 +124,7 @@ def _validators(cls: type[BaseModel]) -> Iterator[Any]:
 def _kinds(cls: type[BaseModel]) -> Iterator[Any]:
     for name, field in cls.model_fields.items():
         if name != "name":
-            yield repr(field.annotation), repr(field.metadata), field.is_required()
+            yield repr(field.annotation), repr(field.metadata), field.is_required(), field.exclude
 
 
 @st.composite
