@@ -10,6 +10,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from tests.support import sgd
+from tests.trainers.support import trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau, StepLR
@@ -89,16 +90,9 @@ def loader() -> DataLoader[Any]:
 def fit(
     model: pl.LightningModule, cls: type[pl.Trainer] = pl.Trainer, **options: Any
 ) -> pl.Trainer:
-    quiet = {
-        "accelerator": "cpu",
-        "enable_checkpointing": False,
-        "enable_model_summary": False,
-        "enable_progress_bar": False,
-        "logger": False,
-    }
-    trainer = cls(**{**quiet, **options})
-    trainer.fit(model, loader(), loader())
-    return trainer
+    made = trainer(cls, **options)
+    made.fit(model, loader(), loader())
+    return made
 
 
 def cosine(**options: Any) -> LinearWarmupCosineDecayLRSchedulerConfig:
