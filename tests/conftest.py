@@ -22,17 +22,20 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--sample`, with which `make coverage` reaches each line in a fraction of the time."""
-    parser.addoption("--sample", type=int, metavar="N", help="run N cases of each test, at most")
+    text = "run N cases of each test at most, but for those in tests/unit"
+    parser.addoption("--sample", type=int, metavar="N", help=text)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the sample of the parameters of each test, spread evenly over all of them."""
+    """Keep the sample of the cases of each test, spread evenly over all of them."""
     limit = config.getoption("sample", default=None)
     if limit is None:
         return
     cases: dict[str, list[pytest.Item]] = {}
     for item in items:
-        cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+        is_single = item.path.parent.name == "unit"
+        name = item.nodeid if is_single else item.nodeid.partition("[")[0]
+        cases.setdefault(name, []).append(item)
     kept = {
         group[place * len(group) // min(limit, len(group))].nodeid
         for group in cases.values()

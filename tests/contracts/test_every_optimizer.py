@@ -51,7 +51,7 @@ def make_model(cls: Config, seed: int = 0) -> Any:
 def test_every_optimizer_of_torch_has_a_config():
     torchs = {
         cls
-        for cls in vars(torch.optim).weights()
+        for cls in vars(torch.optim).values()
         if isinstance(cls, type) and issubclass(cls, torch.optim.Optimizer)
     } - {torch.optim.Optimizer}
     assert torchs <= {target_class(cls.target) for cls in EVERY}
@@ -283,7 +283,7 @@ def plain_inputs() -> list[Any]:
 def test_all_plain_inputs_of_torchs_own_tests_are_accepted():
     tried = 0
     for cls, options in plain_inputs():
-        if not any(map(_has_tensor, options.weights())):
+        if not any(map(_has_tensor, options.values())):
             assert cls(**options)
             tried += 1
     assert tried > 100
@@ -301,7 +301,7 @@ def test_all_plain_inputs_that_torchs_own_tests_expect_to_fail_are_refused():
     for info in common.optim_db:
         for entry in info.optim_error_inputs_func(device="cpu", dtype=torch.float32):
             options = entry.optimizer_error_input.kwargs
-            if not options or any(map(_has_tensor, options.weights())):
+            if not options or any(map(_has_tensor, options.values())):
                 continue
             with pytest.raises(ValidationError):
                 configs[info.optim_cls](**options)

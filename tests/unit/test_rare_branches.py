@@ -9,7 +9,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from tests.models import Sine
-from tests.support import advance, sgd
+from tests.support import advance, sgd, train, values
 from torch import Tensor, nn
 
 from nshtrainer import RunLength, TrainerConfig, configs, create
@@ -18,6 +18,7 @@ from nshtrainer.exceptions import OptimizerError, ScheduleError
 from nshtrainer.lr_scheduler.curves import phases_of
 from nshtrainer.optimizer.checkpoint.hooks import resume_by_name
 from nshtrainer.optimizer.checkpoint.state_size import state_bytes
+from nshtrainer.optimizer.wrappers.config import unwrapped
 from nshtrainer.optimizer_record import make_skippable
 from nshtrainer.run_length import LazyRunLength
 
@@ -64,6 +65,12 @@ def test_a_schedule_of_one_group_is_refused_where_one_rate_holds_for_all() -> No
         create(config, one, Sine(bias=True), RUN)
 
 
+def test_a_schedule_that_begins_at_0_is_refused_where_no_rate_may_be_0() -> None:
+    schedule = LinearScheduleConfig(warmup_duration="2 steps", warmup_start_factor=0.0)
+    with pytest.raises(ScheduleError, match="the first lr must be above 0"):
+        create(configs.FTRLConfig(), schedule, Sine(bias=True), RUN)
+
+
 def test_a_class_that_may_hold_itself_has_a_schema_with_its_fields_at_the_top() -> None:
     schema = configs.SelectorConfig.json_schema()
     assert schema["properties"].keys() == configs.SelectorConfig.model_fields.keys()
@@ -75,6 +82,7 @@ def test_a_name_that_cannot_be_shown_is_refused() -> None:
 
 
 def test_a_time_in_another_form_is_refused() -> None:
+    assert TrainerConfig(max_time="00:12:30:00").max_time == "00:12:30:00"
     with pytest.raises(ValidationError, match="should be days:hours:minutes:seconds"):
         TrainerConfig(max_time="an hour")
 
@@ -164,6 +172,36 @@ def test_a_group_of_another_form_is_refused(key: str, value: Any, message: str) 
         )
 
 
+def test_a_state_of_lbfgs_without_values_is_refused() -> None:
+    model = Sine(bias=True)
+    optimizer = configs.LBFGSConfig().create_optimizer(model)
+    train(model, optimizer, 1)
+    state = optimizer.state_dict()
+    row = state["state"][0]
+    with pytest.raises(OptimizerError, match="has no values"):
+        optimizer.load_state_dict({**state, "state": {0: {**row, "d": row["d"].to("meta")}}})
+
+
+def test_a_tensor_that_a_new_optimizer_lacks_has_the_shape_of_the_parameter() -> None:
+    model = nn.Linear(3, 4, bias=False)
+    optimizer = AdamWConfig().create_optimizer(model)
+    model(torch.ones(2, 3)).sum().backward()
+    optimizer.step()
+    state = optimizer.state_dict()
+    for extra in (torch.ones(3), torch.ones(9, 9)):
+        held = {**state["state"][0], "extra": extra}
+        with pytest.raises(OptimizerError, match="its saved extra is"):
+            optimizer.load_state_dict({**state, "state": {0: held}})
+    held = {**state["state"][0], "extra": torch.ones(4, 3)}
+    optimizer.load_state_dict({**state, "state": {0: held}})
+
+
+def test_the_wrappers_of_an_optimizer_are_found_and_have_labels() -> None:
+    wrappers, within = unwrapped(configs.LookaheadConfig(optimizer="sgd"))
+    assert [wrapper.label() for wrapper in wrappers] == ["lookahead (k 5, alpha 0.5)"]
+    assert within == SGDConfig()
+
+
 # -- schedules -------------------------------------------------------------------------------------
 
 
@@ -174,6 +212,10 @@ def test_curves_without_an_end_have_phases() -> None:
     assert [phase.label for phase in phases_of(config.curve(RUN))] == ["chebyshev"]
     uneven = RunLength(total_steps=10, steps_per_epoch=(1, 3, 2))
     assert config.replace(step_duration="1 epochs").curve(uneven)(0) == config.curve(RUN)(0)
+
+
+def test_the_polynomial_of_torch_falls_to_0() -> None:
+    assert values(configs.PolynomialLRConfig(total_iters=2), range(4), RUN) == [1.0, 0.5, 0.0, 0.0]
 
 
 class Timed(LazyRunLength):
