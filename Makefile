@@ -19,8 +19,10 @@ SHARED := -n $(WORKERS) --dist worksteal
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SHARED)
 # Other packages use what newer releases, or a newer Python, deprecate: those warnings are not ours.
 UNPINNED := $(SHARED) -m "not slow" -W ignore::DeprecationWarning
-# The least that reaches every line: the folders of single modules, and some cases of each law.
-COVERING := --sample 4 src tests/unit tests/contracts tests/parity
+# The least that reaches every line: all tests of single modules, some cases of each law, and runs
+# whose length or parameters change.
+COVERING := --sample 4 tests/unit tests/contracts tests/trainers/test_length_check.py \
+	tests/trainers/test_ownership.py tests/trainers/test_another_schedule.py
 # Python's own monitoring costs next to nothing, from 3.12 on.
 CORE = $(shell $(BIN)/python -c "import sys; print('sysmon' if sys.version_info >= (3, 12) else 'ctrace')")
 
