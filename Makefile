@@ -14,15 +14,17 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 # Byte-code is written when a module is first imported: torch has thousands that never are.
 INSTALL = $(PIP) install --no-compile -c constraints.txt
 INTO_EMPTY = $(PIP) --python $(EMPTY) install --no-compile -c constraints.txt
-# Files stay in one process, with what they prepare, until a process has nothing left to do.
-SHARED := -n $(WORKERS) --dist worksteal
+# A file stays in one process, with what it prepares. In the order of the folders the last ones are
+# those of the unit tests, which are short, so that all processes end together.
+SHARED := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SHARED)
 # Other packages use what newer releases, or a newer Python, deprecate: those warnings are not ours.
 UNPINNED := $(SHARED) -m "not slow" -W ignore::DeprecationWarning
 # The least that reaches every line: all tests of single modules, some cases of each law, and runs
 # whose length or parameters change.
 COVERING := --sample 4 tests/unit tests/contracts tests/trainers/test_length_check.py \
-	tests/trainers/test_ownership.py tests/trainers/test_another_schedule.py
+	tests/trainers/test_length_of_second_run.py tests/trainers/test_ownership.py \
+	tests/trainers/test_another_schedule.py
 # Python's own monitoring costs next to nothing, from 3.12 on.
 CORE = $(shell $(BIN)/python -c "import sys; print('sysmon' if sys.version_info >= (3, 12) else 'ctrace')")
 

@@ -127,6 +127,11 @@ def test_what_needs_shapes_is_refused_before_they_are_known() -> None:
         configs.AdagradConfig().create_optimizer(nn.LazyLinear(3))
 
 
+def test_what_tells_parameters_apart_by_shape_is_refused_before_it_is_known() -> None:
+    with pytest.raises(OptimizerError, match="parameters are told apart by shape"):
+        configs.MuonConfig().create_optimizer(nn.LazyLinear(3, bias=False))
+
+
 def test_the_size_of_a_state_is_not_known_before_the_shapes_and_counts_few_bits() -> None:
     lazy = AdamWConfig().create_optimizer(nn.LazyLinear(3))
     assert state_bytes(lazy, lazy.param_groups[0]) is None
@@ -214,8 +219,34 @@ def test_curves_without_an_end_have_phases() -> None:
     assert config.replace(step_duration="1 epochs").curve(uneven)(0) == config.curve(RUN)(0)
 
 
+def test_the_peaks_of_triangles_fall() -> None:
+    run = RUN.but(base_lr=1.0)
+    triangles: dict[str, Any] = {
+        "base_lr": 0.0,
+        "max_lr": 1.0,
+        "step_size_up": 2,
+        "cycle_momentum": False,
+    }
+    halved = configs.CyclicLRConfig(**triangles, mode="triangular2").curve(run)
+    faded = configs.CyclicLRConfig(**triangles, mode="exp_range", gamma=0.5).curve(run)
+    assert halved(6) / halved(2) == pytest.approx(0.5)
+    assert faded(6) / faded(2) == pytest.approx(0.5**4)
+    assert [phase.label for phase in phases_of(halved)] == ["triangles"]
+
+
 def test_the_polynomial_of_torch_falls_to_0() -> None:
     assert values(configs.PolynomialLRConfig(total_iters=2), range(4), RUN) == [1.0, 0.5, 0.0, 0.0]
+
+
+class ByHand(RunLength):
+    """A run under manual optimization."""
+
+    automatic_optimization = False
+
+
+def test_what_lightning_ignores_by_hand_is_left_out() -> None:
+    entry = LinearScheduleConfig().create_scheduler(sgd(1.0), ByHand(total_steps=10))
+    assert entry.keys() == {"scheduler", "interval", "frequency"}
 
 
 class Timed(LazyRunLength):
