@@ -220,15 +220,9 @@ def test_curves_without_an_end_have_phases() -> None:
 
 
 def test_the_peaks_of_triangles_fall() -> None:
-    run = RUN.but(base_lr=1.0)
-    triangles: dict[str, Any] = {
-        "base_lr": 0.0,
-        "max_lr": 1.0,
-        "step_size_up": 2,
-        "cycle_momentum": False,
-    }
-    halved = configs.CyclicLRConfig(**triangles, mode="triangular2").curve(run)
-    faded = configs.CyclicLRConfig(**triangles, mode="exp_range", gamma=0.5).curve(run)
+    cycle: Any = {"rise_duration": "2 steps", "min_factor": 0.0}
+    halved = configs.CyclicScheduleConfig(**cycle, mode="triangular2").curve(RUN)
+    faded = configs.CyclicScheduleConfig(**cycle, mode="exp_range", gamma=0.5).curve(RUN)
     assert halved(6) / halved(2) == pytest.approx(0.5)
     assert faded(6) / faded(2) == pytest.approx(0.5**4)
     assert [phase.label for phase in phases_of(halved)] == ["triangles"]
