@@ -14,16 +14,26 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 # Byte-code is written when a module is first imported: torch has thousands that never are.
 INSTALL = $(PIP) install --no-compile -c constraints.txt
 INTO_EMPTY = $(PIP) --python $(EMPTY) install --no-compile -c constraints.txt
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+# A file stays in one process, with what it prepares. In the order of the folders the last ones are
+# those of the unit tests, which are short, so that all processes end together.
+SHARED := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SHARED)
 # Other packages use what newer releases, or a newer Python, deprecate: those warnings are not ours.
-UNPINNED := -n $(WORKERS) --dist loadfile -m "not slow" -W ignore::DeprecationWarning
+UNPINNED := $(SHARED) -m "not slow" -W ignore::DeprecationWarning
+# The least that reaches every line: all tests of single modules, some cases of each law, and runs
+# whose length or parameters change.
+COVERING := --sample 4 tests/unit tests/contracts tests/trainers/test_length_check.py \
+	tests/trainers/test_length_of_second_run.py tests/trainers/test_ownership.py \
+	tests/trainers/test_another_schedule.py
+# Python's own monitoring costs next to nothing, from 3.12 on.
+CORE = $(shell $(BIN)/python -c "import sys; print('sysmon' if sys.version_info >= (3, 12) else 'ctrace')")
 
 # Without byte-code each process of a test reads torch and Lightning for 8 seconds more.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-peers test-oldest test-newest fuzz attack check format metrics bench \
-	docs check-release clean
+.PHONY: help run test coverage test-all test-peers test-oldest test-newest fuzz attack check format \
+	metrics bench docs check-release clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,11 +41,14 @@ help: ## Show this list
 run: $(VENV)/.run ## Train a classifier on handwritten digits
 	$(BIN)/nshtrainer fit examples/digits/train.py --config examples/digits/digits.yaml
 
-test: $(VENV)/.dev ## Run the tests, but for the slow ones, with coverage
-	$(PYTEST) -m "not slow" --cov --cov-report=term
+test: $(VENV)/.dev ## Run the tests, but for the slow ones
+	$(PYTEST) -m "not slow"
 
-test-all: $(VENV)/.dev test-peers ## Run all tests, with more examples of each property
-	HYPOTHESIS_PROFILE=thorough $(PYTEST)
+coverage: $(VENV)/.dev ## Check that tests reach every line below the trainers
+	COVERAGE_CORE=$(CORE) $(PYTEST) $(COVERING) -m "not slow" --cov --cov-report=term
+
+test-all: $(VENV)/.dev test-peers ## Run all tests in random order, with more examples of each property
+	HYPOTHESIS_PROFILE=thorough $(PYTEST) -p randomly
 
 test-peers: $(PEERS)/.ready ## Compare with, and run under, transformers, accelerate, timm and others
 	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=thorough $(PEERS)/bin/python -m pytest tests/peers

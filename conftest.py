@@ -17,9 +17,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from sybil import Sybil
 from sybil.document import PythonDocStringDocument
 from sybil.example import Example
+from sybil.integration.pytest import SybilItem
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 from sybil.parsers.rest import DocTestParser
 from sybil.sybil import SybilCollection
@@ -83,3 +85,18 @@ docstrings = Sybil(
 )
 
 pytest_collect_file = SybilCollection([readme, pages, docstrings]).pytest()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the examples of a file together and in order: they use what was named before."""
+    files: dict[Path, list[Any]] = {}
+    for item in items:
+        if isinstance(item, SybilItem):
+            files.setdefault(item.path, []).append(item)
+    examples = [
+        item
+        for found in files.values()
+        for item in sorted(found, key=lambda each: each.example.line)
+    ]
+    items[:] = [*examples, *(item for item in items if not isinstance(item, SybilItem))]

@@ -1,20 +1,25 @@
-"""What several tests share: strategies that are read off the config classes."""
+"""What several tests share: strategies read off config classes, steps and their results."""
 
 from __future__ import annotations
 
 import functools
+import io
 import math
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pytest
+import torch
 from annotated_types import Ge, Gt, Le, Lt
 from hypothesis import reject
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from torch import Tensor, nn
+from torch.optim import SGD, Optimizer
 
+from nshtrainer import RunLength
 from nshtrainer.duration import (
     EpochsConfig,
     FractionConfig,
@@ -86,6 +91,40 @@ def configs_of(cls: type[BaseModel], longest: int = LONGEST) -> st.SearchStrateg
     required = {name: fields[name] for name in fields if cls.model_fields[name].is_required()}
     optional = {name: fields[name] for name in fields if name not in required}
     return _first_built(st.fixed_dictionaries(required, optional=optional).map(build))
+
+
+def that_add_something(classes: Iterable[type[BaseModel]]) -> list[type[BaseModel]]:
+    """The classes that add a validator or a kind of field to the others, those with most first.
+
+    What checks, writes and reads a value of any other class is the code of these, so that many
+    examples of it find nothing new.
+    """
+    seen: set[Any] = set()
+    found = []
+    for cls in sorted(classes, key=lambda cls: -len(cls.model_fields)):
+        parts = {*_validators(cls), *_kinds(cls)}
+        if not parts <= seen:
+            found.append(cls)
+        seen |= parts
+    return found
+
+
+def _validators(cls: type[BaseModel]) -> Iterator[Any]:
+    decorators = cls.__pydantic_decorators__
+    for kind in (decorators.field_validators, decorators.model_validators):
+        yield from (each.func.__qualname__ for each in kind.values())
+    for kind in (decorators.field_serializers, decorators.model_serializers):
+        yield from (each.func.__qualname__ for each in kind.values())
+    for base in cls.__mro__:
+        if base.__module__.startswith("nshtrainer"):
+            names = vars(base).keys() & {"replace", "to_dict", "model_dump", "model_post_init"}
+            yield from (f"{base.__qualname__}.{name}" for name in names)
+
+
+def _kinds(cls: type[BaseModel]) -> Iterator[Any]:
+    for name, field in cls.model_fields.items():
+        if name != "name":
+            yield repr(field.annotation), repr(field.metadata), field.is_required(), field.exclude
 
 
 @st.composite
@@ -267,3 +306,63 @@ def assert_ranges_are_checked(cls: type[BaseModel], model: Any, config: Any) -> 
             with pytest.raises(OptimizerError, match=f"does not fit: the option {name} is "):
                 optimizer.load_state_dict(state)
     optimizer.load_state_dict(saved)
+
+
+# -- steps -----------------------------------------------------------------------------------------
+
+
+def sgd(*rates: float, **options: Any) -> SGD:
+    """An SGD with a parameter, and so a group, for each rate."""
+    groups = [{"params": [nn.Parameter(torch.ones(1))], "lr": rate} for rate in rates or (1.0,)]
+    return SGD(groups, **{"lr": 1.0, **options})
+
+
+def rates(optimizer: Optimizer) -> list[float]:
+    """The learning rate of each group."""
+    return [float(group["lr"]) for group in optimizer.param_groups]
+
+
+def advance(optimizer: Optimizer, scheduler: Any, updates: int) -> list[list[float]]:
+    """Step both, and return the rates that each update used."""
+    used = []
+    for _ in range(updates):
+        used.append(rates(optimizer))
+        optimizer.step()
+        scheduler.step()
+    return used
+
+
+def values(config: Any, steps: Iterable[int], run: RunLength) -> list[float]:
+    """What the curve of a schedule is at some steps of a run."""
+    curve = config.curve(run)
+    return [curve(step) for step in steps]
+
+
+def train(model: Any, optimizer: Optimizer, steps: int) -> list[float]:
+    """Step with closures, and return the losses of a model that computes its own."""
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = model.loss()
+        loss.backward()
+        return loss
+
+    return [optimizer.step(closure).item() for _ in range(steps)]  # type: ignore[arg-type]
+
+
+def weights(model: nn.Module) -> list[Tensor]:
+    """Copies of the parameters."""
+    return [param.detach().clone() for param in model.parameters()]
+
+
+def same(some: Iterable[Tensor], others: Iterable[Tensor]) -> bool:
+    """Whether all tensors are equal, bit by bit."""
+    return all(torch.equal(*pair) for pair in zip(some, others, strict=True))
+
+
+def saved_and_loaded(state: Any) -> Any:
+    """What a file gives back, as plain data."""
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import os
 import re
@@ -9,8 +10,12 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from nshtrainer import Config
+from nshtrainer.cli import main
 
 MID_EPOCH = "ignore:You're resuming from a checkpoint that ended before the epoch:UserWarning"
 """Lightning's advice to use a data loader that can go on in the middle of an epoch."""
@@ -93,14 +98,45 @@ trainer:
 """
 
 
+def enter(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Write `train.py` and `run.yaml` into a folder, and make it the current one."""
+    (folder / "train.py").write_text(TRAIN, encoding="utf-8")
+    (folder / "run.yaml").write_text(RUN, encoding="utf-8")
+    patch.chdir(folder)
+    patch.setattr(sys, "path", list(sys.path))
+    return folder
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder with `train.py` and `run.yaml`, as the current one."""
-    (tmp_path / "train.py").write_text(TRAIN, encoding="utf-8")
-    (tmp_path / "run.yaml").write_text(RUN, encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    return tmp_path
+    return enter(tmp_path, monkeypatch)
+
+
+_schemas: dict[tuple[str, bytes], dict[str, Any]] = {}
+
+
+@pytest.fixture
+def schemas_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build the JSON Schema beside a run once for each `train.py`: it takes most of a short run."""
+    build: Any = Config.json_schema.__func__
+
+    def json_schema(cls: type[Config]) -> dict[str, Any]:
+        key = cls.__qualname__, Path("train.py").read_bytes()
+        if key not in _schemas:
+            _schemas[key] = build(cls)
+        return copy.deepcopy(_schemas[key])
+
+    monkeypatch.setattr(Config, "json_schema", classmethod(json_schema))
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[int, float]:
+    """The rates of a run that nobody interrupts, trained once for all tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = enter(tmp_path_factory.mktemp("whole"), patch)
+        assert main(["fit", "train.py", "--config", "run.yaml", "--out", "whole"]) == 0
+        return rates(folder / "whole")
 
 
 def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -14,6 +14,8 @@ from tests.cli.support import command_in, only_run, rates
 
 from nshtrainer.cli import main
 
+pytestmark = pytest.mark.usefixtures("schemas_once")
+
 FIT = ["fit", "train.py", "--config", "run.yaml"]
 SHORT = ["trainer.max_epochs=1"]
 

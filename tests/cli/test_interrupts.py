@@ -14,7 +14,7 @@ from tests.faults.programs import command, start
 from nshtrainer.cli import main
 from nshtrainer.cli.training.signals import Signals
 
-pytestmark = pytest.mark.filterwarnings(MID_EPOCH)
+pytestmark = [pytest.mark.filterwarnings(MID_EPOCH), pytest.mark.usefixtures("schemas_once")]
 
 FIT = ["fit", "train.py", "--config", "run.yaml"]
 
@@ -29,13 +29,6 @@ def check(self):
 
 Line.on_sanity_check_start = Line.on_train_start = check
 """
-
-
-@pytest.fixture
-def whole(home: Path) -> dict[int, float]:
-    """The rates of a run that nobody interrupts."""
-    assert main([*FIT, "--out", "whole"]) == 0
-    return rates(home / "whole")
 
 
 @pytest.mark.parametrize(
@@ -59,10 +52,18 @@ def test_a_process_that_is_interrupted_saves_and_its_own_words_go_on(
     assert len(whole) == 12
 
 
-@pytest.mark.parametrize("signal", ["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize(
-    ("phase", "step"),
-    [("train", step) for step in (0, 3, 4, 7, 8, 11)] + [("validate", 4), ("validate", 12)],
+    ("phase", "step", "signal"),
+    [
+        ("train", 0, "SIGINT"),
+        ("train", 3, "SIGTERM"),
+        ("train", 4, "SIGINT"),
+        ("train", 7, "SIGINT"),
+        ("train", 8, "SIGTERM"),
+        ("train", 11, "SIGTERM"),
+        ("validate", 4, "SIGINT"),
+        ("validate", 12, "SIGTERM"),
+    ],
 )
 def test_wherever_a_run_is_interrupted_it_goes_on_as_if_it_had_not_been(
     home: Path,

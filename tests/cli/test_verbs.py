@@ -24,36 +24,49 @@ HEAVY = {"lightning", "numpy", "pytorch_lightning", "torch"}
 Captured = pytest.CaptureFixture[str]
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--help"],
-        ["fit", "--help"],
-        ["--version"],
-        ["list"],
-        ["list", "--all"],
-        ["show", "adamw"],
-        ["show", "reduce_lr_on_plateau"],
-        ["show", "trainer"],
-        ["schema"],
-        ["validate", "run.yaml"],
-        ["plot", "run.yaml", "--total-steps", "12"],
-        ["plot", "run.yaml", "--total-steps", "12", "-o", "x.svg"],
-        ["plot", "run.yaml", "--total-steps", "12", "-o", "x.html"],
-        ["diff", "run.yaml", "run.yaml", "--total-steps", "12"],
-        ["completion", "bash"],
-    ],
-)
-def test_looking_needs_no_torch(home: Path, arguments: list[str]) -> None:
-    program = (
-        "import sys\nfrom nshtrainer.cli import main\n"
-        f"try:\n    code = main({arguments!r})\nexcept SystemExit as end:\n    code = end.code\n"
-        "print('\\nMODULES', *{name.partition('.')[0] for name in sys.modules})\nsys.exit(code)"
-    )
+LOOKS = [
+    ["--version"],
+    ["--help"],
+    ["fit", "--help"],
+    ["list"],
+    ["list", "--all"],
+    ["show", "adamw"],
+    ["show", "reduce_lr_on_plateau"],
+    ["show", "trainer"],
+    ["schema"],
+    ["validate", "run.yaml"],
+    ["plot", "run.yaml", "--total-steps", "12"],
+    ["plot", "run.yaml", "--total-steps", "12", "-o", "x.svg"],
+    ["plot", "run.yaml", "--total-steps", "12", "-o", "x.html"],
+    ["diff", "run.yaml", "run.yaml", "--total-steps", "12"],
+    ["completion", "bash"],
+]
+LOOKER = """
+import json, sys
+from nshtrainer.cli import main
+
+for arguments in json.loads(sys.argv[1]):
+    try:
+        code = main(arguments)
+    except SystemExit as end:
+        code = end.code
+    found = sorted({name.partition(".")[0] for name in sys.modules})
+    print("\\nLOOKED", json.dumps([arguments, code, found]))
+"""
+
+
+def test_looking_needs_no_torch(home: Path) -> None:
     run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program], check=True, capture_output=True, text=True
+        [sys.executable, "-W", "error", "-c", LOOKER, json.dumps(LOOKS)],
+        check=True,
+        capture_output=True,
+        text=True,
     )
-    assert not set(run.stdout.rpartition("MODULES")[2].split()) & HEAVY
+    lines = [line for line in run.stdout.splitlines() if line.startswith("LOOKED ")]
+    looked = [json.loads(line.removeprefix("LOOKED ")) for line in lines]
+    assert [arguments for arguments, _, _ in looked] == LOOKS
+    for arguments, code, packages in looked:  # the first that imports one of them is named
+        assert (arguments, code or 0, set(packages) & HEAVY) == (arguments, 0, set())
 
 
 def test_the_module_is_the_command() -> None:

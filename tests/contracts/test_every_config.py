@@ -13,10 +13,10 @@ from typing import Any
 import jsonschema
 import pydantic
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tests.support import configs_of
+from tests.support import configs_of, that_add_something
 
 from nshtrainer import Config, configs
 from nshtrainer.config.docstrings import field_docs
@@ -112,12 +112,23 @@ LAWS = (
 """What is true of every config; all of them see one config, since drawing it costs the most."""
 
 
-@every_config
-@given(data=st.data())
-def test_what_is_drawn_from_its_fields_keeps_the_laws(cls: Any, data: st.DataObject):
+def assert_laws_hold(cls: Any, data: st.DataObject):
     config = data.draw(configs_of(cls))
     for law in LAWS:
         law(cls, config)
+
+
+@pytest.mark.parametrize("cls", that_add_something(CONCRETE), ids=lambda cls: cls.__name__)
+@given(data=st.data())
+def test_what_is_drawn_from_its_fields_keeps_the_laws(cls: Any, data: st.DataObject):
+    assert_laws_hold(cls, data)
+
+
+@every_config
+@settings(max_examples=settings.default.max_examples // 10)
+@given(data=st.data())
+def test_what_is_drawn_from_fields_of_known_kinds_keeps_the_laws(cls: Any, data: st.DataObject):
+    assert_laws_hold(cls, data)
 
 
 # -- schemas ---------------------------------------------------------------------------------------

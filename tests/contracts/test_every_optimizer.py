@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import io
 import math
 from typing import Any
 
@@ -12,7 +11,14 @@ import pytest
 import torch
 from pydantic import ValidationError
 from tests.models import Sine
-from tests.support import CONFIG_CHANGED, built_class, torchs_optimizers
+from tests.support import (
+    CONFIG_CHANGED,
+    built_class,
+    saved_and_loaded,
+    torchs_optimizers,
+    train,
+    weights,
+)
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
@@ -38,29 +44,8 @@ class Table(nn.Module):
 
 
 def make_model(cls: Config, seed: int = 0) -> Any:
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
     return Table() if cls.needs_sparse_gradients else Sine(cls.needs_dimensions is None)
-
-
-def train(model: Any, optimizer: torch.optim.Optimizer, steps: int) -> list[float]:
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = model.loss()
-        loss.backward()
-        return loss
-
-    return [optimizer.step(closure).item() for _ in range(steps)]  # type: ignore[arg-type]
-
-
-def values(model: nn.Module) -> list[Tensor]:
-    return [param.detach().clone() for param in model.parameters()]
-
-
-def saved_and_loaded(state: Any) -> Any:
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
 
 
 def test_every_optimizer_of_torch_has_a_config():
@@ -116,7 +101,7 @@ def test_it_does_what_torchs_own_default_does(cls: Config):
     ours, theirs = make_model(cls), make_model(cls)
     train(ours, cls().create_optimizer(ours), 6)
     train(theirs, built_class(cls)(theirs.parameters()), 6)  # type: ignore[call-arg]
-    torch.testing.assert_close(values(ours), values(theirs), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(weights(ours), weights(theirs), rtol=1e-5, atol=1e-6)
 
 
 @every_optimizer
@@ -132,7 +117,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one(cls: Config):
     resumed.load_state_dict(saved["model"])
     again.load_state_dict(saved["optimizer"])
     train(resumed, again, 3)
-    for ours, theirs in zip(values(resumed), values(model), strict=True):
+    for ours, theirs in zip(weights(resumed), weights(model), strict=True):
         assert torch.equal(ours, theirs)
 
 
@@ -154,7 +139,7 @@ def test_with_groups_a_resumed_run_equals_the_uninterrupted_one(cls: Config):
     resumed.load_state_dict(saved["model"])
     again.load_state_dict(saved["optimizer"])
     train(resumed, again, 3)
-    assert all(map(torch.equal, values(resumed), values(model)))
+    assert all(map(torch.equal, weights(resumed), weights(model)))
     rates = {group["name"]: group["lr"] for group in again.param_groups}
     assert rates["first"] == 0.005
     assert rates.get("default", 0.01) == 0.01
@@ -250,7 +235,7 @@ def test_with_a_tensor_for_its_rate_it_does_what_it_does_with_a_number(cls: Conf
     one, other = make_model(cls), make_model(cls)
     train(one, cls().create_optimizer(one), 6)
     train(other, cls(tensor_lr=True).create_optimizer(other), 6)
-    for ours, theirs in zip(values(one), values(other), strict=True):
+    for ours, theirs in zip(weights(one), weights(other), strict=True):
         torch.testing.assert_close(ours, theirs)
 
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import math
-import sys
 import typing
-from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +12,6 @@ import torch
 from pydantic import ValidationError
 from tests.contracts.test_every_package_optimizer import (
     EVERY,
-    TOOL,
     default,
     every_optimizer,
     make_model,
@@ -132,17 +127,6 @@ def test_a_number_format_of_one_group_is_what_the_name_says(key: str, dtype: tor
 
 
 # -- what a step reads of a group ------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def tools() -> Iterator[Any]:
-    """The tables of the tool that writes the configs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(TOOL)
-        names = ("generate", "arguments", "classes", "left_out", "measured", "sources")
-        yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
-        for name in names:
-            sys.modules.pop(name)
 
 
 NOT_BITSANDBYTES = [cls for cls in EVERY if cls.extra != "bitsandbytes"]

@@ -13,7 +13,7 @@ import torch
 from pydantic import ValidationError
 from tests.contracts import test_every_optimizer as natives
 from tests.contracts import test_every_package_optimizer as packaged
-from tests.support import torchs_optimizers
+from tests.support import same, torchs_optimizers
 from torch import Tensor
 
 from nshtrainer import RunLength, configs, create
@@ -82,15 +82,11 @@ def trained(
         return loss.detach()
 
     for step in range(steps):
-        torch.manual_seed(step)
+        torch.default_generator.manual_seed(step)
         for place, group in enumerate(optimizer.param_groups):
             group["lr"] = began[place] * rates(step, place)
         optimizer.step(closure)
     return [[param.detach().clone() for param in part] for part in parts]
-
-
-def same(some: list[Tensor], others: list[Tensor]) -> bool:
-    return all(map(torch.equal, some, others))
 
 
 # -- what is declared is what is measured ----------------------------------------------------------

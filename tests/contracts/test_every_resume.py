@@ -11,16 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from tests.contracts.test_every_optimizer import (
-    EVERY,
-    Config,
-    Table,
-    every_optimizer,
-    make_model,
-    saved_and_loaded,
-    train,
-)
-from tests.support import CONFIG_CHANGED, assert_ranges_are_checked
+from tests.contracts.test_every_optimizer import EVERY, Config, Table, every_optimizer, make_model
+from tests.support import CONFIG_CHANGED, assert_ranges_are_checked, saved_and_loaded, train
 from torch import Tensor, nn
 
 from nshtrainer import RunLength
@@ -201,13 +193,18 @@ def test_a_group_without_names_may_join(cls: Config):
 # -- states that do not fit ------------------------------------------------------------------------
 
 
-def edited(state: Any, change: Any) -> Iterator[Any]:
-    """The state with one value of one parameter changed, for each tensor with dimensions."""
-    for key, held in state["state"].items():
-        for name, value in held.items():
-            if isinstance(value, Tensor) and value.ndim and value.numel() > 1:
-                other = {**held, name: change(value)}
-                yield {**state, "state": {**state["state"], key: other}}
+def edited(state: Any, change: Any, turn: int) -> Iterator[Any]:
+    """The state with one value of a parameter changed, for each of its tensors with dimensions."""
+    of_tensors = {
+        key: [name for name, value in held.items() if torch.is_tensor(value) and value.numel() > 1]
+        for key, held in state["state"].items()
+    }
+    keys = [key for key, names in of_tensors.items() if names]
+    key = keys[turn % len(keys)]
+    for name in of_tensors[key]:
+        held = state["state"][key]
+        other = {**held, name: change(held[name])}
+        yield {**state, "state": {**state["state"], key: other}}
 
 
 BAD_VALUES = {
@@ -231,8 +228,8 @@ def test_a_state_of_another_shape_or_kind_is_refused_and_changes_nothing(cls: Co
     model = make_model(cls)
     again = cls.model_validate({"lr": 0.01, **fields}).create_optimizer(model)
     before = saved_and_loaded(again.state_dict()["state"])
-    for change in BAD_VALUES.values():
-        states = list(edited(saved["optimizer"], change))
+    for turn, change in enumerate(BAD_VALUES.values()):  # each parameter has its turn
+        states = list(edited(saved["optimizer"], change, turn))
         assert states
         for state in states:
             with pytest.raises(OptimizerError, match="does not fit"):

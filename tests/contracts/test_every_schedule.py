@@ -29,6 +29,9 @@ CURVES = [cls for cls in lr_scheduler_registry.values() if issubclass(cls, Curve
 every_curve = pytest.mark.parametrize("cls", CURVES, ids=lambda cls: cls.__name__)
 
 
+FEW = settings.default.max_examples // 3
+"""Examples of laws whose code is the same for every curve."""
+
 FINITE = FiniteScheduleConfigBase | DecayScheduleConfigBase
 
 
@@ -170,6 +173,7 @@ def drive(config: Any, run: RunLength, updates: int, state: Any = None) -> tuple
 
 
 @every_curve
+@settings(max_examples=FEW)
 @given(data=st.data())
 def test_the_driver_is_the_curve_and_resuming_changes_nothing(cls: Any, data: st.DataObject):
     run = RunLength(

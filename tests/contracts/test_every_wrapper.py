@@ -9,18 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from tests.contracts.test_every_optimizer import (
-    Config,
-    every_optimizer,
-    make_model,
-    saved_and_loaded,
-    train,
-    values,
-)
+from tests.contracts.test_every_optimizer import Config, every_optimizer, make_model
 from tests.contracts.test_every_package_optimizer import EVERY as PACKAGES
 from tests.contracts.test_every_package_optimizer import make_model as make_package_model
 from tests.contracts.test_every_package_optimizer import modest
 from tests.contracts.test_every_package_optimizer import train as train_package
+from tests.support import saved_and_loaded, train, weights
 from torch import Tensor
 
 from nshtrainer import RunLength, create
@@ -139,7 +133,7 @@ def test_where_nothing_is_clipped_not_a_bit_is_changed(cls: Config) -> None:
     ours, theirs = make_model(cls), make_model(cls)
     train(ours, ClippedConfig(optimizer=cls(), max_norm=1e4).create_optimizer(ours), 4)
     train(theirs, cls().create_optimizer(theirs), 4)
-    assert all(map(torch.equal, values(ours), values(theirs)))
+    assert all(map(torch.equal, weights(ours), weights(theirs)))
 
 
 @every_optimizer
@@ -164,7 +158,7 @@ def test_what_is_clipped_is_clipped_as_torch_does_it(cls: Config) -> None:
         own.step(clipped)  # type: ignore[arg-type]
         for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
             torch.testing.assert_close(one.grad, other.grad)
-    torch.testing.assert_close(values(ours), values(theirs))
+    torch.testing.assert_close(weights(ours), weights(theirs))
 
 
 @every_optimizer
@@ -178,14 +172,14 @@ def test_a_bad_update_changes_nothing_and_is_counted(cls: Config, bad: float) ->
     decay = {"weight_decay": 0.1} if "weight_decay" in cls.model_fields else {}
     optimizer = SkippingConfig(optimizer=cls(**decay)).create_optimizer(model)
     train(model, optimizer, 2)
-    before, state = values(model), without_counts(optimizer.state_dict())
+    before, state = weights(model), without_counts(optimizer.state_dict())
     gradients(model, scale=bad)
     optimizer.step()
-    assert all(map(torch.equal, before, values(model)))
+    assert all(map(torch.equal, before, weights(model)))
     assert without_counts(optimizer.state_dict()) == state
     assert optimizer.param_groups[0]["skipped"] == 1
     train(model, optimizer, 1)
-    assert not all(map(torch.equal, before, values(model)))
+    assert not all(map(torch.equal, before, weights(model)))
     counts = saved_and_loaded(optimizer.state_dict())["param_groups"][0]
     assert (counts["skipped"], counts["skipped_in_a_row"]) == (1, 0)
 
@@ -206,7 +200,7 @@ def test_a_run_with_bad_batches_left_out_is_the_run_without_them(cls: Config) ->
             gradients(model, scale=scale)
             optimizer.step()
             scheduler.step()
-        return rates, scheduler.last_epoch, values(model), optimizer.state_dict()["state"]
+        return rates, scheduler.last_epoch, weights(model), optimizer.state_dict()["state"]
 
     ours = run([math.nan, 1.0, math.inf, 2.0, math.nan, -math.inf, 0.5])
     assert ours[:2] == (pytest.approx([0.01, 0.009, 0.008]), 3)
@@ -236,11 +230,11 @@ def test_a_skipped_step_does_not_reach_an_optimizer_of_another_package(cls: Any)
     model = make_package_model(cls)
     optimizer: Any = SkippingConfig(optimizer=modest(cls)).create_optimizer(model)
     train_package(cls, model, optimizer, 1)
-    before, state = values(model), without_counts(optimizer.state_dict())
+    before, state = weights(model), without_counts(optimizer.state_dict())
     closure()
     optimizer.step() if not cls.needs_closure else optimizer.step(closure)
     assert float(optimizer.step(closure)) == model.loss().item()
-    assert all(map(torch.equal, before, values(model)))
+    assert all(map(torch.equal, before, weights(model)))
     assert without_counts(optimizer.state_dict()) == state
     assert optimizer.param_groups[0]["skipped"] == 2
     train_package(cls, model, optimizer, 1)
@@ -263,13 +257,13 @@ def test_a_scheduler_of_torchs_and_skipping_go_together() -> None:
     model = make_model(SGDConfig)
     optimizer = SkippingConfig(optimizer=SGDConfig(lr=0.1)).create_optimizer(model)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)
-    before = values(model)
+    before = weights(model)
     gradients(model, scale=math.nan)
     optimizer.step()
     scheduler.step()  # without a warning: there was a step
-    assert all(map(torch.equal, before, values(model)))
+    assert all(map(torch.equal, before, weights(model)))
     train(model, optimizer, 1)
-    assert not all(map(torch.equal, before, values(model)))
+    assert not all(map(torch.equal, before, weights(model)))
 
 
 def test_clipping_by_value_around_skipping_and_without_gradients_does_nothing() -> None:
@@ -277,7 +271,7 @@ def test_clipping_by_value_around_skipping_and_without_gradients_does_nothing() 
     config = ClippedConfig(optimizer=SkippingConfig(optimizer="adamw"), max_value=0.1)
     optimizer = config.create_optimizer(model)
     optimizer.step()
-    before = values(model)
+    before = weights(model)
     gradients(model, scale=math.nan)
     optimizer.step()
-    assert all(map(torch.equal, before, values(model)))
+    assert all(map(torch.equal, before, weights(model)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import pickle
 import warnings
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.support import CONFIG_CHANGED, torchs_optimizers
+from tests.support import CONFIG_CHANGED, saved_and_loaded, torchs_optimizers, weights
 from torch import Tensor, nn
 
 from nshtrainer.configs import (
@@ -36,12 +35,12 @@ Config = Any  # a config with `fused` and `foreach`
 
 
 def model(seed: int = 0) -> nn.Module:
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
     return nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(12, 5), nn.Linear(5, 1))
 
 
 def backward(module: nn.Module, step: int) -> None:
-    torch.manual_seed(100 + step)
+    torch.default_generator.manual_seed(100 + step)
     module.zero_grad()
     module(torch.randn(4, 2, 4, 4)).square().mean().backward()
 
@@ -52,12 +51,8 @@ def train(module: nn.Module, optimizer: torch.optim.Optimizer, steps: range) -> 
         optimizer.step()
 
 
-def values(module: nn.Module) -> list[Tensor]:
-    return [param.detach().clone() for param in module.parameters()]
-
-
 def param(*shape: int, **options: Any) -> nn.Parameter:
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     return nn.Parameter(torch.randn(shape, **options))
 
 
@@ -91,9 +86,9 @@ def test_it_is_the_same_as_fused_given_to_the_constructor(config: Config):
     train(ours, optimizer, range(5))
     train(theirs, explicit, range(5))
     train(plain, config.replace(fused=False).create_optimizer(plain), range(5))
-    for one, other in zip(values(ours), values(theirs), strict=True):
+    for one, other in zip(weights(ours), weights(theirs), strict=True):
         assert torch.equal(one, other)
-    torch.testing.assert_close(values(ours), values(plain), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(weights(ours), weights(plain), rtol=1e-5, atol=1e-6)
     for mine, other in zip(optimizer.state.values(), explicit.state.values(), strict=True):
         for key, value in mine.items():
             assert (value.dtype, value.device) == (other[key].dtype, other[key].device)
@@ -184,156 +179,11 @@ def test_plain_sgd_and_radam_are_left_to_torch():
     assert RAdamConfig().create_optimizer([param(3)]).param_groups[0]["foreach"] is None
 
 
-# -- the guard: gradients that the kernel would get wrong, or fail at ----------------------------
-
-
-def transposed(tensor: nn.Parameter) -> None:
-    tensor.grad = torch.arange(float(tensor.numel())).view(tensor.shape[::-1]).t()
-
-
-def expanded(tensor: nn.Parameter) -> None:
-    tensor.grad = torch.full((1, 1), 0.5).expand(tensor.shape)
-
-
 def sparse(tensor: nn.Parameter) -> None:
     tensor.grad = torch.eye(*tensor.shape).to_sparse()
 
 
-def by_closure(optimizer: torch.optim.Optimizer, give: Callable[[], None]) -> None:
-    def closure() -> Tensor:
-        give()
-        return torch.zeros(())
-
-    optimizer.step(closure)  # type: ignore[arg-type]
-
-
-def by_keyword(optimizer: torch.optim.Optimizer, give: Callable[[], None]) -> None:
-    def closure() -> float:
-        give()
-        return 0.0
-
-    assert optimizer.step(closure=closure) == 0.0
-
-
-def before(optimizer: torch.optim.Optimizer, give: Callable[[], None]) -> None:
-    give()
-    optimizer.step()
-
-
-ways = pytest.mark.parametrize("way", [before, by_closure, by_keyword])
-
-
-def failure_of(optimizer: Any, way: Any, tensor: nn.Parameter, gradient: Any) -> str | None:
-    tensor.grad = torch.ones(3, 5)
-    optimizer.step()
-    try:
-        for _ in range(2):
-            way(optimizer, lambda: gradient(tensor))
-    except RuntimeError as error:
-        return str(error)
-    return None
-
-
-@pytest.mark.filterwarnings("ignore:Sparse invariant checks")  # torch's own, once a process
-@every_fused
-@ways
-@pytest.mark.parametrize("gradient", [transposed, expanded, sparse])
-def test_odd_gradients_do_what_they_do_with_torchs_default(config: Config, way: Any, gradient: Any):
-    tensors = [param(3, 5), param(3, 5)]
-    ours = config.create_optimizer(tensors[:1])
-    theirs = config.replace(fused=False).create_optimizer(tensors[1:])
-    failures = [
-        failure_of(optimizer, way, tensor, gradient)
-        for optimizer, tensor in zip((ours, theirs), tensors, strict=True)
-    ]
-    assert failures[0] == failures[1]  # both fail alike, or none
-    torch.testing.assert_close(tensors[0], tensors[1], rtol=1e-5, atol=1e-6)
-    if failures[0] is None:
-        assert flag(ours) is None
-
-
-@ways
-def test_sgd_takes_a_parameter_whose_gradients_begin_later(way: Any):
-    pairs = [[param(4), param(4)] for _ in range(2)]
-    config = SGDConfig(lr=0.1, momentum=0.9)
-    for optimizer, pair in zip(
-        (config.create_optimizer(pairs[0]), config.replace(fused=False).create_optimizer(pairs[1])),
-        pairs,
-        strict=True,
-    ):
-        for late in (False, True, True):
-
-            def give(late: bool = late, pair: list[nn.Parameter] = pair) -> None:
-                for tensor in pair[: 1 + late]:
-                    tensor.grad = torch.ones(4)
-
-            way(optimizer, give)
-    torch.testing.assert_close(pairs[0], pairs[1])
-
-
-def test_adam_stays_fused_when_the_gradients_of_a_parameter_begin_later():
-    pair = [param(4), param(4)]
-    optimizer = AdamWConfig().create_optimizer(pair)
-    for tensor in pair:
-        tensor.grad = torch.ones(4)
-        optimizer.step()
-    assert flag(optimizer) is True
-
-
-def test_strides_of_dimensions_of_size_one_do_not_matter():
-    tensor = param(5, 1)
-    optimizer = AdamWConfig().create_optimizer([tensor])
-    tensor.grad = torch.ones(1, 5).t()
-    assert tensor.grad.stride() != tensor.stride()
-    optimizer.step()
-    assert flag(optimizer) is True
-
-
-@every_fused
-def test_a_state_in_another_order_in_memory_is_followed(config: Config):
-    """As when a checkpoint of a model in `channels_last` is loaded into one that is not."""
-    source = model().to(memory_format=torch.channels_last)
-    trained = config.create_optimizer(source)
-    train(source, trained, range(2))
-    assert flag(trained) is True
-    finals = []
-    for fused in (None, False):
-        target = model()
-        target.load_state_dict(source.state_dict())
-        optimizer = config.replace(fused=fused).create_optimizer(target)
-        optimizer.load_state_dict(stored(trained.state_dict()))
-        train(target, optimizer, range(2, 4))
-        finals.append(values(target))
-    torch.testing.assert_close(*finals, rtol=1e-5, atol=1e-6)
-
-
-def test_a_group_that_somebody_asked_to_be_fused_is_not_guarded():
-    tensor = param(3, 5)
-    optimizer = AdamWConfig(fused=True).create_optimizer([tensor])
-    transposed(tensor)
-    optimizer.step()
-    assert flag(optimizer) is True
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_the_guard_leaves_a_compiled_step_alone(monkeypatch: pytest.MonkeyPatch):
-    tensor = param(3, 5)
-    optimizer = AdamWConfig().create_optimizer([tensor])
-    tensor.grad = torch.ones(3, 5)
-    optimizer.step()
-    (hook,) = optimizer._optimizer_step_pre_hooks.values()
-    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-    assert hook(optimizer, (optimizer,), {}) is None
-
-
 # -- checkpoints -------------------------------------------------------------------------------
-
-
-def stored(state: Any) -> Any:
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
 
 
 @every_fused
@@ -342,7 +192,7 @@ def test_a_checkpoint_does_not_overrule_the_choice(config: Config, first: Any, s
     source = model()
     trained = config.replace(fused=first).create_optimizer(source)
     train(source, trained, range(3))
-    state = stored(trained.state_dict())
+    state = saved_and_loaded(trained.state_dict())
     before_loading = copy.deepcopy(state)
 
     target = copy.deepcopy(source)
@@ -354,7 +204,7 @@ def test_a_checkpoint_does_not_overrule_the_choice(config: Config, first: Any, s
 
     train(source, trained, range(3, 6))
     train(target, optimizer, range(3, 6))
-    torch.testing.assert_close(values(target), values(source), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(weights(target), weights(source), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.filterwarnings(CONFIG_CHANGED)
@@ -402,7 +252,7 @@ def test_gradients_of_gradients_do_what_they_do_with_torchs_default(config: Conf
                 loss.backward(create_graph=True)
                 sum(p.grad.square().sum() for p in module.parameters()).backward()
                 optimizer.step()
-        results.append(values(module))
+        results.append(weights(module))
     torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
 
 
@@ -436,7 +286,7 @@ def test_scaled_gradients_are_clipped_and_skipped_as_with_torchs_default():
             scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
             for step in range(3):
                 module.zero_grad()
-                torch.manual_seed(step)
+                torch.default_generator.manual_seed(step)
                 loss = module(torch.randn(4, 2, 4, 4)).square().mean()
                 scaler.scale(loss).backward()
                 if step == 1:
@@ -445,7 +295,7 @@ def test_scaled_gradients_are_clipped_and_skipped_as_with_torchs_default():
                 nn.utils.clip_grad_norm_(module.parameters(), 0.1)
                 scaler.step(optimizer)
                 scaler.update()
-            results.append(values(module))
+            results.append(weights(module))
         torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
 
 
@@ -466,7 +316,7 @@ def test_a_change_of_the_memory_format_between_updates_is_followed():
         train(module, optimizer, range(2))
         module.to(memory_format=torch.channels_last)
         train(module, optimizer, range(2, 4))
-        results.append(values(module))
+        results.append(weights(module))
     torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
 
 

@@ -35,39 +35,66 @@ TORCH_MODULES = {
 UPPER_FLOORS = ("integrations/", "cli/")
 
 
-def modules_after(code: str) -> set[str]:
-    program = f"{code}\nimport sys, json; print(json.dumps(sorted(sys.modules)))"
-    run = subprocess.run(
-        [sys.executable, "-c", program], check=True, capture_output=True, text=True
-    )
-    return {name.partition(".")[0] for name in json.loads(run.stdout)}
+NEEDS_NO_TORCH = [
+    "from nshtrainer.exceptions import ConfigError",
+    "import nshtrainer",
+    "import nshtrainer.configs",
+    "from nshtrainer.configs import AdamWConfig; AdamWConfig(lr=1e-3)",
+    "from nshtrainer.configs import ReduceLROnPlateauConfig; ReduceLROnPlateauConfig()",
+    "from nshtrainer.optimizer import AdamWConfig, AOAdamW8bitConfig; AdamWConfig(lr=1e-3)",
+    "from nshtrainer.lr_scheduler import ReduceLROnPlateauConfig; ReduceLROnPlateauConfig()",
+    "from nshtrainer import Config, RunLength, TrainerConfig; TrainerConfig()",
+]
+READS = """
+import nshtrainer
+class MyConfig(nshtrainer.Config):
+    rate: float
+MyConfig.from_yaml('rate: 1.0')
+"""
+INDEXED = [
+    "from nshtrainer.configs import AdamWConfig, LookaheadConfig",
+    "from nshtrainer.optimizer import AdamWConfig, LookaheadConfig, torch_optim",
+    "from nshtrainer.optimizer import optimizer_registry; optimizer_registry['adamw']",
+    "from nshtrainer.optimizer import optimizer_registry; len(optimizer_registry)",
+    "from nshtrainer.cli import main; main(['list'])",
+]
+PROGRAM = """
+import json, os, sys
+import pydantic, typing_extensions  # which are the slow part, and the same for all
+
+for code in json.loads(sys.argv[1]):
+    if os.fork() == 0:
+        exec(code, {})
+        print("\\nMODULES", json.dumps([code, sorted(sys.modules)]), flush=True)
+        os._exit(0)
+    os.wait()
+"""
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import nshtrainer",
-        "import nshtrainer.configs",
-        "from nshtrainer.configs import AdamWConfig; AdamWConfig(lr=1e-3)",
-        "from nshtrainer.configs import ReduceLROnPlateauConfig; ReduceLROnPlateauConfig()",
-        "from nshtrainer.optimizer import AdamWConfig, AOAdamW8bitConfig; AdamWConfig(lr=1e-3)",
-        "from nshtrainer.lr_scheduler import ReduceLROnPlateauConfig; ReduceLROnPlateauConfig()",
-        "from nshtrainer import Config, RunLength, TrainerConfig; TrainerConfig()",
-        "from nshtrainer.exceptions import ConfigError",
-    ],
-)
-def test_a_config_needs_neither_torch_nor_a_parser(code: str) -> None:
-    assert not modules_after(code) & (HEAVY | ON_USE)
+@pytest.fixture(scope="module")
+def modules_after() -> dict[str, set[str]]:
+    """The modules that are there after each of these programs, which know nothing of each other."""
+    codes = json.dumps([*NEEDS_NO_TORCH, READS, *INDEXED])
+    command = [sys.executable, "-c", PROGRAM, codes]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    rows = [line for line in printed.splitlines() if line.startswith("MODULES ")]
+    found = dict(json.loads(row.removeprefix("MODULES ")) for row in rows)
+    return {code: set(modules) for code, modules in found.items()}
 
 
-def test_reading_a_file_needs_no_torch() -> None:
-    code = (
-        "import nshtrainer\n"
-        "class MyConfig(nshtrainer.Config):\n"
-        "    rate: float\n"
-        "MyConfig.from_yaml('rate: 1.0')"
-    )
-    assert not modules_after(code) & HEAVY
+def packages(modules: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in modules}
+
+
+@pytest.mark.parametrize("code", NEEDS_NO_TORCH)
+def test_a_config_needs_neither_torch_nor_a_parser(
+    modules_after: dict[str, set[str]], code: str
+) -> None:
+    assert not packages(modules_after[code]) & (HEAVY | ON_USE)
+
+
+def test_reading_a_file_needs_no_torch(modules_after: dict[str, set[str]]) -> None:
+    assert not packages(modules_after[READS]) & HEAVY
 
 
 def imported_at_once(tree: ast.AST) -> Iterator[str]:
@@ -100,20 +127,9 @@ def test_curves_need_the_standard_library_alone(path: str) -> None:
     assert set(imported_at_once(tree)) - {"nshtrainer"} <= sys.stdlib_module_names
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "from nshtrainer.configs import AdamWConfig, LookaheadConfig",
-        "from nshtrainer.optimizer import AdamWConfig, LookaheadConfig, torch_optim",
-        "from nshtrainer.optimizer import optimizer_registry; optimizer_registry['adamw']",
-        "from nshtrainer.optimizer import optimizer_registry; len(optimizer_registry)",
-        "from nshtrainer.cli import main; main(['list'])",
-    ],
-)
-def test_what_is_in_an_index_is_imported_when_its_name_is_used(code: str) -> None:
-    program = f"{code}\nimport sys; print(*sys.modules)"
-    run = subprocess.run(
-        [sys.executable, "-c", program], check=True, capture_output=True, text=True
-    )
-    assert "nshtrainer.optimizer.base" in run.stdout.split()
-    assert "nshtrainer.optimizer.third_party.pytorch_optimizer" not in run.stdout.split()
+@pytest.mark.parametrize("code", INDEXED)
+def test_what_is_in_an_index_is_imported_when_its_name_is_used(
+    modules_after: dict[str, set[str]], code: str
+) -> None:
+    assert "nshtrainer.optimizer.base" in modules_after[code]
+    assert "nshtrainer.optimizer.third_party.pytorch_optimizer" not in modules_after[code]

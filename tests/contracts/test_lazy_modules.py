@@ -58,7 +58,7 @@ NEEDY = {
 @pytest.mark.filterwarnings("ignore:Using backward.. with create_graph=True")
 @pytest.mark.parametrize("config", every_config())
 def test_every_optimizer_trains_a_lazy_model_or_names_the_remedy(config: Any):
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     model = lazy()
     try:
         optimizer = config.create_optimizer(model)

@@ -9,6 +9,8 @@ from typing import Any, Literal, get_type_hints
 import lightning.pytorch as pl
 import pytest
 import torch
+from tests.support import sgd
+from tests.trainers.support import trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau, StepLR
@@ -88,20 +90,9 @@ def loader() -> DataLoader[Any]:
 def fit(
     model: pl.LightningModule, cls: type[pl.Trainer] = pl.Trainer, **options: Any
 ) -> pl.Trainer:
-    quiet = {
-        "accelerator": "cpu",
-        "enable_checkpointing": False,
-        "enable_model_summary": False,
-        "enable_progress_bar": False,
-        "logger": False,
-    }
-    trainer = cls(**{**quiet, **options})
-    trainer.fit(model, loader(), loader())
-    return trainer
-
-
-def sgd() -> Optimizer:
-    return torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+    made = trainer(cls, **options)
+    made.fit(model, loader(), loader())
+    return made
 
 
 def cosine(**options: Any) -> LinearWarmupCosineDecayLRSchedulerConfig:

@@ -13,18 +13,22 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Ended", "command", "fit", "full_disk", "plain", "plain_atomic", "start"]
+__all__ = ["PRELOADED", "Ended", "command", "fit", "full_disk", "plain", "plain_atomic", "start"]
 
 HERE = Path(__file__).parent
 
+PRELOADED = [
+    "nshtrainer.cli.training.job",
+    "nshtrainer.cli.project.run_file",
+    "torch.utils.tensorboard",
+    "torchdata.stateful_dataloader",
+    *("omegaconf", "rich_argparse", "ruamel.yaml", "tests.cli.support"),
+    "tools.attack.warm",
+]
+"""Of all that fork runs, since a process has one such server."""
+
 _SERVER = get_context("forkserver")
-_SERVER.set_forkserver_preload(
-    [
-        "nshtrainer.cli.training.job",
-        "nshtrainer.cli.project.run_file",
-        "torchdata.stateful_dataloader",
-    ]
-)
+_SERVER.set_forkserver_preload(PRELOADED)
 
 
 @dataclass(frozen=True)

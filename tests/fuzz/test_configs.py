@@ -17,8 +17,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tests.contracts.test_every_optimizer import make_model, train
-from tests.support import configs_of, torchs_optimizers
+from tests.contracts.test_every_optimizer import make_model
+from tests.support import configs_of, torchs_optimizers, train
 
 from nshtrainer import Config, RunLength, configs
 from nshtrainer.config.formats.yaml_writer import write_yaml

@@ -104,7 +104,7 @@ HARMLESS = [case for case in ERRORS if is_refused_for_tensors(case)]
 
 def make_params(case: Case) -> list[Tensor]:
     """A matrix and, where that is allowed, a vector."""
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     shapes = [(3, 4)] if case.config.needs_dimensions == 2 else [(3, 4), (5,)]
     params = [torch.randn(shape, requires_grad=True) for shape in shapes]
     # autograd can go through an update in place only where what is updated is no leaf.

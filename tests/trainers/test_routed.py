@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -205,18 +206,28 @@ def test_there_is_no_one_rate_for_a_finder_and_that_is_said() -> None:
         Tuner(trainer(max_steps=20)).lr_find(model, data(), num_training=5)
 
 
-TOLD = "lightning.pytorch.utilities.rank_zero"
+class Told(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
 
 
-def told(caplog: pytest.LogCaptureFixture, make_model: Any = None) -> list[str]:
-    with caplog.at_level("INFO", logger=TOLD):
-        fitted(make_model, max_steps=1)
-    messages = [record.getMessage() for record in caplog.records if record.name == TOLD]
-    return [text for text in messages if text.startswith("Which optimizer")]
+def told(make_model: Any = None) -> list[str]:
+    logger, handler = logging.getLogger("lightning.pytorch.utilities.rank_zero"), Told()
+    level = logger.level
+    logger.setLevel("INFO")
+    logger.addHandler(handler)
+    fitted(make_model, max_steps=1)
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+    return [text for text in handler.texts if text.startswith("Which optimizer")]
 
 
-def test_the_routing_is_told_when_the_optimizer_is_made(caplog: pytest.LogCaptureFixture) -> None:
-    (text,) = told(caplog)
+def test_the_routing_is_told_when_the_optimizer_is_made() -> None:
+    (text,) = told()
     assert text == (
         "Which optimizer has what:\n"
         "muon (muon): 384 parameters in 8 tensors: 'net.blocks.0.qkv.weight', "
@@ -225,11 +236,11 @@ def test_the_routing_is_told_when_the_optimizer_is_made(caplog: pytest.LogCaptur
     )
 
 
-def test_the_routing_within_a_wrapper_is_told_too(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_routing_within_a_wrapper_is_told_too() -> None:
     wrapped = {"name": "clipped", "max_norm": 1.0, "optimizer": PRESET}
-    (text,) = told(caplog, lambda: Deep({"optimizer": wrapped}))
+    (text,) = told(lambda: Deep({"optimizer": wrapped}))
     assert "muon (muon): 384 parameters" in text
 
 
-def test_of_one_optimizer_there_is_nothing_to_tell(caplog: pytest.LogCaptureFixture) -> None:
-    assert told(caplog, lambda: Deep({"optimizer": AdamWConfig()})) == []
+def test_of_one_optimizer_there_is_nothing_to_tell() -> None:
+    assert told(lambda: Deep({"optimizer": AdamWConfig()})) == []

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+from tests.support import sgd
 from torch import distributed
-from torch.optim import SGD, Optimizer
+from torch.optim import Optimizer
 
 from nshtrainer import RunLength
 from nshtrainer.configs import (
@@ -40,10 +41,6 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     found = Watch()
     monkeypatch.setattr(clock.time, "monotonic", found)
     return found
-
-
-def sgd() -> Optimizer:
-    return SGD([torch.nn.Parameter(torch.ones(2))], lr=1.0)
 
 
 def advance(optimizer: Optimizer, scheduler: Any, watch: Watch, seconds: float) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from tests.support import values
 
 from nshtrainer import Config, RunLength
 from nshtrainer.configs import (
@@ -29,17 +30,12 @@ def phase(schedule: Any, duration: Any = "remaining") -> PhaseConfig:
     return PhaseConfig(schedule=schedule, duration=duration)
 
 
-def values(config: Any, steps: int, **run: Any) -> list[float]:
-    curve = config.curve(RunLength(**run))
-    return [curve(step) for step in range(steps)]
-
-
 # -- sequence -----------------------------------------------------------------------------------
 
 
 def test_a_phase_is_a_run_of_its_own():
     config = SequenceScheduleConfig(phases=(phase(LINE, "2 steps"), phase(LINE, "4 steps")))
-    assert values(config, 8) == [1.0, 0.5, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
+    assert values(config, range(8), RunLength()) == [1.0, 0.5, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
@@ -65,7 +61,7 @@ def test_epochs_and_fractions_of_a_phase_are_those_of_the_run():
 
 def test_the_last_phase_may_go_on_in_a_run_without_an_end():
     config = SequenceScheduleConfig(phases=(phase(LINE, "2 steps"), phase(ONE)))
-    assert values(config, 5) == [1.0, 0.5, 1.0, 1.0, 1.0]
+    assert values(config, range(5), RunLength()) == [1.0, 0.5, 1.0, 1.0, 1.0]
 
 
 def test_what_remains_of_a_run_without_an_end_is_unknown():
@@ -92,7 +88,7 @@ def test_a_phase_of_no_steps_is_absent():
     config = SequenceScheduleConfig(
         phases=(phase(ConstantScheduleConfig(factor=0.5), "0 steps"), phase(LINE, "2 steps"))
     )
-    assert values(config, 3) == [1.0, 0.5, 0.0]
+    assert values(config, range(3), RunLength()) == [1.0, 0.5, 0.0]
 
 
 def test_phases_may_be_joined_without_a_jump():
@@ -104,13 +100,13 @@ def test_phases_may_be_joined_without_a_jump():
         ),
         continuous=True,
     )
-    assert values(config, 6) == [1.0, 0.75, 0.5, 0.375, 0.25, 0.25]
+    assert values(config, range(6), RunLength()) == [1.0, 0.75, 0.5, 0.375, 0.25, 0.25]
 
 
 def test_a_phase_that_begins_at_nothing_cannot_be_scaled_and_is_left():
     zero = ConstantScheduleConfig(factor=0.0)
     config = SequenceScheduleConfig(phases=(phase(ONE, "1 step"), phase(zero)), continuous=True)
-    assert values(config, 3) == [1.0, 0.0, 0.0]
+    assert values(config, range(3), RunLength()) == [1.0, 0.0, 0.0]
 
 
 # -- product and override -----------------------------------------------------------------------
@@ -120,14 +116,16 @@ def test_a_product_multiplies():
     config = ProductScheduleConfig(schedules=(LINE, CosineScheduleConfig()))
     run = RunLength(total_steps=10)
     first, second = LINE.curve(run), CosineScheduleConfig().curve(run)
-    assert values(config, 12, total_steps=10) == [first(t) * second(t) for t in range(12)]
+    assert values(config, range(12), RunLength(total_steps=10)) == [
+        first(t) * second(t) for t in range(12)
+    ]
 
 
 def test_an_override_brings_any_schedule_to_its_end():
     config = OverrideScheduleConfig(
         schedule=CosineScheduleConfig(), start="5 steps", decay_duration="2 steps", end_factor=0.1
     )
-    factors = values(config, 9, total_steps=10)
+    factors = values(config, range(9), RunLength(total_steps=10))
     cosine = CosineScheduleConfig().curve(RunLength(total_steps=10))
     assert factors[:5] == [cosine(step) for step in range(5)]
     assert factors[5] == cosine(5)
@@ -137,7 +135,7 @@ def test_an_override_brings_any_schedule_to_its_end():
 
 def test_an_override_of_no_steps_is_a_jump():
     config = OverrideScheduleConfig(schedule=ONE, start="2 steps", decay_duration="0 steps")
-    assert values(config, 4) == [1.0, 1.0, 0.0, 0.0]
+    assert values(config, range(4), RunLength()) == [1.0, 1.0, 0.0, 0.0]
 
 
 # -- all of them --------------------------------------------------------------------------------
@@ -164,7 +162,7 @@ def test_they_nest_and_read_from_a_file():
         """
     )
     assert Mine.from_yaml(mine.to_yaml()) == mine
-    assert values(mine.lr_scheduler, 9, total_steps=10) == [
+    assert values(mine.lr_scheduler, range(9), RunLength(total_steps=10)) == [
         0.5, 0.5, 0.5, 0.4375, 0.375, 0.3125, 0.25, 0.125, 0.0
     ]  # fmt: skip
 

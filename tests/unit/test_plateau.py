@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
-from torch.optim import SGD, Optimizer
+from tests.support import advance, rates, sgd
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from nshtrainer import RunLength
@@ -30,27 +31,12 @@ RUN = RunLength(total_steps=20)
 LINE = LinearScheduleConfig()
 
 
-def sgd(*rates: float) -> Optimizer:
-    groups = [{"params": [torch.nn.Parameter(torch.ones(1))], "lr": rate} for rate in rates]
-    return SGD(groups, lr=1.0)
-
-
-def rates(optimizer: Optimizer) -> list[float]:
-    return [group["lr"] for group in optimizer.param_groups]
-
-
 def plateau(**options: Any) -> ReduceLROnPlateauConfig:
     return ReduceLROnPlateauConfig(metric=LOSS, patience=0, factor=0.5, **options)
 
 
 def build(config: Any, optimizer: Optimizer, run: RunLength = RUN) -> Any:
     return config.create_scheduler(optimizer, run)["scheduler"]
-
-
-def advance(optimizer: Optimizer, scheduler: Any, updates: int) -> None:
-    for _ in range(updates):
-        optimizer.step()
-        scheduler.step()
 
 
 # -- a plateau times a curve ---------------------------------------------------------------------

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from tests.support import values
 
 from nshtrainer import RunLength
 from nshtrainer.configs import (
@@ -31,19 +32,14 @@ every_decay = pytest.mark.parametrize("cls", DECAYS, ids=lambda cls: cls.__name_
 TEN = RunLength(total_steps=10)
 
 
-def values(config: Any, steps: range, run: RunLength = TEN) -> list[float]:
-    curve = config.curve(run)
-    return [curve(step) for step in steps]
-
-
 # -- warm-ups -----------------------------------------------------------------------------------
 
 
 def test_a_warm_up_starts_above_nothing_unless_told_so():
     auto = ConstantScheduleConfig(warmup_duration="4 steps")
     zero = auto.replace(warmup_start_factor=0.0)
-    assert values(auto, range(6)) == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
-    assert values(zero, range(6)) == pytest.approx([0.0, 0.25, 0.5, 0.75, 1.0, 1.0])
+    assert values(auto, range(6), TEN) == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
+    assert values(zero, range(6), TEN) == pytest.approx([0.0, 0.25, 0.5, 0.75, 1.0, 1.0])
 
 
 @pytest.mark.parametrize("shape", RISES)
@@ -51,7 +47,7 @@ def test_every_warm_up_shape_rises_from_the_start_factor_to_the_first_value(shap
     config = ConstantScheduleConfig(
         factor=0.5, warmup_duration="8 steps", warmup_start_factor=0.1, warmup_shape=shape
     )
-    rising = values(config, range(9))
+    rising = values(config, range(9), TEN)
     assert rising[0] == 0.1
     assert rising[8] == 0.5
     assert rising == sorted(rising)
@@ -76,7 +72,7 @@ def test_in_a_run_cut_short_it_is_clipped(cls: Any):
 
 @every_decay
 def test_a_decay_goes_from_exactly_one_to_exactly_the_minimum_and_stays(cls: Any):
-    factors = values(cls(warmup_duration="2 steps", min_factor=0.25), range(2, 30))
+    factors = values(cls(warmup_duration="2 steps", min_factor=0.25), range(2, 30), TEN)
     assert factors[0] == 1.0
     assert factors[8:] == [0.25] * 20
     assert factors[:9] == sorted(factors[:9], reverse=True)
@@ -84,8 +80,8 @@ def test_a_decay_goes_from_exactly_one_to_exactly_the_minimum_and_stays(cls: Any
 
 @every_decay
 def test_hit_end_gives_the_end_value_to_the_last_update(cls: Any):
-    late = values(cls(min_factor=0.25), range(12))
-    soon = values(cls(min_factor=0.25, hit_end=True), range(12))
+    late = values(cls(min_factor=0.25), range(12), TEN)
+    soon = values(cls(min_factor=0.25, hit_end=True), range(12), TEN)
     assert late[9] > 0.25
     assert soon[0] == 1.0
     assert soon[9:] == [0.25] * 3
@@ -93,13 +89,13 @@ def test_hit_end_gives_the_end_value_to_the_last_update(cls: Any):
 
 @every_decay
 def test_a_decay_may_repeat(cls: Any):
-    factors = values(cls(after_end="repeat"), range(30))
+    factors = values(cls(after_end="repeat"), range(30), TEN)
     assert factors[10:20] == factors[20:] == factors[:10]
 
 
 @every_decay
 def test_a_decay_may_be_mirrored(cls: Any):
-    factors = values(cls(after_end="mirror"), range(41))
+    factors = values(cls(after_end="mirror"), range(41), TEN)
     assert factors[10:21] == factors[10::-1]
     assert factors[20:41] == factors[:21]
 
@@ -107,7 +103,7 @@ def test_a_decay_may_be_mirrored(cls: Any):
 @every_decay
 def test_a_decay_of_no_steps_is_its_end(cls: Any):
     config = cls(warmup_duration="10 steps", min_factor=0.5, after_end="repeat")
-    assert values(config, range(10, 13)) == [0.5] * 3
+    assert values(config, range(10, 13), TEN) == [0.5] * 3
 
 
 @every_decay
@@ -132,7 +128,7 @@ def test_the_stable_part_is_what_remains(shape: Any):
     config = WarmupStableDecayScheduleConfig(
         warmup_duration="2 steps", decay_duration="40%", decay_shape=shape, min_factor=0.1
     )
-    factors = values(config, range(14))
+    factors = values(config, range(14), TEN)
     assert factors[2:7] == [1.0] * 5
     assert 0.1 < factors[9] < factors[8] < factors[7] < 1.0
     assert factors[10:] == [0.1] * 4
@@ -145,7 +141,7 @@ def test_warm_up_and_decay_must_fit_into_the_whole():
 
 
 def test_the_inverse_root_takes_its_timescale_from_the_warm_up():
-    factors = values(InverseSqrtScheduleConfig(warmup_duration="4 steps"), range(4, 17))
+    factors = values(InverseSqrtScheduleConfig(warmup_duration="4 steps"), range(4, 17), TEN)
     assert (factors[0], factors[12]) == (1.0, 0.5)
 
 
@@ -169,17 +165,17 @@ def test_milestones_count_from_the_beginning_of_the_run():
         gamma=0.5,
         warmup_duration="2 steps",  # type: ignore[arg-type]
     )
-    assert values(config, range(2, 6)) == [1.0, 1.0, 0.5, 0.5]
+    assert values(config, range(2, 6), TEN) == [1.0, 1.0, 0.5, 0.5]
 
 
 def test_an_exponential_does_not_fall_below_its_minimum():
     config = ExponentialScheduleConfig(step_duration="1 step", gamma=0.5, min_factor=0.3)
-    assert values(config, range(4)) == [1.0, 0.5, 0.3, 0.3]
+    assert values(config, range(4), TEN) == [1.0, 0.5, 0.3, 0.3]
 
 
 def test_a_restart_does_not_peak_below_the_minimum():
     config = CosineRestartsScheduleConfig(cycle_duration="1 step", peak_factor=0.5, min_factor=0.4)
-    assert values(config, range(4)) == pytest.approx([1.0, 0.5, 0.4, 0.4])
+    assert values(config, range(4), TEN) == pytest.approx([1.0, 0.5, 0.4, 0.4])
 
 
 POINTS = (
@@ -198,13 +194,13 @@ POINTS = (
 )
 def test_points_are_joined(interpolation: Any, expected: list[float]):
     assert (
-        values(PiecewiseScheduleConfig(points=POINTS, interpolation=interpolation), range(12))
+        values(PiecewiseScheduleConfig(points=POINTS, interpolation=interpolation), range(12), TEN)
         == expected
     )
 
 
 def test_points_may_be_joined_by_waves():
-    factors = values(PiecewiseScheduleConfig(points=POINTS, interpolation="cosine"), range(12))
+    factors = values(PiecewiseScheduleConfig(points=POINTS, interpolation="cosine"), range(12), TEN)
     assert (factors[2], factors[6], factors[10]) == (0.5, 1.0, 0.0)
     assert factors[4] == pytest.approx(0.75)
     assert factors[7] > 0.75

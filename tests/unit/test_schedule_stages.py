@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
+from tests.support import values
 
 from nshtrainer import RunLength
 from nshtrainer.configs import (
@@ -33,11 +34,6 @@ from nshtrainer.exceptions import NshtrainerWarning, RunLengthError, ScheduleErr
 from nshtrainer.lr_scheduler.curves import FALLS
 
 TEN = RunLength(total_steps=10)
-
-
-def values(config: Any, steps: range, run: RunLength = TEN) -> list[float]:
-    curve = config.curve(run)
-    return [curve(step) for step in steps]
 
 
 # -- rates instead of factors -------------------------------------------------------------------
@@ -110,7 +106,7 @@ def test_a_cool_down_goes_from_where_the_curve_is_to_the_minimum(shape: Any):
     config = InverseSqrtScheduleConfig(
         timescale="1 step", cooldown_duration="50%", cooldown_shape=shape, min_factor=0.01
     )
-    factors = values(config, range(14))
+    factors = values(config, range(14), TEN)
     assert factors[:6] == pytest.approx([(1 + step) ** -0.5 for step in range(6)])
     assert factors[5:11] == sorted(factors[5:11], reverse=True)
     assert factors[10:] == [0.01] * 4
@@ -131,15 +127,16 @@ def test_warm_up_and_cool_down_must_fit_into_the_whole():
 
 def test_a_power_of_time_counts_from_the_beginning_of_the_run():
     config = PowerScheduleConfig(warmup_duration="4 steps", timescale="6 steps", exponent=2)
-    factors = values(config, range(4, 13))
+    factors = values(config, range(4, 13), TEN)
     assert factors[:3] == [1.0, 1.0, 1.0]
     assert factors[8] == 0.25
 
 
 def test_noam_peaks_at_the_base_rate_unless_it_knows_the_model():
-    assert max(values(NoamScheduleConfig(warmup_duration="4 steps"), range(99))) == 1.0
+    assert max(values(NoamScheduleConfig(warmup_duration="4 steps"), range(99), TEN)) == 1.0
     assert (
-        max(values(NoamScheduleConfig(warmup_duration="4 steps", model_dim=4), range(99))) == 0.25
+        max(values(NoamScheduleConfig(warmup_duration="4 steps", model_dim=4), range(99), TEN))
+        == 0.25
     )
 
 
@@ -150,7 +147,7 @@ def test_a_period_begins_at_the_full_rate_without_a_warm_up():
     config = MultiPeriodStableDecayScheduleConfig(
         warmup_duration="2 steps", periods=("5 steps", "5 steps"), decay_fraction=0.4
     )
-    factors = values(config, range(12))
+    factors = values(config, range(12), TEN)
     assert factors[2] == factors[3] == factors[5] == factors[8] == 1.0
     assert factors[4] == factors[9] < 0.2
     assert factors[10:] == [0.1, 0.1]
@@ -180,7 +177,7 @@ def test_an_exponential_needs_a_minimum():
 
 def test_the_flat_part_counts_from_the_beginning_of_the_run():
     config = FlatCosineScheduleConfig(warmup_duration="2 steps", flat_duration="6 steps")
-    factors = values(config, range(2, 11))
+    factors = values(config, range(2, 11), TEN)
     assert factors[:5] == [1.0] * 5
     assert factors[6] == pytest.approx(0.5)
     assert factors[8] == 0.0
@@ -234,7 +231,7 @@ def test_after_the_last_cycle_the_minimum_stays():
     config = CosineRestartsScheduleConfig(
         cycle_duration="3 steps", growth_factor=2, num_cycles=2, min_factor=0.25
     )
-    factors = values(config, range(20))
+    factors = values(config, range(20), TEN)
     assert factors[3] == 1.0
     assert factors[9:] == [0.25] * 11
 
@@ -242,8 +239,8 @@ def test_after_the_last_cycle_the_minimum_stays():
 def test_a_triangle_may_rise_or_fall_at_once():
     rises = CyclicScheduleConfig(rise_duration="4 steps", fall_duration="0 steps", min_factor=0)
     falls = CyclicScheduleConfig(rise_duration="0 steps", fall_duration="4 steps", min_factor=0)
-    assert values(rises, range(6)) == [0.0, 0.25, 0.5, 0.75, 0.0, 0.25]
-    assert values(falls, range(6)) == [1.0, 0.75, 0.5, 0.25, 1.0, 0.75]
+    assert values(rises, range(6), TEN) == [0.0, 0.25, 0.5, 0.75, 0.0, 0.25]
+    assert values(falls, range(6), TEN) == [1.0, 0.75, 0.5, 0.25, 1.0, 0.75]
     with pytest.raises(ScheduleError, match="rise_duration is 0 steps, and so is the fall"):
         CyclicScheduleConfig(rise_duration="0 steps").curve(TEN)
 
@@ -298,7 +295,7 @@ def test_noise_has_its_distribution(kind: Any):
 
 
 def test_noise_is_there_from_its_start_to_its_end():
-    factors = values(NoiseScheduleConfig(**FLAT, start="3 steps", end="5 steps"), range(8))
+    factors = values(NoiseScheduleConfig(**FLAT, start="3 steps", end="5 steps"), range(8), TEN)
     assert [factor == 1.0 for factor in factors] == [True] * 3 + [False] * 2 + [True] * 3
 
 

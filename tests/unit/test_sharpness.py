@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import pytorch_optimizer
 import torch
-from tests.unit.test_wrapping import SGD, loss_of, network, train, values
+from tests.support import weights
+from tests.unit.test_wrapping import SGD, loss_of, network, train
 from torch import Tensor, nn
 
 from nshtrainer import RunLength
@@ -38,7 +39,7 @@ def test_sam_is_pytorch_optimizers(adaptive: bool) -> None:
         wrapped.first_step(zero_grad=True)
         loss_of(theirs).backward()
         wrapped.second_step(zero_grad=True)
-    torch.testing.assert_close(values(ours), values(theirs))
+    torch.testing.assert_close(weights(ours), weights(theirs))
 
 
 def test_it_goes_on_from_a_saved_state() -> None:
@@ -52,7 +53,7 @@ def test_it_goes_on_from_a_saved_state() -> None:
     again.load_state_dict(saved[1])
     one = train(resumed, again, 6, closure=True)
     assert one == train(net, optimizer, 6, closure=True)
-    assert all(map(torch.equal, values(resumed), values(net)))
+    assert all(map(torch.equal, weights(resumed), weights(net)))
 
 
 def test_a_skipped_update_changes_nothing() -> None:
@@ -60,7 +61,7 @@ def test_a_skipped_update_changes_nothing() -> None:
     config = SkippingConfig(optimizer=SAMConfig(optimizer=AdamWConfig()))
     optimizer: Any = config.create_optimizer(net)
     train(net, optimizer, 3, closure=True)
-    before, state = values(net), copy.deepcopy(optimizer.state_dict()["state"])
+    before, state = weights(net), copy.deepcopy(optimizer.state_dict()["state"])
     losses = iter([1.0, math.nan])
 
     def closure() -> Tensor:
@@ -70,7 +71,7 @@ def test_a_skipped_update_changes_nothing() -> None:
         return loss
 
     optimizer.step(closure)
-    assert all(map(torch.equal, before, values(net)))
+    assert all(map(torch.equal, before, weights(net)))
     assert str(optimizer.state_dict()["state"]) == str(state)
     assert optimizer.param_groups[0]["skipped"] == 1
 
@@ -80,7 +81,7 @@ def test_clipping_within_is_settled_before_the_gradients_are_read() -> None:
     for net, fused in ((within, None), (loop, False)):
         inner = ClippedConfig(optimizer=AdamWConfig(fused=fused), max_norm=0.01)
         train(net, SAMConfig(optimizer=inner).create_optimizer(net), 5, closure=True)
-    torch.testing.assert_close(values(within), values(loop))
+    torch.testing.assert_close(weights(within), weights(loop))
 
 
 def test_a_radius_of_nothing_is_the_optimizer_alone() -> None:
@@ -88,7 +89,7 @@ def test_a_radius_of_nothing_is_the_optimizer_alone() -> None:
     optimizer = SAMConfig(optimizer=SGD, rho=0.0).create_optimizer(ours)
     train(ours, optimizer, 4, closure=True)
     train(theirs, SGD.create_optimizer(theirs), 4)
-    torch.testing.assert_close(values(ours), values(theirs))
+    torch.testing.assert_close(weights(ours), weights(theirs))
 
 
 def test_the_radius_may_follow_the_rate() -> None:
@@ -105,15 +106,15 @@ def test_the_radius_may_follow_the_rate() -> None:
     train(ours, optimizer, 2, closure=True)
     slow = SAMConfig(optimizer=SGDConfig(lr=0.06), rho=0.3)
     train(theirs, slow.create_optimizer(theirs), 2, closure=True)
-    torch.testing.assert_close(values(ours), values(theirs))
+    torch.testing.assert_close(weights(ours), weights(theirs))
 
 
 def test_a_closure_without_gradients_is_no_trouble() -> None:
     net = network()
     optimizer: Any = SAMConfig(optimizer=SGD).create_optimizer(net)
-    before = values(net)
+    before = weights(net)
     optimizer.step(lambda: torch.zeros(()))
-    assert all(map(torch.equal, before, values(net)))
+    assert all(map(torch.equal, before, weights(net)))
 
 
 def test_sam_gives_the_loss_where_the_weights_are() -> None:
@@ -126,7 +127,7 @@ def test_sam_gives_the_loss_where_the_weights_are() -> None:
 def test_sam_puts_the_weights_back_where_the_second_loss_fails() -> None:
     net = network()
     optimizer: Any = SAMConfig(optimizer=SGD).create_optimizer(net)
-    before, calls = values(net), []
+    before, calls = weights(net), []
 
     def closure() -> Tensor:
         calls.append(None)
@@ -138,7 +139,7 @@ def test_sam_puts_the_weights_back_where_the_second_loss_fails() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         optimizer.step(closure=closure)
-    assert all(map(torch.equal, before, values(net)))
+    assert all(map(torch.equal, before, weights(net)))
 
 
 def test_sam_without_a_closure_says_what_it_needs() -> None:
@@ -166,7 +167,7 @@ def test_sam_cannot_be_one_of_several_routes_but_may_be_around_them() -> None:
 @pytest.mark.parametrize("given", ["module", "parameters"])
 def test_batch_norm_collects_its_statistics_once_a_step(given: str) -> None:
     def built() -> nn.Module:
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         return nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))
 
     ours, theirs = built(), built()

@@ -29,7 +29,7 @@ OVERFLOWS = [1.0, math.inf, 1.0, math.nan, math.nan, 1.0]
 
 
 def built(config: Any, clock: Any = "optimizer_steps") -> tuple[nn.Module, Any, Any]:
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     net = nn.Linear(2, 1)
     run = RunLength(total_steps=10, schedule_clock=clock)
     return net, *create(config, LinearScheduleConfig(), net, run)

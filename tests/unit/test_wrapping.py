@@ -11,6 +11,7 @@ import pytest
 import pytorch_optimizer
 import torch
 from pydantic import ValidationError
+from tests.support import weights
 from torch import Tensor, nn
 
 from nshtrainer.configs import (
@@ -29,7 +30,7 @@ SGD = SGDConfig(lr=0.1)
 
 
 def network(seed: int = 0) -> nn.Sequential:
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
     return nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
 
 
@@ -55,10 +56,6 @@ def train(net: nn.Module, optimizer: Any, steps: int, *, closure: bool = False) 
     return losses
 
 
-def values(net: nn.Module) -> list[Tensor]:
-    return [param.detach().clone() for param in net.parameters()]
-
-
 # -- Lookahead -------------------------------------------------------------------------------------
 
 
@@ -76,7 +73,7 @@ def test_lookahead_is_pytorch_optimizers(inner: Any, make: Any, closure: bool) -
     train(ours, LookaheadConfig(optimizer=inner, k=3).create_optimizer(ours), 7, closure=closure)
     wrapped = pytorch_optimizer.Lookahead(make(theirs.parameters()), k=3, alpha=0.5)
     train(theirs, wrapped, 7)
-    torch.testing.assert_close(values(ours), values(theirs))
+    torch.testing.assert_close(weights(ours), weights(theirs))
 
 
 @pytest.mark.parametrize("inner", [AdamWConfig(), LBFGSConfig()], ids=["adamw", "lbfgs"])
@@ -124,7 +121,7 @@ def test_gradients_are_clipped_as_torch_clips_them(limit: Any, closure: bool) ->
         else:
             nn.utils.clip_grad_value_(theirs.parameters(), 0.01)
         optimizer.step()
-    torch.testing.assert_close(values(ours), values(theirs))
+    torch.testing.assert_close(weights(ours), weights(theirs))
 
 
 def test_gradients_of_several_types_are_clipped_as_torch_clips_them() -> None:
@@ -203,7 +200,7 @@ def test_clipping_in_two_ways_clips_what_the_first_left() -> None:
         nn.utils.clip_grad_norm_(theirs.parameters(), 0.01)
         nn.utils.clip_grad_value_(theirs.parameters(), 0.001)
         optimizer.step()
-    torch.testing.assert_close(values(ours), values(theirs))
+    torch.testing.assert_close(weights(ours), weights(theirs))
 
 
 @pytest.mark.parametrize("fused", [None, True])
@@ -217,7 +214,7 @@ def test_scaled_gradients_are_clipped_at_the_size_they_have(fused: bool | None) 
         scaler.step(optimizer)
         scaler.update()
     train(theirs, config.create_optimizer(theirs), 3)
-    torch.testing.assert_close(values(ours), values(theirs))
+    torch.testing.assert_close(weights(ours), weights(theirs))
 
 
 # -- skipping --------------------------------------------------------------------------------------
@@ -228,11 +225,11 @@ def test_an_update_far_too_large_is_skipped_where_a_limit_is_given() -> None:
     config = SkippingConfig(optimizer=AdamWConfig(), max_norm=10.0)
     optimizer = config.create_optimizer(net)
     train(net, optimizer, 1)
-    before = values(net)
+    before = weights(net)
     optimizer.zero_grad()
     (1e6 * loss_of(net)).backward()
     optimizer.step()
-    assert all(map(torch.equal, before, values(net)))
+    assert all(map(torch.equal, before, weights(net)))
     assert optimizer.param_groups[0]["skipped"] == 1
 
 
@@ -267,11 +264,11 @@ def test_a_scaler_and_skipping_agree(fused: bool | None) -> None:
     scaler = torch.amp.GradScaler("cpu")
     for scale in (1.0, math.nan, 1.0):
         optimizer.zero_grad()
-        before = values(net)
+        before = weights(net)
         scaler.scale(scale * loss_of(net)).backward()
         scaler.step(optimizer)
         scaler.update()
-        assert all(map(torch.equal, before, values(net))) == (scale != 1.0)
+        assert all(map(torch.equal, before, weights(net))) == (scale != 1.0)
     assert all(state["step"] == 2 for state in optimizer.state.values())
 
 

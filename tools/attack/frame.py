@@ -17,21 +17,15 @@ from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 
+from tests.faults.programs import PRELOADED
+
 __all__ = ["Attempt", "Category", "FailedError", "Report", "attack"]
 
 MOST_SECONDS = 120
 """An attempt that takes longer hangs. A loaded machine takes a while to import torch."""
 
 _SERVER = get_context("forkserver")
-_PRELOADED = [
-    "nshtrainer.cli.training.job",
-    "nshtrainer.cli.project.run_file",
-    "torch.utils.tensorboard",
-    "torchdata.stateful_dataloader",
-    *("omegaconf", "rich_argparse", "ruamel.yaml", "tests.cli.support"),
-    "tools.attack.warm",
-]
-_SERVER.set_forkserver_preload(_PRELOADED)
+_SERVER.set_forkserver_preload(PRELOADED)
 
 
 class FailedError(AssertionError):
@@ -154,6 +148,7 @@ def _work(name: str, home: Path, place: Path, seed: str | None) -> None:
     (home / "failure.txt").write_text("", encoding="utf-8")
     for number, file in ((1, "out.txt"), (2, "err.txt")):
         os.dup2(os.open(home / file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
+    import_module("tools.attack.warm").write_small_schemas()
     category: Category = import_module(name).CATEGORY
     label = "preparing"
     try:

@@ -1,8 +1,4 @@
-"""What is the same for all attempts, done in the process that they are forked from.
-
-Most of the time of a short run goes into the schema of its config. Here each has that of the
-trainer, so that there are more attempts, and most of the signals come while something happens.
-"""
+"""What is the same for all runs, done in the process that they are forked from."""
 
 from __future__ import annotations
 
@@ -11,6 +7,8 @@ from typing import Any
 from nshtrainer import Config
 from nshtrainer.cli.project.run_file import RunConfig
 from nshtrainer.configs import LRSchedulerConfig, OptimizerConfig, TrainerConfig
+
+__all__ = ["write_small_schemas"]
 
 
 class _Whole(Config):
@@ -25,8 +23,14 @@ _Whole.json_schema()
 _SCHEMA = TrainerConfig.json_schema()
 
 
-def _json_schema(_cls: type[Config]) -> dict[str, Any]:
-    return _SCHEMA
+def write_small_schemas() -> None:
+    """Put the schema of the trainer beside each run of this process, in place of its own.
 
+    Most of the time of a short run goes into the schema of its config. Without it there are more
+    attempts, and most of the signals come while something happens.
+    """
 
-setattr(RunConfig, "json_schema", classmethod(_json_schema))  # noqa: B010 - not for type checkers
+    def json_schema(_cls: type[Config]) -> dict[str, Any]:
+        return _SCHEMA
+
+    setattr(RunConfig, "json_schema", classmethod(json_schema))  # noqa: B010 - not for type checkers

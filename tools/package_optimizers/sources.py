@@ -44,7 +44,7 @@ def _reached(cls: type) -> Iterator[tuple[str, Any]]:
             continue
         seen.add(name)
         for function in methods.get(name, ()):
-            nodes = list(ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))))
+            nodes = _nodes(function)
             yield from ((name, node) for node in nodes)
             pending += [node.attr for node in nodes if isinstance(node, ast.Attribute)]
             for helper in _helpers(function, nodes):
@@ -52,6 +52,12 @@ def _reached(cls: type) -> Iterator[tuple[str, Any]]:
                 pending.append(helper.__name__)
             if not any(isinstance(node, ast.Name) and node.id == "super" for node in nodes):
                 break  # what the bases have is never called
+
+
+@cache
+def _nodes(function: FunctionType) -> list[ast.AST]:
+    """Return the nodes of the source of a function; many classes share their bases and helpers."""
+    return list(ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))))
 
 
 def _helpers(function: FunctionType, nodes: list[ast.AST]) -> Iterator[FunctionType]:
