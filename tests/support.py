@@ -33,7 +33,7 @@ from nshtrainer.lr_scheduler import (
     LRSchedulerConfigBase,
     lr_scheduler_registry,
 )
-from nshtrainer.lr_scheduler.per_group import MotionConfig
+from nshtrainer.lr_scheduler.per_group import HyperparameterScheduleConfig
 from nshtrainer.metric import MetricConfig
 from nshtrainer.optimizer import OptimizerConfigBase, optimizer_registry
 from nshtrainer.optimizer.groups.config import ParameterGroupConfig
@@ -168,10 +168,12 @@ def _of_class(kind: Any, longest: int) -> st.SearchStrategy[Any]:
         return st.sampled_from(_simple_curves()).flatmap(lambda cls: configs_of(cls, longest))
     if kind is OptimizerConfigBase:
         return st.sampled_from(_simple_optimizers()).flatmap(lambda cls: configs_of(cls, longest))
-    if kind is MotionConfig:  # one of three: drawn from all of them, most would be refused
+    if (
+        kind is HyperparameterScheduleConfig
+    ):  # one of three: drawn from all of them, most would be refused
         curves = _of_class(LRSchedulerConfigBase, longest)
         return st.sampled_from(["factor", "value"]).flatmap(
-            lambda form: curves.map(lambda curve: MotionConfig(**{form: curve}))
+            lambda form: curves.map(lambda curve: HyperparameterScheduleConfig(**{form: curve}))
         )
     return configs_of(kind, longest)
 

@@ -115,16 +115,16 @@ class RunLength:
         policies = {name: policy for name, policy in chosen.items() if policy is not None}
         object.__setattr__(self, "settings", replace(self.settings, **policies))
 
-    def but(self, **changes: Any) -> Self:
+    def replace(self, **changes: Any) -> Self:
         """The same run with some values changed, without a look at the others."""
         policies = {name: changes.pop(name) for name in _POLICIES if name in changes}
         if policies:
-            changes["settings"] = self.settings.but(**policies)
+            changes["settings"] = self.settings.replace(**policies)
         other = copy.copy(self)
         vars(other).update(changes)
         return other
 
-    def part(self, steps: int, start: int = 0) -> Self:
+    def slice(self, steps: int, start: int = 0) -> Self:
         """A part of the run, as a schedule sees it for which the part is the whole.
 
         Args:
@@ -134,13 +134,13 @@ class RunLength:
         changes: dict[str, Any] = {"total_steps": steps or None, "start": self.start + start}
         if self.total_time is not None and self.total_steps:
             changes["total_time"] = self.total_time * steps / self.total_steps
-        return self.but(**changes)
+        return self.replace(**changes)
 
     def by_time(self) -> Self | None:
         """The run with the time that it may take as its length, where a trainer limits it so."""
         return None
 
-    def known(self) -> RunLength:
+    def snapshot(self) -> RunLength:
         """What is known by now, as a plain value."""
         return self
 
@@ -278,9 +278,9 @@ class LazyRunLength(RunLength):
         return id(self)
 
     @override
-    def known(self) -> RunLength:
+    def snapshot(self) -> RunLength:
         """What was asked for by now, without what it was read from."""
-        return RunLength().but(**self._asked, settings=self.settings.known())
+        return RunLength().replace(**self._asked, settings=self.settings.snapshot())
 
     @property
     def _asked(self) -> dict[str, Any]:

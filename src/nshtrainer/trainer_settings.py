@@ -36,7 +36,7 @@ class TrainerSettings:
     Raises:
         ScheduleError: There is no such clock.
 
-    >>> TrainerSettings().but(schedule_clock="successful_steps").schedule_clock
+    >>> TrainerSettings().replace(schedule_clock="successful_steps").schedule_clock
     'successful_steps'
     """
 
@@ -63,13 +63,13 @@ class TrainerSettings:
 
         return self.resume or ResumeConfig()
 
-    def but(self, **changes: Any) -> Self:
+    def replace(self, **changes: Any) -> Self:
         """Return the same settings with some values changed, without reading the others."""
         other = copy.copy(self)
         vars(other).update(changes)
         return other
 
-    def known(self) -> TrainerSettings:
+    def snapshot(self) -> TrainerSettings:
         """Return the policies, which a schedule needs after the trainer is gone."""
         return TrainerSettings(resume=self.resume, schedule_clock=self.schedule_clock)
 

@@ -12,7 +12,12 @@ from torch import nn
 
 from nshtrainer import RunLength
 from nshtrainer.cli.analysis.sentences import group_sentence, sentences
-from nshtrainer.cli.analysis.summary import Explained, bytes_text, explained, print_explained
+from nshtrainer.cli.analysis.summary import (
+    OptimizationSummary,
+    bytes_text,
+    print_explained,
+    summarize,
+)
 from nshtrainer.cli.training.reports import metrics_text
 from nshtrainer.configs import (
     AdamWConfig,
@@ -28,8 +33,8 @@ from nshtrainer.configs import (
 )
 
 
-def look(optimizer: torch.optim.Optimizer, module: nn.Module) -> Explained:
-    return explained(module, [optimizer])
+def look(optimizer: torch.optim.Optimizer, module: nn.Module) -> OptimizationSummary:
+    return summarize(module, [optimizer])
 
 
 def made(config: Any, optimizer: torch.optim.Optimizer, steps: int | None = None) -> Any:
@@ -92,7 +97,7 @@ def test_the_implementation_is_what_the_group_says(
 ) -> None:
     module = nn.Linear(1, 1)
     optimizer = torch.optim.AdamW(module.parameters(), **flags)
-    assert explained(module, [optimizer], on_cpu=on_cpu).groups[0].implementation == text
+    assert summarize(module, [optimizer], on_cpu=on_cpu).groups[0].implementation == text
 
 
 def test_an_optimizer_without_such_flags_computes_its_own_way_and_its_state_is_unknown() -> None:

@@ -191,7 +191,7 @@ def test_a_rate_that_a_finder_wrote_before_the_first_update_holds(cls: Any):
 @pytest.mark.parametrize("policy", ["keep", "extend"])
 def test_a_resumed_run_that_is_made_longer_keeps_its_schedule_or_extends_it(cls: Any, policy: Any):
     config = config_of(cls)
-    longer = RUN.but(total_steps=200, resume=ResumeConfig(policy=policy))
+    longer = RUN.replace(total_steps=200, resume=ResumeConfig(policy=policy))
     optimizer = sgd(0.3, 0.3)
     scheduler = build(config, optimizer)
     advance(optimizer, scheduler, 30)
@@ -220,7 +220,7 @@ def test_an_unchanged_schedule_goes_on_without_a_word_under_every_policy(cls: An
     expected = advance(optimizer, scheduler, 10)
     for policy in SILENT:
         again = sgd(0.3, 0.3)
-        resumed = build(config, again, RUN.but(resume=policy))
+        resumed = build(config, again, RUN.replace(resume=policy))
         again.load_state_dict(states[0])
         resumed.load_state_dict(states[1])  # a warning would be an error
         assert advance(again, resumed, 10) == expected

@@ -94,7 +94,7 @@ def assert_is_a_value(cls: Any, config: Any, run: RunLength):
 
 def assert_untuned_warm_up_takes_its_length_from_the_optimizer(config: Any, run: RunLength):
     untuned, given_ = (config.replace(warmup_duration=each) for each in ("untuned", "20 steps"))
-    assert resolved(untuned, run.but(beta2=0.9)) == resolved(given_, run.but(beta2=0.9))
+    assert resolved(untuned, run.replace(beta2=0.9)) == resolved(given_, run.replace(beta2=0.9))
 
 
 @every_curve

@@ -20,7 +20,7 @@ from nshtrainer.configs import (
     RAdamConfig,
     SGDConfig,
 )
-from nshtrainer.optimizer.fused import takes_fused
+from nshtrainer.optimizer.fused import should_use_fused
 
 FUSED = [
     *(cls() for cls in torchs_optimizers() if cls().fused_dtypes()),
@@ -158,7 +158,7 @@ REFUSED: dict[str, Callable[[], list[Tensor]]] = {
 
 @pytest.mark.parametrize("kind", REFUSED)
 def test_parameters_that_the_kernel_does_not_take_are_left_to_torch(kind: str):
-    assert not takes_fused(["float32"], REFUSED[kind](), {})
+    assert not should_use_fused(["float32"], REFUSED[kind](), {})
 
 
 def test_any_order_in_memory_without_gaps_is_taken():
@@ -166,12 +166,12 @@ def test_any_order_in_memory_without_gaps_is_taken():
         torch.zeros(3, 4).t(),
         torch.zeros(2, 3, 4, 4).to(memory_format=torch.channels_last),
     ):
-        assert takes_fused(["float32"], [tensor], {})
+        assert should_use_fused(["float32"], [tensor], {})
 
 
 def test_an_option_that_is_a_tensor_is_left_to_torch():
-    assert not takes_fused(["float32"], [param(3)], {"lr": torch.tensor(0.1)})
-    assert not takes_fused(["float32"], [param(3)], {"betas": (0.9, torch.tensor(0.99))})
+    assert not should_use_fused(["float32"], [param(3)], {"lr": torch.tensor(0.1)})
+    assert not should_use_fused(["float32"], [param(3)], {"betas": (0.9, torch.tensor(0.99))})
 
 
 def test_plain_sgd_and_radam_are_left_to_torch():

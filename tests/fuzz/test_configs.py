@@ -182,7 +182,7 @@ def drives_or_says_why(cls: Any, data: st.DataObject) -> None:
     """It is built and drives an optimizer, or the error is ours."""
     config = drawn(data, cls)
     run = RunLength(total_steps=12, steps_per_epoch=3, samples_per_step=8, tokens_per_step=64)
-    run = run.but(base_lr=0.1, beta2=0.999, settings=SETTINGS)
+    run = run.replace(base_lr=0.1, beta2=0.999, settings=SETTINGS)
     if config is not None:
         optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(1))], lr=0.1)
         made = config_or_none(lambda: config.create_scheduler(optimizer, run), NshtrainerError)

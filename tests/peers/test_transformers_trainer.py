@@ -281,7 +281,7 @@ def test_the_policy_of_resuming_is_given_with_the_run(tmp_path: Path):
     started(tmp_path / "whole", AdamWConfig(lr=0.01)).train()
     resumed = started(tmp_path / "resumed", AdamWConfig(lr=0.5))
     lower = ResumeConfig(policy="override", fields=("lr",))
-    run = run_length_of(resumed).but(resume=lower)
+    run = run_length_of(resumed).replace(resume=lower)
     resumed.optimizer, resumed.lr_scheduler = nshtrainer.create(
         AdamWConfig(lr=0.5), COSINE, resumed.model, run
     )
@@ -316,7 +316,7 @@ def test_what_has_changed_of_the_schedule_is_told(
 ):
     started(tmp_path / "whole", SGDConfig(lr=0.1)).train()
     resumed = trainer(tmp_path / "resumed", gpt2(), rows(64), **{**SAVING, **options})
-    run = source.but(total_steps=40) if source and options else source
+    run = source.replace(total_steps=40) if source and options else source
     resumed.optimizer, resumed.lr_scheduler = nshtrainer.create(
         SGDConfig(lr=0.1), now, resumed.model, run or resumed
     )

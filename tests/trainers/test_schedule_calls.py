@@ -12,9 +12,9 @@ from torch.optim.lr_scheduler import ChainedScheduler, LinearLR, SequentialLR, S
 
 from nshtrainer.configs import (
     GreedyScheduleConfig,
+    HyperparameterScheduleConfig,
     LinearScheduleConfig,
     MetricConfig,
-    MotionConfig,
     MultiStepScheduleConfig,
     ReduceLROnPlateauConfig,
     SchedulesConfig,
@@ -130,7 +130,7 @@ def test_one_of_torchs_beside_ours_is_refused_before_the_first_step(make: Any, s
 
 @both
 def test_one_of_torchs_stands_beside_a_curve_of_something_else(make: Any):
-    motion = MotionConfig(factor=LinearScheduleConfig())
+    motion = HyperparameterScheduleConfig(factor=LinearScheduleConfig())
     decay = SchedulesConfig(default={"weight_decay": motion})
     run = trainer(make, max_steps=4)
     run.fit(Returning(decay, Torchs(lambda optimizer: StepLR(optimizer, 2))), data())
@@ -144,7 +144,7 @@ def test_two_of_torchs_are_torchs_own_business():
 
 
 def test_one_that_looks_at_a_metric_stands_beside_a_curve_of_something_else():
-    motion = MotionConfig(factor=LinearScheduleConfig())
+    motion = HyperparameterScheduleConfig(factor=LinearScheduleConfig())
     decay = SchedulesConfig(default={"weight_decay": motion})
 
     class Logs(Returning):

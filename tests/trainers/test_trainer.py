@@ -16,13 +16,13 @@ from tests.trainers.support import QUIET, Tiny, data
 from nshtrainer import Trainer, TrainerConfig
 from nshtrainer.configs import MetricConfig
 from nshtrainer.integrations.lightning import (
-    ExactResume,
+    FiniteGradientCheck,
     FoundRates,
     LengthCheck,
-    NonFiniteCallback,
     OptimizerCallback,
     OwnershipCheck,
     PlateauCallback,
+    RNGStateCallback,
 )
 
 OBJECTS = {"self", "callbacks", "plugins"}
@@ -215,8 +215,8 @@ def test_each_callback_of_ours_is_there_once(given: Any) -> None:
         PlateauCallback,
         FoundRates,
         OptimizerCallback,
-        NonFiniteCallback,
-        ExactResume,
+        FiniteGradientCheck,
+        RNGStateCallback,
         LengthCheck,
         OwnershipCheck,
     ]

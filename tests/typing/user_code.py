@@ -23,13 +23,13 @@ from nshtrainer.configs import (
     DurationConfig,
     EpochsConfig,
     FractionConfig,
+    HyperparameterScheduleConfig,
     LinearWarmupCosineDecayLRSchedulerConfig,
     LRSchedulerConfig,
     LRSchedulerConfigBase,
     LRSchedulerEntry,
     LRSchedulerMetadata,
     MetricConfig,
-    MotionConfig,
     OptimizerConfig,
     OptimizerConfigBase,
     ReduceLROnPlateauConfig,
@@ -192,7 +192,7 @@ MyConfig(
     lr_scheduler=SchedulesConfig(
         default={
             "lr": CosineScheduleConfig(warmup_duration="untuned", min_lr=1e-6),
-            "weight_decay": MotionConfig(follows="lr"),
+            "weight_decay": HyperparameterScheduleConfig(follows="lr"),
         },
         groups={"head": {"lr": HyperbolaConfig(half=5)}},
     ),

@@ -142,7 +142,7 @@ def test_a_time_does_not_become_a_number_of_steps(watch: Watch):
         optimizer, _ = resumed(watch, steps)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.75)
     with pytest.raises(ScheduleError, match="do not both count steps, or both a time"):
-        resumed(watch, steps.but(resume=ResumeConfig(policy="extend")))
+        resumed(watch, steps.replace(resume=ResumeConfig(policy="extend")))
 
 
 def test_after_a_skipped_update_the_next_one_follows_the_time(watch: Watch):

@@ -34,7 +34,7 @@ from nshtrainer.configs import (
 )
 from nshtrainer.exceptions import ConfigChangedWarning, NshtrainerWarning, ScheduleError
 from nshtrainer.lr_scheduler.curves import LinearWarmupCosine
-from nshtrainer.lr_scheduler.driver.plan import Plan
+from nshtrainer.lr_scheduler.driver.plan import SchedulePlan
 from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 
 CURVE = LinearWarmupCosine(warmup=5, total=20, start=0.1, end=0.01)
@@ -250,7 +250,7 @@ def test_a_trainer_that_drops_warnings_lets_the_scheduler_tell_them_later():
     exec("def load(scheduler, state): scheduler.load_state_dict(state)", scope)
     first, second = saved_by("plateau")
     optimizer = SGDConfig(lr=0.4).create_optimizer([torch.nn.Parameter(torch.ones(1))])
-    plan = Plan.of_config(CosineScheduleConfig(), RunLength(total_steps=30))
+    plan = SchedulePlan.of_config(CosineScheduleConfig(), RunLength(total_steps=30))
     ours = CurveScheduler(optimizer, plan)
     optimizer.load_state_dict(first)
     scope["load"](ours, second)

@@ -19,9 +19,9 @@ from torch.optim.lr_scheduler import (
 
 from nshtrainer import RunLength
 from nshtrainer.configs import (
+    HyperparameterScheduleConfig,
     LinearScheduleConfig,
     MetricConfig,
-    MotionConfig,
     ReduceLROnPlateauConfig,
     SchedulesConfig,
 )
@@ -155,7 +155,7 @@ class TestOthersValues:
         assert scheduler.base_lrs == [1.0]
 
     def test_a_value_in_place_of_a_scheduled_value_is_overwritten(self):
-        motion = MotionConfig(value=LinearScheduleConfig())
+        motion = HyperparameterScheduleConfig(value=LinearScheduleConfig())
         config = SchedulesConfig(default={"momentum": motion, "lr": LinearScheduleConfig()})
         optimizer = sgd(1.0, momentum=0.9)
         scheduler: Any = config.create_scheduler(optimizer, SIXTEEN)["scheduler"]

@@ -11,9 +11,9 @@ from torch.optim import SGD, Optimizer
 from nshtrainer import RunLength
 from nshtrainer.configs import (
     CosineScheduleConfig,
+    HyperparameterScheduleConfig,
     LinearScheduleConfig,
     MetricConfig,
-    MotionConfig,
     ReduceLROnPlateauConfig,
     SchedulesConfig,
 )
@@ -124,7 +124,10 @@ def test_a_group_that_shares_the_tensor_of_another_gets_one_of_its_own():
 
 def test_another_hyperparameter_that_is_given_is_a_base():
     config = SchedulesConfig(
-        default={"lr": LinearScheduleConfig(), "weight_decay": MotionConfig(follows="lr")}
+        default={
+            "lr": LinearScheduleConfig(),
+            "weight_decay": HyperparameterScheduleConfig(follows="lr"),
+        }
     )
     optimizer = sgd(1.0)
     scheduler: Any = config.create_scheduler(optimizer, SIXTEEN)["scheduler"]

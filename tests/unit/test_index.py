@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
-from nshtrainer.config.lazy_index import Listed, read_index
+from nshtrainer.config.lazy_index import IndexEntry, read_index
 from nshtrainer.configs import LionConfig, OptimizerConfigBase, optimizer_registry
 from nshtrainer.exceptions import RegistryError
 
@@ -72,7 +72,7 @@ def test_the_summaries_are_those_of_the_classes() -> None:
 
 def test_a_registry_may_have_no_index() -> None:
     assert read_index(None) == {}
-    listed = Listed("collections", "OrderedDict", "A dict.")
+    listed = IndexEntry("collections", "OrderedDict", "A dict.")
     assert str(listed) == "collections.OrderedDict"
     assert listed.load()([(1, 2)]) == {1: 2}
 

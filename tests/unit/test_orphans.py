@@ -27,7 +27,7 @@ from nshtrainer.configs import (
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer import OptimizerConfigBase
 from nshtrainer.optimizer.custom import CustomOptimizerConfig
-from nshtrainer.optimizer.stale_parameters import check_orphans, check_places, watch
+from nshtrainer.optimizer.stale_parameters import check_stale, check_unowned, watch_parameters
 
 Model = nn.Sequential
 
@@ -120,11 +120,11 @@ def test_whoever_wrote_the_config_the_optimizer_looks(config: OptimizerConfigBas
 def test_who_knows_the_model_may_ask_before_the_first_step() -> None:
     model = make()
     optimizer = SGDConfig().create_optimizer(model)
-    check_orphans(optimizer)
-    check_orphans(torch.optim.SGD(model.parameters(), lr=0.1))  # nobody watches
+    check_stale(optimizer)
+    check_stale(torch.optim.SGD(model.parameters(), lr=0.1))  # nobody watches
     made_anew(model)
     with pytest.raises(OptimizerError, match="has no more"):
-        check_orphans(optimizer)
+        check_stale(optimizer)
 
 
 def test_weights_that_come_after_the_optimizer_are_an_error() -> None:
@@ -244,7 +244,7 @@ def test_a_model_that_is_gone_is_none_and_is_let_go() -> None:
     params = list(model.parameters())
     gone = weakref.ref(model)
     optimizer = torch.optim.SGD(params, lr=0.1)
-    watch(optimizer, model)
+    watch_parameters(optimizer, model)
     del model
     assert gone() is None  # by counting alone: there is no cycle
     optimizer.step()
@@ -300,13 +300,13 @@ def bare(params: Any) -> torch.optim.Optimizer:
 
 def test_one_of_bare_parameters_that_were_all_replaced_is_found() -> None:
     with pytest.raises(OptimizerError, match=r"SGD has none of .*no optimizer has '0\.weight'"):
-        check_places([bare(make().parameters())], make())
+        check_unowned([bare(make().parameters())], make())
 
 
 def test_one_of_two_is_found_as_well() -> None:
     model = make()
     with pytest.raises(OptimizerError, match=r"no optimizer has '2\.weight', '2\.bias'"):
-        check_places([bare(model[0].parameters()), bare(make()[2].parameters())], model)
+        check_unowned([bare(model[0].parameters()), bare(make()[2].parameters())], model)
 
 
 @pytest.mark.parametrize(
@@ -321,6 +321,6 @@ def test_one_of_two_is_found_as_well() -> None:
 )
 def test_an_optimizer_of_something_else_is_none(extra: Callable[[Model], Any]) -> None:
     model = make()
-    check_places([bare(model[0].parameters()), bare(extra(model))], model)
+    check_unowned([bare(model[0].parameters()), bare(extra(model))], model)
     model[2].requires_grad_(False)
-    check_places([bare(model[0].parameters()), bare(make()[2].parameters())], model)
+    check_unowned([bare(model[0].parameters()), bare(make()[2].parameters())], model)

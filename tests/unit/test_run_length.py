@@ -82,9 +82,9 @@ def test_policies_that_are_passed_with_the_lengths_are_kept_in_the_settings():
     policy = ResumeConfig(policy="extend")
     run = RunLength(10, resume=policy)
     assert run.settings == TrainerSettings(resume=policy)
-    assert run == RunLength(10).but(resume=policy) != RunLength(10)
+    assert run == RunLength(10).replace(resume=policy) != RunLength(10)
     assert replace(run, total_steps=20) == RunLength(20, settings=run.settings)
-    timed = run.but(schedule_clock="successful_steps")
+    timed = run.replace(schedule_clock="successful_steps")
     assert timed.settings == TrainerSettings(resume=policy, schedule_clock="successful_steps")
     assert repr(timed) == repr(RunLength(10))
 
@@ -98,9 +98,9 @@ class Read(LazyRunLength):
 def test_a_lazy_run_knows_what_it_reads_and_nothing_else():
     run = Read(_steps=7)
     assert (run.total_steps, run.steps_per_epoch, run.by_time()) == (7, None, None)
-    assert run.known() == RunLength()
-    assert run.but(steps_per_epoch=3).known() == RunLength(steps_per_epoch=3)
-    assert repr(run.but(steps_per_epoch=3)) == "Read(steps_per_epoch=3)"
+    assert run.snapshot() == RunLength()
+    assert run.replace(steps_per_epoch=3).snapshot() == RunLength(steps_per_epoch=3)
+    assert repr(run.replace(steps_per_epoch=3)) == "Read(steps_per_epoch=3)"
     assert run != Read(_steps=7)
     assert len({run, run, Read(_steps=7)}) == 2
 
@@ -141,7 +141,7 @@ def test_a_scheduler_that_a_trainer_would_move_wrongly_is_refused():
 
 def test_a_metric_that_a_trainer_does_not_show_is_refused():
     loss, accuracy = (MetricConfig(monitor=name, mode="min") for name in ("loss", "accuracy"))
-    run = RunLength(settings=STEPS_ALONE.but(shown_metric=loss))
+    run = RunLength(settings=STEPS_ALONE.replace(shown_metric=loss))
     with pytest.raises(
         MetricError, match="looks at accuracy, and the trainer shows loss to its sch"
     ):
@@ -160,9 +160,9 @@ def test_an_optimizer_that_asks_more_than_a_trainer_does_is_refused():
 
 
 def test_a_part_of_a_run_is_a_run_of_its_own():
-    assert RunLength(total_steps=10, steps_per_epoch=5).part(4) == RunLength(4, 5)
-    assert RunLength(total_steps=10).part(0) == RunLength()
-    half = RunLength(total_time=60).part(TICKS // 2)
+    assert RunLength(total_steps=10, steps_per_epoch=5).slice(4) == RunLength(4, 5)
+    assert RunLength(total_steps=10).slice(0) == RunLength()
+    half = RunLength(total_time=60).slice(TICKS // 2)
     assert (half.total_steps, half.total_time) == (TICKS // 2, 30)
 
 

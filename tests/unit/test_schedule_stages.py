@@ -41,7 +41,7 @@ TEN = RunLength(total_steps=10)
 
 def test_a_minimum_and_a_start_may_be_rates():
     config = LinearScheduleConfig(warmup_duration="2 steps", warmup_start_lr=1e-4, min_lr=5e-4)
-    curve = config.curve(TEN.but(base_lr=1e-3))
+    curve = config.curve(TEN.replace(base_lr=1e-3))
     assert (curve(0), curve(2)) == (0.1, 1.0)
     assert curve(10) == curve(99) == 0.5
 
@@ -55,7 +55,7 @@ def test_a_rate_needs_the_base_rate():
 
 def test_a_minimum_above_the_base_rate_is_refused():
     with pytest.raises(ScheduleError, match=r"min_lr: 0.1 is above .* 0.01"):
-        CosineScheduleConfig(min_lr=0.1).curve(TEN.but(base_lr=0.01))
+        CosineScheduleConfig(min_lr=0.1).curve(TEN.replace(base_lr=0.01))
 
 
 @pytest.mark.parametrize("cls", [CosineScheduleConfig, CosineRestartsScheduleConfig])
@@ -84,7 +84,7 @@ def test_an_untuned_warm_up_needs_beta2():
 
 def test_an_untuned_warm_up_must_fit_as_well():
     with pytest.raises(ScheduleError, match=r"20 steps \(untuned\), longer than max_duration"):
-        LinearScheduleConfig(warmup_duration="untuned").curve(TEN.but(beta2=0.9))
+        LinearScheduleConfig(warmup_duration="untuned").curve(TEN.replace(beta2=0.9))
 
 
 def test_an_untuned_warm_up_is_no_time():
@@ -172,7 +172,7 @@ def test_an_exponential_needs_a_minimum():
     with pytest.raises(ValidationError, match="min_factor"):
         TriStageScheduleConfig(min_factor=0.0)
     with pytest.raises(ScheduleError, match="min_lr is 0, which an exponential never reaches"):
-        TriStageScheduleConfig(min_lr=0.0).curve(TEN.but(base_lr=1.0))
+        TriStageScheduleConfig(min_lr=0.0).curve(TEN.replace(base_lr=1.0))
 
 
 def test_the_flat_part_counts_from_the_beginning_of_the_run():

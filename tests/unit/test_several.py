@@ -15,9 +15,9 @@ from nshtrainer.configs import (
     AdamWConfig,
     ConstantScheduleConfig,
     CosineScheduleConfig,
+    HyperparameterScheduleConfig,
     LinearScheduleConfig,
     LRSchedulerConfig,
-    MotionConfig,
     PiecewiseScheduleConfig,
     SchedulesConfig,
 )
@@ -54,13 +54,16 @@ def test_each_hyperparameter_follows_its_own_curve():
 
 
 def test_a_value_is_written_as_it_is():
-    config = SchedulesConfig(default={"weight_decay": MotionConfig(value=LINEAR)})
+    config = SchedulesConfig(default={"weight_decay": HyperparameterScheduleConfig(value=LINEAR)})
     rows = used(adamw(), config, 4, "weight_decay")
     assert rows == [[[LINEAR.curve(TEN)(t)]] for t in range(4)]
 
 
 def test_weight_decay_may_follow_the_rate():
-    motions = {"lr": MotionConfig(factor=COSINE), "weight_decay": MotionConfig(follows="lr")}
+    motions = {
+        "lr": HyperparameterScheduleConfig(factor=COSINE),
+        "weight_decay": HyperparameterScheduleConfig(follows="lr"),
+    }
     rows = used(adamw(), SchedulesConfig(default=motions), 12, "lr", "weight_decay")
     assert [row[0][1] for row in rows] == pytest.approx([2 * row[0][0] for row in rows])
 
@@ -80,7 +83,7 @@ def test_momentum_is_that_of_the_optimizer_whatever_its_name():
 
 def test_a_group_by_name_has_its_own_and_the_rest_the_default():
     config = SchedulesConfig(
-        default={"lr": COSINE, "weight_decay": MotionConfig(follows="lr")},
+        default={"lr": COSINE, "weight_decay": HyperparameterScheduleConfig(follows="lr")},
         groups={"backbone": {"lr": LINEAR}},
     )
     optimizer = adamw(backbone={"lr": 0.01}, head={})
@@ -157,11 +160,13 @@ def test_an_untuned_warm_up_keeps_its_length_when_beta2_moves():
     optimizer.add_param_group({"params": [parameter()], "name": "late"})
     scheduler.step()
     assert scheduler.state_dict()["curve"] == before
-    assert optimizer.param_groups[0]["lr"] == 0.1 * rising.curve(TEN.but(beta2=0.999))(5)
+    assert optimizer.param_groups[0]["lr"] == 0.1 * rising.curve(TEN.replace(beta2=0.999))(5)
 
 
 def test_the_state_and_what_is_in_it_are_plain_data():
-    config = SchedulesConfig(default={"lr": LINEAR, "weight_decay": MotionConfig(follows="lr")})
+    config = SchedulesConfig(
+        default={"lr": LINEAR, "weight_decay": HyperparameterScheduleConfig(follows="lr")}
+    )
     scheduler: Any = config.create_scheduler(adamw(), TEN)["scheduler"]
     curve = repr(LINEAR.curve(TEN))
     assert scheduler.state_dict() == {
@@ -326,7 +331,7 @@ def test_a_compiled_step_follows_without_being_compiled_anew():
 def test_points_may_be_values():
     points = ({"at": "0 steps", "factor": 0.85}, {"at": "10 steps", "factor": 0.95})
     schedule = PiecewiseScheduleConfig.model_validate({"points": points})
-    config = SchedulesConfig(default={"momentum": MotionConfig(value=schedule)})
+    config = SchedulesConfig(default={"momentum": HyperparameterScheduleConfig(value=schedule)})
     sgd = SGD([parameter()], lr=0.1, momentum=0.5)
     rows = used(sgd, config, 11, "momentum")
     assert [rows[t][0][0] for t in (0, 5, 10)] == pytest.approx([0.85, 0.9, 0.95])

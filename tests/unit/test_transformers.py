@@ -56,7 +56,7 @@ def test_the_trainer_is_found_by_the_package_of_its_class():
     run = nshtrainer.run_length.run_length_of(StandIn())
     assert isinstance(run, TrainerRunLength)
     assert (run.total_steps, run.steps_per_epoch, run.samples_per_step) == (15, 5, 4)
-    assert run.known() == RunLength(15, 5, samples_per_step=4)
+    assert run.snapshot() == RunLength(15, 5, samples_per_step=4)
     assert repr(run) == "TrainerRunLength(total_steps=15, steps_per_epoch=5, samples_per_step=4)"
     assert run != run_length_of(StandIn())
     assert len({run, TrainerRunLength(StandIn())}) == 2

@@ -7,10 +7,10 @@ from importlib import import_module
 from inspect import cleandoc, getfile
 from typing import Any, NamedTuple
 
-__all__ = ["Listed", "read_index", "same_source", "summary_of"]
+__all__ = ["IndexEntry", "read_index", "same_source", "summary_of"]
 
 
-class Listed(NamedTuple):
+class IndexEntry(NamedTuple):
     """A class in the index."""
 
     module: str
@@ -29,13 +29,13 @@ class Listed(NamedTuple):
         return getattr(import_module(self.module), self.cls)
 
 
-def read_index(module: str | None) -> dict[str, Listed]:
+def read_index(module: str | None) -> dict[str, IndexEntry]:
     """The members that a module's `INDEX` lists, by their names; None stands for an empty one."""
     if module is None:
         return {}
     index: Mapping[str, Mapping[str, tuple[str, str]]] = import_module(module).INDEX
     return {
-        name: Listed(home, cls, summary)
+        name: IndexEntry(home, cls, summary)
         for home, members in index.items()
         for name, (cls, summary) in members.items()
     }
@@ -46,11 +46,11 @@ def summary_of(cls: type) -> tuple[str, str]:
     return cls.__name__, cleandoc(cls.__doc__ or "").partition("\n")[0]
 
 
-def same_source(old: type | Listed, new: type) -> bool:
+def same_source(old: type | IndexEntry, new: type) -> bool:
     """Whether the same class was defined again: in a notebook, by a reload, as `__main__`."""
     if old is new:
         return True
-    if isinstance(old, Listed):
+    if isinstance(old, IndexEntry):
         return False
     if old.__qualname__ != new.__qualname__:
         return False

@@ -30,7 +30,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 from typing_extensions import LiteralString, TypeVar, overload
 
 from nshtrainer.config.field_types import names_of
-from nshtrainer.config.lazy_index import Listed, read_index, same_source, summary_of
+from nshtrainer.config.lazy_index import IndexEntry, read_index, same_source, summary_of
 from nshtrainer.config.messages import suggest, truncate
 from nshtrainer.config.named import NamedConfig
 from nshtrainer.config.plugins import announced, conflicts, find_plugin, loading
@@ -127,7 +127,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         return cls
 
     def _check_free(
-        self, name: str, cls: type[T], indexed: Mapping[str, Listed], *, override: bool
+        self, name: str, cls: type[T], indexed: Mapping[str, IndexEntry], *, override: bool
     ) -> None:
         old = self._classes.get(name, indexed.get(name))
         if old is not None and not (override or same_source(old, cls)):
@@ -137,7 +137,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
             )
 
     @cached_property
-    def _indexed(self) -> dict[str, Listed]:
+    def _indexed(self) -> dict[str, IndexEntry]:
         """The members in the index, by name, imported or not."""
         return read_index(self._index)
 
@@ -355,5 +355,5 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         return core_schema.tagged_union_schema(members, discriminator="name", ref=ref)
 
 
-def _where(cls: type | Listed) -> str:
-    return str(cls) if isinstance(cls, Listed) else f"{cls.__module__}.{cls.__qualname__}"
+def _where(cls: type | IndexEntry) -> str:
+    return str(cls) if isinstance(cls, IndexEntry) else f"{cls.__module__}.{cls.__qualname__}"

@@ -123,7 +123,7 @@ phases:
         curves = [
             # A phase of no steps is never asked for a value, and may need a length all the same.
             curve_of_part(
-                phase.schedule, run.part(max(1, end - start) if end is not None else 0, start)
+                phase.schedule, run.slice(max(1, end - start) if end is not None else 0, start)
             )
             for phase, start, end in zip(self.phases, starts, ends, strict=True)
         ]

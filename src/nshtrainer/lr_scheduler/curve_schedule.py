@@ -22,12 +22,12 @@ _METADATA: LRSchedulerMetadata = {
 
 
 def _drive(config: LRSchedulerConfigBase, optimizer: "Optimizer", module: Any) -> "LRScheduler":
-    from nshtrainer.lr_scheduler.driver.plan import Plan
+    from nshtrainer.lr_scheduler.driver.plan import SchedulePlan
     from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 
     run = run_length_of(module)
     run.settings.attach_check()
-    return CurveScheduler(optimizer, Plan.of_config(config, run))
+    return CurveScheduler(optimizer, SchedulePlan.of_config(config, run))
 
 
 class TrackScheduleConfigBase(LRSchedulerConfigBase):

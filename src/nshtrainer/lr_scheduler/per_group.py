@@ -16,14 +16,14 @@ from nshtrainer.lr_scheduler.track import Curve, Track
 from nshtrainer.run_length import RunLength
 from nshtrainer.types import FrozenDict, Label
 
-__all__ = ["MotionConfig", "SchedulesConfig"]
+__all__ = ["HyperparameterScheduleConfig", "SchedulesConfig"]
 
 
-class MotionConfig(Config):
+class HyperparameterScheduleConfig(Config):
     """How one hyperparameter moves: by a factor, as a value, or with another hyperparameter.
 
     >>> from nshtrainer.configs import LinearScheduleConfig
-    >>> MotionConfig(value=LinearScheduleConfig()).value.name
+    >>> HyperparameterScheduleConfig(value=LinearScheduleConfig()).value.name
     'linear'
     """
 
@@ -50,14 +50,15 @@ def _form(value: Any) -> str:
     """A motion has no name; a schedule is one, or is its name."""
     if isinstance(value, Mapping):
         return "schedule" if "name" in value else "motion"
-    return "motion" if isinstance(value, MotionConfig) else "schedule"
+    return "motion" if isinstance(value, HyperparameterScheduleConfig) else "schedule"
 
 
 Motion: TypeAlias = Annotated[
-    Annotated[CurveConfig, Tag("schedule")] | Annotated[MotionConfig, Tag("motion")],
+    Annotated[CurveConfig, Tag("schedule")]
+    | Annotated[HyperparameterScheduleConfig, Tag("motion")],
     Discriminator(_form),
 ]
-"""A schedule, which is then a factor, or a `MotionConfig`."""
+"""A schedule, which is then a factor, or a `HyperparameterScheduleConfig`."""
 
 Motions: TypeAlias = Annotated[Mapping[Label, Motion], AfterValidator(FrozenDict)]
 """Hyperparameter -> how it moves."""
@@ -82,7 +83,7 @@ class SchedulesConfig(TrackScheduleConfigBase):
     >>> config = SchedulesConfig(
     ...     default={
     ...         "lr": CosineScheduleConfig(),
-    ...         "weight_decay": MotionConfig(follows="lr"),
+    ...         "weight_decay": HyperparameterScheduleConfig(follows="lr"),
     ...         "betas.0": LinearScheduleConfig(min_factor=0.9),
     ...     }
     ... )
@@ -156,7 +157,7 @@ def _track(
 
 def _factor(motion: Any) -> LRSchedulerConfigBase | None:
     """The schedule of a motion that is a factor."""
-    return motion.factor if isinstance(motion, MotionConfig) else motion
+    return motion.factor if isinstance(motion, HyperparameterScheduleConfig) else motion
 
 
 def _curve(config: LRSchedulerConfigBase | None, run: RunLength) -> Curve:

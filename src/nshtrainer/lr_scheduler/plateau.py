@@ -133,12 +133,12 @@ class MetricScheduleConfigBase(LRSchedulerConfigBase):
 
     def _observing(self, optimizer: Optimizer, run: RunLength, mode: str) -> Any:
         from nshtrainer.lr_scheduler.driver.metric_scheduler import ObservingScheduler
-        from nshtrainer.lr_scheduler.driver.plan import Plan
+        from nshtrainer.lr_scheduler.driver.plan import SchedulePlan
 
         run.settings.attach_check()
         return ObservingScheduler(
             optimizer,
-            Plan.of_config(self, run),
+            SchedulePlan.of_config(self, run),
             lambda shadow: self.metric_scheduler(shadow, mode),
         )
 

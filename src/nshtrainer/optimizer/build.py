@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nshtrainer.optimizer.base import OptimizerConfigBase
 from nshtrainer.optimizer.groups.parameters import for_torch
-from nshtrainer.optimizer.stale_parameters import watch
+from nshtrainer.optimizer.stale_parameters import watch_parameters
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -39,6 +39,6 @@ def attach_checks(optimizer: Any, params: Any) -> None:
 
     from nshtrainer.optimizer.checkpoint.hooks import resume_by_name
 
-    watch(optimizer, params)
+    watch_parameters(optimizer, params)
     if isinstance(optimizer, Optimizer):
         resume_by_name(optimizer, params if isinstance(params, Module) else None)

@@ -6,8 +6,9 @@ kernels for CPUs take 0.2 to 0.5 of the time of the loop, but they read memory s
 where the strides of a gradient are not those of its parameter the result is wrong, without an
 error.
 
-So there are three parts: `takes_fused` looks at the parameters, once; `Guard` looks at the
-gradients before each update and goes back to torch's own choice where the kernel could not follow;
+So there are three parts: `should_use_fused` looks at the parameters, once; `FusedFallback` looks at
+the gradients before each update and goes back to torch's own choice where the kernel could not
+follow;
 `keep_flags` keeps a checkpoint from overruling the choice.
 
 The choice is written into the group, not given to the constructor. `Optimizer.defaults` stays
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
 
     _State = Mapping[Any, Mapping[str, Any]]
 
-__all__ = ["FLAGS", "Guard", "keep_flags", "takes_fused"]
+__all__ = ["FLAGS", "FusedFallback", "keep_flags", "should_use_fused"]
 
 FLAGS = ("foreach", "fused", "capturable")
 """The options that say how the update is computed, not what it is."""
 
 
-def takes_fused(
+def should_use_fused(
     dtypes: Sequence[str], params: Sequence[Tensor], options: Mapping[str, Any]
 ) -> bool:
     """Whether the fused kernel is the fastest way to update these parameters, and a safe one.
@@ -46,9 +47,9 @@ def takes_fused(
     all on the CPU or all on CUDA devices.
 
     >>> import torch
-    >>> takes_fused(["float32"], [torch.zeros(3)], {"fused": None})
+    >>> should_use_fused(["float32"], [torch.zeros(3)], {"fused": None})
     True
-    >>> takes_fused(["float32"], [torch.zeros(3, dtype=torch.complex64)], {"fused": None})
+    >>> should_use_fused(["float32"], [torch.zeros(3, dtype=torch.complex64)], {"fused": None})
     False
 
     Args:
@@ -93,7 +94,7 @@ def _is_dense(param: Tensor) -> bool:
     )
 
 
-class Guard:
+class FusedFallback:
     """A step hook that leaves the fused kernel where the gradients are not what it takes.
 
     It looks after the closure, if there is one, since that is when the gradients are there. A group

@@ -21,7 +21,7 @@ from nshtrainer.optimizer.base import (
 )
 from nshtrainer.optimizer.build import build_optimizer
 from nshtrainer.optimizer.groups.assign import assign
-from nshtrainer.optimizer.groups.parameters import Part, inventory
+from nshtrainer.optimizer.groups.parameters import ParameterSubset, inventory
 from nshtrainer.optimizer.groups.selectors import Selection, described, needs_modules
 
 if TYPE_CHECKING:
@@ -99,15 +99,17 @@ class RoutingConfigBase(OptimizerConfigBase):
             OptimizerError: A route matches nothing, or no route a parameter; names or modules are
                 needed and not there; an optimizer cannot be built of what it gets.
         """
-        from nshtrainer.optimizer.checkpoint.hooks import Resumption
+        from nshtrainer.optimizer.checkpoint.hooks import OptimizerStateHooks
         from nshtrainer.optimizer.routed_optimizer import RoutedOptimizer
-        from nshtrainer.optimizer.stale_parameters import watch
+        from nshtrainer.optimizer.stale_parameters import watch_parameters
         from nshtrainer.optimizer_record import record_of
 
         model, parameters = _read(params, self.all_routes())
         taken = self._taken(parameters)
         parts = {
-            route.name: _create(route, Part(model, parameters, frozenset(taken[route.name])), run)
+            route.name: _create(
+                route, ParameterSubset(model, parameters, frozenset(taken[route.name])), run
+            )
             for route in self.all_routes()
             if taken[route.name]
         }
@@ -121,10 +123,12 @@ class RoutingConfigBase(OptimizerConfigBase):
             for name, part in parts.items()
             if (keys := _checked_keys(of[name], part)) is not None
         }
-        known = Resumption(named if model is None else model, run, unchecked=free, config=self)
+        known = OptimizerStateHooks(
+            named if model is None else model, run, unchecked=free, config=self
+        )
         known.attach(optimizer)
         record_of(optimizer).keep_hooks()
-        watch(optimizer, model, self)
+        watch_parameters(optimizer, model, self)
         return optimizer
 
     def routing(self, params: Params, /) -> dict[str, str]:
@@ -217,7 +221,7 @@ def _read(
         ) from error
 
 
-def _create(route: RouteConfig, part: Part, run: RunLength | None) -> Optimizer:
+def _create(route: RouteConfig, part: ParameterSubset, run: RunLength | None) -> Optimizer:
     try:
         return build_optimizer(route.optimizer, part, run)
     except OptimizerError as error:

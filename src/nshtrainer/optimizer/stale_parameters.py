@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from nshtrainer.optimizer.base import OptimizerConfigBase
 
-__all__ = ["check_orphans", "check_places", "watch", "watched"]
+__all__ = ["check_stale", "check_unowned", "watch_parameters", "watched"]
 
 _WHY = (
     "others were put in their place after the optimizer was built, as FSDP2 (fully_shard), "
@@ -39,7 +39,7 @@ _MOST = 5
 """Names in a message."""
 
 
-def watch(optimizer: Any, model: Any, config: OptimizerConfigBase | None = None) -> None:
+def watch_parameters(optimizer: Any, model: Any, config: OptimizerConfigBase | None = None) -> None:
     """Let an optimizer check before its first step that the model still has its parameters.
 
     If the model is a LightningModule, its trainer checks what the config assumed of the run.
@@ -84,7 +84,7 @@ def watched(optimizer: Optimizer) -> _Watch | None:
     return record_of(optimizer).watch
 
 
-def check_orphans(optimizer: Optimizer) -> None:
+def check_stale(optimizer: Optimizer) -> None:
     """Check now that the model that an optimizer watches has its parameters; later it does again.
 
     Raises:
@@ -95,7 +95,7 @@ def check_orphans(optimizer: Optimizer) -> None:
         watching.check(optimizer)
 
 
-def check_places(optimizers: Sequence[Optimizer], model: Module) -> None:
+def check_unowned(optimizers: Sequence[Optimizer], model: Module) -> None:
     """Check optimizers of bare parameters, of which nobody knows whose they were.
 
     One belongs to the model as it was before if the model has none of its parameters, and for each

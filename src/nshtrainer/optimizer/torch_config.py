@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
-    from nshtrainer.optimizer.checkpoint.hooks import Resumption
+    from nshtrainer.optimizer.checkpoint.hooks import OptimizerStateHooks
     from nshtrainer.optimizer.groups.group_dicts import Group
     from nshtrainer.run_length import RunLength
 
@@ -132,23 +132,23 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         """
         import torch
 
-        from nshtrainer.optimizer.checkpoint.hooks import Resumption
+        from nshtrainer.optimizer.checkpoint.hooks import OptimizerStateHooks
         from nshtrainer.optimizer.groups.batch_size import batch_size_of
         from nshtrainer.optimizer.groups.build import build_groups
         from nshtrainer.optimizer.groups.group_dicts import names_in
-        from nshtrainer.optimizer.groups.parameters import Part
-        from nshtrainer.optimizer.stale_parameters import watch
+        from nshtrainer.optimizer.groups.parameters import ParameterSubset
+        from nshtrainer.optimizer.stale_parameters import watch_parameters
         from nshtrainer.optimizer_record import record_of
 
         config, size = self, None
-        model = params.model if isinstance(params, Part) else params
+        model = params.model if isinstance(params, ParameterSubset) else params
         if self.lr_scaling is not None:
             size = batch_size_of(run, model)
             config = self.at_batch(size)
         groups = build_groups(config, params)
         known = None
-        if not isinstance(params, Part):  # the states of a part are known by the whole
-            known = Resumption(
+        if not isinstance(params, ParameterSubset):  # the states of a part are known by the whole
+            known = OptimizerStateHooks(
                 params if isinstance(params, torch.nn.Module) else names_in(groups),
                 run,
                 is_joint=self.needs_one_group,
@@ -160,11 +160,11 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         record.keep_hooks()
         record.batch_size = size if run is None else None
         if known is not None:
-            watch(optimizer, model, config)
+            watch_parameters(optimizer, model, config)
         return optimizer
 
-    def _build(self, groups: list[Group], resumption: Resumption | None) -> Optimizer:
-        from nshtrainer.optimizer.fused import takes_fused
+    def _build(self, groups: list[Group], resumption: OptimizerStateHooks | None) -> Optimizer:
+        from nshtrainer.optimizer.fused import should_use_fused
         from nshtrainer.optimizer.groups.lazy_parameters import shapes_needed
         from nshtrainer.optimizer.tensor_lr import with_tensor_rate
 
@@ -175,7 +175,9 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         fused = [
             place
             for place, (group, config) in enumerate(zip(groups, configs, strict=True))
-            if takes_fused(config.fused_dtypes(), group.params, config.options() | group.options)
+            if should_use_fused(
+                config.fused_dtypes(), group.params, config.options() | group.options
+            )
         ]
         for place in fused:
             dicts[place]["fused"] = True
@@ -187,7 +189,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         return optimizer
 
     def _attach(
-        self, optimizer: Optimizer, fused: list[int], resumption: Resumption | None
+        self, optimizer: Optimizer, fused: list[int], resumption: OptimizerStateHooks | None
     ) -> None:
         """Register the hooks, and record what the optimizer needs of its loop and its schedule.
 
@@ -196,7 +198,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             fused: The places of groups for which the fused kernel was chosen.
             resumption: The hooks that save and load states by name; None for a part.
         """
-        from nshtrainer.optimizer.fused import FLAGS, Guard, keep_flags
+        from nshtrainer.optimizer.fused import FLAGS, FusedFallback, keep_flags
         from nshtrainer.optimizer.tensor_lr import keep_tensor_rates
         from nshtrainer.optimizer_record import add_requirements, record_of
 
@@ -207,7 +209,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         if any(flag in optimizer.defaults for flag in FLAGS):
             optimizer.register_load_state_dict_pre_hook(keep_flags)
         if fused:
-            guard = Guard(fused)
+            guard = FusedFallback(fused)
             optimizer.register_step_pre_hook(guard)
             optimizer.register_load_state_dict_post_hook(guard.forget)
         record_of(optimizer).config_class = type(self)

@@ -14,15 +14,15 @@ from nshtrainer.lr_scheduler.preview import describe_tracks, number_text
 from nshtrainer.optimizer.wrappers.config import unwrapped
 
 if TYPE_CHECKING:
-    from nshtrainer.cli.analysis.dry_run import Planned
-    from nshtrainer.cli.analysis.summary import Explained, GroupRow
-    from nshtrainer.cli.project.find_configs import Found
+    from nshtrainer.cli.analysis.dry_run import DryRun
+    from nshtrainer.cli.analysis.summary import GroupRow, OptimizationSummary
+    from nshtrainer.cli.project.find_configs import LocatedSchedule
     from nshtrainer.config import Config
     from nshtrainer.config.document import Keys
     from nshtrainer.lr_scheduler.track import Track
     from nshtrainer.run_length import RunLength
 
-__all__ = ["Difference", "Said", "by_field", "by_parameter"]
+__all__ = ["ConfigDifference", "DiffValue", "by_field", "by_parameter"]
 
 _HOW = frozenset({"capturable", "differentiable", "foreach", "fused"})
 """Options that say how an update is computed, not what it is."""
@@ -31,7 +31,7 @@ _NOTHING = "nothing"
 _MOST_STEPS = 10_000
 
 
-class Difference(NamedTuple):
+class ConfigDifference(NamedTuple):
     """One difference: where it is, and what each of the two has there."""
 
     where: str
@@ -39,14 +39,14 @@ class Difference(NamedTuple):
     second: str
 
 
-class Said(NamedTuple):
+class DiffValue(NamedTuple):
     """What is compared, and what is said of it where it differs."""
 
     value: Any
     text: str
 
 
-Facts: TypeAlias = dict[str, Said]
+Facts: TypeAlias = dict[str, DiffValue]
 """What is compared, by where it is."""
 
 
@@ -55,7 +55,7 @@ Facts: TypeAlias = dict[str, Said]
 
 def by_field(
     first: Config, second: Config, args: Namespace, *, schedules_only: bool = False
-) -> list[Difference]:
+) -> list[ConfigDifference]:
     """How the optimizers and the schedules of two files differ, field by field.
 
     Args:
@@ -115,14 +115,14 @@ def _resolved(config: Config, args: Namespace) -> Facts | None:
         return None
 
 
-def _schedule(found: Found, run: RunLength) -> Said:
+def _schedule(found: LocatedSchedule, run: RunLength) -> DiffValue:
     schedule, bases = found.schedule, dict(found.bases)
     if not schedule.is_curve:
         raise NotImplementedError
-    run = run.but(base_lr=bases.get("lr"), beta2=bases.get("betas.1"))
+    run = run.replace(base_lr=bases.get("lr"), beta2=bases.get("betas.1"))
     tracks = schedule.tracks(run)
     text = describe_tracks(tracks, run, bases=bases, label=schedule.name)
-    return Said({_key(each): _values(each, run) for each in tracks}, text)
+    return DiffValue({_key(each): _values(each, run) for each in tracks}, text)
 
 
 def _key(track: Track) -> str:
@@ -138,16 +138,16 @@ def _values(track: Track, run: RunLength) -> tuple[float, ...]:
     return tuple(float(f"{track.curve(step):.12g}") for step in range(0, steps, every))
 
 
-def _differing(first: Facts, second: Facts) -> Iterator[Difference]:
+def _differing(first: Facts, second: Facts) -> Iterator[ConfigDifference]:
     """The facts that are not the same in both."""
-    none = Said(None, _NOTHING)
+    none = DiffValue(None, _NOTHING)
     for where in dict.fromkeys((*first, *second)):
         one, two = first.get(where, none), second.get(where, none)
         if one.value != two.value:
-            yield Difference(where, *_texts(one, two))
+            yield ConfigDifference(where, *_texts(one, two))
 
 
-def _texts(one: Said, two: Said) -> tuple[str, str]:
+def _texts(one: DiffValue, two: DiffValue) -> tuple[str, str]:
     """What to say of each; of two with the same sentence, the first values that differ."""
     if one.text != two.text:
         return one.text, two.text
@@ -166,10 +166,10 @@ def _short(value: Any) -> str:
 # -- by parameter ----------------------------------------------------------------------------------
 
 
-def by_parameter(first: Planned, second: Planned) -> list[Difference]:
+def by_parameter(first: DryRun, second: DryRun) -> list[ConfigDifference]:
     """How two runs differ, for each parameter; parameters that differ alike are one difference."""
     one, two = _of_parameters(first), _of_parameters(second)
-    alike: dict[Difference, list[str]] = {}
+    alike: dict[ConfigDifference, list[str]] = {}
     for name in dict.fromkeys((*one, *two)):
         for each in _differing(one.get(name, {}), two.get(name, {})):
             alike.setdefault(each, []).append(name)
@@ -179,7 +179,7 @@ def by_parameter(first: Planned, second: Planned) -> list[Difference]:
     ]
 
 
-def _of_parameters(run: Planned) -> dict[str, Facts]:
+def _of_parameters(run: DryRun) -> dict[str, Facts]:
     """What holds for each parameter; for one that is in no group, nothing."""
     from nshtrainer.cli.analysis.sentences import schedulers_of
 
@@ -190,13 +190,13 @@ def _of_parameters(run: Planned) -> dict[str, Facts]:
     for row, (optimizer, group) in zip(run.found.groups, groups, strict=True):
         mine = schedulers_of(optimizer, run.schedulers)
         moved = {k: v for each in mine for k, v in _moved(each, group, run.found).items()}
-        held = dict(_of_group(row)) | {"schedule": Said(moved, row.schedule or "none")}
+        held = dict(_of_group(row)) | {"schedule": DiffValue(moved, row.schedule or "none")}
         for name in row.names:
             facts[name] = {**held, "trained": _plainly(name not in frozen)}
     return facts
 
 
-def _of_group(row: GroupRow) -> Iterator[tuple[str, Said]]:
+def _of_group(row: GroupRow) -> Iterator[tuple[str, DiffValue]]:
     yield "optimizer", _plainly(row.optimizer)
     if row.around:
         yield "around", _plainly(", ".join(row.around))
@@ -207,7 +207,7 @@ def _of_group(row: GroupRow) -> Iterator[tuple[str, Said]]:
             yield key, _plainly(value)
 
 
-def _moved(config: Any, group: dict[str, Any], found: Explained) -> dict[Any, Any]:
+def _moved(config: Any, group: dict[str, Any], found: OptimizationSummary) -> dict[Any, Any]:
     """What a scheduler does to a group; of one that is no curve, its class and its settings."""
     from nshtrainer.cli.analysis.sentences import tracks_of
     from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
@@ -215,11 +215,11 @@ def _moved(config: Any, group: dict[str, Any], found: Explained) -> dict[Any, An
     scheduler = config.scheduler
     if isinstance(scheduler, CurveScheduler):
         # The plan knows of the run only what its curves asked for.
-        run = scheduler.plan.run.but(total_steps=found.total_steps)
+        run = scheduler.plan.run.replace(total_steps=found.total_steps)
         return {_key(track): _values(track, run) for track in tracks_of(scheduler, group)}
     state = {k: (v,) for k, v in scheduler.state_dict().items() if not k.startswith("_")}
     return {"class": (type(scheduler).__name__,), **state}
 
 
-def _plainly(value: Any) -> Said:
-    return Said(value, str(value))
+def _plainly(value: Any) -> DiffValue:
+    return DiffValue(value, str(value))

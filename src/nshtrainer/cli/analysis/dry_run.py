@@ -10,7 +10,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 
-from nshtrainer.cli.analysis.summary import Explained, explained
+from nshtrainer.cli.analysis.summary import OptimizationSummary, summarize
 from nshtrainer.cli.project.find_configs import optimizers_in
 from nshtrainer.exceptions import ConfigError, RunLengthError
 from nshtrainer.integrations.lightning.run_length import run_length_of
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from nshtrainer.run_length import RunLength
     from nshtrainer.trainer_config import TrainerConfig
 
-__all__ = ["Planned", "build_trainer", "planned"]
+__all__ = ["DryRun", "build_trainer", "dry_run"]
 
 _SUPPOSED = 1000
 """Updates in an epoch where nobody knows, so that the optimizers can be built."""
 
 
 @dataclass(frozen=True)
-class Planned:
+class DryRun:
     """A run whose optimizers are there.
 
     Args:
@@ -44,10 +44,10 @@ class Planned:
     module: LightningModule
     optimizers: Sequence[Optimizer]
     schedulers: Sequence[Any]
-    found: Explained
+    found: OptimizationSummary
 
 
-def planned(code: UserCode, config: RunConfig, lengths: RunLength) -> Planned:
+def dry_run(code: UserCode, config: RunConfig, lengths: RunLength) -> DryRun:
     """Build the module and its optimizers, and look at them.
 
     Schedules that need a length which nobody knows are left out, with what would help.
@@ -75,7 +75,7 @@ def planned(code: UserCode, config: RunConfig, lengths: RunLength) -> Planned:
         trainer = _trainer(config.trainer, lengths)
         _set_up(trainer, module, _SUPPOSED)
     schedulers = trainer.lr_scheduler_configs if known else ()
-    found = explained(
+    found = summarize(
         module,
         trainer.optimizers,
         schedulers,
@@ -83,7 +83,7 @@ def planned(code: UserCode, config: RunConfig, lengths: RunLength) -> Planned:
         missing=missing,
         on_cpu=_on_cpu(config.trainer.accelerator),
     )
-    return Planned(module, trainer.optimizers, schedulers, found)
+    return DryRun(module, trainer.optimizers, schedulers, found)
 
 
 def _built(trainer: Trainer, module: LightningModule) -> LightningModule:

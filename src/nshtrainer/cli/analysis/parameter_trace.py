@@ -19,12 +19,12 @@ from nshtrainer.optimizer.routed_config import RoutingConfigBase
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from nshtrainer.cli.analysis.summary import Explained, GroupRow
+    from nshtrainer.cli.analysis.summary import GroupRow, OptimizationSummary
     from nshtrainer.config import Config
     from nshtrainer.optimizer.groups.parameters import Parameter
     from nshtrainer.optimizer.groups.selectors import Selection, SelectorConfig
 
-__all__ = ["Rule", "Way", "print_way", "way_of"]
+__all__ = ["ParameterTrace", "Rule", "print_way", "trace_parameter"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Way:
+class ParameterTrace:
     """A parameter, its group, and what each rule makes of it.
 
     Args:
@@ -71,7 +71,9 @@ class Way:
         return asdict(self)
 
 
-def way_of(name: str, module: Module, hparams: Config, found: Explained) -> Way:
+def trace_parameter(
+    name: str, module: Module, hparams: Config, found: OptimizationSummary
+) -> ParameterTrace:
     """What becomes of one parameter, and why.
 
     Args:
@@ -89,7 +91,7 @@ def way_of(name: str, module: Module, hparams: Config, found: Explained) -> Way:
         known = [known for each in owned for known in each.names]
         raise ConfigError(f"--parameter {name}: {describe_unknown('parameter', name, known)}")
     optimizers = optimizers_in(hparams)  # of several, only the module knows which it has
-    return Way(
+    return ParameterTrace(
         names=list(parameter.names),
         shape=list(parameter.shaped.shape),
         modules=list(dict.fromkeys(type(place.module).__name__ for place in parameter.places)),
@@ -172,7 +174,7 @@ def _own(field: str, parameter: Parameter) -> str:
     return " and ".join(parameter.names)
 
 
-def print_way(way: Way) -> None:
+def print_way(way: ParameterTrace) -> None:
     """Print a parameter, its group, and a line for each rule."""
     state = "trained" if way.trained else "frozen"
     form = " x ".join(map(str, way.shape)) or "one number"

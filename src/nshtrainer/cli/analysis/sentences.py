@@ -86,5 +86,5 @@ def _curves_text(
         base, *others = {group.get(f"initial_{name}") for group in groups}
         if base is not None and not others:
             bases[name] = base
-    run = scheduler.plan.run.but(base_lr=bases.get("lr"))
+    run = scheduler.plan.run.replace(base_lr=bases.get("lr"))
     return describe_tracks(tracks, run, bases=bases)

@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 
     from nshtrainer.optimizer.groups.parameters import Parameter
 
-__all__ = ["Explained", "GroupRow", "Parameters", "bytes_text", "explained", "print_explained"]
+__all__ = [
+    "GroupRow",
+    "OptimizationSummary",
+    "Parameters",
+    "bytes_text",
+    "print_explained",
+    "summarize",
+]
 
 _LAZY = "the sizes of lazy parameters: they have none until a batch went through the model"
 
@@ -83,7 +90,7 @@ class Parameters:
 
 
 @dataclass(frozen=True)
-class Explained:
+class OptimizationSummary:
     """What will be optimised how.
 
     Args:
@@ -109,7 +116,7 @@ class Explained:
         return asdict(self)
 
 
-def explained(
+def summarize(
     module: Module,
     optimizers: Iterable[Optimizer],
     schedulers: Sequence[Any] = (),
@@ -117,7 +124,7 @@ def explained(
     total_steps: int | None = None,
     missing: Sequence[str] = (),
     on_cpu: bool | None = None,
-) -> Explained:
+) -> OptimizationSummary:
     """Look at a module and at the optimizers that were built for it.
 
     Args:
@@ -139,7 +146,7 @@ def explained(
     ]
     held = {id(p) for each in built for group in each.param_groups for p in group["params"]}
     trained = [p for p in owned if p.tensor.requires_grad]
-    return Explained(
+    return OptimizationSummary(
         groups=rows,
         frozen=_parameters(p for p in owned if not p.tensor.requires_grad),
         tied=_parameters(p for p in owned if len(p.names) > 1),
@@ -244,7 +251,7 @@ _COLUMNS = (
 )
 
 
-def print_explained(found: Explained) -> None:
+def print_explained(found: OptimizationSummary) -> None:
     """Print the table, the parameters outside its rows, and the schedules."""
     print_table(_COLUMNS, map(_cells, found.groups))
     for label, text in _below(found):
@@ -252,7 +259,7 @@ def print_explained(found: Explained) -> None:
     say()
 
 
-def _below(found: Explained) -> Iterator[tuple[str, str]]:
+def _below(found: OptimizationSummary) -> Iterator[tuple[str, str]]:
     yield "frozen", _parameters_text(found.frozen)
     yield "tied", _parameters_text(found.tied)
     yield "unassigned", _parameters_text(found.uncovered)

@@ -14,7 +14,7 @@ from nshtrainer.cli.console import say
 from nshtrainer.cli.length_options import add_length_arguments
 
 if TYPE_CHECKING:
-    from nshtrainer.cli.analysis.config_diff import Difference
+    from nshtrainer.cli.analysis.config_diff import ConfigDifference
     from nshtrainer.cli.parser import VerbParser
 
 HELP = "compare the optimizers and schedules of two files"
@@ -38,7 +38,7 @@ def run(args: Namespace) -> int:
     return 1 if found else 0
 
 
-def _by_field(args: Namespace) -> list[Difference]:
+def _by_field(args: Namespace) -> list[ConfigDifference]:
     from nshtrainer.cli.analysis.config_diff import by_field
     from nshtrainer.cli.project.find_configs import optimizers_in, schedules_in
     from nshtrainer.cli.project.partial_check import read_loosely
@@ -51,9 +51,9 @@ def _by_field(args: Namespace) -> list[Difference]:
     return by_field(one, two, args)
 
 
-def _by_parameter(args: Namespace) -> list[Difference]:
+def _by_parameter(args: Namespace) -> list[ConfigDifference]:
     from nshtrainer.cli.analysis.config_diff import by_field, by_parameter
-    from nshtrainer.cli.analysis.dry_run import planned
+    from nshtrainer.cli.analysis.dry_run import dry_run
     from nshtrainer.cli.project.find_configs import lengths_in
     from nshtrainer.cli.project.run_file import read_run
     from nshtrainer.cli.project.user_code import load_user_code
@@ -63,7 +63,7 @@ def _by_parameter(args: Namespace) -> list[Difference]:
     code = load_user_code(args.code)
     first, second = (read_run(read_document(file), code) for file in (args.first, args.second))
     with quiet():
-        one, two = (planned(code, config, lengths_in(args)) for config in (first, second))
+        one, two = (dry_run(code, config, lengths_in(args)) for config in (first, second))
     missing = one.found.missing + two.found.missing
     for text in dict.fromkeys(missing):
         say(f"not known: {text}", sys.stderr)

@@ -38,8 +38,8 @@ def run(args: Namespace) -> int:
     split_target(args.code)
     document = read_document(args.config)
 
-    from nshtrainer.cli.analysis.dry_run import planned
-    from nshtrainer.cli.analysis.parameter_trace import print_way, way_of
+    from nshtrainer.cli.analysis.dry_run import dry_run
+    from nshtrainer.cli.analysis.parameter_trace import print_way, trace_parameter
     from nshtrainer.cli.analysis.summary import print_explained
     from nshtrainer.cli.project.find_configs import lengths_in
     from nshtrainer.cli.project.run_file import read_run
@@ -50,12 +50,12 @@ def run(args: Namespace) -> int:
     code = load_user_code(args.code)
     config = read_run(document, code, args.overrides)
     with quiet():
-        plan = planned(code, config, lengths_in(args))
+        plan = dry_run(code, config, lengths_in(args))
     found = plan.found
     if args.parameter is None:
         show = partial(print_explained, found)
     else:
-        found = way_of(args.parameter, plan.module, config.model, found)
+        found = trace_parameter(args.parameter, plan.module, config.model, found)
         show = partial(print_way, found)
     if args.json:
         print(write_json(found.to_dict()), end="")

@@ -51,9 +51,11 @@ def run(args: Namespace) -> int:
     from nshtrainer.cli.components import warn_of_conflicts
     from nshtrainer.cli.project.run_file import read_run
     from nshtrainer.cli.project.user_code import load_user_code
-    from nshtrainer.cli.training.job import Job
+    from nshtrainer.cli.training.job import TrainingRun
 
     warn_of_conflicts()
     code = load_user_code(args.code)
     config = read_run(document, code, args.overrides)
-    return Job(code, config, start.folder, start.checkpoint, args.argv, start.passed_over).run()
+    return TrainingRun(
+        code, config, start.folder, start.checkpoint, args.argv, start.passed_over
+    ).run()

@@ -22,7 +22,7 @@ from nshtrainer.cli.length_options import add_length_arguments
 
 if TYPE_CHECKING:
     from nshtrainer.cli.parser import VerbParser
-    from nshtrainer.cli.project.find_configs import Found
+    from nshtrainer.cli.project.find_configs import LocatedSchedule
     from nshtrainer.config import Config
     from nshtrainer.config.document import Document
     from nshtrainer.plotting import Plot
@@ -89,14 +89,16 @@ def _read(file: str, args: Namespace) -> tuple[Config, Document]:
     return read_run(document, load_user_code(args.code), overrides), document
 
 
-def _plot(found: Found, label: str, config: Config, document: Document, args: Namespace) -> Plot:
+def _plot(
+    found: LocatedSchedule, label: str, config: Config, document: Document, args: Namespace
+) -> Plot:
     from nshtrainer.cli.project.find_configs import run_length, time_limit
     from nshtrainer.exceptions import RunLengthError, ScheduleError
 
     try:
         run = run_length(config, args)
         bases = dict(found.bases) if run.base_lr is None else {**found.bases, "lr": run.base_lr}
-        run = run.but(base_lr=bases.get("lr"), beta2=bases.get("betas.1"))
+        run = run.replace(base_lr=bases.get("lr"), beta2=bases.get("betas.1"))
         try:
             return _resolved(found, label, run, bases, args)
         except RunLengthError:
@@ -109,7 +111,7 @@ def _plot(found: Found, label: str, config: Config, document: Document, args: Na
 
 
 def _resolved(
-    found: Found, label: str, run: RunLength, bases: dict[str, float], args: Namespace
+    found: LocatedSchedule, label: str, run: RunLength, bases: dict[str, float], args: Namespace
 ) -> Plot:
     from nshtrainer.lr_scheduler.preview import describe_tracks, preview_tracks
     from nshtrainer.plotting import Plot
@@ -126,7 +128,9 @@ _POINTS = {".html": 1000, ".csv": 1000, ".json": 1000}
 """Steps to look at, where it is not only for the eye."""
 
 
-def _refuse(error: Exception, found: Found, config: Config, document: Document) -> NoReturn:
+def _refuse(
+    error: Exception, found: LocatedSchedule, config: Config, document: Document
+) -> NoReturn:
     """Say where the schedule stands, and name options instead of what Python would be given."""
     from nshtrainer.cli.project.find_configs import trainer_in
     from nshtrainer.config.document import fail

@@ -16,7 +16,7 @@ from nshtrainer.run_length import RunLength
 from nshtrainer.trainer_config import TrainerConfig
 
 __all__ = [
-    "Found",
+    "LocatedSchedule",
     "lengths_in",
     "optimizers_in",
     "run_length",
@@ -29,7 +29,7 @@ _COMPONENTS = (LRSchedulerConfigBase, OptimizerConfigBase)
 
 
 @dataclass(frozen=True)
-class Found:
+class LocatedSchedule:
     """A schedule in a file.
 
     Args:
@@ -43,11 +43,11 @@ class Found:
     bases: Mapping[str, float]
 
 
-def schedules_in(config: Config) -> list[Found]:
+def schedules_in(config: Config) -> list[LocatedSchedule]:
     """The schedules in a config, whatever the names of the fields; those within others are not."""
     optimizers = optimizers_in(config)
     return [
-        Found(path, schedule, _bases(_optimizer_of(path, optimizers)))
+        LocatedSchedule(path, schedule, _bases(_optimizer_of(path, optimizers)))
         for path, schedule in find_configs(config, LRSchedulerConfigBase, closed=_COMPONENTS)
     ]
 
@@ -125,7 +125,7 @@ def run_length(config: Config, args: Namespace) -> RunLength:
     if trainer.max_epochs is not None and trainer.max_epochs > 0:
         steps = run.steps_in_epochs(trainer.max_epochs)
         limits += [] if steps is None else [steps]
-    return run.but(total_steps=min(limits)) if limits else run
+    return run.replace(total_steps=min(limits)) if limits else run
 
 
 def time_limit(config: Config) -> float | None:

@@ -68,14 +68,14 @@ def read_loosely(file: str, overrides: Sequence[str] = ()) -> tuple[Config, Docu
     return config, document
 
 
-def _read(document: Document, overrides: Sequence[str]) -> tuple[Config, _Shapes]:
-    shapes = _Shapes()
+def _read(document: Document, overrides: Sequence[str]) -> tuple[Config, _PartialModelBuilder]:
+    shapes = _PartialModelBuilder()
     root = shapes.root(document.data)
     try:
         if overrides and isinstance(document.data, dict):
             # A component that an override brings is one, too.
             changed = Overridden(document, root, [parse_override(text) for text in overrides])
-            shapes = _Shapes()
+            shapes = _PartialModelBuilder()
             root = shapes.root(changed.document.data)
         return load(root, document, overrides, plugins=True), shapes
     except ConfigError as error:
@@ -94,14 +94,14 @@ def _with_prefix(text: str, data: Any) -> str:
     return with_default_prefix(text, PARTS, [*inside, *registries()])
 
 
-def _report(file: str, shapes: _Shapes) -> Iterable[str]:
+def _report(file: str, shapes: _PartialModelBuilder) -> Iterable[str]:
     yield printable(f"{file}: ok")
     yield f"  checked: {', '.join(shapes.checked) or 'nothing'}"
     if shapes.unchecked:
         yield f"  not checked without --for train.py: {', '.join(shapes.unchecked)}"
 
 
-class _Shapes:
+class _PartialModelBuilder:
     """The types that fit the data, and a list of what they check and of what they do not."""
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ from nshtrainer.cli.parser import is_override_after_bare
 from nshtrainer.cli.quiet_lightning import quiet
 from nshtrainer.cli.training.linked_processes import code_of_lost_process, linked_processes
 from nshtrainer.cli.training.metrics import loggers_for
-from nshtrainer.cli.training.reports import EpochLines, Plan, metrics_text
+from nshtrainer.cli.training.reports import EpochLines, SummaryCallback, metrics_text
 from nshtrainer.cli.training.schedule_record import ScheduleRecord
 from nshtrainer.cli.training.signals import GracefulStop, Interrupted, Signals
 from nshtrainer.cli.training.slurm import requeue
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from nshtrainer.cli.training.run_dir import RunFolder
     from nshtrainer.integrations.lightning.trainer import Trainer
 
-__all__ = ["Job"]
+__all__ = ["TrainingRun"]
 
 _NEXT_PROBLEM = re.compile(r"\n\t(?=(?:Missing|Unexpected) key\(s\) in |size mismatch for )")
 
 
 @dataclass
-class Job:
+class TrainingRun:
     """A run: what, with what, where, and from where.
 
     Args:
@@ -144,7 +144,7 @@ class Job:
         if not self.config.trainer.barebones:
             file = self.folder.optimizer if self._keeps else None
             has_bar = sys.stdout.isatty() and self.config.trainer.enable_progress_bar is not False
-            callbacks += [Plan(file), RichProgressBar() if has_bar else EpochLines()]
+            callbacks += [SummaryCallback(file), RichProgressBar() if has_bar else EpochLines()]
         if self._keeps:
             self.record = ScheduleRecord(self.folder)
             callbacks.append(self.record)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 from lightning.pytorch import Callback, LightningModule, Trainer
 from typing_extensions import override
 
-from nshtrainer.cli.analysis.summary import explained, print_explained
+from nshtrainer.cli.analysis.summary import print_explained, summarize
 from nshtrainer.cli.console import say
 from nshtrainer.config.files import write_file
 from nshtrainer.config.formats.json import write_json
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-__all__ = ["EpochLines", "Plan", "metrics_text"]
+__all__ = ["EpochLines", "SummaryCallback", "metrics_text"]
 
 
 @final
-class Plan(Callback):
+class SummaryCallback(Callback):
     """Says what will be optimised how, before the first step.
 
     Args:
@@ -38,7 +38,7 @@ class Plan(Callback):
         """Print a row for each parameter group, and the schedules, as a checkpoint left them."""
         if not trainer.is_global_zero:
             return
-        found = explained(
+        found = summarize(
             pl_module,
             trainer.optimizers,
             trainer.lr_scheduler_configs,

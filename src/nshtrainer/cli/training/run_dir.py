@@ -45,7 +45,7 @@ from nshtrainer.exceptions import ConfigError
 if TYPE_CHECKING:
     from nshtrainer.config import Config
 
-__all__ = ["RunFolder", "Start", "choose_folder"]
+__all__ = ["ResumePoint", "RunFolder", "choose_folder"]
 
 _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/")
 """How a URL begins, such as `s3://`, of which a `Path` keeps one slash."""
@@ -204,7 +204,7 @@ def _cannot_be_made(path: Path, error: OSError) -> ConfigError:
     return ConfigError(printable(text))
 
 
-class Start(NamedTuple):
+class ResumePoint(NamedTuple):
     """Where a run starts.
 
     Args:
@@ -218,7 +218,7 @@ class Start(NamedTuple):
     passed_over: tuple[str, ...] = ()
 
 
-def choose_folder(config: Path, out: Path | None, resume: str | None) -> Start:
+def choose_folder(config: Path, out: Path | None, resume: str | None) -> ResumePoint:
     """The folder of a run, and the checkpoint that it goes on from.
 
     A run that goes on does so in its own folder.
@@ -243,24 +243,24 @@ def choose_folder(config: Path, out: Path | None, resume: str | None) -> Start:
     return start
 
 
-def _chosen(config: Path, out: Path | None, resume: str | None) -> Start:
+def _chosen(config: Path, out: Path | None, resume: str | None) -> ResumePoint:
     runs = Path("runs") / config.stem
     if resume is None:
-        return Start(RunFolder(_unused(out)) if out else _new(runs))
+        return ResumePoint(RunFolder(_unused(out)) if out else _new(runs))
     passed_over: tuple[str, ...] = ()
     if resume in {"last", "auto"}:
         found = checkpoints_of(out) if out else by_run(runs)
         if not found and resume == "auto":
-            return Start(RunFolder(out) if out else _new(runs))
+            return ResumePoint(RunFolder(out) if out else _new(runs))
         checkpoint, passed_over = _newest(found, resume, out or runs)
     elif kind_of(resume) == "folder":
         checkpoint, passed_over = _newest(checkpoints_of(Path(resume)), resume, Path(resume))
     else:
         checkpoint = _given(resume)
     if out is not None:
-        return Start(RunFolder(out), checkpoint, passed_over)
+        return ResumePoint(RunFolder(out), checkpoint, passed_over)
     own = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else None
-    return Start(RunFolder(own) if own else _new(runs), checkpoint, passed_over)
+    return ResumePoint(RunFolder(own) if own else _new(runs), checkpoint, passed_over)
 
 
 def _new(runs: Path) -> RunFolder:

@@ -19,7 +19,7 @@ from nshtrainer.config.files import replace_file, write_file
 from nshtrainer.escaping import csv_cell, printable
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.integrations.lightning.checkpoint.entries import refuse_entry
-from nshtrainer.lr_scheduler.driver.param_values import Place, find
+from nshtrainer.lr_scheduler.driver.param_values import HyperparameterRef, find
 from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 from nshtrainer.lr_scheduler.preview import describe_tracks, number_text, preview_tracks
 from nshtrainer.lr_scheduler.track import Track
@@ -27,7 +27,7 @@ from nshtrainer.plotting import Plot, rendered
 
 if TYPE_CHECKING:
     from nshtrainer.cli.training.run_dir import RunFolder
-    from nshtrainer.lr_scheduler.driver.plan import Plan
+    from nshtrainer.lr_scheduler.driver.plan import SchedulePlan
 
 __all__ = ["ScheduleRecord"]
 
@@ -58,7 +58,7 @@ class _Watch:
     """
 
     group: str
-    place: Place
+    place: HyperparameterRef
     track: Track | None
     groups: list[int]
     by_metric: bool
@@ -150,11 +150,11 @@ class _Record:
                 watch.unlike, watch.first = old[watch.name].unlike, old[watch.name].first
 
     @property
-    def _plan(self) -> Plan | None:
+    def _plan(self) -> SchedulePlan | None:
         return self.scheduler.plan if isinstance(self.scheduler, CurveScheduler) else None
 
     def _watches(self) -> Iterator[_Watch]:
-        found: dict[tuple[Place, Any, float], _Watch] = {}
+        found: dict[tuple[HyperparameterRef, Any, float], _Watch] = {}
         for index, group in enumerate(self.optimizer.param_groups):
             for track in self._tracks(group):
                 place = find(group, track.hyperparameter if track else "lr")

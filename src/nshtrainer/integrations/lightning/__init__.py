@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from nshtrainer.integrations.lightning.checkpoint.atomic import AtomicCheckpointIO
-from nshtrainer.integrations.lightning.checkpoint.rng_state import ExactResume
-from nshtrainer.integrations.lightning.finite_check import NonFiniteCallback
+from nshtrainer.integrations.lightning.checkpoint.rng_state import RNGStateCallback
+from nshtrainer.integrations.lightning.finite_check import FiniteGradientCheck
 from nshtrainer.integrations.lightning.length_check import LengthCheck
 from nshtrainer.integrations.lightning.lr_finder import FoundRates
 from nshtrainer.integrations.lightning.module import LightningModuleBase
@@ -16,14 +16,14 @@ from nshtrainer.integrations.lightning.trainer import Trainer
 
 __all__ = [
     "AtomicCheckpointIO",
-    "ExactResume",
+    "FiniteGradientCheck",
     "FoundRates",
     "LengthCheck",
     "LightningModuleBase",
-    "NonFiniteCallback",
     "OptimizerCallback",
     "OwnershipCheck",
     "PlateauCallback",
+    "RNGStateCallback",
     "Trainer",
     "TrainerRunLength",
     "run_length_of",

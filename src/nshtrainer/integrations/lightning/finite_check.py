@@ -21,7 +21,7 @@ from nshtrainer.exceptions import BadUpdateError
 from nshtrainer.integrations.lightning.run_length import run_length_of
 from nshtrainer.optimizer.wrappers.clipping import elements_of
 from nshtrainer.optimizer.wrappers.config import skips_by_itself
-from nshtrainer.optimizer.wrappers.hooks import on_gradients, with_gradient
+from nshtrainer.optimizer.wrappers.hooks import params_with_grad, register_grad_hook
 from nshtrainer.optimizer.wrappers.skipping import Skipping, are_finite, is_finite, refuse_lbfgs
 from nshtrainer.optimizer_record import (
     get_requirements,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from nshtrainer.types import NonFinite
 
-__all__ = ["MOST_IN_A_ROW", "NonFiniteCallback"]
+__all__ = ["MOST_IN_A_ROW", "FiniteGradientCheck"]
 
 MOST_IN_A_ROW = 10
 """Updates that `skip` leaves out one after the other; one more ends the run."""
@@ -46,7 +46,7 @@ _NAMED = 3
 """Parameters that a message names; the others are counted."""
 
 
-class NonFiniteCallback(Callback):
+class FiniteGradientCheck(Callback):
     """Does what `non_finite` of the trainer or the hyperparameters says; left out, it is `stop`.
 
     Each optimizer is looked at before each of its updates, before the gradients are clipped, in
@@ -81,10 +81,10 @@ class NonFiniteCallback(Callback):
                 for part in {id(each): each for each in (optimizer, *parts_of(optimizer))}.values():
                     self._undo.append(make_skippable(part))
                 if get_requirements(optimizer).closure and not skips_by_itself(optimizer):
-                    self._undo.append(on_gradients(optimizer, self._skipping).remove)
+                    self._undo.append(register_grad_hook(optimizer, self._skipping).remove)
         if self._choice != "ignore" and not pl_module.automatic_optimization:
             look = partial(self._look_at_bare_step, trainer, pl_module)
-            self._undo += [on_gradients(each, look).remove for each in trainer.optimizers]
+            self._undo += [register_grad_hook(each, look).remove for each in trainer.optimizers]
 
     @override
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -145,7 +145,7 @@ class NonFiniteCallback(Callback):
         ):
             return
         parts = _looked_after(optimizer)
-        params = [param for part in parts for param in with_gradient(part)]
+        params = [param for part in parts for param in params_with_grad(part)]
         if not params:
             return
         bad = _are_bad(trainer, params, poison)

@@ -13,13 +13,13 @@ from typing_extensions import override
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.integrations.lightning.checkpoint.paths import drop_foreign_paths
 from nshtrainer.integrations.lightning.checkpoint.resume import check_resume, learn_names
-from nshtrainer.integrations.lightning.checkpoint.rng_state import ExactResume
-from nshtrainer.integrations.lightning.finite_check import NonFiniteCallback
+from nshtrainer.integrations.lightning.checkpoint.rng_state import RNGStateCallback
+from nshtrainer.integrations.lightning.finite_check import FiniteGradientCheck
 from nshtrainer.integrations.lightning.length_check import LengthCheck
 from nshtrainer.integrations.lightning.lr_finder import FoundRates
 from nshtrainer.integrations.lightning.ownership_check import OwnershipCheck
 from nshtrainer.integrations.lightning.plateau_callback import PlateauCallback
-from nshtrainer.optimizer.stale_parameters import check_orphans, check_places, watch
+from nshtrainer.optimizer.stale_parameters import check_stale, check_unowned, watch_parameters
 from nshtrainer.optimizer_record import get_requirements, parts_of
 
 if TYPE_CHECKING:
@@ -71,9 +71,9 @@ class OptimizerCallback(Callback):
         _check_average(trainer)
         learn_names(trainer, pl_module)
         for optimizer in trainer.optimizers:
-            watch(optimizer, pl_module)
-            check_orphans(optimizer)
-        check_places(trainer.optimizers, pl_module)
+            watch_parameters(optimizer, pl_module)
+            check_stale(optimizer)
+        check_unowned(trainer.optimizers, pl_module)
         checkpoint, self._checkpoint = self._checkpoint, None
         if checkpoint is not None:
             check_resume(trainer, pl_module, checkpoint)
@@ -140,8 +140,8 @@ def missing_callbacks(present: Iterable[Callback]) -> list[Callback]:
         PlateauCallback,
         FoundRates,
         OptimizerCallback,
-        NonFiniteCallback,
-        ExactResume,
+        FiniteGradientCheck,
+        RNGStateCallback,
         LengthCheck,
         OwnershipCheck,
     )

@@ -94,7 +94,7 @@ class TrainerRunLength(LazyRunLength):
         for timer in trainer.callbacks:
             if hasattr(timer, "time_remaining") and timer.time_remaining() is not None:
                 total = timer.time_elapsed() + timer.time_remaining()
-                return self.but(total_time=total, total_steps=TICKS)
+                return self.replace(total_time=total, total_steps=TICKS)
         return None
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeAlias
 
-from nshtrainer.lr_scheduler.driver.param_values import Place
+from nshtrainer.lr_scheduler.driver.param_values import HyperparameterRef
 from nshtrainer.lr_scheduler.driver.scheduled_values import Group
 
 __all__ = ["BaseValues", "Key"]
@@ -34,7 +34,9 @@ class BaseValues:
         """The base rate of each group."""
         return [float(base or 0.0) for base in self._values["lr"]]
 
-    def of(self, index: int, group: Group, place: Place, joining: Callable[[], float]) -> float:
+    def of(
+        self, index: int, group: Group, place: HyperparameterRef, joining: Callable[[], float]
+    ) -> float:
         """Return a base value, and note it in the group.
 
         Args:

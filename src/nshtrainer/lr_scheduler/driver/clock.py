@@ -18,7 +18,7 @@ from nshtrainer.run_length import TICKS
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-__all__ = ["Clock", "Successes"]
+__all__ = ["Clock", "SuccessfulStepCounter"]
 
 
 class Clock:
@@ -66,7 +66,7 @@ class Clock:
         return int(elapsed / self._total * TICKS)
 
 
-class Successes:
+class SuccessfulStepCounter:
     """Knows whether there was an update since it was last asked.
 
     A `GradScaler` that finds gradients which are not finite does not call `step`, or says so to a

@@ -11,7 +11,7 @@ from nshtrainer.lr_scheduler.driver.base_values import Key
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-    from nshtrainer.lr_scheduler.driver.plan import Plan
+    from nshtrainer.lr_scheduler.driver.plan import SchedulePlan
 
 __all__ = ["FirstSteps"]
 
@@ -61,7 +61,7 @@ class FirstSteps:
         written, scaled = self.tried.get(key, (standing, standing))
         return written if standing == scaled else float(standing)
 
-    def count_update(self, plan: Plan) -> None:
+    def count_update(self, plan: SchedulePlan) -> None:
         """Count an optimizer update.
 
         Args:
@@ -77,7 +77,7 @@ class FirstSteps:
         """Count anew after an update that was skipped: its step is left out, or not called."""
         self._updates = 0
 
-    def count_step(self, plan: Plan, optimizer: Optimizer, *, is_moved: bool) -> None:
+    def count_step(self, plan: SchedulePlan, optimizer: Optimizer, *, is_moved: bool) -> None:
         """Count a step of the schedule, and compare it with the updates since the last one.
 
         Args:
@@ -100,7 +100,7 @@ class FirstSteps:
         """Warn no more of how `step` is called."""
         self._checks_order = self.checks_rhythm = False
 
-    def _warn_of_rhythm(self, plan: Plan) -> None:
+    def _warn_of_rhythm(self, plan: SchedulePlan) -> None:
         if self.checks_rhythm:
             self.stop_checks()
             plan.warn_rhythm(f"the optimizer made {self._updates} updates without one")

@@ -24,8 +24,8 @@ from nshtrainer.lr_scheduler.driver.scheduled_groups import ScheduledGroups
 if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.driver.base_values import Key
     from nshtrainer.lr_scheduler.driver.first_steps import FirstSteps
-    from nshtrainer.lr_scheduler.driver.param_values import Place
-    from nshtrainer.lr_scheduler.driver.scheduled_values import Group, Movement
+    from nshtrainer.lr_scheduler.driver.param_values import HyperparameterRef
+    from nshtrainer.lr_scheduler.driver.scheduled_values import Group, ScheduledValue
     from nshtrainer.run_length import RunLength
 
 __all__ = ["ForeignValues"]
@@ -45,7 +45,7 @@ class ForeignValues(ScheduledGroups):
             for index, rate in rates.items():
                 find(self._groups[index], "lr").set(self._groups[index], rate)
 
-    def _set(self, place: Place, group: Group, value: float, written: float) -> None:
+    def _set(self, place: HyperparameterRef, group: Group, value: float, written: float) -> None:
         """Write where what stands is not ours: a tensor, a loaded copy, a foreign value."""
         standing = place.get(group)
         if not isinstance(standing, Tensor) and _differs(standing, written):
@@ -58,7 +58,7 @@ class ForeignValues(ScheduledGroups):
             self._warn_of(place, standing, self._note_of_base(place, group))
         place.set(group, value)
 
-    def _warn_of(self, place: Place, standing: Any, more: str = "") -> None:
+    def _warn_of(self, place: HyperparameterRef, standing: Any, more: str = "") -> None:
         warnings.warn(
             f"the {place} {standing!r} that was written into a parameter group during the run "
             f"is overwritten by the schedule ({self._plan.label}){more}; to change it, change the "
@@ -67,7 +67,7 @@ class ForeignValues(ScheduledGroups):
             stacklevel=4,
         )
 
-    def _note_of_base(self, place: Place, group: Group) -> str:
+    def _note_of_base(self, place: HyperparameterRef, group: Group) -> str:
         """Name the base value that is kept, if it is not that of the config."""
         key = str(place), [each is group for each in self._groups].index(True)
         if key not in self._replaced:
@@ -158,7 +158,7 @@ class ForeignValues(ScheduledGroups):
 
     def _others_values(
         self, tried: Mapping[Key, tuple[float, float]] | None = None
-    ) -> Iterator[tuple[Movement, Key, Group, Any]]:
+    ) -> Iterator[tuple[ScheduledValue, Key, Group, Any]]:
         """Yield the values that are not what the schedule wrote.
 
         Args:

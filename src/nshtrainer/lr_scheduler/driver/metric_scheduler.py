@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-    from nshtrainer.lr_scheduler.driver.plan import Plan
+    from nshtrainer.lr_scheduler.driver.plan import SchedulePlan
 
 __all__ = ["ObservingScheduler"]
 
@@ -38,7 +38,7 @@ class ObservingScheduler(CurveScheduler):
     def __init__(
         self,
         optimizer: Optimizer,
-        plan: Plan,
+        plan: SchedulePlan,
         make: Callable[[Optimizer], ReduceLROnPlateau],
     ) -> None:
         self._shadow: Any = None

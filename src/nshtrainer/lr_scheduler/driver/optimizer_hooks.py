@@ -15,7 +15,7 @@ from nshtrainer.optimizer_record import record_of
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-    from nshtrainer.lr_scheduler.driver.param_values import Place
+    from nshtrainer.lr_scheduler.driver.param_values import HyperparameterRef
     from nshtrainer.lr_scheduler.driver.scheduled_groups import ScheduledGroups
     from nshtrainer.lr_scheduler.driver.scheduled_values import Group
 
@@ -94,7 +94,7 @@ def listen(scheduler: ScheduledGroups, *, after_updates: bool) -> None:
 
 
 def rival_of(
-    scheduler: ScheduledGroups, place: Place, group: Group, value: Any
+    scheduler: ScheduledGroups, place: HyperparameterRef, group: Group, value: Any
 ) -> ScheduledGroups | None:
     """Return the other schedule of an optimizer that wrote a value, if one did.
 
@@ -147,7 +147,7 @@ def rates_of_torch(optimizer: Optimizer) -> dict[int, float]:
     }
 
 
-def metric_rival_of(optimizer: Optimizer, place: Place, value: Any) -> object:
+def metric_rival_of(optimizer: Optimizer, place: HyperparameterRef, value: Any) -> object:
     """Return the scheduler that looks at a metric and wrote a value; None if it did not."""
     scheduler: Any = record_of(optimizer).metric_scheduler()
     if scheduler is None or place.key != "lr" or not scheduler.last_epoch:

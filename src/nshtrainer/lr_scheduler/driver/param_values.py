@@ -9,12 +9,12 @@ from torch import Tensor
 
 from nshtrainer.exceptions import ScheduleError
 
-__all__ = ["Place", "default_of", "find"]
+__all__ = ["HyperparameterRef", "default_of", "find"]
 
 Group = dict[str, Any]
 
 
-class Place(NamedTuple):
+class HyperparameterRef(NamedTuple):
     """A key of a group, and the place in it where a tuple lies there.
 
     >>> group = {"betas": (0.9, 0.999)}
@@ -56,7 +56,7 @@ class Place(NamedTuple):
         return self.key if self.item is None else f"{self.key}.{self.item}"
 
 
-def find(group: Mapping[str, Any], name: str) -> Place:
+def find(group: Mapping[str, Any], name: str) -> HyperparameterRef:
     """The place of a hyperparameter.
 
     Args:
@@ -78,7 +78,7 @@ def find(group: Mapping[str, Any], name: str) -> Place:
     return known[name]
 
 
-def default_of(optimizer: Any, group: Mapping[str, Any], place: Place) -> Any:
+def default_of(optimizer: Any, group: Mapping[str, Any], place: HyperparameterRef) -> Any:
     """Return the value that a group gets which is added without one; None if there is none.
 
     Args:
@@ -95,16 +95,16 @@ def default_of(optimizer: Any, group: Mapping[str, Any], place: Place) -> Any:
     return None
 
 
-def _places(group: Mapping[str, Any]) -> list[tuple[str, Place]]:
-    found: list[Place] = []
+def _places(group: Mapping[str, Any]) -> list[tuple[str, HyperparameterRef]]:
+    found: list[HyperparameterRef] = []
     for key, value in group.items():
         if key == "params" or key.startswith("initial_"):
             continue
         if isinstance(value, (tuple, list)):
             items = cast("list[Any]", value)
-            found += [Place(key, i) for i, item in enumerate(items) if _is_number(item)]
+            found += [HyperparameterRef(key, i) for i, item in enumerate(items) if _is_number(item)]
         elif _is_number(value):
-            found.append(Place(key))
+            found.append(HyperparameterRef(key))
     return [(str(place), place) for place in found]
 
 

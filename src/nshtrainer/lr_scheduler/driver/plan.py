@@ -13,11 +13,11 @@ from nshtrainer.run_length import LazyRunLength
 
 if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
-    from nshtrainer.lr_scheduler.driver.param_values import Place
+    from nshtrainer.lr_scheduler.driver.param_values import HyperparameterRef
     from nshtrainer.lr_scheduler.track import Curve
     from nshtrainer.run_length import RunLength
 
-__all__ = ["Plan"]
+__all__ = ["SchedulePlan"]
 
 Group = Mapping[str, Any]
 
@@ -27,7 +27,7 @@ _OWN_LENGTH = (
 )
 
 
-class Plan:
+class SchedulePlan:
     """The tracks of each parameter group.
 
     A schedule is resolved once for each base rate, since a rate named outright is another factor of
@@ -63,19 +63,19 @@ class Plan:
         """True after a warning of lengths, since the one of the run is known at its end."""
 
     @classmethod
-    def of_config(cls, config: LRSchedulerConfigBase, run: RunLength) -> Plan:
+    def of_config(cls, config: LRSchedulerConfigBase, run: RunLength) -> SchedulePlan:
         """The plan of a config."""
         return cls(config.tracks, run, repr(config), config)
 
     @classmethod
-    def of_curve(cls, curve: Curve, run: RunLength, label: str | None) -> Plan:
+    def of_curve(cls, curve: Curve, run: RunLength, label: str | None) -> SchedulePlan:
         """The plan of a curve for the learning rate of every group."""
         return cls(lambda _: (Track("lr", curve),), run, label or repr(curve))
 
-    def in_run(self, run: RunLength) -> Plan:
+    def in_run(self, run: RunLength) -> SchedulePlan:
         """Return the plan of the same config in a run of another length."""
         assert self.config is not None, "a schedule that a trainer gave its length has one"
-        made = Plan.of_config(self.config, run)
+        made = SchedulePlan.of_config(self.config, run)
         made.is_told, made.difference, made.is_open = self.is_told, self.difference, self.is_open
         return made
 
@@ -168,7 +168,7 @@ class Plan:
         fitting.sort(key=lambda track: len(track.group or ""))
         return {track.hyperparameter: track for track in fitting}.values()
 
-    def track_of(self, group: Group, place: Place, base_lr: float) -> Track | None:
+    def track_of(self, group: Group, place: HyperparameterRef, base_lr: float) -> Track | None:
         """Return what moves one hyperparameter of a group, were its base rate another one.
 
         Args:
@@ -223,7 +223,7 @@ class Plan:
         key = base_lr, beta2
         self._in_use[key] = None
         if key not in self._tracks:
-            self._tracks[key] = self._resolved(self.run.but(base_lr=base_lr, beta2=beta2))
+            self._tracks[key] = self._resolved(self.run.replace(base_lr=base_lr, beta2=beta2))
         return self._tracks[key]
 
     def _resolved(self, run: RunLength) -> Sequence[Track]:
@@ -235,7 +235,7 @@ class Plan:
             if timed is None:
                 raise
             run, tracks = timed, self._resolve(timed)
-        self.run = run.known()
+        self.run = run.snapshot()
         return tracks
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 from nshtrainer.config.messages import dotted
 from nshtrainer.exceptions import ConfigError, RegistryError, ScheduleError
 from nshtrainer.lr_scheduler.base import lr_scheduler_registry
-from nshtrainer.lr_scheduler.driver.plan import Plan
+from nshtrainer.lr_scheduler.driver.plan import SchedulePlan
 from nshtrainer.lr_scheduler.driver.saved_state import is_of_driver, saved_position
 from nshtrainer.resume import (
     SCHEDULE,
@@ -27,7 +27,14 @@ from nshtrainer.resume import (
 )
 from nshtrainer.run_length import TICKS, RunLength
 
-__all__ = ["Succession", "after_another", "changes_of", "from_step", "plan_data", "succession"]
+__all__ = [
+    "ResumedSchedule",
+    "after_another",
+    "changes_of",
+    "from_step",
+    "plan_data",
+    "resolve_resume",
+]
 
 Group: TypeAlias = Mapping[str, Any]
 Based: TypeAlias = Sequence[tuple[Group, float]]
@@ -37,7 +44,7 @@ _CURVE_FIELDS = frozenset({"schedule", "warmup_duration"})
 """What of a schedule that looks at a metric is a curve; the rest is in its own state."""
 
 
-class Succession(NamedTuple):
+class ResumedSchedule(NamedTuple):
     """What a run goes on under.
 
     Args:
@@ -49,7 +56,7 @@ class Succession(NamedTuple):
         is_of_another: True for the state of a scheduler that is not ours.
     """
 
-    plan: Plan
+    plan: SchedulePlan
     position: int
     resolution: Resolution | None = None
     more: Sequence[str] = ()
@@ -71,13 +78,13 @@ class Succession(NamedTuple):
             )
 
 
-def plan_data(plan: Plan) -> dict[str, Any]:
+def plan_data(plan: SchedulePlan) -> dict[str, Any]:
     """What a state holds of a plan, if its schedule has a config of plain values."""
     data = as_data(plan.config)
     return {} if data is None else {"config": data, "run": plan.run.to_dict()}
 
 
-def changes_of(own: Plan, state: Mapping[str, Any], groups: Based) -> list[Change]:
+def changes_of(own: SchedulePlan, state: Mapping[str, Any], groups: Based) -> list[Change]:
     """What has changed since a state was saved; nothing where the curves are the same.
 
     Args:
@@ -88,7 +95,7 @@ def changes_of(own: Plan, state: Mapping[str, Any], groups: Based) -> list[Chang
     return _changes(own, state, groups)[0]
 
 
-def succession(own: Plan, state: Mapping[str, Any], groups: Based) -> Succession:
+def resolve_resume(own: SchedulePlan, state: Mapping[str, Any], groups: Based) -> ResumedSchedule:
     """What the policy makes of a state.
 
     Args:
@@ -110,7 +117,7 @@ def succession(own: Plan, state: Mapping[str, Any], groups: Based) -> Succession
         )
         return after_another(own, position, clause)
     if "config" not in state or data is None:
-        return Succession(own, position, saved_label=state.get("curve"))
+        return ResumedSchedule(own, position, saved_label=state.get("curve"))
     found, old = _changes(own, state, groups)
     resolution = resolve(
         found,
@@ -120,17 +127,17 @@ def succession(own: Plan, state: Mapping[str, Any], groups: Based) -> Succession
         error=ScheduleError,
     )
     if not found or isinstance(old, str):
-        return Succession(own, position, resolution)
+        return ResumedSchedule(own, position, resolution)
     if policy.takes_schedule:
         _check_run(policy, own.run, old.run, position)
     plan = _followed(own, old, resolution, policy)
     now = _position_in(plan.run, old.run, state)
-    return Succession(plan, now, resolution, [*_jumps((old, position), (plan, now), groups)])
+    return ResumedSchedule(plan, now, resolution, [*_jumps((old, position), (plan, now), groups)])
 
 
 def after_another(
-    own: Plan, position: int, clause: str = "since another kind cannot be kept"
-) -> Succession:
+    own: SchedulePlan, position: int, clause: str = "since another kind cannot be kept"
+) -> ResumedSchedule:
     """Return what becomes of a state that another kind of scheduler saved.
 
     Args:
@@ -145,7 +152,7 @@ def after_another(
         lambda change: from_step(change, position, clause),
         error=ScheduleError,
     )
-    return Succession(own, position, resolution, is_of_another=True)
+    return ResumedSchedule(own, position, resolution, is_of_another=True)
 
 
 def from_step(change: Change, position: int, clause: str) -> Change:
@@ -163,7 +170,9 @@ def _position_in(run: RunLength, old: RunLength, state: Mapping[str, Any]) -> in
 # -- what has changed ------------------------------------------------------------------------------
 
 
-def _changes(own: Plan, state: Mapping[str, Any], groups: Based) -> tuple[list[Change], Plan | str]:
+def _changes(
+    own: SchedulePlan, state: Mapping[str, Any], groups: Based
+) -> tuple[list[Change], SchedulePlan | str]:
     """The changes, and the plan of the state or why there is none."""
     saved, data = state.get("config"), as_data(own.config)
     if saved is None or data is None:
@@ -198,7 +207,9 @@ def _length(run: Mapping[str, Any]) -> tuple[str, str] | None:
     return (str(run["total_steps"]), "steps") if "total_steps" in run else None
 
 
-def _plan_of(own: Plan, config: Mapping[str, Any], run: Mapping[str, Any]) -> Plan | str:
+def _plan_of(
+    own: SchedulePlan, config: Mapping[str, Any], run: Mapping[str, Any]
+) -> SchedulePlan | str:
     """The plan of a saved schedule, or why it cannot be built."""
     name = config.get("name", "")
     try:
@@ -209,7 +220,7 @@ def _plan_of(own: Plan, config: Mapping[str, Any], run: Mapping[str, Any]) -> Pl
             return f"{name!r} is not registered here; import the module that registers it"
         if cls.is_curve != _is_curve(own):
             return f"a {name} is another kind of scheduler"
-        return Plan.of_config(cls.from_mapping(config), _lengths(own.run, run))
+        return SchedulePlan.of_config(cls.from_mapping(config), _lengths(own.run, run))
     except (ConfigError, RegistryError) as error:
         return f"that of the checkpoint cannot be built: {error}"
 
@@ -219,17 +230,19 @@ def _lengths(own: RunLength, saved: Mapping[str, Any]) -> RunLength:
     ours = own.to_dict()
     if "total_steps" in saved:
         ours.pop("total_time", None)
-    return RunLength.from_dict({**ours, **saved}).but(settings=own.settings)
+    return RunLength.from_dict({**ours, **saved}).replace(settings=own.settings)
 
 
-def _is_curve(plan: Plan) -> bool:
+def _is_curve(plan: SchedulePlan) -> bool:
     return plan.config is not None and plan.config.is_curve
 
 
 # -- what becomes of it ----------------------------------------------------------------------------
 
 
-def _decide(change: Change, policy: ResumeConfig, own: Plan, old: Plan | str) -> Change:
+def _decide(
+    change: Change, policy: ResumeConfig, own: SchedulePlan, old: SchedulePlan | str
+) -> Change:
     """Return what becomes of a change of a schedule, or of the length of its run."""
     if isinstance(old, str):
         return change.follow(f"taken from the config, since {old}")
@@ -247,7 +260,9 @@ def _decide(change: Change, policy: ResumeConfig, own: Plan, old: Plan | str) ->
     return change.follow() if policy.takes_schedule or is_named else change.keep(field=SCHEDULE)
 
 
-def _followed(own: Plan, old: Plan, resolution: Resolution, policy: ResumeConfig) -> Plan:
+def _followed(
+    own: SchedulePlan, old: SchedulePlan, resolution: Resolution, policy: ResumeConfig
+) -> SchedulePlan:
     """Return the plan of what was decided."""
     followed = [change.is_followed for change in resolution.changes]
     if all(followed) or not any(followed):
@@ -259,7 +274,9 @@ def _followed(own: Plan, old: Plan, resolution: Resolution, policy: ResumeConfig
     return made
 
 
-def _jumps(old: tuple[Plan, int], new: tuple[Plan, int], groups: Based) -> Iterator[str]:
+def _jumps(
+    old: tuple[SchedulePlan, int], new: tuple[SchedulePlan, int], groups: Based
+) -> Iterator[str]:
     """What the new plan makes of the rate at once, where it is another one."""
     for group, base in groups:
         was, now = (_rate(plan, group, base, position) for plan, position in (old, new))
@@ -268,7 +285,7 @@ def _jumps(old: tuple[Plan, int], new: tuple[Plan, int], groups: Based) -> Itera
             return
 
 
-def _rate(plan: Plan, group: Group, base: float, position: int) -> float:
+def _rate(plan: SchedulePlan, group: Group, base: float, position: int) -> float:
     rates = (track for track in plan.tracks(group, base) if track.hyperparameter == "lr")
     track = next(rates, None)
     if track is None:
@@ -279,7 +296,7 @@ def _rate(plan: Plan, group: Group, base: float, position: int) -> float:
 # -- what is wrong ---------------------------------------------------------------------------------
 
 
-def _check_fields(policy: ResumeConfig, own: Plan) -> None:
+def _check_fields(policy: ResumeConfig, own: SchedulePlan) -> None:
     data = as_data(own.config) or {}
     for name in policy.schedule_fields():
         _, *path = name.split(".")

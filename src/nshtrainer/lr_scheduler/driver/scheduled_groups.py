@@ -12,13 +12,18 @@ from torch import Tensor
 
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.driver.base_values import BaseValues, Key
-from nshtrainer.lr_scheduler.driver.param_values import Place, default_of, find
-from nshtrainer.lr_scheduler.driver.scheduled_values import Follower, Group, Movement, movements_of
+from nshtrainer.lr_scheduler.driver.param_values import HyperparameterRef, default_of, find
+from nshtrainer.lr_scheduler.driver.scheduled_values import (
+    Follower,
+    Group,
+    ScheduledValue,
+    movements_of,
+)
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-    from nshtrainer.lr_scheduler.driver.plan import Plan
+    from nshtrainer.lr_scheduler.driver.plan import SchedulePlan
 
 __all__ = ["ScheduledGroups"]
 
@@ -35,13 +40,13 @@ class ScheduledGroups:
 
     optimizer: Optimizer
     last_epoch: int
-    _plan: Plan
+    _plan: SchedulePlan
     _bases: BaseValues
-    _movements: list[Movement]
+    _movements: list[ScheduledValue]
     _groups: list[Group]
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> SchedulePlan:
         """The tracks of each group."""
         return self._plan
 
@@ -90,7 +95,7 @@ class ScheduledGroups:
                     base = self._scaled(index, base)
                 yield Follower(group, place, track.curve, base, is_value)
 
-    def _base(self, index: int, group: Group, place: Place) -> float:
+    def _base(self, index: int, group: Group, place: HyperparameterRef) -> float:
         """The value that a group began with, noted where torch notes it, too."""
         return self._bases.of(index, group, place, lambda: self._joining(group, place))
 
@@ -103,7 +108,7 @@ class ScheduledGroups:
         """The base rate of a group as it is now; something beside the curve may scale it."""
         return base
 
-    def _joining(self, group: Group, place: Place) -> float:
+    def _joining(self, group: Group, place: HyperparameterRef) -> float:
         """Return the base value of a group that joins the optimizer.
 
         Once the schedule has moved, a rate that was given to the group is the one to continue from,
@@ -124,7 +129,7 @@ class ScheduledGroups:
         except ScheduleError:
             return value
 
-    def _continued(self, group: Group, place: Place, value: float) -> float:
+    def _continued(self, group: Group, place: HyperparameterRef, value: float) -> float:
         """Return the base value that gives a value at this position; at a factor of 0 the value."""
         base = value
         # An absolute rate in a schedule is another factor of each base.
@@ -137,7 +142,7 @@ class ScheduledGroups:
                 break
         return base
 
-    def _factor(self, group: Group, place: Place, base: float) -> float:
+    def _factor(self, group: Group, place: HyperparameterRef, base: float) -> float:
         """Return the factor of this position for a group with a base value; 1 without a curve."""
         base_lr = base if place.key == "lr" else float(group["initial_lr"])
         track = self._plan.track_of(group, place, base_lr)
@@ -191,7 +196,7 @@ class ScheduledGroups:
             for group, _ in movement.written()
         }
 
-    def wrote(self, place: Place, group: Group, value: Any) -> bool:
+    def wrote(self, place: HyperparameterRef, group: Group, value: Any) -> bool:
         """Return True if this schedule wrote a value last."""
         return any(
             each is group and written == value

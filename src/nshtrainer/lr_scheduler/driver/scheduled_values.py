@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from torch import Tensor
 
 from nshtrainer.exceptions import ScheduleError
-from nshtrainer.lr_scheduler.driver.param_values import Place
+from nshtrainer.lr_scheduler.driver.param_values import HyperparameterRef
 
 if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.track import Curve
 
-__all__ = ["Cohort", "Follower", "Group", "Movement", "movements_of", "refuse"]
+__all__ = ["Follower", "Group", "GroupBatch", "ScheduledValue", "movements_of", "refuse"]
 
 Group = dict[str, Any]
 
@@ -28,7 +28,7 @@ class Follower(NamedTuple):
     """One hyperparameter of one group, and the curve that it follows."""
 
     group: Group
-    place: Place
+    place: HyperparameterRef
     curve: Curve
     base: float
     is_value: bool
@@ -36,7 +36,7 @@ class Follower(NamedTuple):
 
 
 @dataclass(slots=True)
-class Cohort:
+class GroupBatch:
     """The groups of one base value: they share the product, and the very object written last."""
 
     base: float
@@ -51,7 +51,7 @@ class Cohort:
         """All of them."""
         return [*self.watched, *self.others, *(group for group, _ in self.filled)]
 
-    def settle(self, place: Place) -> None:
+    def settle(self, place: HyperparameterRef) -> None:
         """Sort the groups by how they are written: tensors filled, of many numbers some watched."""
         if place.item is not None:
             return
@@ -66,13 +66,13 @@ class Cohort:
         self.has_more = bool(self.others or self.filled)
 
 
-class Movement(NamedTuple):
+class ScheduledValue(NamedTuple):
     """One curve of one hyperparameter, and the groups that follow it."""
 
     key: str
     call: Callable[[int], float]
-    cohorts: list[Cohort]
-    place: Place
+    cohorts: list[GroupBatch]
+    place: HyperparameterRef
 
     @property
     def is_value(self) -> bool:
@@ -112,21 +112,23 @@ class Movement(NamedTuple):
             cohort.settle(self.place)
 
 
-def movements_of(followers: Iterable[Follower]) -> list[Movement]:
+def movements_of(followers: Iterable[Follower]) -> list[ScheduledValue]:
     """Collect what follows the same curve, and what has the same base in it."""
-    movements: dict[Hashable, Movement] = {}
-    cohorts: dict[Hashable, Cohort] = {}
+    movements: dict[Hashable, ScheduledValue] = {}
+    cohorts: dict[Hashable, GroupBatch] = {}
     for group, place, curve, base, is_value in followers:
         key = place, _identity(curve), is_value
         if key not in movements:
-            movements[key] = Movement(place.key, _callable(curve), [], place)
+            movements[key] = ScheduledValue(place.key, _callable(curve), [], place)
         if (key, base) not in cohorts:
-            movements[key].cohorts.append(cohorts.setdefault((key, base), Cohort(base, is_value)))
+            movements[key].cohorts.append(
+                cohorts.setdefault((key, base), GroupBatch(base, is_value))
+            )
         cohorts[key, base].watched.append(group)
     return list(movements.values())
 
 
-def refuse(factor: object, position: int, place: Place) -> NoReturn:
+def refuse(factor: object, position: int, place: HyperparameterRef) -> NoReturn:
     """Raise the error of a factor that is not finite or negative."""
     raise ScheduleError(
         f"the schedule of {place} gives {factor!r} at step {position}; a factor must be finite and "

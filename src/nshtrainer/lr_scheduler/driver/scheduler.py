@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from nshtrainer.lr_scheduler.driver.accelerate_guard import MovesOnceAnUpdate
 from nshtrainer.lr_scheduler.driver.base_values import BaseValues
-from nshtrainer.lr_scheduler.driver.clock import Clock, Successes
+from nshtrainer.lr_scheduler.driver.clock import Clock, SuccessfulStepCounter
 from nshtrainer.lr_scheduler.driver.first_steps import FirstSteps
 from nshtrainer.lr_scheduler.driver.foreign_values import ForeignValues
 from nshtrainer.lr_scheduler.driver.optimizer_hooks import (
@@ -25,13 +25,13 @@ from nshtrainer.lr_scheduler.driver.optimizer_hooks import (
     listen,
     rates_of_torch,
 )
-from nshtrainer.lr_scheduler.driver.plan import Plan
+from nshtrainer.lr_scheduler.driver.plan import SchedulePlan
 from nshtrainer.lr_scheduler.driver.resume import (
-    Succession,
+    ResumedSchedule,
     after_another,
     changes_of,
     plan_data,
-    succession,
+    resolve_resume,
 )
 from nshtrainer.lr_scheduler.driver.rhythm import Rhythm
 from nshtrainer.lr_scheduler.driver.saved_state import check_state, has_own_rates, saved_bases
@@ -83,13 +83,17 @@ class CurveScheduler(ForeignValues, LRScheduler):
 
     @override
     def __init__(
-        self, optimizer: Optimizer, plan: Plan | Curve, *, label: str | None = None
+        self, optimizer: Optimizer, plan: SchedulePlan | Curve, *, label: str | None = None
     ) -> None:
         # Not the base's `__init__`: it wraps `optimizer.step`, which a compiled step does not
         # survive, and scales from what stands in the group.
         self.optimizer = optimizer
         self.last_epoch = 0
-        self._plan = plan if isinstance(plan, Plan) else Plan.of_curve(plan, RunLength(), label)
+        self._plan = (
+            plan
+            if isinstance(plan, SchedulePlan)
+            else SchedulePlan.of_curve(plan, RunLength(), label)
+        )
         self._bases = BaseValues()
         self._movements = []
         self._groups = []
@@ -101,9 +105,9 @@ class CurveScheduler(ForeignValues, LRScheduler):
         self._is_nested = False
         self._is_noted = False
         self._stands_still = False
-        self._untold: Succession | None = None
+        self._untold: ResumedSchedule | None = None
         by_successes = self._plan.run.settings.schedule_clock == "successful_steps"
-        self._successes = Successes() if by_successes else None
+        self._successes = SuccessfulStepCounter() if by_successes else None
         others = rates_of_torch(optimizer)
         self._write()
         self._plan.check_names(optimizer.param_groups)
@@ -207,7 +211,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
         on_step_skipped(self.optimizer, WeakMethod(self._stand_still))
         listen(self, after_updates=self._successes is not None)
 
-    def _clock_of(self, plan: Plan) -> Clock | Successes | None:
+    def _clock_of(self, plan: SchedulePlan) -> Clock | SuccessfulStepCounter | None:
         time = plan.run.total_time
         return self._successes if time is None else Clock(time)
 
@@ -331,7 +335,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
         """
         self._check(state_dict)
         self._is_nested = self._is_idle()
-        found = succession(self._plan, state_dict, self._based())
+        found = resolve_resume(self._plan, state_dict, self._based())
         found.plan.is_told |= self._plan.is_told
         self._plan, self.last_epoch = found.plan, found.position
         self._clock = self._clock_of(found.plan)

@@ -87,7 +87,7 @@ def in_epochs(run: RunLength) -> RunLength:
     """Return a run in which a step is an epoch; the samples in one may vary, and are left out."""
     total = run.total_steps
     epochs = None if total is None else epochs_of(run).of(total - 1) + 1
-    return run.but(
+    return run.replace(
         total_steps=epochs, steps_per_epoch=1, start=0, samples_per_step=None, tokens_per_step=None
     )
 

@@ -133,7 +133,7 @@ milestones: [100]
     def counted(self, run: RunLength) -> Curve:
         starts = (0, *self.milestones)
         curves = [
-            curve_of_part(part, run.part(end - start, start))
+            curve_of_part(part, run.slice(end - start, start))
             for part, (start, end) in zip(self.schedulers, pairwise(starts), strict=False)
         ]
         return Sequence((*curves, self._last_curve(run, starts[-1])), starts)
@@ -141,12 +141,12 @@ milestones: [100]
     def _last_curve(self, run: RunLength, start: int) -> Curve:
         part = self.schedulers[-1]
         try:
-            return curve_of_part(part, run.part(0, start))
+            return curve_of_part(part, run.slice(0, start))
         except RunLengthError:
             # Only a schedule that needs an end is given that of the run.
             if run.total_steps is None or run.total_steps <= start:
                 raise
-            return curve_of_part(part, run.part(run.total_steps - start, start))
+            return curve_of_part(part, run.slice(run.total_steps - start, start))
 
 
 @lr_scheduler_registry.register

@@ -18,9 +18,9 @@ from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.checkpoint.config_changes import CONFIG, changes_of, decide
 from nshtrainer.optimizer.checkpoint.match import (
     PARKED,
-    Match,
-    Own,
-    OwnGroup,
+    CurrentGroup,
+    CurrentParam,
+    StateMatch,
     by_name,
     by_place,
     saved_in,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from nshtrainer.resume import Change
     from nshtrainer.run_length import RunLength
 
-__all__ = ["Resumption", "describe", "is_torchs", "resume_by_name"]
+__all__ = ["OptimizerStateHooks", "is_torchs", "resume_by_name", "set_config"]
 
 _WITHIN = "__bnb_optimizer_quant_state__"
 """The key under which bitsandbytes saves the tensors of a state."""
@@ -54,7 +54,7 @@ StateDict: TypeAlias = dict[str, Any]
 
 def resume_by_name(
     optimizer: Optimizer, model: Module | None, config: OptimizerConfigBase | None = None
-) -> Resumption:
+) -> OptimizerStateHooks:
     """Let any optimizer know its parameters by what a model calls them.
 
     One that knows them under names already keeps these, and so does one that knows its config.
@@ -65,21 +65,23 @@ def resume_by_name(
             that are known by their places.
         config: What the optimizer was built from, if that is known.
     """
-    known: Resumption | None = record_of(optimizer).state_hooks
+    known: OptimizerStateHooks | None = record_of(optimizer).state_hooks
     if known is None:
         unchecked = {} if is_torchs(optimizer) else {"": ()}
-        known = Resumption([], is_joint=_is_joint(optimizer), unchecked=unchecked, config=config)
+        known = OptimizerStateHooks(
+            [], is_joint=_is_joint(optimizer), unchecked=unchecked, config=config
+        )
         known.attach(optimizer)
     if model is not None:
-        known.learn(model, config)
+        known.set_names(model, config)
     return known
 
 
-def describe(optimizer: Optimizer, config: OptimizerConfigBase) -> None:
+def set_config(optimizer: Optimizer, config: OptimizerConfigBase) -> None:
     """Let an optimizer that resumes by name know the whole config that it was built from."""
-    known: Resumption | None = record_of(optimizer).state_hooks
+    known: OptimizerStateHooks | None = record_of(optimizer).state_hooks
     if known is not None:
-        known.describe(config)
+        known.set_config(config)
         known.begin(optimizer)
 
 
@@ -102,13 +104,13 @@ def is_torchs(optimizer: Optimizer) -> bool:
     )
 
 
-class Resumption:
+class OptimizerStateHooks:
     """The hooks of an optimizer that give its states names, and know them again by these.
 
     >>> import torch
     >>> one, other = torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(2))
     >>> optimizer = torch.optim.SGD([one, other], momentum=0.9)
-    >>> Resumption([("one", one), ("other", other)]).attach(optimizer)
+    >>> OptimizerStateHooks([("one", one), ("other", other)]).attach(optimizer)
     >>> optimizer.state_dict()["param_groups"][0]["param_names"]
     ['one', 'other']
 
@@ -157,15 +159,15 @@ class Resumption:
         optimizer.register_load_state_dict_post_hook(self.complete)
         call_hooks_on_load(optimizer)
 
-    def learn(self, model: Module, config: OptimizerConfigBase | None = None) -> None:
+    def set_names(self, model: Module, config: OptimizerConfigBase | None = None) -> None:
         """Take the names from a model, if there are none, and what its trainer knows of the run."""
         if not self._names():
             self._model = ref(model)
         if self._config is None:
-            self.describe(config)
+            self.set_config(config)
         self._learn_policy(model)
 
-    def describe(self, config: OptimizerConfigBase | None) -> None:
+    def set_config(self, config: OptimizerConfigBase | None) -> None:
         """Take what the optimizer was built from."""
         self._config, self._in_force = config, as_data(config)
 
@@ -262,9 +264,9 @@ class Resumption:
             run = known_run_length(model)
             self._resume = run and run.settings.resume
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Resumption:
+    def __deepcopy__(self, memo: dict[int, Any]) -> OptimizerStateHooks:
         """Copy the hooks, for the copy of the model where that is made at the same time."""
-        memo[id(self)] = twin = Resumption(())
+        memo[id(self)] = twin = OptimizerStateHooks(())
         vars(twin).update(copy.deepcopy(self.__getstate__(), memo))
         model = memo.get(id(self._model()))
         if model is not None:
@@ -275,14 +277,16 @@ class Resumption:
         """Return what is pickled: the names of the optimizer's parameters, without the model."""
         return {**vars(self), "_model": _nobody}
 
-    def _groups(self, optimizer: Optimizer, names: Names) -> Iterator[OwnGroup]:
+    def _groups(self, optimizer: Optimizer, names: Names) -> Iterator[CurrentGroup]:
         for index, group in enumerate(optimizer.param_groups):
             params = [
-                Own(param, names.get(param, ()), f"number {place} of parameter group {index}")
+                CurrentParam(
+                    param, names.get(param, ()), f"number {place} of parameter group {index}"
+                )
                 for place, param in enumerate(group["params"])
             ]
             is_late = index >= len(self._begun)
-            yield OwnGroup(_options(group) if is_late else self._begun[index], params)
+            yield CurrentGroup(_options(group) if is_late else self._begun[index], params)
 
 
 def _nobody() -> None:
@@ -308,7 +312,7 @@ def _options(group: Mapping[str, Any]) -> Group:
 
 
 def _outside(
-    match: Match, groups: Sequence[OwnGroup], names: Mapping[Tensor, tuple[str, ...]]
+    match: StateMatch, groups: Sequence[CurrentGroup], names: Mapping[Tensor, tuple[str, ...]]
 ) -> dict[str, Any]:
     """The saved states of what is in the model and not in the optimizer: it is frozen for now."""
     inside = {own.tensor for group in groups for own in group.params}
@@ -334,8 +338,8 @@ def _without_dicts_within(state: StateDict) -> StateDict:
 def _rebuilt(
     optimizer: Optimizer,
     state: StateDict,
-    match: Match,
-    groups: Sequence[OwnGroup],
+    match: StateMatch,
+    groups: Sequence[CurrentGroup],
     policy: ResumeConfig,
 ) -> StateDict:
     """The state as the optimizer itself would have saved it."""
@@ -371,7 +375,7 @@ def _overridden(group: Group, own: Group, fields: Sequence[str]) -> Group:
     return group
 
 
-def _check_fields(policy: ResumeConfig, groups: Sequence[OwnGroup]) -> None:
+def _check_fields(policy: ResumeConfig, groups: Sequence[CurrentGroup]) -> None:
     keys = (key for group in groups for key in group.options if key != "name")
     known = dict.fromkeys(key.removeprefix("sam_") for key in keys)
     for name in policy.option_fields():

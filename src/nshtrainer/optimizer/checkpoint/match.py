@@ -19,10 +19,10 @@ __all__ = [
     "HOOK_KEYS",
     "PARKED",
     "STATE_KEYS",
-    "Match",
-    "Own",
-    "OwnGroup",
-    "Saved",
+    "CurrentGroup",
+    "CurrentParam",
+    "SavedParam",
+    "StateMatch",
     "by_name",
     "by_place",
     "groups_in_order",
@@ -44,7 +44,7 @@ PARKED = "parked"
 """The key of a state dict for the states of parameters that the model has and no group."""
 
 
-class Saved(NamedTuple):
+class SavedParam(NamedTuple):
     """A parameter in a saved state.
 
     Args:
@@ -62,7 +62,7 @@ class Saved(NamedTuple):
     state: Any
 
 
-class Own(NamedTuple):
+class CurrentParam(NamedTuple):
     """A parameter of an optimizer.
 
     Args:
@@ -81,14 +81,14 @@ class Own(NamedTuple):
         return self.names[0] if self.names else self.place
 
 
-class OwnGroup(NamedTuple):
+class CurrentGroup(NamedTuple):
     """A group of an optimizer: its options as the config says them, and its parameters."""
 
     options: Group
-    params: list[Own]
+    params: list[CurrentParam]
 
 
-class Match(NamedTuple):
+class StateMatch(NamedTuple):
     """What an optimizer finds of itself in a saved state.
 
     Args:
@@ -99,11 +99,13 @@ class Match(NamedTuple):
     """
 
     groups: list[Group | None]
-    params: list[list[Saved | None]]
-    foreign: list[Own]
-    left: list[Saved]
+    params: list[list[SavedParam | None]]
+    foreign: list[CurrentParam]
+    left: list[SavedParam]
 
-    def pairs(self, groups: Iterable[OwnGroup]) -> Iterator[tuple[Own, Saved | None]]:
+    def pairs(
+        self, groups: Iterable[CurrentGroup]
+    ) -> Iterator[tuple[CurrentParam, SavedParam | None]]:
         """Yield each parameter of the optimizer's groups, and what it was."""
         for group, found in zip(groups, self.params, strict=True):
             yield from zip(group.params, found, strict=True)
@@ -112,18 +114,18 @@ class Match(NamedTuple):
 # -- what is saved ---------------------------------------------------------------------------------
 
 
-def saved_in(state: StateDict) -> list[Saved]:
+def saved_in(state: StateDict) -> list[SavedParam]:
     """Every parameter in a saved state; those that were in no group are the last."""
     states: Mapping[Any, Any] = state["state"]
     each = ((group, *pair) for group in state["param_groups"] for pair in _keys_and_names(group))
     found = [
-        Saved(place, key, name, group, states.get(key))
+        SavedParam(place, key, name, group, states.get(key))
         for place, (group, key, name) in enumerate(each)
     ]
     names = iter(clean_names([one.name for one in found if one.name is not None]))
     found = [one if one.name is None else one._replace(name=next(names)) for one in found]
     parked: Mapping[str, Any] = state.get(PARKED, {})
-    return found + [Saved(-1, None, name, None, held) for name, held in parked.items()]
+    return found + [SavedParam(-1, None, name, None, held) for name, held in parked.items()]
 
 
 def _keys_and_names(group: Group) -> Iterator[tuple[Any, str | None]]:
@@ -149,7 +151,7 @@ def lacking(saved: Mapping[str, Any], options: Mapping[str, Any]) -> set[str]:
 # -- by name ---------------------------------------------------------------------------------------
 
 
-def by_name(state: StateDict, groups: Sequence[OwnGroup], names: Collection[str]) -> Match:
+def by_name(state: StateDict, groups: Sequence[CurrentGroup], names: Collection[str]) -> StateMatch:
     """Find each parameter under one of its names; those without any are known by their place.
 
     A group is known by its name. One without is what the first of its parameters was in, if that
@@ -166,7 +168,7 @@ def by_name(state: StateDict, groups: Sequence[OwnGroup], names: Collection[str]
     unnamed = iter([each for each in saved if each.name is None])
     found = [[_find(own, known, unnamed) for own in group.params] for group in groups]
     taken = {id(each) for each in chain.from_iterable(found)}
-    match = Match([], [], [], [each for each in saved if id(each) not in taken])
+    match = StateMatch([], [], [], [each for each in saved if id(each) not in taken])
     for group, theirs in zip(groups, found, strict=True):
         match.groups.append(_group_for(group, theirs, state["param_groups"]))
         match.params.append([None if _is_anothers(each, group) else each for each in theirs])
@@ -175,14 +177,16 @@ def by_name(state: StateDict, groups: Sequence[OwnGroup], names: Collection[str]
     return match
 
 
-def _find(own: Own, known: Mapping[Any, Saved], unnamed: Iterator[Saved]) -> Saved | None:
+def _find(
+    own: CurrentParam, known: Mapping[Any, SavedParam], unnamed: Iterator[SavedParam]
+) -> SavedParam | None:
     if not own.names:
         return next(unnamed, None)
     return next((known[name] for name in own.names if name in known), None)
 
 
 def _group_for(
-    own: OwnGroup, found: Sequence[Saved | None], saved: Sequence[Group]
+    own: CurrentGroup, found: Sequence[SavedParam | None], saved: Sequence[Group]
 ) -> Group | None:
     """The saved group that one of ours was."""
     name = own.options.get("name")
@@ -191,7 +195,7 @@ def _group_for(
     return next((each for each in fitting if not lacking(each, own.options)), None)
 
 
-def _is_anothers(found: Saved | None, own: OwnGroup) -> bool:
+def _is_anothers(found: SavedParam | None, own: CurrentGroup) -> bool:
     """Whether what is saved is the state of another optimizer."""
     if found is None or found.group is None or not found.state:
         return False
@@ -201,7 +205,7 @@ def _is_anothers(found: Saved | None, own: OwnGroup) -> bool:
 # -- by place --------------------------------------------------------------------------------------
 
 
-def by_place(state: StateDict, groups: Sequence[OwnGroup]) -> Match | None:
+def by_place(state: StateDict, groups: Sequence[CurrentGroup]) -> StateMatch | None:
     """Take groups by their names, if they have those of ours, else one by one, as parameters are.
 
     Returns:
@@ -211,7 +215,9 @@ def by_place(state: StateDict, groups: Sequence[OwnGroup]) -> Match | None:
     if [len(group["params"]) for group in saved] != [len(group.params) for group in groups]:
         return None
     found = iter(saved_in({**state, "param_groups": saved}))
-    return Match(list(saved), [list(islice(found, len(group.params))) for group in groups], [], [])
+    return StateMatch(
+        list(saved), [list(islice(found, len(group.params))) for group in groups], [], []
+    )
 
 
 def groups_in_order(saved: Sequence[Group], names: Sequence[str | None]) -> list[Group]:
@@ -225,8 +231,8 @@ def groups_in_order(saved: Sequence[Group], names: Sequence[str | None]) -> list
 
 
 def rename_with_prefix(
-    saved: Sequence[Saved], own: Sequence[Own], known: Collection[str]
-) -> list[Saved]:
+    saved: Sequence[SavedParam], own: Sequence[CurrentParam], known: Collection[str]
+) -> list[SavedParam]:
     """What is saved, under the names of this model where these have another prefix.
 
     A plain loop knows `0.weight`, and a module that holds the same model as `self.net` knows
@@ -253,7 +259,7 @@ def rename_with_prefix(
     return [one if one.name is None else one._replace(name=new[one.name]) for one in saved]
 
 
-def _renamings(names: Sequence[str], own: Sequence[Own]) -> Iterator[Renaming]:
+def _renamings(names: Sequence[str], own: Sequence[CurrentParam]) -> Iterator[Renaming]:
     """Every way to put a prefix before the saved names, or to take one from all of them."""
     for prefix in {prefix for name in own[0].names for prefix in _prefixes(name)}:
         yield prefix.__add__
@@ -268,7 +274,7 @@ def _prefixes(name: str) -> Iterator[str]:
     return (".".join(parts[:end]) + "." for end in range(1, len(parts)))
 
 
-def _fits(names: Collection[str], own: Sequence[Own], known: Collection[str]) -> bool:
+def _fits(names: Collection[str], own: Sequence[CurrentParam], known: Collection[str]) -> bool:
     """Whether the model has all of these names, and each parameter of the optimizer has one."""
     return all(name in known for name in names) and all(
         any(name in names for name in each.names) for each in own

@@ -9,7 +9,7 @@ from nshtrainer.config.messages import find_similar, join_quoted
 from nshtrainer.exceptions import OptimizerError
 
 if TYPE_CHECKING:
-    from nshtrainer.optimizer.checkpoint.match import Match, Own, OwnGroup
+    from nshtrainer.optimizer.checkpoint.match import CurrentGroup, CurrentParam, StateMatch
     from nshtrainer.resume import ResumeConfig
 
 __all__ = ["check_names"]
@@ -19,7 +19,7 @@ _MOST = 10
 
 
 def check_names(
-    match: Match, groups: Sequence[OwnGroup], names: Collection[str], policy: ResumeConfig
+    match: StateMatch, groups: Sequence[CurrentGroup], names: Collection[str], policy: ResumeConfig
 ) -> None:
     """Check that a saved state and the model have the same parameters, as far as they must.
 
@@ -50,7 +50,7 @@ def check_names(
 
 
 def _said(
-    missing: Sequence[Own], foreign: Sequence[Own], strangers: Sequence[str]
+    missing: Sequence[CurrentParam], foreign: Sequence[CurrentParam], strangers: Sequence[str]
 ) -> Iterator[str]:
     others = {id(own.tensor) for own in foreign}
     unknown = [own.name for own in missing if id(own.tensor) not in others]

@@ -29,7 +29,12 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
-    from nshtrainer.optimizer.checkpoint.match import Match, Own, OwnGroup, Saved
+    from nshtrainer.optimizer.checkpoint.match import (
+        CurrentGroup,
+        CurrentParam,
+        SavedParam,
+        StateMatch,
+    )
 
 __all__ = ["check_form", "check_row_state", "check_states", "refuse", "refuse_sizes"]
 
@@ -70,7 +75,7 @@ def check_form(state: Any) -> None:
             refuse(f"{where} {problem}", _SAVED)
 
 
-def refuse_sizes(state: StateDict, groups: Sequence[OwnGroup]) -> NoReturn:
+def refuse_sizes(state: StateDict, groups: Sequence[CurrentGroup]) -> NoReturn:
     """Refuse a state of other groups, or of groups of other sizes.
 
     Raises:
@@ -100,8 +105,8 @@ def _check_group_form(where: str, group: Group) -> None:
 def check_states(
     optimizer: Optimizer,
     state: StateDict,
-    match: Match,
-    groups: Sequence[OwnGroup],
+    match: StateMatch,
+    groups: Sequence[CurrentGroup],
     unchecked: Mapping[str, tuple[str, ...]],
 ) -> None:
     """Check that each tensor of a state has the shape and the kind of a fresh optimizer's own.
@@ -179,7 +184,7 @@ def check_row_state(state: Mapping[str, Any], length: int) -> dict[str, Any]:
     return {key: value for key, value in state.items() if key != "al" or is_whole}
 
 
-def _check_options(saved: Group, own: OwnGroup) -> None:
+def _check_options(saved: Group, own: CurrentGroup) -> None:
     """Check the kind of each option that the optimizer has.
 
     `None` may stand for any of them, and a tensor with one element for a number. A number is finite
@@ -214,7 +219,7 @@ def _is_finite(value: Any) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
-def _check_none(optimizer: Optimizer | None, saved: Group, own: OwnGroup) -> None:
+def _check_none(optimizer: Optimizer | None, saved: Group, own: CurrentGroup) -> None:
     """Refuse a `None` that switches nothing off, or with which the optimizer makes no step.
 
     Of an optimizer whose step on a copy tells nothing, only what switches is checked.
@@ -235,7 +240,7 @@ def _check_none(optimizer: Optimizer | None, saved: Group, own: OwnGroup) -> Non
 def _check_group(
     optimizer: Optimizer,
     group: Group,
-    entries: Sequence[tuple[int, Own, Saved]],
+    entries: Sequence[tuple[int, CurrentParam, SavedParam]],
     states: dict[Any, Any],
 ) -> None:
     """Check the states of the parameters of one group, and bring them into its order of memory."""
@@ -250,7 +255,9 @@ def _check_group(
         }
 
 
-def _check_state(own: Own, found: Saved, expected: Mapping[str, Any] | None, kind: str) -> None:
+def _check_state(
+    own: CurrentParam, found: SavedParam, expected: Mapping[str, Any] | None, kind: str
+) -> None:
     """Check the state of one parameter; nothing is expected where a step on a copy fails."""
     state = {key: value for key, value in found.state.items() if value is not None}
     needed = {key for key, value in (expected or {}).items() if value is not None}
@@ -275,7 +282,7 @@ def _check_state(own: Own, found: Saved, expected: Mapping[str, Any] | None, kin
     _check_count(state, f"the saved step of {own.name}")
 
 
-def _check_kept(own: Own, found: Saved, keys: tuple[str, ...]) -> None:
+def _check_kept(own: CurrentParam, found: SavedParam, keys: tuple[str, ...]) -> None:
     """Check what hooks keep in the state of a parameter, and these keys: tensors of its shape."""
     like = _like(_whole(own.tensor))
     kept = {key: value for key, value in found.state.items() if key in STATE_KEYS}
@@ -361,7 +368,7 @@ def _whole(param: Any) -> Tensor:
     return torch.empty(param.shape, dtype=param.dtype, device="meta") if sharded else param
 
 
-def _advice(own: Own, found: Saved) -> str:
+def _advice(own: CurrentParam, found: SavedParam) -> str:
     if found.name is not None and own.names:
         return "give it the size that it had, or start without the state"
     return (

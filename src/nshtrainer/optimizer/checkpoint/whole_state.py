@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer.checkpoint.match import STATE_KEYS, Match
+from nshtrainer.optimizer.checkpoint.match import STATE_KEYS, StateMatch
 from nshtrainer.optimizer.checkpoint.state_check import check_row_state
 
 if TYPE_CHECKING:
-    from nshtrainer.optimizer.checkpoint.match import OwnGroup, Saved
+    from nshtrainer.optimizer.checkpoint.match import CurrentGroup, SavedParam
 
 __all__ = ["joint_match"]
 
 
-def joint_match(match: Match, groups: Sequence[OwnGroup], *, may_be_lost: bool) -> Match:
+def joint_match(
+    match: StateMatch, groups: Sequence[CurrentGroup], *, may_be_lost: bool
+) -> StateMatch:
     """What was saved of an optimizer that keeps one state for all parameters, as L-BFGS does.
 
     torch keeps it under the first of them, and what it has of each lies in one row, in their order.
@@ -32,7 +34,7 @@ def joint_match(match: Match, groups: Sequence[OwnGroup], *, may_be_lost: bool) 
     pairs = sorted(found, key=lambda pair: pair[1].place)
     saved = [*(was for _, was in pairs), *match.left]
     state = next((each.state for each in saved if each.state), None)
-    alone = Match(match.groups, [[None for _ in group.params] for group in groups], [], [])
+    alone = StateMatch(match.groups, [[None for _ in group.params] for group in groups], [], [])
     if state is None:
         return alone
     if match.left or len(pairs) < sum(len(group.params) for group in groups):
@@ -48,7 +50,7 @@ def joint_match(match: Match, groups: Sequence[OwnGroup], *, may_be_lost: bool) 
     row = {key: value for key, value in state.items() if key not in STATE_KEYS}
     checked = check_row_state(row, sum(sizes))
     whole = {key: _reordered(value, sizes, order) for key, value in checked.items()}
-    own: list[Saved | None] = []
+    own: list[SavedParam | None] = []
     for index, (_, was) in enumerate(found):
         kept = {key: was.state[key] for key in STATE_KEYS if key in (was.state or {})}
         own.append(was._replace(state=(kept or None) if index else whole | kept))

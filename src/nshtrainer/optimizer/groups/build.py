@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.groups.assign import assign
 from nshtrainer.optimizer.groups.group_dicts import Group, check_parameters, groups_of
-from nshtrainer.optimizer.groups.parameters import Part, inventory
+from nshtrainer.optimizer.groups.parameters import ParameterSubset, inventory
 from nshtrainer.optimizer.groups.presets import settings_of
 from nshtrainer.optimizer.groups.selectors import needs_modules
 
@@ -90,17 +90,17 @@ def _assigned_rules(
 # -- what is given ---------------------------------------------------------------------------------
 
 
-def _part(config: GroupingConfigBase, params: Any) -> Part:
+def _part(config: GroupingConfigBase, params: Any) -> ParameterSubset:
     """What is given, as a part of a model; mostly it is the whole."""
     import torch
 
-    if isinstance(params, Part):
+    if isinstance(params, ParameterSubset):
         if params.model is None:
             _refuse_names_alone(config)
         return params
     model = params if isinstance(params, torch.nn.Module) else None
     parameters = tuple(inventory(_pairs(config, params) if model is None else model))
-    return Part(model, parameters, frozenset(parameters))
+    return ParameterSubset(model, parameters, frozenset(parameters))
 
 
 def _pairs(config: GroupingConfigBase, params: Any) -> list[tuple[str, Any]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nshtrainer.config.messages import join_names
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer.groups.parameters import Part, inventory
+from nshtrainer.optimizer.groups.parameters import ParameterSubset, inventory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,6 +51,6 @@ def _parameters(params: Any) -> dict[int, Parameter]:
 
     if isinstance(params, torch.nn.Module):
         return {id(p.tensor): p for p in inventory(params)}
-    if isinstance(params, Part) and params.model is not None:
+    if isinstance(params, ParameterSubset) and params.model is not None:
         return {id(p.tensor): p for p in params.inventory}
     return {}

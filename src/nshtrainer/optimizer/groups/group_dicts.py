@@ -12,7 +12,7 @@ from nshtrainer.config.document import Document
 from nshtrainer.config.errors import describe
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.groups.lazy_parameters import is_lazy
-from nshtrainer.optimizer.groups.parameters import Part
+from nshtrainer.optimizer.groups.parameters import ParameterSubset
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -86,7 +86,7 @@ def groups_of(params: Params | Any, *, include_frozen: bool = False) -> list[Gro
     """
     import torch
 
-    if isinstance(params, Part):
+    if isinstance(params, ParameterSubset):
         chosen = [p for p in params.inventory if p in params.chosen]
         tensors, names = [p.tensor for p in chosen], [p.name for p in chosen]
         return [Group("the parameters", tensors, names, params.model is None, {})]

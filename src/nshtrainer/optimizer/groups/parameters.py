@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Parameter",
-    "Part",
-    "Place",
+    "ParameterLocation",
+    "ParameterSubset",
     "Role",
     "clean_names",
     "for_torch",
@@ -74,7 +74,7 @@ _LINEAR = re.compile(r"\w*Linear|Bilinear|Conv1D|MultiheadAttention|RNNBase|RNNC
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class ParameterLocation:
     """Where a model holds a parameter.
 
     Args:
@@ -110,7 +110,7 @@ class Parameter:
     """
 
     tensor: Tensor
-    places: tuple[Place, ...]
+    places: tuple[ParameterLocation, ...]
 
     @property
     def name(self) -> str:
@@ -153,7 +153,7 @@ class Parameter:
         return frozenset(found or set(_roles_by_shape(self)))
 
 
-def _roles_at(place: Place, tensor: Tensor) -> Iterator[Role]:
+def _roles_at(place: ParameterLocation, tensor: Tensor) -> Iterator[Role]:
     if _BIASES.fullmatch(place.leaf):
         yield "bias"
     if _is_norm(place, tensor):
@@ -164,7 +164,7 @@ def _roles_at(place: Place, tensor: Tensor) -> Iterator[Role]:
         yield "head"
 
 
-def _is_norm(place: Place, tensor: Tensor) -> bool:
+def _is_norm(place: ParameterLocation, tensor: Tensor) -> bool:
     """Return True for a parameter of a module that normalizes, by the name of its class."""
     if _matches(_NORM, place.types):
         return True
@@ -196,14 +196,14 @@ def _roles_by_shape(parameter: Parameter) -> Iterator[Role]:
         yield "matrix"
 
 
-def _is_gain(place: Place) -> bool:
+def _is_gain(place: ParameterLocation) -> bool:
     """Return True for what is no weight: the gains of a weight norm, and what has another name."""
     own = place.name.rpartition(".")[2]
     return "weight" not in own or own == "weight_g"
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class ParameterSubset:
     """Some of the parameters of a model, for an optimizer that has them alone.
 
     Args:
@@ -226,7 +226,7 @@ def for_torch(params: Any) -> Any:
 
     if isinstance(params, torch.nn.Module):
         return params.parameters()
-    if not isinstance(params, Part):
+    if not isinstance(params, ParameterSubset):
         return params
     chosen = [p for p in params.inventory if p in params.chosen]
     return [p.tensor if params.model is not None else (p.name, p.tensor) for p in chosen]
@@ -251,7 +251,7 @@ def inventory(params: Module | Iterable[tuple[str, Tensor]]) -> list[Parameter]:
         held = _held_in_module(params)
     else:
         held = _held_in_pairs(list(params))
-    places: dict[int, dict[str, Place]] = {}
+    places: dict[int, dict[str, ParameterLocation]] = {}
     tensors: dict[int, Tensor] = {}
     for place, tensor in held:
         tensors[id(tensor)] = tensor
@@ -259,7 +259,7 @@ def inventory(params: Module | Iterable[tuple[str, Tensor]]) -> list[Parameter]:
     return [Parameter(tensors[key], tuple(places[key].values())) for key in tensors]
 
 
-def _held_in_pairs(pairs: list[Any]) -> Iterator[tuple[Place, Tensor]]:
+def _held_in_pairs(pairs: list[Any]) -> Iterator[tuple[ParameterLocation, Tensor]]:
     for pair in pairs:
         if not isinstance(pair, tuple):
             raise OptimizerError(f"got a {type(pair).__name__} without a name")
@@ -292,7 +292,7 @@ def clean_names(names: Sequence[str]) -> list[str]:
     return [".".join(part for part in each if part not in _WRAPPERS) for each in inner]
 
 
-def _held_in_module(root: Module) -> Iterator[tuple[Place, Tensor]]:
+def _held_in_module(root: Module) -> Iterator[tuple[ParameterLocation, Tensor]]:
     modules = _raw_modules(root)
     paths = _clean_paths(modules)
     held = [
@@ -331,8 +331,8 @@ def _clean_paths(modules: dict[str, Module]) -> dict[str, tuple[str, ...]]:
 
 def _place(
     path: Sequence[str], leaf: str = "", module: Module | None = None, is_output: bool = False
-) -> Place:
-    return Place(".".join(path), leaf or path[-1], module, is_output)
+) -> ParameterLocation:
+    return ParameterLocation(".".join(path), leaf or path[-1], module, is_output)
 
 
 def _is_put_in(part: str, holder: Module) -> bool:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
-    from nshtrainer.optimizer.checkpoint.hooks import Resumption
+    from nshtrainer.optimizer.checkpoint.hooks import OptimizerStateHooks
     from nshtrainer.optimizer.groups.group_dicts import Group
     from nshtrainer.run_length import RunLength
 
@@ -169,7 +169,7 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
         }
 
     @override
-    def _build(self, groups: list[Group], resumption: Resumption | None) -> Optimizer:
+    def _build(self, groups: list[Group], resumption: OptimizerStateHooks | None) -> Optimizer:
         self._check_installed()
         if self._keeps_rates_in_tensors() and not self.takes_tensor_lr:
             name = type(self).__name__

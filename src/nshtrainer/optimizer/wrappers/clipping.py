@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
 
-from nshtrainer.optimizer.wrappers.hooks import norm_of, on_gradients, with_gradient
+from nshtrainer.optimizer.wrappers.hooks import norm_of, params_with_grad, register_grad_hook
 
 __all__ = ["ClipNorm", "clip_adaptively", "clip_values", "elements_of", "total_norm"]
 
@@ -37,12 +37,12 @@ class ClipNorm:
 
     def attach(self, optimizer: Optimizer) -> None:
         """Put the hooks on an optimizer."""
-        on_gradients(optimizer, self._clip)
+        register_grad_hook(optimizer, self._clip)
         optimizer.register_step_post_hook(_forget_scale)
 
     @torch.no_grad()
     def _clip(self, optimizer: Optimizer) -> None:
-        params = with_gradient(optimizer)
+        params = params_with_grad(optimizer)
         if _can_be_looked_at(params):
             self._clip_if_larger(optimizer, params)
         else:
@@ -120,7 +120,7 @@ def _forget_scale(optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
 
 def clip_values(optimizer: Optimizer, limit: float) -> None:
     """Clip each element of the gradients to a size."""
-    params = with_gradient(optimizer)
+    params = params_with_grad(optimizer)
     if params:  # torch fails without
         clip_grad_value_(params, limit)
 
@@ -139,7 +139,7 @@ def clip_adaptively(optimizer: Optimizer, limit: float, eps: float = 1e-3) -> No
         eps: The least norm of weights that counts.
     """
     with torch.no_grad():
-        for param in with_gradient(optimizer):
+        for param in params_with_grad(optimizer):
             grad: Any = param.grad
             dims = tuple(range(1, param.ndim)) or None
             largest = norm_of(param, dims).clamp(min=eps) * limit

@@ -86,7 +86,7 @@ class WrappingConfigBase(OptimizerConfigBase):
         Raises:
             OptimizerError: The wrapper is around the other one, or a part of it, already.
         """
-        from nshtrainer.optimizer.checkpoint.hooks import describe
+        from nshtrainer.optimizer.checkpoint.hooks import set_config
 
         optimizer = build_optimizer(self.optimizer, params, run)
         parts = (optimizer, *parts_of(optimizer))
@@ -100,7 +100,7 @@ class WrappingConfigBase(OptimizerConfigBase):
         before = frozenset(record.hooks())
         self.wrap(optimizer)
         record.keep_hooks(but=before)
-        describe(optimizer, self)
+        set_config(optimizer, self)
         record.wrappers = (self, *record.wrappers)
         return optimizer
 
@@ -203,12 +203,12 @@ class ClippedConfig(WrappingConfigBase):
     def wrap(self, optimizer: Optimizer, /) -> None:
         """Put the hooks on the optimizer."""
         from nshtrainer.optimizer.wrappers.clipping import ClipNorm, clip_adaptively, clip_values
-        from nshtrainer.optimizer.wrappers.hooks import on_gradients
+        from nshtrainer.optimizer.wrappers.hooks import register_grad_hook
 
         if self.adaptive is not None:
-            on_gradients(optimizer, partial(clip_adaptively, limit=self.adaptive))
+            register_grad_hook(optimizer, partial(clip_adaptively, limit=self.adaptive))
         if self.max_value is not None:
-            on_gradients(optimizer, partial(clip_values, limit=self.max_value))
+            register_grad_hook(optimizer, partial(clip_values, limit=self.max_value))
         if self.max_norm is not None:
             ClipNorm(self.max_norm).attach(optimizer)
 
@@ -250,10 +250,10 @@ class SkippingConfig(WrappingConfigBase):
         Raises:
             OptimizerError: It is LBFGS, for which gradients that are gone are zero.
         """
-        from nshtrainer.optimizer.wrappers.hooks import on_gradients
+        from nshtrainer.optimizer.wrappers.hooks import register_grad_hook
         from nshtrainer.optimizer.wrappers.skipping import Skipping, refuse_lbfgs
 
         refuse_lbfgs(optimizer, "skipping")
-        on_gradients(optimizer, Skipping(self.max_norm, self.max_in_a_row))
+        register_grad_hook(optimizer, Skipping(self.max_norm, self.max_in_a_row))
         make_skippable(optimizer)
         record_of(optimizer).is_skippable = True

@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 __all__ = [
     "Lookahead",
     "norm_of",
-    "on_gradients",
-    "settle",
-    "with_gradient",
+    "params_with_grad",
+    "register_grad_hook",
+    "unscale_grads",
 ]
 
 Closure = Callable[[], Any]
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-def with_gradient(optimizer: Optimizer) -> list[Tensor]:
+def params_with_grad(optimizer: Optimizer) -> list[Tensor]:
     """The parameters that an update would change."""
     return [param for param in params_of(optimizer) if param.grad is not None]
 
@@ -52,7 +52,7 @@ def norm_of(
     return linalg.vector_norm(value, dim=dims, keepdim=dims is not None, dtype=dtype)
 
 
-def settle(optimizer: Optimizer) -> None:
+def unscale_grads(optimizer: Optimizer) -> None:
     """Give the gradients the size at which the step would read them.
 
     A fused kernel divides them by `grad_scale`, if somebody left one: `GradScaler`, or a hook that
@@ -60,13 +60,15 @@ def settle(optimizer: Optimizer) -> None:
     """
     scale = getattr(optimizer, "grad_scale", None)
     if scale is not None:
-        for param in with_gradient(optimizer):
+        for param in params_with_grad(optimizer):
             grad: Any = param.grad
             grad.div_(scale.to(grad.device))
         vars(optimizer)["grad_scale"] = None
 
 
-def on_gradients(optimizer: Optimizer, change: Callable[[Optimizer], None]) -> RemovableHandle:
+def register_grad_hook(
+    optimizer: Optimizer, change: Callable[[Optimizer], None]
+) -> RemovableHandle:
     """Let a function change the gradients before each update: after the closure, if there is one.
 
     Args:
@@ -105,7 +107,7 @@ class _GradientHook:
         return (optimizer,), {"closure": run}
 
     def _settle_and_change(self, optimizer: Optimizer) -> None:
-        settle(optimizer)
+        unscale_grads(optimizer)
         self._change(optimizer)
 
 

@@ -16,8 +16,8 @@ from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.wrappers.hooks import (
     Arguments,
     norm_of,
-    settle,
-    with_gradient,
+    params_with_grad,
+    unscale_grads,
 )
 from nshtrainer.optimizer_record import closure_of, record_of
 
@@ -98,7 +98,7 @@ class SAMHooks:
         @torch.enable_grad()
         def settled() -> Any:
             loss = closure()
-            settle(optimizer)
+            unscale_grads(optimizer)
             return loss
 
         @torch.no_grad()
@@ -110,7 +110,7 @@ class SAMHooks:
         return (optimizer,), {"closure": twice}
 
     def _look(self, optimizer: Optimizer, closure: Any) -> None:
-        here = {param: param.grad for param in with_gradient(optimizer)}
+        here = {param: param.grad for param in params_with_grad(optimizer)}
         before = {param: param.clone() for param in here}
         self._climb(optimizer, here)
         for param in here:

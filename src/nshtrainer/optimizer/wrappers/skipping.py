@@ -12,7 +12,7 @@ from torch.optim import LBFGS, Optimizer
 
 from nshtrainer.exceptions import BadUpdateError, OptimizerError
 from nshtrainer.optimizer.wrappers.clipping import elements_of, total_norm
-from nshtrainer.optimizer.wrappers.hooks import with_gradient
+from nshtrainer.optimizer.wrappers.hooks import params_with_grad
 from nshtrainer.optimizer_record import skip_step
 
 __all__ = ["Skipping", "are_finite", "is_finite", "refuse_lbfgs"]
@@ -79,7 +79,7 @@ class Skipping:
         Without gradients there is no update, or somebody has left it out before. What a scaler of
         gradients found is the scaler's: the kernel leaves it out.
         """
-        params = with_gradient(optimizer)
+        params = params_with_grad(optimizer)
         if not params:
             return
         bad = not self._is_good(params)

@@ -20,12 +20,12 @@ from nshtrainer.config.messages import dotted
 from nshtrainer.integrations.lightning.checkpoint.entries import refuse_entry
 from nshtrainer.structure import find_misfits
 
-__all__ = ["ExactResume"]
+__all__ = ["RNGStateCallback"]
 
 _KEY = "random_states"
 
 
-class ExactResume(Callback):
+class RNGStateCallback(Callback):
     """Saves the states of torch's, Python's and numpy's generators, and goes on with them.
 
     Dropout, and the order in which a loader draws its data, are then those of a run that was never
