@@ -41,9 +41,9 @@ def before(where, name, point):
     setattr(where, name, stopped)
 
 before(training, "build_trainer", "trainer")
-before(training.Job, "_say_where_from", "start")
-before(training.Job, "_say_how_to_go_on", "message")
-before(training.Job, "_finished", "end")
+before(training.TrainingRun, "_say_where_from", "start")
+before(training.TrainingRun, "_say_how_to_go_on", "message")
+before(training.TrainingRun, "_finished", "end")
 before(training.torch, "load", "load")
 before(Noise, "__init__", "data")
 before(Line, "__init__", "module")
