@@ -10,7 +10,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-CASES = Path(__file__).parents[1] / "tests" / "unit" / "bad_input.yaml"
+CASES = Path(__file__).parents[1] / "tests/unit/config/bad_input.yaml"
 HEAD = ("Problem", "Input", "Message")
 
 

@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     cases: dict[str, list[pytest.Item]] = {}
     for item in items:
-        is_single = item.path.parent.name == "unit"
+        is_single = "unit" in item.path.parent.parts
         name = item.nodeid if is_single else item.nodeid.partition("[")[0]
         cases.setdefault(name, []).append(item)
     kept = {

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
-from tests.unit.table_config import SGD, AdamW, Run
+from tests.unit.config.table_config import SGD, AdamW, Run
 
 from nshtrainer.config import Config
 from nshtrainer.configs import AdamWConfig, OptimizerConfig, SGDConfig

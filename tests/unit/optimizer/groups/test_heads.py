@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from tests.models import Transformer
-from tests.unit.test_inventory import roles
+from tests.unit.optimizer.groups.test_parameters import roles
 from torch import nn
 
 from nshtrainer.exceptions import OptimizerError

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.models import Transformer, settings
-from tests.unit.test_groups import config, groups
+from tests.unit.optimizer.groups.test_config import config, groups
 from torch import nn
 
 from nshtrainer.configs import (

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.unit.test_routed import assert_shared, make, move, new
+from tests.unit.optimizer.test_routed_optimizer import assert_shared, make, move, new
 from torch import nn
 from torch.optim import SGD, Adagrad, AdamW
 

@@ -10,7 +10,7 @@ import pytest
 import pytorch_optimizer
 import torch
 from tests.support import weights
-from tests.unit.test_wrapping import SGD, loss_of, network, train
+from tests.unit.optimizer.wrappers.test_config import SGD, loss_of, network, train
 from torch import Tensor, nn
 
 from nshtrainer import RunLength

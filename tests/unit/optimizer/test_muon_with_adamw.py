@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.unit.test_routing import ALL, Model, names_in, route, routed
+from tests.unit.optimizer.test_routed_config import ALL, Model, names_in, route, routed
 from torch import nn
 
 from nshtrainer.configs import (

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Generic, Literal, Optional, TypeVar, Union
 
 import pytest
 from pydantic import Field
-from tests.unit.table_config import AdamW, Run
+from tests.unit.config.table_config import AdamW, Run
 from typing_extensions import TypeAliasType
 
 from nshtrainer.config import Config

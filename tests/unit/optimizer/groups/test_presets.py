@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from tests.models import Convnet, Transformer, names_in, settings
-from tests.unit.test_groups import config, groups
+from tests.unit.optimizer.groups.test_config import config, groups
 from torch import nn
 
 from nshtrainer.configs import (

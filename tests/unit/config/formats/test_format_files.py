@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.test_formats import Leaf, Tree
+from tests.unit.config.formats.test_formats import Leaf, Tree
 
 from nshtrainer.config import Config
 from nshtrainer.exceptions import ConfigError

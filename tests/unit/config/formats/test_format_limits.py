@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.test_formats import Leaf, Tree
+from tests.unit.config.formats.test_formats import Leaf, Tree
 
 import nshtrainer
 from nshtrainer.config.document import limits
