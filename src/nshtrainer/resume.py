@@ -288,7 +288,7 @@ def check_changes(
     named = "; ".join(change.difference for change in changes)
     if named and policy.policy == "error":
         raise error(
-            f"the config has changed since the checkpoint: {named}; go on with the config that "
+            f"the config has changed since the checkpoint: {named}; resume with the config that "
             "wrote it, or choose another policy than `error` for resume: keep, extend or override"
         )
 
