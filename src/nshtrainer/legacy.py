@@ -199,7 +199,7 @@ def _mapping(value: Any) -> Data:
     return dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else {}
 
 
-# -- what changed ----------------------------------------------------------------------------------
+# -- conversion ------------------------------------------------------------------------------------
 
 
 class _Converter:
@@ -265,7 +265,7 @@ def _is_set(value: Any) -> bool:
     return bool(value) and _mapping(value).get("enabled") is not False
 
 
-# -- into a config ---------------------------------------------------------------------------------
+# -- validation ------------------------------------------------------------------------------------
 
 
 def _unknown_key(error: ErrorDetails) -> tuple[Any, ...]:

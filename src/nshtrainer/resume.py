@@ -330,7 +330,7 @@ def check_field(
         data = known[key]
 
 
-# -- saying ----------------------------------------------------------------------------------------
+# -- warnings --------------------------------------------------------------------------------------
 
 
 def tell_of(text: str, category: type[Warning] = ConfigChangedWarning) -> None:

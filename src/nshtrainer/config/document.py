@@ -86,7 +86,7 @@ def limits() -> Limits:
 
 @contextmanager
 def large_files() -> Generator[None, None, None]:
-    """Within this block, read texts of up to 10 MB and a million lines, keys and values.
+    """Allow texts of up to 10 MB and a million lines, keys and values within a block.
 
     For trusted files, such as a config that a program wrote: an untrusted one costs up to 20
     microseconds for each value before it is refused.
@@ -107,7 +107,7 @@ def large_files() -> Generator[None, None, None]:
 
 @contextmanager
 def count_work() -> Generator[None, None, None]:
-    """Within this block, limit the work that validators spend on one text."""
+    """Limit the work that validators spend on one text within a block."""
     token = _work.set([])
     try:
         yield

@@ -164,7 +164,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
 
     @contextmanager
     def scoped(self) -> Generator[None]:
-        """Within this block, registrations are temporary; made for tests."""
+        """Make registrations temporary within a block, for tests."""
         self._import_all()  # an import within the block would register classes that the end removes
         before = dict(self._classes)
         try:

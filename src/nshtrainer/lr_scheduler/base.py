@@ -99,7 +99,7 @@ class LRSchedulerConfigBase(NamedConfig):
     """
 
     example: ClassVar[str] = ""
-    """The fields of a typical config as YAML, without the name: what the docs show and draw."""
+    """The fields of a typical config as YAML, without the name, for the docs and their plots."""
 
     is_curve: ClassVar[bool] = False
     """True if its values depend on the step alone, not on a metric or on a torch scheduler."""

@@ -161,5 +161,5 @@ def _factor(motion: Any) -> LRSchedulerConfigBase | None:
 
 
 def _curve(config: LRSchedulerConfigBase | None, run: RunLength) -> Curve:
-    assert config is not None, "what is followed is a factor: it was validated"
+    assert config is not None, "the leader is a factor: it was validated"
     return curve_of_part(config, run)

@@ -85,7 +85,7 @@ class Preview:
         return tuple(series.name for series in self.series)
 
 
-# -- numbers ---------------------------------------------------------------------------------------
+# -- values ----------------------------------------------------------------------------------------
 
 
 def preview_tracks(
@@ -218,7 +218,7 @@ def _begun(phases: Sequence[Phase], updates: int) -> Sequence[Phase]:
     return [phase for phase in phases if phase.start < updates]
 
 
-# -- a sentence ------------------------------------------------------------------------------------
+# -- descriptions ----------------------------------------------------------------------------------
 
 
 def describe_tracks(

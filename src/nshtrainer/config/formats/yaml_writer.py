@@ -104,7 +104,7 @@ def _read(text: str) -> Any:
         return None
 
 
-# -- changing what people wrote --------------------------------------------------------------
+# -- changes in existing text ----------------------------------------------------------------
 
 
 def update_yaml(text: str, old: Any, new: Any) -> str:

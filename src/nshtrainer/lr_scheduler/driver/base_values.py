@@ -69,7 +69,7 @@ class BaseValues:
     def update(self, changes: Mapping[Key, float | None]) -> None:
         """Replace some base values."""
         for (name, index), base in changes.items():
-            # Groups may have been removed since the changes were computed.
+            # Changes may be of groups that were removed.
             values = self._values.get(name, [])
             if index < len(values):
                 values[index] = base

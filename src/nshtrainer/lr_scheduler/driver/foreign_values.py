@@ -127,7 +127,7 @@ class ForeignValues(ScheduledGroups):
             is_left = movement.is_value or key in first.left
             if is_left or rival_of(self, movement.place, group, standing) is not None:
                 continue
-            value = float(standing)  # 0 is what code writes that only wants the optimizer's state
+            value = float(standing)  # 0 is written by code that only wants the optimizer's state
             if value and (key not in first.tried or standing != first.tried[key][1]):
                 scaled = value * self._factor(group, movement.place, value)
                 movement.place.set(group, scaled)

@@ -12,7 +12,7 @@ from nshtrainer.lr_scheduler.driver.saved_state import check_metric_state
 
 __all__ = ["GreedyLR"]
 
-# torch does not annotate all of what is used here of its class:
+# torch does not annotate all attributes of its class that are used here:
 # pyright: reportUnknownMemberType=false
 
 
@@ -127,7 +127,7 @@ class GreedyLR(ReduceLROnPlateau):
         if max(above) <= self.eps:
             self.resets_in -= 1
         if self.resets_in <= 0:
-            # Groups that joined later have no first rate, and keep what they have.
+            # Groups that joined later have no first rate, and keep their rate.
             for group, first in zip(groups, self.first_lrs, strict=False):
                 _write(group, first)
             self._begin()

@@ -54,7 +54,7 @@ class ObservingScheduler(CurveScheduler):
             value: A number, or a tensor with one.
         """
         config: Any = self.plan.config
-        # The metric improves with the rate during a warm-up, which says nothing of a plateau.
+        # The rate is still rising, so the metric is no sign of a plateau.
         if self.last_epoch < config.warmup_steps(self.plan.run):
             return
         self._extend()

@@ -112,6 +112,7 @@ def rival_of(
 
 def has_moving_rival(scheduler: ScheduledGroups) -> bool:
     """Return True if another schedule of the same hyperparameters may have moved."""
+    # A PyTorch scheduler cannot be found from its optimizer, so it counts as one that moves.
     return is_scheduled_by_torch(scheduler.optimizer) or any(
         other is not scheduler and other.last_epoch > 0 and scheduler.places & other.places
         for other in _schedules_of(scheduler.optimizer)
@@ -128,6 +129,7 @@ def is_held_by_torch(optimizer: Optimizer) -> bool:
 
     An optimizer has no reference to its schedulers, so all objects are searched.
     """
+    # Not `isinstance`, which reads `__class__` and so would make lazy proxies load.
     return any(
         issubclass(type(each), LRScheduler)
         and getattr(each, "optimizer", None) is optimizer

@@ -170,7 +170,7 @@ def _position_in(run: RunLength, old: RunLength, state: Mapping[str, Any]) -> in
     return int(state["elapsed"] / run.total_time * TICKS)
 
 
-# -- what has changed ------------------------------------------------------------------------------
+# -- changes ---------------------------------------------------------------------------------------
 
 
 def _changes(
@@ -242,7 +242,7 @@ def _is_curve(plan: SchedulePlan) -> bool:
     return plan.config is not None and plan.config.is_curve
 
 
-# -- what becomes of it ----------------------------------------------------------------------------
+# -- decisions -------------------------------------------------------------------------------------
 
 
 def _decide(
@@ -299,7 +299,7 @@ def _rate(plan: SchedulePlan, group: Group, base: float, position: int) -> float
     return track.curve(position) * (base if track.kind == "factor" else 1.0)
 
 
-# -- what is wrong ---------------------------------------------------------------------------------
+# -- checks ----------------------------------------------------------------------------------------
 
 
 def _check_fields(policy: ResumeConfig, own: SchedulePlan) -> None:

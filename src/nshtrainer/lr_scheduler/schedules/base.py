@@ -351,7 +351,7 @@ class EndlessScheduleConfigBase(WarmupScheduleConfigBase):
         return self
 
 
-# -- what is refused -------------------------------------------------------------------------------
+# -- checks ----------------------------------------------------------------------------------------
 
 
 def positive_steps(duration: AnyDuration, run: RunLength, field: str) -> int:
