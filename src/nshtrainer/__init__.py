@@ -1,6 +1,6 @@
-"""Optimizers, parameter groups and schedules for PyTorch as typed, readable data.
+"""Typed, serializable configs for PyTorch optimizers, parameter groups and LR schedules.
 
-Nothing is imported until it is used: `import nshtrainer` costs next to nothing, and a program that
+Submodules are imported on first use: `import nshtrainer` costs next to nothing, and a program that
 only reads configs never imports torch.
 
 >>> import nshtrainer
@@ -58,11 +58,11 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first asked for (PEP 562)."""
+    """Import a public name on first use (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = _HOMES.get(name)
-    # Importing a submodule makes it an attribute by itself; a name in one does not.
+    # Importing a submodule sets it as an attribute; a name within one has to be set here.
     value = getattr(import_module(home), name) if home else import_module(f"{__name__}.{name}")
     globals()[name] = value
     return value

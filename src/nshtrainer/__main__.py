@@ -1,4 +1,4 @@
-"""`python -m nshtrainer` is the command `nshtrainer`."""
+"""Entry point of `python -m nshtrainer`, which runs the command `nshtrainer`."""
 
 from __future__ import annotations
 

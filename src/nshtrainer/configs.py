@@ -1,7 +1,7 @@
 """Every config class and every field type, in one flat namespace.
 
-The optimizers are those of `nshtrainer.optimizer`, the schedules those of
-`nshtrainer.lr_scheduler`. A name is imported when it is first used, without torch or Lightning.
+The optimizers are also in `nshtrainer.optimizer`, the schedules in `nshtrainer.lr_scheduler`. A
+name is imported on first use, without torch or Lightning.
 
 >>> from nshtrainer.configs import AdamWConfig, StepsConfig
 >>> AdamWConfig(lr=3e-4).lr

@@ -1,4 +1,4 @@
-"""Both at once: the optimizer and the scheduler that a loop takes, from their configs."""
+"""`create`: build an optimizer and its scheduler from their configs."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ def create(
     model: Params,
     run: RunLength | Any = None,
 ) -> tuple[Optimizer, LRScheduler | None]:
-    """Build the optimizer of a model and its scheduler: torch's two objects, for any loop.
+    """Build the optimizer of a model and its scheduler: two torch objects, for any loop.
 
-    Call `scheduler.step()` after each `optimizer.step()`; a schedule that looks at a metric takes
-    it once an epoch, as `scheduler.step(metric)`. Which of the two it is, and how often, is what
-    `scheduler_config.metadata()` says.
+    Call `scheduler.step()` after each `optimizer.step()`; a scheduler that depends on a metric
+    takes it once an epoch, as `scheduler.step(metric)`. `scheduler_config.metadata()` returns the
+    interval and the metric.
 
     Args:
-        optimizer_config: Which optimizer.
-        scheduler_config: Which schedule; `None` for none.
-        model: The module whose parameters are trained, as it is when training begins: after it was
-            sharded, compiled or moved. Also what torch's optimizers take.
-        run: How long the run is: a `RunLength`, or a module or trainer that knows, of Lightning or
-            of transformers. A schedule that is written in steps needs none.
+        optimizer_config: The config of the optimizer.
+        scheduler_config: The config of the schedule; `None` for none.
+        model: The module to train, after it was sharded, compiled or moved. Other arguments of
+            torch's optimizers are accepted as well.
+        run: The length of the run: a `RunLength`, or a module or trainer of Lightning or of
+            transformers. A schedule in steps needs none.
 
     Returns:
         The optimizer, and the scheduler or `None`.
 
     Raises:
         OptimizerError: The config does not fit the model, or the trainer.
-        ScheduleError: The schedule does not fit the run, or the run's length is not known.
+        ScheduleError: The schedule does not fit the run, or the length of the run is unknown.
 
     >>> import torch
     >>> from nshtrainer.configs import AdamWConfig, CosineScheduleConfig

@@ -1,10 +1,10 @@
-"""How long a phase of a schedule lasts, in the unit that the user thinks in.
+"""Durations of the phases of a schedule, in steps, epochs, shares, samples, tokens or time.
 
-`StepsConfig(value=1000)`, `{"name": "steps", "value": 1000}` and `"1000 steps"` are the same thing.
-A step is one update of the optimizer, whatever the accumulation and the number of devices.
+`StepsConfig(value=1000)`, `{"name": "steps", "value": 1000}` and `"1000 steps"` are equivalent. A
+step is one update of the optimizer, whatever the accumulation and the number of devices.
 
-In a run whose length is a time, a position is a tick of the clock: shares of the run and times
-become ticks there, and what counts updates is refused, since nobody knows how long an update takes.
+In a run that is limited by time, a position is a tick of the clock: shares of the run and times
+become ticks, and counts of updates are refused, since the time of an update is unknown.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ __all__ = [
 
 
 _Length = Annotated[NonNegative, Field(le=1e12)]
-"""More epochs or seconds than there will ever be; of more, steps could not be counted."""
+"""An upper limit far beyond any run, up to which steps can be counted exactly."""
 
 Position: TypeAlias = Exact | int
-"""An exact number of steps from the beginning of a run; what begins there is rounded up."""
+"""An exact number of steps from the beginning of a run; a phase starts at the next whole step."""
 
 
 class _DurationConfig(NamedConfig):
     """A duration of any unit.
 
-    Durations that follow one another are added up exactly, and only the sums are rounded: 30% and
-    70% of 101 steps end at step 101, and 1 epoch is as long as the epoch at its place.
+    Consecutive durations are added up exactly, and only the sums are rounded: 30% and 70% of 101
+    steps end at step 101, and 1 epoch is as long as the epoch at that position.
     """
 
     @abstractmethod
@@ -62,16 +62,16 @@ class _DurationConfig(NamedConfig):
         """Return the number of steps at the beginning of a run, rounded up.
 
         Raises:
-            RunLengthError: The run does not know what the unit needs; the message names `field`.
+            RunLengthError: The run lacks a length that the unit needs; the message names `field`.
         """
         return math.ceil(self.exact(run, field))
 
     def after(self, run: RunLength, field: str, begin: Position) -> Position:
-        """Return where the duration ends if it begins at a position."""
+        """Return the end of the duration if it begins at a position."""
         return begin + self.exact(run, field)
 
     def before(self, run: RunLength, field: str, end: Position) -> Position:
-        """Return where the duration begins if it ends at a position."""
+        """Return the beginning of the duration if it ends at a position."""
         return end - self.exact(run, field)
 
 
@@ -88,7 +88,7 @@ class StepsConfig(_DurationConfig):
     """Updates of the optimizer, 0 or more."""
 
     def exact(self, run: RunLength, field: str = "duration") -> Position:
-        """The number of steps; unlike the other durations, it asks nothing of the run.
+        """Return the number of steps, which needs no length of the run.
 
         Raises:
             RunLengthError: The length of the run is a time; the message names `field`.
@@ -103,7 +103,8 @@ class StepsConfig(_DurationConfig):
 class EpochsConfig(_DurationConfig):
     """A number of passes over the training data, fractions included.
 
-    It becomes steps by exact decimal arithmetic, rounded up: 1.1 epochs of 100 steps are 110 steps.
+    Epochs become steps by exact decimal arithmetic, rounded up: 1.1 epochs of 100 steps are 110
+    steps.
 
     >>> from nshtrainer import RunLength
     >>> EpochsConfig(value=1.1).resolve(RunLength(steps_per_epoch=100))
@@ -116,19 +117,19 @@ class EpochsConfig(_DurationConfig):
     """Epochs, 0 or more; half an epoch is 0.5."""
 
     def exact(self, run: RunLength, field: str = "duration") -> Position:
-        """The number of steps in the first epochs of `run`.
+        """Return the number of steps in the first epochs of `run`.
 
         Raises:
-            RunLengthError: The run does not know its steps per epoch; the message names `field`.
+            RunLengthError: The steps per epoch are unknown; the message names `field`.
         """
         return self._moved(run, field, 0, 1)
 
     def after(self, run: RunLength, field: str, begin: Position) -> Position:
-        """The end of the epochs that follow a position, which may have other lengths."""
+        """Return the end of the epochs after a position, which may differ in length."""
         return self._moved(run, field, begin, 1)
 
     def before(self, run: RunLength, field: str, end: Position) -> Position:
-        """The beginning of the epochs before a position."""
+        """Return the beginning of the epochs before a position."""
         return self._moved(run, field, end, -1)
 
     def _moved(self, run: RunLength, field: str, position: Position, sign: int) -> Position:
@@ -162,10 +163,10 @@ class FractionConfig(_DurationConfig):
     """Share of the run's total steps, from 0 to 1."""
 
     def exact(self, run: RunLength, field: str = "duration") -> Position:
-        """The number of steps in this share of `run`.
+        """Return the number of steps in this share of `run`.
 
         Raises:
-            RunLengthError: The run does not know its total; the message names `field`.
+            RunLengthError: The total number of steps is unknown; the message names `field`.
         """
         if run.total_steps is None:
             why = (
@@ -181,19 +182,18 @@ class FractionConfig(_DurationConfig):
 
 
 class _ShownConfig(_DurationConfig):
-    """A number of things that the model is shown, over all devices."""
+    """A number of samples or tokens that the model is trained on, over all devices."""
 
     per_step: ClassVar[str]
 
     value: NonNegativeInt
-    """How many, 0 or more."""
+    """The number of items, 0 or more."""
 
     def exact(self, run: RunLength, field: str = "duration") -> Position:
-        """The number of updates in which they are shown.
+        """Return the number of updates that use this many items.
 
         Raises:
-            RunLengthError: The run does not know how many it shows in a step; the message names
-                `field`.
+            RunLengthError: The number of items in a step is unknown; the message names `field`.
         """
         _refuse_in_a_timed_run(self, run, field)
         if self.value == 0:
@@ -213,7 +213,7 @@ class _ShownConfig(_DurationConfig):
 
 
 class SamplesConfig(_ShownConfig):
-    """A number of samples that the model is shown, over all devices.
+    """A number of samples that the model is trained on, over all devices.
 
     >>> from nshtrainer import RunLength
     >>> SamplesConfig(value=10_000).resolve(RunLength(samples_per_step=256))
@@ -226,7 +226,7 @@ class SamplesConfig(_ShownConfig):
 
 
 class TokensConfig(_ShownConfig):
-    """A number of tokens that the model is shown, over all devices.
+    """A number of tokens that the model is trained on, over all devices.
 
     >>> from nshtrainer import RunLength
     >>> TokensConfig(value=3_000_000_000).resolve(RunLength(tokens_per_step=500_000))
@@ -239,7 +239,7 @@ class TokensConfig(_ShownConfig):
 
 
 class TimeConfig(_DurationConfig):
-    """A time on the clock, for a run whose length is a time: `"90 minutes"`, `"2.5 hours"`.
+    """A time on the clock, for a run that is limited by time: `"90 minutes"`, `"2.5 hours"`.
 
     >>> from nshtrainer import RunLength
     >>> TimeConfig(value=900).resolve(RunLength(total_time=3600))
@@ -252,10 +252,10 @@ class TimeConfig(_DurationConfig):
     """Seconds, 0 or more."""
 
     def exact(self, run: RunLength, field: str = "duration") -> Position:
-        """The number of ticks in this time.
+        """Return the number of ticks in this time.
 
         Raises:
-            RunLengthError: The length of the run is no time; the message names `field`.
+            RunLengthError: The run is not limited by time; the message names `field`.
         """
         if run.total_time is None:
             why = (
@@ -294,7 +294,7 @@ _WAYS = "write '1000 steps', '5 epochs', '10%', '1M samples', '3B tokens' or '30
 
 
 def _read(value: Any) -> Any:
-    """Text becomes a mapping; a bare number is refused; anything else is passed on."""
+    """Turn text into a mapping, refuse a bare number, and return any other value."""
     if isinstance(value, str):
         return _from_text(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -343,7 +343,7 @@ DurationConfig: TypeAlias = Annotated[
 if TYPE_CHECKING:
 
     class DurationField:
-        """What a constructor takes for a duration is wider than what the field then holds."""
+        """A duration field, whose constructor argument may have more forms than its value."""
 
         def __get__(self, instance: object, owner: Any) -> AnyDuration: ...
         def __set__(

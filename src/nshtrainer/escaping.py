@@ -1,7 +1,7 @@
-"""Text from elsewhere on its way out: to a terminal, into XML, into a cell of a table.
+"""Escaping of untrusted text for terminals, XML, JSON and CSV.
 
-A name in a file, in a checkpoint or of a file may hold anything. What leaves this package passes
-one of these functions, each for one kind of output.
+Names in files, in checkpoints and of files may contain any character. All text that leaves this
+package passes one of these functions, one for each kind of output.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _FORMULA = re.compile(r"[=+\-@\uff1d\uff0b\uff0d\uff20]")
 
 
 def printable(text: object) -> str:
-    r"""Return text as one line, with escapes for what a terminal would obey instead of show.
+    r"""Return text as one line, with escapes for characters that control a terminal.
 
     Escaped are control characters, newlines included, marks that change the direction of text,
     blanks other than the space, halves of surrogate pairs and characters without a meaning.
@@ -33,7 +33,7 @@ def printable(text: object) -> str:
 
 
 def printable_lines(text: object) -> str:
-    r"""Return text of several lines, each printable and none a command to a CI service.
+    r"""Return text of several lines, each printable and without commands to a CI service.
 
     >>> print(printable_lines("one\n::error::forged"))
     one
@@ -43,7 +43,7 @@ def printable_lines(text: object) -> str:
 
 
 def without_commands(text: str) -> str:
-    r"""Return text in which a CI service that reads it in a log finds no command.
+    r"""Return text without commands to a CI service that reads them in a log.
 
     >>> without_commands("run ##vso[task.complete]")
     'run \\x23#vso[task.complete]'
@@ -61,14 +61,14 @@ def xml_text(text: object) -> str:
 
 
 def json_text(text: str) -> str:
-    r"""Return JSON whose strings have escapes for what a terminal would obey instead of show.
+    r"""Return JSON whose strings have escapes for characters that control a terminal.
 
     >>> print(json_text('{\n "a": "\x9b2J"\n}'))
     {
      "a": "\u009b2J"
     }
     """
-    text = text.replace("##", "#\\u0023")  # else a CI service may read it as a command
+    text = text.replace("##", "#\\u0023")  # a CI service may read it as a command
     if all(map(str.isprintable, text.split("\n"))):
         return text
     return "".join(map(_json_character, text))
@@ -79,7 +79,7 @@ def _json_character(each: str) -> str:
 
 
 def csv_cell(text: object) -> str:
-    """Return text for a cell that no spreadsheet takes for a formula.
+    """Return text for a cell that no spreadsheet reads as a formula.
 
     >>> csv_cell("=cmd|' /C calc'!A0"), csv_cell("run.yaml")
     ("'=cmd|' /C calc'!A0", 'run.yaml')

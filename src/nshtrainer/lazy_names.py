@@ -1,6 +1,6 @@
-"""Public names of other modules, imported when they are first used (PEP 562).
+"""Facade modules, whose names are imported from other modules on first use (PEP 562).
 
-A facade is a module with `_MODULES`, the modules whose `__all__` it offers, and
+A facade is a module with `_MODULES`, the modules whose `__all__` it re-exports, and
 `__getattr__, __dir__ = lazy_names(__name__, _MODULES)`. For type checkers a facade imports `*` from
 the same modules, and `__getattr__` is hidden from them, so that an unknown name is an error.
 """
@@ -25,7 +25,7 @@ def lazy_names(
     Args:
         facade: The name of the module.
         modules: The modules that define the names, imported in this order until one has a name.
-            A facade among them stands for its own modules.
+            A facade in the list is replaced by its own modules.
         more: Names that the facade itself imports, for `__dir__`.
     """
 
@@ -33,7 +33,7 @@ def lazy_names(
         if name == "__all__":  # for `from facade import *`
             return names()
         if not name.startswith("_") and not _is_submodule(facade, name):
-            # A schedule is looked for among schedules first, any other name elsewhere first.
+            # Schedules are searched first for a schedule's name, and last for other names.
             schedule = "LR" in name or "Schedule" in name
             ordered = sorted(modules, key=lambda module: ("lr_scheduler" in module) is not schedule)
             for module in _flat(ordered):
@@ -50,7 +50,7 @@ def lazy_names(
 
 
 def _flat(modules: Iterable[str]) -> Iterator[ModuleType]:
-    """Import modules one by one, with the modules of a facade in place of the facade."""
+    """Import modules one by one, with a facade replaced by its modules."""
     for name in modules:
         module = import_module(name)
         inner: Sequence[str] | None = getattr(module, "_MODULES", None)
@@ -58,6 +58,6 @@ def _flat(modules: Iterable[str]) -> Iterator[ModuleType]:
 
 
 def _is_submodule(package: str, name: str) -> bool:
-    """Return True for a name that the import system will find after `__getattr__` has failed."""
+    """Return True for a name that the import system finds after `__getattr__` has failed."""
     path: list[str] | None = getattr(sys.modules[package], "__path__", None)
     return path is not None and PathFinder.find_spec(f"{package}.{name}", path) is not None

@@ -1,7 +1,7 @@
-"""Reads what checkpoints of nshtrainer 1.5.4 hold of hyperparameters, as data of today.
+"""Hyperparameters of nshtrainer 1.5.4 checkpoints, converted to current data.
 
-Nothing of the old package is needed, and no code in the file is run. What changed since then is
-renamed; what has no counterpart is left out with a warning that names it.
+The old package is not needed, and no code in the file is run. Changed keys are renamed; keys
+without a counterpart are left out with a warning that names them.
 
 >>> convert({"warmup": {"kind": "epochs", "value": 5}, "width": 64})
 {'warmup': {'name': 'epochs', 'value': 5}, 'width': 64}
@@ -35,10 +35,10 @@ ConfigT = TypeVar("ConfigT", bound=Config)
 Data = dict[str, Any]
 
 _IN_CHECKPOINT = {"model": "hyper_parameters", "trainer": "trainer_hyper_parameters"}
-"""Where a checkpoint has what `.metadata.json` has under `hparams.model` and `hparams.trainer`."""
+"""Keys of a checkpoint for the data that `.metadata.json` has under `hparams`."""
 
 _MOST_BYTES, _MOST_VALUES = 20_000_000, 200_000
-"""What 1.5.4 wrote beside a checkpoint lists every package of its environment: it is no config."""
+"""Limits above those of a config: the metadata of 1.5.4 list every installed package."""
 
 _SAY_NOTHING = frozenset(
     {
@@ -61,7 +61,7 @@ _SAY_NOTHING = frozenset(
         "tags",
     }
 )
-"""Options of the old trainer that say nothing of how a model is trained."""
+"""Options of the old trainer that do not affect training."""
 
 
 @overload
@@ -69,21 +69,21 @@ def read_hparams(path: FilePath) -> Data: ...
 @overload
 def read_hparams(path: FilePath, cls: type[ConfigT]) -> ConfigT: ...
 def read_hparams(path: FilePath, cls: type[Config] | None = None) -> Any:
-    """Reads the hyperparameters of the module in a checkpoint of nshtrainer 1.5.4.
+    """Read the hyperparameters of the module in a checkpoint of nshtrainer 1.5.4.
 
-    The weights go the usual way: `MyModel.load_from_checkpoint(path, hparams=read_hparams(path,
+    Load the weights as usual: `MyModel.load_from_checkpoint(path, hparams=read_hparams(path,
     MyConfig))`.
 
     Args:
-        path: A `.ckpt` file, or the `.metadata.json` that stands beside it.
-        cls: The class of the hyperparameters today; left out, plain data is returned.
+        path: A `.ckpt` file, or the `.metadata.json` beside it.
+        cls: The current class of the hyperparameters; left out, plain data is returned.
 
     Raises:
         CheckpointError: The file cannot be read without running code from it, has no
             hyperparameters, or they do not describe a `cls`.
 
     Warns:
-        NshtrainerWarning: A schedule means something else today, or a key is unknown to `cls`.
+        NshtrainerWarning: The meaning of a schedule has changed, or a key is unknown to `cls`.
     """
     converter = _Converter(str(path))
     data = converter(_saved(path, "model"))
@@ -94,16 +94,16 @@ def read_hparams(path: FilePath, cls: type[Config] | None = None) -> Any:
 
 
 def read_trainer_config(path: FilePath) -> TrainerConfig:
-    """Reads the options of the trainer in a checkpoint of nshtrainer 1.5.4.
+    """Read the options of the trainer in a checkpoint of nshtrainer 1.5.4.
 
     Args:
-        path: A `.ckpt` file, or the `.metadata.json` that stands beside it.
+        path: A `.ckpt` file, or the `.metadata.json` beside it.
 
     Raises:
         CheckpointError: The file cannot be read without running code from it, or has no options.
 
     Warns:
-        NshtrainerWarning: An option has no counterpart here; it is left out.
+        NshtrainerWarning: An option has no counterpart; it is left out.
     """
     notes: list[str] = []
     old: Data = _Converter(str(path))(_saved(path, "trainer"))
@@ -119,20 +119,20 @@ def read_trainer_config(path: FilePath) -> TrainerConfig:
 
 
 def convert(hparams: Mapping[str, Any]) -> Data:
-    """Renames what changed since nshtrainer 1.5.4, at any depth of plain data.
+    """Rename the keys that changed since nshtrainer 1.5.4, at any depth of plain data.
 
     - a duration's `kind` becomes `name`
     - Adafactor's `eps1` and `eps2` become the pair `eps`
     - `patience` and `cooldown` of reduce-on-plateau become numbers where they were epochs
 
     Args:
-        hparams: Hyperparameters as 1.5.4 dumped them; nothing in it is changed.
+        hparams: Hyperparameters as 1.5.4 dumped them; the argument is not modified.
 
     Raises:
-        CheckpointError: The data is nested too deep, or in itself.
+        CheckpointError: The data is nested too deep, or contains itself.
 
     Warns:
-        NshtrainerWarning: A schedule means something else today.
+        NshtrainerWarning: The meaning of a schedule has changed.
     """
     converter = _Converter("hparams")
     data = converter(hparams)
@@ -166,7 +166,7 @@ def _read_json(path: str) -> Any:
 
 
 def _read_checkpoint(path: str) -> Any:
-    """The checkpoint without its tensors' values; code in it is refused, not run."""
+    """Return the checkpoint without the values of its tensors; code in it is refused, not run."""
     from pickle import UnpicklingError
 
     import torch
@@ -182,7 +182,7 @@ def _read_checkpoint(path: str) -> Any:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnpicklingError as error:
         _refuse(path, error)
-    except Exception as error:  # torch raises all sorts for a file that is damaged
+    except Exception as error:  # torch raises many exception types for a damaged file
         raise CheckpointError(f"{path}: is damaged, or no checkpoint ({error})") from error
 
 
@@ -199,11 +199,11 @@ def _mapping(value: Any) -> Data:
     return dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else {}
 
 
-# -- what changed ----------------------------------------------------------------------------------
+# -- conversion ------------------------------------------------------------------------------------
 
 
 class _Converter:
-    """Renames at any depth, in bounded time: a hostile file may hold itself many times over."""
+    """Rename keys at any depth, in bounded time: a hostile file may contain itself many times."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -239,7 +239,7 @@ class _Converter:
 
 
 def _number_of_epochs(value: Any) -> Any:
-    """The number that 1.5.4 made of a duration in epochs."""
+    """Return the number that 1.5.4 used for a duration in epochs."""
     data = _mapping(value)
     return int(data["value"]) if data.get("name") == "epochs" else value
 
@@ -265,7 +265,7 @@ def _is_set(value: Any) -> bool:
     return bool(value) and _mapping(value).get("enabled") is not False
 
 
-# -- into a config ---------------------------------------------------------------------------------
+# -- validation ------------------------------------------------------------------------------------
 
 
 def _unknown_key(error: ErrorDetails) -> tuple[Any, ...]:
@@ -283,7 +283,7 @@ def _fit(
     notes: list[str],
     may_go: Callable[[ErrorDetails], tuple[Any, ...]],
 ) -> ConfigT:
-    """The config; what does not fit and may go is removed from the data."""
+    """Return the config, without the values that are not valid and may be left out."""
     try:
         cls.model_validate(data)
     except ValidationError as error:
@@ -303,7 +303,7 @@ def _fit(
 
 
 def _remove(data: Any, place: tuple[Any, ...]) -> bool:
-    """Remove the value at a place, where there is one."""
+    """Remove the value at a path, if there is one."""
     for key in place[:-1]:
         data = cast("Data", data).get(key) if isinstance(data, dict) else None
     if not (place and isinstance(data, dict) and place[-1] in data):

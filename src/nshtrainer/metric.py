@@ -1,4 +1,4 @@
-"""A metric that a schedule or a checkpoint looks at: its name and which way is better."""
+"""A metric for a schedule or a checkpoint: its name, and whether smaller or larger is better."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The facts that we keep about one torch optimizer, stored on the optimizer itself.
+"""The record of one torch optimizer, stored as an attribute of the optimizer.
 
 An attribute lives exactly as long as its optimizer. A weak dictionary would keep an optimizer alive
-for good as soon as a value in it reaches the optimizer, as a model with `self.optimizer` does.
+forever if a value in it references the optimizer, as a model with `self.optimizer` does.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ class Requirements(NamedTuple):
 
 
 class OptimizerRecord:
-    """The facts about one optimizer.
+    """Requirements, wrappers, hooks and listeners of one optimizer.
 
-    torch drops the hooks and the attributes of an optimizer when it is copied or pickled. Those
-    that `keep_hooks` noted belong to what was configured, so a copy has copies of them.
+    torch drops the hooks and the attributes of an optimizer when it is copied or pickled. The hooks
+    that `keep_hooks` noted belong to the config, so a copy has copies of them.
 
     Args:
         optimizer: The optimizer; the record does not keep it alive.
@@ -79,17 +79,17 @@ class OptimizerRecord:
         self.config_class: Any = None
         """The class of the config whose fields are the options of its groups."""
         self.rate_use: Any = None
-        """The use that it makes of its learning rate."""
+        """The `RateUse` of the optimizer."""
         self.state_hooks: Any = None
-        """The hooks that save and load its state by parameter name."""
+        """The hooks that save and load the optimizer's state by parameter name."""
         self.metric_scheduler: Callable[[], Any] = _nothing
-        """Returns the scheduler that looks at a metric and writes the rate, while it lives."""
+        """Returns the scheduler that reads a metric and writes the rate, while it lives."""
         self.batch_size: float | None = None
-        """The batch that a trainer had when `lr_scaling` scaled the rate for it."""
+        """The batch size for which `lr_scaling` scaled the rate."""
         self.watch: Any = None
-        """The check that its parameters are still those of the model."""
+        """The check that the parameters still belong to the model."""
         self.model: Callable[[], Any] = _nothing
-        """Returns the model whose parameters the optimizer has, where that is known and lives."""
+        """Returns the model whose parameters the optimizer has, if it is known and alive."""
         self.skip_listeners: list[WeakMethod[Any]] = []
         self.is_skippable = False
         """Copies of the optimizer can skip a step as well."""
@@ -98,7 +98,7 @@ class OptimizerRecord:
 
     @property
     def optimizer(self) -> Any:
-        """The optimizer, as long as it lives."""
+        """The optimizer, while it lives."""
         return self._optimizer()
 
     def hooks(self) -> list[Hook]:
@@ -107,19 +107,19 @@ class OptimizerRecord:
         return [(name, key) for name in _HOOKS for key in own.get(name, ())]
 
     def keep_hooks(self, *, but: frozenset[Hook] = frozenset()) -> None:
-        """Let copies of the optimizer have the hooks and attributes that it has now.
+        """Make copies of the optimizer keep its current hooks and attributes.
 
         Args:
-            but: Hooks that a copy loses, as torch has it.
+            but: Hooks that a copy loses, as in torch.
         """
         self._kept += [hook for hook in self.hooks() if hook not in (*but, *self._kept)]
         own: dict[str, Any] = vars(self._optimizer())
         self._attributes = self._attributes or frozenset(own) - {"step", _KEY}
-        # `copy` and `pickle` ask the instance first.
+        # `copy` and `pickle` look for the method on the instance first.
         own["__getstate__"] = self.copied_state
 
     def copied_state(self) -> dict[str, Any]:
-        """Return the attributes of a copy of the optimizer: its own, the kept hooks, and this."""
+        """Return the attributes of a copy: the optimizer's own, the kept hooks, and this record."""
         from torch.optim import Optimizer
 
         optimizer: Any = self._optimizer()
@@ -135,7 +135,7 @@ class OptimizerRecord:
         return {**state, **hooks, **step, **load, _KEY: self, "__getstate__": self.copied_state}
 
     def _kept_hooks(self) -> dict[str, dict[str, Any]]:
-        # torch numbers hooks from 0 in each process, so a number could be taken once more there.
+        # torch numbers hooks from 0 in each process, so the same number could be assigned again.
         found: dict[str, dict[str, Any]] = {name: {} for name in _HOOKS}
         for name, key in self._kept:
             own = vars(self._optimizer())[name]
@@ -144,7 +144,7 @@ class OptimizerRecord:
         return found
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy has: watches and listeners are those of the original alone."""
+        """Return the state of a copy: watches and listeners belong to the original alone."""
         kept = [(name, key) for name, own in self._kept_hooks().items() for key in own]
         fresh = {
             "_kept": kept,
@@ -160,21 +160,21 @@ class OptimizerRecord:
 
 
 def _nothing() -> None:
-    """Return the model, or the scheduler, of an optimizer that has none."""
+    """Return None, for an optimizer without a model or a scheduler."""
 
 
 def optimizer_within(optimizer: Any) -> Any:
-    """Return the optimizer within wrappers without hooks of their own; any other one itself."""
+    """Return the optimizer inside wrappers without hooks of their own; else the argument."""
     within = getattr(optimizer, "optimizer", None)
     has_hooks = within is None or _HOOKS[0] in vars(optimizer)
     return optimizer if has_hooks else optimizer_within(within)
 
 
 def record_of(optimizer: Any) -> OptimizerRecord:
-    """Return the record of an optimizer, made when it is first asked for.
+    """Return the record of an optimizer; create it at the first call.
 
     The wrappers that Lightning, Fabric and Accelerate put around an optimizer have no hooks of
-    their own, and share the record of the optimizer within.
+    their own, and share the record of the optimizer inside.
     """
     optimizer = optimizer_within(optimizer)
     own = cast("dict[str, Any]", vars(optimizer))
@@ -184,7 +184,7 @@ def record_of(optimizer: Any) -> OptimizerRecord:
 
 
 def parts_of(optimizer: Any) -> Iterator[Any]:
-    """Yield the optimizers that a `RoutedOptimizer` is made of; any other one itself."""
+    """Yield the parts of a `RoutedOptimizer`; any other optimizer is its own only part."""
     yield from getattr(optimizer, "routes", {"": optimizer}).values()
 
 
@@ -194,7 +194,7 @@ def params_of(optimizer: Any) -> Iterator[Tensor]:
 
 
 def closure_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Any] | None:
-    """Return the closure among the arguments of `step`, as a hook gets them."""
+    """Return the closure among the arguments of `step` that a hook receives."""
     return args[1] if len(args) > 1 else kwargs.get("closure")
 
 
@@ -236,7 +236,7 @@ def notify_step_skipped(optimizer: Any) -> None:
 class _HookedLoad:
     """A `load_state_dict` for optimizers of bitsandbytes, whose own calls no hooks.
 
-    It does not keep the optimizer alive.
+    The object does not keep the optimizer alive.
     """
 
     def __init__(self, record: OptimizerRecord) -> None:
@@ -260,7 +260,7 @@ class _HookedLoad:
 
 
 def call_hooks_on_load(optimizer: Optimizer) -> None:
-    """Let an optimizer call its hooks when it loads a state, also one of bitsandbytes."""
+    """Make an optimizer call its hooks when it loads a state, also one of bitsandbytes."""
     if type(optimizer).load_state_dict.__module__.startswith("bitsandbytes."):
         vars(optimizer)["load_state_dict"] = _HookedLoad(record_of(optimizer))
 
@@ -269,17 +269,17 @@ def call_hooks_on_load(optimizer: Optimizer) -> None:
 
 
 class StepSkipped(Exception):  # noqa: N818 - not an error: it ends a step
-    """Raised in a hook or a closure to leave `step` before it changes anything."""
+    """Exit from `step`, raised in a hook or a closure before anything is changed."""
 
     loss: Any = None
-    """The value of the closure, where one was called."""
+    """The value of the closure, if one was called."""
 
 
 class _SkippableStep:
-    """A `step` that returns where a hook or the closure raises `StepSkipped`.
+    """A `step` method that returns if a hook or the closure raises `StepSkipped`.
 
-    It stands in the optimizer's attributes, as the `step` that torch's schedulers put there, and
-    like theirs it does not keep the optimizer alive.
+    The object is stored in the optimizer's attributes, as the `step` of torch's schedulers, and
+    does not keep the optimizer alive either.
     """
 
     def __init__(self, record: OptimizerRecord, inner: Callable[..., Any] | None = None) -> None:
@@ -313,10 +313,10 @@ def _skippable_step(
 
 
 def make_skippable(optimizer: Any) -> Callable[[], None]:
-    """Let `skip_step` keep an optimizer from making a step.
+    """Make an optimizer able to skip steps by `skip_step`.
 
     Returns:
-        A function that leaves the optimizer as it was.
+        A function that restores the optimizer.
     """
     own = cast("dict[str, Any]", vars(optimizer))
     before = own.get("step")
@@ -334,7 +334,7 @@ def make_skippable(optimizer: Any) -> Callable[[], None]:
 def skip_step(optimizer: Any) -> None:
     """Skip the step in progress, or else the next one, and notify the schedulers.
 
-    The gradients are dropped, which is all that happens where nothing made the optimizer skippable.
+    The gradients are set to None, which is the only effect on an optimizer that is not skippable.
 
     Raises:
         StepSkipped: A step is in progress; `step` returns.

@@ -1,4 +1,4 @@
-"""Where an optimizer reads its learning rate, and whether a schedule can change it."""
+"""Use of the learning rate by an optimizer, and checks that a schedule has an effect on it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 __all__ = ["RateScope", "RateUse", "ZeroRate", "check_schedule", "set_rate_use"]
 
 RateScope: TypeAlias = Literal["group", "optimizer", "first_step"]
-"""Each group's rate at each step; the first group's for all groups; or each group's, once."""
+"""Read scope: each group's rate at each step, the first group's for all, or each group's once."""
 
 ZeroRate: TypeAlias = Literal["allowed", "not_first", "never"]
-"""When the learning rate may be 0."""
+"""Steps at which the learning rate may be 0."""
 
 
 class RateUse(NamedTuple):
-    """The use that one optimizer makes of its learning rate.
+    """Use of the learning rate by one optimizer.
 
     Args:
         name: The name of the optimizer, for messages.
-        scope: Whose learning rate is read.
-        zero: When the learning rate may be 0.
+        scope: The groups and steps for which the learning rate is read.
+        zero: The steps at which the learning rate may be 0.
         problem: The reason why a schedule has no effect, if it has none.
     """
 
@@ -37,23 +37,23 @@ class RateUse(NamedTuple):
 
 
 def set_rate_use(optimizer: Optimizer, use: RateUse) -> None:
-    """Declare the use that an optimizer makes of its rate, and refuse a 0 that it cannot take."""
+    """Declare how an optimizer uses its learning rate, and refuse a 0 that it cannot use."""
     record_of(optimizer).rate_use = use
     if use.zero != "allowed":
         optimizer.register_step_pre_hook(_refuse_zero)
 
 
 def check_schedule(optimizer: Any, scheduler: Any, source: Any) -> None:
-    """Check that a schedule has an effect, and that its first and last learning rate can be used.
+    """Check that a schedule has an effect, and that its first and last learning rate are valid.
 
     Args:
         optimizer: The optimizer, with the values of the first step in its groups.
         scheduler: Its scheduler.
-        source: What knows the length of the run.
+        source: A run length, or a module or trainer with one.
 
     Raises:
-        ScheduleError: The optimizer does not read what the schedule writes, or cannot take a 0 that
-            the schedule begins or ends with.
+        ScheduleError: The optimizer does not read the scheduled value, or cannot use a rate of 0
+            with which the schedule begins or ends.
     """
     for part in parts_of(optimizer):
         use: RateUse | None = record_of(part).rate_use
@@ -94,9 +94,9 @@ def _check_end(
 
 
 def _moved_together(groups: list[dict[str, Any]], scheduler: Any) -> list[list[dict[str, Any]]]:
-    """Return the groups whose learning rate moves, those with the same factor together."""
+    """Return the groups whose learning rate moves, in lists with the same factor."""
     moved_groups = getattr(scheduler, "moved_groups", None)
-    if moved_groups is None:  # a scheduler that looks at a metric, or one of torch's
+    if moved_groups is None:  # a scheduler that depends on a metric, or a PyTorch scheduler
         return [groups]
     together = [{*map(id, cohort)} for cohort in moved_groups("lr")]
     found = [[group for group in groups if id(group) in ids] for ids in together]
@@ -104,14 +104,14 @@ def _moved_together(groups: list[dict[str, Any]], scheduler: Any) -> list[list[d
 
 
 def _begins(optimizer: Optimizer, group: dict[str, Any]) -> bool:
-    """Return True if a parameter that is about to be updated has no state yet."""
+    """Return True if a parameter with a gradient has no state yet."""
     return any(
         p.is_leaf and p.grad is not None and not optimizer.state.get(p) for p in group["params"]
     )
 
 
 def _refuse_zero(optimizer: Optimizer, *_: object) -> None:
-    """Raise if the learning rate is 0 in a step in which the optimizer cannot use it."""
+    """Raise if the learning rate is 0 in a step at which the optimizer cannot use it."""
     use: RateUse = record_of(optimizer).rate_use
     for group in optimizer.param_groups:
         rate = group["lr"]

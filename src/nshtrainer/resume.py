@@ -1,4 +1,4 @@
-"""Resume policy: what a run that goes on takes from its checkpoint, and what from its config."""
+"""Resume policy: whether a resumed run takes values from its checkpoint or its config."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 SCHEDULE = "lr_scheduler"
-"""What `fields` and messages call the schedule, whatever the field of a config that holds it."""
+"""The name of the schedule in `fields` and messages, whatever its field in a config."""
 
 FieldName = Annotated[str, StringConstraints(min_length=1)]
 
@@ -46,42 +46,42 @@ _INSIDE = frozenset(
 """Packages whose calls lead to a state being loaded; a warning names the line before them."""
 
 _LENGTHS = frozenset({"run", "samples_per_step", "steps_per_epoch", "tokens_per_step"})
-"""Where changes of the length of a run are."""
+"""The first keys of changes of the run's length."""
 
 
 class ResumeConfig(Config):
-    """How a run goes on from a checkpoint that another config may have written.
+    """Policy for resuming from a checkpoint that another config may have written.
 
-    A checkpoint has the options and the schedule that it was written under, and the length of the
-    run. Where the config says otherwise, each difference is named, and the policy decides:
+    A checkpoint contains the options and the schedule of its config, and the length of its run.
+    Where the current config differs, each difference is named, and the policy decides:
 
-    - `keep`: the checkpoint wins. Rates, decay and the curve of the schedule go on as they were,
-      for the run that they were meant for.
-    - `extend`: for a longer run. The schedule is that of the config, resolved for the new length,
-      from the same position on; the options of the optimizer stay as they were.
-    - `override`: as `keep`, but the `fields` that are listed come from the config.
+    - `keep`: the checkpoint wins. Rates, decay and the curve of the schedule continue unchanged,
+      for the original length of the run.
+    - `extend`: for a longer run. The schedule is the config's, resolved for the new length, from
+      the same position on; the options of the optimizer are kept.
+    - `override`: like `keep`, but the listed `fields` come from the config.
     - `error`: a difference is an error, before anything is loaded.
 
-    The state of an optimizer belongs to parameters by their names.
+    The state of an optimizer is matched to parameters by name.
 
     >>> ResumeConfig(policy="override", fields=["lr", "lr_scheduler.min_factor"]).fields
     ('lr', 'lr_scheduler.min_factor')
     """
 
     policy: Literal["keep", "extend", "override", "error"] = "keep"
-    """What happens where the config has changed: the checkpoint wins; the schedule follows the
-    config for a longer run; the config wins in `fields`; or it is an error."""
+    """Effect of a changed config: the checkpoint wins; the schedule follows the config for a longer
+    run; the config wins in `fields`; or an error."""
 
     fields: tuple[FieldName, ...] = ()
-    """What `override` takes from the config: options of the optimizer in every parameter group,
+    """Values that `override` takes from the config: options of the optimizer in all groups,
     such as `lr` and `weight_decay`; `lr_scheduler` for the whole schedule and the length of the
     run, or a field of it, such as `lr_scheduler.min_factor`."""
 
     allow_missing: bool = False
-    """Whether parameters that the checkpoint does not know may start without a state."""
+    """Let parameters that the checkpoint does not have start without a state."""
 
     allow_unexpected: bool = False
-    """Whether the state of parameters that the model does not have may be left out."""
+    """Drop the state of parameters that the model does not have."""
 
     @model_validator(mode="after")
     def _fields_are_for_override(self) -> Self:
@@ -97,24 +97,24 @@ class ResumeConfig(Config):
         return self.policy == "extend" or SCHEDULE in self.fields
 
     def schedule_fields(self) -> tuple[str, ...]:
-        """The `fields` that are the schedule or fields of it."""
+        """Return the `fields` that are the schedule or fields of it."""
         return tuple(name for name in self.fields if name.partition(".")[0] == SCHEDULE)
 
     def option_fields(self) -> tuple[str, ...]:
-        """The `fields` that are options of the optimizer."""
+        """Return the `fields` that are options of the optimizer."""
         return tuple(name for name in self.fields if name.partition(".")[0] != SCHEDULE)
 
 
 class Change(NamedTuple):
-    """A value that is not what it was.
+    """A value that differs between checkpoint and config.
 
     Args:
-        path: Where it is, such as `("optimizer", "lr")`.
-        saved: What the checkpoint has.
-        own: What the config has.
-        outcome: What becomes of it.
-        is_followed: Whether the config is followed.
-        field: What `fields` lists to follow the config, if there is such a field.
+        path: The path of the value, such as `("optimizer", "lr")`.
+        saved: The value in the checkpoint.
+        own: The value in the config.
+        outcome: The decision, for the message.
+        is_followed: The config is followed.
+        field: The entry of `fields` that follows the config, if there is one.
     """
 
     path: Path
@@ -134,15 +134,15 @@ class Change(NamedTuple):
 
     @property
     def difference(self) -> str:
-        """The change without what becomes of it: `optimizer.lr 0.1 -> 0.2`."""
+        """The change without its outcome: `optimizer.lr 0.1 -> 0.2`."""
         return f"{dotted(self.path)} {_shown(self.saved)} -> {_shown(self.own)}"
 
     def keep(self, outcome: str = "taken from the checkpoint", field: str = "") -> Change:
-        """Return the change with the value of the checkpoint; `field` lists how to follow it."""
+        """Return the change with the checkpoint's value; `field` would follow the config."""
         return self._replace(outcome=outcome, is_followed=False, field=field)
 
     def follow(self, outcome: str = "taken from the config") -> Change:
-        """Return the change with the value of the config."""
+        """Return the change with the config's value."""
         return self._replace(outcome=outcome, is_followed=True, field="")
 
 
@@ -150,23 +150,23 @@ class Change(NamedTuple):
 
 
 def as_data(config: Config | None) -> dict[str, Any] | None:
-    """A config as plain data for a checkpoint; None for none, or where it holds other values."""
+    """Return a config as plain data for a checkpoint; None for no config, or for other values."""
     try:
         return None if config is None else config.to_dict()
-    except ConfigError:  # the class of a user may hold what has no plain form
+    except ConfigError:  # a user's class may have values without a plain form
         return None
 
 
 def differing(saved: Any, own: Any, path: Path = ()) -> Iterator[Change]:
-    """The values that are not the same in two configs as plain data.
+    """Yield the values that differ between two configs as plain data.
 
-    A duration is one value, and so is a component of another name. A field that only one of two
-    components has is passed over: the other was written by another release.
+    A duration is one value, and so is a component with another name. A field that only one of two
+    components has is ignored: another release wrote the other one.
 
     Args:
-        saved: What the checkpoint has.
-        own: What the config has.
-        path: Where both are.
+        saved: The data of the checkpoint.
+        own: The data of the config.
+        path: The path of both.
 
     >>> saved, own = {"lr": 0.1, "betas": [0.9, 0.99]}, {"lr": 0.2, "betas": [0.9, 0.99]}
     >>> [change.difference for change in differing(saved, own, ("optimizer",))]
@@ -183,7 +183,7 @@ def differing(saved: Any, own: Any, path: Path = ()) -> Iterator[Change]:
 
 
 def _parts(value: Any) -> dict[Any, Any] | None:
-    """What is compared one by one within a value."""
+    """Return the parts of a value that are compared one by one."""
     parts = nested_parts(value)
     if parts is None or _is_duration(parts):
         return None
@@ -206,7 +206,7 @@ def _shown(value: Any) -> str:
 
 
 def with_values(data: Mapping[str, Any], values: Iterable[tuple[Path, Any]]) -> dict[str, Any]:
-    """The data with other values in some places; the whole, where a path is empty.
+    """Return the data with other values at some paths; an empty path replaces the whole.
 
     >>> with_values({"lr": 0.1, "groups": [{"lr": 1}]}, [(("groups", 0, "lr"), 2)])
     {'lr': 0.1, 'groups': [{'lr': 2}]}
@@ -230,12 +230,12 @@ def _with_value(data: Any, path: Path, value: Any) -> Any:
 
 
 class Resolution(NamedTuple):
-    """What a run goes on with.
+    """The config of a resumed run, and its changes.
 
     Args:
-        config: The config as plain data, with the values of the checkpoint that are kept.
-        changes: Each change, with what becomes of it.
-        advice: How to follow the config where the checkpoint is followed.
+        config: The config as plain data, with the kept values of the checkpoint.
+        changes: Each change, with its outcome.
+        advice: Instructions to follow the config where the checkpoint is followed.
     """
 
     config: dict[str, Any] | None
@@ -243,7 +243,7 @@ class Resolution(NamedTuple):
     advice: Sequence[str]
 
     def tell(self, *more: str) -> None:
-        """Warn of the changes, a line for each, and more lines; nothing is said of none."""
+        """Warn of the changes and further lines, one each; do nothing without changes."""
         if self.changes:
             lines = [*map(str, self.changes), *more, *self.advice]
             tell_of("\n  ".join(["the config has changed since the checkpoint:", *lines]))
@@ -262,9 +262,9 @@ def resolve(
     Args:
         changes: What has changed since the checkpoint.
         policy: The policy of the run.
-        decide: Keeps or follows one change, where the policy is not `error`.
+        decide: Keeps or follows one change, if the policy is not `error`.
         own: The component's config as plain data; a path begins with a word for the component.
-        error: What is raised under the policy `error`.
+        error: The exception to raise under the policy `error`.
 
     Raises:
         NshtrainerError: There are changes, and the policy forbids them.
@@ -280,7 +280,7 @@ def resolve(
 def check_changes(
     changes: Iterable[Change], policy: ResumeConfig, error: type[NshtrainerError]
 ) -> None:
-    """Refuse changes where the policy is `error`.
+    """Refuse changes if the policy is `error`.
 
     Raises:
         NshtrainerError: There are changes, and the policy forbids them.
@@ -288,13 +288,13 @@ def check_changes(
     named = "; ".join(change.difference for change in changes)
     if named and policy.policy == "error":
         raise error(
-            f"the config has changed since the checkpoint: {named}; go on with the config that "
+            f"the config has changed since the checkpoint: {named}; resume with the config that "
             "wrote it, or choose another policy than `error` for resume: keep, extend or override"
         )
 
 
 def _advice(kept: Iterable[Change], policy: ResumeConfig) -> Iterator[str]:
-    """Say how to follow the config."""
+    """Yield how to follow the config."""
     fields = [change.field for change in kept if change.field]
     if not fields:
         return
@@ -310,17 +310,17 @@ def _advice(kept: Iterable[Change], policy: ResumeConfig) -> Iterator[str]:
 def check_field(
     path: Iterable[str], data: Any, kind: str, error: type[NshtrainerError], place: str = ""
 ) -> None:
-    """Refuse an entry of `fields` that leads to nothing in a config.
+    """Refuse an entry of `fields` that does not exist in a config.
 
     Args:
-        path: The keys of the entry, from the config on.
+        path: The keys of the entry, relative to the config.
         data: The config as plain data.
-        kind: The noun for what one key is, such as `option of the optimizer`.
-        error: What is raised.
-        place: The entry in the message, where that is more than one key.
+        kind: The noun for one key, such as `option of the optimizer`.
+        error: The exception to raise.
+        place: The entry in the message, if it has more than one key.
 
     Raises:
-        NshtrainerError: A key is not there; the message suggests another.
+        NshtrainerError: A key does not exist; the message suggests another.
     """
     for key in path:
         known = {str(part): value for part, value in parts_of(data)}
@@ -330,17 +330,17 @@ def check_field(
         data = known[key]
 
 
-# -- saying ----------------------------------------------------------------------------------------
+# -- warnings --------------------------------------------------------------------------------------
 
 
 def tell_of(text: str, category: type[Warning] = ConfigChangedWarning) -> None:
-    """Warn, at the line of the user's that led here, in the first of the processes of a run."""
+    """Warn, at the user's line that led here, in the first process of a run."""
     if _is_first_process():
         warnings.warn(text, category, stacklevel=_level_of_user())
 
 
 def is_unheard() -> bool:
-    """Return True while the Trainer of transformers loads a state, and drops what is warned of."""
+    """Return True while the Trainer of transformers loads a state, and drops warnings."""
     frame = currentframe()
     while frame is not None and _package(frame.f_globals) in _INSIDE:
         if _package(frame.f_globals) == "transformers":
@@ -357,7 +357,7 @@ def _is_first_process() -> bool:
 
 
 def _level_of_user() -> int:
-    """How far up the user's own code is, as `warnings.warn` counts in the function that asks."""
+    """Return the stack level of the user's code, as `warnings.warn` counts it in the caller."""
     frame, level = currentframe(), 0
     while frame is not None and _package(frame.f_globals) in _INSIDE:
         frame, level = frame.f_back, level + 1

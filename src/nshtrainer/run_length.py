@@ -37,43 +37,43 @@ COUNTS = ("total_steps", "steps_per_epoch", "samples_per_step", "tokens_per_step
 """Lengths that a trainer counts, and may count again."""
 
 _POLICIES = ("resume", "schedule_clock")
-"""What a plain loop passes with the lengths, and what is kept in the settings."""
+"""Arguments of a plain loop that are kept in the settings."""
 
 TICKS = 1_000_000
-"""Positions of a schedule in a run whose length is a time."""
+"""The number of positions of a schedule in a run that is limited by time."""
 
 
 @dataclass(frozen=True)
 class RunLength:
     """The length of a training run, as far as it is known.
 
-    A plain loop writes it down; under a trainer it is read from the trainer, and only as far as a
-    schedule asks: a schedule in steps never touches the data loader.
+    A plain loop passes the lengths; under a trainer they are read from the trainer, each when a
+    schedule needs it: a schedule in steps never touches the data loader.
 
     Args:
         total_steps: Updates of the optimizer in the whole run, 1 or more. `None`: unknown.
-        steps_per_epoch: Updates in one epoch: a number, or one number an epoch of which the last
+        steps_per_epoch: Updates in one epoch: a number, or one number for each epoch; the last one
             repeats. `None`: unknown.
-        total_time: Seconds that the run may take, where that is its length. Positions of a schedule
+        total_time: Seconds that the run may take, if it is limited by time. Positions of a schedule
             are then ticks of the clock, a million in all, and `total_steps` is their number.
         samples_per_step: Samples in one update, over all devices and accumulated batches.
         tokens_per_step: Tokens in one update, likewise.
-        shortened: Why the run is shorter than it is meant to be, such as `fast_dev_run`.
-        unknown_because: Why nothing is known, and what to do, where that is the case.
-        base_lr: The rate that a schedule multiplies, for schedules that name a rate outright. It is
-            filled in from the optimizer, group by group, where there is one.
-        start: Steps of the whole run before this part of it, which say where its epochs begin.
-        beta2: The decay of the squared gradients, for warm-ups that take their length from it.
-            It is filled in from the optimizer as well.
+        shortened: The reason why the run is shorter than intended, such as `fast_dev_run`.
+        unknown_because: The reason why lengths are unknown, and the remedy.
+        base_lr: The rate that a schedule multiplies, for schedules with absolute rates. The
+            optimizer fills it in, group by group.
+        start: Steps of the whole run before this part, which determine where its epochs begin.
+        beta2: The decay of the squared gradients, for warm-ups that derive their length from it.
+            The optimizer fills it in as well.
         settings: The policies of the run and the limits of its trainer.
-        resume: What the optimizer and the schedule take from their configs when they load a state;
+        resume: The policy for loading optimizer and scheduler states under a changed config;
             kept in `settings`.
-        schedule_clock: What moves a schedule: every update that was tried (`optimizer_steps`), or
+        schedule_clock: The updates that move a schedule: every attempt (`optimizer_steps`), or only
             those that a `GradScaler` did not leave out (`successful_steps`); kept in `settings`.
 
     Raises:
-        ScheduleError: A length is not a positive number; steps and a time are given together;
-            there is no such clock.
+        ScheduleError: A length is not a positive number; steps and a time are passed together; or
+            the clock is unknown.
 
     >>> RunLength(total_steps=1000, steps_per_epoch=100).steps_in_epochs(3)
     300
@@ -116,7 +116,7 @@ class RunLength:
         object.__setattr__(self, "settings", replace(self.settings, **policies))
 
     def replace(self, **changes: Any) -> Self:
-        """The same run with some values changed, without a look at the others."""
+        """Return the run with some values changed, without reading the others."""
         policies = {name: changes.pop(name) for name in _POLICIES if name in changes}
         if policies:
             changes["settings"] = self.settings.replace(**policies)
@@ -125,11 +125,11 @@ class RunLength:
         return other
 
     def slice(self, steps: int, start: int = 0) -> Self:
-        """A part of the run, as a schedule sees it for which the part is the whole.
+        """Return a part of the run, for a schedule that spans this part alone.
 
         Args:
-            steps: How long it is; 0 stands for not known.
-            start: The step of this run at which it begins.
+            steps: The length of the part; 0 for unknown.
+            start: The step of this run at which the part begins.
         """
         changes: dict[str, Any] = {"total_steps": steps or None, "start": self.start + start}
         if self.total_time is not None and self.total_steps:
@@ -137,21 +137,21 @@ class RunLength:
         return self.replace(**changes)
 
     def by_time(self) -> Self | None:
-        """The run with the time that it may take as its length, where a trainer limits it so."""
+        """Return the run limited by its time, if a trainer limits it so; else None."""
         return None
 
     def snapshot(self) -> RunLength:
-        """What is known by now, as a plain value."""
+        """Return the lengths that are known now, as a plain value."""
         return self
 
     def differs_from(self, other: RunLength) -> bool:
-        """Return True if a length that is known here is another one there."""
+        """Return True if a length that is known here differs in the other run."""
         own = ((name, vars(self).get(name)) for name in COUNTS)
         return any(number not in (None, getattr(other, name)) for name, number in own)
 
     def to_dict(self) -> dict[str, Any]:
-        """The lengths that are known by now, as plain data for a checkpoint."""
-        # What a trainer was not asked for is not looked at.
+        """Return the lengths that are known now, as plain data for a checkpoint."""
+        # Lengths that a trainer was not asked for are not read.
         known: dict[str, Any] = {name: vars(self).get(name) for name in _LENGTHS}
         if known["steps_per_epoch"].__class__ is tuple:
             known["steps_per_epoch"] = list(_as_tuple(self.steps_per_epoch))
@@ -159,12 +159,12 @@ class RunLength:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RunLength:
-        """The run of which these lengths were known; other keys are of another release."""
+        """Return the run with these lengths; keys of other releases are ignored."""
         ticks = {"total_steps"} if "total_time" in data else set[str]()
         return RunLength(**{name: data[name] for name in data.keys() & {*_LENGTHS} - ticks})
 
     def steps_in_epochs(self, epochs: float) -> int | None:
-        """Updates in the first `epochs` epochs, rounded up; `None` where nobody knows.
+        """Return the updates in the first `epochs` epochs, rounded up; `None` if they are unknown.
 
         The arithmetic is exact: 1.1 epochs of 100 steps are 110 steps, not 111.
         """
@@ -172,11 +172,11 @@ class RunLength:
         return None if end is None else math.ceil(end)
 
     def after_epochs(self, epochs: float, position: Fraction | int) -> Fraction | None:
-        """Return the exact position some epochs after another one, or before it if negative.
+        """Return the exact position some epochs after another position, or before it if negative.
 
         Args:
             epochs: The number of epochs.
-            position: The number of steps from the beginning, a whole one or not.
+            position: The number of steps from the beginning, as a whole number or a fraction.
         """
         lengths = [Fraction(repr(number)) for number in _as_tuple(self.steps_per_epoch)]
         if not lengths:
@@ -185,11 +185,11 @@ class RunLength:
         return _start_of(lengths, epoch + Fraction(repr(epochs))) - self.start
 
     def factor_of(self, rate: float, name: str) -> float:
-        """The factor that brings the base rate to an absolute one.
+        """Return the factor that makes an absolute rate of the base rate.
 
         Args:
             rate: The absolute rate, such as the least of a decay.
-            name: The field that names it, for messages.
+            name: The field of the rate, for messages.
 
         Raises:
             RunLengthError: The base rate is unknown.
@@ -244,10 +244,10 @@ def _check(name: str, number: object, kind: type | UnionType, *, least: int = 0)
 
 
 class LazyRunLength(RunLength):
-    """A run whose lengths are read where they are known, each when it is first asked for.
+    """A run whose lengths are read from their source on first use.
 
-    The run of a trainer derives from it, and writes a `cached_property` for what it can read; the
-    rest is unknown.
+    A trainer's run derives from this class, and defines a `cached_property` for each length that it
+    can read; the others are unknown.
 
     >>> from functools import cached_property
     >>> class RunOfLoader(LazyRunLength):
@@ -258,11 +258,11 @@ class LazyRunLength(RunLength):
     15
 
     Args:
-        **held: What the lengths are read from, by names that begin with an underscore.
+        **held: The sources of the lengths, by names that begin with an underscore.
     """
 
     def __init__(self, **held: Any) -> None:
-        # Not the base's `__init__`: it would set, and so look at, every length.
+        # Not the base's `__init__`: it would set, and so read, every length.
         vars(self).update(held)
 
     @override
@@ -279,7 +279,7 @@ class LazyRunLength(RunLength):
 
     @override
     def snapshot(self) -> RunLength:
-        """What was asked for by now, without what it was read from."""
+        """Return the lengths that were read so far, without their sources."""
         return RunLength().replace(**self._asked, settings=self.settings.snapshot())
 
     @property
@@ -289,13 +289,13 @@ class LazyRunLength(RunLength):
 
 
 def run_length_of(source: Any) -> RunLength:
-    """The run length that an object stands for: itself, or what its trainer knows.
+    """Return the run length of an object: itself, or the one that its trainer knows.
 
     Args:
         source: A `RunLength`, or a module or trainer of a package that has an integration.
 
     Raises:
-        ScheduleError: Nothing is known about objects of this class.
+        ScheduleError: The class of the object is unknown.
     """
     found = known_run_length(source)
     if found is None:
@@ -308,10 +308,10 @@ def run_length_of(source: Any) -> RunLength:
 
 
 def known_run_length(source: Any) -> RunLength | None:
-    """Return the same; `None` for an object of a package that has no integration.
+    """Return the run length of an object; `None` for a package without an integration.
 
-    The integration of a package is `nshtrainer.integrations.<package>`, which has a
-    `run_length_of`. Subclasses of its classes are its objects as well.
+    The integration of a package is `nshtrainer.integrations.<package>` with a function
+    `run_length_of`. It applies to subclasses of the package's classes as well.
     """
     if isinstance(source, RunLength):
         return source

@@ -1,4 +1,4 @@
-"""Compare saved data with data of the form that it must have."""
+"""Checks of the structure of saved data: types, shapes and keys."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ __all__ = ["describe_form", "find_misfits", "find_odd_values"]
 Path: TypeAlias = tuple[Any, ...]
 
 _DEEPEST, _MOST = 100, 100_000
-"""Levels and values of plain data."""
+"""The most levels and values of plain data."""
 
 
 def find_misfits(saved: Any, own: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
-    """Yield each part of saved data whose form is not that of the same part in other data.
+    """Yield each part of saved data whose form differs from the same part of reference data.
 
-    A mapping has at least the keys of the other, a tensor has its shape, layout and type of number,
-    and a number may stand for one of no dimensions. A tuple has its length; in a list of another
-    length each item is as the first. Where the other part is `None` or empty, any form is right.
+    A mapping has at least the keys of the reference, a tensor has its shape, layout and type of
+    number, and a number may replace a 0-d tensor. A tuple has the reference's length; in a list of
+    another length each item is like the first. A reference of `None` or an empty one allows any
+    form.
 
     >>> list(find_misfits({"step": 3, "lr": "0.1"}, {"step": 1, "lr": 0.5, "betas": [0.9]}))
     [(('lr',), 'is text, not a number'), (('betas',), 'is missing')]
 
     Args:
         saved: The data to check.
-        own: Data of the right form.
-        path: Keys that lead to both.
+        own: The reference data.
+        path: The path of both.
     """
     if own is None:
         return
@@ -57,16 +58,16 @@ def _misfits_in_list(
 
 
 def find_odd_values(data: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
-    """Yield each part of data that is not plain, as that of a JSON document is.
+    """Yield each part of data that is not plain, as in a JSON document.
 
-    Plain are texts, numbers, booleans, `None`, and lists and mappings with texts as keys of these.
+    Plain values are text, numbers, booleans, `None`, and lists and mappings with text as keys.
 
     >>> list(find_odd_values({"lr": 0.1, "betas": [{1}, 1]}))
     [(('betas', 0), 'is set, not plain data')]
 
     Args:
         data: The data to check.
-        path: Keys that lead to it.
+        path: The path of the data.
     """
     left = [(path, data)]
     for _ in range(_MOST):
@@ -84,7 +85,7 @@ def find_odd_values(data: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
 
 
 def _parts_of(value: Any) -> tuple[list[tuple[Any, Any]], str]:
-    """Return the parts of a value of plain data, and what is wrong with the value."""
+    """Return the parts of a plain value, and the problem of the value."""
     if isinstance(value, Mapping):
         parts = [*cast("Mapping[Any, Any]", value).items()]
         odd = [key for key, _ in parts if not isinstance(key, str)]
@@ -98,7 +99,7 @@ def _parts_of(value: Any) -> tuple[list[tuple[Any, Any]], str]:
 
 
 def describe_form(value: Any) -> str:
-    """Return what kind of value it is, in words that are the same for values of one form."""
+    """Return the form of a value in words, which are equal for values of one form."""
     if _is_tensor(value):
         return "a nested tensor" if value.is_nested else f"{_type_of(value)} {tuple(value.shape)}"
     if _is_number(value):
@@ -114,13 +115,13 @@ def describe_form(value: Any) -> str:
 
 
 def _type_of(tensor: Any) -> str:
-    """Return the type of number, and what else tells how a tensor lies in memory."""
+    """Return the type of number of a tensor, and its class and layout if they are unusual."""
     number = "integer"
     if tensor.is_floating_point() or tensor.is_complex():
         number = "complex" if tensor.is_complex() else "float"
     elif str(tensor.dtype) == "torch.bool":
         number = "bool"
-    # A tensor of a class of its own; a sharded one is compared as a whole.
+    # A tensor of a wrapper class, such as a quantized one; a sharded one is compared as a whole.
     odd = hasattr(tensor, "__tensor_flatten__") and not hasattr(tensor, "to_local")
     layout = str(tensor.layout).removeprefix("torch.")
     words = {type(tensor).__name__: odd, layout: layout != "strided", number: True}
@@ -128,7 +129,7 @@ def _type_of(tensor: Any) -> str:
 
 
 def _is_scalar(value: Any) -> bool:
-    """Return True for a number, and for a real tensor of no dimensions."""
+    """Return True for a number, and for a real 0-d tensor."""
     if not _is_tensor(value):
         return _is_number(value)
     return describe_form(value) in {"float tensor ()", "integer tensor ()"}

@@ -72,7 +72,7 @@ OURS = frozenset(
 class TrainerConfig(Config):
     """Every scalar option of `lightning.Trainer`, with Lightning's own defaults.
 
-    An option left out or `None` is Lightning's choice. Callbacks, plug-ins, logger objects and
+    An option that is left out or `None` is Lightning's choice. Callbacks, plug-ins, loggers and
     strategy objects are arguments of `nshtrainer.Trainer` in Python.
 
     >>> config = TrainerConfig(max_epochs=3, limit_train_batches=0.5)
@@ -81,13 +81,13 @@ class TrainerConfig(Config):
     """
 
     accelerator: str = "auto"
-    """Hardware: `cpu`, `gpu`, `tpu`, `mps`, or `auto` for the best there is."""
+    """Hardware: `cpu`, `gpu`, `tpu`, `mps`, or `auto` for the best available."""
 
     strategy: str = "auto"
-    """How the work is spread over devices: `ddp`, `fsdp`, ..., or `auto`."""
+    """Strategy for several devices: `ddp`, `fsdp`, ..., or `auto`."""
 
     devices: OrUnlimited | tuple[NonNegativeInt, ...] | str = "auto"
-    """How many devices, the indices of some, -1 for all, or `auto`."""
+    """Number of devices, the indices of some, -1 for all, or `auto`."""
 
     num_nodes: PositiveInt = 1
     """Machines, 1 or more."""
@@ -96,7 +96,7 @@ class TrainerConfig(Config):
     """Floating-point format; left out, `32-true`."""
 
     logger: bool | None = None
-    """Whether metrics are logged: `true` is TensorBoard, or CSV where that is not installed."""
+    """Log metrics: `true` uses TensorBoard, or CSV if TensorBoard is not installed."""
 
     fast_dev_run: bool | NonNegativeInt = False
     """Run this many batches of everything (`true`: one) to find mistakes; nothing is saved."""
@@ -105,7 +105,7 @@ class TrainerConfig(Config):
     """Epochs to train, -1 for no limit; left out, 1000 unless steps or a time are limited."""
 
     min_epochs: NonNegativeInt | None = None
-    """Epochs to train at least, whatever wants to stop early."""
+    """Epochs to train at least, regardless of early stopping."""
 
     max_steps: OrUnlimited = -1
     """Updates of the optimizer to train, -1 for no limit."""
@@ -144,86 +144,86 @@ class TrainerConfig(Config):
     """Updates between two log entries, 0 for none; left out, 50."""
 
     enable_checkpointing: bool | None = None
-    """Whether checkpoints are saved; left out, yes."""
+    """Save checkpoints; left out, true."""
 
     enable_progress_bar: bool | None = None
-    """Whether a progress bar is shown; left out, yes."""
+    """Show a progress bar; left out, true."""
 
     enable_model_summary: bool | None = None
-    """Whether the layers are listed at the start; left out, yes."""
+    """List the layers at the start; left out, true."""
 
     accumulate_grad_batches: PositiveInt = 1
     """Batches whose gradients are summed for one update."""
 
     gradient_clip_val: NonNegative | None = None
-    """Where gradients are clipped, 0 or more; left out, nowhere."""
+    """Threshold for gradient clipping, 0 or more; left out, no clipping."""
 
     gradient_clip_algorithm: Literal["norm", "value"] | None = None
-    """Whether the norm of all gradients is clipped or each value; left out, the norm."""
+    """Clip the norm of all gradients or each value; left out, the norm."""
 
     deterministic: bool | Literal["warn"] | None = None
-    """Whether only deterministic algorithms are used; `warn` says where there is none."""
+    """Use deterministic algorithms alone; `warn` warns where there is none."""
 
     benchmark: bool | None = None
-    """Whether cuDNN tries algorithms at the start; faster for inputs of constant size."""
+    """Let cuDNN try algorithms at the start; faster for inputs of constant size."""
 
     inference_mode: bool = True
-    """Whether evaluation uses `torch.inference_mode` rather than `torch.no_grad`."""
+    """Use `torch.inference_mode` for evaluation rather than `torch.no_grad`."""
 
     use_distributed_sampler: bool = True
-    """Whether data is shared out between devices by a sampler of Lightning's."""
+    """Let Lightning's sampler distribute the data over devices."""
 
     profiler: Literal["simple", "advanced", "pytorch", "xla"] | None = None
-    """What measures where the time goes."""
+    """Profiler of the run."""
 
     detect_anomaly: bool = False
-    """Whether the backward pass stops at the first nan; slow."""
+    """Stop the backward pass at the first NaN; slow."""
 
     barebones: bool = False
-    """Whether everything beside training is switched off, to measure its overhead."""
+    """Switch off everything but training, to measure its overhead."""
 
     sync_batchnorm: bool = False
-    """Whether batch norm uses the statistics of all devices."""
+    """Use the statistics of all devices in batch norm."""
 
     reload_dataloaders_every_n_epochs: NonNegativeInt = 0
-    """Epochs after which data loaders are made anew, 0 for never."""
+    """Epochs between reloads of the data loaders, 0 for never."""
 
     default_root_dir: str | None = None
-    """Where logs and checkpoints go; left out, the working directory."""
+    """Folder of logs and checkpoints; left out, the working directory."""
 
     enable_autolog_hparams: bool = True
-    """Whether hyperparameters are logged at the start."""
+    """Log hyperparameters at the start."""
 
     model_registry: str | None = None
     """The name of the model in Lightning's registry of models."""
 
     non_finite: NonFinite | None = None
-    """What happens where a loss or a gradient is not finite: `stop` ends the run before the update,
-    `skip` leaves the update out, `ignore` makes it. Left out, what the hyperparameters say, or else
+    """Reaction to NaN or Inf in a loss or a gradient: `stop` ends the run before the update, `skip`
+    leaves the update out, `ignore` makes it. Left out, the setting of the hyperparameters, or else
     `stop`."""
 
     primary_metric: MetricConfig | None = None
-    """The metric that schedules and checkpoints look at when they name none."""
+    """The metric of schedules and checkpoints that name none."""
 
     resume: ResumeConfig | None = None
-    """What a resumed run takes from its config; left out, what the hyperparameters say, or else
-    nothing: the checkpoint wins."""
+    """Resume policy for a changed config; left out, the setting of the hyperparameters, or else the
+    checkpoint wins."""
 
     schedule_clock: ScheduleClock | None = None
-    """Whether an update that the gradient scaler of 16-mixed leaves out moves a schedule:
-    `optimizer_steps` count all that are tried, `successful_steps` those that are made. Left out,
-    what the hyperparameters say, or else `optimizer_steps`."""
+    """Updates that move a schedule if the gradient scaler of 16-mixed leaves some out:
+    `optimizer_steps` counts all attempts, `successful_steps` the updates that are made. Left out,
+    the setting of the hyperparameters, or else `optimizer_steps`."""
 
     weight_averaging: WeightAveragingField = cast("Any", None)
     """The average of the weights that is validated and saved, such as `ema`; left out, none."""
 
     seed: Annotated[int, Field(ge=0, le=2**32 - 1, strict=True)] | None = None
-    """What random numbers start from, in this process and in the workers of data loaders."""
+    """Seed of random numbers, in this process and in the workers of data loaders."""
 
     def lightning_arguments(self) -> dict[str, Any]:
-        """What to give to Lightning's Trainer: the options that are not at their defaults.
+        """Return the arguments for Lightning's Trainer: the options that are not at their defaults.
 
-        The others are left to Lightning, which looks for them in the environment as well.
+        The others are left to Lightning, which also reads them from the environment.
         """
         fields = type(self).model_fields
         given = {name: value for name, value in dict(self).items() if name not in OURS}

@@ -20,21 +20,21 @@ __all__ = ["TrainerSettings"]
 
 @dataclass(frozen=True)
 class TrainerSettings:
-    """Policies of a run, and limits of the trainer that makes it.
+    """Policies of a run, and limits of its trainer.
 
     Args:
-        resume: What the optimizer and the schedule take from their configs when they load a state.
-        schedule_clock: What moves a schedule: every update that was tried (`optimizer_steps`), or
+        resume: The policy for loading optimizer and scheduler states under a changed config.
+        schedule_clock: The updates that move a schedule: every attempt (`optimizer_steps`), or only
             those that a `GradScaler` did not leave out (`successful_steps`).
         primary_metric: The metric of a schedule that names none.
-        shown_metric: The metric that the trainer shows to schedulers, where it shows no other.
-        plateau_problem: Why a reduce-on-plateau scheduler would get wrong values of its metric.
-        observer_problem: Why a scheduler that also moves by the step would get no metric.
-        interval_problem: Why only a scheduler that moves with each update is moved correctly.
-        loop_problem: Why an optimizer gets no closure and no graph of the gradients.
+        shown_metric: The only metric that the trainer passes to schedulers, if there is just one.
+        plateau_problem: The reason why a reduce-on-plateau scheduler would get wrong values.
+        observer_problem: The reason why a scheduler with a curve would get no metric.
+        interval_problem: The reason why only schedulers that move with each update work.
+        loop_problem: The reason why an optimizer gets no closure and no graph of the gradients.
 
     Raises:
-        ScheduleError: There is no such clock.
+        ScheduleError: The clock is unknown.
 
     >>> TrainerSettings().replace(schedule_clock="successful_steps").schedule_clock
     'successful_steps'
@@ -57,14 +57,14 @@ class TrainerSettings:
 
     @property
     def policy(self) -> ResumeConfig:
-        """The policy of a resume; left out, the checkpoint wins."""
+        """The resume policy; by default, the checkpoint wins."""
         # Imported on use: configs take longer to import than a run length does.
         from nshtrainer.resume import ResumeConfig
 
         return self.resume or ResumeConfig()
 
     def replace(self, **changes: Any) -> Self:
-        """Return the same settings with some values changed, without reading the others."""
+        """Return the settings with some values changed, without reading the others."""
         other = copy.copy(self)
         vars(other).update(changes)
         return other
@@ -74,4 +74,4 @@ class TrainerSettings:
         return TrainerSettings(resume=self.resume, schedule_clock=self.schedule_clock)
 
     def attach_check(self) -> None:
-        """Have a trainer compare the assumed length with that of its run, and check its model."""
+        """Make a trainer compare the assumed length with its run's, and check its model."""

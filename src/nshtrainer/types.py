@@ -1,8 +1,8 @@
-"""Numbers with a range and choices, as types: checked, and in the JSON Schema.
+"""Number types with a range, and choices: validated, and in the JSON Schema.
 
-None of the numbers takes nan or infinity, and none takes a boolean or a string. None is above 1e15
-or, where it may be negative, below -1e15, but for whole numbers, which have 64 bits: of a much
-larger one no float can be made.
+No number may be NaN or infinite, a boolean or a string. No number is above 1e15 or, if it may be
+negative, below -1e15, except for whole numbers, which have 64 bits: much larger ones do not convert
+to a float.
 
 >>> from nshtrainer.config import Config
 >>> class Noise(Config):
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 GREATEST = 1e15
-"""No number is larger: its products with others would be more than a float of 32 bits holds."""
+"""The largest number: products of larger ones with others would overflow a float of 32 bits."""
 
 NonNegative = Annotated[float, Field(ge=0, le=GREATEST, allow_inf_nan=False, strict=True)]
 """A finite number >= 0."""
@@ -67,11 +67,11 @@ OrUnlimited = Annotated[int, Field(ge=-1, le=_LARGEST, strict=True)]
 """A whole number >= 0, or -1 for no limit."""
 
 NonFinite: TypeAlias = Literal["stop", "skip", "ignore"]
-"""What happens where a loss or a gradient is not finite: the run ends before the update, the update
-is left out, or it is made."""
+"""Reaction to NaN or Inf in a loss or a gradient: the run ends before the update, the update
+is skipped, or it is made."""
 
 ScheduleClock: TypeAlias = Literal["optimizer_steps", "successful_steps"]
-"""What moves a schedule: every update that was tried, or those that a `GradScaler` let happen."""
+"""The updates that move a schedule: all attempts, or the ones that no `GradScaler` skipped."""
 
 
 def _shows(name: str) -> str:
@@ -81,7 +81,7 @@ def _shows(name: str) -> str:
 
 
 Label: TypeAlias = Annotated[str, StringConstraints(min_length=1), AfterValidator(_shows)]
-"""A name that stands in tables, pictures and loggers: text without control characters."""
+"""A name for tables, pictures and loggers: text without control characters."""
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -1,4 +1,4 @@
-"""Which average of the weights a run keeps, and from when on."""
+"""Weight averaging of a run: exponential moving average, or stochastic weight averaging."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ __all__ = [
 
 
 class WeightAveragingConfigBase(NamedConfig):
-    """The base of the averages: when weights join, and where the average lies.
+    """The base of weight averages: times of the updates that are averaged, and the device.
 
     Lightning's callback keeps a second copy of the module. Validation and checkpoints get the
-    average as soon as there is one, and so does the module at the end of the run. A checkpoint has
-    the weights of training as well, so that a resumed run goes on from them.
+    average as soon as there is one, and so does the module at the end of the run. A checkpoint also
+    has the weights of training, from which a resumed run continues.
     """
 
     start: DurationField
-    """When the average begins, counted from the beginning of the run: weights of later updates."""
+    """Start of the average, counted from the beginning of the run: weights of later updates."""
 
     every: DurationField
-    """How long it is from one update whose weights join to the next."""
+    """Duration between two updates whose weights are averaged."""
 
     use_buffers: bool = True
-    """Whether buffers are averaged too, such as those of batch norm; else they are copied."""
+    """Average buffers too, such as those of batch norm; else copy them."""
 
     device: str | None = None
-    """Where the average lies, such as `cpu` to spare a GPU; left out, beside the weights."""
+    """Device of the average, such as `cpu` to spare a GPU; left out, the device of the weights."""
 
 
 @final
@@ -60,7 +60,7 @@ class EMAWeightAveragingConfig(WeightAveragingConfigBase):
     name: Literal["ema"] = "ema"
 
     decay: Fraction = 0.999
-    """How much of the average stays each time, in [0, 1]."""
+    """Share of the average that is kept at each update, in [0, 1]."""
 
     start: DurationField = cast("Any", StepsConfig(value=0))
     every: DurationField = cast("Any", StepsConfig(value=1))
@@ -103,7 +103,7 @@ WeightAveragingConfig: TypeAlias = Annotated[
 if TYPE_CHECKING:
 
     class WeightAveragingField:
-        """What a constructor takes for an average is wider than what the field then holds."""
+        """A field for a weight average; its constructor argument may have more forms."""
 
         def __get__(self, instance: object, owner: Any) -> AnyWeightAveraging | None: ...
         def __set__(

@@ -130,7 +130,7 @@ def test_a_second_run_of_the_same_objects_is_a_warning(again: bool):
     begin = 8 if again else 0
     text = (
         "resolved for 8 steps, 8 of them taken in an earlier run, but this run begins at step "
-        f"{begin} and has 16 steps. Create the optimizer and the scheduler anew for each run."
+        f"{begin} and has 16 steps. Create a new optimizer and scheduler for each run."
     )
     with pytest.warns(NshtrainerWarning, match=text):
         second.fit(module, data(4))

@@ -134,7 +134,7 @@ def test_a_longer_run_keeps_the_schedule_unless_it_is_to_be_extended(
     make: Any, tmp_path: Path
 ) -> None:
     path = stopped(LONGER.before, tmp_path)
-    for policy, text in (("keep", "goes on as it was, for 12"), ("extend", "is stretched")):
+    for policy, text in (("keep", "continues unchanged, for 12"), ("extend", "is stretched")):
         (_, seen), said = told(lambda p=policy: fitted(LONGER.after, path, make=make, policy=p))
         assert seen == pytest.approx(rates(LONGER, policy, EPOCH))
         assert f"run 12 -> 24 steps: the schedule {text}" in said
@@ -148,7 +148,7 @@ def test_an_error_names_the_differences_of_all_before_anything_is_loaded(tmp_pat
         fitted(after, path, policy="error")
     assert str(caught.value) == (
         "the config has changed since the checkpoint: optimizer.lr 0.01 -> 0.5; run 12 -> 24 "
-        "steps; go on with the config that wrote it, or choose another policy than `error` for "
+        "steps; resume with the config that wrote it, or choose another policy than `error` for "
         "resume: keep, extend or override"
     )
 
@@ -209,7 +209,7 @@ def test_what_is_a_users_own_is_compared_as_well(tmp_path: Path) -> None:
     assert "optimizer.lr 0.1 -> 0.2: taken from the checkpoint" in said
     assert "lr_scheduler.epochs 1 -> 3: left to its own state, which has most of it" in said
     assert set(seen.values()) == {0.1}
-    with pytest.raises(CheckpointError, match=r"lr 0.1 -> 0.2; lr_scheduler.epochs 1 -> 3; go on"):
+    with pytest.raises(CheckpointError, match=r"lr 0.1 -> 0.2; lr_scheduler.epochs 1 -> 3; resume"):
         fitted(after, path, policy="error")
     (_, seen), _ = told(lambda: fitted(after, path, policy="override", fields=["lr"]))
     assert set(seen.values()) == {0.2}
@@ -224,7 +224,7 @@ def test_a_change_of_what_looks_at_a_metric_is_said(tmp_path: Path) -> None:
     path = stopped(Setup(schedule=watching(1)), tmp_path)
     _, said = told(lambda: fitted(Setup(schedule=watching(5)), path))
     assert "lr_scheduler.patience 1 -> 5: left to its own state" in said
-    with pytest.raises(CheckpointError, match=r"lr_scheduler.patience 1 -> 5; go on with"):
+    with pytest.raises(CheckpointError, match=r"lr_scheduler.patience 1 -> 5; resume with"):
         fitted(Setup(schedule=watching(5)), path, policy="error")
     with pytest.raises(CheckpointError, match=r"no schedule of this run .*ReduceLROnPlateau"):
         fitted(Setup(schedule=watching(5)), path, policy="override", fields=["lr_scheduler"])

@@ -133,7 +133,7 @@ def test_the_difference_and_what_becomes_of_it_are_lines_for_people():
         "  to take it from the config: resume: {policy: override, fields: [lr]}\n"
         "the config has changed since the checkpoint:\n"
         "  lr_scheduler.min_factor 0.0 -> 0.5: taken from the checkpoint\n"
-        "  run 12 -> 24 steps: the schedule goes on as it was, for 12\n"
+        "  run 12 -> 24 steps: the schedule continues unchanged, for 12\n"
         "  to follow the config: resume: {policy: extend} for a longer run, else resume: {policy: "
         "override, fields: [lr_scheduler]}"
     )
@@ -223,7 +223,7 @@ def test_a_state_without_a_config_goes_on_under_that_of_the_config():
     assert resumed(Setup(AdamWConfig(lr=0.2)), state, policy="error")[1] == ""
     loop, said = resumed(Setup(schedule=LinearScheduleConfig()), state)
     assert said == (
-        "the schedule has changed since the checkpoint: it does not say how, and the run goes on "
+        "the schedule has changed since the checkpoint: it does not say how, and the run resumes "
         "at step 6 under the linear schedule of the config"
     )
     assert loop.train(7).rates == {6: 0.1 * 0.5}
@@ -381,7 +381,7 @@ def test_to_extend_to_a_shorter_run_is_refused_with_both_lengths():
         resumed(Setup(), stopped(Setup(steps=24)), policy="extend")
     assert str(caught.value) == (
         "resume: extend is for a longer run, and this one has 12 steps, where that of the "
-        "checkpoint had 24 (it stands at step 6); keep goes on under the schedule as it was, and "
+        "checkpoint had 24 (it is at step 6); keep continues the schedule as it was, and "
         "override with fields: [lr_scheduler] takes the shorter one"
     )
 
@@ -398,7 +398,7 @@ def test_beside_a_metric_the_curve_follows_the_policy_and_the_metric_keeps_its_s
     before = watching(schedule={"name": "linear"})
     after = watching(schedule={"name": "cosine"}, patience=3)
     state = stopped(before)
-    kept = "lr_scheduler.patience 0 -> 3: kept by the state of what looks at the metric"
+    kept = "lr_scheduler.patience 0 -> 3: kept by the state of the metric's scheduler"
     for policy, followed in (("keep", LinearScheduleConfig()), ("extend", CosineScheduleConfig())):
         loop, said = resumed(after, state, policy=policy)
         assert kept in said
@@ -413,7 +413,9 @@ def test_beside_a_metric_the_curve_follows_the_policy_and_the_metric_keeps_its_s
 def test_what_the_metric_decides_cannot_be_overridden():
     state = stopped(watching(schedule={"name": "linear"}))
     after = watching(schedule={"name": "linear"}, patience=3)
-    with pytest.raises(ScheduleError, match=r"lr_scheduler.patience is kept by the state of what"):
+    with pytest.raises(
+        ScheduleError, match=r"lr_scheduler.patience is kept by the state of the metric"
+    ):
         resumed(after, state, policy="override", fields=["lr_scheduler.patience"])
 
 

@@ -1,7 +1,7 @@
 """`Config`: a frozen, validated value that reads and writes YAML, JSON and TOML.
 
-What only some use (the parsers, overrides, messages, schemas) is imported where it is used: this
-module costs little more than pydantic itself.
+Dependencies that only some programs need (the parsers, overrides, messages, schemas) are imported
+where they are used: this module costs little more than pydantic itself.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 __all__ = ["Config"]
 
 _building = nullcontext() if hasattr(pydantic.main, "_rebuild_lock") else RLock()
-"""pydantic below 2.14 has no lock of its own for `model_rebuild`."""
+"""The lock for `model_rebuild`, which pydantic below 2.14 does not take itself."""
 
 
 class Config(BaseModel):
-    """The base of every config: a frozen value that checks itself and refuses unknown keys.
+    """A frozen config that validates its values and refuses unknown keys: the base of every config.
 
     Numbers and booleans are strict (`true` and `"0.1"` are not numbers), sequences are lax (a list
-    may stand for a tuple). A config compares and pickles; it hashes if all its values do. The
+    is accepted for a tuple). A config compares and pickles; it hashes if all its values do. The
     text below a field describes it in help, schema and docs.
 
-    The constructor and `model_validate` raise pydantic's `ValidationError`; everything that reads
-    files, text or overrides raises `ConfigError`, with the place.
+    The constructor and `model_validate` raise pydantic's `ValidationError`; methods that read
+    files, text or overrides raise `ConfigError`, with the place.
 
     >>> class Training(Config):
     ...     lr: float = 1e-3
@@ -65,8 +65,9 @@ class Config(BaseModel):
 
     @override
     def model_dump(self, **options: Any) -> dict[str, Any]:
-        """Return the fields as a dict, once all builds are done: the serializer comes last."""
+        """Return the fields as a dict, after all validators and serializers are built."""
         with _building:
+            # pydantic builds the serializer last: a dump during a build would find none.
             return super().model_dump(**options)
 
     @classmethod
@@ -90,10 +91,10 @@ class Config(BaseModel):
     # -- as a value --------------------------------------------------------------------------
 
     def replace(self, **changes: Any) -> Self:
-        """Returns a validated copy with some fields changed.
+        """Return a validated copy with some fields changed.
 
         Raises:
-            pydantic.ValidationError: An unknown field, or a value that does not fit.
+            pydantic.ValidationError: A field is unknown, or a value does not fit.
         """
         copy = self.model_validate({**dict(self), **changes})
         set_before = self.model_fields_set | changes.keys()
@@ -101,28 +102,29 @@ class Config(BaseModel):
         return copy
 
     def items(self) -> ItemsView[str, Any]:
-        """The fields and their values as plain data.
+        """Return the fields and their values as plain data.
 
-        Lightning asks hyperparameters for it, and deletes from them what does not pickle.
+        Lightning calls this on hyperparameters, and deletes entries that do not pickle from the
+        result.
         """
         return self.to_dict().items()
 
     def override(self, *overrides: str) -> Self:
-        """Returns a validated copy with overrides applied, such as `"optimizer.lr=3e-4"`.
+        """Return a validated copy with overrides applied, such as `"optimizer.lr=3e-4"`.
 
         Raises:
-            ConfigError: An override that cannot be applied, or a value that does not fit.
+            ConfigError: An override cannot be applied, or a value does not fit.
         """
         return type(self).from_mapping(self.to_dict(), overrides=overrides)
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
-        """The JSON Schema (2020-12) of this class, for editors and other tools.
+        """Return the JSON Schema (2020-12) of this class, for editors and other tools.
 
-        Components of a registry appear as they are registered now.
+        Components of a registry appear as they are registered at the time of the call.
         """
         schema = cls.model_json_schema()
-        if "$ref" in schema:  # a class that may hold itself; what it is stands at the top as well
+        if "$ref" in schema:  # a recursive class is a reference; editors need its keys at the root
             own = schema["$defs"][schema.pop("$ref").rpartition("/")[2]]
             schema = {**own, **schema}
         return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
@@ -133,16 +135,16 @@ class Config(BaseModel):
     def from_file(
         cls, path: FilePath, *, overrides: Iterable[str] = (), plugins: bool = True
     ) -> Self:
-        """Reads a file in the format that its suffix says: .yaml, .yml, .json or .toml.
+        """Read a file in the format of its suffix: .yaml, .yml, .json or .toml.
 
         Args:
             path: The file.
-            overrides: Values that win over the file's, such as `"optimizer.lr=3e-4"`.
-            plugins: Whether a name in the file may load an installed plug-in that registered it.
+            overrides: Values that replace the file's, such as `"optimizer.lr=3e-4"`.
+            plugins: Allow a name in the file to load the installed plug-in that registered it.
 
         Raises:
             ConfigError: The file cannot be read or does not describe this config; each line of
-                the message is `file:line:column: path.to.key: what is wrong; what to do`.
+                the message is `file:line:column: path.to.key: problem; remedy`.
         """
         from nshtrainer.config.io import load, read_document
 
@@ -150,24 +152,24 @@ class Config(BaseModel):
 
     @classmethod
     def from_yaml(cls, text: str, *, overrides: Iterable[str] = (), plugins: bool = True) -> Self:
-        """Reads YAML 1.2 text; see `from_file` for the arguments and errors."""
+        """Read YAML 1.2 text; see `from_file` for the arguments and errors."""
         return cls._from_text(text, "yaml", "<yaml>", overrides, plugins)
 
     @classmethod
     def from_json(cls, text: str, *, overrides: Iterable[str] = (), plugins: bool = True) -> Self:
-        """Reads JSON text; see `from_file` for the arguments and errors."""
+        """Read JSON text; see `from_file` for the arguments and errors."""
         return cls._from_text(text, "json", "<json>", overrides, plugins)
 
     @classmethod
     def from_toml(cls, text: str, *, overrides: Iterable[str] = (), plugins: bool = True) -> Self:
-        """Reads TOML text; see `from_file` for the arguments and errors."""
+        """Read TOML text; see `from_file` for the arguments and errors."""
         return cls._from_text(text, "toml", "<toml>", overrides, plugins)
 
     @classmethod
     def from_mapping(
         cls, mapping: Mapping[str, Any], *, overrides: Iterable[str] = (), plugins: bool = True
     ) -> Self:
-        """Reads a mapping, such as a dict; see `from_file` for the arguments and errors."""
+        """Read a mapping, such as a dict; see `from_file` for the arguments and errors."""
         from nshtrainer.config.io import load, read_mapping
 
         return load(cls, read_mapping(mapping), overrides, plugins)
@@ -183,46 +185,46 @@ class Config(BaseModel):
     # -- writing -----------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data: dicts, lists, text, numbers, booleans and None.
+        """Return plain data: dicts, lists, text, numbers, booleans and None.
 
         Raises:
-            ConfigError: A value of a type that has no plain form.
+            ConfigError: A value has a type without a plain form.
         """
         from nshtrainer.config.io import plain_data
 
         return plain_data(self)
 
     def to_yaml(self) -> str:
-        """YAML text, which `from_yaml` reads back as an equal config."""
+        """Return YAML text, which `from_yaml` reads back as an equal config."""
         from nshtrainer.config.io import write_text
 
         return write_text(self, "yaml")
 
     def to_json(self) -> str:
-        """JSON text, with `NaN` and `Infinity` where they stand."""
+        """Return JSON text, with `NaN` and `Infinity` for the numbers that JSON has no word for."""
         from nshtrainer.config.io import write_text
 
         return write_text(self, "json")
 
     def to_toml(self) -> str:
-        """TOML text, without what is None by default.
+        """Return TOML text, without fields that are None by default.
 
         Raises:
-            ConfigError: A None that is not the default of its field, which TOML cannot say.
+            ConfigError: A value is None and not by default; TOML has no null.
         """
         from nshtrainer.config.io import write_text
 
         return write_text(self, "toml")
 
     def to_file(self, path: FilePath) -> None:
-        """Writes a file in the format that its suffix says, in one step.
+        """Write a file in the format of its suffix, atomically.
 
-        In a YAML file that is there already, the comments and the form of all that does not change
-        are kept, and a default that the file leaves out stays out.
+        In an existing YAML file, comments and the form of unchanged values are kept, and defaults
+        that the file omits stay omitted.
 
         Raises:
-            ConfigError: Another suffix, the file cannot be written, or a value that the format
-                cannot say.
+            ConfigError: The suffix is unknown, the file cannot be written, or the format cannot
+                represent a value.
         """
         from nshtrainer.config.files import format_of, write_file
         from nshtrainer.config.io import updated_text

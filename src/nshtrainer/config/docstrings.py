@@ -1,7 +1,7 @@
-"""The text below a field of a class, found when a schema, help or a page is made.
+"""Field docstrings, extracted from the source when a schema, help text or page is made.
 
-pydantic can read these when a class is made, at some milliseconds a class; here nobody pays for it
-at import. Where there is no source, as in a frozen program, there are no texts.
+pydantic can read them when a class is created, which costs milliseconds for each class at import.
+Without a source, as in a frozen program, no field has a docstring.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ __all__ = ["field_docs", "own_docs"]
 def field_docs(cls: type[BaseModel]) -> dict[str, str]:
     """Return the description of each field that has one.
 
-    It is in `Field(description=...)`, or the text below the field, or in the `Doc(...)` of its
-    type. That of a field of a base class counts, unless a subclass writes its own.
+    The description is `Field(description=...)`, the text below the field, or the `Doc(...)` in
+    its type. A subclass inherits the description of a field unless it writes another.
 
     >>> from nshtrainer.config import Config
     >>> field_docs(Config)
@@ -39,7 +39,7 @@ def field_docs(cls: type[BaseModel]) -> dict[str, str]:
 
 
 def _type_docs(cls: type[BaseModel]) -> dict[str, str]:
-    """Return the texts in the types of the fields that a class itself annotates."""
+    """Return the `Doc(...)` texts in the types of the fields that a class itself annotates."""
     fields = {name: cls.model_fields.get(name) for name in inspect.get_annotations(cls)}
     return {
         name: each.documentation
@@ -50,12 +50,12 @@ def _type_docs(cls: type[BaseModel]) -> dict[str, str]:
 
 
 def own_docs(cls: type) -> dict[str, str]:
-    """The texts below what a class itself annotates: its fields, and its class variables."""
+    """Return the texts below a class's own annotations: its fields and class variables."""
     name = cls.__qualname__.split("[")[0]  # Pair[int] has the text of Pair
     found = _docs_in(_source(sys.modules.get(cls.__module__)))
     if name in found:
         return found[name]
-    alone = _docs_in(textwrap.dedent(_source(cls)))  # a notebook's class has a source, not a file
+    alone = _docs_in(textwrap.dedent(_source(cls)))  # a notebook's class has a source, but no file
     return alone.get(name.rpartition(".")[2], {})
 
 
@@ -68,7 +68,7 @@ def _source(thing: object) -> str:
 
 @lru_cache(maxsize=256)
 def _docs_in(source: str) -> dict[str, dict[str, str]]:
-    """The texts below the fields of each class in a source, by the class's qualified name."""
+    """Return the field docstrings of each class in a source, by the class's qualified name."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What was read: plain data, and the place in the text where each value stands."""
+"""Parsed documents: plain data with the source position of each value, and size limits."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ __all__ = [
 ]
 
 Keys: TypeAlias = "tuple[Any, ...]"
-"""The way to a value: the keys and indices from the root, `("optimizer", "betas", 1)`."""
+"""The path of a value: the keys and indices from the root, `("optimizer", "betas", 1)`."""
 
 Locate: TypeAlias = Callable[[Keys, bool], "tuple[int, int] | None"]
-"""Line and column (from 1) of the value at a path, or of its key; of the nearest above if none."""
+"""Line and column (from 1) of the value at a path, or of its key; of its nearest known parent."""
 
 MAX_DEPTH = 100
-"""The deepest nesting that is read."""
+"""The deepest nesting that is accepted."""
 
 MAX_DIGITS = 4300
-"""The most digits of a whole number, which is Python's own limit."""
+"""The most digits of a whole number: Python's own limit."""
 
 BINARY = "is a binary file, not text; give a YAML, JSON or TOML file"
 TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels; flatten it"
@@ -55,14 +55,14 @@ TOO_MANY_DIGITS = f"a number of more than {MAX_DIGITS} digits; write it with an 
 
 @dataclass(frozen=True)
 class Limits:
-    """How large a text may be that is read. A config is a page or two.
+    """Size limits of a text. A config is a page or two.
 
     Args:
         bytes: The most bytes, and the most characters with aliases expanded.
-        lines: The most lines. A reader spends more on an empty line than on a letter.
-        nodes: The most keys and values; an alias counts as much as what it stands for.
-        work: The most units of work for validators that compile what is in a text, such as
-            patterns; each takes about a microsecond.
+        lines: The most lines. A parser spends more time on an empty line than on a letter.
+        nodes: The most keys and values; an alias counts as much as the value that it repeats.
+        work: The most units of work for validators that compile parts of a text, such as patterns;
+            a unit is about a microsecond.
     """
 
     bytes: int = 200_000
@@ -74,22 +74,22 @@ class Limits:
 _USUAL, _LARGE = Limits(), Limits(10_000_000, 1_000_000, 1_000_000, 10_000_000)
 _limits: ContextVar[Limits] = ContextVar("limits", default=_USUAL)
 _work: ContextVar[list[int] | None] = ContextVar("work", default=None)
-"""The units that the validation of a text has used; `None` outside of one."""
+"""The units that the validation of the current text has used; `None` outside of a validation."""
 
 _ADVICE = "shorten it, or read it within nshtrainer.large_files() if it is your own"
 
 
 def limits() -> Limits:
-    """What holds here."""
+    """Return the limits in force."""
     return _limits.get()
 
 
 @contextmanager
 def large_files() -> Generator[None, None, None]:
-    """Within this block, read texts of up to 10 MB and a million lines, keys and values.
+    """Allow texts of up to 10 MB and a million lines, keys and values within a block.
 
-    For files of your own, such as a config that a program wrote: what a stranger sends costs up to
-    20 microseconds a value before it is refused.
+    For trusted files, such as a config that a program wrote: an untrusted one costs up to 20
+    microseconds for each value before it is refused.
 
     >>> from nshtrainer.configs import AdamWConfig
     >>> rules = [{"name": f"rule{index}", "select": f"layers.{index}"} for index in range(1000)]
@@ -107,7 +107,7 @@ def large_files() -> Generator[None, None, None]:
 
 @contextmanager
 def count_work() -> Generator[None, None, None]:
-    """Within this block, bound the work that validators spend on one text."""
+    """Limit the work that validators spend on one text within a block."""
     token = _work.set([])
     try:
         yield
@@ -116,14 +116,14 @@ def count_work() -> Generator[None, None, None]:
 
 
 def spend(units: int, purpose: str) -> None:
-    """Count work for a text, before it is done.
+    """Count work for a text, before the work is done.
 
     Args:
         units: An estimate, in microseconds.
-        purpose: What it is done for, in the message.
+        purpose: The subject of the error message.
 
     Raises:
-        ValueError: The text has used up what it may take.
+        ValueError: The text has used up its limit.
     """
     spent = _work.get()
     if spent is None:
@@ -134,17 +134,17 @@ def spend(units: int, purpose: str) -> None:
 
 
 def nowhere(path: Keys, of_key: bool) -> None:
-    """Data that has no lines and columns."""
+    """Return None: data without a text has no lines and columns."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """Plain data with the places of its values.
+    """Plain data with the source positions of its values.
 
     Args:
         data: Mappings, lists, text, numbers, booleans and None.
-        source: What it was read from, a file's path or such as `<yaml>`; empty for none.
-        locate: Line and column of a path.
+        source: The origin of the data: the path of a file, or `<yaml>`; empty for none.
+        locate: Returns line and column of a path.
     """
 
     data: Any
@@ -152,21 +152,21 @@ class Document:
     locate: Locate = nowhere
 
     def place(self, path: Keys, *, of_key: bool = False) -> str:
-        """`file:line:column` of a value, or of its key; only `file` where lines are not known."""
+        """Return `file:line:column` of a value or its key; `file` alone if lines are unknown."""
         spot = self.locate(path, of_key)
         return self.source if spot is None else f"{self.source}:{spot[0]}:{spot[1]}"
 
 
 def fail(place: str, text: str, cause: BaseException | None = None) -> NoReturn:
-    """Raises a `ConfigError` with the text after the place, and the cause chained."""
+    """Raise a `ConfigError` with the text after the place, and the cause chained."""
     raise ConfigError(printable(f"{place}: {text}" if place else text)) from cause
 
 
 def check_text(text: Any, source: str) -> str:
-    """Returns the text if it is text of a reasonable length.
+    """Return the text, with surrogate pairs joined, if it has a reasonable length.
 
     Raises:
-        ConfigError: It is something else, too long, or it has NUL characters.
+        ConfigError: The value is not text, is too long, or has NUL characters.
     """
     if not isinstance(text, str):
         fail(source, f"must be text (got {type(text).__name__}); decode it first")
@@ -184,13 +184,13 @@ def check_text(text: Any, source: str) -> str:
 
 
 def joined(text: str) -> str:
-    r"""Return a text with the halves of surrogate pairs joined, as JSON writes an emoji.
+    r"""Join the halves of surrogate pairs in a text, as JSON writes an emoji.
 
     >>> joined("\ud83d\ude00")
     '😀'
 
     Raises:
-        ValueError: Half of a pair stands alone, which is no character and cannot be written.
+        ValueError: Half of a pair has no other half: it is no character and cannot be encoded.
     """
     half = _HALF.search(text)
     if half is None:
@@ -210,10 +210,10 @@ _HALF = re.compile("[\ud800-\udfff]")
 
 
 def check_unicode(document: Document) -> Document:
-    """Return the document if each of its keys and texts can be written.
+    """Return the document if all its keys and texts can be encoded.
 
     Raises:
-        ConfigError: Half of a surrogate pair stands alone; the message has its place.
+        ConfigError: Half of a surrogate pair has no other half; the message has its place.
     """
     level: list[tuple[Keys, Any]] = [((), document.data)]
     while level:
@@ -227,12 +227,13 @@ def check_unicode(document: Document) -> Document:
 
 
 def check_limits(data: Any, source: str) -> None:
-    """Refuses plain data that is nested too deep or has too much in it. It does not recurse.
+    """Refuse plain data that is nested too deep or has too many values, without recursion.
 
     Raises:
-        ConfigError: More than `MAX_DEPTH` levels, more keys and values than are allowed, or a whole
-            number of more than `MAX_DIGITS` digits.
+        ConfigError: The data has more than `MAX_DEPTH` levels, more keys and values than allowed,
+            or a whole number of more than `MAX_DIGITS` digits.
     """
+    # Level by level: recursion would hit Python's own limit, on data that is checked for its depth.
     level: list[Any] = [data]
     nodes = 0
     for _ in range(MAX_DEPTH + 1):
@@ -249,20 +250,20 @@ def check_limits(data: Any, source: str) -> None:
 
 
 def check_nodes(nodes: int, source: str) -> None:
-    """Refuses a number of keys and values.
+    """Refuse more keys and values than the limit.
 
     Raises:
-        ConfigError: It is more than are allowed.
+        ConfigError: The number is above the limit.
     """
     if nodes > limits().nodes:
         fail(source, f"has more than {limits().nodes:,} keys and values; {_ADVICE}")
 
 
 def whole_number(digits: str, base: int = 10) -> int:
-    """The number that these digits write.
+    """Parse a whole number.
 
     Raises:
-        ValueError: There are more than `MAX_DIGITS` digits.
+        ValueError: The number has more than `MAX_DIGITS` digits.
     """
     if len(digits) > MAX_DIGITS:
         raise ValueError(TOO_MANY_DIGITS)

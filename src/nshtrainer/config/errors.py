@@ -1,4 +1,4 @@
-"""Makes short messages of a pydantic `ValidationError`: where, what is wrong, what to do."""
+"""Short messages from a pydantic `ValidationError`: place, key, problem and remedy."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _MOST = 20
 """The most problems that one message lists."""
 
 _MOST_READ = 200
-"""Of more errors of pydantic than this nobody reads the rest; several may be one problem."""
+"""The most pydantic errors that are examined; several of them may be one problem."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong.
+    """One problem in the data of a config.
 
     Args:
-        path: Where in the data.
-        text: What is wrong.
-        got: The value that is there, ready to be shown; empty if it would not help.
-        advice: What to do, if the text does not say it.
+        path: The path of the value in the data.
+        text: The problem.
+        got: The value in the data, formatted; empty if it would not help.
+        advice: The remedy, if the text does not include it.
         kinds: pydantic's names of the error, one for each member of a union.
-        tagged: Whether pydantic's location went through a member of a union.
+        tagged: pydantic's location went through a member of a union.
     """
 
     path: Keys
@@ -50,12 +50,12 @@ class Problem:
 
 
 def describe(error: ValidationError, model: type[BaseModel], document: Document) -> str:
-    """One line for each problem: `place: path.to.key: what is wrong; what to do`.
+    """Return one line for each problem: `place: path.to.key: problem; remedy`.
 
     Args:
         error: What validating the document's data as `model` raised.
         model: The class at the root.
-        document: The data and its places.
+        document: The data and its source positions.
     """
     problems = problems_of(error, model, document.data)
     lines = [line(problem, document) for problem in problems[:_MOST]]
@@ -64,14 +64,14 @@ def describe(error: ValidationError, model: type[BaseModel], document: Document)
 
 
 def line(problem: Problem, document: Document) -> str:
-    """A problem with its place in front."""
+    """Return a problem with its place in front."""
     place = document.place(problem.path, of_key="extra_forbidden" in problem.kinds)
     parts = (place, dotted(problem.path), str(problem))
     return printable(": ".join(part for part in parts if part))
 
 
 def problems_of(error: ValidationError, model: type[BaseModel], data: Any) -> list[Problem]:
-    """The problems of an error, those of the members of one union made one."""
+    """List the problems in an error, with the errors of the members of one union merged."""
     items = cast("Any", error.errors(include_url=False))[:_MOST_READ]
     meant = [item for item in items if not _is_other_member(item["loc"], model, data)]
     found = [_problem(item, model, data) for item in meant or items]
@@ -88,7 +88,7 @@ def paths_of(
     data: Any,
     is_meant: Callable[[dict[str, Any]], bool],
 ) -> list[Keys]:
-    """List the places in the data of those of pydantic's errors for which a condition holds."""
+    """List the paths of the pydantic errors that satisfy a condition."""
     items = cast("Any", error.errors(include_url=False))
     return [
         _real_path(item["loc"], item["type"], model, data)
@@ -98,7 +98,7 @@ def paths_of(
 
 
 def _is_other_member(location: Keys, model: type[BaseModel], data: Any) -> bool:
-    """Whether pydantic tried a member of a union that the data's own name or shape rules out."""
+    """Return True if the data's name or shape rules out the union member that pydantic tried."""
     hints: Hints = (model,)
     for key in location:
         if _is_real(hints, data, key):
@@ -111,21 +111,21 @@ def _is_other_member(location: Keys, model: type[BaseModel], data: Any) -> bool:
 
 
 def _may_be_meant(hint: type, hints: Hints, data: Any) -> bool:
-    """Whether a member of a union may be what the data stands for."""
+    """Return True if the data may be meant as this member of a union."""
     if issubclass(hint, BaseModel):
         return hint in models_of(hints, data)
     return isinstance(data, hint) or not isinstance(data, (Mapping, list, tuple, set, frozenset))
 
 
 def _is_after_name(problem: Problem, others: Mapping[Keys, Problem]) -> bool:
-    """Whether the name beside it fits no class of the union, so that the rest means nothing."""
+    """Return True if the name beside the value is wrong, so that the value's own error is moot."""
     names = (others.get((*problem.path[:size], "name")) for size in range(len(problem.path)))
     wrong = (name for name in names if name and name.tagged and "literal_error" in name.kinds)
     return any(name is not problem for name in wrong)
 
 
 def _has_deeper(problem: Problem, others: list[Problem]) -> bool:
-    """Whether another member of the union got further, and so is the one that was meant."""
+    """Return True if another member of the union matched more of the data."""
     size = len(problem.path)
     return problem.tagged and any(
         len(other.path) > size and other.path[:size] == problem.path for other in others
@@ -164,7 +164,7 @@ def _problem(item: dict[str, Any], model: type[BaseModel], data: Any) -> Problem
 
 
 def _real_path(location: Keys, kind: str, model: type[BaseModel], data: Any) -> Keys:
-    """The location without the tags of unions and functions that pydantic puts in."""
+    """Return the location without the tags of unions and functions that pydantic inserts."""
     path: list[Any] = []
     hints: Hints = (model,)
     for at, key in enumerate(location):
@@ -176,7 +176,7 @@ def _real_path(location: Keys, kind: str, model: type[BaseModel], data: Any) -> 
 
 
 def _is_real(hints: Hints, data: Any, key: Any) -> bool:
-    """Whether a part of a location is a key of the data or a field, and not a tag."""
+    """Return True if a part of a location is a key of the data or a field, and not a tag."""
     if any(field_of(model, key) for model in models_of(hints, data)):
         return True
     if isinstance(data, Mapping):
@@ -197,7 +197,7 @@ _Text = tuple[str, str, str]
 
 
 def _must(what: str, advice: str = "") -> Callable[[dict[str, Any]], _Text]:
-    """A message that needs nothing but the value, and the context's values by `{name}`."""
+    """Return a formatter that needs only the value, and the context's values by `{name}`."""
 
     def text(context: dict[str, Any]) -> _Text:
         # A bound without a needless `.0`.

@@ -1,8 +1,8 @@
-"""Which config class stands at a path: one walk along the annotations of fields, and the data.
+"""Config classes at a path: one walk along the annotations of fields, and the data.
 
-A *hint* is one thing that a field may hold: a class, a generic such as `list[int]`, or a registry,
+A *hint* is one type that a field accepts: a class, a generic such as `list[int]`, or a registry,
 which is found in the metadata of an `Annotated` type. A field has a tuple of them (its union).
-Nothing here loads a plug-in.
+This module never loads a plug-in.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Hints: TypeAlias = "tuple[Any, ...]"
 
 
 def hints_of(annotation: Any, metadata: Iterable[Any] = ()) -> Hints:
-    """Everything that an annotation allows, unions and `Annotated` taken apart."""
+    """List the types that an annotation allows, with unions and `Annotated` taken apart."""
     registry = next((item for item in metadata if _is_registry(item)), None)
     if registry is not None:
         return (registry,)
@@ -62,11 +62,11 @@ def hints_of(annotation: Any, metadata: Iterable[Any] = ()) -> Hints:
 
 
 def hints_of_constructor(cls: Any, *, include_extras: bool = False) -> dict[str, Any]:
-    """The annotations of a constructor's arguments; none where one is known to type checkers only.
+    """Return the annotations of a constructor's arguments; empty if one cannot be resolved.
 
     Args:
         cls: The class.
-        include_extras: Whether `Annotated` stays.
+        include_extras: Keep `Annotated`.
     """
     try:
         return get_type_hints(cls.__init__, include_extras=include_extras)
@@ -79,7 +79,7 @@ def _is_registry(item: Any) -> bool:
 
 
 def models_of(hints: Hints, data: Any) -> list[type[BaseModel]]:
-    """The classes that the data may become; where they have names, only those with its name."""
+    """List the classes that the data may become; of classes with names, only the one it names."""
     if isinstance(data, BaseModel):
         return [type(data)]
     found = [model for hint in hints for model in _models(hint, data)]
@@ -97,21 +97,21 @@ def _models(hint: Any, data: Any) -> list[type[BaseModel]]:
 
 
 def _name_in(data: Any) -> str | None:
-    """The name in `{name: adamw, ...}` or in the bare `adamw`."""
+    """Return the name in `{name: adamw, ...}` or in the bare `adamw`."""
     if isinstance(data, Mapping):
         data = cast("Mapping[Any, Any]", data).get("name")
     return data if isinstance(data, str) else None
 
 
 def names_of(model: type[BaseModel]) -> tuple[Any, ...]:
-    """The values of a class's `name: Literal[...]`; none if it has no such field."""
+    """Return the values of a class's `name: Literal[...]`; none if it has no such field."""
     field = model.model_fields.get("name")
     annotation = None if field is None else field.annotation
     return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
 def is_choice(hints: Hints, name: str) -> bool:
-    """Whether the name picks a component: of a registry, or of classes with `Literal` names."""
+    """Return True if the name picks a component of a registry or a class with a `Literal` name."""
     if any(get_origin(hint) is Literal and name in get_args(hint) for hint in hints):
         return False  # the text itself is a value of the union
     return any(
@@ -121,7 +121,7 @@ def is_choice(hints: Hints, name: str) -> bool:
 
 
 def field_of(model: type[BaseModel], key: Any) -> FieldInfo | None:
-    """The field of a class by its name or its alias."""
+    """Return the field of a class with this name or alias."""
     fields = model.model_fields
     if key in fields:
         return fields[key]
@@ -129,7 +129,7 @@ def field_of(model: type[BaseModel], key: Any) -> FieldInfo | None:
 
 
 def hints_below(hints: Hints, data: Any, key: Any) -> Hints:
-    """The hints for one part of the data, by its key or index."""
+    """Return the hints for one part of the data, by its key or index."""
     fields = (field_of(model, key) for model in models_of(hints, data))
     below = [
         hint for field in fields if field for hint in hints_of(field.annotation, field.metadata)
@@ -152,7 +152,7 @@ def _inside(generic: Any, key: Any) -> Hints:
 
 
 def hints_at(root: type[BaseModel], path: Iterable[Any], data: Any) -> Hints:
-    """The hints at a path below a class, as far as the data decides them."""
+    """Return the hints at a path below a class, as far as the data decides them."""
     hints: Hints = (root,)
     for key in path:
         hints = hints_below(hints, data, key)
@@ -161,7 +161,7 @@ def hints_at(root: type[BaseModel], path: Iterable[Any], data: Any) -> Hints:
 
 
 def part_of(data: Any, key: Any) -> Any:
-    """A part of the data by its key or index, of a config object too; None if it is not there."""
+    """Return a part of data or of a config, by its key or index; None if it has no such part."""
     if isinstance(data, BaseModel):
         return getattr(data, key, None) if isinstance(key, str) else None
     if isinstance(data, (Mapping, list, tuple)):
@@ -173,7 +173,7 @@ def part_of(data: Any, key: Any) -> Any:
 
 
 def default_at(hints: Hints, data: Any, key: Any) -> Any:
-    """The default of a field of the class that stands here; None if there is none."""
+    """Return the default of a field of the class at this place; None if there is none."""
     for model in models_of(hints, data):
         field = field_of(model, key)
         if field is not None and not field.is_required():
@@ -182,7 +182,7 @@ def default_at(hints: Hints, data: Any, key: Any) -> Any:
 
 
 def default_of(field: FieldInfo) -> Any:
-    """The default of a field; None if it is made of the other fields."""
+    """Return the default of a field; None if it is computed from other fields."""
     if field.default_factory is not None and field.default_factory_takes_validated_data:
         return None
     return field.get_default(call_default_factory=True, validated_data={})

@@ -39,14 +39,14 @@ else:
 
 
 class AlreadyLockedError(Exception):
-    """Another process holds the lock; the argument is what it wrote about itself."""
+    """The lock is held by another process; the argument is that process's text about itself."""
 
 
 _held: set[IO[Any]] = set()
 
 
 def _close_in_child() -> None:
-    # A child has a copy of the open file, and would keep the lock after the death of its parent.
+    # A forked child has a copy of the open file, and would hold the lock after its parent's death.
     for file in _held:
         file.close()
     _held.clear()
@@ -58,13 +58,13 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where there is no fork
 
 @contextmanager
 def hold(path: Path, owner: str) -> Generator[None]:
-    """Hold a lock file within this block; the file is removed after it.
+    """Hold a lock file within this block, and remove it afterwards.
 
-    Where the file system has no locks, nothing is held.
+    On a file system without locks, nothing is held.
 
     Args:
-        path: The file, in a folder that is there.
-        owner: A text about this process, for the message of others.
+        path: The file, in an existing folder.
+        owner: A text about this process, for the error message of other processes.
 
     Raises:
         AlreadyLockedError: Another process holds the lock.
@@ -89,12 +89,12 @@ def _locked(path: Path) -> IO[bytes]:
         file = path.open("a+b", buffering=0)
         try:
             is_free = try_lock(file)
-        except OSError:
+        except OSError:  # a file system without locks
             return file
         if not is_free:
             with file:
                 file.seek(0)
                 raise AlreadyLockedError(file.read(200).decode("utf-8", "replace"))
-        if os.fstat(file.fileno()).st_nlink:
+        if os.fstat(file.fileno()).st_nlink:  # still in the folder: no one removed it in between
             return file
-        file.close()  # the process before removed it just now
+        file.close()  # the previous holder removed this file just now

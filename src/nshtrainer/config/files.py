@@ -1,4 +1,4 @@
-"""Config files: read with care, written whole or not at all."""
+"""Config files: checked before they are read, and written atomically."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ __all__ = [
 FilePath: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
 
 _LONGEST_START = 100
-"""Bytes; a file system takes names of 255, some of 143."""
+"""Bytes; most file systems accept names of 255 bytes, some of 143."""
 
 FORMATS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml"}
-"""The format of a file, by its suffix."""
+"""Formats of files by suffix."""
 
 _NO_FILE = "is not a regular file; give the path of one"
 
 
 def format_of(path: FilePath) -> str:
-    """The format of a file, by its suffix, `"yaml"`, `"json"` or `"toml"`.
+    """Return the format of a file by its suffix: `"yaml"`, `"json"` or `"toml"`.
 
     >>> format_of("run.yml")
     'yaml'
 
     Raises:
-        ConfigError: Another suffix, or a folder.
+        ConfigError: The suffix is unknown, or the path is a folder.
     """
     name = os.fsdecode(path)
     if kind_of(name) == "folder":
@@ -58,9 +58,9 @@ def format_of(path: FilePath) -> str:
 
 
 def kind_of(path: FilePath) -> Literal["file", "folder", "other"] | None:
-    """Return what is at a path, links followed; None if nothing is, or the system does not tell.
+    """Return the kind of a path, links followed; None if it does not exist or cannot be examined.
 
-    The methods of `Path` raise where a folder is locked or a name is too long.
+    Unlike the methods of `Path`, this does not raise if a folder is locked or a name is too long.
 
     >>> kind_of("."), kind_of("x" * 1000)
     ('folder', None)
@@ -73,15 +73,15 @@ def kind_of(path: FilePath) -> Literal["file", "folder", "other"] | None:
 
 
 def read_file(path: FilePath, most: int | None = None) -> str:
-    """The text of a file; its kind and its size are looked at before it is opened.
+    """Return the text of a file; its kind and its size are checked before it is opened.
 
     Args:
         path: The file.
-        most: The most bytes that it may have, if that is not what holds for every file.
+        most: The most bytes that the file may have, if not the usual limit.
 
     Raises:
-        ConfigError: There is no such file, it is a folder or a device, it is too long, it is not
-            UTF-8, or the system refuses.
+        ConfigError: The file does not exist, is a folder or a device, is too long, is not UTF-8,
+            or the system refuses to read it.
     """
     name, most = os.fsdecode(path), most or limits().bytes
     try:
@@ -90,7 +90,7 @@ def read_file(path: FilePath, most: int | None = None) -> str:
             fail(name, _NO_FILE)
         _check_size(name, status.st_size, most)
         content = _content(name, most)
-        _check_size(name, len(content), most)  # some files of the system say that they are empty
+        _check_size(name, len(content), most)  # files of /proc report a size of 0
     except ConfigError:
         raise
     except FileNotFoundError as error:
@@ -101,7 +101,7 @@ def read_file(path: FilePath, most: int | None = None) -> str:
 
 
 def _content(name: str, most: int) -> bytes:
-    # Some files of the system call themselves regular, and wait for what is not there yet.
+    # Without O_NONBLOCK, opening a pipe that has taken the file's place would wait for a writer.
     def open_without_waiting(path: str, flags: int) -> int:
         return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
@@ -136,18 +136,18 @@ def _decoded(content: bytes, name: str) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """Return why the system refuses, as the end of a sentence."""
+    """Return the system's reason for an error, as the end of a sentence."""
     return (getattr(error, "strerror", None) or str(error)).lower()
 
 
 def write_file(path: FilePath, content: str | bytes) -> None:
-    """Writes a file in one step: at any moment the old content is there, or all of the new.
+    """Write a file atomically: a reader sees the old content or all of the new one.
 
     Links are followed, and the mode of an existing file is kept.
 
     Raises:
-        ConfigError: The folder is not there, a device or a pipe is in the place of the file (root
-            would put a file where `/dev/null` was), or the system refuses.
+        ConfigError: The folder does not exist, a device or a pipe is at the path (root would
+            replace `/dev/null` with a file), or the system refuses.
     """
     name = os.fsdecode(path)
     if kind_of(name) == "other":
@@ -160,7 +160,7 @@ def write_file(path: FilePath, content: str | bytes) -> None:
 
 
 def _target_of(name: str) -> Path:
-    """Return the file that links lead to."""
+    """Return the file at the end of a chain of links."""
     target = Path(os.path.realpath(name))
     if target.is_symlink():
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
@@ -168,12 +168,12 @@ def _target_of(name: str) -> Path:
 
 
 def replace_file(target: Path, content: bytes | memoryview) -> None:
-    """Put a file in the place of another in one step; what is beside it until then is hidden.
+    """Replace a file atomically, by way of a hidden temporary file beside it.
 
-    Any number of threads and processes may do so at once: the last one wins.
+    Threads and processes may call this at the same time: the last one wins.
 
     Raises:
-        OSError: The system refuses; what was there is as it was.
+        OSError: The system refuses; the old file is unchanged.
     """
     temporary, stream = _new_beside(target)
     try:
@@ -181,7 +181,7 @@ def replace_file(target: Path, content: bytes | memoryview) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-            with suppress(OSError):  # there is none, or a link that leads to itself
+            with suppress(OSError):  # there is no old file, or a link that leads to itself
                 temporary.chmod(stat.S_IMODE(target.stat().st_mode))
             if sys.platform == "win32":  # pragma: no cover - an open file cannot be renamed there
                 stream.close()
@@ -192,7 +192,7 @@ def replace_file(target: Path, content: bytes | memoryview) -> None:
 
 
 def remove_left_over(target: Path) -> None:
-    """Remove what processes that were killed left beside a file; that of living ones is locked."""
+    """Remove the temporary files of killed processes; live processes hold locks on theirs."""
     for path in target.parent.glob(f"{escape(_hidden(target))}.*.tmp"):
         with suppress(OSError), path.open("r+b") as stream:
             if try_lock(stream):
@@ -210,19 +210,19 @@ def is_zip(path: FilePath) -> bool:
 
 
 def _new_beside(target: Path) -> tuple[Path, BinaryIO]:
-    """Create a hidden file beside another, under a name of its own, and lock it."""
+    """Create and lock a hidden file with a unique name beside another."""
     while True:
         path = target.with_name(f"{_hidden(target)}.{os.urandom(8).hex()}.tmp")
         stream = path.open("xb")
         is_ours = True
-        with suppress(OSError):  # a file system without locks, where nothing is removed either
+        with suppress(OSError):  # without locks, `remove_left_over` removes nothing either
             is_ours = try_lock(stream)
         if is_ours and os.fstat(stream.fileno()).st_nlink:
             return path, stream
-        stream.close()  # it is removed as a left-over, or was, before it was locked
+        stream.close()  # another process took it for a left-over, before it was locked
 
 
 def _hidden(target: Path) -> str:
-    """Return how the names of hidden files begin: the name of a file, if it is not too long."""
+    """Return the start of the names of temporary files: the file's own name, cut if it is long."""
     start = os.fsencode(target.name)[:_LONGEST_START].decode(errors="ignore")
     return f".{start}"

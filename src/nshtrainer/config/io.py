@@ -1,4 +1,4 @@
-"""The way from text to a config and back: read, override, validate, report; dump, write."""
+"""Config input and output: read, override, validate and report; dump and write."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_document(path: FilePath) -> Document:
-    """Reads a file in the format of its suffix.
+    """Read a file in the format of its suffix.
 
     Raises:
-        ConfigError: Another suffix, the file cannot be read, or its text is not of the format.
+        ConfigError: The suffix is unknown, the file cannot be read, or its text is not valid.
     """
     from nshtrainer.config.files import format_of, read_file
 
@@ -44,10 +44,10 @@ def read_document(path: FilePath) -> Document:
 
 
 def read_text(text: str, text_format: str, source: str) -> Document:
-    """Reads text of a format, `"yaml"`, `"json"` or `"toml"`, into plain data with places.
+    """Read text of a format, `"yaml"`, `"json"` or `"toml"`, into plain data with positions.
 
     Raises:
-        ConfigError: The text is not of that format.
+        ConfigError: The text is not valid in this format.
     """
     if text_format == "yaml":
         from nshtrainer.config.formats.yaml_reader import read_yaml
@@ -65,10 +65,10 @@ def read_text(text: str, text_format: str, source: str) -> Document:
 
 
 def read_mapping(mapping: Any) -> Document:
-    """Plain data that has no text, a `DictConfig` of OmegaConf as well.
+    """Return a document for a mapping without text, such as a dict or OmegaConf's `DictConfig`.
 
     Raises:
-        ConfigError: A value in it is missing, or leads nowhere.
+        ConfigError: A value is missing, or an interpolation leads nowhere.
     """
     try:
         return Document(plain_containers(mapping))
@@ -77,10 +77,10 @@ def read_mapping(mapping: Any) -> Document:
 
 
 def load(model: type[Model], document: Document, overrides: Iterable[str], plugins: bool) -> Model:
-    """Validates a document, with overrides, as a config.
+    """Validate a document, with overrides, as a config.
 
     Raises:
-        ConfigError: Whatever is wrong with either.
+        ConfigError: The document or an override is not valid.
     """
     _check_root(document)
     try:
@@ -120,7 +120,7 @@ def _validate(model: type[Model], document: Document, plugins: bool) -> Model:
 def _with_whole_numbers(error: ValidationError, model: type[Model], data: Any) -> Any:
     """Return the data with an integer for each `1e3` or `1.0` where only an integer fits.
 
-    Writers of YAML and JSON make no difference between the two; the constructor of a config does.
+    Writers of YAML and JSON do not distinguish the two; the constructor of a config does.
     """
     from nshtrainer.config.errors import paths_of
 
@@ -158,6 +158,7 @@ def _load_overridden(
 
     first = Overridden(document, model, [parse_override(text) for text in texts])
     try:
+        # First every value as YAML; where a field wants text, again with the text as typed.
         return _validate(model, first.document, plugins)
     except ValidationError as error:
         again = first.as_text(paths_of(error, model, first.document.data, wants_text))
@@ -169,15 +170,15 @@ def _load_overridden(
 
 
 def plain_data(config: BaseModel) -> dict[str, Any]:
-    """The config as dicts, lists, text, numbers, booleans and None.
+    """Return the config as dicts, lists, text, numbers, booleans and None.
 
     Raises:
-        ConfigError: A value of a type that has no plain form, or half of a surrogate pair in a key.
+        ConfigError: A value has a type without a plain form, or a key has half of a surrogate pair.
     """
     problem = f"{type(config).__name__} cannot be written"
     try:
         data = config.model_dump(mode="json")
-        # In a key pydantic replaces half of a surrogate pair by this character, without a word.
+        # pydantic silently replaces half of a surrogate pair in a key by this character.
         is_suspect = "\ufffd" in repr(data)
     except (PydanticSerializationError, ValueError) as error:
         if isinstance(error, UnicodeEncodeError):
@@ -189,11 +190,11 @@ def plain_data(config: BaseModel) -> dict[str, Any]:
 
 
 def write_text(config: BaseModel, text_format: str) -> str:
-    """The config as text of a format, `"yaml"`, `"json"` or `"toml"`.
+    """Return the config as text of a format, `"yaml"`, `"json"` or `"toml"`.
 
     Raises:
-        ConfigError: A value that the format cannot say, or half of a surrogate pair, which is no
-            text that a file holds.
+        ConfigError: The format cannot represent a value, or a text has half of a surrogate pair,
+            which cannot be encoded.
     """
     data = plain_data(config)
     check_unicode(Document(data, f"{type(config).__name__} cannot be written"))
@@ -211,13 +212,13 @@ def write_text(config: BaseModel, text_format: str) -> str:
 
 
 def updated_text(config: BaseModel, path: FilePath, text_format: str) -> str:
-    """The config as text for a file, which keeps what people wrote in it if it is YAML."""
+    """Return the config as text for a file; comments of an existing YAML file are kept."""
     from nshtrainer.config.files import kind_of
 
     fresh = write_text(config, text_format)
     if text_format != "yaml" or kind_of(path) is None:
         return fresh
-    # Comments are a courtesy, the values are not: whatever goes wrong here, write them plainly.
+    # Comments are optional, values are not: on any error here, write the values without comments.
     with suppress(Exception):
         return _with_comments(config, path)
     return fresh
@@ -234,6 +235,7 @@ def _with_comments(config: BaseModel, path: FilePath) -> str:
         old = plain_data(load(model, document, (), False))
     updated = update_yaml(text, old, plain_data(config))
     again = load(model, read_text(updated, "yaml", ""), (), False)
+    # Two equal values of the config may be one anchor in the file: check before the file is lost.
     if write_text(again, "json") != write_text(config, "json"):
         raise ValueError("an alias or a merge made two values of one")
     return updated

@@ -1,4 +1,4 @@
-"""What modules register that are not imported yet: by name, the class and its first line."""
+"""Index of components in modules that are not imported yet: name, class and first line."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class IndexEntry(NamedTuple):
         return f"{self.module}.{self.cls}"
 
     def is_it(self, cls: type) -> bool:
-        """Whether a class is the one that is listed."""
+        """Return True if this entry stands for the class."""
         return (cls.__module__, cls.__name__) == (self.module, self.cls)
 
     def load(self) -> type[Any]:
-        """The class; its module is imported."""
+        """Import the module and return the class."""
         return getattr(import_module(self.module), self.cls)
 
 
 def read_index(module: str | None) -> dict[str, IndexEntry]:
-    """The members that a module's `INDEX` lists, by their names; None stands for an empty one."""
+    """Return the members in a module's `INDEX`, by name; an empty dict for None."""
     if module is None:
         return {}
     index: Mapping[str, Mapping[str, tuple[str, str]]] = import_module(module).INDEX
@@ -42,12 +42,12 @@ def read_index(module: str | None) -> dict[str, IndexEntry]:
 
 
 def summary_of(cls: type) -> tuple[str, str]:
-    """The name of a class and the first line of its docstring, as an index has them."""
+    """Return the name of a class and the first line of its docstring, as in an index."""
     return cls.__name__, cleandoc(cls.__doc__ or "").partition("\n")[0]
 
 
 def same_source(old: type | IndexEntry, new: type) -> bool:
-    """Whether the same class was defined again: in a notebook, by a reload, as `__main__`."""
+    """Return True if a class was defined again: in a notebook, by a reload, or as `__main__`."""
     if old is new:
         return True
     if isinstance(old, IndexEntry):

@@ -1,4 +1,4 @@
-"""Parts of error messages: near names, lists of names, key paths, values, long texts cut short."""
+"""Parts of error messages: similar names, lists of names, key paths, values, truncated texts."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ __all__ = [
 ]
 
 _MOST_COMPARED = 10_000
-"""Names that are compared with a mistyped one, which takes half a second."""
+"""The most names that are compared with a mistyped one: about half a second."""
 
 
 def find_similar(
     name: str, known: Iterable[str], limit: int = 1, *, cutoff: float = 0.6
 ) -> list[str]:
-    """Return the known names that are most like a name, the nearest first.
+    """Return the known names that are most similar to a name, the nearest first.
 
     >>> find_similar("lrr", ["lr", "betas"])
     ['lr']
@@ -38,7 +38,7 @@ def find_similar(
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Return the end of a message about an unknown name; it is empty where no known one is near.
+    """Return the "did you mean" part of a message; empty if no known name is similar.
 
     >>> suggest("lrr", ["lr", "betas"])
     "; did you mean 'lr'?"
@@ -59,7 +59,7 @@ def describe_unknown(what: str, name: Any, known: Iterable[Any]) -> str:
 
 
 def join_names(names: Iterable[str], limit: int = 5) -> str:
-    """Return the first of some names, and the number of further ones.
+    """Return the first names as a list, and the number of further ones.
 
     >>> join_names(["a", "b", "c"], limit=2)
     'a, b and 1 more'
@@ -70,7 +70,7 @@ def join_names(names: Iterable[str], limit: int = 5) -> str:
 
 
 def join_quoted(names: Iterable[str], limit: int = 5) -> str:
-    """Return the same with each name in quotes.
+    """Return the first names in quotes as a list, and the number of further ones.
 
     >>> join_quoted(["a", "b", "c"], limit=2)
     "'a', 'b' and 1 more"
@@ -79,12 +79,12 @@ def join_quoted(names: Iterable[str], limit: int = 5) -> str:
 
 
 def truncate(text: str, limit: int = 80) -> str:
-    """Return printable text, cut after so many characters."""
+    """Return printable text, cut to `limit` characters."""
     return printable(text if len(text) <= limit else f"{text[: limit - 3]}...")
 
 
 def dotted(path: Iterable[Any]) -> str:
-    """Return a path as an override has it.
+    """Return a path in the notation of overrides.
 
     >>> dotted(("optimizer", "betas", 1))
     'optimizer.betas.1'
@@ -93,7 +93,7 @@ def dotted(path: Iterable[Any]) -> str:
 
 
 def format_value(value: Any) -> str:
-    """Return a value as a file would have it, cut after 60 characters."""
+    """Return a value as it is written in a file, cut to 60 characters."""
     words = {None: "null", True: "true", False: "false"}
     if value is None or isinstance(value, bool):
         return words[value]
@@ -106,5 +106,5 @@ def format_value(value: Any) -> str:
 
 
 def lower_first(text: str) -> str:
-    """Return a sentence as the end of another: a word in capitals keeps them."""
+    """Lower the first letter of a sentence, unless its first word is in capitals."""
     return text[:1].lower() + text[1:] if text[1:2].islower() else text

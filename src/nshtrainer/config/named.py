@@ -1,4 +1,4 @@
-"""A config with a `name` that says which of several classes it is."""
+"""Configs with a `name` that selects one of several classes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["FIRST", "LAST", "NamedConfig", "Order"]
 
 
 class Order(Enum):
-    """A mark on the type of a field: its place in a file among the fields of the base classes."""
+    """Position of a field in a file among the fields of the base classes, marked on its type."""
 
     FIRST = "first"
     LAST = "last"
@@ -35,12 +35,12 @@ FIRST, LAST = Order
 class NamedConfig(Config):
     """A config that always dumps its `name`, also under `exclude_defaults` and `exclude_unset`.
 
-    Without the name nothing could be read back. A subclass says `name: Literal["x"] = "x"`. Where
-    other packages add classes of their kind, a registry holds them.
+    Without the name the config could not be read back. A subclass declares `name: Literal["x"] =
+    "x"`. A kind of component that other packages may extend has a registry.
     """
 
-    # Building the validators of dozens of classes, of which a program uses two, is most of what
-    # an import would cost; each is built when it is first used.
+    # Building the validators of dozens of classes, of which a program uses two, would be most of
+    # the import time; each is built when it is first used.
     model_config = ConfigDict(defer_build=True)
 
     if TYPE_CHECKING:
@@ -50,13 +50,13 @@ class NamedConfig(Config):
     __registry__: ClassVar[Any] = None
 
     python_only: ClassVar[bool] = False
-    """True if a field takes its instances though no file can name it."""
+    """True if a field accepts instances of the class though no file can name it."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         """Put the name first in files, then the fields of the class, then those of its bases.
 
-        It is early enough because the validator is built when it is first used.
+        This is early enough because the validator is built when it is first used.
         """
         super().__pydantic_init_subclass__(**kwargs)
         fields = cls.__pydantic_fields__
@@ -91,7 +91,7 @@ class NamedConfig(Config):
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         if cls.__dict__.get("__registry__") is not None:
-            # pydantic would look up a bare `$ref` at once, and it may not be defined yet.
+            # pydantic would resolve a bare `$ref` at once, and its definition may not exist yet.
             found = handler(core_schema)
             return {"allOf": [found]} if "$ref" in found else found
         return super().__get_pydantic_json_schema__(core_schema, handler)

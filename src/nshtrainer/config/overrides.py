@@ -1,9 +1,9 @@
-"""`optimizer.lr=3e-4`: single values that win over a file.
+"""Command-line overrides such as `optimizer.lr=3e-4`: single values that replace a file's.
 
-They are applied in their order, a later one wins. A path is keys and indices with dots between;
-the value is read as YAML. Parents that are missing start from the defaults of the class. Where a
-name picks a component, `optimizer=sgd` and `optimizer.name=sgd` mean the same: if another one was
-there, its keys go, and those that the same overrides give stay, before or after the switch.
+Overrides are applied in order; a later one wins. A path is keys and indices separated by dots; the
+value is read as YAML. Missing parents start from the defaults of the class. Where a name picks a
+component, `optimizer=sgd` and `optimizer.name=sgd` mean the same: the keys of another component in
+the file are dropped, and the keys that the same overrides set stay, before or after the switch.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ __all__ = ["Overridden", "Override", "parse_override", "wants_text", "with_defau
 
 @dataclass(frozen=True)
 class Override:
-    """One override, taken apart.
+    """One parsed override.
 
     Args:
-        text: As it was given, which is the place in messages.
+        text: The override as typed, which is the place in messages.
         keys: The parts of its path, all text.
         raw: The text of the value.
-        value: The value, read as YAML; or the text itself, if it is not YAML.
-        bad: Why the text is not YAML; empty if it is.
+        value: The value, read as YAML; the text itself if it is not YAML.
+        bad: The reason why the text is not YAML; empty if it is.
     """
 
     text: str
@@ -44,9 +44,9 @@ class Override:
     bad: str = ""
 
     def as_typed(self) -> Any:
-        """Return the value for a field of text: what was typed, blanks and `#` included.
+        """Return the value for a field of text: the text as typed, blanks and `#` included.
 
-        YAML decides about what has quotes, or is more than text.
+        Text with quotes, and values that are more than text, are read as YAML.
         """
         blank = self.value is None and self.raw and not self.raw.partition("#")[0].strip()
         plain = isinstance(self.value, str) and not _MARKED.match(self.raw)
@@ -58,13 +58,13 @@ _MARKED = re.compile(r"\s*['\"|>&*]")
 
 
 def parse_override(text: str) -> Override:
-    """Takes `path=value` apart.
+    """Parse `path=value`.
 
     >>> parse_override("optimizer.betas=[0.9, 0.99]").value
     [0.9, 0.99]
 
     Raises:
-        ConfigError: It is no text, there is no `=`, or a part of the path is empty.
+        ConfigError: The override is not text, has no `=`, or a part of the path is empty.
     """
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         problem = "is not an override; write 'path.to.key=value', each as a text of its own"
@@ -84,15 +84,15 @@ def parse_override(text: str) -> Override:
 def with_default_prefix(
     text: str, known: Collection[str], inside: Collection[str] | None, prefix: str = "model"
 ) -> str:
-    """Return an override with the prefix of its path, which may be left out.
+    """Return an override with the prefix of its path, which may be omitted.
 
     >>> with_default_prefix("lr=1", known=["model", "trainer"], inside=["lr"])
     'model.lr=1'
 
     Args:
-        text: The override; what is none is returned as it is.
-        known: Keys with which a whole path begins.
-        inside: Keys with which a path below the prefix begins; None where any key does.
+        text: The override; other text is returned unchanged.
+        known: The first keys of whole paths.
+        inside: The first keys of paths below the prefix; None if any key is possible.
         prefix: The prefix.
 
     Raises:
@@ -117,15 +117,15 @@ def _read_value(raw: str) -> tuple[Any, str]:
 
 
 class Overridden:
-    """A document with overrides applied to it; the data of the document is left as it is.
+    """A document with overrides applied to a copy of its data.
 
     Args:
-        document: What the file says; its data is a mapping.
-        model: The class at the root, which decides what a name means and what the defaults are.
-        overrides: The overrides, in their order.
+        document: The parsed file; its data is a mapping.
+        model: The class at the root, which decides the meaning of names and the defaults.
+        overrides: The overrides, in order.
 
     Raises:
-        ConfigError: An override that cannot be applied, with its text as the place.
+        ConfigError: An override cannot be applied; its text is the place.
     """
 
     def __init__(
@@ -141,11 +141,11 @@ class Overridden:
 
     @property
     def document(self) -> Document:
-        """The data after the overrides; the place of what an override gave is its own text."""
+        """The data after the overrides; the place of an overridden value is the override's text."""
         return _Mixed(self._data, file=self._file, given=self._given)
 
     def as_text(self, paths: Iterable[Keys]) -> list[Override]:
-        """Return the overrides again, with those at these paths as they were typed."""
+        """Return the overrides again, with the values at these paths as typed."""
         wanting = set(paths)
         return [
             replace(override, value=override.raw) if path in wanting else override
@@ -167,7 +167,7 @@ class Overridden:
         self._given.at(path).override = self._count, override
 
     def _refuse_bad(self, override: Override, path: Keys) -> None:
-        """Text that is not YAML is welcome only where text is."""
+        """Refuse text that is not YAML, unless the field accepts text."""
         if override.bad and not _takes_text(self._hints(path)):
             fail(override.text, f"{dotted(path)}: {override.bad}")
 
@@ -182,7 +182,7 @@ class Overridden:
     # -- going down --------------------------------------------------------------------------
 
     def _parent(self, override: Override) -> tuple[Any, Keys]:
-        """The container that holds the override's last key, made where it is missing."""
+        """Return the container that holds the override's last key; create it if missing."""
         container: Any = self._data
         path: Keys = ()
         for text in override.keys[:-1]:
@@ -195,7 +195,8 @@ class Overridden:
         return container, path
 
     def _key(self, override: Override, container: Any, path: Keys, text: str) -> Any:
-        """The key that the text means in this container."""
+        """Return the key that the text means in this container."""
+        # The keys of a YAML mapping may be numbers, such as the epochs of a schedule's points.
         if isinstance(container, dict):
             number = int(text) if text.isdecimal() else text
             return number if text not in container and number in container else text
@@ -208,7 +209,7 @@ class Overridden:
         return int(text)
 
     def _seed(self, override: Override, container: Any, path: Keys) -> Any:
-        """What a path goes through where the data has no mapping: a bare name, or the default."""
+        """Return the container to create on a path where the data has a bare name or no mapping."""
         key = path[-1]
         child = part_of(container, key)
         if isinstance(child, str) and is_choice(self._hints(path), child):
@@ -227,7 +228,7 @@ class Overridden:
     # -- switching a component ---------------------------------------------------------------
 
     def _component(self, path: Keys, value: Any) -> tuple[Keys, str] | None:
-        """The path of the component and its name, if the override picks one."""
+        """Return the path of the component and its name, if the override picks one."""
         at = path[:-1] if path[-1] == "name" and len(path) > 1 else path
         choice = isinstance(value, str) and is_choice(self._hints(at), value)
         return (at, value) if choice else None
@@ -240,7 +241,7 @@ class Overridden:
         old = part_of(container, path[-1])
         if not _has(container, path[-1]):
             old = self._default(path, container)
-        if old == name or part_of(old, "name") == name:
+        if old == name or part_of(old, "name") == name:  # no switch: its other keys stay
             container[path[-1]] = old
             self._given.at((*path, "name")).origin = override.text
             return
@@ -254,30 +255,30 @@ class Overridden:
 
 
 class _Given:
-    """The overrides that are in force, as a tree along their paths."""
+    """A tree of the overrides in force, along their paths."""
 
     __slots__ = ("origin", "override", "parts")
 
     def __init__(self) -> None:
         self.origin = ""
-        """The text of the override that gave the value here; empty if none did."""
+        """The text of the override that set the value here; empty if none did."""
         self.override: tuple[int, Override] | None = None
         self.parts: dict[Any, _Given] = {}
 
     def at(self, path: Keys) -> _Given:
-        """Return the node at a path, made where it is missing."""
+        """Return the node at a path; create it where it is missing."""
         node = self
         for key in path:
             node = node.parts.setdefault(key, _Given())
         return node
 
     def drop(self, path: Keys) -> _Given:
-        """Forget everything at and below a path, and return its new node."""
+        """Remove everything at and below a path, and return its new node."""
         self.at(path[:-1]).parts[path[-1]] = _Given()
         return self.at(path)
 
     def applied(self) -> list[tuple[Keys, Override]]:
-        """Return the overrides at and below this node in their order, with their paths."""
+        """Return the overrides at and below this node in order, with their paths."""
         found = sorted(self._numbered(()), key=itemgetter(0))
         return [(path, override) for _, path, override in found]
 
@@ -289,7 +290,7 @@ class _Given:
             yield from part._numbered((*path, key))  # noqa: SLF001
 
     def place(self, path: Keys) -> str:
-        """Return the override that gave the value at a path, or what is around that value."""
+        """Return the override that set the value at a path, or its nearest parent."""
         node: _Given | None = self
         text = self.origin
         for key in path:
@@ -306,7 +307,7 @@ def _has(container: Any, key: Any) -> bool:
 
 
 def _takes_text(hints: Hints) -> bool:
-    """Whether text may stand here; nobody knows where there is no hint."""
+    """Return True if a field may hold text; True also for a value without hints."""
     texts = (str, PurePath)
     return not hints or any(
         hint is Any or (isinstance(hint, type) and issubclass(hint, texts)) for hint in hints
@@ -314,13 +315,13 @@ def _takes_text(hints: Hints) -> bool:
 
 
 def wants_text(item: dict[str, Any]) -> bool:
-    """Return True if an error of pydantic may come from text that was read as something else."""
+    """Return True if a pydantic error may come from text that YAML read as another type."""
     return item["type"] in ("string_type", "path_type", "literal_error", "enum")
 
 
 @dataclass(frozen=True)
 class _Mixed(Document):
-    """Data of a file, of which some comes from overrides."""
+    """A document whose data comes from a file and from overrides."""
 
     file: Document = field(default_factory=lambda: Document({}))
     given: _Given = field(default_factory=_Given)
@@ -330,7 +331,7 @@ class _Mixed(Document):
 
 
 def _plain(value: Any) -> Any:
-    """Fresh dicts and lists, and config objects as what they dump."""
+    """Copy data into new dicts and lists, with config objects dumped."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if isinstance(value, Mapping):

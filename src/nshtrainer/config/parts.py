@@ -1,4 +1,4 @@
-"""Walks over configs and plain data: their parts, and the configs of one kind among them."""
+"""Walks over configs and plain data: their parts, and the configs of one kind in them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["find_configs", "find_fields", "nested_parts", "parts_of"]
 T = TypeVar("T")
 
 _SCALARS = frozenset({bool, float, int, str, type(None)})
-"""Most values of a file; to ask an abstract class takes three times as long as all the rest."""
+"""Types of most values in a file; abstract-class checks take three times as long as the rest."""
 
 
 def parts_of(value: Any) -> list[tuple[Any, Any]]:
-    """Return the keys and parts of a config, a mapping or a list; none of another value.
+    """Return the keys and parts of a config, a mapping or a list; an empty list for other values.
 
     >>> parts_of({"lr": 0.1}), parts_of([1, 2]), parts_of({1, 2})
     ([('lr', 0.1)], [(0, 1), (1, 2)], [])
@@ -35,7 +35,7 @@ def parts_of(value: Any) -> list[tuple[Any, Any]]:
 
 
 def nested_parts(value: Any) -> dict[Any, Any] | None:
-    """Return the parts of plain data that are compared one by one; a list of values is one value.
+    """Return the parts of plain data that are compared one by one; a list of scalars is one value.
 
     >>> nested_parts([{"lr": 1}, None]), nested_parts([0.9, 0.99])
     ({0: {'lr': 1}, 1: None}, None)
@@ -48,12 +48,12 @@ def nested_parts(value: Any) -> dict[Any, Any] | None:
 def find_configs(
     value: Any, kind: type[T], *, closed: tuple[type, ...] = (), path: tuple[Any, ...] = ()
 ) -> Iterator[tuple[tuple[Any, ...], T]]:
-    """Yield the configs of a kind in a value, whatever the names of the fields, with their paths.
+    """Yield the configs of a kind within a value, with their paths.
 
     Args:
         value: A config, or a mapping or list with configs.
-        kind: The class of what is sought; nothing is sought within one that is found.
-        closed: Classes within which nothing is sought.
+        kind: The class to find; the search does not enter a config that matches.
+        closed: Classes that the search does not enter.
         path: The path of the value.
     """
     if isinstance(value, kind):
@@ -64,6 +64,6 @@ def find_configs(
 
 
 def find_fields(config: Any, kind: type[T]) -> dict[str, T]:
-    """Return the values of a kind in the fields of a config, by the names of the fields."""
+    """Return the values of a kind in a config's fields, by field name."""
     fields = dict(config) if isinstance(config, BaseModel) else {}
     return {name: value for name, value in fields.items() if isinstance(value, kind)}

@@ -1,4 +1,4 @@
-"""Components that other installed packages announce by entry points."""
+"""Plug-ins: components that other installed packages announce by entry points."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["announced", "conflicts", "find_plugin", "loading"]
 
 
 def announced(group: str) -> dict[str, EntryPoint]:
-    """Return the entry points of a group, by name; none of them is imported."""
+    """Return the entry points of a group, by name, without importing them."""
     from importlib.metadata import entry_points
 
     return {entry.name: entry for entry in entry_points(group=group)}
 
 
 def find_plugin(kind: str, group: str, name: str) -> EntryPoint | None:
-    """Return the entry point of a name, or None.
+    """Return the entry point with a name, or None.
 
     Raises:
         RegistryError: Several packages announce the name.
@@ -39,10 +39,9 @@ def conflicts(kind: str, group: str, built_in: Mapping[str, str]) -> dict[str, s
     """Return a message for each announced name that another package has too, by name.
 
     Args:
-        kind: What a component is called.
+        kind: The kind of component, for the message.
         group: The group of entry points.
-        built_in: The classes of this package, by name; what is announced under such a name is
-            never loaded.
+        built_in: The classes of this package, by name; a plug-in with such a name is never loaded.
     """
     from importlib.metadata import entry_points
 
@@ -68,7 +67,7 @@ def _announced_twice(kind: str, name: str, entries: list[EntryPoint]) -> str:
 
 @contextmanager
 def loading(kind: str, entry: EntryPoint) -> Generator[None]:
-    """Turn whatever a plug-in raises while it is loaded into a `RegistryError`."""
+    """Turn any exception from loading a plug-in into a `RegistryError`."""
     try:
         yield
     except KeyboardInterrupt:

@@ -1,7 +1,7 @@
-"""Registries: a name in a file stands for a class, and the union of them is open.
+"""Registries: open unions of config classes, selected by the name in a file.
 
-What is registered, by decorator or by an installed plug-in, before or after a user's own config
-class is defined, is a legal value wherever that kind of component is a field.
+A class that is registered, by decorator or by an installed plug-in, is a legal value wherever that
+kind of component is a field, even if the user's own config class was defined before.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ T = TypeVar("T", bound="NamedConfig")
 C = TypeVar("C", bound="type[NamedConfig]")
 
 _MOST_LISTED = 20
-"""Of more names than this a message says where to find them."""
+"""The most names that a message lists; for more it names the command that lists them."""
 
 _registering = RLock()
 """Held while a name is checked and taken; lookups need no lock."""
@@ -55,20 +55,20 @@ _being_described: ContextVar[frozenset[str]] = ContextVar("_being_described", de
 
 
 class Registry(Mapping[str, type[T]], Generic[T]):
-    """The classes of one kind of component, by name; also the pydantic type of a field of it.
+    """The classes of one kind of component, by name; also the pydantic type of a field.
 
     `Annotated[Base, registry]` is a field type. The class is looked up when a value is validated,
-    so that a class registered later needs nothing rebuilt. As a mapping it holds what this package
-    and the running program registered; a plug-in of another package joins when its name is used.
+    so that registering a class later needs no rebuild. The mapping holds the classes that this
+    package and the running program registered; a plug-in joins when its name is used.
 
     Args:
         base: The abstract class that every member derives from.
-        kind: What one member is called in messages, such as `"optimizer"`.
-        entry_point_group: Where installed packages announce members: `name = "module:Class"`.
+        kind: The word for one member in messages, such as `"optimizer"`.
+        entry_point_group: The group of plug-ins in other packages: `name = "module:Class"`.
         modules: Modules of this package whose import registers members, imported in this order
             until a name is found.
-        index: A module of this package whose `INDEX` says which further modules register what, so
-            that only the module of a name that is looked up gets imported.
+        index: A module of this package whose `INDEX` lists the members of further modules, so that
+            looking up a name imports only the module of that name.
     """
 
     def __init__(
@@ -97,11 +97,11 @@ class Registry(Mapping[str, type[T]], Generic[T]):
     def register(self, cls: Any = None, /, *, override: bool = False) -> Any:
         """Register a class under its `Literal` name; usable as a decorator, with or without ().
 
-        The same class defined again (a notebook cell, a reload) replaces the older one.
+        A class that is defined again (a notebook cell, a reload) replaces the older one.
 
         Args:
             cls: A concrete subclass of the registry's base.
-            override: Take a name over from another class, on purpose.
+            override: Take over a name from another class, on purpose.
 
         Raises:
             RegistryError: The name is taken, or the class is no subclass, is abstract, or has no
@@ -117,7 +117,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         indexed = {} if cls.__module__ in self.modules else self._indexed
         with _registering:
             if any(name in indexed and indexed[name].is_it(cls) for name in names):
-                # It had its name before it was imported: what has it now took it over on purpose.
+                # The index reserved the name before this import; another class took it on purpose.
                 for name in names:
                     self._classes.setdefault(name, cls)
                 return cls
@@ -164,8 +164,8 @@ class Registry(Mapping[str, type[T]], Generic[T]):
 
     @contextmanager
     def scoped(self) -> Generator[None]:
-        """Within this block, registrations are temporary; made for tests."""
-        self._import_all()  # or the classes that an import in the block registers would be lost
+        """Make registrations temporary within a block, for tests."""
+        self._import_all()  # an import within the block would register classes that the end removes
         before = dict(self._classes)
         try:
             yield
@@ -197,13 +197,13 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         return f"<registry of {self.kind}s>"
 
     def plugins(self) -> dict[str, EntryPoint]:
-        """The members that other installed packages announce, by name; none of them is imported."""
+        """Return the entry points of members in other installed packages, by name."""
         return announced(self.entry_point_group)
 
     def conflicts(self) -> dict[str, str]:
-        """Return a message for each name that a plug-in shares with a class of ours or another.
+        """Return a message for each name that a plug-in shares with nshtrainer or another plug-in.
 
-        A name that the running program took over on purpose is none.
+        A name that the running program took over on purpose is no conflict.
         """
         self._import_all()
         members = {**self._indexed, **self._classes}
@@ -212,19 +212,23 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         return conflicts(self.kind, self.entry_point_group, ours)
 
     def unknown(self, name: str) -> str:
-        """The message for a name that nobody registered, with the nearest that somebody did."""
+        """Return the message for an unregistered name, with the most similar registered one."""
         names = sorted({*self, *self.plugins()})
         hint = suggest(name, names)
         return f"unknown {self.kind} {truncate(name)!r}{hint} ({self._listed(names)})"
 
     def _listed(self, names: Sequence[str]) -> str:
-        """The names for a message, which nobody reads to its end where they are many."""
+        """Return the names for a message; only their number where there are many."""
         if len(names) <= _MOST_LISTED:
             return f"registered: {', '.join(names)}"
         return f"{len(names)} are registered; `nshtrainer list {self.kind} --all` shows them"
 
     def find(self, name: str, *, plugins: bool = True) -> type[T] | None:
-        """The class under a name, or None; with `plugins`, that of an installed plug-in too.
+        """Return the class with a name, or None.
+
+        Args:
+            name: The name.
+            plugins: Search installed plug-ins too.
 
         Raises:
             RegistryError: The plug-in failed to load, or several packages announce the name.
@@ -239,7 +243,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         return self._load_plugin(name) if plugins else None
 
     def summaries(self) -> dict[str, tuple[str, str]]:
-        """Class and first line of each member, by name; what the index says is not imported."""
+        """Return class name and first line of each member; indexed members are not imported."""
         self._import_all()
         indexed = {name: (each.cls, each.summary) for name, each in self._indexed.items()}
         return indexed | {name: summary_of(cls) for name, cls in self._classes.copy().items()}
@@ -339,7 +343,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """The tagged union of what is registered now, once in `$defs`, safe for recursion."""
+        """Return the tagged union of the registered classes, once in `$defs` to allow recursion."""
         ref = f"{self.base.__module__}.{self.base.__name__.removesuffix('Base')}:{id(self)}"
         here = core_schema.definition_reference_schema(ref)
         if self.kind in _being_described.get():

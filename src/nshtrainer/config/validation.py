@@ -1,11 +1,11 @@
-"""Changes to pydantic's validation: numbers are strict, OmegaConf's containers are plain data.
+"""Changes to pydantic's validation: strict numbers, and OmegaConf containers as plain data.
 
-A boolean is not a number, and the text `"0.1"` is not one either; but a list may stand for a
-tuple, and a string for a path or a member of an enum. pydantic's own `strict=True` takes both
-kinds together, so the schema is edited once, when a class is made. Validation stays in Rust.
+A boolean is not a number, and neither is the text `"0.1"`; but a list is accepted for a tuple, and
+a string for a path or a member of an enum. pydantic's own `strict=True` refuses both kinds, so the
+schema is edited once, when a class is created. Validation stays in Rust.
 
-pydantic and the registries read a `DictConfig`, which Hydra gives to a program, as the mapping that
-it is. What takes an object as it is, `Any` and `Sequence`, learns it in the same walk.
+pydantic and the registries read a `DictConfig`, which Hydra passes to a program, as a mapping.
+`Any` and `Sequence`, which accept an object unchanged, are edited to convert it first.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _INNER = (
 
 
 def with_strict_numbers(schema: Any, model: type) -> Any:
-    """Returns the core schema of `model` in which the numbers of its own fields are strict.
+    """Return the core schema of `model` with strict numbers in its own fields.
 
-    Other models, dataclasses and references inside are left as they are: they decide for
-    themselves. A field that says `strict=False` keeps it. What does not change is not copied.
+    Other models, dataclasses and references inside are left unchanged: they decide for
+    themselves. A field with `strict=False` keeps it. Unchanged parts are not copied.
 
     Args:
-        schema: What pydantic's handler made of `model`.
-        model: The class whose fields are meant.
+        schema: The schema that pydantic's handler made for `model`.
+        model: The class whose fields become strict.
     """
     if isinstance(schema, list):
         return _edited_items(cast("list[Any]", schema), model)
@@ -69,7 +69,7 @@ def _edited_schema(schema: dict[Any, Any], model: type) -> Any:
 
 
 def _takes_containers(schema: dict[Any, Any]) -> bool:
-    """Whether a container of OmegaConf would go through as it is."""
+    """Return True if the schema would pass a container of OmegaConf unchanged."""
     kinds = schema.get("cls"), get_origin(schema.get("cls"))  # `typing` has a `Sequence` of its own
     return schema["type"] == "any" or (schema["type"] == "is-instance" and Sequence in kinds)
 
@@ -87,13 +87,12 @@ def _edited(schema: dict[Any, Any], keys: Iterable[Any], model: type) -> dict[An
 
 
 def plain_containers(value: Any) -> Any:
-    """Dicts and lists for a `DictConfig` or `ListConfig`, resolved; any other value as it is.
+    """Convert a `DictConfig` or `ListConfig` to resolved dicts and lists; keep other values.
 
-    OmegaConf is not imported for it: a value of another package costs a look at the name of its
-    type.
+    OmegaConf is not imported: for other values only the name of the type's module is checked.
 
     Raises:
-        ValueError: An interpolation that leads nowhere, or a value that is `???`; with its key.
+        ValueError: An interpolation leads nowhere, or a value is `???`; the message has its key.
 
     >>> from omegaconf import OmegaConf
     >>> plain_containers(OmegaConf.create({"base": 0.1, "lr": "${base}", "betas": [0.9, 0.99]}))

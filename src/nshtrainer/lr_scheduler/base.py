@@ -42,29 +42,29 @@ __all__ = [
 
 
 class LRSchedulerMetadata(TypedDict, total=False):
-    """What Lightning has to know of a scheduler beside the scheduler itself."""
+    """Lightning's options for one scheduler."""
 
     interval: Literal["step", "epoch"]
-    """When it moves: with each optimizer update, or with each epoch. Left out: `epoch`."""
+    """The unit in which it moves: each optimizer update or each epoch. Default: `epoch`."""
 
     frequency: int
-    """After how many of these it moves. Left out: 1."""
+    """The number of these units between two moves. Default: 1."""
 
     monitor: str | None
-    """The metric that it looks at. Left out: none."""
+    """The name of the metric to monitor. Default: none."""
 
     reduce_on_plateau: bool
-    """Whether it takes the metric's value in `step`. Left out: no."""
+    """True if `step` takes the value of the metric. Default: False."""
 
     strict: bool
-    """Whether a metric that is missing is an error."""
+    """True if a missing metric is an error."""
 
     name: str | None
     """The name under which `LearningRateMonitor` logs it."""
 
 
 class LRSchedulerEntry(TypedDict, total=False):
-    """What Lightning takes under `"lr_scheduler"`."""
+    """A scheduler with Lightning's options, as Lightning takes it under `"lr_scheduler"`."""
 
     scheduler: Required[Any]
     """The torch scheduler; in a plain loop call its `step` after each update."""
@@ -78,7 +78,7 @@ class LRSchedulerEntry(TypedDict, total=False):
 
 
 class LRSchedulerConfigBase(NamedConfig):
-    """The base of every scheduler config: derive from it to wrap a torch scheduler of your own.
+    """The base of every scheduler config: derive from it to wrap a custom torch scheduler.
 
     Write `metadata` and `create_scheduler_impl`, and register the class. To write a schedule as a
     function of the step instead, derive from `CurveScheduleConfigBase`.
@@ -99,38 +99,38 @@ class LRSchedulerConfigBase(NamedConfig):
     """
 
     example: ClassVar[str] = ""
-    """The fields of a typical config as YAML, without the name: what the docs show and draw."""
+    """The fields of a typical config as YAML, without the name, for the docs and their plots."""
 
     is_curve: ClassVar[bool] = False
     """True if its values depend on the step alone, not on a metric or on a torch scheduler."""
 
     @abstractmethod
     def metadata(self) -> LRSchedulerMetadata:
-        """When the scheduler moves and what it looks at; keys may be left out. It never raises."""
+        """Return the interval and the metric; keys may be left out. It must not raise."""
 
     @abstractmethod
     def create_scheduler_impl(
         self, optimizer: Optimizer, lightning_module: LightningModule, /
     ) -> LRScheduler | ReduceLROnPlateau | LRSchedulerConfigType:
-        """Build the torch scheduler, or a dict with it under `scheduler` and keys of its own.
+        """Build the torch scheduler, or a dict with it under `scheduler` and further keys.
 
         Args:
             optimizer: The optimizer to drive.
-            lightning_module: The module being trained, or the `RunLength` that was given instead.
+            lightning_module: The module being trained, or the `RunLength` given instead.
         """
 
     def create_scheduler(
         self, optimizer: Optimizer, lightning_module: LightningModule | RunLength
     ) -> LRSchedulerEntry:
-        """What Lightning takes under `"lr_scheduler"`; the scheduler itself is under `"scheduler"`.
+        """Return the entry for Lightning's `"lr_scheduler"`, with torch's under `"scheduler"`.
 
         Args:
             optimizer: The optimizer to drive.
             lightning_module: The module being trained; in a plain loop a `RunLength`.
 
         Raises:
-            ScheduleError: The schedule makes no sense for this run, or its length is unknown; what
-                was given is no optimizer, or the class built no scheduler.
+            ScheduleError: The schedule does not fit this run, or its length is unknown; `optimizer`
+                is no optimizer, or the class built no scheduler.
         """
         if not hasattr(optimizer, "param_groups"):
             raise ScheduleError(
@@ -156,10 +156,10 @@ class LRSchedulerConfigBase(NamedConfig):
         return cast("LRSchedulerEntry", _for_the_mode(entry, lightning_module))
 
     def curve(self, run: RunLength) -> Curve:
-        """The schedule as a pure function of the step, where it is one.
+        """Return the schedule as a pure function of the step, if it is one.
 
         Raises:
-            NotImplementedError: This schedule is a torch scheduler, or it looks at a metric.
+            NotImplementedError: The schedule is a torch scheduler, or depends on a metric.
         """
         raise NotImplementedError(
             f"{type(self).__name__} has no curve; only schedules that derive from "
@@ -167,23 +167,23 @@ class LRSchedulerConfigBase(NamedConfig):
         )
 
     def tracks(self, run: RunLength) -> tuple[Track, ...]:
-        """The scheduled hyperparameters, each along a curve, where the schedule has curves.
+        """Return the scheduled hyperparameters with their curves, if the schedule has curves.
 
         Raises:
-            NotImplementedError: This schedule is a torch scheduler.
+            NotImplementedError: The schedule is a torch scheduler.
         """
         raise NotImplementedError(f"{type(self).__name__} has no tracks, but a torch scheduler")
 
     def preview(self, run: RunLength, num_points: int = 200) -> Preview:
-        """Return the numbers of the schedule, before it runs, by the names of what moves.
+        """Return the values of the schedule before it runs, by hyperparameter.
 
         Args:
             run: The length of the run; with `base_lr` the rates are absolute.
-            num_points: About how many steps to look at, evenly over the run.
+            num_points: The approximate number of steps to sample, evenly over the run.
 
         Raises:
-            ScheduleError: Nothing is known of this schedule before it runs, or it makes no sense
-                for this run, or its length is unknown.
+            ScheduleError: The schedule has no values before it runs, or does not fit this run, or
+                the length of the run is unknown.
         """
         from nshtrainer.lr_scheduler.preview import preview_tracks
 
@@ -192,13 +192,13 @@ class LRSchedulerConfigBase(NamedConfig):
         return preview_tracks(self.tracks(run), run, num_points, label=self.name)
 
     def describe(self, run: RunLength) -> str:
-        """Return what the schedule does, in a sentence: the phases and the last value of curves.
+        """Describe the schedule in a sentence: the phases and the last value of its curves.
 
         Args:
             run: The length of the run; with `base_lr` the rates are absolute.
 
         Raises:
-            ScheduleError: The schedule makes no sense for this run, or its length is unknown.
+            ScheduleError: The schedule does not fit this run, or the length of the run is unknown.
         """
         from nshtrainer.lr_scheduler.preview import describe_tracks
 
@@ -212,7 +212,7 @@ class LRSchedulerConfigBase(NamedConfig):
 
 
 def _check_interval(name: str, entry: Mapping[str, Any], source: Any) -> None:
-    """Refuse what a trainer that moves schedulers in one way alone would move wrongly."""
+    """Refuse an interval that the trainer of the run cannot follow."""
     moves_by_update = entry["interval"] == "step" or entry["reduce_on_plateau"]
     if moves_by_update and entry["frequency"] == 1:
         return
@@ -250,9 +250,9 @@ LRSchedulerConfig: TypeAlias = Annotated[LRSchedulerConfigBase, lr_scheduler_reg
 
 
 def _for_the_mode(entry: dict[str, Any], module: Any) -> dict[str, Any]:
-    """The entry without what Lightning ignores, and warns of, under manual optimization.
+    """Drop the keys that Lightning warns about under manual optimization.
 
-    Where there is a metric the warning stays: this scheduler has to be shown it by hand.
+    With a metric the warning stays: the user has to pass the metric to this scheduler.
     """
     looks_at_metric = entry["monitor"] is not None or entry["reduce_on_plateau"]
     if looks_at_metric or getattr(module, "automatic_optimization", True):

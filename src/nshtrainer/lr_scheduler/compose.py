@@ -1,7 +1,7 @@
-"""Schedules made of schedules: one after the other, multiplied, or overridden from a step on.
+"""Schedules made of schedules: in sequence, multiplied, or overridden from a step on.
 
-All of them are curves of curves, so they nest, resume and look ahead like any other. It is the only
-place where phases are joined.
+All of them are curves of curves, so they nest, resume and preview like any other. Phases are joined
+in this module only.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ CurveConfig = Annotated[LRSchedulerConfig, AfterValidator(_is_a_curve)]
 
 
 def curve_of_part(config: LRSchedulerConfigBase, run: RunLength) -> Curve:
-    """The curve of a schedule that is a part of another one.
+    """Return the curve of a schedule that is a part of another one.
 
     Raises:
-        ScheduleError: It moves more than the rate, and the whole would lose that.
+        ScheduleError: The part moves other hyperparameters as well, which the whole would lose.
     """
     part = cast("CurveScheduleConfigBase", config)
     others = {track.hyperparameter for track in part.tracks(run)} - {"lr"}
@@ -66,7 +66,7 @@ def curve_of_part(config: LRSchedulerConfigBase, run: RunLength) -> Curve:
 
 
 class PhaseConfig(Config):
-    """One part of a sequence: a schedule, and for how long.
+    """One phase of a sequence: a schedule and its duration.
 
     >>> from nshtrainer.configs import LinearScheduleConfig
     >>> PhaseConfig(schedule=LinearScheduleConfig(), duration="100 steps").duration
@@ -74,22 +74,22 @@ class PhaseConfig(Config):
     """
 
     schedule: CurveConfig
-    """What runs in this phase. For it the phase is the whole run: `100%` is the phase's end."""
+    """The schedule of this phase. For it the phase is the whole run: `100%` is the phase's end."""
 
     duration: DurationConfig | Literal["remaining"] = "remaining"
-    """How long the phase lasts; `remaining` is what the others leave of the run."""
+    """The duration of the phase; `remaining` is the part of the run that the others leave."""
 
 
 @lr_scheduler_registry.register
 class SequenceScheduleConfig(CurveScheduleConfigBase):
-    """One schedule after the other, each from its own beginning; the last one goes on.
+    """Schedules one after the other, each from its own step 0; the last one continues.
 
     Torch's `SequentialLR` needs the milestones added up by hand, and takes no unit but its own.
 
     Reference: `optax.join_schedules`; `torch.optim.lr_scheduler.SequentialLR`.
 
     Raises:
-        ScheduleError: The phases are longer than the run, or more than one takes what remains.
+        ScheduleError: The phases are longer than the run, or several take the remaining steps.
 
     >>> from nshtrainer.configs import ConstantScheduleConfig, LinearScheduleConfig
     >>> config = SequenceScheduleConfig(phases=(
@@ -111,13 +111,13 @@ phases:
     name: Literal["sequence"] = "sequence"
 
     phases: Annotated[tuple[PhaseConfig, ...], Field(min_length=1)]
-    """The parts, in their order; one of them may take what remains of the run."""
+    """The phases, in order; one of them may take the remaining steps of the run."""
 
     continuous: bool = False
-    """Whether each phase is scaled so that it begins at the value where the one before ended."""
+    """Scale each phase to begin at the value where the one before ended."""
 
     def curve(self, run: RunLength) -> Sequence:
-        """The phases, joined."""
+        """Return the joined phases."""
         starts, last = self._starts(run)
         ends = (*starts[1:], last)
         curves = [
@@ -130,7 +130,7 @@ phases:
         return Sequence(tuple(curves), tuple(starts), continuous=self.continuous)
 
     def _starts(self, run: RunLength) -> tuple[list[int], int | None]:
-        """Return where the phases begin, and where the last one ends, if that is known."""
+        """Return the first step of each phase, and the end of the last one, if it is known."""
         durations = [phase.duration for phase in self.phases]
         if durations.count("remaining") > 1:
             raise ScheduleError("two phases take what remains; give all but one a duration")
@@ -142,7 +142,7 @@ phases:
             *starts, last = map(ceil, begins)
             return starts, last
         if durations[-1] == "remaining" and run.total_steps is None:
-            # The last phase goes on anyway; it needs an end only if its schedule asks for one.
+            # The last phase continues anyway; it needs an end only if its schedule asks for one.
             return list(map(ceil, begins)), None
         ends: list[Position] = [_total(run)]
         for index in range(len(durations) - 1, place, -1):
@@ -178,9 +178,9 @@ def _total(run: RunLength) -> int:
 
 @lr_scheduler_registry.register
 class ProductScheduleConfig(CurveScheduleConfigBase):
-    """Schedules multiplied, all over the same run.
+    """The product of schedules over the same run.
 
-    Torch's `ChainedScheduler` is a product only if each member multiplies what it finds; this one
+    Torch's `ChainedScheduler` is a product only if each part multiplies the current rate; this one
     always is.
 
     Reference: the schedulers of composer, where a list of them multiplies.
@@ -201,10 +201,10 @@ schedules:
     name: Literal["product"] = "product"
 
     schedules: Annotated[tuple[CurveConfig, ...], Field(min_length=1)]
-    """The factors."""
+    """The schedules to multiply."""
 
     def curve(self, run: RunLength) -> Product:
-        """The product."""
+        """Return the product of the curves."""
         return Product(tuple(curve_of_part(part, run) for part in self.schedules))
 
 
@@ -212,7 +212,7 @@ schedules:
 class OverrideScheduleConfig(CurveScheduleConfigBase):
     """Another schedule up to a step, and from there a straight line down: "decay now".
 
-    Set on a resumed run, it brings it to its end from wherever it stands.
+    Set it on a resumed run to end the run from its current rate.
 
     Reference: `OverrideDecay` of OLMo-core.
 
@@ -237,16 +237,16 @@ decay_duration: 10%
     """The schedule up to `start`."""
 
     start: DurationField
-    """When the decay begins, counted from the beginning of the run."""
+    """Start of the decay, counted from the beginning of the run."""
 
     decay_duration: DurationField
-    """How long the decay takes; 0 steps for a jump."""
+    """Duration of the decay; 0 steps for a jump."""
 
     end_factor: NonNegative = 0.0
     """Factor on the base rate at the end of the decay, and from then on."""
 
     def curve(self, run: RunLength) -> Override:
-        """The schedule, then the line."""
+        """Return the schedule, followed by the line."""
         inner = curve_of_part(self.schedule, run)
         exact = self.start.exact(run, "start")
         start = ceil(exact)

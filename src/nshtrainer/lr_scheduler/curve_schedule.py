@@ -1,4 +1,4 @@
-"""Bases of schedules that are functions of the step: of the learning rate, or of more."""
+"""Bases of schedules that are functions of the step, for one or more hyperparameters."""
 
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, final
@@ -33,37 +33,37 @@ def _drive(config: LRSchedulerConfigBase, optimizer: "Optimizer", module: Any) -
 class TrackScheduleConfigBase(LRSchedulerConfigBase):
     """A schedule of one or more hyperparameters, each along a curve: write `tracks`.
 
-    The one driver moves all of them with each update of the optimizer. A schedule of the learning
-    rate alone derives from `CurveScheduleConfigBase`.
+    One driver moves all of them with each update of the optimizer. A schedule of the learning rate
+    alone derives from `CurveScheduleConfigBase`.
     """
 
     is_curve: ClassVar[bool] = True
 
     @abstractmethod
     def tracks(self, run: RunLength) -> tuple[Track, ...]:
-        """What moves, and how, in a run of this length.
+        """Return the track of each scheduled hyperparameter, for a run of this length.
 
         Args:
-            run: The length of the run; ask of it only what the schedule needs.
+            run: The length of the run; read only the lengths that the schedule needs.
 
         Raises:
-            ScheduleError: The schedule makes no sense for this run, or its length is unknown.
+            ScheduleError: The schedule does not fit this run, or the length of the run is unknown.
         """
 
     def metadata(self) -> LRSchedulerMetadata:
-        """Return the interval of a curve: it moves with every update, and looks at no metric."""
+        """Return the interval of a curve: every update, without a metric."""
         return LRSchedulerMetadata(_METADATA)
 
     @final
     def create_scheduler_impl(
         self, optimizer: "Optimizer", lightning_module: Any, /
     ) -> "LRScheduler":
-        """Resolve the curves for this run and give them to the driver."""
+        """Resolve the curves for this run, and build the scheduler that applies them."""
         return _drive(self, optimizer, lightning_module)
 
 
 class CurveScheduleConfigBase(LRSchedulerConfigBase):
-    """A schedule that is a curve: write `curve`, and the one driver does the rest.
+    """A schedule of the learning rate along a curve: write `curve`.
 
     The factor multiplies the rate of every parameter group, with each update of the optimizer.
 
@@ -85,26 +85,26 @@ class CurveScheduleConfigBase(LRSchedulerConfigBase):
 
     @abstractmethod
     def curve(self, run: RunLength) -> Curve:
-        """The factor on the base rate as a function of the step, for a run of this length.
+        """Return the factor on the base rate as a function of the step, for a run of this length.
 
         Args:
-            run: The length of the run; ask of it only what the schedule needs.
+            run: The length of the run; read only the lengths that the schedule needs.
 
         Raises:
-            ScheduleError: The schedule makes no sense for this run, or its length is unknown.
+            ScheduleError: The schedule does not fit this run, or the length of the run is unknown.
         """
 
     def tracks(self, run: RunLength) -> tuple[Track, ...]:
-        """The learning rate of every group, along the curve."""
+        """Return the track of the learning rate of every group."""
         return (Track("lr", self.curve(run)),)
 
     def metadata(self) -> LRSchedulerMetadata:
-        """Return the interval of a curve: it moves with every update, and looks at no metric."""
+        """Return the interval of a curve: every update, without a metric."""
         return LRSchedulerMetadata(_METADATA)
 
     @final
     def create_scheduler_impl(
         self, optimizer: "Optimizer", lightning_module: Any, /
     ) -> "LRScheduler":
-        """Resolve the curves for this run and give them to the driver."""
+        """Resolve the curves for this run, and build the scheduler that applies them."""
         return _drive(self, optimizer, lightning_module)

@@ -17,13 +17,13 @@ __all__ = ["NoiseScheduleConfig"]
 
 @lr_scheduler_registry.register
 class NoiseScheduleConfig(CurveScheduleConfigBase):
-    """Another schedule times 1 + z, with z drawn anew at each update and never beyond a limit.
+    """Another schedule times 1 + z, with a new random z at each update, within a limit.
 
-    z follows from the seed and the step alone: a run that is resumed draws the same, and so does
-    every process of a run on several devices. With a limit of at most 1 the rate is never negative.
+    z depends on the seed and the step alone: a resumed run draws the same values, and so does every
+    process of a run on several devices. With a limit of at most 1 the rate is never negative.
 
-    In timm, whose idea it is, the normal noise is drawn until one is within the limit; here the cut
-    distribution is drawn from directly, and `scale` counts.
+    timm, the origin of the idea, draws normal noise until a value is within the limit; here the
+    truncated distribution is sampled directly, and `scale` has an effect.
 
     Reference: the `noise_range_t` of timm's schedulers; R. Wightman, H. Touvron, H. Jégou, "ResNet
     strikes back", arXiv 2110.00476.
@@ -46,28 +46,28 @@ limit: 0.2
     name: Literal["noise"] = "noise"
 
     schedule: CurveConfig
-    """The schedule that the noise is around."""
+    """The schedule to add noise to."""
 
     limit: Fraction = 0.67
     """The largest relative change, in [0, 1]."""
 
     kind: Literal["normal", "uniform"] = "normal"
-    """How z is distributed: normal and cut off at the limit, or uniform up to the limit."""
+    """Distribution of z: normal, truncated at the limit, or uniform up to the limit."""
 
     scale: Positive = 1.0
-    """Standard deviation of the normal z before it is cut off."""
+    """Standard deviation of the normal z before truncation."""
 
     start: DurationField = cast("Any", StepsConfig(value=0))
-    """When the noise begins, counted from the beginning of the run."""
+    """Start of the noise, counted from the beginning of the run."""
 
     end: DurationConfig | None = None
-    """When the noise ends; left out: never."""
+    """End of the noise; left out: never."""
 
     seed: NonNegativeInt = 42
-    """Another seed, another noise."""
+    """Seed of the noise."""
 
     def curve(self, run: RunLength) -> Noisy:
-        """The schedule, with the noise."""
+        """Return the schedule with the noise."""
         inner = curve_of_part(self.schedule, run)
         start = self.start.resolve(run, "start")
         end = None if self.end is None else self.end.resolve(run, "end")

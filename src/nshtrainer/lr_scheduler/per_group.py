@@ -1,4 +1,4 @@
-"""Several hyperparameters, each along a curve of its own, and different ones for named groups."""
+"""Schedules of several hyperparameters, for all parameter groups or for named ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["HyperparameterScheduleConfig", "SchedulesConfig"]
 
 
 class HyperparameterScheduleConfig(Config):
-    """How one hyperparameter moves: by a factor, as a value, or with another hyperparameter.
+    """Schedule of one hyperparameter: a factor, a value, or tied to another hyperparameter.
 
     >>> from nshtrainer.configs import LinearScheduleConfig
     >>> HyperparameterScheduleConfig(value=LinearScheduleConfig()).value.name
@@ -28,10 +28,10 @@ class HyperparameterScheduleConfig(Config):
     """
 
     factor: CurveConfig | None = None
-    """A schedule that multiplies what the group begins with."""
+    """A schedule that multiplies the initial value of the group."""
 
     value: CurveConfig | None = None
-    """A schedule that is the value itself."""
+    """A schedule that sets the value itself."""
 
     follows: str | None = None
     """Another hyperparameter whose factor this one shares: weight decay that follows `lr`."""
@@ -47,7 +47,7 @@ class HyperparameterScheduleConfig(Config):
 
 
 def _form(value: Any) -> str:
-    """A motion has no name; a schedule is one, or is its name."""
+    """Return the kind of an entry: a schedule is a name or has one, a motion has none."""
     if isinstance(value, Mapping):
         return "schedule" if "name" in value else "motion"
     return "motion" if isinstance(value, HyperparameterScheduleConfig) else "schedule"
@@ -61,7 +61,7 @@ Motion: TypeAlias = Annotated[
 """A schedule, which is then a factor, or a `HyperparameterScheduleConfig`."""
 
 Motions: TypeAlias = Annotated[Mapping[Label, Motion], AfterValidator(FrozenDict)]
-"""Hyperparameter -> how it moves."""
+"""Hyperparameter -> its schedule."""
 
 
 @lr_scheduler_registry.register
@@ -69,14 +69,14 @@ class SchedulesConfig(TrackScheduleConfigBase):
     """Schedules of any hyperparameters, for all parameter groups or for some of them by name.
 
     A hyperparameter is a key of the optimizer's groups, such as `lr`, `weight_decay` or `momentum`;
-    `betas.0` is the first of a pair. A schedule multiplies what a group begins with. Under `value`
-    it is the value itself, and `follows: lr` scales a weight decay as the rate is scaled.
+    `betas.0` is the first of a pair. A schedule multiplies the initial value of a group. Under
+    `value` it sets the value itself, and `follows: lr` scales a weight decay like the rate.
 
     All of them move with each update, by one torch scheduler. Torch schedules the rate alone, and
     momentum in two of its classes.
 
     Raises:
-        ScheduleError: The optimizer has no such hyperparameter, or no group of such a name.
+        ScheduleError: The optimizer has no such hyperparameter, or no group with such a name.
 
     >>> from nshtrainer.configs import AdamWConfig, CosineScheduleConfig, LinearScheduleConfig
     >>> import torch
@@ -107,12 +107,12 @@ groups:
     name: Literal["schedules"] = "schedules"
 
     default: Motions = Field(default_factory=dict)
-    """What moves in every group, and how; a group of its own below may say otherwise."""
+    """Schedules for every group; `groups` overrides them for named ones."""
 
     groups: Annotated[Mapping[Label, Motions], AfterValidator(FrozenDict)] = Field(
         default_factory=dict
     )
-    """Name of a parameter group -> what moves in it otherwise than by default."""
+    """Name of a parameter group -> its schedules, which override `default`."""
 
     @model_validator(mode="after")
     def _moves_something(self) -> Self:
@@ -130,7 +130,7 @@ groups:
         return self
 
     def tracks(self, run: RunLength) -> tuple[Track, ...]:
-        """What moves, and how: each group that is named, then the rest."""
+        """Return the tracks: first of each named group, then of the rest."""
         return tuple(
             _track(name, motion, motions, group, run)
             for group, motions in self._by_group()
@@ -138,7 +138,7 @@ groups:
         )
 
     def _by_group(self) -> Iterator[tuple[str | None, Mapping[str, Any]]]:
-        """All that moves in each group: a group's own in place of the default."""
+        """Yield the schedules of each group: its own ones override the default."""
         for group, motions in self.groups.items():
             yield group, {**self.default, **motions}
         yield None, self.default
@@ -156,10 +156,10 @@ def _track(
 
 
 def _factor(motion: Any) -> LRSchedulerConfigBase | None:
-    """The schedule of a motion that is a factor."""
+    """Return the schedule of a motion that is a factor."""
     return motion.factor if isinstance(motion, HyperparameterScheduleConfig) else motion
 
 
 def _curve(config: LRSchedulerConfigBase | None, run: RunLength) -> Curve:
-    assert config is not None, "what is followed is a factor: it was validated"
+    assert config is not None, "the leader is a factor: it was validated"
     return curve_of_part(config, run)

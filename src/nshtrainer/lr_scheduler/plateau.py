@@ -1,4 +1,4 @@
-"""Schedules that look at a metric, and so are no curves: reduce on plateau, and greedy."""
+"""Schedules that depend on a metric: reduce on plateau, and greedy."""
 
 from __future__ import annotations
 
@@ -38,34 +38,34 @@ ReductionFactor = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
 
 class MetricScheduleConfigBase(LRSchedulerConfigBase):
-    """A schedule that looks at a metric: write `metric_scheduler`.
+    """A schedule that depends on a metric: write `metric_scheduler`.
 
-    With a `warmup_duration` or a `schedule` the rate is the product of what the metric makes of it
-    and of these, which move with each update. The scheduler then has a method `observe(value)` for
-    the metric beside `step()` for the updates; a plain loop calls both, and under Lightning, in a
-    `LightningModuleBase` or a `nshtrainer.Trainer`, both are called.
+    With a `warmup_duration` or a `schedule` the rate is the product of the metric's rate and these,
+    which move with each update. The scheduler then has a method `observe(value)` for the metric
+    beside `step()` for the updates; a plain loop calls both, and under Lightning, a
+    `LightningModuleBase` or a `nshtrainer.Trainer` calls both.
     """
 
     metric: MetricConfig | None = None
-    """What to look at, and whether smaller or larger is better; left out: the primary metric."""
+    """The metric, and whether smaller or larger is better; left out: the primary metric."""
 
     warmup_duration: DurationField = StepsConfig(value=0)  # type: ignore[assignment]
-    """How long the rate rises at first, from 1 / (W + 1); until then no value is looked at."""
+    """Duration of the initial rise, from 1 / (W + 1); the metric does not count before its end."""
 
     schedule: CurveConfig | None = None
-    """A schedule that is multiplied with it, by the update."""
+    """A schedule to multiply the rate with, by the update."""
 
     @abstractmethod
     def metric_scheduler(self, optimizer: Optimizer, mode: str) -> ReduceLROnPlateau:
         """Build the torch scheduler whose `step` takes the metric.
 
         Args:
-            optimizer: What it drives.
-            mode: `min` or `max`: which way the metric is better.
+            optimizer: The optimizer to drive.
+            mode: `min` if a smaller metric is better, else `max`.
         """
 
     def metadata(self) -> LRSchedulerMetadata:
-        """By the epoch, on plateau; with a curve by the step, where Lightning steps the curve.
+        """Return the interval: by the epoch on plateau; with a curve by the step.
 
         `monitor` is left out while the metric is the primary one.
         """
@@ -79,7 +79,7 @@ class MetricScheduleConfigBase(LRSchedulerConfigBase):
         return metadata
 
     def preview(self, run: RunLength, num_points: int = 200) -> Preview:
-        """The numbers of the curve beside the metric, as if the metric never did anything."""
+        """Return the values of the curve beside the metric, as if the metric had no effect."""
         from nshtrainer.lr_scheduler.preview import preview_tracks
 
         if not self._has_a_curve():
@@ -87,7 +87,7 @@ class MetricScheduleConfigBase(LRSchedulerConfigBase):
         return preview_tracks(self.tracks(run), run, num_points, label=self.name)
 
     def describe(self, run: RunLength) -> str:
-        """What it looks at, and the curve beside it, in a sentence."""
+        """Describe the metric, and the curve beside it, in a sentence."""
         from nshtrainer.lr_scheduler.preview import describe_tracks
 
         text = super().describe(run)
@@ -143,11 +143,11 @@ class MetricScheduleConfigBase(LRSchedulerConfigBase):
         )
 
     def warmup_steps(self, run: RunLength) -> int:
-        """Updates before the first that a value of the metric has a say in."""
+        """Return the number of updates before the metric counts."""
         return self.warmup_duration.resolve(run, "warmup_duration")
 
     def tracks(self, run: RunLength) -> tuple[Track, ...]:
-        """The curve beside the metric: the warm-up times the schedule."""
+        """Return the track of the curve beside the metric: the warm-up times the schedule."""
         warmup = self.warmup_steps(run)
         parts = [] if self.schedule is None else [curve_of_part(self.schedule, run)]
         if warmup:
@@ -157,10 +157,10 @@ class MetricScheduleConfigBase(LRSchedulerConfigBase):
 
 @lr_scheduler_registry.register
 class ReduceLROnPlateauConfig(MetricScheduleConfigBase):
-    """Multiplies the rate by a factor when a metric has stopped improving.
+    """A reduction of the rate by a factor whenever a metric has stopped improving.
 
-    It is torch's `ReduceLROnPlateau` with torch's defaults. Under Lightning, in a
-    `LightningModuleBase` or a `nshtrainer.Trainer`, it looks at the metric once after each
+    This is torch's `ReduceLROnPlateau` with torch's defaults. Under Lightning, in a
+    `LightningModuleBase` or a `nshtrainer.Trainer`, the metric is read once after each
     validation that produced a fresh value, however often validation runs.
 
     Without a `metric`, the `primary_metric` of the `nshtrainer.Trainer` is used, then that of the
@@ -169,7 +169,7 @@ class ReduceLROnPlateauConfig(MetricScheduleConfigBase):
     Reference: `torch.optim.lr_scheduler.ReduceLROnPlateau`.
 
     Raises:
-        MetricError: No metric is named anywhere, or the trainer would feed it wrongly.
+        MetricError: No metric is named anywhere, or the trainer would pass it wrongly.
 
     >>> loss = MetricConfig(monitor="val/loss", mode="min")
     >>> metadata = ReduceLROnPlateauConfig(patience=3, metric=loss).metadata()
@@ -180,28 +180,28 @@ class ReduceLROnPlateauConfig(MetricScheduleConfigBase):
     name: Literal["reduce_lr_on_plateau"] = "reduce_lr_on_plateau"
 
     factor: ReductionFactor = 0.1
-    """What the rate is multiplied by, in [0, 1)."""
+    """Factor on the rate at each reduction, in [0, 1)."""
 
     patience: NonNegativeInt = 10
-    """Values without improvement that are let pass; with the next one the rate is reduced."""
+    """Values without improvement to tolerate; the next one reduces the rate."""
 
     threshold: NonNegative = 1e-4
-    """How much better than the best a value must be to count as an improvement; 0 or more."""
+    """Least improvement over the best value that counts as one; 0 or more."""
 
     threshold_mode: Literal["rel", "abs"] = "rel"
-    """Whether `threshold` is a share of the best value or an absolute difference."""
+    """Meaning of `threshold`: a share of the best value, or an absolute difference."""
 
     cooldown: NonNegativeInt = 0
     """Values to wait after a reduction before counting again."""
 
     min_lr: NonNegative | tuple[NonNegative, ...] = 0.0
-    """The rate is not reduced below this: one number, or one for each parameter group."""
+    """Lower bound of the rate: one number, or one for each parameter group."""
 
     eps: NonNegative = 1e-8
-    """A reduction smaller than this is not made."""
+    """Reductions smaller than this are not made."""
 
     def metric_scheduler(self, optimizer: Optimizer, mode: Any) -> ReduceLROnPlateau:
-        """Torch's own."""
+        """Build torch's `ReduceLROnPlateau`."""
         from torch.optim.lr_scheduler import ReduceLROnPlateau
 
         return ReduceLROnPlateau(
@@ -219,19 +219,19 @@ class ReduceLROnPlateauConfig(MetricScheduleConfigBase):
 
 @lr_scheduler_registry.register
 class GreedyScheduleConfig(MetricScheduleConfigBase):
-    """Raises the rate while a metric improves, and lowers it when that has stopped.
+    """A rate that rises while a metric improves, and falls when it has stopped improving.
 
     After more than `patience` improvements in a row the rate is divided by `factor`, after as many
-    values without one it is multiplied by it, between `min_lr` and `max_lr`.
+    values without one it is multiplied by `factor`, between `min_lr` and `max_lr`.
 
-    It is fed as `reduce_lr_on_plateau` is. Here `max_lr` has to be given: transformers' default of
-    1.0 is above what most runs survive. A group whose rate lies outside the bounds is left alone
-    by a move that would lead away from them.
+    The metric is passed as for `reduce_lr_on_plateau`. `max_lr` is required: with transformers'
+    default of 1.0 most runs diverge. A group whose rate is outside the bounds is not moved further
+    away from them.
 
     Reference: S. Subramanian et al., "GreedyLR", arXiv 2512.14527; `transformers.GreedyLR`.
 
     Raises:
-        MetricError: No metric is named anywhere, or the trainer would feed it wrongly.
+        MetricError: No metric is named anywhere, or the trainer would pass it wrongly.
 
     >>> GreedyScheduleConfig(max_lr=0.01, patience=2).factor
     0.95
@@ -242,16 +242,16 @@ class GreedyScheduleConfig(MetricScheduleConfigBase):
     name: Literal["greedy"] = "greedy"
 
     factor: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = 0.95
-    """What the rate is multiplied by to lower it, and divided by to raise it; in (0, 1)."""
+    """Factor on the rate to lower it, and divisor to raise it; in (0, 1)."""
 
     patience: NonNegativeInt = 10
-    """Values of one kind in a row that are let pass; with the next one the rate is changed."""
+    """Values of one kind in a row to tolerate; the next one changes the rate."""
 
     threshold: NonNegative = 1e-6
-    """How much better than the best a value must be to count as an improvement; 0 or more."""
+    """Least improvement over the best value that counts as one; 0 or more."""
 
     threshold_mode: Literal["rel", "abs"] = "abs"
-    """Whether `threshold` is a share of the best value or an absolute difference."""
+    """Meaning of `threshold`: a share of the best value, or an absolute difference."""
 
     cooldown: NonNegativeInt = 0
     """Values to wait after the rate was lowered before counting again."""
@@ -260,19 +260,19 @@ class GreedyScheduleConfig(MetricScheduleConfigBase):
     """Values to wait after the rate was raised before counting again."""
 
     min_lr: NonNegative = 0.0
-    """The rate is not lowered below this."""
+    """Lower bound of the rate."""
 
     max_lr: Positive
-    """The rate is not raised above this."""
+    """Upper bound of the rate."""
 
     eps: NonNegative = 1e-8
-    """A change smaller than this is not made."""
+    """Changes smaller than this are not made."""
 
     window_size: PositiveInt = 1
-    """The metric is averaged over this many values; 1 takes it as it is."""
+    """Number of values over which the metric is averaged; 1 for no average."""
 
     reset_start: PositiveInt = 500
-    """Reductions that find every rate at `min_lr` before all begins anew."""
+    """Reductions with every rate at `min_lr` before the schedule restarts."""
 
     @model_validator(mode="after")
     def _bounds_are_in_order(self) -> Self:
@@ -281,7 +281,7 @@ class GreedyScheduleConfig(MetricScheduleConfigBase):
         return self
 
     def metric_scheduler(self, optimizer: Optimizer, mode: Any) -> ReduceLROnPlateau:
-        """The scheduler of the paper, beside torch's own of the plateau."""
+        """Build the scheduler of the paper."""
         from nshtrainer.lr_scheduler.driver.greedy import GreedyLR
 
         options = {**dict(self)}

@@ -1,4 +1,4 @@
-"""A schedule before it runs: its numbers, and a sentence about it. No torch is needed for it."""
+"""Previews of a schedule before it runs: its values, and a sentence. They do not need torch."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _NOTHING: Mapping[str, float] = {}
 
 @dataclass(frozen=True)
 class Series:
-    """How one hyperparameter of some parameter groups moves.
+    """The values of one hyperparameter of some parameter groups.
 
     Args:
-        name: The hyperparameter, such as `lr`; where one group is meant, `backbone/lr`.
-        kind: Whether the values are those that will be used, or factors on an unknown base.
-        values: One for each of the steps.
-        phases: What the curve does from which step to which, as far as the run goes.
+        name: The hyperparameter, such as `lr`; for a single group, `backbone/lr`.
+        kind: `value` for the values that will be used, `factor` for factors on an unknown base.
+        values: One value for each step.
+        phases: The phases of the curve, up to the end of the run.
     """
 
     name: str
@@ -43,29 +43,29 @@ class Series:
 
     @property
     def hyperparameter(self) -> str:
-        """The name without that of the group."""
+        """The name without the group."""
         return self.name.rpartition("/")[2]
 
     @property
     def group(self) -> str | None:
-        """The group that is meant; `None`: every group that no other series names."""
+        """The name of the group; `None`: every group that no other series names."""
         return self.name.rpartition("/")[0] or None
 
 
 @dataclass(frozen=True)
 class Preview:
-    """The numbers of a schedule at some of the updates of a run.
+    """The values of a schedule at some of the updates of a run.
 
-    There is a step wherever a phase begins, and the one before it; where the values jump there are
-    the two steps between which they do; and nowhere is a straight line between two of them off by
-    more than a thousandth of the height, unless there is no end of ups and downs.
+    The steps include the start of each phase and the step before it, and both steps around a jump.
+    Between two of them a straight line is off by at most a thousandth of the height, unless the
+    curve oscillates without an end.
 
     Args:
-        steps: Indices of updates, from 0, in their order.
-        series: What moves, all at the same steps.
-        updates: How many updates there are in the run.
-        total_time: The seconds of the run, where that is its length; steps are then ticks, a
-            million in all.
+        steps: Indices of updates, from 0, in order.
+        series: The scheduled hyperparameters, all at the same steps.
+        updates: The number of updates in the run.
+        total_time: The seconds of a run that is limited by time; steps are then ticks, a million in
+            all.
     """
 
     steps: tuple[int, ...]
@@ -81,11 +81,11 @@ class Preview:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of what moves, such as `lr` and `backbone/lr`."""
+        """The names of the series, such as `lr` and `backbone/lr`."""
         return tuple(series.name for series in self.series)
 
 
-# -- numbers ---------------------------------------------------------------------------------------
+# -- values ----------------------------------------------------------------------------------------
 
 
 def preview_tracks(
@@ -96,15 +96,15 @@ def preview_tracks(
     bases: Mapping[str, float] = _NOTHING,
     label: str = "schedule",
 ) -> Preview:
-    """The numbers of resolved tracks.
+    """Sample resolved tracks over a run.
 
     Args:
-        tracks: What moves.
+        tracks: The tracks to sample.
         run: The length of the run.
-        num_points: About how many steps, evenly over the run; where more happens there are more.
-        bases: What factors multiply, by the name of the series or of the hyperparameter; that of
-            `lr` is also known from the run.
-        label: What a curve is called that does not tell its phases.
+        num_points: The approximate number of steps, evenly over the run; bends get more.
+        bases: The values that factors multiply, by the name of the series or of the hyperparameter;
+            the base of `lr` may also come from the run.
+        label: The label of a curve without phases.
 
     Raises:
         RunLengthError: Neither the run nor the schedule has an end.
@@ -152,13 +152,13 @@ def _steps(updates: int, num_points: int, edges: Iterable[int]) -> list[int]:
 def _refined(
     curves: Sequence[Curve], steps: list[int], most: int
 ) -> tuple[tuple[int, ...], list[tuple[float, ...]]]:
-    """The steps and more, the most needed ones first, and the values of each curve there."""
+    """Add the most useful steps, and return all of them with the values of each curve."""
     rows = {step: tuple(curve(step) for curve in curves) for step in steps}
     heights = [max(column) - min(column) for column in zip(*rows.values(), strict=True)]
     queue: list[tuple[float, int, int, int]] = []
 
     def look(begin: int, end: int) -> None:
-        """Queue the middle of an interval by how far a straight line would be off there."""
+        """Queue the middle of an interval by the error of a straight line there."""
         if end - begin < 2:
             return
         middle = (begin + end) // 2
@@ -185,7 +185,7 @@ def _refined(
 
 
 _TOLERANCE = 0.001
-"""How far a straight line between two steps may be off, as a share of the height."""
+"""The largest error of a straight line between two steps, as a share of the height."""
 
 
 def _name(track: Track) -> str:
@@ -193,7 +193,7 @@ def _name(track: Track) -> str:
 
 
 def _base_of(track: Track, run: RunLength, bases: Mapping[str, float]) -> float | None:
-    """What makes the value of a factor; `None` where nobody knows it."""
+    """Return the base that makes a value of a factor; `None` if it is unknown."""
     if track.kind == "value":
         return 1.0
     for name in (_name(track), track.hyperparameter):
@@ -203,7 +203,7 @@ def _base_of(track: Track, run: RunLength, bases: Mapping[str, float]) -> float 
 
 
 def _within(phases: Sequence[Phase], updates: int) -> tuple[Phase, ...]:
-    """The phases as far as a run goes."""
+    """Return the phases, cut at the end of the run."""
     return tuple(
         Phase(label, start, updates if end is None else min(end, updates))
         for label, start, end in _begun(phases, updates)
@@ -211,14 +211,14 @@ def _within(phases: Sequence[Phase], updates: int) -> tuple[Phase, ...]:
 
 
 def _begun(phases: Sequence[Phase], updates: int) -> Sequence[Phase]:
-    """The phases that begin in a run; where they end sooner, the curve holds."""
+    """Return the phases that begin within a run, with a hold after an earlier end."""
     last = phases[-1]
     if last.end is not None and last.end < updates:
         phases = [*phases, Phase(HOLD, last.end, None)]
     return [phase for phase in phases if phase.start < updates]
 
 
-# -- a sentence ------------------------------------------------------------------------------------
+# -- descriptions ----------------------------------------------------------------------------------
 
 
 def describe_tracks(
@@ -228,13 +228,13 @@ def describe_tracks(
     bases: Mapping[str, float] = _NOTHING,
     label: str = "schedule",
 ) -> str:
-    """Resolved tracks in a sentence: the phases, and the value of the last update.
+    """Describe resolved tracks in a sentence: the phases, and the value of the last update.
 
     Args:
-        tracks: What moves.
+        tracks: The tracks to describe.
         run: The length of the run; without it there is no last update.
-        bases: What factors multiply, as for `preview_tracks`.
-        label: What a curve is called that does not tell its phases.
+        bases: The values that factors multiply, as for `preview_tracks`.
+        label: The label of a curve without phases.
     """
     texts = [_describe(track, run, _base_of(track, run, bases), label) for track in tracks]
     if [_name(track) for track in tracks] == ["lr"]:
@@ -266,7 +266,7 @@ def _phase_text(phase: Phase, run: RunLength) -> str:
 
 
 def _end_text(track: Track, last: Phase, run: RunLength, base: float | None) -> Iterable[str]:
-    """The value of the last update, or where the run has no end, that which stays."""
+    """Yield the value of the last update; in a run without an end, the end value of the curve."""
     if run.total_steps is not None:
         step, when = run.total_steps - 1, "last update"
     elif last.end is not None:
@@ -288,7 +288,7 @@ def _moment(step: int, run: RunLength) -> str:
 
 
 def number_text(value: float) -> str:
-    """A value with three digits.
+    """Format a value with three digits.
 
     >>> number_text(1.234e-8), number_text(0.05), number_text(0.0001)
     ('1.23e-8', '0.05', '1e-4')
@@ -303,7 +303,7 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
 def time_text(seconds: float) -> str:
-    """A time in the largest unit that it is at least one of.
+    """Format a time in the largest unit of which it has at least one.
 
     >>> time_text(0), time_text(90), time_text(5400), time_text(7 * 86400)
     ('0', '1.5 min', '1.5 h', '7 d')

@@ -12,17 +12,17 @@ Curve: TypeAlias = Callable[[int], float]
 
 
 class Track(NamedTuple):
-    """How one hyperparameter of some parameter groups moves over a run."""
+    """The curve of one hyperparameter of some parameter groups, over a run."""
 
     hyperparameter: str
-    """Its name in a group, such as `lr` or `weight_decay`; `betas.0` is the first of a tuple."""
+    """The key in a group, such as `lr` or `weight_decay`; `betas.0` is the first of a tuple."""
 
     curve: Curve
     """Index of the update, from 0 -> factor or value."""
 
     kind: Literal["factor", "value"] = "factor"
-    """Whether the curve multiplies what the group began with, or is the value itself."""
+    """`factor`: the curve multiplies the initial value of the group; `value`: it is the value."""
 
     group: str | None = None
-    """The name of the group that is meant, or of a rule that made several, such as `head/bias`;
+    """The name of the group, or of a rule that made several, such as `head/bias`;
     `None`: every group for which no other track names this hyperparameter."""

@@ -21,16 +21,16 @@ FORMATS = (".svg", ".html", ".png", ".csv", ".json")
 
 
 def rendered(plots: Sequence[Plot], suffix: str, title: str = "") -> str | bytes:
-    """Schedules in the format of a suffix.
+    """Render schedules in the format of a suffix.
 
     Args:
-        plots: What to draw, one over the other.
+        plots: The schedules to draw, one over the other.
         suffix: One of `FORMATS`.
-        title: What stands above the picture; left out, the label of the only one.
+        title: The title above the picture; left out, the label of a single plot.
 
     Raises:
-        ConfigError: A PNG, and resvg-py or a font is not installed, or it is too tall.
-        ValueError: No such format.
+        ConfigError: resvg-py or a font for a PNG is not installed, or the picture is too tall.
+        ValueError: The suffix is unknown.
     """
     if suffix in {".csv", ".json"}:
         from nshtrainer.plotting.data import as_csv, as_json

@@ -1,4 +1,4 @@
-"""Where the ticks of an axis stand, and what is written beside them."""
+"""Axes with round ticks and their labels."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class Axis:
     """The scale of one direction of a picture.
 
     Args:
-        title: What is measured, with its unit.
+        title: The measured quantity, with its unit.
         low: The value at its beginning.
         high: The value at its end.
-        ticks: Where a value is written, in its order.
-        labels: What is written there.
+        ticks: The labeled values, in order.
+        labels: The text of each tick.
     """
 
     title: str
@@ -28,7 +28,7 @@ class Axis:
     labels: tuple[str, ...]
 
     def share(self, value: float) -> float:
-        """Where a value lies, from 0 at the beginning to 1 at the end.
+        """Return the position of a value, from 0 at the start of the axis to 1 at the end.
 
         >>> step_axis(200).share(50)
         0.25
@@ -37,7 +37,7 @@ class Axis:
 
 
 def step_axis(steps: int) -> Axis:
-    """An axis of updates of the optimizer.
+    """Return an axis of optimizer updates.
 
     >>> step_axis(20_000).labels
     ('0', '5k', '10k', '15k', '20k')
@@ -49,7 +49,7 @@ def step_axis(steps: int) -> Axis:
 
 
 def time_axis(seconds: float) -> Axis:
-    """An axis of the time since the beginning of a run.
+    """Return an axis of the time since the beginning of a run.
 
     >>> time_axis(7200).title, time_axis(7200).labels
     ('time in minutes', ('0', '20', '40', '60', '80', '100', '120'))
@@ -61,11 +61,11 @@ def time_axis(seconds: float) -> Axis:
 
 
 _UNITS = (("days", 86400, 3), ("hours", 3600, 4), ("minutes", 60, 2), ("seconds", 1, 0))
-"""The name of a unit, its seconds, and from how many of them on it is used."""
+"""The name of a unit, its seconds, and the least number of them for which it is used."""
 
 
 def height_axis(title: str, low: float, high: float) -> Axis:
-    """An axis of values, from 0 on unless all of them lie close together.
+    """Return an axis of values, which starts at 0 unless all of them are close together.
 
     >>> height_axis("learning rate", 0, 1e-3).labels
     ('0', '2e-4', '4e-4', '6e-4', '8e-4', '1e-3')
@@ -85,7 +85,7 @@ def height_axis(title: str, low: float, high: float) -> Axis:
 def _round_values(
     low: float, high: float, *, least: float = 0.0, around: bool = False
 ) -> tuple[float, ...]:
-    """Four to nine multiples of 1, 2 or 5 times a power of ten; with `around`, one more outside."""
+    """Return four to nine round values: multiples of 1, 2 or 5 times a power of ten."""
     step = _round_step((high - low) / 4, least)
     first = math.floor(low / step) if around else math.ceil(low / step - 1e-9)
     last = math.ceil(high / step) if around else math.floor(high / step + 1e-9)
@@ -94,7 +94,7 @@ def _round_values(
 
 
 def _round_step(most: float, least: float) -> float:
-    """The largest of 1, 2 and 5 times a power of ten that is not above."""
+    """Return the largest of 1, 2 and 5 times a power of ten that is not above a number."""
     power = 10.0 ** math.floor(math.log10(most))
     return max(least, next(m * power for m in (5, 2, 1) if m * power <= most * (1 + 1e-9)))
 
@@ -112,7 +112,7 @@ def _step_text(step: float, largest: float) -> str:
 
 
 _THOUSANDS = {"k": 1e3}
-"""Steps are written as thousands from ten thousand on."""
+"""Steps are written in thousands from ten thousand on."""
 
 
 def _plain_text(value: float, _largest: float) -> str:

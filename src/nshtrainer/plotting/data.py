@@ -1,4 +1,4 @@
-"""Schedules as numbers in a file: CSV, a row for each value, and JSON."""
+"""Schedules as numbers in a file: CSV with a row for each value, or JSON."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["as_csv", "as_json"]
 
 
 def as_csv(plots: Sequence[Plot]) -> str:
-    """A row for each value: what is scheduled in which file, the step, and the value.
+    """Return CSV with a row for each value: config, hyperparameter, step and value.
 
-    The values are written with all their digits. In a run whose length is a time, the place is
-    given in seconds.
+    The values have all their digits. In a run that is limited by time, the step is replaced by
+    seconds.
     """
     timed = any(plot.preview.total_time is not None for plot in plots)
     buffer = io.StringIO()
@@ -34,7 +34,7 @@ def as_csv(plots: Sequence[Plot]) -> str:
 
 
 def as_json(plots: Sequence[Plot]) -> str:
-    """A list of the schedules, each with its description, its steps and what moves."""
+    """Return a JSON list of the schedules, each with its description, its steps and its values."""
     text = json.dumps([_mapping(plot) for plot in plots], indent=1, ensure_ascii=False)
     return json_text(text) + "\n"
 
@@ -56,6 +56,6 @@ def _mapping(plot: Plot) -> dict[str, Any]:
 
 
 def _places(plot: Plot) -> list[float]:
-    """The steps, or the seconds of the ticks."""
+    """Return the steps, or the seconds of the ticks."""
     time = plot.preview.total_time
     return [step if time is None else time * step / TICKS for step in plot.preview.steps]

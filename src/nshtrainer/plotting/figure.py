@@ -1,4 +1,4 @@
-"""What is drawn, before it is known on what: lines in panels over one axis."""
+"""Figures without a medium: lines in panels over one axis."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Plot:
     """One schedule to draw.
 
     Args:
-        label: What it is called, such as the file that it comes from.
-        preview: Its numbers.
-        description: A sentence about it.
+        label: The name of the schedule, such as the file that it comes from.
+        preview: The values of the schedule.
+        description: A sentence about the schedule.
     """
 
     label: str
@@ -42,10 +42,10 @@ class Line:
     """One curve in a panel.
 
     Args:
-        style: The number of its colour and of its dashes; an index into the names of the figure.
-        xs: Where its points lie: steps, or seconds.
-        ys: How high.
-        spans: Its phases.
+        style: The number of the line's color and dashes; an index into the names of the figure.
+        xs: The horizontal positions of the points: steps, or seconds.
+        ys: The values of the points.
+        spans: The phases of the curve.
     """
 
     style: int
@@ -68,7 +68,7 @@ class Panel:
 
     @property
     def spans(self) -> tuple[Span, ...]:
-        """The phases that all its curves share; none where they differ."""
+        """The phases that all curves share; none if they differ."""
         different = {line.spans for line in self.lines}
         return next(iter(different)) if len(different) == 1 else ()
 
@@ -78,9 +78,9 @@ class Figure:
     """Panels one below the other, over one axis.
 
     Args:
-        title: What stands above.
+        title: The title above the figure.
         axis: The scale from left to right.
-        names: What the styles of the lines stand for, for the legend; one needs none.
+        names: The legend: the names of the styles; a single name needs no legend.
         panels: One for each hyperparameter.
         notes: A sentence about each schedule.
     """
@@ -93,11 +93,11 @@ class Figure:
 
 
 def figure_of(plots: Sequence[Plot], title: str = "") -> Figure:
-    """A figure of some schedules: a panel for each hyperparameter, a style for each of the groups.
+    """Return a figure of schedules: a panel for each hyperparameter, a style for each group.
 
     Args:
-        plots: What to draw, one over the other.
-        title: What stands above; left out, the label of the only one.
+        plots: The schedules to draw, one over the other.
+        title: The title above the figure; left out, the label of a single plot.
     """
     timed = all(plot.preview.total_time is not None for plot in plots)
     names = list(dict.fromkeys(_name(plot, series, plots) for plot, series in _series_of(plots)))
@@ -121,7 +121,7 @@ def _series_of(plots: Sequence[Plot]) -> Iterable[tuple[Plot, Series]]:
 
 
 def _name(plot: Plot, series: Series, plots: Sequence[Plot]) -> str:
-    """What the legend calls a line: its file, its group, or both."""
+    """Return the name of a line in the legend: its file, its group, or both."""
     grouped = any(each.group for each in plot.preview.series)
     group = series.group or ("other groups" if grouped else "")
     if len(plots) == 1:

@@ -1,4 +1,4 @@
-"""A figure as a page that stands alone: the picture, and the values under the pointer."""
+"""A figure as a self-contained HTML page that shows the values under the pointer."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ footer { font-size: 13px; opacity: .75 }"""
 
 
 def page(figure: Figure) -> str:
-    """The page: one file, nothing fetched, readable as HTML and as XML.
+    """Return the page: one file, without downloads, valid as HTML and as XML.
 
     Args:
-        figure: What to draw.
+        figure: The figure to draw.
     """
     title = xml_text(figure.title or ", ".join(figure.names))
     notes = "\n".join(f"<p>{xml_text(note)}</p>" for note in figure.notes)
@@ -50,7 +50,7 @@ def page(figure: Figure) -> str:
 
 
 def _data(figure: Figure) -> str:
-    """What the script has to know, as JSON in which nothing looks like a tag."""
+    """Return the script's data as JSON that contains no markup."""
     layout = Layout(figure)
     axis = figure.axis
     data: dict[str, Any] = {

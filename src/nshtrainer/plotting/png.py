@@ -17,11 +17,11 @@ _FONTS = (
     '"DejaVu Sans", "Segoe UI", Arial, Helvetica, "Liberation Sans", "Noto Sans", "Open Sans", '
     'Roboto, Ubuntu, Cantarell, "Adwaita Sans", FreeSans'
 )
-"""Families, of which nearly every system with fonts has one: resvg does not know what the system
-takes for `system-ui` and `sans-serif`."""
+"""Font families, one of which nearly every system with fonts has: resvg does not know which
+fonts the system uses for `system-ui` and `sans-serif`."""
 
 _TALLEST = 16_384
-"""Pixels of the SVG; at twice the size a picture of them takes 200 MB to draw."""
+"""Pixels of the SVG; at twice the size a picture of that height takes 200 MB to draw."""
 
 # resvg has no variables; it leaves the colors of the dark theme out.
 _LIGHT = dict(re.findall(r"--(\w+): (#\w+)", STYLE.partition("@media")[0]))

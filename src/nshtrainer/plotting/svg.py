@@ -1,4 +1,4 @@
-"""A figure as SVG: drawn by hand, with nothing but text. It follows a light or dark theme."""
+"""A figure as SVG without dependencies, which follows a light or dark theme."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ text {{ font: 12px system-ui, "Segoe UI", "DejaVu Sans", sans-serif; fill: var(-
 
 @dataclass(frozen=True)
 class Box:
-    """Where the curves of a panel are drawn, in pixels."""
+    """The area of a panel's curves, in pixels."""
 
     left: float
     top: float
@@ -55,11 +55,11 @@ class Box:
 
 
 class Layout:
-    """Where everything in a picture has its place.
+    """The positions of all elements in a picture.
 
     Args:
-        figure: What is drawn.
-        width: How wide the picture is, in pixels.
+        figure: The figure to draw.
+        width: The width of the picture, in pixels.
     """
 
     def __init__(self, figure: Figure, width: int = 720) -> None:
@@ -80,7 +80,7 @@ class Layout:
         self.height = round(top + 20)
 
     def _legend(self, left: float, top: float) -> Iterator[tuple[int, float, float]]:
-        """The style of each entry, its left and its middle; a new row begins where one is full."""
+        """Yield the style, the left and the middle of each legend entry; full rows wrap."""
         if len(self.figure.names) < 2:
             return
         x, y = left, top + 10
@@ -92,19 +92,19 @@ class Layout:
             x += needed + 22
 
     def x(self, value: float) -> float:
-        """The place of a step or a time, from the left."""
+        """Return the horizontal position of a step or a time."""
         box = self.boxes[0]
         return round(box.left + (box.right - box.left) * self.figure.axis.share(value), 1)
 
     def y(self, place: int, value: float) -> float:
-        """The place of a value in the panel of that number, from the top."""
+        """Return the vertical position of a value in the panel with a number."""
         box = self.boxes[place]
         share = self.figure.panels[place].axis.share(value)
         return round(box.bottom - (box.bottom - box.top) * share, 1)
 
 
 def text_width(text: str) -> float:
-    """About how wide a text is, in pixels: there is no font to ask.
+    """Estimate the width of a text, in pixels: the font is unknown.
 
     >>> text_width("warm-up") < text_width("cosine cycles")
     True
@@ -148,7 +148,7 @@ def _parts(layout: Layout) -> Iterator[str]:
 
 
 def _frame(layout: Layout, place: int, panel: Panel) -> Iterator[str]:
-    """Both axes with ticks and grid, and the title of the panel."""
+    """Yield both axes with ticks and grid, and the title of the panel."""
     box = layout.boxes[place]
     yield _text(10, box.top - 24, panel.axis.title, "start", "name")
     for tick, label in zip(panel.axis.ticks, panel.axis.labels, strict=True):
@@ -163,7 +163,7 @@ def _frame(layout: Layout, place: int, panel: Panel) -> Iterator[str]:
 
 
 def _phases(layout: Layout, place: int, panel: Panel) -> Iterator[str]:
-    """A band for every other phase, a line where one begins, and its label if there is room."""
+    """Yield a band for every other phase, a line at its start, and its label if there is room."""
     box, spans = layout.boxes[place], panel.spans
     many = len(spans) > 40
     free = box.left
@@ -181,7 +181,7 @@ def _phases(layout: Layout, place: int, panel: Panel) -> Iterator[str]:
 
 
 def _has_room(layout: Layout, spans: tuple[Span, ...], number: int, x: float) -> bool:
-    """Whether a label may stand at a place: it may reach into the next phase, but not far."""
+    """Return True if a label has room; it may reach a little into the next phase."""
     start, end = layout.x(spans[number].start), layout.x(spans[number].end)
     needed = x + 0.92 * text_width(spans[number].label)
     following = layout.x(spans[number + 1].end) if number + 1 < len(spans) else end
@@ -190,7 +190,7 @@ def _has_room(layout: Layout, spans: tuple[Span, ...], number: int, x: float) ->
 
 
 def _curve(layout: Layout, place: int, line: Line) -> Iterator[str]:
-    """A curve; where its phases are not those of all, a dot where one begins."""
+    """Yield a curve; if its phases differ from the other curves', with a dot at each start."""
     points = [(layout.x(x), layout.y(place, y)) for x, y in zip(line.xs, line.ys, strict=True)]
     style = f"s{line.style % len(_DASHES)}"
     text = " ".join(f"{x:g},{y:g}" for x, y in dict.fromkeys(points))

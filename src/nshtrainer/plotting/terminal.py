@@ -1,4 +1,4 @@
-"""A figure as text, for a terminal: dots of braille, two by four in each character."""
+"""A figure as text for a terminal: braille dots, two by four in each character."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _NARROWEST = 40
 
 
 def text(figure: Figure, width: int = 80, *, colour: bool = False, ascii_only: bool = False) -> str:
-    """The figure as lines of text, none of them wider than asked for.
+    """Return the figure as lines of text, none of them wider than `width`.
 
-    Several curves are told apart by a letter that stands on each now and then, and by colours where
-    there are any.
+    Several curves are marked by a letter at regular distances, and by colors if the terminal has
+    them.
 
     Args:
-        figure: What to draw.
+        figure: The figure to draw.
         width: Characters in a line.
-        colour: Whether the terminal shows colours.
-        ascii_only: Whether it shows nothing but ASCII.
+        colour: The terminal shows colors.
+        ascii_only: The terminal shows ASCII alone.
     """
     paper = _Paper(figure, max(width, _NARROWEST), colour=colour, ascii_only=ascii_only)
     return "\n".join(line.rstrip() for line in paper.lines()) + "\n"
@@ -35,10 +35,10 @@ class _Paper:
     """The characters of a picture.
 
     Args:
-        figure: What is drawn.
+        figure: The figure to draw.
         width: Characters in a line.
-        colour: Whether curves are coloured.
-        ascii_only: Whether all characters are ASCII.
+        colour: Color the curves.
+        ascii_only: Use ASCII characters alone.
     """
 
     def __init__(self, figure: Figure, width: int, *, colour: bool, ascii_only: bool) -> None:
@@ -54,7 +54,7 @@ class _Paper:
         )
 
     def lines(self) -> Iterator[str]:
-        """All lines, from the top."""
+        """Yield all lines, from the top."""
         if self.figure.title:
             yield self.figure.title
         if len(self.figure.names) > 1:
@@ -103,7 +103,7 @@ class _Paper:
         return self.edge if column in edges else " "
 
     def _phase_labels(self, panel: Panel) -> str:
-        """The name of each phase above its beginning, where there is room for it."""
+        """Return the name of each phase above its start, where there is room for it."""
         written = ""
         for span in panel.spans:
             column = max(self._column(span.start), len(written) + bool(written))
@@ -113,7 +113,7 @@ class _Paper:
         return written
 
     def _foot(self) -> Iterator[str]:
-        """The axis, and the labels below it."""
+        """Yield the axis, and the labels below it."""
         axis = self.figure.axis
         rule, labels = [self.foot] * self.columns, [" "] * (self.width + 8)
         free = 0
@@ -137,13 +137,13 @@ class _Paper:
         return round((1 - panel.axis.share(value)) * (4 * _ROWS - 1)) // 4
 
     def _dot(self, panel: Panel, x: float, y: float) -> tuple[int, int]:
-        """The dot of a point: from the left, from the top."""
+        """Return the dot of a point: columns from the left, rows from the top."""
         across = round(self.figure.axis.share(x) * (2 * self.columns - 1))
         return across, round((1 - panel.axis.share(y)) * (4 * _ROWS - 1))
 
 
 def _overhang(figure: Figure) -> int:
-    """What the label of the last tick needs beyond the axis, at most."""
+    """Return the most columns that the label of the last tick needs beyond the axis."""
     return (len(figure.axis.labels[-1]) + 1) // 2
 
 
@@ -156,7 +156,7 @@ def _letter(style: int) -> str:
 
 
 class _Cells:
-    """Dots, four rows of them and two columns in each character."""
+    """Braille dots, four rows and two columns in each character."""
 
     def __init__(self, columns: int, ascii_only: bool) -> None:
         self._columns = columns
@@ -167,7 +167,7 @@ class _Cells:
         self._heights: dict[int, dict[int, int]] = {}
 
     def draw(self, points: list[tuple[int, int]], line: Line) -> None:
-        """Set the dots from point to point."""
+        """Set the dots along straight lines from point to point."""
         heights = self._heights.setdefault(id(line), {})
         for first, second in zip(points, points[1:] or points, strict=False):
             for x, y in _between(first, second):
@@ -177,7 +177,7 @@ class _Cells:
                 heights.setdefault(cell[1], cell[0])
 
     def sign(self, line: Line, lines: int) -> None:
-        """Put the letter of a line on it, at columns where other lines have none of theirs."""
+        """Put the letter of a line on it, at columns without letters of other lines."""
         every = max(1, self._columns // 4)
         first = round((line.style + 0.5) * every / lines)
         for column, row in self._heights[id(line)].items():
@@ -186,7 +186,7 @@ class _Cells:
                 self._styles[row, column] = line.style
 
     def at(self, row: int, column: int) -> tuple[str, int]:
-        """The character there, or none, and its style."""
+        """Return the character of a cell, or an empty text, and its style."""
         cell = (row, column)
         if cell in self._signs:
             return self._signs[cell], self._styles[cell]
@@ -197,7 +197,7 @@ class _Cells:
 
 
 def _between(first: tuple[int, int], second: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    """The dots of a straight line."""
+    """Yield the dots of a straight line."""
     across, down = second[0] - first[0], second[1] - first[1]
     count = max(abs(across), abs(down), 1)
     for number in range(count + 1):

@@ -1,4 +1,4 @@
-"""JSON into plain data, and back. Places are computed only when an error has to be reported."""
+"""JSON reader and writer. Source positions are computed only when an error is reported."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["read_json", "write_json"]
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-"""How half of a surrogate pair is written."""
+"""The escape of half of a surrogate pair."""
 
 
 class _DuplicateKeyError(Exception):
@@ -32,10 +32,10 @@ class _DuplicateKeyError(Exception):
 
 
 def read_json(text: str, source: str = "<json>") -> Document:
-    """Reads JSON, with `NaN` and `Infinity` as numbers.
+    """Read JSON, with `NaN` and `Infinity` as numbers.
 
     Raises:
-        ConfigError: It is not JSON, or it has a duplicate key, or is too big or too deep.
+        ConfigError: The text is not JSON, has a duplicate key, or is too big or too deep.
     """
     text = check_text(text, source)
     try:
@@ -59,10 +59,10 @@ def read_json(text: str, source: str = "<json>") -> Document:
 
 
 def write_json(data: Any) -> str:
-    """Return JSON of plain data, indented by two, with `NaN` and `Infinity` where they stand.
+    """Return plain data as JSON, indented by two, with `NaN` and `Infinity` as words.
 
     Raises:
-        ValueError: A text has half of a surrogate pair, which no file can hold.
+        ValueError: A text has half of a surrogate pair, which cannot be encoded.
     """
     text = json.dumps(data, indent=2, ensure_ascii=False)
     text.encode()
@@ -77,7 +77,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _places(text: str) -> Iterator[tuple[Keys, int, int]]:
-    """The path of every value of valid JSON, with the offsets of its key and of itself."""
+    """Yield the path of every value of valid JSON, with the offsets of its key and of the value."""
     path: list[Any] = []
     keys: list[int] = []
     for match in _TOKEN.finditer(text):

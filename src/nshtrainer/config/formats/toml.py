@@ -1,4 +1,4 @@
-"""TOML into plain data, and back. It has no null, and its reader gives no places of values."""
+"""TOML reader and writer. TOML has no null, and its parser reports no source positions."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ tomllib: Any = import_module("tomllib" if sys.version_info >= (3, 11) else "toml
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _KEY_PART = r"""(?:[\w-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
 _DOTTED = re.compile(rf"(?<![\w-])(?:{_KEY_PART}[ \t]*\.[ \t]*){{1,{2 * MAX_DEPTH}}}")
-"""The parts of a dotted key but the last. The time of the reader grows with the square of them."""
+"""The parts of a dotted key but the last. The parser takes time quadratic in their number."""
 
 
 def read_toml(text: str, source: str = "<toml>") -> Document:
-    """Reads TOML.
+    """Read TOML.
 
     Raises:
-        ConfigError: It is not TOML, or it is too big or too deep.
+        ConfigError: The text is not TOML, or is too big or too deep.
     """
     text = check_text(text, source)
     dots = [found[0].count(".") for found in _DOTTED.finditer(text)]
@@ -69,16 +69,16 @@ def _syntax(message: str, source: str) -> tuple[str, str]:
 
 
 def write_toml(config: BaseModel, data: Mapping[str, Any]) -> str:
-    """TOML of a config's plain data, without each None that is the default of its field.
+    """Return a config's plain data as TOML, without fields that are None by default.
 
     Raises:
-        ConfigError: A None that is not the default of its field, by its path.
+        ConfigError: A value is None and not by default; the message has its path.
     """
     return tomli_w.dumps(cast("dict[str, Any]", _without_none(config, data, ())))
 
 
 def _without_none(value: Any, data: Any, path: Keys) -> Any:
-    """`data`, the plain form of `value`, without what TOML cannot say and need not say."""
+    """Return `data`, the plain form of `value`, without fields that are None by default."""
     if isinstance(data, Mapping):
         named = cast("Mapping[str, Any]", data)
         return {

@@ -1,7 +1,7 @@
-"""YAML 1.2 into plain data with places; tags, duplicate keys and bombs are refused.
+"""YAML 1.2 reader: plain data with source positions; refuses tags, duplicate keys and bombs.
 
-The scanner and parser are those of ruamel.yaml; composing and constructing are done here from its
-events, without recursion, so that every limit is checked before anything grows.
+The scanner and parser are ruamel.yaml's; composing and constructing are done here from its events,
+without recursion, so that every limit is checked before memory is used.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 
 
 def plain_scalar(text: str) -> Any:
-    """The value of unquoted text by the core schema of YAML 1.2.
+    """Return the value of unquoted text by the core schema of YAML 1.2.
 
-    So `1e-3` is a number, and `no`, `on`, `1:30`, `1_000` and `2024-01-01` are text.
+    `1e-3` is a number; `no`, `on`, `1:30`, `1_000` and `2024-01-01` are text.
 
     >>> [plain_scalar(text) for text in ("1e-3", "012", "no", "true", "~", "0x1F", ".inf")]
     [0.001, 12, 'no', True, None, 31, inf]
@@ -70,15 +70,15 @@ def plain_scalar(text: str) -> Any:
 
 
 def read_yaml(text: str, source: str = "<yaml>") -> Document:
-    """Reads one YAML document.
+    """Read one YAML document.
 
     Args:
-        text: The YAML text; nothing at all is None.
-        source: What messages call it.
+        text: The YAML text; an empty text is None.
+        source: The name of the text in messages.
 
     Raises:
-        ConfigError: It is not YAML, or it has a tag, a duplicate key, several documents, an alias
-            inside its own anchor, or is too big or too deep (aliases expanded).
+        ConfigError: The text is not YAML, or has a tag, a duplicate key, several documents, an
+            alias inside its own anchor, or is too big or too deep (aliases expanded).
     """
     composer = _Composer(source)
     yaml: Any = YAML(typ="safe", pure=True, plug_ins=[])
@@ -99,13 +99,13 @@ def read_yaml(text: str, source: str = "<yaml>") -> Document:
 
 
 class _RefusedError(ScannerError):
-    """Well-formed YAML that no config needs."""
+    """A YAML feature that is valid, but that no config needs."""
 
 
 class _Scanner(Scanner):
-    """A scanner that refuses costly input at its first character, and takes tabs as YAML does.
+    """A scanner that refuses costly input at its first character, and accepts tabs as YAML does.
 
-    A tab separates what stands in one line; it is no indentation.
+    A tab separates tokens within a line; it is no indentation.
     """
 
     def scan_to_next_token(self) -> None:
@@ -135,7 +135,7 @@ class _Scanner(Scanner):
         return cast("Any", super()).scan_plain_spaces(indent, start_mark)
 
     def _blanks(self) -> str:
-        """Return the spaces and tabs that come next."""
+        """Return the spaces and tabs from here on."""
         reader = cast("Any", self).reader
         length = 0
         while reader.peek(length) in (" ", "\t"):
@@ -171,7 +171,7 @@ def _syntax_problem(error: Any) -> str:
 
 
 class _Node:
-    """A value, where it starts, its parts by key or index, and how many and how long they are."""
+    """A value, its source position, its parts by key or index, and their number and length."""
 
     __slots__ = ("data", "length", "mark", "parts", "size")
 
@@ -183,7 +183,7 @@ class _Node:
         self.parts: dict[Any, tuple[Any, _Node]] = {}
 
     def seen_from(self, mark: Any) -> _Node:
-        """The same value where an alias repeats it."""
+        """Return the same value at the position of an alias that repeats it."""
         node = _Node(self.data, mark, self.size, self.length)
         node.parts = self.parts
         return node
@@ -208,7 +208,7 @@ _MERGE: Any = object()
 
 
 class _Composer:
-    """Takes the events of a parser and builds the tree of values."""
+    """Builder of a tree of values from the events of a parser."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -225,7 +225,7 @@ class _Composer:
             handle(event)
 
     def locate(self, path: Keys, of_key: bool) -> tuple[int, int] | None:
-        """Line and column, from 1, of the value at a path, or of the nearest above it."""
+        """Return line and column, from 1, of the value at a path, or of its nearest parent."""
         node = self.root
         if node is None:
             return None
@@ -236,7 +236,7 @@ class _Composer:
             mark, node = node.parts[key]
         return _spot(mark if of_key else node.mark)
 
-    # One method for each kind of event that matters, under its name.
+    # One method for each relevant kind of event, with the name of the event's class.
 
     def _DocumentStartEvent(self, event: Any) -> None:
         if self.root is not None:
@@ -278,7 +278,7 @@ class _Composer:
         done.node.data = {key: part.data for key, (_, part) in done.node.parts.items()}
         self._close(event)
 
-    # What they share.
+    # Helpers of the handlers.
 
     def _fail(self, event: Any, text: str) -> NoReturn:
         line, column = _spot(event.start_mark)

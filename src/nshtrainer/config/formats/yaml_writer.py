@@ -1,4 +1,4 @@
-"""Plain data as YAML 1.2, and changes written into YAML that people wrote."""
+"""YAML 1.2 writer, which can also change values in existing YAML and keep its comments."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from nshtrainer.config.parts import parts_of
 __all__ = ["update_yaml", "write_yaml"]
 
 _SHORT = 8
-"""Lists of at most so many scalars are written on one line."""
+"""Lists of at most this many scalars are written on one line."""
 
 
 class _Resolver(VersionedResolver):
-    """Takes every scalar for text: what is there stays as it is, to the letter.
+    """A resolver that reads every scalar as text, so that unchanged values keep their form.
 
-    To read a number and write it again would change its form, and in rare cases its value.
+    Reading and writing a number would change its form, and in rare cases its value.
     """
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
@@ -35,7 +35,7 @@ class _Resolver(VersionedResolver):
 
 
 def write_yaml(data: Any) -> str:
-    """YAML text of plain data, which `read_yaml` reads back as the same.
+    """Return plain data as YAML text, which `read_yaml` reads back unchanged.
 
     >>> print(write_yaml({"lr": 1e-3, "betas": [0.9, 0.999], "note": "no", "rate": "1e-3"}), end="")
     lr: 0.001
@@ -50,7 +50,7 @@ def _yaml() -> Any:
     yaml: Any = YAML()
     yaml.Resolver = _Resolver
     yaml.preserve_quotes = True
-    yaml.width = 1 << 30  # folding long lines is where text gets lost
+    yaml.width = 1 << 30  # no line is folded: folding changes some texts
     return yaml
 
 
@@ -61,7 +61,7 @@ def _dump(yaml: Any, data: Any) -> str:
 
 
 def _dressed(data: Any) -> Any:
-    """Fresh containers with a style, and quotes around text that reads as something else."""
+    """Return new containers with a style, and quotes around text that YAML would read otherwise."""
     if isinstance(data, Mapping):
         named = cast("Mapping[Any, Any]", data)
         return CommentedMap({_dressed(key): _dressed(part) for key, part in named.items()})
@@ -73,7 +73,7 @@ def _dressed(data: Any) -> Any:
 def _number_or_word(value: Any) -> str:
     words = {"None": "null", "True": "true", "False": "false", "inf": ".inf", "-inf": "-.inf"}
     text = repr(value)
-    # Of a type of its own, or it would take over the quotes of the text that it replaces.
+    # A type of its own: a plain `str` would inherit the quotes of the text that it replaces.
     return PlainScalarString(".nan" if text == "nan" else words.get(text, text))
 
 
@@ -94,7 +94,7 @@ _INDICATORS = frozenset("-?:,[]{}#&*!|>'\"%@`")
 
 
 _OTHERS = frozenset({"<<", "=", "y", "n", "yes", "no", "on", "off"})
-"""Text that is text to us, and something else to readers of YAML 1.1."""
+"""Words that are text in YAML 1.2, but booleans or merges for readers of YAML 1.1."""
 
 
 def _read(text: str) -> Any:
@@ -104,16 +104,16 @@ def _read(text: str) -> Any:
         return None
 
 
-# -- changing what people wrote --------------------------------------------------------------
+# -- changes in existing text ----------------------------------------------------------------
 
 
 def update_yaml(text: str, old: Any, new: Any) -> str:
-    """YAML text in which what differs between two mappings is changed, and all else is kept.
+    """Change the values that differ between two mappings in YAML text, and keep all else.
 
     Args:
         text: Valid YAML with a mapping at its root.
-        old: The plain data that the text stands for, defaults included.
-        new: The plain data that it shall stand for.
+        old: The plain data of the text, defaults included.
+        new: The plain data to write.
     """
     yaml = _yaml()
     _keep_indentation(yaml, text)
@@ -127,7 +127,7 @@ _INDENTED_ITEM = re.compile(r"^( *)[^\s#-][^\n]*:[ \t]*(?:#.*)?\n( *)-( +)", re.
 
 
 def _keep_indentation(yaml: Any, text: str) -> None:
-    """Indents as the text does, by its first nested mapping and its first list."""
+    """Indent like the text: by its first nested mapping and its first list."""
     key, item = _INDENTED_KEY.search(text), _INDENTED_ITEM.search(text)
     mapping = len(key[2]) - len(key[1]) if key else 2
     offset = len(item[2]) - len(item[1]) if item else 0
@@ -136,7 +136,7 @@ def _keep_indentation(yaml: Any, text: str) -> None:
 
 
 def _update(written: Any, old: Any, new: Any) -> None:
-    """Changes a mapping or a list of the file in place; only where the value changed."""
+    """Update the changed values of a mapping or a list of the file, in place."""
     if isinstance(new, dict):
         for key in [key for key in written if key not in new]:
             del written[key]
@@ -162,14 +162,14 @@ def _at(container: Any, key: Any) -> Any:
 
 
 def _alike(*values: Any) -> bool:
-    """Whether all are mappings, or all are lists of one length."""
+    """Return True if all values are mappings, or all are lists of one length."""
     if all(isinstance(value, list) for value in values):
         return len({len(value) for value in values}) == 1
     return all(isinstance(value, dict) for value in values)
 
 
 def same(first: Any, second: Any) -> bool:
-    """Whether two plain values are the same: 1 and 1.0 are, 1 and true are not, nan is itself."""
+    """Return True if plain values are equal: 1 and 1.0 are, 1 and true are not, NaN equals NaN."""
     if isinstance(first, dict) and isinstance(second, dict):
         one, two = cast("dict[Any, Any]", first), cast("dict[Any, Any]", second)
         return one.keys() == two.keys() and all(same(one[key], two[key]) for key in one)
@@ -182,5 +182,5 @@ def same(first: Any, second: Any) -> bool:
 def _same_scalar(first: Any, second: Any) -> bool:
     numbers = (int, float)
     if type(first) in numbers and type(second) in numbers and first == second:
-        return str(first)[:1] == str(second)[:1]  # not 0.0 and -0.0
+        return str(first)[:1] == str(second)[:1]  # 0.0 and -0.0 differ by their sign
     return type(first) is type(second) and repr(first) == repr(second)

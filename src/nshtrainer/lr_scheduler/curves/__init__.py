@@ -5,9 +5,8 @@ step >= 0. `t` is the index, from 0, of the optimizer update that uses the value
 half-open `[start, end)`: at its first update a phase has its start value, and from the end of the
 last phase on the value is the end value, exactly. A phase of length 0 is absent.
 
-Two curves are the same when they compare equal; `repr` is the name under which a checkpoint
-remembers one; `phases` says what it does when. This package imports the standard library, and the
-type of a curve.
+Two curves are the same when they compare equal; `repr` is the name of a curve in checkpoints;
+`phases` lists its parts. This package imports the standard library, and the type of a curve.
 """
 
 from __future__ import annotations

@@ -37,25 +37,25 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Constant:
-    """One value for ever."""
+    """One value at every step."""
 
     value: float = 1.0
 
     def __call__(self, step: int) -> float:  # noqa: ARG002 - every curve is asked with a step
-        """The factor at an update, counted from 0."""
+        """Return the factor at an update, counted from 0."""
         return self.value
 
     def phases(self) -> tuple[Phase, ...]:
-        """One, for ever."""
+        """Return one endless phase."""
         return tiled((CONSTANT, None))
 
 
 @dataclass(frozen=True)
 class Decay:
-    """One way down to `end` in `length` steps, and what comes after.
+    """A decay to `end` in `length` steps; then the end value, the same decay, or its mirror image.
 
-    With `last` = `length` the value at step `length` is the end; with one less, that of the update
-    before.
+    With `last` = `length` the end value is reached at step `length`; with one less, an update
+    earlier.
     """
 
     shape: Shape
@@ -66,17 +66,17 @@ class Decay:
 
     @property
     def begins_at(self) -> float:
-        """The value at which the way down begins, if only for no steps."""
+        """The value at the start of the decay, even if the decay has no steps."""
         return self.end + (1.0 - self.end) * self.shape(0.0)
 
     def __call__(self, step: int) -> float:
-        """The factor at an update, counted from 0."""
+        """Return the factor at an update, counted from 0."""
         if step >= self.length:
             step = self._folded(step)
         return self.end + (1.0 - self.end) * self.shape(step / self.last)
 
     def _folded(self, step: int) -> int:
-        """The step within the one way that stands for a step after it."""
+        """Return the step within the first decay that has the value of a later step."""
         if self.after == "hold" or self.length <= 0:
             return self.last
         if self.after == "repeat":
@@ -85,7 +85,7 @@ class Decay:
         return min(step, 2 * self.length - step, self.last)
 
     def phases(self) -> tuple[Phase, ...]:
-        """The way down; one that is gone again and again has no end."""
+        """Return the decay; one that repeats has no end."""
         goes_on = self.after != "hold" and self.length > 0
         return tiled((label_of(self.shape), None if goes_on else self.length))
 
@@ -100,17 +100,17 @@ class StableDecay:
     begins_at: ClassVar[float] = 1.0
 
     def __call__(self, step: int) -> float:
-        """The factor at an update, counted from 0."""
+        """Return the factor at an update, counted from 0."""
         return 1.0 if step < self.stable else self.decay(step - self.stable)
 
     def phases(self) -> tuple[Phase, ...]:
-        """The stable part, and the decay."""
+        """Return the stable part and the decay."""
         return (*tiled(("stable", self.stable)), *shifted(parts_of(self.decay), self.stable))
 
 
 @dataclass(frozen=True)
 class GeometricDecay:
-    """end^(t / length), from 1 to `end` by the same share in the same time; then `end`."""
+    """end^(t / length), an exponential from 1 to `end`; then `end`."""
 
     length: int
     end: float
@@ -118,11 +118,11 @@ class GeometricDecay:
     begins_at: ClassVar[float] = 1.0
 
     def __call__(self, step: int) -> float:
-        """The factor at an update, counted from 0."""
+        """Return the factor at an update, counted from 0."""
         return self.end if step >= self.length else self.end ** (step / self.length)
 
     def phases(self) -> tuple[Phase, ...]:
-        """The way down."""
+        """Return the decay."""
         return tiled(("exponential", self.length))
 
 
@@ -133,11 +133,11 @@ class InverseSqrt:
     timescale: int
 
     def __call__(self, step: int) -> float:
-        """The factor at an update, counted from 0."""
+        """Return the factor at an update, counted from 0."""
         return sqrt(self.timescale / (self.timescale + step))
 
     def phases(self) -> tuple[Phase, ...]:
-        """One, for ever."""
+        """Return one endless phase."""
         return tiled(("inverse sqrt", None))
 
 
@@ -150,11 +150,11 @@ class Power:
     offset: int = 0
 
     def __call__(self, step: int) -> float:
-        """The factor at an update, counted from 0."""
+        """Return the factor at an update, counted from 0."""
         return (self.timescale / max(self.timescale, self.offset + step)) ** self.exponent
 
     def phases(self) -> tuple[Phase, ...]:
-        """As long as it stays, and the fall."""
+        """Return the stable part and the decay."""
         return tiled(("stable", self.timescale - self.offset), ("power", None))
 
 
@@ -166,17 +166,17 @@ class Noam:
     peak: float = 1.0
 
     def __call__(self, step: int) -> float:
-        """The factor at an update, counted from 0."""
+        """Return the factor at an update, counted from 0."""
         x = (step + 1) / self.warmup
         return self.peak * min(x, x**-0.5)
 
     def phases(self) -> tuple[Phase, ...]:
-        """The rise and the fall; the peak is the first of the fall."""
+        """Return the rise and the decay; the peak belongs to the decay."""
         return tiled(("warm-up", self.warmup - 1), ("inverse sqrt", None))
 
 
 _LARGEST = 1e30
-"""The end of a rise: no rate above it is a number in single precision for long."""
+"""Upper limit of a rise: larger rates soon overflow single precision."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ class Exponential:
     end: float = 0.0
 
     def __call__(self, step: float) -> float:
-        """The factor at an update, counted from 0."""
+        """Return the factor at an update, counted from 0."""
         exponent = step // self.every if self.staircase else step / self.every
         try:
             factor = self.gamma**exponent
@@ -200,13 +200,13 @@ class Exponential:
         return max(self.end, min(factor, _LARGEST))
 
     def phases(self) -> tuple[Phase, ...]:
-        """One, for ever."""
+        """Return one endless phase."""
         return tiled(("stairs" if self.staircase else "exponential", None))
 
 
 @dataclass(frozen=True)
 class MultiStep:
-    """gamma to the power of how many of the milestones are reached."""
+    """gamma to the power of the number of milestones that are reached."""
 
     milestones: tuple[int, ...]
     gamma: float
@@ -214,11 +214,11 @@ class MultiStep:
     begins_at: ClassVar[float] = 1.0
 
     def __call__(self, step: int) -> float:
-        """The factor at an update, counted from 0."""
+        """Return the factor at an update, counted from 0."""
         return self.gamma ** bisect_right(self.milestones, step)
 
     def phases(self) -> tuple[Phase, ...]:
-        """One from each milestone to the next."""
+        """Return one phase from each milestone to the next."""
         edges = (0, *self.milestones)
         lengths = [*(end - start for start, end in pairwise(edges)), None]
         labels = (f"{self.gamma**reached:g}" for reached in range(len(edges)))
@@ -236,7 +236,7 @@ _BETWEEN: dict[Interpolation, Shape] = {
 
 @dataclass(frozen=True)
 class Piecewise:
-    """From point to point; before the first and after the last it stays."""
+    """Interpolation between points, constant before the first and after the last."""
 
     steps: tuple[int, ...]
     factors: tuple[float, ...]
@@ -244,7 +244,7 @@ class Piecewise:
     labels: tuple[str, ...] = ()
 
     def __call__(self, step: int) -> float:
-        """The factor at an update, counted from 0."""
+        """Return the factor at an update, counted from 0."""
         place = bisect_right(self.steps, step)
         if place in {0, len(self.steps)}:
             return self.factors[max(0, place - 1)]
@@ -253,7 +253,7 @@ class Piecewise:
         return first + (second - first) * _BETWEEN[self.between]((step - begin) / (end - begin))
 
     def phases(self) -> tuple[Phase, ...]:
-        """One from each point to the next."""
+        """Return one phase from each point to the next."""
         lengths = [end - start for start, end in pairwise(self.steps)]
         labels = self.labels or [self.between] * len(lengths)
         return tiled((HOLD, self.steps[0]), *zip(labels, lengths, strict=True))
@@ -267,7 +267,7 @@ class LinearWarmupCosine:
 
     - t < W: s + (1 - s) t / W
     - W <= t < M: m + (1 - m) (1 + cos(pi (t - W) / (M - W))) / 2
-    - t >= M: m; with `restarts`, the cosine begins anew every M - W steps instead
+    - t >= M: m; with `restarts`, the cosine restarts every M - W steps instead
 
     >>> curve = LinearWarmupCosine(warmup=2, total=6)
     >>> [round(curve(t), 3) for t in range(8)]
@@ -280,7 +280,7 @@ class LinearWarmupCosine:
     end: float = 0.0
     restarts: bool = False
 
-    # Computed once: a schedule is asked at every update.
+    # Computed once: the curve is called at every update.
     _length: int = field(init=False, repr=False, compare=False)
     _height: float = field(init=False, repr=False, compare=False)
     _frequency: float = field(init=False, repr=False, compare=False)
@@ -292,7 +292,7 @@ class LinearWarmupCosine:
         object.__setattr__(self, "_frequency", pi / length if length else 0.0)
 
     def __call__(self, step: int) -> float:
-        """The factor at an update, counted from 0."""
+        """Return the factor at an update, counted from 0."""
         position = step - self.warmup
         if position < 0:
             return self.start + (1.0 - self.start) * step / self.warmup
@@ -303,6 +303,6 @@ class LinearWarmupCosine:
         return self.end + self._height * (1.0 + cos(self._frequency * position))
 
     def phases(self) -> tuple[Phase, ...]:
-        """The warm-up, and the cosine."""
+        """Return the warm-up and the cosine."""
         length = None if self.restarts and self._length else self._length
         return tiled(("warm-up", self.warmup), ("cosine", length))

@@ -43,21 +43,21 @@ class Warmup:
         object.__setattr__(self, "_peak", first_value(self.curve))
 
     def __call__(self, step: int) -> float:
-        """The factor at an update, counted from 0."""
+        """Return the factor at an update, counted from 0."""
         if step >= self.steps:
             return self.curve(step - self.steps)
         return self.start + (self._peak - self.start) * RISES[self.shape](step / self.steps)
 
     def phases(self) -> tuple[Phase, ...]:
-        """The rise, and the phases of the curve, later."""
+        """Return the rise, followed by the phases of the curve."""
         return (*tiled(("warm-up", self.steps)), *shifted(parts_of(self.curve), self.steps))
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """One curve after the other; each begins at its start, from its own step 0.
+    """Curves one after the other; each begins at its start, from its own step 0.
 
-    With `continuous` each is scaled to begin at the value that the one before has there.
+    With `continuous` each is scaled to begin at the value of the curve before at that step.
     """
 
     curves: tuple[Curve, ...]
@@ -77,12 +77,12 @@ class Sequence:
         object.__setattr__(self, "_scales", tuple(scales))
 
     def __call__(self, step: int) -> float:
-        """The factor at an update, counted from 0."""
+        """Return the factor at an update, counted from 0."""
         place = bisect_right(self.starts, step) - 1
         return self._scales[place] * self.curves[place](step - self.starts[place])
 
     def phases(self) -> tuple[Phase, ...]:
-        """Those of each curve, as far as it comes."""
+        """Return the phases of each curve, up to the start of the next."""
         parts = [parts_of(curve) for curve in self.curves]
         lengths = [end - start for start, end in pairwise(self.starts)]
         parts[:-1] = [clipped(part, length) for part, length in zip(parts, lengths, strict=False)]
@@ -96,17 +96,17 @@ class Product:
     curves: tuple[Curve, ...]
 
     def __call__(self, step: int) -> float:
-        """The factor at an update, counted from 0."""
+        """Return the factor at an update, counted from 0."""
         return prod(curve(step) for curve in self.curves)
 
     def phases(self) -> tuple[Phase, ...]:
-        """Those of all curves, laid over one another."""
+        """Return the phases of all curves, overlaid."""
         return overlaid(parts_of(curve) for curve in self.curves)
 
 
 @dataclass(frozen=True)
 class Override:
-    """A curve up to a step; from its value there a way down to `end`, which then stays."""
+    """A curve up to a step, then a decay from its value there to `end`."""
 
     curve: Curve
     start: int
@@ -122,11 +122,11 @@ class Override:
 
     @property
     def begins_at(self) -> float:
-        """The value at which the curve begins, if only for no steps."""
+        """The value at the start of the curve, even if its first part has no steps."""
         return first_value(self.curve)
 
     def __call__(self, step: int) -> float:
-        """The factor at an update, counted from 0."""
+        """Return the factor at an update, counted from 0."""
         if step < self.start:
             return self.curve(step)
         if step >= self.start + self.length:
@@ -134,13 +134,13 @@ class Override:
         return self.end + (self._from - self.end) * self.shape((step - self.start) / self.length)
 
     def phases(self) -> tuple[Phase, ...]:
-        """Those of the curve up to the step, and the way down."""
+        """Return the phases of the curve up to the step, and the decay."""
         before = clipped(parts_of(self.curve), self.start)
         return (*before, *shifted(tiled(("cool-down", self.length)), self.start))
 
 
 def uniform(seed: int, step: int) -> float:
-    """A number between 0 and 1, neither of them reached, drawn by the seed and the step alone.
+    """Return a number in (0, 1) that depends on the seed and the step alone.
 
     >>> uniform(seed=42, step=0) == uniform(seed=42, step=0) != uniform(seed=42, step=1)
     True
@@ -152,9 +152,9 @@ def uniform(seed: int, step: int) -> float:
 
 @dataclass(frozen=True)
 class Noisy:
-    """A curve times 1 + z in the steps `[start, end)`, with z drawn anew at each, |z| <= `limit`.
+    """A curve times 1 + z in the steps `[start, end)`, with a new random z at each, |z| <= `limit`.
 
-    For `normal`, z has the standard deviation `scale` before it is cut off at the limit.
+    For `normal`, z has the standard deviation `scale` before it is truncated at the limit.
     """
 
     curve: Curve
@@ -174,20 +174,20 @@ class Noisy:
         object.__setattr__(self, "_normal", NormalDist(0.0, self.scale))
 
     def __call__(self, step: int) -> float:
-        """The factor at an update, counted from 0."""
+        """Return the factor at an update, counted from 0."""
         value = self.curve(step)
         if step < self.start or (self.end is not None and step >= self.end):
             return value
         return value * (1.0 + self._drawn(uniform(self.seed, step)))
 
     def _drawn(self, u: float) -> float:
-        """The noise that stands at the share u of its distribution."""
+        """Return the noise at the quantile u of its distribution."""
         if self.kind == "uniform":
             return self.limit * (2.0 * u - 1.0)
         low, high = self._normal.cdf(-self.limit), self._normal.cdf(self.limit)
         return max(-self.limit, min(self.limit, self._normal.inv_cdf(low + (high - low) * u)))
 
     def phases(self) -> tuple[Phase, ...]:
-        """Those of the curve, and with them whether there is noise."""
+        """Return the phases of the curve, overlaid with the noise."""
         length = None if self.end is None else self.end - self.start
         return overlaid([parts_of(self.curve), tiled((HOLD, self.start), ("noise", length))])

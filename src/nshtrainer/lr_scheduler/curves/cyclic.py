@@ -16,16 +16,16 @@ from nshtrainer.lr_scheduler.curves.shapes import FALLS, Shape, label_of
 __all__ = ["Chebyshev", "OneCycle", "Periods", "TriangleWave", "WarmRestarts", "triangle_scale"]
 
 _FEW = 12
-"""Up to so many cycles are told one by one."""
+"""The most cycles that are listed as phases one by one."""
 
 
 @dataclass(frozen=True)
 class WarmRestarts:
-    """A decay that begins anew, each cycle `growth` times as long and `peak` times as high.
+    """Repeated decays, each cycle `growth` times as long and `peak` times as high.
 
     From the second cycle on, the first `rise` steps of each go up. After the last of `cycles` the
-    curve stays at `end`. The cycle is found by counting whole numbers: a logarithm gets the
-    boundaries wrong.
+    curve keeps `end`. The cycle is found by counting whole numbers: a logarithm would round some
+    boundaries to the wrong step.
     """
 
     shape: Shape
@@ -36,12 +36,12 @@ class WarmRestarts:
     rise: int = 0
     cycles: int | None = None
     marks: Epochs | None = None
-    """Where cycles of the first length begin, if they are not multiples of `first`."""
+    """Starts of cycles of the first length, if they are not multiples of `first`."""
     rises: tuple[int, ...] = ()
-    """The rises of the first cycles, where they are others."""
+    """The rises of the first cycles, if they differ from `rise`."""
 
     def __call__(self, step: int) -> float:
-        """The factor at an update, counted from 0."""
+        """Return the factor at an update, counted from 0."""
         if self.marks is not None:
             cycle, position, length = self._marked(step, self.marks)
         elif self.growth == 1:
@@ -61,7 +61,7 @@ class WarmRestarts:
         return end + height * self.shape(position / length)
 
     def _cycle(self, step: int, first: int) -> tuple[int, int, int]:
-        """The cycle that a step is in: its number, the position in it and its length."""
+        """Return the number of the cycle of a step, the position in the cycle and its length."""
         if self.growth == 1:
             return step // first, step % first, first
         cycle, begin, length = 0, 0, first
@@ -70,7 +70,7 @@ class WarmRestarts:
         return cycle, step - begin, length
 
     def _marked(self, step: int, marks: Epochs) -> tuple[int, int, int]:
-        """The same, where a cycle is a number of marks."""
+        """Return the same for cycles that are counted in marks."""
         count = marks.of(step)
         cycle, position, length = self._cycle(count, 1)
         begin, end = marks.start(count - position), marks.start(count - position + length)
@@ -83,7 +83,7 @@ class WarmRestarts:
         return count * self.first if self.marks is None else self.marks.start(count)
 
     def phases(self) -> tuple[Phase, ...]:
-        """One a cycle where they are few; else one for all of them."""
+        """Return one phase for each cycle if there are few, else one for all of them."""
         count = self.cycles
         if count is not None and count <= _FEW:
             begins = [self.begin(cycle) for cycle in range(count + 1)]
@@ -96,7 +96,7 @@ class WarmRestarts:
 
 @dataclass(frozen=True)
 class Periods:
-    """Periods up to the steps `ends`: 1, and in the last `decays` steps of each a way to `end`."""
+    """Periods up to the steps `ends`: 1, with a decay to `end` in the last `decays` steps."""
 
     ends: tuple[int, ...]
     decays: tuple[int, ...]
@@ -106,7 +106,7 @@ class Periods:
     begins_at: ClassVar[float] = 1.0
 
     def __call__(self, step: int) -> float:
-        """The factor at an update, counted from 0."""
+        """Return the factor at an update, counted from 0."""
         place = bisect_right(self.ends, step)
         if place == len(self.ends):
             return self.end
@@ -117,7 +117,7 @@ class Periods:
         return self.end + (1.0 - self.end) * self.shape(position / decay)
 
     def phases(self) -> tuple[Phase, ...]:
-        """The stable part and the decay of each period."""
+        """Return the stable part and the decay of each period."""
         parts: list[tuple[str, int | None]] = []
         for (start, end), decay in zip(pairwise((0, *self.ends)), self.decays, strict=True):
             parts += [("stable", end - start - decay), (label_of(self.shape), decay)]
@@ -126,10 +126,10 @@ class Periods:
 
 @dataclass(frozen=True)
 class TriangleWave:
-    """From `low` to `peak` in `up` steps and back in `down`, again and again.
+    """Triangles: from `low` to `peak` in `up` steps and back in `down`, repeated.
 
     The height above `low` is multiplied by `scale`, a curve of the number of the cycle, from 0, or
-    of the step; by 1 where that is above 1.
+    of the step; a scale above 1 counts as 1.
     """
 
     low: float
@@ -139,10 +139,10 @@ class TriangleWave:
     scale: Curve | None = None
     per: Literal["cycle", "iterations"] = "cycle"
     marks: tuple[Epochs, Epochs] | None = None
-    """The starts of the cycles, and the peaks, if no number of steps gives them."""
+    """The starts of the cycles, and the peaks, if they are not periodic in whole steps."""
 
     def __call__(self, step: int) -> float:
-        """The value at an update, counted from 0."""
+        """Return the value at an update, counted from 0."""
         cycle, position, up, down = self._cycle(step)
         height = position / up if position < up else (up + down - position) / down
         above = (self.peak - self.low) * height
@@ -160,7 +160,7 @@ class TriangleWave:
         return cycle, step - begin, peak - begin, end - peak
 
     def phases(self) -> tuple[Phase, ...]:
-        """One, for ever: cycles without end are not told one by one."""
+        """Return one endless phase: cycles without an end are not listed one by one."""
         return tiled(("triangles", None))
 
 
@@ -173,11 +173,10 @@ def triangle_scale(mode: str, gamma: float) -> tuple[Curve | None, Literal["cycl
 
 @dataclass(frozen=True)
 class OneCycle:
-    """Up to a peak and down to an end, which the last of `total` updates has.
+    """A rise to a peak and a decay to an end, which the last of `total` updates has.
 
-    The peak is reached at share * total - 1. With three phases the way down goes first to the
-    start, as fast as it went up, and from there to the end. A way up that would take less than an
-    update is absent.
+    The peak is reached at share * total - 1. With three phases the decay goes to the start first,
+    as fast as the rise, and from there to the end. A rise of less than one update is absent.
     """
 
     start: float
@@ -188,7 +187,7 @@ class OneCycle:
     shape: str = "cosine"
     three_phase: bool = False
 
-    # Ways of a length above 0: first step, last step, first value, last value.
+    # Parts of a length above 0: first step, last step, first value, last value.
     _ways: tuple[tuple[float, float, float, float], ...] = field(
         init=False, repr=False, compare=False
     )
@@ -205,7 +204,7 @@ class OneCycle:
         object.__setattr__(self, "_ways", tuple(way for way in ways if way[0] < way[1]))
 
     def __call__(self, step: int) -> float:
-        """The value at an update, counted from 0."""
+        """Return the value at an update, counted from 0."""
         for begin, stop, first, second in self._ways:
             if step < stop:
                 left = FALLS[self.shape]((step - begin) / (stop - begin))
@@ -213,7 +212,7 @@ class OneCycle:
         return self.end
 
     def phases(self) -> tuple[Phase, ...]:
-        """The ways up and down."""
+        """Return the rises and the decays."""
         return tiled(
             *(
                 ("rise" if first < second else "fall", ceil(stop) - ceil(begin))
@@ -224,10 +223,10 @@ class OneCycle:
 
 @dataclass(frozen=True)
 class Chebyshev:
-    """The inverse Chebyshev nodes of [ratio, 1], 2^depth of them in fractal order, and again.
+    """The inverse Chebyshev nodes of [ratio, 1], 2^depth of them in fractal order, repeated.
 
-    The order comes from the one of half as many: its j-th node stands at 2j, and the node opposite
-    to it at 2j + 1.
+    The order is built from the order of half as many nodes: its j-th node is placed at 2j, and the
+    opposite node at 2j + 1.
     """
 
     depth: int
@@ -235,14 +234,14 @@ class Chebyshev:
     every: int = 1
 
     def __call__(self, step: int) -> float:
-        """The factor at an update, counted from 0."""
+        """Return the factor at an update, counted from 0."""
         count = 2**self.depth
         node = self._node(step // self.every % count)
         height = sin(pi * (node + 0.5) / (2 * count)) ** 2
         return 1.0 / (self.ratio + (1.0 - self.ratio) * height)
 
     def _node(self, place: int) -> int:
-        """The number of the node at a place of the order."""
+        """Return the number of the node at a place of the order."""
         node = 0
         for level in range(self.depth):
             opposite = place >> (self.depth - 1 - level) & 1
@@ -250,5 +249,5 @@ class Chebyshev:
         return node
 
     def phases(self) -> tuple[Phase, ...]:
-        """One, for ever."""
+        """Return one endless phase."""
         return tiled(("chebyshev", None))

@@ -16,9 +16,9 @@ __all__ = ["Epochs", "Staircase", "Stretched"]
 
 @dataclass(frozen=True)
 class Epochs:
-    """Where epochs, or other periods, begin, counted in exact numbers.
+    """The starts of epochs, or of other periods, in exact numbers.
 
-    The lengths are steps an epoch, of which the last repeats.
+    `lengths` are the steps of each epoch; the last one repeats.
 
     >>> epochs = Epochs((3, 2.5))
     >>> [epochs.of(step) for step in range(9)]
@@ -38,14 +38,14 @@ class Epochs:
         object.__setattr__(self, "_last", exact[-1])
 
     def of(self, step: int) -> int:
-        """The epoch that a step belongs to, both from 0."""
+        """Return the epoch of a step, both counted from 0."""
         epoch = bisect_right(self._starts, step) - 1
         if epoch < len(self._starts) - 1:
             return epoch
         return epoch + int((step - self._starts[-1]) // self._last)
 
     def share(self, step: int) -> float:
-        """Return the epochs up to a step, with the part of the last one."""
+        """Return the number of epochs up to a step, with the fraction of the last one."""
         epoch = self.of(step)
         place = min(epoch, len(self._starts) - 1)
         length = _exact(self.lengths[place])
@@ -53,7 +53,7 @@ class Epochs:
         return epoch + float((step - begin) / length)
 
     def start(self, epoch: int) -> int:
-        """The first step of an epoch."""
+        """Return the first step of an epoch."""
         later = max(0, epoch - len(self._starts) + 1)
         return ceil(self._starts[min(epoch, len(self._starts) - 1)] + later * self._last)
 
@@ -65,17 +65,17 @@ def _exact(number: float | Fraction) -> int | Fraction:
 
 @dataclass(frozen=True)
 class Staircase:
-    """A curve of the epoch, as one of the step: it changes where an epoch begins."""
+    """A curve of the epoch as a curve of the step, which changes at the start of each epoch."""
 
     curve: Curve
     epochs: Epochs
 
     def __call__(self, step: int) -> float:
-        """The factor at an update, counted from 0."""
+        """Return the factor at an update, counted from 0."""
         return self.curve(self.epochs.of(step))
 
     def phases(self) -> tuple[Phase, ...]:
-        """Those of the curve."""
+        """Return the phases of the curve, in steps."""
         return tuple(
             Phase(label, self.epochs.start(start), None if end is None else self.epochs.start(end))
             for label, start, end in phases_of(self.curve)
@@ -84,9 +84,9 @@ class Staircase:
 
 @dataclass(frozen=True)
 class Stretched:
-    """A curve of the periods so far, parts of them included, as one of the step.
+    """A curve of the elapsed periods, fractions included, as a curve of the step.
 
-    A period is `every` epochs, and step 0 is step `begin` of these.
+    A period is `every` epochs, and step 0 is step `begin` of the epochs.
     """
 
     curve: Callable[[float], float]
@@ -100,9 +100,9 @@ class Stretched:
         object.__setattr__(self, "_before", self.epochs.share(self.begin))
 
     def __call__(self, step: int) -> float:
-        """The factor at an update, counted from 0."""
+        """Return the factor at an update, counted from 0."""
         return self.curve((self.epochs.share(self.begin + step) - self._before) / self.every)
 
     def phases(self) -> tuple[Phase, ...]:
-        """One, for ever."""
+        """Return the phases of the curve."""
         return phases_of(self.curve)

@@ -1,4 +1,4 @@
-"""The parts of a curve: what it does, from which step to which."""
+"""Phases: labeled parts of a curve, from one step to another."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = [
 ]
 
 HOLD = "hold"
-"""The label of a phase in which a curve that has come to its end stays there."""
+"""The label of a phase after the end of a curve, which keeps its end value."""
 
 CONSTANT = "constant"
-"""The label of a curve that has one value for ever."""
+"""The label of a curve with one value at every step."""
 
 
 class Phase(NamedTuple):
-    """A part of a curve, `[start, end)`; with an end of None it goes on for ever.
+    """A part of a curve, `[start, end)`; with an end of None it never ends.
 
     The phases of a curve follow one another without a gap, beginning with step 0. After a last
     phase that ends, the curve stays at its end value.
@@ -40,7 +40,7 @@ class Phase(NamedTuple):
 
 
 def phases_of(curve: Curve, label: str = "schedule") -> tuple[Phase, ...]:
-    """The phases of a curve, at least one; of one that does not tell them, one with this label.
+    """Return the phases of a curve, at least one; a curve without phases has one with this label.
 
     >>> phases_of(lambda step: 1.0, label="mine")
     (Phase(label='mine', start=0, end=None),)
@@ -49,13 +49,13 @@ def phases_of(curve: Curve, label: str = "schedule") -> tuple[Phase, ...]:
 
 
 def parts_of(curve: Curve, label: str = "schedule") -> tuple[Phase, ...]:
-    """The same for a curve within another: none where it is at its end from the beginning."""
+    """Return the phases of a curve within another; none if it has ended at its first step."""
     phases = getattr(curve, "phases", None)
     return (Phase(label, 0, None),) if phases is None else phases()
 
 
 def first_value(curve: Curve) -> float:
-    """Return the value at which a curve begins, even where the way down from it has no steps.
+    """Return the value at which a curve begins, even if its first decay has no steps.
 
     >>> first_value(lambda step: 0.5)
     0.5
@@ -65,7 +65,7 @@ def first_value(curve: Curve) -> float:
 
 
 def tiled(*parts: tuple[str, int | None]) -> tuple[Phase, ...]:
-    """Phases one after the other, from labels and lengths; one of length 0 is absent.
+    """Return consecutive phases from labels and lengths; one of length 0 is absent.
 
     >>> tiled(("warm-up", 5), ("stable", 0), ("cosine", None))
     (Phase(label='warm-up', start=0, end=5), Phase(label='cosine', start=5, end=None))
@@ -82,7 +82,7 @@ def tiled(*parts: tuple[str, int | None]) -> tuple[Phase, ...]:
 
 
 def shifted(phases: Iterable[Phase], steps: int) -> tuple[Phase, ...]:
-    """The same phases, later."""
+    """Return the phases, moved to later steps."""
     return tuple(
         Phase(label, start + steps, None if end is None else end + steps)
         for label, start, end in phases
@@ -90,7 +90,7 @@ def shifted(phases: Iterable[Phase], steps: int) -> tuple[Phase, ...]:
 
 
 def clipped(phases: Iterable[Phase], length: int) -> tuple[Phase, ...]:
-    """What there is of the phases in the first steps; where they end sooner, the curve holds.
+    """Return the phases of the first `length` steps; after an earlier end the curve holds.
 
     >>> clipped([Phase("cosine", 0, 3), Phase("stable", 3, None)], 2)
     (Phase(label='cosine', start=0, end=2),)
@@ -105,9 +105,9 @@ def clipped(phases: Iterable[Phase], length: int) -> tuple[Phase, ...]:
 
 
 def overlaid(curves: Iterable[Iterable[Phase]]) -> tuple[Phase, ...]:
-    """The phases of several curves over the same steps: a new one begins where any of them has one.
+    """Merge the phases of several curves over the same steps; each start begins a new phase.
 
-    Its label joins those of the curves, without those that change nothing there.
+    Its label joins the labels of the curves, without the curves that are constant there.
 
     >>> overlaid([[Phase("cosine", 0, 4)], [Phase("constant", 0, None)]])
     (Phase(label='cosine', start=0, end=4),)
@@ -130,7 +130,7 @@ def _label_at(step: int, curves: Iterable[Sequence[Phase]]) -> str:
 
 
 def _without_end(phases: Iterable[Phase]) -> Iterator[Phase]:
-    """The phases, and after the end of the last one that the curve holds."""
+    """Yield the phases, and a hold after the end of the last one."""
     end: int | None = 0
     for phase in phases:
         yield phase

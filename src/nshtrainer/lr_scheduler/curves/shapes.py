@@ -1,7 +1,7 @@
-"""The ways down and up: functions of x, the share of a phase that lies behind, in [0, 1].
+"""Shapes of decays and warm-ups: functions of x, the elapsed share of a phase, in [0, 1].
 
-A shape is a frozen dataclass, so that it compares and prints as a value; its `label` is what a
-phase of this shape is called.
+A shape is a frozen dataclass, so that it compares and prints as a value; its `label` is the name of
+a phase of this shape.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ __all__ = [
 ]
 
 Shape: TypeAlias = Callable[[float], float]
-"""The share of the way that lies behind -> the height."""
+"""Elapsed share of the phase -> height."""
 
 
 def label_of(shape: Shape) -> str:
-    """What a phase of this shape is called.
+    """Return the label of a phase of this shape.
 
     >>> label_of(CosineShape()), label_of(abs)
     ('cosine', 'decay')
@@ -51,7 +51,7 @@ class LinearShape:
     label: ClassVar[str] = "linear"
 
     def __call__(self, x: float) -> float:
-        """The height at x."""
+        """Return the height at x."""
         return 1.0 - x
 
 
@@ -68,7 +68,7 @@ class CosineShape:
     k_decay: float = 1.0
 
     def __call__(self, x: float) -> float:
-        """The height at x."""
+        """Return the height at x."""
         if self.k_decay != 1.0:
             x **= self.k_decay
         return (1.0 + cos(_TURN * self.num_cycles * x)) / 2.0
@@ -83,7 +83,7 @@ class PowerShape:
     power: float = 1.0
 
     def __call__(self, x: float) -> float:
-        """The height at x."""
+        """Return the height at x."""
         return (1.0 - x) ** self.power
 
 
@@ -94,7 +94,7 @@ class ReflectedExponentialShape:
     label: ClassVar[str] = "rex"
 
     def __call__(self, x: float) -> float:
-        """The height at x."""
+        """Return the height at x."""
         return (1.0 - x) / (1.0 - x / 2.0)
 
 
@@ -105,7 +105,7 @@ class RootShape:
     label: ClassVar[str] = "1-sqrt"
 
     def __call__(self, x: float) -> float:
-        """The height at x."""
+        """Return the height at x."""
         return 1.0 - sqrt(x)
 
 
@@ -116,18 +116,18 @@ class SquareShape:
     label: ClassVar[str] = "1-square"
 
     def __call__(self, x: float) -> float:
-        """The height at x."""
+        """Return the height at x."""
         return 1.0 - x * x
 
 
 @dataclass(frozen=True)
 class HalvingShape:
-    """2^(1 - x) - 1: an exponential that comes down to 0."""
+    """2^(1 - x) - 1: an exponential that reaches 0."""
 
     label: ClassVar[str] = "exponential"
 
     def __call__(self, x: float) -> float:
-        """The height at x."""
+        """Return the height at x."""
         return 2.0 ** (1.0 - x) - 1.0
 
 
@@ -138,7 +138,7 @@ class HalfCosineShape:
     label: ClassVar[str] = "half cosine"
 
     def __call__(self, x: float) -> float:
-        """The height at x."""
+        """Return the height at x."""
         return 1.0 - sin(pi * x / 2.0)
 
 
@@ -152,21 +152,21 @@ class TanhShape:
     label: ClassVar[str] = "tanh"
 
     def __call__(self, x: float) -> float:
-        """The height at x."""
+        """Return the height at x."""
         top, bottom = tanh(self.lower), tanh(self.upper)
         return (bottom - tanh(self.lower * (1.0 - x) + self.upper * x)) / (bottom - top)
 
 
 @dataclass(frozen=True)
 class InverseShape:
-    """m (1 - x) / (x + m (1 - x)): with it 1 / factor goes to 1 / m in a straight line."""
+    """m (1 - x) / (x + m (1 - x)): 1 / factor rises in a straight line to 1 / m."""
 
     end: float
 
     label: ClassVar[str] = "inverse"
 
     def __call__(self, x: float) -> float:
-        """The height at x."""
+        """Return the height at x."""
         rest = self.end * (1.0 - x)
         return rest / (x + rest)
 

@@ -1,4 +1,4 @@
-"""Keeps others from moving a scheduler otherwise than once an update."""
+"""A guard against Accelerate's scheduler wrapper, which makes several steps for each update."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["MovesOnceAnUpdate"]
 
 
 class MovesOnceAnUpdate:
-    """The answer to Accelerate, which asks a scheduler whether it was prepared before.
+    """An attribute that raises when Accelerate asks whether a scheduler was prepared before.
 
-    `Accelerator.prepare` puts a wrapper around a scheduler that moves it once for each process at
-    each update, so that two processes would be through with a schedule in half of the run. It asks
-    for an attribute first; to read it is an error that says what to write.
+    `Accelerator.prepare` wraps a scheduler so that each update moves it once for each process: two
+    processes would reach the end of a schedule in half of the run. Accelerate reads the attribute
+    first; reading it is an error with the remedy.
     """
 
     def __get__(self, scheduler: object, owner: type | None = None) -> NoReturn:

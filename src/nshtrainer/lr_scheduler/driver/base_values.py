@@ -1,4 +1,4 @@
-"""Base values: what each scheduled hyperparameter of each parameter group is a multiple of."""
+"""Base values: the values that schedules multiply, by hyperparameter and parameter group."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Values: TypeAlias = dict[str, list[float | None]]
 class BaseValues:
     """The base value of each hyperparameter, by the index of the parameter group.
 
-    PyTorch's schedulers note the base rate of a group under `initial_lr`, and so does this class,
+    PyTorch's schedulers note the base rate of a group under `initial_lr`; this class does the same
     for every hyperparameter.
     """
 
@@ -43,19 +43,21 @@ class BaseValues:
             index: The index of the group.
             group: The group.
             place: The hyperparameter.
-            joining: Computes the base value where no one has noted one.
+            joining: Computes the base value of a group without a noted one.
         """
         values = self._values.setdefault(str(place), [])
         values.extend([None] * (index + 1 - len(values)))
         base = values[index]
+        # A noted value wins: an earlier scheduler or a loaded state knows the base, `lr` does not.
         if base is None:
             base = group.get(f"initial_{place}", self._awaited_value(str(place), index))
             base = values[index] = joining() if base is None else float(base)
+        # Noted again, since a loaded state may have replaced the dict of the group.
         group[f"initial_{place}"] = base
         return base
 
     def _awaited_value(self, name: str, index: int) -> float | None:
-        """Return the saved base of a group that was not there when the state was loaded."""
+        """Return the saved base of a group that did not exist when the state was loaded."""
         awaited = self._awaited.get(name, [])
         return awaited[index] if index < len(awaited) else None
 
@@ -67,17 +69,19 @@ class BaseValues:
     def update(self, changes: Mapping[Key, float | None]) -> None:
         """Replace some base values."""
         for (name, index), base in changes.items():
+            # Changes may be of groups that were removed.
             values = self._values.get(name, [])
             if index < len(values):
                 values[index] = base
 
     def follow(self, old: Sequence[Group], new: Sequence[Group]) -> None:
-        """Keep the base values with their groups: some may have been added, removed or exchanged.
+        """Move the base values with their groups, some of which were added, removed or exchanged.
 
         Args:
-            old: The groups to which the values belong by their index.
-            new: The groups that there are now.
+            old: The groups that the values belong to, by index.
+            new: The current groups.
         """
+        # Groups are known by identity: names are optional, and indices shift.
         places = {id(group): place for place, group in enumerate(old)}
         order = [places.get(id(group)) for group in new]
         for name, values in self._values.items():
@@ -87,12 +91,13 @@ class BaseValues:
             ]
 
     def reload(self, groups: Sequence[Group], *, keep: bool) -> None:
-        """Take what the groups of an optimizer have noted that has loaded a state.
+        """Read the base values that the groups of an optimizer have after it has loaded a state.
 
         Args:
             groups: The groups.
-            keep: Where a group has noted nothing, keep the base value that its index had.
+            keep: Keep the base value of an index whose group has noted none.
         """
+        # The first reload only: `restore` returns to the values from before any loading.
         self._begun = self._begun or list(self._values["lr"])
         self._unnoted = [k for k, group in enumerate(groups) if "initial_lr" not in group]
         for name, values in self._values.items():
@@ -104,25 +109,26 @@ class BaseValues:
             ]
 
     def load(self, saved: Mapping[str, list[float | None]], count: int, *, keep: bool) -> None:
-        """Take the base values of a saved state; those of further groups wait until they join.
+        """Load the base values of a saved state; values of further groups wait until they join.
 
         Args:
             saved: The base values by hyperparameter.
-            count: The number of groups that there are.
-            keep: Keep the values of the groups that are there.
+            count: The current number of groups.
+            keep: Keep the values of the current groups.
         """
         for name, bases in saved.items():
             own = self._values.setdefault(name, [])
             if not keep:
                 own[: len(bases)] = bases
+            # Users may load a state before they add the groups that it knows.
             del own[count:]
             self._awaited[name] = [*[None] * count, *bases[count:]]
 
     def restore(self, *, noted: bool) -> None:
-        """Return to the base rates from before the optimizer loaded a state.
+        """Restore the base rates from before the optimizer loaded a state.
 
         Args:
-            noted: Do so for groups, too, that have noted theirs in that state.
+            noted: Also for groups whose base rate is noted in that state.
         """
         places = range(len(self._begun)) if noted else self._unnoted
         self.update({("lr", k): base for k, base in enumerate(self._begun) if k in places})

@@ -1,7 +1,7 @@
-"""What says the position of a schedule that not every update moves by one.
+"""Clocks that set the position of a schedule where not every update moves it by one.
 
-In a run whose length is a time it is elapsed over allotted, the same on every rank. Where a scaler
-of gradients leaves updates out, they may be left out of the count as well.
+In a run limited by time the position is the elapsed share of the allotted time, the same on every
+rank. With a gradient scaler, skipped updates may be left out of the count.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ __all__ = ["Clock", "SuccessfulStepCounter"]
 
 
 class Clock:
-    """Counts the time of a run, over all its sessions.
+    """A clock of the training time of a run, summed over all its sessions.
 
-    The time between two sessions does not count. With several processes all of them follow the
-    first one's clock, so that they use the same values.
+    The time between sessions does not count. With several processes all of them use the clock of
+    the first, so that they use the same values.
 
     Args:
         total: The seconds that the run may take.
@@ -37,8 +37,9 @@ class Clock:
         self._since: float | None = None
 
     def start(self) -> None:
-        """Begin to count, if that has not begun."""
+        """Start the clock, unless it runs."""
         if self._since is None:
+            # Started by the first update: imports and data loading take none of the time.
             self._since = time.monotonic()
 
     @property
@@ -52,14 +53,15 @@ class Clock:
         self._elapsed, self._since = seconds, None
 
     def position(self, groups: Sequence[Mapping[str, Any]], _last: int) -> int:
-        """The ticks that have passed, as the first process counts them.
+        """Return the ticks that have passed on the clock of the first process.
 
         Args:
-            groups: The parameter groups, which say on which device processes can talk.
+            groups: The parameter groups, whose device is the one on which processes communicate.
         """
         self.start()
         elapsed = self.elapsed
         if distributed.is_available() and distributed.is_initialized():
+            # Clocks of machines differ, and different rates would let the replicas drift apart.
             shared = torch.tensor(elapsed, dtype=torch.float64, device=_device(groups))
             distributed.broadcast(shared, src=0)
             elapsed = shared.item()
@@ -67,21 +69,22 @@ class Clock:
 
 
 class SuccessfulStepCounter:
-    """Knows whether there was an update since it was last asked.
+    """A counter of the updates that a `GradScaler` did not skip.
 
-    A `GradScaler` that finds gradients which are not finite does not call `step`, or says so to a
-    fused one, which then does nothing. To read what it said the process waits for its device.
+    A `GradScaler` that finds Inf or NaN in the gradients does not call `step`, or sets `found_inf`
+    for a fused one, which then does nothing. Reading `found_inf` waits for the device.
     """
 
     def __init__(self) -> None:
         self._stepped = False
 
     def note(self, optimizer: Optimizer) -> None:
-        """Take down what became of a step, after it."""
+        """Record after a step whether it updated the parameters."""
+        # Without `found_inf` the scaler decides before the call: a step that ran has updated.
         self._stepped = not getattr(optimizer, "found_inf", False)
 
     def position(self, _groups: Sequence[Mapping[str, Any]], last: int) -> int:
-        """One further than the last, if there was an update."""
+        """Return the next position if there was an update, else the last one."""
         stepped, self._stepped = self._stepped, False
         return last + stepped
 

@@ -1,4 +1,4 @@
-"""First steps of a schedule: how the training loop calls it, and values that others write."""
+"""First steps of a schedule: the rhythm of the training loop, and values of other code."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _STEPS_OF_RHYTHM = 2
 
 
 class FirstSteps:
-    """Watches the first two steps of a schedule, and the optimizer updates before them.
+    """Checks of the first two steps of a schedule, and of the optimizer updates before them.
 
     A learning-rate finder writes its value once, before the first scheduler step. Code that writes
-    again is another schedule, and its first value was no base value; since it may leave a step out,
-    the third step is watched as well where a base value was replaced.
+    again is another schedule, and its first value was no base value. Such code may omit a step, so
+    the third step is checked as well where a base value was replaced.
 
     Args:
         takes_values: Values that others write before the first step become base values.
@@ -41,44 +41,46 @@ class FirstSteps:
         self.checks_rhythm = checks_rhythm
         self.steps: int = 0
         self.tried: dict[Key, tuple[float, float]] = {}
-        """What others wrote, and the scaled value that replaced it for the updates before the
-        first step."""
+        """Values of other code and their scaled replacements before the first step."""
         self.rewritten: set[Key] = set()
-        """Where others wrote one value after another before the first step: an old warm-up."""
+        """Keys that other code wrote repeatedly before the first step, as a manual warm-up does."""
         self.left: set[Key] = set()
-        """Where a PyTorch scheduler writes until the first step."""
+        """Keys that a PyTorch scheduler writes until the first step."""
         self._updates = self._all_updates = 0
         self._is_early: bool = False
 
     def note_tried(self, key: Key, value: float, scaled: float) -> None:
-        """Note what another wrote before the first step, and what replaced it."""
+        """Record a value of other code before the first step, and its scaled replacement."""
+        # A second, different value: a hand-written schedule, not a finder.
         if key in self.tried and self.tried[key][0] != value:
             self.rewritten.add(key)
         self.tried[key] = value, scaled
 
     def base_of(self, key: Key, standing: float) -> float:
-        """Return what another wrote, of which the value that stands there may be a multiple."""
+        """Return the value of other code that the current value is a multiple of, if any."""
         written, scaled = self.tried.get(key, (standing, standing))
+        # The current value is the scaled one: the base is the value before scaling.
         return written if standing == scaled else float(standing)
 
     def count_update(self, plan: SchedulePlan) -> None:
         """Count an optimizer update.
 
         Args:
-            plan: The plan of the schedule, which takes down what was told.
+            plan: The plan of the schedule, which records warnings.
         """
         self._updates += 1
+        # A step before the first update is wrong only if an update follows.
         if self._is_early:
             self._warn_of_order(plan.name)
         if self._updates == _UPDATES_WITHOUT_A_STEP:
             self._warn_of_rhythm(plan)
 
     def forget_updates(self) -> None:
-        """Count anew after an update that was skipped: its step is left out, or not called."""
+        """Restart the count after a skipped update: its step is skipped as well, or not called."""
         self._updates = 0
 
     def count_step(self, plan: SchedulePlan, optimizer: Optimizer, *, is_moved: bool) -> None:
-        """Count a step of the schedule, and compare it with the updates since the last one.
+        """Count a step of the schedule, and compare it with the updates since the last step.
 
         Args:
             plan: The plan of the schedule.
@@ -97,7 +99,7 @@ class FirstSteps:
         self._updates = 0
 
     def stop_checks(self) -> None:
-        """Warn no more of how `step` is called."""
+        """Disable further warnings about the calls of `step`."""
         self._checks_order = self.checks_rhythm = False
 
     def _warn_of_rhythm(self, plan: SchedulePlan) -> None:

@@ -39,17 +39,18 @@ class ForeignValues(ScheduledGroups):
     """The base values of the config, where a value that other code wrote has replaced them."""
 
     def _leave(self, rates: Mapping[int, float]) -> None:
-        """Leave the rates of a PyTorch scheduler, which computes the next ones from them."""
+        """Keep the rates of a PyTorch scheduler, which computes the next rates from them."""
         if self._first is not None:
             self._first.left.update(("lr", index) for index in rates)
             for index, rate in rates.items():
                 find(self._groups[index], "lr").set(self._groups[index], rate)
 
     def _set(self, place: HyperparameterRef, group: Group, value: float, written: float) -> None:
-        """Write where what stands is not ours: a tensor, a loaded copy, a foreign value."""
+        """Write over a value that this schedule did not write: a tensor, a copy, a foreign one."""
         standing = place.get(group)
         if not isinstance(standing, Tensor) and _differs(standing, written):
             rival = rival_of(self, place, group, standing)
+            # A rival that has not moved may never be stepped: only one that has is an error.
             if rival is not None and rival.last_epoch > 0:
                 refuse_two(self._plan.name, rival.plan.name, place)
             metric = metric_rival_of(self.optimizer, place, standing)
@@ -68,7 +69,7 @@ class ForeignValues(ScheduledGroups):
         )
 
     def _note_of_base(self, place: HyperparameterRef, group: Group) -> str:
-        """Name the base value that is kept, if it is not that of the config."""
+        """Describe the base value in use, if it differs from the config's."""
         key = str(place), [each is group for each in self._groups].index(True)
         if key not in self._replaced:
             return ""
@@ -78,24 +79,27 @@ class ForeignValues(ScheduledGroups):
         )
 
     def _take_values(self, first: FirstSteps) -> None:
-        """Make a value that another wrote before the first step the base value.
+        """Make a value that other code wrote before the first step the base value.
 
-        Code that writes again for an update before the third step is no learning-rate finder, and
-        the base value is what it was.
+        Code that writes again for an update before the third step is no learning-rate finder: the
+        original base value is restored.
 
         Raises:
-            ScheduleError: A PyTorch scheduler writes as well.
+            ScheduleError: A PyTorch scheduler writes the learning rate as well.
         """
         others = list(self._others_values(first.tried))
+        # A finder writes before the first step; a later rate comes from a second scheduler.
         is_late = first.steps > 1 and any(movement.key == "lr" for movement, *_ in others)
         if is_late and is_scheduled_by_torch(self.optimizer):
             refuse_two(self._plan.name, "a PyTorch scheduler", "lr")
+        # The values of a rival schedule of this package are no base values either.
         found = {
             key: standing
             for movement, key, group, standing in others
             if not movement.is_value and rival_of(self, movement.place, group, standing) is None
         }
         if first.steps == 1:
+            # Repeated values, and those of a PyTorch scheduler, are schedules of their own.
             changes = {
                 key: first.base_of(key, standing)
                 for key, standing in found.items()
@@ -106,6 +110,7 @@ class ForeignValues(ScheduledGroups):
             self._rebase(changes)
             self._warn_of_base(found, found.keys() - changes.keys(), "stays {:g}")
         elif again := self._replaced.keys() & found.keys():
+            # The writer was a schedule after all: take its first value back.
             self._rebase(self._replaced)
             self._replaced.clear()
             self._warn_of_base(found, again, "is {:g} again")
@@ -117,21 +122,23 @@ class ForeignValues(ScheduledGroups):
             self._warn_of(find(self._groups[index], name), found[key], more)
 
     def _try_values(self, first: FirstSteps) -> None:
-        """Scale what another wrote before the first step, without deciding that it is a base."""
+        """Scale values that other code wrote before the first step, without rebasing yet."""
         for movement, key, group, standing in list(self._others_values()):
             is_left = movement.is_value or key in first.left
             if is_left or rival_of(self, movement.place, group, standing) is not None:
                 continue
-            value = float(standing)  # 0 is what code writes that only wants the optimizer's state
+            value = float(standing)  # 0 is written by code that only wants the optimizer's state
             if value and (key not in first.tried or standing != first.tried[key][1]):
                 scaled = value * self._factor(group, movement.place, value)
                 movement.place.set(group, scaled)
                 first.note_tried(key, value, scaled)
 
     def _is_missed(self) -> bool:
-        """Return True if steps that are not made would change a value, and no one else does."""
+        """Return True if the missing steps would change a value, and no other code does."""
         if has_moving_rival(self) or self._is_driven_by_another() or any(self._others_values()):
             return False
+        # Only the next step and the end are compared: where both keep the value, as a constant
+        # schedule does, a missing step does no harm.
         last = (self._plan.run.total_steps or 0) - 1
         later = {self.last_epoch + 1, max(self.last_epoch, last)}
         try:
@@ -140,11 +147,11 @@ class ForeignValues(ScheduledGroups):
                 for movement in self._movements
                 for position in later
             )
-        except Exception:  # noqa: BLE001 - a function of the user's that has an end
+        except Exception:  # noqa: BLE001 - a user's function may be defined up to an end
             return False
 
     def resolve_again(self, run: RunLength) -> None:
-        """Follow the same config in a run of another length; before the first step only."""
+        """Follow the same config in a run of another length, before the first step."""
         tried = self._first.tried if self._first is not None else {}
         others = [
             (movement.place, group, tried.get(key, (float(standing),))[0])
@@ -159,10 +166,10 @@ class ForeignValues(ScheduledGroups):
     def _others_values(
         self, tried: Mapping[Key, tuple[float, float]] | None = None
     ) -> Iterator[tuple[ScheduledValue, Key, Group, Any]]:
-        """Yield the values that are not what the schedule wrote.
+        """Yield the values that differ from those that the schedule wrote.
 
         Args:
-            tried: What others wrote, and the scaled value that replaced it: values of theirs, too.
+            tried: Values of other code, and their scaled replacements, which count as foreign, too.
         """
         places = {id(group): index for index, group in enumerate(self._groups)}
         for movement in self._movements:
@@ -175,9 +182,10 @@ class ForeignValues(ScheduledGroups):
 
 
 def _differs(standing: Any, written: float) -> bool:
-    """Return True if a value is not what was written, but for the rounding of a recursion.
+    """Return True if a value differs from the written one by more than rounding.
 
-    A tensor compares with a number in the tensor's own precision.
+    PyTorch's schedulers compute rates recursively, which rounds. A tensor compares with a number in
+    the tensor's own precision.
     """
     is_rounded = isinstance(standing, float) and isclose(standing, written, rel_tol=1e-9)
     return standing != written and not is_rounded

@@ -1,4 +1,4 @@
-"""The torch scheduler that raises the rate while a metric improves, and lowers it otherwise."""
+"""The torch scheduler `GreedyLR`, which raises the rate while a metric improves."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from nshtrainer.lr_scheduler.driver.saved_state import check_metric_state
 
 __all__ = ["GreedyLR"]
 
-# torch does not annotate all of what is used here of its class:
+# torch does not annotate all attributes of its class that are used here:
 # pyright: reportUnknownMemberType=false
 
 
 class GreedyLR(ReduceLROnPlateau):
-    """Reduce on plateau, and the opposite when there is none.
+    """A `ReduceLROnPlateau` that also raises the rate while the metric improves.
 
-    What an improvement is, and how far down a rate may go, is torch's own `ReduceLROnPlateau`.
+    An improvement and the least rate are defined as in torch's `ReduceLROnPlateau`.
 
     Reference: S. Subramanian et al., "GreedyLR", arXiv 2512.14527.
 
     Args:
-        optimizer: What it drives.
-        mode: `min` or `max`: which way the metric is better.
-        max_lr: The rate is not raised above this.
+        optimizer: The optimizer to drive.
+        mode: `min` if a smaller metric is better, else `max`.
+        max_lr: The largest rate that the scheduler sets.
         warmup: Values to wait after the rate was raised.
         window_size: The metric is averaged over this many values.
-        reset_start: Reductions that find every rate at its least before all begins anew.
+        reset_start: Reductions with every rate at its minimum before the schedule restarts.
         **plateau: Arguments of `ReduceLROnPlateau`.
 
     >>> import torch
@@ -73,10 +73,11 @@ class GreedyLR(ReduceLROnPlateau):
 
     @override
     def step(self, metrics: SupportsFloat, epoch: int | None = None) -> None:
-        """Look at a value of the metric, and change the rates if it is time."""
+        """Record a value of the metric, and change the rates if it is time."""
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         self.window = [*self.window, float(metrics)][-self.window_size :]
         current = sum(self.window) / len(self.window)
+        # While waiting, values count neither as good nor as bad.
         if self.cooldown_counter or self.warmup_counter:
             waiting = "cooldown_counter" if self.cooldown_counter else "warmup_counter"
             setattr(self, waiting, getattr(self, waiting) - 1)
@@ -87,7 +88,7 @@ class GreedyLR(ReduceLROnPlateau):
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load a state whose entries have the form of this scheduler's own."""
+        """Load a state, after a check that its entries have the form of this scheduler's own."""
         check_metric_state(self, state_dict)
         super().load_state_dict(state_dict)
 
@@ -114,18 +115,19 @@ class GreedyLR(ReduceLROnPlateau):
         for group in self.optimizer.param_groups:
             old = float(group["lr"])
             new = min(old / self.factor, self.max_lr)
-            if new - old > self.eps:
+            if new - old > self.eps:  # as in PyTorch, a change below eps is not made
                 _write(group, new)
         self.resets_in = self.reset_start
 
     def _lower_lr(self) -> None:
         self._reduce_lr(self.last_epoch)
         groups = self.optimizer.param_groups
+        # PyTorch makes no reduction below eps, so a rate that close to min_lr is at its minimum.
         above = (float(g["lr"]) - least for g, least in zip(groups, self.min_lrs, strict=True))
         if max(above) <= self.eps:
             self.resets_in -= 1
         if self.resets_in <= 0:
-            # Groups that joined later have no first rate, and keep what they have.
+            # Groups that joined later have no first rate, and keep their rate.
             for group, first in zip(groups, self.first_lrs, strict=False):
                 _write(group, first)
             self._begin()

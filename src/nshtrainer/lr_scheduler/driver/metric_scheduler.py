@@ -1,4 +1,4 @@
-"""The driver of a curve that a metric scales: a plateau times a curve."""
+"""The driver of a curve that a metric scales: reduce-on-plateau times a curve."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ __all__ = ["ObservingScheduler"]
 
 
 class ObservingScheduler(CurveScheduler):
-    """Writes `base * scale * curve(position)`, where a metric decides on the scale.
+    """A scheduler that writes `base * scale * curve(position)`, where a metric sets the scale.
 
-    The metric's scheduler is torch's own. It drives an optimizer of nothing, whose groups have the
-    base rates of the real one: what it makes of them is the scale.
+    The metric's scheduler is torch's own. It drives an optimizer without a model, whose groups have
+    the base rates of the real one: its rates divided by these are the scale.
 
     Args:
         optimizer: The optimizer to drive.
@@ -41,18 +41,20 @@ class ObservingScheduler(CurveScheduler):
         plan: SchedulePlan,
         make: Callable[[Optimizer], ReduceLROnPlateau],
     ) -> None:
+        # Read by the base's constructor, which writes the first values.
         self._shadow: Any = None
         super().__init__(optimizer, plan)
         self._shadow = _shadow(self.base_lrs)
         self._metric_scheduler: Any = make(self._shadow)
 
     def observe(self, value: Any) -> None:
-        """Look at a value of the metric; the rates follow at once.
+        """Pass a value of the metric to its scheduler; the rates change at once.
 
         Args:
             value: A number, or a tensor with one.
         """
         config: Any = self.plan.config
+        # The rate is still rising, so the metric is no sign of a plateau.
         if self.last_epoch < config.warmup_steps(self.plan.run):
             return
         self._extend()
@@ -61,7 +63,7 @@ class ObservingScheduler(CurveScheduler):
 
     @property
     def observed(self) -> int:
-        """The number of values that were looked at."""
+        """The number of values that `observe` has used."""
         return self._metric_scheduler.last_epoch
 
     @override
@@ -73,7 +75,7 @@ class ObservingScheduler(CurveScheduler):
     @override
     def _write(self, *, new_only: bool = False) -> None:
         shadows: list[dict[str, Any]] = self._shadow.param_groups if self._shadow else []
-        if new_only:  # what the metric made of a group that was exchanged is not this one's
+        if new_only:  # a group that was exchanged starts again from its base rate
             live = self.optimizer.param_groups
             for shadow, old, new in zip(shadows, self._groups, live, strict=False):
                 shadow["lr"] = shadow["lr"] if new is old else None
@@ -88,15 +90,16 @@ class ObservingScheduler(CurveScheduler):
         self._follow_bases(before)
 
     def _follow_bases(self, before: Sequence[float]) -> None:
-        """Scale what the metric has made of the base rates that were replaced."""
+        """Scale the metric's rates with base rates that were replaced."""
         groups = zip(self._shadow.param_groups, before, self.base_lrs, strict=False)
         for group, old, new in groups:
             if new != old:
+                # An untouched rate becomes the new base exactly; the product would be rounded.
                 group["lr"] = new if group["lr"] == old else group["lr"] * new / (old or 1.0)
         super()._write()
 
     def _extend(self) -> None:
-        """Groups that joined the real optimizer join the other one, too."""
+        """Add groups that joined the real optimizer to the metric's optimizer."""
         for base in self.base_lrs[len(self._shadow.param_groups) :]:
             self._shadow.add_param_group({"params": [torch.zeros(1)], "lr": base})
 
@@ -104,7 +107,7 @@ class ObservingScheduler(CurveScheduler):
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        """The position, and what the metric's scheduler has seen and made of the rates."""
+        """Return the position, and the state of the metric's scheduler with its rates."""
         self._extend()
         shadows = zip(self._shadow.param_groups, self.base_lrs, strict=False)
         metric = {
@@ -116,7 +119,7 @@ class ObservingScheduler(CurveScheduler):
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go to a saved position, and write its values at once; see the base."""
+        """Move to a saved position, and write its values at once; see the base."""
         self._check(state_dict)
         saved = state_dict.get("metric")
         if saved is not None:
@@ -134,13 +137,15 @@ class ObservingScheduler(CurveScheduler):
         check_state(state_dict, self._metric_scheduler)
 
     def _load_rates(self, saved: Mapping[str, Any], bases: Sequence[float | None]) -> None:
-        """The base rates, each times what the metric had made of that of its group."""
+        """Set each rate to its group's base rate, scaled as in the saved state."""
         names = saved.get("groups", ())
         groups = zip(self.optimizer.param_groups, self._shadow.param_groups, strict=False)
         for place, (group, shadow) in enumerate(groups):
             name = group.get("name")
+            # By name where groups have names; else by index, the last one for further groups.
             was = names.index(name) if name and name in names else min(place, len(bases) - 1)
             rate, base = saved["rates"][was], self.base_lrs[place]
+            # Equal bases keep the saved rate to the bit, which division and product would not.
             shadow["lr"] = rate if base == bases[was] else base * rate / (bases[was] or 1.0)
 
     @override

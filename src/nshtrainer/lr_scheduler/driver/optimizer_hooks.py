@@ -1,4 +1,4 @@
-"""Hooks by which an optimizer tells its schedules of updates, and schedules of each other."""
+"""Hooks by which an optimizer notifies its schedules, and checks for competing schedules."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _HOOKS = (
     "_optimizer_step_post_hooks",
     "_optimizer_load_state_dict_post_hooks",
 )
-"""The attributes in which torch keeps the hooks that a scheduler has."""
+"""The attributes of an optimizer in which torch keeps the hooks that a scheduler registers."""
 
 
 class _Hook:
     """A hook of an optimizer that does not keep its scheduler alive.
 
     Args:
-        scheduler: The scheduler to tell.
+        scheduler: The scheduler to notify.
     """
 
     def __init__(self, scheduler: ScheduledGroups) -> None:
@@ -73,13 +73,13 @@ class _AfterLoading(_Hook):
 
 
 def listen(scheduler: ScheduledGroups, *, after_updates: bool) -> None:
-    """Tell a scheduler of updates and of loaded states, and drop the hooks of schedulers gone.
+    """Notify a scheduler of updates and loaded states, and remove the hooks of dead schedulers.
 
-    They are dropped here since an optimizer that calls its hooks cannot lose one.
+    They are removed here because an optimizer that is calling its hooks cannot lose one.
 
     Args:
         scheduler: The scheduler.
-        after_updates: Tell it after updates as well.
+        after_updates: Notify the scheduler after updates as well.
     """
     optimizer = scheduler.optimizer
     for name in _HOOKS:
@@ -96,13 +96,13 @@ def listen(scheduler: ScheduledGroups, *, after_updates: bool) -> None:
 def rival_of(
     scheduler: ScheduledGroups, place: HyperparameterRef, group: Group, value: Any
 ) -> ScheduledGroups | None:
-    """Return the other schedule of an optimizer that wrote a value, if one did.
+    """Return the other schedule of an optimizer that wrote a value, if there is one.
 
     Args:
-        scheduler: The schedule that did not.
+        scheduler: The schedule that found the value.
         place: The hyperparameter.
         group: The parameter group.
-        value: What stands there.
+        value: The current value.
     """
     for other in _schedules_of(scheduler.optimizer):
         if other is not scheduler and other.wrote(place, group, value):
@@ -112,6 +112,7 @@ def rival_of(
 
 def has_moving_rival(scheduler: ScheduledGroups) -> bool:
     """Return True if another schedule of the same hyperparameters may have moved."""
+    # A PyTorch scheduler cannot be found from its optimizer, so it counts as one that moves.
     return is_scheduled_by_torch(scheduler.optimizer) or any(
         other is not scheduler and other.last_epoch > 0 and scheduler.places & other.places
         for other in _schedules_of(scheduler.optimizer)
@@ -119,15 +120,16 @@ def has_moving_rival(scheduler: ScheduledGroups) -> bool:
 
 
 def is_scheduled_by_torch(optimizer: Optimizer) -> bool:
-    """Return True if a scheduler of PyTorch's was ever created for an optimizer."""
+    """Return True if a PyTorch scheduler was ever created for an optimizer."""
     return hasattr(optimizer.step, "_wrapped_by_lr_sched")
 
 
 def is_held_by_torch(optimizer: Optimizer) -> bool:
-    """Return True if a scheduler of PyTorch's for an optimizer is alive.
+    """Return True if a PyTorch scheduler for an optimizer is alive.
 
-    An optimizer does not know its schedulers.
+    An optimizer has no reference to its schedulers, so all objects are searched.
     """
+    # Not `isinstance`, which reads `__class__` and so would make lazy proxies load.
     return any(
         issubclass(type(each), LRScheduler)
         and getattr(each, "optimizer", None) is optimizer
@@ -137,26 +139,28 @@ def is_held_by_torch(optimizer: Optimizer) -> bool:
 
 
 def rates_of_torch(optimizer: Optimizer) -> dict[int, float]:
-    """Return the rates that a scheduler of PyTorch's wrote, by the index of the group."""
+    """Return the rates that a PyTorch scheduler wrote, by the index of the group."""
     if not is_scheduled_by_torch(optimizer):
         return {}
     return {
         index: float(group["lr"])
         for index, group in enumerate(optimizer.param_groups)
+        # PyTorch notes the base as `initial_lr`: a rate that differs from it was scheduled.
         if group.get("initial_lr", group["lr"]) != group["lr"]
     }
 
 
 def metric_rival_of(optimizer: Optimizer, place: HyperparameterRef, value: Any) -> object:
-    """Return the scheduler that looks at a metric and wrote a value; None if it did not."""
+    """Return the metric's scheduler if it wrote a value, else None."""
     scheduler: Any = record_of(optimizer).metric_scheduler()
+    # Before its first value of the metric the scheduler has written nothing.
     if scheduler is None or place.key != "lr" or not scheduler.last_epoch:
         return None
     return scheduler if value in scheduler.get_last_lr() else None
 
 
 def refuse_two(one: str, other: str, place: object) -> NoReturn:
-    """Raise the error of two schedules that write the same hyperparameter.
+    """Raise the error for two schedules that write the same hyperparameter.
 
     Raises:
         ScheduleError: Always.
@@ -168,7 +172,7 @@ def refuse_two(one: str, other: str, place: object) -> NoReturn:
 
 
 def refuse_beside_metric(metric: object, curve: str) -> NoReturn:
-    """Raise the error of a scheduler that writes the rate of a metric beside a curve.
+    """Raise the error for a metric's scheduler that writes the rate beside a curve.
 
     Raises:
         ScheduleError: Always.
@@ -181,6 +185,7 @@ def refuse_beside_metric(metric: object, curve: str) -> NoReturn:
 
 
 def _schedules_of(optimizer: Optimizer) -> Iterator[ScheduledGroups]:
+    # The hooks are the only list of an optimizer's schedules.
     hooks: Mapping[int, Any] = getattr(optimizer, "_optimizer_step_pre_hooks", {})
     found = (hook.scheduler() for hook in hooks.values() if isinstance(hook, _BeforeUpdate))
     return (scheduler for scheduler in found if scheduler is not None)

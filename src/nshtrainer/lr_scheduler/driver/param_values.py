@@ -1,4 +1,4 @@
-"""Where a hyperparameter lies in a parameter group of an optimizer."""
+"""References to hyperparameters in the parameter groups of an optimizer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Group = dict[str, Any]
 
 
 class HyperparameterRef(NamedTuple):
-    """A key of a group, and the place in it where a tuple lies there.
+    """A key of a group, with an index where the value is a tuple.
 
     >>> group = {"betas": (0.9, 0.999)}
     >>> place = find(group, "betas.0")
@@ -28,15 +28,16 @@ class HyperparameterRef(NamedTuple):
     item: int | None = None
 
     def get(self, group: Mapping[str, Any]) -> Any:
-        """What stands there: a number, or a tensor with one."""
+        """Return the current value (a float or a 0-d tensor)."""
         return group[self.key] if self.item is None else group[self.key][self.item]
 
     def set(self, group: Group, value: float) -> None:
-        """Write a number; a tensor is filled in place, as a compiled step needs it.
+        """Write a number; a tensor is filled in place, because a compiled step reads that tensor.
 
         Raises:
-            ScheduleError: The decay of an average would be outside [0, 1).
+            ScheduleError: A decay rate in `betas` would be outside [0, 1).
         """
+        # torch checks betas only in the constructor; outside the range the averages diverge.
         if self.key == "betas" and not 0.0 <= value < 1.0:
             raise ScheduleError(
                 f"the schedule sets {self} to {value:g}, which must be in [0, 1); correct its "
@@ -57,15 +58,15 @@ class HyperparameterRef(NamedTuple):
 
 
 def find(group: Mapping[str, Any], name: str) -> HyperparameterRef:
-    """The place of a hyperparameter.
+    """Find a hyperparameter in a parameter group.
 
     Args:
         group: A parameter group of an optimizer.
         name: A key such as `lr`, or a key and an index such as `betas.0`. `momentum` is `betas.0`
-            where there is no other: the momentum of Adam.
+            in a group without that key: the momentum of Adam.
 
     Raises:
-        ScheduleError: The group has no number there; the message lists where it has some.
+        ScheduleError: The group has no such number; the message lists the numbers that it has.
     """
     if name == "momentum" and name not in group:
         name = "betas.0"
@@ -79,10 +80,10 @@ def find(group: Mapping[str, Any], name: str) -> HyperparameterRef:
 
 
 def default_of(optimizer: Any, group: Mapping[str, Any], place: HyperparameterRef) -> Any:
-    """Return the value that a group gets which is added without one; None if there is none.
+    """Return the optimizer's default for a group without a value of its own; None if there is none.
 
     Args:
-        optimizer: The optimizer; of several behind one, the one that has the group counts.
+        optimizer: The optimizer; in a routed one, the defaults of the part with the group count.
         group: The parameter group.
         place: The hyperparameter.
     """
@@ -98,6 +99,7 @@ def default_of(optimizer: Any, group: Mapping[str, Any], place: HyperparameterRe
 def _places(group: Mapping[str, Any]) -> list[tuple[str, HyperparameterRef]]:
     found: list[HyperparameterRef] = []
     for key, value in group.items():
+        # `initial_...` are base values that schedulers note, not hyperparameters.
         if key == "params" or key.startswith("initial_"):
             continue
         if isinstance(value, (tuple, list)):
@@ -109,6 +111,7 @@ def _places(group: Mapping[str, Any]) -> list[tuple[str, HyperparameterRef]]:
 
 
 def _is_number(value: Any) -> bool:
+    # 0-d tensors, and the 1-element tensors that some users pass.
     if isinstance(value, Tensor):
         return value.numel() == 1 and value.is_floating_point()
     return isinstance(value, (int, float)) and not isinstance(value, bool)

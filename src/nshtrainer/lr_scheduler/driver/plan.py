@@ -1,4 +1,4 @@
-"""What a schedule has in store for each parameter group, resolved for one run."""
+"""A schedule resolved for one run and its parameter groups."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _OWN_LENGTH = (
 
 
 class SchedulePlan:
-    """The tracks of each parameter group.
+    """The tracks of each parameter group, in a run of known length.
 
-    A schedule is resolved once for each base rate, since a rate named outright is another factor of
+    A schedule is resolved once for each base rate, because an absolute rate is another factor of
     each, and again for groups that are added during the run.
 
     Args:
-        resolve: The length of the run, as one group sees it -> the tracks of all groups.
+        resolve: Returns the tracks of all groups for the length of the run, as one group sees it.
         run: The length of the run.
-        label: What the schedule is called where its curves have no name of their own.
+        label: The name of the schedule if its curves have none.
         config: The config of the schedule, if it has one.
     """
 
@@ -54,22 +54,22 @@ class SchedulePlan:
         self._in_use: dict[tuple[float, float | None], None] = {}
         self.run = run
         self.is_of_trainer = isinstance(run, LazyRunLength)
-        """True if a trainer counted the lengths; numbers that were passed are never overruled."""
+        """True if a trainer counted the lengths; lengths that were passed are never overridden."""
         self.difference: str | None = None
-        """The assumed length and that of the run, where they differ and steps have been taken."""
+        """The assumed and the real length, where they differ and steps have been made."""
         self.is_told = False
-        """True once a warning of the length or of the calls was given: others wait for the end."""
+        """True after a warning about the length or the calls: further ones wait for the end."""
         self.is_open = False
-        """True after a warning of lengths, since the one of the run is known at its end."""
+        """True after a warning about lengths: the length of the run is known at its end."""
 
     @classmethod
     def of_config(cls, config: LRSchedulerConfigBase, run: RunLength) -> SchedulePlan:
-        """The plan of a config."""
+        """Return the plan of a config."""
         return cls(config.tracks, run, repr(config), config)
 
     @classmethod
     def of_curve(cls, curve: Curve, run: RunLength, label: str | None) -> SchedulePlan:
-        """The plan of a curve for the learning rate of every group."""
+        """Return the plan of a curve for the learning rate of every group."""
         return cls(lambda _: (Track("lr", curve),), run, label or repr(curve))
 
     def in_run(self, run: RunLength) -> SchedulePlan:
@@ -80,27 +80,28 @@ class SchedulePlan:
         return made
 
     def differs_from(self, run: RunLength) -> bool:
-        """Return True if the schedule would be resolved otherwise for what a trainer knows now."""
+        """Return True if the lengths that a trainer knows now would give another schedule."""
+        # A timed run has a fixed number of ticks, whatever a trainer counts.
         is_timed = self.run.total_time is not None
         return self.is_of_trainer and not is_timed and self.run.differs_from(run)
 
     def warn_difference(self, text: str, remedy: str | None = None) -> None:
-        """Warn that a run is not as long as was assumed; once before its end.
+        """Warn that a run is not as long as assumed; once before its end.
 
         Args:
             text: The assumed length and that of the run.
-            remedy: An imperative; left out, to give the lengths.
+            remedy: An imperative; by default, to pass the lengths.
         """
         if not self.is_told:
             self._warn(text, remedy)
 
     def check_end(self, made: int, remedy: str | None = None, *, was_stopped: bool) -> None:
-        """Warn that a run had another number of steps than was planned, also after other warnings.
+        """Warn that a run had another number of steps than planned, also after other warnings.
 
         Args:
             made: The number of steps.
-            remedy: An imperative; left out, to give the lengths.
-            was_stopped: True if the run was stopped early, as it may be.
+            remedy: An imperative; by default, to pass the lengths.
+            was_stopped: True if the run was stopped early, which makes it shorter legitimately.
         """
         total = self.run.total_steps
         is_as_planned = total is None or made == total or (was_stopped and made < total)
@@ -114,10 +115,10 @@ class SchedulePlan:
         warnings.warn(message, NshtrainerWarning, stacklevel=4)
 
     def warn_rhythm(self, problem: str) -> None:
-        """Warn that a schedule does not move once with each update; once a run.
+        """Warn that a schedule does not move once with each update; once in a run.
 
         Args:
-            problem: A main clause of the updates.
+            problem: A main clause about the updates.
         """
         if not self.is_told:
             self.is_told = True
@@ -130,52 +131,53 @@ class SchedulePlan:
             )
 
     def begin_run(self) -> None:
-        """Warn again, in another run."""
+        """Enable the warnings again, for another run."""
         self.is_told, self.difference, self.is_open = False, None, False
 
     def warn_used(self, position: int, run: RunLength, begin: int) -> None:
-        """Warn if steps were taken in an earlier run, and this one has another place or length.
+        """Warn if steps were made in an earlier run, and this run has another start or length.
 
         Args:
-            position: The steps that the schedule has taken.
+            position: The steps that the schedule has made.
             run: The length of this run.
-            begin: The step at which it begins.
+            begin: The step at which this run begins.
         """
         if position != begin or self.differs_from(run):
             text = (
                 f"{_steps_of(self.run)}, {position} of them taken in an earlier run, but this run "
                 f"begins at step {begin} and has {_steps_of(run)}"
             )
-            self.warn_difference(text, "Create the optimizer and the scheduler anew for each run")
+            self.warn_difference(text, "Create a new optimizer and scheduler for each run")
 
     def begin(self) -> None:
-        """Forget which tracks are in use: the groups may have other base rates now."""
+        """Forget the tracks in use: the groups may have other base rates now."""
         self._in_use.clear()
 
     def tracks(self, group: Group, base_lr: float) -> Iterable[Track]:
-        """What moves in a group, and how.
+        """Return the tracks of a group.
 
         Args:
             group: The parameter group.
-            base_lr: The rate that it began with.
+            base_lr: The base rate of the group.
 
         Raises:
-            ScheduleError: The schedule makes no sense for this run and this rate.
+            ScheduleError: The schedule does not fit this run and this rate.
         """
         tracks = self._tracks_for(base_lr, _beta2(group))
         fitting = [track for track in tracks if _fits(track.group, group.get("name"))]
-        # Of several that fit, the one with the longest name says most.
+        # The longest name is the most specific; a later entry of the dict replaces an earlier one.
         fitting.sort(key=lambda track: len(track.group or ""))
         return {track.hyperparameter: track for track in fitting}.values()
 
     def track_of(self, group: Group, place: HyperparameterRef, base_lr: float) -> Track | None:
-        """Return what moves one hyperparameter of a group, were its base rate another one.
+        """Return the track of one hyperparameter of a group, for another base rate.
 
         Args:
             group: The parameter group.
             place: The hyperparameter.
-            base_lr: The base rate to suppose.
+            base_lr: The base rate to assume.
         """
+        # A hypothetical rate must not change the label of the plan.
         in_use = dict(self._in_use)
         try:
             tracks = self.tracks(group, base_lr)
@@ -184,10 +186,10 @@ class SchedulePlan:
             self._in_use = in_use
 
     def check_names(self, groups: Iterable[Group]) -> None:
-        """Every group that a track names must be there.
+        """Check that every group that a track names exists.
 
         Raises:
-            ScheduleError: One is not; the message lists those that are.
+            ScheduleError: A group is missing; the message lists the existing ones.
         """
         names = {group["name"] for group in groups if group.get("name")}
         tracks = self._tracks_in_use()
@@ -201,18 +203,19 @@ class SchedulePlan:
 
     @property
     def name(self) -> str:
-        """The name of the schedule's config; of a bare curve its label."""
+        """The name of the schedule's config; the label of a bare curve."""
         return getattr(self.config, "name", None) or self.label
 
     @property
     def label(self) -> str:
-        """The name of the resolved schedule in checkpoints: another run length is another name."""
+        """The name of the resolved schedule in checkpoints; other lengths give other names."""
         return "; ".join(dict.fromkeys(map(self._text, self._tracks_in_use())))
 
     def _tracks_in_use(self) -> list[Track]:
         return [track for key in self._in_use for track in self._tracks[key]]
 
     def _text(self, track: Track) -> str:
+        # A dataclass prints as a value; a function prints an address, which differs each time.
         named = hasattr(track.curve, "__dataclass_fields__")
         text = repr(track.curve) if named else self._label
         where = f"{track.group}/" if track.group else ""
@@ -222,6 +225,7 @@ class SchedulePlan:
     def _tracks_for(self, base_lr: float, beta2: float | None) -> Sequence[Track]:
         key = base_lr, beta2
         self._in_use[key] = None
+        # Groups with the same base rate and beta2 share their tracks.
         if key not in self._tracks:
             self._tracks[key] = self._resolved(self.run.replace(base_lr=base_lr, beta2=beta2))
         return self._tracks[key]
@@ -230,12 +234,12 @@ class SchedulePlan:
         try:
             tracks = self._resolve(run)
         except RunLengthError:
-            # What cannot be said in steps may be said in time, where the run is limited by it.
+            # A run limited by time has no length in steps, but one in ticks.
             timed = run.by_time()
             if timed is None:
                 raise
             run, tracks = timed, self._resolve(timed)
-        self.run = run.snapshot()
+        self.run = run.snapshot()  # the plan may outlive the trainer
         return tracks
 
 
@@ -244,12 +248,13 @@ def _steps_of(run: RunLength) -> str:
 
 
 def _fits(wanted: str | None, name: str | None) -> bool:
-    """Whether a track is for a group: for all, by its name, or by the first part of `head/bias`."""
+    """Return True if a track applies to a group: without a name, or by the first part of a name."""
+    # `head` applies to `head/bias` too: a rule splits its group by weight decay.
     return wanted is None or (name is not None and f"{name}/".startswith(f"{wanted}/"))
 
 
 def _beta2(group: Group) -> float | None:
-    """What the last of the betas began with: a schedule may have moved it."""
+    """Return the initial value of the last of the betas, which a schedule may have changed."""
     betas = group.get("betas")
     if betas is None:
         return None

@@ -1,7 +1,7 @@
-"""What a scheduler that loads a state goes on under: the schedule of the state, or its own.
+"""Schedule to follow after loading a checkpoint: the saved one, or the config's.
 
-A state holds the config of its schedule and the length of the run for which that was resolved, as
-plain data. The schedule is built again from both.
+A state holds the config of its schedule and the length of its run as plain data. The saved
+schedule is built again from both.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ Based: TypeAlias = Sequence[tuple[Group, float]]
 """Parameter groups, each with its base rate."""
 
 _CURVE_FIELDS = frozenset({"schedule", "warmup_duration"})
-"""What of a schedule that looks at a metric is a curve; the rest is in its own state."""
+"""The fields of a metric's schedule that define its curve; the others are in its own state."""
 
 
 class ResumedSchedule(NamedTuple):
-    """What a run goes on under.
+    """Schedule to follow after loading a checkpoint.
 
     Args:
         plan: The plan to follow.
-        position: Where the run stands in it.
-        resolution: What has changed, and what becomes of it; None where a config is unknown.
-        more: What else there is to say.
+        position: The position in the plan.
+        resolution: The changes and their outcomes; None where a config is unknown.
+        more: Further lines for the warning.
         saved_label: The label of the plan in the state, if it has one.
-        is_of_another: True for the state of a scheduler that is not ours.
+        is_of_another: True for the state of a scheduler of another package.
     """
 
     plan: SchedulePlan
@@ -64,7 +64,7 @@ class ResumedSchedule(NamedTuple):
     is_of_another: bool = False
 
     def tell(self) -> None:
-        """Say what has changed; of a state without its config only that its curve is another."""
+        """Warn of the changes; for a state without its config, only of another curve."""
         if self.resolution is not None:
             self.resolution.tell(*self.more)
             return
@@ -73,49 +73,51 @@ class ResumedSchedule(NamedTuple):
             was = f"it was written under {saved}" if config is None else "it does not say how"
             own = label if config is None else f"the {config.name} schedule of the config"
             tell_of(
-                f"the schedule has changed since the checkpoint: {was}, and the run goes on at "
+                f"the schedule has changed since the checkpoint: {was}, and the run resumes at "
                 f"step {self.position} under {own}"
             )
 
 
 def plan_data(plan: SchedulePlan) -> dict[str, Any]:
-    """What a state holds of a plan, if its schedule has a config of plain values."""
+    """Return the plan as plain data for a state, if its schedule has a config of plain values."""
     data = as_data(plan.config)
     return {} if data is None else {"config": data, "run": plan.run.to_dict()}
 
 
 def changes_of(own: SchedulePlan, state: Mapping[str, Any], groups: Based) -> list[Change]:
-    """What has changed since a state was saved; nothing where the curves are the same.
+    """Return the changes since a state was saved; none if the curves are the same.
 
     Args:
         own: The plan of the config.
         state: The state of a scheduler.
-        groups: The groups, for which the curves are compared.
+        groups: The groups for which the curves are compared.
     """
     return _changes(own, state, groups)[0]
 
 
 def resolve_resume(own: SchedulePlan, state: Mapping[str, Any], groups: Based) -> ResumedSchedule:
-    """What the policy makes of a state.
+    """Apply the resume policy to a saved state.
 
     Args:
         own: The plan of the config.
         state: The state of a scheduler.
-        groups: The groups that it drives.
+        groups: The groups of the optimizer.
 
     Raises:
-        ScheduleError: The policy is `error` and something has changed; it is `extend` and the run
-            is shorter than it was; it names a field that the schedule does not have, or that
+        ScheduleError: The policy is `error` and something has changed; the policy is `extend` and
+            the run is shorter; or the policy names a field that the schedule does not have, or that
             cannot be taken from the config.
     """
     policy, position, data = own.run.settings.policy, saved_position(state), as_data(own.config)
     _check_fields(policy, own)
+    # The position of a scheduler of another package is known, its config is not.
     if not is_of_driver(state):
         clause = (
             "which is the last_epoch of the state; if that counted anything but updates, call "
             "step(n) with their number"
         )
         return after_another(own, position, clause)
+    # Without both configs there is nothing to compare but the names of the curves.
     if "config" not in state or data is None:
         return ResumedSchedule(own, position, saved_label=state.get("curve"))
     found, old = _changes(own, state, groups)
@@ -126,6 +128,7 @@ def resolve_resume(own: SchedulePlan, state: Mapping[str, Any], groups: Based) -
         own=data,
         error=ScheduleError,
     )
+    # Nothing has changed, or the saved schedule cannot be built and the config's is followed.
     if not found or isinstance(old, str):
         return ResumedSchedule(own, position, resolution)
     if policy.takes_schedule:
@@ -138,11 +141,11 @@ def resolve_resume(own: SchedulePlan, state: Mapping[str, Any], groups: Based) -
 def after_another(
     own: SchedulePlan, position: int, clause: str = "since another kind cannot be kept"
 ) -> ResumedSchedule:
-    """Return what becomes of a state that another kind of scheduler saved.
+    """Return the schedule to follow for a state of another kind of scheduler.
 
     Args:
         own: The plan of the config.
-        position: The step at which it begins.
+        position: The step at which the config's schedule begins.
         clause: The reason.
     """
     change = Change((SCHEDULE,), "another scheduler", as_data(own.config) or own.label)
@@ -156,24 +159,24 @@ def after_another(
 
 
 def from_step(change: Change, position: int, clause: str) -> Change:
-    """Follow a schedule of the config from a step on."""
+    """Follow the config's schedule from a step on."""
     return change.follow(f"taken from the config, from step {position} on, {clause}")
 
 
 def _position_in(run: RunLength, old: RunLength, state: Mapping[str, Any]) -> int:
-    """The position of a state; the same moment is another one in a run that takes another time."""
+    """Return the saved position; in a run of another time, the same moment has another one."""
     if run.total_time == old.total_time or run.total_time is None:
         return saved_position(state)
     return int(state["elapsed"] / run.total_time * TICKS)
 
 
-# -- what has changed ------------------------------------------------------------------------------
+# -- changes ---------------------------------------------------------------------------------------
 
 
 def _changes(
     own: SchedulePlan, state: Mapping[str, Any], groups: Based
 ) -> tuple[list[Change], SchedulePlan | str]:
-    """The changes, and the plan of the state or why there is none."""
+    """Return the changes, and the saved plan or the reason why there is none."""
     saved, data = state.get("config"), as_data(own.config)
     if saved is None or data is None:
         return [], own
@@ -186,12 +189,13 @@ def _changes(
     old = _plan_of(own, saved, state.get("run", {}))
     if not _is_curve(own) or isinstance(old, str) or old.run.total_time != own.run.total_time:
         return found, old
+    # Configs may differ where their curves do not: a longer run changes no decay in steps.
     tracks = ((old.tracks(group, base), own.tracks(group, base)) for group, base in groups)
     return ([], own) if all(list(was) == list(now) for was, now in tracks) else (found, old)
 
 
 def _changes_of_run(saved: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[Change]:
-    """The lengths that both know, and that differ."""
+    """Yield the lengths that both runs know, and that differ."""
     was, now = _length(saved), _length(own)
     if was and now and was != now:
         yield Change(("run",), was[0] if was[1] == now[1] else " ".join(was), " ".join(now))
@@ -201,7 +205,7 @@ def _changes_of_run(saved: Mapping[str, Any], own: Mapping[str, Any]) -> Iterato
 
 
 def _length(run: Mapping[str, Any]) -> tuple[str, str] | None:
-    """How long a run is, and the unit."""
+    """Return the length of a run, and the unit."""
     if "total_time" in run:
         return f"{run['total_time']:g}", "seconds"
     return (str(run["total_steps"]), "steps") if "total_steps" in run else None
@@ -210,12 +214,12 @@ def _length(run: Mapping[str, Any]) -> tuple[str, str] | None:
 def _plan_of(
     own: SchedulePlan, config: Mapping[str, Any], run: Mapping[str, Any]
 ) -> SchedulePlan | str:
-    """The plan of a saved schedule, or why it cannot be built."""
+    """Return the plan of a saved schedule, or the reason why it cannot be built."""
     name = config.get("name", "")
     try:
         cls: Any = lr_scheduler_registry.find(name)
         if getattr(own.config, "name", None) == name:
-            cls = type(own.config)  # it need not be registered
+            cls = type(own.config)  # a class from Python need not be registered
         if cls is None:
             return f"{name!r} is not registered here; import the module that registers it"
         if cls.is_curve != _is_curve(own):
@@ -226,8 +230,9 @@ def _plan_of(
 
 
 def _lengths(own: RunLength, saved: Mapping[str, Any]) -> RunLength:
-    """The saved lengths, and ours where there are none: the saved schedule asked for no more."""
+    """Return the saved lengths, and the current ones where none were saved."""
     ours = own.to_dict()
+    # The saved schedule counted steps, so a time limit of this run must not make it a clock.
     if "total_steps" in saved:
         ours.pop("total_time", None)
     return RunLength.from_dict({**ours, **saved}).replace(settings=own.settings)
@@ -237,24 +242,24 @@ def _is_curve(plan: SchedulePlan) -> bool:
     return plan.config is not None and plan.config.is_curve
 
 
-# -- what becomes of it ----------------------------------------------------------------------------
+# -- decisions -------------------------------------------------------------------------------------
 
 
 def _decide(
     change: Change, policy: ResumeConfig, own: SchedulePlan, old: SchedulePlan | str
 ) -> Change:
-    """Return what becomes of a change of a schedule, or of the length of its run."""
+    """Decide one change of a schedule, or of the length of its run."""
     if isinstance(old, str):
         return change.follow(f"taken from the config, since {old}")
     if change.is_of_run and policy.policy == "extend":
         return change.follow("the schedule is stretched")
     if change.is_of_run and policy.takes_schedule:
-        return change.follow("the schedule is resolved anew")
+        return change.follow("the schedule is resolved again")
     if change.is_of_run:
-        return change.keep(f"the schedule goes on as it was, for {change.saved}", SCHEDULE)
+        return change.keep(f"the schedule continues unchanged, for {change.saved}", SCHEDULE)
     if not _is_curve(own) and change.path[1] not in _CURVE_FIELDS:
         field = "" if policy.takes_schedule else SCHEDULE
-        return change.keep("kept by the state of what looks at the metric", field)
+        return change.keep("kept by the state of the metric's scheduler", field)
     where = f"{dotted(change.path)}."
     is_named = any(where.startswith(f"{name}.") for name in policy.schedule_fields())
     return change.follow() if policy.takes_schedule or is_named else change.keep(field=SCHEDULE)
@@ -263,10 +268,11 @@ def _decide(
 def _followed(
     own: SchedulePlan, old: SchedulePlan, resolution: Resolution, policy: ResumeConfig
 ) -> SchedulePlan:
-    """Return the plan of what was decided."""
+    """Return the plan for the decided changes."""
     followed = [change.is_followed for change in resolution.changes]
     if all(followed) or not any(followed):
         return own if all(followed) else old
+    # Some fields from each: build a third config, in the run of the policy.
     lengths = own.run if policy.takes_schedule else old.run
     made = _plan_of(own, resolution.config or {}, lengths.to_dict())
     if isinstance(made, str):
@@ -277,7 +283,7 @@ def _followed(
 def _jumps(
     old: tuple[SchedulePlan, int], new: tuple[SchedulePlan, int], groups: Based
 ) -> Iterator[str]:
-    """What the new plan makes of the rate at once, where it is another one."""
+    """Describe the first jump of the rate under the new plan, if there is one."""
     for group, base in groups:
         was, now = (_rate(plan, group, base, position) for plan, position in (old, new))
         if was != now:
@@ -293,7 +299,7 @@ def _rate(plan: SchedulePlan, group: Group, base: float, position: int) -> float
     return track.curve(position) * (base if track.kind == "factor" else 1.0)
 
 
-# -- what is wrong ---------------------------------------------------------------------------------
+# -- checks ----------------------------------------------------------------------------------------
 
 
 def _check_fields(policy: ResumeConfig, own: SchedulePlan) -> None:
@@ -303,23 +309,23 @@ def _check_fields(policy: ResumeConfig, own: SchedulePlan) -> None:
         check_field(path, data, "field of the schedule", ScheduleError, f"{name}: ")
         if path and not _is_curve(own) and path[0] not in _CURVE_FIELDS:
             raise ScheduleError(
-                f"resume: fields: {name} is kept by the state of what looks at the metric; to "
-                "change it, start the schedule anew"
+                f"resume: fields: {name} is kept by the state of the metric's scheduler; to "
+                "change it, start a new schedule"
             )
 
 
 def _check_run(policy: ResumeConfig, own: RunLength, old: RunLength, position: int) -> None:
-    """Positions of one run must mean the same in the other, which `extend` makes longer."""
+    """Check that the positions of both runs are comparable, and that `extend` makes it longer."""
     if (own.total_time is None) != (old.total_time is None):
         raise ScheduleError(
             "resume: the schedule of the checkpoint and that of this run do not both count steps, "
-            "or both a time; go on with the policy keep"
+            "or both a time; resume with the policy keep"
         )
     was, now = ((run.total_time or run.total_steps or 0) for run in (old, own))
     if policy.policy == "extend" and 0 < now < was:
         unit = "steps" if own.total_time is None else "seconds"
         raise ScheduleError(
             f"resume: extend is for a longer run, and this one has {now:g} {unit}, where that of "
-            f"the checkpoint had {was:g} (it stands at step {position}); keep goes on under the "
-            "schedule as it was, and override with fields: [lr_scheduler] takes the shorter one"
+            f"the checkpoint had {was:g} (it is at step {position}); keep continues the schedule "
+            "as it was, and override with fields: [lr_scheduler] takes the shorter one"
         )

@@ -1,4 +1,4 @@
-"""Rhythm of a schedule after its first steps: it moves by one with each optimizer update."""
+"""Check that a schedule moves by one with each optimizer update, after its first steps."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ __all__ = ["Rhythm"]
 _WITHOUT_A_STEP = 5
 
 _TOO_FAST = 10
-"""More updates than those before which a `GradScaler` skips one each time."""
+"""More updates than the interval at which a `GradScaler` may skip one each time."""
 
 
 class Rhythm:
-    """Counts the updates in a row at which a schedule had not moved, or by more than one."""
+    """A counter of consecutive updates at which a schedule had moved by none or by several."""
 
     def __init__(self) -> None:
         self._moves: list[int] = []
         self._position = -1
 
     def count(self, position: int, moved: int) -> str | None:
-        """Count an update at which a schedule had not moved by one since the last.
+        """Count an update at which a schedule had not moved by one since the last update.
 
         Args:
             position: The position of the schedule.
-            moved: By how much it has moved.
+            moved: The steps since the last update.
 
         Returns:
-            A main clause that names the problem, once there is one.
+            A main clause that names the problem, after enough such updates.
         """
         moves = self._moves
         is_next = position - moved == self._position
+        # A regular update in between, or the opposite fault, ends the series.
         if not is_next or (moves and (moves[-1] > 0) != (moved > 0)):
             moves.clear()
         moves.append(moved)

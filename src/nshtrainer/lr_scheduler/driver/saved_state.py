@@ -1,4 +1,4 @@
-"""What is read from the state of a scheduler, ours or one of torch's."""
+"""Validation and reading of scheduler states, of this package and of PyTorch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PLAN: dict[str, dict[str, Any]] = {
     "config": {"name": ""},
     "run": dict.fromkeys(("total_steps", "total_time", "samples_per_step", "tokens_per_step"), 0),
 }
-"""The form of what a state holds of a schedule and of its run."""
+"""The form of a plan and its run in a state."""
 
 _READ: dict[str, Any] = {
     "last_epoch": 0,
@@ -39,19 +39,19 @@ _READ: dict[str, Any] = {
     "elapsed": 0.0,
     "_schedulers": [{}],
 }
-"""The form of what is read from a state beside its plan, where it is there."""
+"""The form of the other entries that are read from a state."""
 
 _METRIC: dict[str, Any] = {"groups": [""], "rates": [0.0], "scheduler": {}}
-"""The form of what a state holds of a metric."""
+"""The form of the entries about a metric in a state."""
 
 _CHOICES = {"mode": ("min", "max"), "threshold_mode": ("rel", "abs")}
-"""Words in the state of a scheduler that looks at a metric."""
+"""Allowed words in the state of a metric's scheduler."""
 
 _RANGES = {
     **dict.fromkeys(("best", "mode_worse", "window"), (-inf, inf)),
     "factor": (0.0, 1.0),
 }
-"""The ranges of numbers in such a state; those of all others begin at 0."""
+"""Ranges of numbers in that state; the ranges of all others begin at 0."""
 
 _OF_TORCH = frozenset({"_last_lr", "_schedulers", "_step_count", "num_bad_epochs"})
 """Keys in the states of PyTorch's schedulers."""
@@ -63,15 +63,16 @@ def is_of_driver(state: Any) -> bool:
 
 
 def check_state(state: Any, metric_scheduler: Any = None) -> None:
-    """Check the state of a scheduler, before a scheduler takes anything of it.
+    """Check the state of a scheduler, before anything is loaded from it.
 
     Args:
-        state: The state, of a scheduler of this package or of one of PyTorch's.
-        metric_scheduler: The scheduler that loads the state of the one that looks at a metric.
+        state: The state, of a scheduler of this package or of PyTorch.
+        metric_scheduler: The metric's scheduler that will load its part of the state.
 
     Raises:
-        ScheduleError: An entry has another form or is out of range; the message names it.
+        ScheduleError: An entry has a wrong form or is out of range; the message names it.
     """
+    # The form of the whole first: the next checks look entries up by key.
     _refuse_first(find_misfits(state, {}))
     _refuse_first(find_faults(state))
     if metric_scheduler is not None and state.get("metric") is not None:
@@ -80,10 +81,10 @@ def check_state(state: Any, metric_scheduler: Any = None) -> None:
 
 
 def check_metric_state(scheduler: Any, state: Any) -> None:
-    """Check the state of a scheduler that looks at a metric.
+    """Check the state of a metric's scheduler.
 
     Raises:
-        ScheduleError: An entry has another form or is out of range; the message names it.
+        ScheduleError: An entry has a wrong form or is out of range; the message names it.
     """
     _refuse_first(find_metric_faults(scheduler, state))
 
@@ -97,16 +98,17 @@ def _refuse_first(faults: Iterable[Fault]) -> None:
 
 
 def find_faults(state: Mapping[str, Any], path: Path = ()) -> Iterator[Fault]:
-    """Yield where the entries of a state are none, and why."""
+    """Yield the path and the problem of each wrong entry of a state."""
     held = {key: state[key] for key in _READ if key in state}
     forms = [*find_misfits(held, {key: _READ[key] for key in held}, path)]
+    # Values are compared only in a state of the right form.
     yield from forms or _faults_of_values(state, held, path)
 
 
 def _faults_of_values(
     state: Mapping[str, Any], held: Mapping[str, Any], path: Path
 ) -> Iterator[Fault]:
-    """Yield the values that are out of range, or no plan, in a state of the right form."""
+    """Yield the values of a well-formed state that are out of range, or no plan."""
     for place, part in enumerate(held.get("_schedulers", ())):
         yield from find_faults(part, (*path, "_schedulers", place))
     if "last_epoch" in held:
@@ -121,6 +123,7 @@ def _faults_of_values(
 
 def _faults_of_bases(bases: Mapping[str, Any], path: Path) -> Iterator[Fault]:
     found = find_misfits(bases, {name: [0.0] for name in bases}, path)
+    # None stands for a group without a base value of that hyperparameter.
     faults = [each for each in found if not each[1].startswith("is none, not a number")]
     yield from faults
     for name, values in () if faults else bases.items():
@@ -128,7 +131,7 @@ def _faults_of_bases(bases: Mapping[str, Any], path: Path) -> Iterator[Fault]:
 
 
 def _faults_of_metric(state: Mapping[str, Any]) -> Iterator[Fault]:
-    """Yield the faults in what a scheduler has noted of a metric, and of the rates under it."""
+    """Yield the faults in the entries about a metric, and in the rates that it set."""
     metric: Any = state["metric"]
     found = find_misfits(metric, _METRIC, ("metric",))
     faults = [each for each in found if each[1] != "is none, not text"]  # groups without names
@@ -143,16 +146,17 @@ def _faults_of_rates(rates: Sequence[Any], bases: Mapping[str, Any]) -> Iterator
 
 
 def find_metric_faults(scheduler: Any, state: Any, path: Path = ()) -> Iterator[Fault]:
-    """Yield where a state is none of a scheduler that looks at a metric, and why.
+    """Yield the path and the problem of each wrong entry of a metric's scheduler.
 
     Args:
         scheduler: A `ReduceLROnPlateau`, or one derived from it.
         state: The state that it loads.
-        path: Keys that lead to the state.
+        path: The path of the state.
     """
     own = {**scheduler.state_dict(), "window": [0.0]}
     unbound = ((*path, "default_min_lr"), "is none, not a number")  # each group has a bound
     found = find_misfits(state, own, path)
+    # Only GreedyLR saves a window, and releases of PyTorch save different entries.
     faults = [each for each in found if each[1] != "is missing" and each != unbound]
     yield from faults
     for key, value in () if faults else state.items():
@@ -196,11 +200,12 @@ def _faults_of_plan(state: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def saved_position(state: Mapping[str, Any]) -> int:
-    """The position.
+    """Return the saved position.
 
     Raises:
-        ScheduleError: There is none.
+        ScheduleError: The state has no position.
     """
+    # A `ChainedScheduler` has no position of its own, but its parts have.
     for part in (state, *state.get("_schedulers", ())):
         if "last_epoch" in part:
             return int(part["last_epoch"])
@@ -210,7 +215,7 @@ def saved_position(state: Mapping[str, Any]) -> int:
 
 
 def saved_bases(state: Mapping[str, Any]) -> dict[str, list[float | None]]:
-    """The base values in a state: ours, or the optimizer's rates in that of PyTorch's."""
+    """Return the base values in a state; from PyTorch's schedulers, the optimizer's base rates."""
     if "base_values" in state:
         return state["base_values"]
     rates = () if has_own_rates(state) else state.get("base_lrs", ())
@@ -218,5 +223,5 @@ def saved_bases(state: Mapping[str, Any]) -> dict[str, list[float | None]]:
 
 
 def has_own_rates(state: Mapping[str, Any]) -> bool:
-    """Return True for PyTorch's `OneCycleLR` and `CyclicLR`, which begin at rates of their own."""
+    """Return True for PyTorch's `OneCycleLR` and `CyclicLR`, whose base rates are their own."""
     return "_schedule_phases" in state or "max_lrs" in state

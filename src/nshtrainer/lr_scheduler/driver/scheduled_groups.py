@@ -1,4 +1,4 @@
-"""The parameter groups of an optimizer, as one schedule moves their hyperparameters."""
+"""Parameter groups whose hyperparameters one schedule moves."""
 
 from __future__ import annotations
 
@@ -27,15 +27,16 @@ if TYPE_CHECKING:
 
 __all__ = ["ScheduledGroups"]
 
+# Rounds of the search for a base rate; a factor that is the same for all rates needs two.
 _MOST_TRIES = 50
 
 
 class ScheduledGroups:
-    """What a scheduler knows of each parameter group: its base values, and the curves it follows.
+    """The base values of each parameter group, and the curves that it follows.
 
     A group that joins the optimizer during the run is scheduled from its first update. Its base
-    rate is the optimizer's default if it was added without a rate of its own. Else the rate is the
-    one to continue from, and the base rate is the rate divided by the factor of the position.
+    rate is the optimizer's default if the group was added without a rate. Else the group's rate is
+    the one to continue from, and the base rate is that rate divided by the current factor.
     """
 
     optimizer: Optimizer
@@ -56,23 +57,24 @@ class ScheduledGroups:
 
     @abstractmethod
     def after_update(self) -> None:
-        """Look at an update of the optimizer."""
+        """Record the outcome of an update of the optimizer."""
 
     @abstractmethod
     def after_loading(self) -> None:
-        """Look at the groups of an optimizer that has loaded a state."""
+        """Read the groups of an optimizer that has loaded a state."""
 
     def catch_up(self) -> None:
         """Schedule parameter groups that were added, removed or exchanged.
 
-        Each optimizer update and each step does this first. Values of other groups are left alone.
+        Each optimizer update and each step calls this first. Values of other groups are unchanged.
         """
         groups = self.optimizer.param_groups
+        # Compared by identity: comparing dicts would compare tensors.
         if len(groups) != len(self._groups) or not all(map(is_, groups, self._groups)):
             self._write(new_only=True)
 
     def _write(self, *, new_only: bool = False) -> None:
-        """Plan anew from the live groups, and write the values of this position."""
+        """Resolve the plan for the current groups, and write the values of this position."""
         groups, old = self.optimizer.param_groups, self._groups
         known = {id(group) for group in old} if new_only else set[int]()
         self._bases.follow(old, groups)
@@ -84,7 +86,7 @@ class ScheduledGroups:
         self._settle()
 
     def _followers(self) -> Iterator[Follower]:
-        """What moves in each group, along which curve, and from which base."""
+        """Yield each scheduled hyperparameter of each group, with its curve and base value."""
         for index, group in enumerate(self._groups):
             base_lr = self._base(index, group, find(group, "lr"))
             for track in self._plan.tracks(group, base_lr):
@@ -96,7 +98,7 @@ class ScheduledGroups:
                 yield Follower(group, place, track.curve, base, is_value)
 
     def _base(self, index: int, group: Group, place: HyperparameterRef) -> float:
-        """The value that a group began with, noted where torch notes it, too."""
+        """Return the initial value of a group's hyperparameter, noted under torch's own key."""
         return self._bases.of(index, group, place, lambda: self._joining(group, place))
 
     def _based(self) -> list[tuple[Group, float]]:
@@ -105,18 +107,19 @@ class ScheduledGroups:
         return [(group, self._base(k, group, find(group, "lr"))) for k, group in enumerate(groups)]
 
     def _scaled(self, index: int, base: float) -> float:  # noqa: ARG002 - for those who scale
-        """The base rate of a group as it is now; something beside the curve may scale it."""
+        """Return the current base rate of a group; subclasses may scale it."""
         return base
 
     def _joining(self, group: Group, place: HyperparameterRef) -> float:
         """Return the base value of a group that joins the optimizer.
 
         Once the schedule has moved, a rate that was given to the group is the one to continue from,
-        as that of Lightning's `BaseFinetuning`; the optimizer's default is a base value.
+        as in Lightning's `BaseFinetuning`; the optimizer's default is a base value.
         """
         standing = place.get(group)
         if isinstance(standing, Tensor):
             for index, other in enumerate(self._groups):
+                # Two groups with one tensor would be scaled twice: the new group gets a copy.
                 if other is not group and other.get(place.key) is standing:
                     group[place.key] = standing.clone()
                     return self._base(index, other, place)
@@ -127,10 +130,11 @@ class ScheduledGroups:
         try:
             return self._continued(group, place, value)
         except ScheduleError:
+            # No curve for this base rate: the schedule cannot have scaled it.
             return value
 
     def _continued(self, group: Group, place: HyperparameterRef, value: float) -> float:
-        """Return the base value that gives a value at this position; at a factor of 0 the value."""
+        """Return the base value that the schedule scales to `value`; at a factor of 0, `value`."""
         base = value
         # An absolute rate in a schedule is another factor of each base.
         for _ in range(_MOST_TRIES):
@@ -143,7 +147,7 @@ class ScheduledGroups:
         return base
 
     def _factor(self, group: Group, place: HyperparameterRef, base: float) -> float:
-        """Return the factor of this position for a group with a base value; 1 without a curve."""
+        """Return the current factor of a group with a base value; 1 without a curve."""
         base_lr = base if place.key == "lr" else float(group["initial_lr"])
         track = self._plan.track_of(group, place, base_lr)
         is_factor = track is not None and track.kind == "factor"
@@ -163,7 +167,7 @@ class ScheduledGroups:
         self._write()
 
     def moved_groups(self, key: str) -> list[list[Group]]:
-        """Return the groups in which a hyperparameter moves, by the curve that moves it."""
+        """Return the groups in which a hyperparameter moves, by curve."""
         return [
             [group for cohort in movement.cohorts for group in cohort.groups()]
             for movement in self._movements
@@ -171,12 +175,12 @@ class ScheduledGroups:
         ]
 
     def _is_driven_by_another(self) -> bool:
-        """Return True if a scheduler with base rates of its own is at work: a rate finder's."""
+        """Return True if another scheduler has set base rates of its own, as a rate finder does."""
         bases = zip(self._groups, self._bases.lrs, strict=False)
         return any(group.get("initial_lr", base) != base for group, base in bases)
 
     def rates_at(self, position: int) -> list[float]:
-        """Return base times curve for each group; the value of a group that is not planned yet."""
+        """Return base times curve for each group; the current value of a group without a plan."""
         values = {
             id(group): cohort.base * movement.factor(position)
             for movement in self._movements
@@ -197,7 +201,7 @@ class ScheduledGroups:
         }
 
     def wrote(self, place: HyperparameterRef, group: Group, value: Any) -> bool:
-        """Return True if this schedule wrote a value last."""
+        """Return True if this schedule wrote the value last."""
         return any(
             each is group and written == value
             for movement in self._movements
@@ -207,4 +211,4 @@ class ScheduledGroups:
 
     @abstractmethod
     def _settle(self) -> None:
-        """Note the groups for which the next step needs no preparation."""
+        """Record the groups for which the next step needs no preparation."""

@@ -1,4 +1,4 @@
-"""What the driver writes with each step: curves, and the groups that follow them."""
+"""Scheduled values: curves, and batches of groups that follow them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Follower", "Group", "GroupBatch", "ScheduledValue", "movements_of", 
 Group = dict[str, Any]
 
 _WATCHED = 4
-"""Of more groups than this with the same base, the rest is written without looking."""
+"""The most groups of one base value that are checked for foreign values."""
 
 
 class Follower(NamedTuple):
@@ -32,12 +32,12 @@ class Follower(NamedTuple):
     curve: Curve
     base: float
     is_value: bool
-    """The curve is the value itself; the base is 1."""
+    """True if the curve is the value itself; the base is 1."""
 
 
 @dataclass(slots=True)
 class GroupBatch:
-    """The groups of one base value: they share the product, and the very object written last."""
+    """Groups with one base value: the product is computed once, and shared as one object."""
 
     base: float
     is_value: bool = False
@@ -48,15 +48,17 @@ class GroupBatch:
     filled: list[tuple[Group, Tensor]] = field(default_factory=list[tuple[Group, Tensor]])
 
     def groups(self) -> list[Group]:
-        """All of them."""
+        """Return all groups of the batch."""
         return [*self.watched, *self.others, *(group for group, _ in self.filled)]
 
     def settle(self, place: HyperparameterRef) -> None:
-        """Sort the groups by how they are written: tensors filled, of many numbers some watched."""
+        """Sort the groups by how they are written: tensors are filled, few numbers are checked."""
+        # A tuple is replaced as a whole, so an item has no identity to check: the slow path.
         if place.item is not None:
             return
         numbers: list[Group] = []
         for group in self.watched:
+            # A compiled step reads the tensor itself, so its identity is remembered.
             standing = group[place.key]
             if isinstance(standing, Tensor):
                 self.filled.append((group, standing))
@@ -80,7 +82,7 @@ class ScheduledValue(NamedTuple):
         return self.cohorts[0].is_value
 
     def factor(self, position: int) -> float:
-        """Return the value of the curve.
+        """Return the value of the curve at a position.
 
         Raises:
             ScheduleError: The value is not finite, or negative.
@@ -91,20 +93,21 @@ class ScheduledValue(NamedTuple):
         return factor
 
     def written(self) -> Iterator[tuple[Group, float]]:
-        """Yield each group with the value that was written into it last."""
+        """Yield each group with the value that was last written into it."""
         for cohort in self.cohorts:
             for group in cohort.groups():
                 yield group, cohort.written
 
     def begin(self, position: int, takes: Callable[[Group], bool]) -> None:
-        """Write the values of a position, whatever stands there.
+        """Write the values of a position, whatever the current values are.
 
         Args:
             position: The position.
-            takes: Returns True for the groups that are written; the others keep what they have.
+            takes: Returns True for the groups to write; the others keep their values.
         """
         factor = self.factor(position)
         for cohort in self.cohorts:
+            # One float object for all groups: `is` then finds a foreign value without comparing.
             cohort.written = cohort.base * factor
             for group in cohort.watched:
                 if takes(group):
@@ -113,10 +116,11 @@ class ScheduledValue(NamedTuple):
 
 
 def movements_of(followers: Iterable[Follower]) -> list[ScheduledValue]:
-    """Collect what follows the same curve, and what has the same base in it."""
+    """Collect followers by curve, and within a curve by base value."""
     movements: dict[Hashable, ScheduledValue] = {}
     cohorts: dict[Hashable, GroupBatch] = {}
     for group, place, curve, base, is_value in followers:
+        # Equal curves are one key: a schedule with hundreds of groups computes one factor.
         key = place, _identity(curve), is_value
         if key not in movements:
             movements[key] = ScheduledValue(place.key, _callable(curve), [], place)
@@ -129,7 +133,7 @@ def movements_of(followers: Iterable[Follower]) -> list[ScheduledValue]:
 
 
 def refuse(factor: object, position: int, place: HyperparameterRef) -> NoReturn:
-    """Raise the error of a factor that is not finite or negative."""
+    """Raise the error for a factor that is negative or not finite."""
     raise ScheduleError(
         f"the schedule of {place} gives {factor!r} at step {position}; a factor must be finite and "
         "not negative"
@@ -137,7 +141,7 @@ def refuse(factor: object, position: int, place: HyperparameterRef) -> NoReturn:
 
 
 def _callable(curve: Curve) -> Curve:
-    """What is called for a value, without a detour over the class; what is no function fails."""
+    """Return the function to call for a value, without the lookup of `__call__` on the class."""
     if not callable(curve):
         raise ScheduleError(
             f"a curve is a function of the step, such as `lambda step: 1 / (1 + step)`, not "
@@ -147,9 +151,9 @@ def _callable(curve: Curve) -> Curve:
 
 
 def _identity(curve: Curve) -> Hashable:
-    """Curves that are equal are computed once."""
+    """Return a key that equal curves share, so that each is computed once."""
     try:
         hash(curve)
-    except TypeError:
+    except TypeError:  # a user's curve may hold a list
         return id(curve)
     return curve

@@ -1,7 +1,7 @@
-"""The one torch scheduler: it drives any curve, of any hyperparameter.
+"""`CurveScheduler`: the torch scheduler that applies any curve to any hyperparameter.
 
-Its state is the position, the base values of each group, and what the curves are resolved from. A
-value is always `base * curve(position)`; it is never inferred from what stands in a group.
+Its state is the position, the base values of each group, and the data from which the curves are
+resolved. A value is always `base * curve(position)`; it is never computed from the current value.
 """
 
 from __future__ import annotations
@@ -49,22 +49,22 @@ __all__ = ["CurveScheduler"]
 
 
 class CurveScheduler(ForeignValues, LRScheduler):
-    """Writes `base * curve(position)` into every parameter group, for each scheduled value.
+    """A torch scheduler that writes `base * curve(position)` into every parameter group.
 
-    The base of a rate is its `initial_lr` where a scheduler stood before, else its `lr`; that of
-    another hyperparameter likewise. A value that somebody else writes before the first update (a
-    finder, a tuner) becomes the base; a later one is overwritten, with a warning (of more than 4
-    groups with the same base, the first 4 are watched for it). Groups that are added during the
-    run are scheduled as well. A tensor-valued rate is filled in place. Steps that do not go
-    together with the updates of the optimizer are told once.
+    The base of a rate is its `initial_lr` if another scheduler has noted one, else its `lr`; other
+    hyperparameters likewise. A value that other code writes before the first update (a finder, a
+    tuner) becomes the base; a later one is overwritten, with a warning (of more than 4 groups with
+    the same base, the first 4 are checked). Groups that are added during the run are scheduled as
+    well. A tensor-valued rate is filled in place. A schedule that does not move once with each
+    update of the optimizer causes one warning.
 
-    After an update that `skipping` left out the next `step` does not count. Whether it counts after
-    one that a `GradScaler` left out is what `schedule_clock` of the run says.
+    After an update that a skipping wrapper left out, the next `step` does not count. After one that
+    a `GradScaler` left out, the run's `schedule_clock` decides.
 
     Args:
         optimizer: The optimizer to drive.
-        plan: What each group has before it; or one curve for the rates of all groups.
-        label: The name of that curve in checkpoints; a resumed run whose name differs is told so.
+        plan: The plan of each group; or one curve for the rates of all groups.
+        label: The name of that curve in checkpoints; resuming under another name causes a warning.
 
     Raises:
         ScheduleError: The plan names a group or a hyperparameter that the optimizer does not have.
@@ -85,8 +85,8 @@ class CurveScheduler(ForeignValues, LRScheduler):
     def __init__(
         self, optimizer: Optimizer, plan: SchedulePlan | Curve, *, label: str | None = None
     ) -> None:
-        # Not the base's `__init__`: it wraps `optimizer.step`, which a compiled step does not
-        # survive, and scales from what stands in the group.
+        # Not the base's `__init__`: it wraps `optimizer.step`, which breaks a compiled step, and
+        # scales the current value of the group.
         self.optimizer = optimizer
         self.last_epoch = 0
         self._plan = (
@@ -108,6 +108,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
         self._untold: ResumedSchedule | None = None
         by_successes = self._plan.run.settings.schedule_clock == "successful_steps"
         self._successes = SuccessfulStepCounter() if by_successes else None
+        # Read before `_write` replaces them.
         others = rates_of_torch(optimizer)
         self._write()
         self._plan.check_names(optimizer.param_groups)
@@ -120,8 +121,8 @@ class CurveScheduler(ForeignValues, LRScheduler):
 
     @override
     def step(self, epoch: int | None = None) -> None:  # noqa: C901, PLR0912 - see below
-        """Move to the next position, or to `epoch`, and write the values of it."""
-        # Called with every update, so written out: a call of a function costs as much as a group.
+        """Move to the next position, or to `epoch`, and write its values."""
+        # Called with every update, so written inline: a function call costs as much as a group.
         groups = self.optimizer.param_groups
         try:  # as in `_is_planned`
             is_planned = groups == self._planned
@@ -129,6 +130,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
             is_planned = False
         if not is_planned and not self._prepare(epoch):
             return
+        # An explicit position overrides the clock.
         if self._clock is not None and epoch is None:
             epoch = self._clock.position(groups, self.last_epoch)
         self.last_epoch = position = self.last_epoch + 1 if epoch is None else epoch
@@ -140,6 +142,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
                 written = cohort.written
                 cohort.written = value = cohort.base * factor
                 for group in cohort.watched:
+                    # The object written last is still there: no one else has written.
                     if group[key] is written:
                         group[key] = value
                     else:
@@ -154,7 +157,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
                             self._set(place, group, value, written)
 
     def _prepare(self, epoch: int | None) -> bool:
-        """Plan for the groups that are there; return False if this step does not count."""
+        """Update the plan for the current groups; return False if this step does not count."""
         if self._is_left_out() and epoch is None:
             if self._first is not None:
                 self._first.forget_updates()
@@ -164,21 +167,23 @@ class CurveScheduler(ForeignValues, LRScheduler):
         first = self._first
         if first is not None:
             if epoch is not None:
+                # Code that sets positions itself has a rhythm of its own.
                 first.stop_checks()
             first.count_step(self._plan, self.optimizer, is_moved=self._clock is None)
+            # A rate finder's scheduler writes at each update: its values are no bases.
             if first.takes_values and not self._is_driven_by_another():
                 self._take_values(first)
             if first.steps > (2 if self._replaced else 1):
-                # From here on only the steps since the last update are counted.
+                # Later steps are compared with the updates one by one.
                 checks = first.checks_rhythm and self._clock is None
                 self._first, self._rhythm = None, Rhythm() if checks else None
         self._settle()
         return True
 
     def _is_planned(self) -> bool:
-        """Return True if the groups are those that a plan was made for, and the first steps over.
+        """Return True if the groups are the planned ones, and the first steps are over.
 
-        A list finds the same dicts equal without a look into them. Where one was exchanged, its
+        A list compares identical dicts without looking into them. Where one was exchanged, its
         tensors may have no truth value.
         """
         try:
@@ -187,19 +192,21 @@ class CurveScheduler(ForeignValues, LRScheduler):
             return False
 
     def _settle(self) -> None:
-        """Note the groups for which the next step needs no preparation."""
+        """Record the groups for which the next step needs no preparation."""
         self._planned = None if self._first is not None else self._groups
 
     def _stand_still(self) -> None:
-        """The update that is under way changes nothing, and no plan is good enough for it."""
+        """Skip the next step: the update in progress changes nothing."""
+        # No plan, so that the next step takes the slow path, which sees the flag.
         self._stands_still, self._planned = True, None
         self._updated_at = self.last_epoch - 1  # as if it had moved, at the next update
         if self._first is not None:
             self._first.forget_updates()
 
     def _is_left_out(self) -> bool:
-        """Whether that was so of the update before this step, which counts for no clock either."""
+        """Return True if the next step is to be skipped, and clear the flag."""
         still, self._stands_still = self._stands_still, False
+        # The clock has seen the update as well, and would count it with the next one.
         if still and self._clock is not None:
             self._clock.position(self.optimizer.param_groups, 0)
         return still
@@ -207,7 +214,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
     # -- optimizer updates, and loading ----------------------------------------------------------
 
     def _listen(self) -> None:
-        """Hear of updates and of loaded states, without keeping this scheduler alive."""
+        """Register for updates, skips and loaded states, by weak references."""
         on_step_skipped(self.optimizer, WeakMethod(self._stand_still))
         listen(self, after_updates=self._successes is not None)
 
@@ -216,16 +223,17 @@ class CurveScheduler(ForeignValues, LRScheduler):
         return self._successes if time is None else Clock(time)
 
     def _begin(self) -> None:
-        """Watch the first steps, unless another scheduler says when this one moves."""
+        """Check the first steps, unless another scheduler decides when this one moves."""
         checks, takes = not isinstance(self._clock, Clock), self.last_epoch == 0
+        # A clock's position follows the time, so missing steps do no harm.
         first = FirstSteps(takes_values=takes, checks_rhythm=checks)
         self._first, self._rhythm = None if self._is_idle() else first, None
         self._settle()
 
     @override
     def before_update(self) -> None:
-        """Prepare an update: groups that joined get their values, and so does a found rate."""
-        # With nearly every update this is all.
+        """Prepare an update: write the values of groups that joined, and scale a found rate."""
+        # The usual update ends here.
         moved, self._updated_at = self.last_epoch - self._updated_at, self.last_epoch
         if moved == 1 and self._is_planned():
             return
@@ -233,9 +241,9 @@ class CurveScheduler(ForeignValues, LRScheduler):
             self._prepare_update(moved)
 
     def _prepare_update(self, moved: int) -> None:
-        """Prepare an update that is not like the one before."""
+        """Prepare an update that differs from the one before."""
         self.begin_loaded()
-        # What a scaler has found it found in this update, of which the schedule has heard before.
+        # `found_inf` is of the update in progress, whose skip was reported before this hook.
         if self._stands_still and not getattr(self.optimizer, "found_inf", False):
             self._is_left_out()  # its step was never called
         if self._is_planned():
@@ -246,9 +254,11 @@ class CurveScheduler(ForeignValues, LRScheduler):
         self.catch_up()
         first = self._first
         if first is not None and not self._is_driven_by_another():
+            # Another schedule of this value may be the one that the loop steps.
             if has_moving_rival(self):
                 first.stop_checks()
             first.count_update(self._plan)
+            # The PyTorch scheduler is gone, so no one computes from its rates any more.
             if first.left and not is_held_by_torch(self.optimizer):
                 self._write()
                 first.left.clear()
@@ -256,23 +266,25 @@ class CurveScheduler(ForeignValues, LRScheduler):
                 self._try_values(first)
 
     def _count_rhythm(self, moved: int) -> None:
-        """Warn where steps are missing or too many; once."""
+        """Warn if steps are missing or too many; once."""
         problem = self._rhythm.count(self.last_epoch, moved) if self._rhythm else None
         if problem is not None:
             self._rhythm = None
+            # Missing steps matter only if they would change a value.
             if moved or self._is_missed():
                 self._plan.warn_rhythm(problem)
 
     @override
     def after_update(self) -> None:
-        """Note whether the update was made, where that is what moves the schedule."""
+        """Record the outcome of an update, if skipped updates do not move the schedule."""
         if self._successes is not None:
             self._successes.note(self.optimizer)
 
     @override
     def after_loading(self) -> None:
-        """The groups of an optimizer that has loaded a state note the bases that came with it."""
+        """Read the base values that came with the state that an optimizer has loaded."""
         self._is_noted = True
+        # Loading replaces the dicts of the groups: their identity is new, their order is not.
         self._groups = list(self.optimizer.param_groups)
         self._bases.reload(self._groups, keep=self.last_epoch > 0)
         self._write(new_only=self._is_idle())
@@ -281,14 +293,15 @@ class CurveScheduler(ForeignValues, LRScheduler):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._listen()  # a copy hears of its own optimizer, not of this one's
+        self._listen()  # a copy registers with its own optimizer, not with the original's
 
     # -- within PyTorch's `SequentialLR` ---------------------------------------------------------
 
     def _is_idle(self) -> bool:
-        """Return True if a `SequentialLR` says when this schedule writes.
+        """Return True if a `SequentialLR` decides when this schedule writes.
 
-        It takes 1 from the position of each of its schedulers, and starts one after the other.
+        PyTorch's `SequentialLR` takes 1 from the position of each of its schedulers, and starts
+        them one after the other.
         """
         return self._is_nested or self.last_epoch < 0
 
@@ -299,7 +312,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
 
     @override
     def _update_lr(self, epoch: int | None = None) -> None:
-        """Start at a position, whatever was written before."""
+        """Start at a position, whatever the current values are."""
         self._is_nested, self._first, self._rhythm = True, None, None
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         self._write()
@@ -308,7 +321,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        """The position, the base of each group, and what the curves are: plain data."""
+        """Return the position, the base of each group and the plan, as plain data."""
         state: dict[str, Any] = {
             "last_epoch": self.last_epoch,
             "base_values": self._bases.to_dict(),
@@ -321,27 +334,30 @@ class CurveScheduler(ForeignValues, LRScheduler):
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go to a saved position, and write its values at once.
+        """Move to a saved position, and write its values at once.
 
-        The base values are those in the state, unless the optimizer has loaded its own: its groups
-        know which they were, and may take theirs from the config. The state of a scheduler of
-        torch's is taken for its position, and for the base rates that the optimizer began with; one
-        without these leaves the rates of the config. Where the schedule has changed since, the
-        `resume` of the run says which is followed, and a warning what has changed.
+        The base values are the saved ones, unless the optimizer has loaded its own state: its
+        groups have their base values then, and may take them from the config. From a state of a
+        PyTorch scheduler the position is taken, and the optimizer's base rates; a state without
+        these keeps the rates of the config. Where the schedule has changed since, the run's
+        `resume` decides which one is followed, and a warning lists the changes.
 
         Raises:
-            ScheduleError: The state has no position, an entry has another form or is out of range,
-                or it does not fit the policy; then nothing of it is taken.
+            ScheduleError: The state has no position, an entry has a wrong form or is out of range,
+                or the state does not fit the policy; then nothing is loaded.
         """
         self._check(state_dict)
         self._is_nested = self._is_idle()
         found = resolve_resume(self._plan, state_dict, self._based())
+        # A warning that was given under the old plan is not repeated under the new one.
         found.plan.is_told |= self._plan.is_told
         self._plan, self.last_epoch = found.plan, found.position
         self._clock = self._clock_of(found.plan)
         count = len(self.optimizer.param_groups)
         self._bases.load(saved_bases(state_dict), count, keep=self._is_noted)
         hooks = record_of(self.optimizer).state_hooks
+        # The loaded groups have the other scheduler's rates: go back to the rates before, unless
+        # the optimizer's own resume policy has decided about them.
         if found.is_of_another and not (hooks is not None and hooks.keeps_rates):
             self._bases.restore(noted=has_own_rates(state_dict))
         if isinstance(self._clock, Clock):
@@ -349,26 +365,28 @@ class CurveScheduler(ForeignValues, LRScheduler):
         self._write(new_only=self._is_nested)
         self._begin()
         self._untold = found
+        # The Trainer of transformers drops warnings while it loads: the next update warns.
         if not is_unheard():
             self.begin_loaded()
 
     def begin_loaded(self, position: int | None = None) -> None:
-        """Warn of what the state that was loaded last has changed; once.
+        """Warn once of the changes since the last loaded state.
 
         Args:
-            position: The step of the trainer, from which it goes on after another scheduler.
+            position: The step of the trainer, from which a state of another scheduler is continued.
         """
         found, self._untold = self._untold, None
         if found is None:
             return
         if found.is_of_another and position is not None:
+            # The other scheduler may have counted epochs; the trainer knows the step.
             found, self.last_epoch = after_another(self._plan, position), position
             self._write()
             self._begin()
         found.tell()
 
     def changes(self, state_dict: dict[str, Any]) -> list[Change]:
-        """What has changed since a state was saved, as far as the state says."""
+        """Return the changes since a state was saved, as far as the state has them."""
         self._check(state_dict)
         return changes_of(self._plan, state_dict, self._based())
 
@@ -384,12 +402,12 @@ class CurveScheduler(ForeignValues, LRScheduler):
 
     @override
     def get_lr(self) -> list[float | Tensor]:
-        """Return base times curve of this position for each group, whatever stands in it."""
+        """Return base times curve of this position for each group, whatever its current rate."""
         return [*self.rates_at(max(self.last_epoch, 0))]
 
     @override
     def get_last_lr(self) -> list[float | Tensor]:
-        """The rates that stand in the groups."""
+        """Return the current rates of the groups."""
         return [float(group["lr"]) for group in self.optimizer.param_groups]
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""What schedules share: a warm-up before, a minimum, an end, and a decay up to there."""
+"""Bases of schedules: a warm-up, a minimum, an end, and a decay up to the end."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ __all__ = [
 
 
 class WarmupScheduleConfigBase(CurveScheduleConfigBase):
-    """A schedule with a warm-up before it: write `after_warmup`, which counts from its own 0.
+    """A schedule with an optional warm-up: write `after_warmup`, which counts from its end.
 
     At update t of W warm-up updates the factor is s + (p - s) r(t / W): s is the start factor, p
-    the first value of what follows, and r rises from 0 to 1 in the shape of the warm-up.
+    the first value after the warm-up, and r rises from 0 to 1 in the shape of the warm-up.
 
     Reference for `untuned`: J. Ma, D. Yarats, "On the Adequacy of Untuned Warmup for Adaptive
     Optimization", arXiv 1910.04209.
@@ -59,7 +59,7 @@ class WarmupScheduleConfigBase(CurveScheduleConfigBase):
     example = "warmup_duration: 10%"
 
     warmup_duration: WarmupField = cast("Any", StepsConfig(value=0))
-    """How long the rate rises at first; `untuned` takes 2 / (1 - beta2) steps of the optimizer."""
+    """Duration of the initial rise; `untuned` takes 2 / (1 - beta2) steps of the optimizer."""
 
     warmup_start_factor: NonNegative | Literal["auto"] = "auto"
     """Factor at the first update; `auto` is 1 / (W + 1), so that no update is spent at 0."""
@@ -68,20 +68,20 @@ class WarmupScheduleConfigBase(CurveScheduleConfigBase):
     """The same as an absolute rate, instead of `warmup_start_factor`."""
 
     warmup_shape: WarmupShape = "linear"
-    """How the rate rises: linear, or slow at first (cosine, exponential) or at last (1-sqrt)."""
+    """Shape of the rise: linear, cosine, or slow at first (exponential, 1-sqrt)."""
 
     @abstractmethod
     def after_warmup(self, run: RunLength, warmup: int) -> Curve:
-        """The factor from the end of the warm-up on, as a function of the steps since then.
+        """Return the factor after the warm-up, as a function of the steps since its end.
 
         Args:
             run: The length of the run.
-            warmup: The number of steps before.
+            warmup: The number of warm-up steps.
         """
 
     @final
     def curve(self, run: RunLength) -> Curve:
-        """The warm-up, then what follows."""
+        """Return the warm-up, followed by the schedule."""
         whole = self.whole_duration()
         if whole is not None:
             fitting_warmup(self.warmup_duration, whole, run)
@@ -97,11 +97,11 @@ class WarmupScheduleConfigBase(CurveScheduleConfigBase):
         return end if whole is None else min(end, whole.resolve(run, "max_duration"))
 
     def whole_duration(self) -> AnyDuration | None:
-        """Return the duration that the warm-up has to fit into, if there is one."""
+        """Return the duration that the warm-up must fit into, if there is one."""
         return None
 
     def minimum(self, run: RunLength) -> float:
-        """Return the least factor of a schedule that has a minimum; see its base."""
+        """Return the least factor of a schedule that has the fields of a minimum."""
         return minimum_of(self, run)
 
     def _start(self, run: RunLength, warmup: int) -> float:
@@ -116,13 +116,14 @@ class WarmupScheduleConfigBase(CurveScheduleConfigBase):
 
 
 def warmup_end(warmup: AnyDuration | Literal["untuned"], run: RunLength) -> Position:
-    """Return the exact length of a warm-up; that of `untuned` comes from beta2, rounded up.
+    """Return the exact length of a warm-up; `untuned` derives it from beta2, rounded up.
 
     >>> warmup_end("untuned", RunLength(beta2=0.999))
     2000
 
     Raises:
-        RunLengthError: It is untuned, and beta2 is unknown, or the length of the run is a time.
+        RunLengthError: The warm-up is untuned, and beta2 is unknown or the length of the run is a
+            time.
     """
     if warmup != "untuned":
         return warmup.exact(run, "warmup_duration")
@@ -141,7 +142,7 @@ def fitting_warmup(
 ) -> Position:
     """Return the exact length of a warm-up, which must fit into the whole.
 
-    In a run that was cut short on purpose it is clipped, with a warning.
+    In a run that was cut short on purpose the warm-up is clipped, with a warning.
 
     Raises:
         ScheduleError: The warm-up is longer than the whole; both lengths are named.
@@ -162,17 +163,17 @@ def fitting_warmup(
 
 
 class MinimumScheduleConfigBase(CurveScheduleConfigBase):
-    """A schedule with a minimum, as a factor or as a rate: ask `minimum`."""
+    """A schedule with a minimum, as a factor or as a rate: call `minimum` for the factor."""
 
     min_factor: MinFactor = 0.0
     min_lr: MinRate = None
 
     def minimum(self, run: RunLength) -> float:
-        """The least factor.
+        """Return the least factor.
 
         Raises:
-            RunLengthError: It is given as a rate, and the base rate is unknown.
-            ScheduleError: It is given as a rate above the base rate.
+            RunLengthError: The minimum is given as a rate, and the base rate is unknown.
+            ScheduleError: The minimum is given as a rate above the base rate.
         """
         return minimum_of(self, run)
 
@@ -190,7 +191,7 @@ def minimum_of(config: Any, run: RunLength) -> float:
 
 
 class FiniteScheduleConfigBase(WarmupScheduleConfigBase):
-    """A schedule with a warm-up, an end, and a minimum that it has from the end on."""
+    """A schedule with a warm-up, an end, and a minimum that applies from the end on."""
 
     min_factor: MinFactor = 0.0
     min_lr: MinRate = None
@@ -202,23 +203,24 @@ class FiniteScheduleConfigBase(WarmupScheduleConfigBase):
         return self.max_duration
 
     def remaining(self, run: RunLength, parts: Mapping[str, Position]) -> int:
-        """The whole steps that parts of the schedule, named by their fields, leave of the whole.
+        """Return the whole steps that parts of the schedule, by field, leave of the whole.
 
         Raises:
-            ScheduleError: They are longer than the whole, and the run was not cut short on purpose.
+            ScheduleError: The parts are longer than the whole, and the run was not cut short on
+                purpose.
         """
         return _remaining(self.max_duration.resolve(run, "max_duration"), run, parts)
 
     def last_part(
         self, run: RunLength, warmup: int, duration: AnyDuration, field: str
     ) -> tuple[int, int]:
-        """Return the steps between the warm-up and a part that lasts to the end, and of the part.
+        """Return the steps between the warm-up and a part at the end, and the steps of the part.
 
         Args:
             run: The length of the run.
             warmup: The steps of the warm-up.
-            duration: How long the part is.
-            field: Its field, for messages.
+            duration: The duration of the part.
+            field: The field of the part, for messages.
 
         Raises:
             ScheduleError: Both are longer than the whole, and the run was not cut short on purpose.
@@ -244,12 +246,12 @@ def last_part(
     whole: AnyDuration,
     part: tuple[AnyDuration, str],
 ) -> tuple[int, int]:
-    """Return the steps between a warm-up and a part that lasts to the end, and those of the part.
+    """Return the steps between a warm-up and a part at the end, and the steps of the part.
 
     Args:
         run: The length of the run.
         warmup: The steps of the warm-up.
-        warmup_end: Its exact length.
+        warmup_end: The exact length of the warm-up.
         whole: The duration of the schedule.
         part: The duration of the part, and its field.
     """
@@ -263,11 +265,11 @@ def last_part(
 
 
 class DecayScheduleConfigBase(WarmupScheduleConfigBase):
-    """A warm-up, then one way down to the end of the run: write `shape`.
+    """A warm-up, then one decay to the end of the run: write `shape`.
 
-    The factor is m + (1 - m) f(x): m is `min_factor`, x the share of the way that lies behind, from
-    0 at the end of the warm-up to 1 at `max_duration`, and f falls from 1 to 0. From then on it is
-    m, exactly, unless `after_end` says otherwise.
+    The factor is m + (1 - m) f(x): m is `min_factor`, x the elapsed share of the decay, from 0 at
+    the end of the warm-up to 1 at `max_duration`, and f falls from 1 to 0. From then on the factor
+    is m, exactly, unless `after_end` is set.
     """
 
     min_factor: MinFactor = 0.0
@@ -276,7 +278,7 @@ class DecayScheduleConfigBase(WarmupScheduleConfigBase):
     hit_end: HitEnd = False
 
     after_end: Literal["hold", "repeat", "mirror"] = "hold"
-    """What follows the end: that value, the same way again, or the way back and forth."""
+    """Values after the end: the end value, the decay repeated, or mirrored back and forth."""
 
     def whole_duration(self) -> AnyDuration:
         """Return the time up to the end."""
@@ -284,11 +286,11 @@ class DecayScheduleConfigBase(WarmupScheduleConfigBase):
 
     @abstractmethod
     def shape(self) -> Curve:
-        """The function f from [0, 1] that falls from 1 to 0; it compares and prints as a value."""
+        """Return the function f on [0, 1] that falls from 1 to 0, which compares as a value."""
 
     @final
     def after_warmup(self, run: RunLength, warmup: int) -> Decay:
-        """The decay over what the warm-up left of the duration."""
+        """Return the decay over the part of the duration that the warm-up leaves."""
         total = self.max_duration.resolve(run, "max_duration")
         length = _remaining(total, run, {"warmup_duration": warmup})
         return Decay(
@@ -301,9 +303,9 @@ class DecayScheduleConfigBase(WarmupScheduleConfigBase):
 
 
 class EndlessScheduleConfigBase(WarmupScheduleConfigBase):
-    """A schedule that needs no end and may be given one: write `endless`.
+    """A schedule that needs no end, with an optional cool-down: write `endless`.
 
-    With a cool-down of D steps that ends at M, the factor goes from what it is at M - D to the
+    With a cool-down of D steps that ends at M, the factor goes from its value at M - D to the
     minimum at M, and stays there.
     """
 
@@ -313,26 +315,26 @@ class EndlessScheduleConfigBase(WarmupScheduleConfigBase):
     min_lr: MinRate = None
 
     cooldown_duration: DurationField = cast("Any", StepsConfig(value=0))
-    """How long the cool-down at the end takes; 0 steps for a schedule that has no end."""
+    """Duration of the cool-down at the end; 0 steps for a schedule without an end."""
 
     cooldown_shape: DecayShape = "linear"
-    """How the rate falls in the cool-down."""
+    """Shape of the cool-down."""
 
     max_duration: DurationField = cast("Any", FractionConfig(value=1.0))
-    """When the cool-down ends, counted from the beginning of the run: warm-up included."""
+    """End of the cool-down, counted from the beginning of the run: warm-up included."""
 
     @abstractmethod
     def endless(self, run: RunLength, warmup: int) -> Curve:
-        """The factor from the end of the warm-up on, as if there were no cool-down.
+        """Return the factor after the warm-up, as if there were no cool-down.
 
         Args:
             run: The length of the run.
-            warmup: The number of steps before.
+            warmup: The number of warm-up steps.
         """
 
     @final
     def after_warmup(self, run: RunLength, warmup: int) -> Curve:
-        """The endless curve, and the cool-down where there is one."""
+        """Return the endless curve, with the cool-down if there is one."""
         curve = self.endless(run, warmup)
         if self.cooldown_duration.value == 0:
             return curve
@@ -349,14 +351,14 @@ class EndlessScheduleConfigBase(WarmupScheduleConfigBase):
         return self
 
 
-# -- what is refused -------------------------------------------------------------------------------
+# -- checks ----------------------------------------------------------------------------------------
 
 
 def positive_steps(duration: AnyDuration, run: RunLength, field: str) -> int:
-    """The steps of a duration that must not be nothing.
+    """Return the steps of a duration, which must be above 0.
 
     Raises:
-        ScheduleError: It is 0 steps; the message names `field`.
+        ScheduleError: The duration is 0 steps; the message names `field`.
     """
     steps = duration.resolve(run, field)
     if steps == 0:
@@ -367,10 +369,10 @@ def positive_steps(duration: AnyDuration, run: RunLength, field: str) -> int:
 def too_long(
     run: RunLength, text: str, advice: str, instead: str = "the schedule is cut short as well"
 ) -> None:
-    """Refuse what does not fit; in a run that was cut short on purpose, warn.
+    """Refuse a duration that does not fit; in a run that was cut short on purpose, warn.
 
     Raises:
-        ScheduleError: The run has the length that it is meant to have.
+        ScheduleError: The run has its intended length.
     """
     if run.shortened is None:
         raise ScheduleError(f"{text}; {advice}")
@@ -381,7 +383,7 @@ Schedule = TypeVar("Schedule", bound=CurveScheduleConfigBase)
 
 
 def _refuse_both(config: Schedule) -> Schedule:
-    """Refuse a factor and a rate that say the same thing in two ways."""
+    """Refuse a factor and a rate for the same value."""
     for factor, rate in (("warmup_start_factor", "warmup_start_lr"), ("min_factor", "min_lr")):
         if getattr(config, rate, None) is None:
             continue

@@ -48,14 +48,14 @@ __all__ = [
 
 @lr_scheduler_registry.register
 class CosineRestartsScheduleConfig(WarmupScheduleConfigBase, MinimumScheduleConfigBase):
-    """A cosine that begins anew: each cycle may be longer, and its peak lower, than the one before.
+    """A cosine with warm restarts; each cycle may be longer, and its peak lower, than the last.
 
     In cycle i, of `growth_factor`^i times the first length, the factor is m + (p^i - m) f(x) with
     f the half cosine wave, m the minimum, and p the `peak_factor`. With a re-warm-up of R steps it
     rises at the beginning of each cycle but the first: at its step j the share of the rise is
     (j + 1) / (R + 1), and the wave takes what is left of the cycle.
 
-    Torch's and timm's find the cycle by a logarithm and miss some of the restarts by a step; here
+    Torch and timm find the cycle by a logarithm and miss some of the restarts by a step; here
     whole numbers are counted.
 
     Reference: I. Loshchilov, F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts",
@@ -82,22 +82,22 @@ peak_factor: 0.8
     """The length of the first cycle."""
 
     num_cycles: PositiveInt | None = None
-    """After how many cycles the rate stays at the minimum; left out: never."""
+    """Number of cycles after which the rate stays at the minimum; left out: never."""
 
     growth_factor: PositiveInt = 1
-    """How many times as long each cycle is as the one before."""
+    """Factor on the length of the cycle at each restart."""
 
     peak_factor: Decline = 1.0
-    """What the peak is multiplied by with each restart."""
+    """Factor on the peak at each restart."""
 
     rewarmup_duration: DurationField = cast("Any", StepsConfig(value=0))
-    """How long the rate rises at each restart, within the cycle; 0 steps for a jump."""
+    """Duration of the rise at each restart, within the cycle; 0 steps for a jump."""
 
     min_factor: NonNegative = 0.0
     """Factor at the end of each cycle."""
 
     def after_warmup(self, run: RunLength, warmup: int) -> WarmRestarts:  # noqa: ARG002 - see the base
-        """The cycles."""
+        """Return the cycles."""
         begin = self.warmup_end(run)
         every = marks(self.cycle_duration, run, "cycle_duration", begin)
         first = every if isinstance(every, int) else every.start(1)
@@ -118,7 +118,7 @@ peak_factor: 0.8
         return replace(curve, **self._rises(curve, run, math.ceil(begin)))
 
     def _rises(self, curve: WarmRestarts, run: RunLength, begin: int) -> dict[str, Any]:
-        """Return the rises of cycles whose epochs have other lengths than the first ones."""
+        """Return the rises of cycles whose epochs differ in length from the last ones."""
         if curve.rise == 0 or not isinstance(self.rewarmup_duration, EpochsConfig):
             return {}
         found: list[int] = []
@@ -134,7 +134,7 @@ peak_factor: 0.8
 
 @lr_scheduler_registry.register
 class CyclicScheduleConfig(MinimumScheduleConfigBase):
-    """Up and down in straight lines, again and again: triangles.
+    """Triangles: up and down in straight lines, repeated.
 
     With m the minimum and x the height in the triangle, from 0 to 1, the factor is m + (1 - m) x.
     With `triangular2` x is halved with each cycle; with `exp_range` it is multiplied by gamma^t.
@@ -163,22 +163,22 @@ min_factor: 0.1
     name: Literal["cyclic"] = "cyclic"
 
     rise_duration: DurationField
-    """How long the rate rises in a cycle."""
+    """Duration of the rise in a cycle."""
 
     fall_duration: DurationConfig | None = None
-    """How long it falls in a cycle; left out: as long as it rises."""
+    """Duration of the fall in a cycle; left out: as long as the rise."""
 
     mode: Literal["triangular", "triangular2", "exp_range"] = "triangular"
-    """Whether the triangles stay as high, halve with each cycle, or shrink with each step."""
+    """Height of the triangles: constant, halved with each cycle, or reduced with each step."""
 
     gamma: Decline = 1.0
-    """What the height is multiplied by with each step in the mode `exp_range`."""
+    """Factor on the height with each step in the mode `exp_range`."""
 
     min_factor: NonNegative = 0.25
     """Factor at the bottom of each triangle."""
 
     def curve(self, run: RunLength) -> TriangleWave:
-        """The triangles."""
+        """Return the triangles."""
         parts = (
             (self.rise_duration, "rise_duration"),
             (self.fall_duration or self.rise_duration, "fall_duration"),
@@ -200,15 +200,15 @@ min_factor: 0.1
 
 @lr_scheduler_registry.register
 class OneCycleScheduleConfig(MinimumScheduleConfigBase):
-    """One rise to the full rate and one way down to almost nothing; the momentum goes against it.
+    """One rise to the full rate and one decay to almost 0, with the momentum moving against it.
 
     The factor goes from s to 1 in the rise, and to m at the end. With `three_phase` it goes back to
-    s in as many steps as it rose, and then on to m. Between these points lies half a cosine wave or
-    a line.
+    s in as many steps as the rise, and then to m. Between these points it follows half a cosine
+    wave or a line.
 
-    Torch's `OneCycleLR` has the end value at the last update; so has this one with `hit_end`, and
-    the peak a step earlier. Torch raises an error when a run goes on after that; this one stays.
-    As a part of another schedule it needs `cycle_momentum: false`.
+    Torch's `OneCycleLR` has the end value at the last update, as this one with `hit_end`, and the
+    peak a step earlier. Torch raises an error if a run continues after that; here the end value
+    stays. As a part of another schedule this one needs `cycle_momentum: false`.
 
     Reference: L. N. Smith, N. Topin, "Super-Convergence", arXiv 1708.07120; in two phases: fastai.
 
@@ -226,10 +226,10 @@ class OneCycleScheduleConfig(MinimumScheduleConfigBase):
     name: Literal["one_cycle"] = "one_cycle"
 
     max_duration: DurationField = cast("Any", FractionConfig(value=1.0))
-    """When the cycle ends, counted from the beginning of the run."""
+    """End of the cycle, counted from the beginning of the run."""
 
     rise_duration: DurationField = cast("Any", FractionConfig(value=0.3))
-    """How long the rate rises."""
+    """Duration of the rise."""
 
     start_factor: NonNegative = 0.04
     """Factor s at the first update."""
@@ -238,38 +238,38 @@ class OneCycleScheduleConfig(MinimumScheduleConfigBase):
     """Factor m at the end."""
 
     interpolation: Literal["cosine", "linear"] = "cosine"
-    """How the rate goes from point to point: along half a cosine wave, or a line."""
+    """Interpolation between the points: half a cosine wave, or a line."""
 
     three_phase: bool = False
-    """Whether the rate goes back to where it began before it goes to the minimum."""
+    """Return to the initial rate before the decay to the minimum."""
 
     hit_end: bool = False
-    """Whether the last update before the end has the end value already; else the one after it."""
+    """Reach the end value at the last update before the end, instead of the one after it."""
 
     cycle_momentum: bool = True
-    """Whether the momentum, which is the first beta of Adam, moves as well."""
+    """Move the momentum as well, which is the first beta of Adam."""
 
     max_momentum: Beta = 0.95
     """Momentum at the first update and at the end."""
 
     min_momentum: Beta = 0.85
-    """Momentum where the rate is highest."""
+    """Momentum at the highest rate."""
 
     def tracks(self, run: RunLength) -> tuple[Track, ...]:
-        """The rate, and the momentum against it."""
+        """Return the tracks of the rate, and of the momentum against it."""
         rate = super().tracks(run)
         momentum = Track("momentum", self.momentum_curve(run), "value")
         return (*rate, momentum) if self.cycle_momentum else rate
 
     def curve(self, run: RunLength) -> Piecewise:
-        """The factor on the learning rate."""
+        """Return the factor on the learning rate."""
         start, end = self.start_factor, self.minimum(run)
         return self._through(
             run, (start, 1.0, start, end) if self.three_phase else (start, 1.0, end)
         )
 
     def momentum_curve(self, run: RunLength) -> Piecewise:
-        """The momentum, or the first beta, as a value and not as a factor."""
+        """Return the momentum, or the first beta, as a value and not as a factor."""
         low, high = self.min_momentum, self.max_momentum
         return self._through(
             run, (high, low, high, high) if self.three_phase else (high, low, high)
@@ -296,15 +296,15 @@ class OneCycleScheduleConfig(MinimumScheduleConfigBase):
 
 @lr_scheduler_registry.register
 class ChebyshevScheduleConfig(CurveScheduleConfigBase):
-    """Fractal Chebyshev steps: a few that are far too large among many that make up for them.
+    """Fractal Chebyshev steps: a few far too large rates, balanced by many small ones.
 
     With T = 2^depth values, r = m / M the least curvature as a share of the largest, and i the
     place of the value in the fractal order, the factor is
     1 / (r + (1 - r) sin^2(pi (2 i + 1) / (4 T))), which lies between 1 and 1 / r: the base rate is
-    the 1 / M at which plain gradient descent is stable. The order is [0] for T = 1, and from that
-    of T follows that of 2 T: [i, 2 T - 1 - i for each i]. After T values it begins anew.
+    1 / M at which plain gradient descent is stable. The order is [0] for T = 1; the order for 2 T
+    is [i, 2 T - 1 - i for each i] of the order for T. After T values the order repeats.
 
-    pytorch_optimizer's version uses the first value three times, and so the others two steps late.
+    pytorch_optimizer's version uses the first value three times, so the others are two steps late.
 
     Reference: N. Agarwal, S. Goel, C. Zhang, "Acceleration via Fractal Learning Rate Schedules",
     ICML 2021, arXiv 2103.01338.
@@ -332,10 +332,10 @@ step_duration: 2%
     """The least curvature of the loss as a share r of the largest, in (0, 1]."""
 
     step_duration: DurationField = cast("Any", StepsConfig(value=1))
-    """How long each value is used."""
+    """Duration of each value."""
 
     def curve(self, run: RunLength) -> Curve:
-        """The values, in their order."""
+        """Return the values, in order."""
         every = marks(self.step_duration, run, "step_duration", 0)
         if isinstance(every, int):
             return Chebyshev(self.depth, self.ratio, every)

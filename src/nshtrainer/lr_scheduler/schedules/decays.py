@@ -1,4 +1,4 @@
-"""One way down over the whole run: linear, cosine, polynomial, tanh, REX; and none: constant."""
+"""Decays over the whole run: linear, cosine, polynomial, tanh, REX; and a constant rate."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = [
 
 @lr_scheduler_registry.register
 class ConstantScheduleConfig(WarmupScheduleConfigBase):
-    """The same rate for ever, after a warm-up if there is one.
+    """A constant rate, after an optional warm-up.
 
     Reference: P. Goyal et al., "Accurate, Large Minibatch SGD", arXiv 1706.02677 (the warm-up).
 
@@ -49,10 +49,10 @@ class ConstantScheduleConfig(WarmupScheduleConfigBase):
     name: Literal["constant"] = "constant"
 
     factor: NonNegative = 1.0
-    """What the base rate is multiplied by."""
+    """Factor on the base rate."""
 
     def after_warmup(self, run: RunLength, warmup: int) -> Constant:  # noqa: ARG002 - see the base
-        """The factor, for ever."""
+        """Return the constant factor."""
         return Constant(self.factor)
 
 
@@ -72,7 +72,7 @@ class LinearScheduleConfig(DecayScheduleConfigBase):
     name: Literal["linear"] = "linear"
 
     def shape(self) -> LinearShape:
-        """1 - x."""
+        """Return the shape 1 - x."""
         return LinearShape()
 
 
@@ -80,8 +80,8 @@ class LinearScheduleConfig(DecayScheduleConfigBase):
 class CosineScheduleConfig(DecayScheduleConfigBase):
     """Half a cosine wave down: f(x) = (1 + cos(2 pi c x^k)) / 2 with c = 1/2 and k = 1.
 
-    Torch's and transformers' cosine rise again after the end; this one stays, unless `after_end`
-    says otherwise.
+    Torch's and transformers' cosine rise again after the end; this one keeps its end value, unless
+    `after_end` is set.
 
     Reference: I. Loshchilov, F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts",
     ICLR 2017, arXiv 1608.03983; k-decay: T. Zhang, W. Li, arXiv 2004.05909.
@@ -98,10 +98,10 @@ class CosineScheduleConfig(DecayScheduleConfigBase):
     """Waves from the beginning to the end; with 1.5 the rate falls, rises and falls again."""
 
     k_decay: Positive = 1.0
-    """Exponent k on the share of the way: above 1 the rate stays high for longer."""
+    """Exponent k on the elapsed share: above 1 the rate stays high for longer."""
 
     def shape(self) -> CosineShape:
-        """The wave."""
+        """Return the shape of the wave."""
         return CosineShape(self.num_cycles, self.k_decay)
 
 
@@ -109,9 +109,9 @@ class CosineScheduleConfig(DecayScheduleConfigBase):
 class HalfCosineScheduleConfig(DecayScheduleConfigBase):
     """The second half of a cosine, steep at first: f(x) = 1 - sin(pi x / 2).
 
-    The base rate is the rate at which the half begins. OLMo-core's `HalfCosWithWarmup` takes the
-    peak of the whole cosine instead, which is 2 / (1 + m) times as high for a minimum of m times
-    that peak.
+    The base rate is the rate at which the second half begins. OLMo-core's `HalfCosWithWarmup` takes
+    the peak of the whole cosine instead, which is 2 / (1 + m) times as high for a minimum of m
+    times that peak.
 
     Reference: `HalfCosWithWarmup` of OLMo-core; the cosine: I. Loshchilov, F. Hutter, arXiv
     1608.03983.
@@ -125,13 +125,13 @@ class HalfCosineScheduleConfig(DecayScheduleConfigBase):
     name: Literal["half_cosine"] = "half_cosine"
 
     def shape(self) -> HalfCosineShape:
-        """The second half of the wave."""
+        """Return the shape of the second half."""
         return HalfCosineShape()
 
 
 @lr_scheduler_registry.register
 class PolynomialScheduleConfig(DecayScheduleConfigBase):
-    """A power of the way that is left: f(x) = (1 - x)^p.
+    """A power of the remaining share of the run: f(x) = (1 - x)^p.
 
     Reference: `torch.optim.lr_scheduler.PolynomialLR`; L.-C. Chen et al., "DeepLab", arXiv
     1606.00915, which takes p = 0.9.
@@ -153,7 +153,7 @@ power: 2
     """Exponent p: 1 is linear, more falls faster at first."""
 
     def shape(self) -> PowerShape:
-        """The power."""
+        """Return the shape of the power."""
         return PowerShape(self.power)
 
 
@@ -173,7 +173,7 @@ class RexScheduleConfig(DecayScheduleConfigBase):
     name: Literal["rex"] = "rex"
 
     def shape(self) -> ReflectedExponentialShape:
-        """The reflected exponential."""
+        """Return the shape of the reflected exponential."""
         return ReflectedExponentialShape()
 
 
@@ -181,8 +181,8 @@ class RexScheduleConfig(DecayScheduleConfigBase):
 class TanhScheduleConfig(DecayScheduleConfigBase):
     """A hyperbolic tangent: f(x) is (1 - tanh(l + (u - l) x)) / 2, scaled to go from 1 to 0.
 
-    High for long, then steep, then slow at last; l and u are the bounds. The paper and timm leave
-    the scaling out, and so begin a little below 1 and end 0.0025 above 0 for u = 3.
+    High for long, then steep, then slow at last; l and u are the bounds. The paper and timm do not
+    scale, and so begin a little below 1 and end 0.0025 above 0 for u = 3.
 
     Reference: B.-Y. Hsueh, W. Li, I-C. Wu, "Stochastic Gradient Descent with Hyperbolic-Tangent
     Decay on Classification", WACV 2019, arXiv 1806.01593.
@@ -196,11 +196,11 @@ class TanhScheduleConfig(DecayScheduleConfigBase):
     name: Literal["tanh"] = "tanh"
 
     lower_bound: Annotated[float, Field(ge=-20, le=0, strict=True)] = -6.0
-    """Where on the tangent the decay begins, l in [-20, 0]."""
+    """Bound l of the tangent at the start of the decay, in [-20, 0]."""
 
     upper_bound: Annotated[float, Field(gt=0, le=20, strict=True)] = 3.0
-    """Where on the tangent the decay ends, u in (0, 20]."""
+    """Bound u of the tangent at the end of the decay, in (0, 20]."""
 
     def shape(self) -> TanhShape:
-        """The tangent."""
+        """Return the shape of the tangent."""
         return TanhShape(self.lower_bound, self.upper_bound)

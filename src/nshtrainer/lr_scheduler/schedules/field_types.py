@@ -1,4 +1,4 @@
-"""Types of the fields that several schedules have, most with a description."""
+"""Types of fields that several schedules share, most with a description."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ WarmupShape: TypeAlias = Literal["linear", "cosine", "exponential", "1-sqrt"]
 DecayShape: TypeAlias = Literal["linear", "cosine", "exponential", "1-sqrt", "1-square"]
 
 Decline: TypeAlias = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
-"""A factor by which nothing grows, in (0, 1]."""
+"""A factor of at most 1, in (0, 1]."""
 
 if TYPE_CHECKING:
 
     class WarmupField:
-        """A warm-up, for which a constructor takes more than the field then holds."""
+        """A warm-up field; its constructor argument may have more forms than its value."""
 
         def __get__(self, instance: object, owner: Any) -> AnyDuration | Literal["untuned"]: ...
         def __set__(
@@ -50,10 +50,10 @@ MinRate = Annotated[
 
 DecayEnd = Annotated[
     DurationField,
-    Doc("When the decay ends, counted from the beginning of the run: warm-up included."),
+    Doc("End of the decay, counted from the beginning of the run: warm-up included."),
 ]
 
 HitEnd = Annotated[
     bool,
-    Doc("Whether the last update before the end has the end value already; else the one after it."),
+    Doc("Reach the end value at the last update before the end, instead of the one after it."),
 ]

@@ -1,4 +1,4 @@
-"""Durations that follow one another again and again, added up exactly."""
+"""Durations that repeat, added up exactly."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["marks", "periods", "shifted", "uniform_from"]
 Exact: TypeAlias = "int | Fraction"
 
 _MOST = 10_000
-"""Periods of different lengths are listed one by one, up to so many."""
+"""The most periods of different lengths that are listed one by one."""
 
 
 def marks(duration: AnyDuration, run: RunLength, field: str, begin: Position) -> int | Epochs:
-    """Return the steps between two marks, or all marks where no whole number says it.
+    """Return the steps between two marks, or all marks if the steps are not one whole number.
 
     Args:
         duration: The time from one mark to the next.
@@ -41,7 +41,7 @@ def marks(duration: AnyDuration, run: RunLength, field: str, begin: Position) ->
 
 
 def shifted(lengths: Sequence[Exact], begin: Position) -> Epochs:
-    """Return where periods begin, counted from the first whole step of the first one."""
+    """Return the starts of periods, counted from the first whole step of the first one."""
     late = ceil(begin) - begin
     rest = lengths[1:] if len(lengths) > 1 or not late else lengths
     return Epochs(tuple(map(_plain, [lengths[0] - late, *rest])))
@@ -50,15 +50,15 @@ def shifted(lengths: Sequence[Exact], begin: Position) -> Epochs:
 def periods(
     parts: Sequence[tuple[AnyDuration, str]], run: RunLength, begin: Position
 ) -> list[list[Exact]]:
-    """Return the exact lengths of the parts of each period, of which the last one repeats.
+    """Return the exact lengths of the parts of each period; the last period repeats.
 
     Args:
-        parts: What a period consists of, each part with its field for messages.
+        parts: The parts of a period, each with its field for messages.
         run: The length of the run.
         begin: The exact position of the first period.
 
     Raises:
-        ScheduleError: There are too many of different lengths.
+        ScheduleError: There are too many periods of different lengths.
     """
     found: list[list[Exact]] = []
     varies = any(isinstance(part, EpochsConfig) for part, _ in parts)

@@ -1,4 +1,4 @@
-"""Schedules drawn by hand: points, and what lies between them."""
+"""Schedules given as points, with an interpolation between them."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class PointConfig(Config):
     """
 
     at: DurationField
-    """When, counted from the beginning of the run."""
+    """The moment, counted from the beginning of the run."""
 
     factor: NonNegative
-    """What the base rate is multiplied by then."""
+    """Factor on the base rate at that moment."""
 
 
 @lr_scheduler_registry.register
 class PiecewiseScheduleConfig(CurveScheduleConfigBase):
-    """Goes from point to point; before the first and after the last it stays.
+    """Interpolation between points, constant before the first and after the last.
 
     Reference: `optax.piecewise_interpolate_schedule` and `optax.piecewise_constant_schedule`.
 
@@ -61,13 +61,13 @@ points:
     name: Literal["piecewise"] = "piecewise"
 
     points: Annotated[tuple[PointConfig, ...], Field(min_length=1)]
-    """The points, in their order."""
+    """The points, in order."""
 
     interpolation: Interpolation = "linear"
-    """What lies between two points: a line, half a cosine wave, or the factor of the first."""
+    """Interpolation between two points: a line, half a cosine wave, or the factor of the first."""
 
     def curve(self, run: RunLength) -> Piecewise:
-        """The points, joined."""
+        """Return the joined points."""
         exact = [
             point.at.exact(run, f"points.{place}.at") for place, point in enumerate(self.points)
         ]

@@ -1,4 +1,4 @@
-"""Schedules that fall with a power of time: they need no end, and may have one."""
+"""Schedules that decay with a power of time: they need no end, and may have one."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def _timescale(
 
 @lr_scheduler_registry.register
 class InverseSqrtScheduleConfig(EndlessScheduleConfigBase):
-    """Falls with the square root of time, and needs no end.
+    """A decay with the square root of time, without an end.
 
     At t steps after the warm-up the factor is sqrt(T / (T + t)).
 
-    With a warm-up of W and a timescale of W it is the schedule of the transformer paper, up to a
+    With a warm-up of W and a timescale of W this is the schedule of the transformer paper, up to a
     constant.
 
     Reference: A. Vaswani et al., "Attention Is All You Need", arXiv 1706.03762; with a cool-down:
@@ -55,20 +55,19 @@ class InverseSqrtScheduleConfig(EndlessScheduleConfigBase):
     name: Literal["inverse_sqrt"] = "inverse_sqrt"
 
     timescale: DurationConfig | None = None
-    """The time T after which the rate has fallen to 0.71; left out: that of the warm-up."""
+    """The time T after which the rate has fallen to 0.71; left out: the duration of the warm-up."""
 
     def endless(self, run: RunLength, warmup: int) -> InverseSqrt:
-        """The fall, from 1."""
+        """Return the decay, from 1."""
         return InverseSqrt(_timescale(self.timescale, warmup, run, self.warmup_end(run)))
 
 
 @lr_scheduler_registry.register
 class PowerScheduleConfig(EndlessScheduleConfigBase):
-    """Falls with a power of time, and needs no end: min(1, (T / t)^b), after the warm-up.
+    """A decay with a power of time, without an end: min(1, (T / t)^b), after the warm-up.
 
-    Time counts from the beginning of the run. It is the paper's a n^-b, cut off at the base rate,
-    with a = T^b: where the base rate is the highest that is safe, T is the time up to which it is
-    used.
+    Time counts from the beginning of the run. This is the paper's a n^-b, cut off at the base rate,
+    with a = T^b: if the base rate is the highest safe one, T is the time up to which it is used.
 
     Reference: Y. Shen et al., "Power Scheduler: A Batch Size and Token Number Agnostic Learning
     Rate Scheduler", arXiv 2408.13359.
@@ -88,19 +87,19 @@ class PowerScheduleConfig(EndlessScheduleConfigBase):
     name: Literal["power"] = "power"
 
     timescale: DurationConfig | None = None
-    """The time T up to which the full rate is used; left out: that of the warm-up."""
+    """The time T up to which the full rate is used; left out: the duration of the warm-up."""
 
     exponent: Positive = 0.51
-    """The power b of time with which the rate falls."""
+    """Exponent b of the decay."""
 
     def endless(self, run: RunLength, warmup: int) -> Power:
-        """The full rate as long as it lasts, and the fall."""
+        """Return the full rate up to T, and the decay."""
         return Power(_timescale(self.timescale, warmup, run), self.exponent, warmup)
 
 
 @lr_scheduler_registry.register
 class NoamScheduleConfig(CurveScheduleConfigBase):
-    """Rises in a straight line, then falls with the square root of time: the transformer paper's.
+    """A linear rise, then a decay with the square root of time, as in the transformer paper.
 
     At update t with n = t + 1 the factor is p min(n / W, sqrt(W / n)). Without a `model_dim` the
     peak p is 1. With d = `model_dim` it is (d W)^-0.5, which makes it the paper's
@@ -122,13 +121,13 @@ class NoamScheduleConfig(CurveScheduleConfigBase):
     name: Literal["noam"] = "noam"
 
     warmup_duration: DurationField
-    """The number W of updates, of which the last has the peak."""
+    """Number W of warm-up updates, of which the last has the peak."""
 
     model_dim: PositiveInt | None = None
     """The width d of the model, for a peak of (d W)^-0.5; left out: the peak is the base rate."""
 
     def curve(self, run: RunLength) -> Noam:
-        """The rise and the fall."""
+        """Return the rise and the decay."""
         warmup = positive_steps(self.warmup_duration, run, "warmup_duration")
         peak = 1.0 if self.model_dim is None else (self.model_dim * warmup) ** -0.5
         return Noam(warmup, peak)

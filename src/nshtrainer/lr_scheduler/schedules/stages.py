@@ -50,14 +50,14 @@ def _stable_decay(stable: int, length: int, shape: Shape, end: float, hit_end: b
 
 @lr_scheduler_registry.register
 class WarmupStableDecayScheduleConfig(FiniteScheduleConfigBase):
-    """A warm-up, the full rate for as long as remains, and a decay at the end.
+    """A warm-up, the full rate for the remaining steps, and a decay at the end.
 
     With a decay of D steps that ends at M, the factor is 1 up to M - D, then m + (1 - m) f(x) with
     x from 0 to 1, and m from M on.
 
-    A run can be prolonged from any checkpoint before the decay, which is why it is used where the
-    length of the run is not settled. The shape `exponential` is f(x) = 2^(1 - x) - 1, Megatron's,
-    which comes down to 0; the paper's 0.5^x ends at a half.
+    A run can be prolonged from any checkpoint before the decay, which is useful if the length of
+    the run is not settled. The shape `exponential` is f(x) = 2^(1 - x) - 1, Megatron's, which
+    reaches 0; the paper's 0.5^x ends at a half.
 
     Reference: S. Hu et al., "MiniCPM", arXiv 2404.06395; the shape 1-sqrt: A. Hägele et al.,
     "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations", arXiv 2405.18392.
@@ -75,13 +75,13 @@ class WarmupStableDecayScheduleConfig(FiniteScheduleConfigBase):
     name: Literal["warmup_stable_decay"] = "warmup_stable_decay"
 
     decay_duration: DurationField = cast("Any", FractionConfig(value=0.1))
-    """How long the decay at the end takes."""
+    """Duration of the decay at the end."""
 
     decay_shape: DecayShape = "1-sqrt"
-    """How the rate falls: 1-sqrt is steep at first, 1-square at last."""
+    """Shape of the decay: 1-sqrt is steep at first, 1-square at last."""
 
     def after_warmup(self, run: RunLength, warmup: int) -> StableDecay:
-        """The full rate for what remains, then the decay."""
+        """Return the full rate for the remaining steps, then the decay."""
         stable, length = self.last_part(run, warmup, self.decay_duration, "decay_duration")
         shape = FALLS[self.decay_shape]
         return _stable_decay(stable, length, shape, self.minimum(run), self.hit_end)
@@ -95,7 +95,7 @@ class MultiPeriodStableDecayScheduleConfig(WarmupScheduleConfigBase, MinimumSche
     share; with the next period it is 1 again, without a warm-up. After the last it stays at m. The
     shape `inverse` is the paper's: 1 / factor goes to 1 / m in a straight line.
 
-    Each period ends in a model that is worth having, and the next goes on from there.
+    Each period ends with a usable model, and the next period continues from it.
 
     Reference: K. Wen et al., "Understanding Warmup-Stable-Decay Learning Rates: A River Valley
     Loss Landscape Perspective", arXiv 2410.05192.
@@ -121,19 +121,19 @@ periods: [40%, 30%, 30%]
     name: Literal["wsd_s"] = "wsd_s"
 
     periods: Annotated[tuple[DurationConfig, ...], Field(min_length=1)]
-    """How long each period is, its decay included; the first one also has the warm-up in it."""
+    """Duration of each period, its decay included; the first one also includes the warm-up."""
 
     decay_fraction: Fraction = 0.1
     """Share of each period that its decay takes, in [0, 1]; rounded up to a step."""
 
     decay_shape: DecayShape | Literal["inverse"] = "inverse"
-    """How the rate falls at the end of each period."""
+    """Shape of the decay at the end of each period."""
 
     min_factor: NonNegative = 0.1
     """Factor at the end of each decay."""
 
     def after_warmup(self, run: RunLength, warmup: int) -> Periods:
-        """The periods, the first without its warm-up."""
+        """Return the periods, the first without its warm-up."""
         ends = self._ends(run)
         share = Decimal(repr(self.decay_fraction))
         lengths = [end - begin for begin, end in pairwise([0, *map(math.ceil, ends)])]
@@ -173,8 +173,8 @@ periods: [40%, 30%, 30%]
 class TriStageScheduleConfig(FiniteScheduleConfigBase):
     """A warm-up, the full rate for a while, and an exponential decay to the end.
 
-    With the decay from H to M the factor is m^((t - H) / (M - H)) in between: by the same share in
-    the same time.
+    With the decay from H to M the factor is m^((t - H) / (M - H)) in between: equal ratios in equal
+    times.
 
     Reference: D. Park et al., "SpecAugment", arXiv 1904.08779; fairseq's `tri_stage`, by which
     wav2vec 2.0 is trained, arXiv 2006.11477.
@@ -192,13 +192,13 @@ class TriStageScheduleConfig(FiniteScheduleConfigBase):
     name: Literal["tri_stage"] = "tri_stage"
 
     hold_duration: DurationField = cast("Any", FractionConfig(value=0.4))
-    """How long the full rate is held after the warm-up."""
+    """Duration of the full rate after the warm-up."""
 
     min_factor: Positive = 0.01
     """Factor at the end of the decay, above 0."""
 
     def after_warmup(self, run: RunLength, warmup: int) -> StableDecay:
-        """The hold, then the decay over what remains."""
+        """Return the full rate, then the decay over the remaining steps."""
         risen = self.warmup_end(run)
         held = self.hold_duration.after(run, "hold_duration", risen)
         parts = {"warmup_duration": risen, "hold_duration": held - risen}
@@ -229,10 +229,10 @@ class FlatCosineScheduleConfig(FiniteScheduleConfigBase):
     name: Literal["flat_cosine"] = "flat_cosine"
 
     flat_duration: DurationField = cast("Any", FractionConfig(value=0.75))
-    """When the decay begins, counted from the beginning of the run: warm-up included."""
+    """Start of the decay, counted from the beginning of the run: warm-up included."""
 
     def after_warmup(self, run: RunLength, warmup: int) -> StableDecay:
-        """The flat part, then the wave."""
+        """Return the flat part, then the wave."""
         exact = self.flat_duration.exact(run, "flat_duration")
         flat = math.ceil(exact)
         length = self.remaining(run, {"flat_duration": max(exact, warmup)})
@@ -249,10 +249,10 @@ class FlatCosineScheduleConfig(FiniteScheduleConfigBase):
 
 @lr_scheduler_registry.register
 class CosineLinearTailScheduleConfig(FiniteScheduleConfigBase):
-    """A cosine that is cut short, and from there a straight line down to the end.
+    """A truncated cosine, then a straight line down to the end.
 
-    The cosine is that of the whole run, down to `cosine_min_factor`; the tail begins at the value
-    that it has there.
+    The cosine spans the whole run, down to `cosine_min_factor`; the tail begins at the value of the
+    cosine at that step.
 
     Reference: `CosWithWarmupAndLinearDecay` of OLMo-core, Team OLMo, "2 OLMo 2 Furious", arXiv
     2501.00656.
@@ -270,7 +270,7 @@ class CosineLinearTailScheduleConfig(FiniteScheduleConfigBase):
     name: Literal["cosine_linear_tail"] = "cosine_linear_tail"
 
     tail_duration: DurationField = cast("Any", FractionConfig(value=0.1))
-    """How long the straight line at the end takes; 0 steps for a cosine that then jumps."""
+    """Duration of the straight line at the end; 0 steps for a jump at the end of the cosine."""
 
     cosine_min_factor: NonNegative = 0.1
     """Factor that the cosine would reach at the end of the whole."""
@@ -279,7 +279,7 @@ class CosineLinearTailScheduleConfig(FiniteScheduleConfigBase):
     """Factor at the end of the tail."""
 
     def after_warmup(self, run: RunLength, warmup: int) -> Override:
-        """The cosine, then the tail."""
+        """Return the cosine, then the tail."""
         start, tail = self.last_part(run, warmup, self.tail_duration, "tail_duration")
         length = start + tail
         cosine = Decay(CosineShape(), length, self.cosine_min_factor, last=max(1, length))

@@ -1,4 +1,4 @@
-"""Schedules that fall by a factor each time: step, multi-step, exponential."""
+"""Schedules that drop by a factor: step, multi-step, exponential."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ __all__ = [
 
 @lr_scheduler_registry.register
 class StepScheduleConfig(WarmupScheduleConfigBase):
-    """Falls by a factor every so often: gamma^floor(t / T).
+    """A drop by a factor at regular intervals: gamma^floor(t / T).
 
-    Reference: `torch.optim.lr_scheduler.StepLR`; here the unit is what you say, not the epoch.
+    Reference: `torch.optim.lr_scheduler.StepLR`; here T may have any unit, not only epochs.
 
     >>> from nshtrainer import RunLength
     >>> curve = StepScheduleConfig(step_duration="2 steps", gamma=0.5).curve(RunLength())
@@ -51,13 +51,13 @@ gamma: 0.5
     name: Literal["step"] = "step"
 
     step_duration: DurationField
-    """The time T between two falls."""
+    """The time T between two drops."""
 
     gamma: Decline = 0.1
-    """What the rate is multiplied by each time."""
+    """Factor on the rate at each drop."""
 
     def after_warmup(self, run: RunLength, warmup: int) -> Curve:  # noqa: ARG002 - see the base
-        """The stairs."""
+        """Return the stairs."""
         every = marks(self.step_duration, run, "step_duration", self.warmup_end(run))
         if isinstance(every, int):
             return Exponential(self.gamma, every, staircase=True)
@@ -66,7 +66,7 @@ gamma: 0.5
 
 @lr_scheduler_registry.register
 class MultiStepScheduleConfig(WarmupScheduleConfigBase):
-    """Falls by a factor at each milestone: gamma^(milestones reached).
+    """A drop by a factor at each milestone: gamma^(milestones reached).
 
     The update with the index of a milestone is the first with the lower rate.
 
@@ -89,13 +89,13 @@ gamma: 0.3
     name: Literal["multi_step"] = "multi_step"
 
     milestones: Annotated[tuple[DurationConfig, ...], Field(min_length=1)]
-    """When the rate falls, counted from the beginning of the run; in their order."""
+    """Times of the drops, counted from the beginning of the run, in order."""
 
     gamma: Decline = 0.1
-    """What the rate is multiplied by each time."""
+    """Factor on the rate at each drop."""
 
     def after_warmup(self, run: RunLength, warmup: int) -> MultiStep:
-        """The stairs."""
+        """Return the stairs."""
         exact = [each.exact(run, "milestones") for each in self.milestones]
         if exact[0] < self.warmup_end(run) or any(one >= other for one, other in pairwise(exact)):
             texts = ", ".join(str(ceil(each)) for each in exact)
@@ -110,7 +110,7 @@ gamma: 0.3
 
 @lr_scheduler_registry.register
 class ExponentialScheduleConfig(WarmupScheduleConfigBase, MinimumScheduleConfigBase):
-    """Falls by the same share in the same time: gamma^(t / T), not below a minimum.
+    """An exponential decay: gamma^(t / T), not below a minimum.
 
     Reference: `torch.optim.lr_scheduler.ExponentialLR`, whose T is one epoch.
 
@@ -132,13 +132,13 @@ gamma: 0.7
     """The time T in which the rate is multiplied by `gamma`."""
 
     gamma: Decline
-    """What the rate is multiplied by in that time."""
+    """Factor on the rate in that time."""
 
     min_factor: NonNegative = 0.0
-    """The factor does not fall below this."""
+    """Lower bound of the factor."""
 
     def after_warmup(self, run: RunLength, warmup: int) -> Curve:
-        """The fall."""
+        """Return the decay."""
         duration, end = self.step_duration, self.minimum(run)
         steps = positive_steps(duration, run, "step_duration")
         lengths = run.steps_per_epoch

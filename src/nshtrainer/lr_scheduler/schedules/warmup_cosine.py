@@ -1,4 +1,4 @@
-"""The schedule by which most networks are trained, in the form that it always had here."""
+"""Linear warm-up and cosine decay, with the fields of the first releases."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LinearWarmupCosineDecayLRSchedulerConfig(CurveScheduleConfigBase):
     With `annealing`, the cosine restarts warm, every M - W steps, and never ends: for t >= W its
     phase is (t - W) mod (M - W).
 
-    Torch's `CosineAnnealingLR` climbs again after its end; this one stays there.
+    Torch's `CosineAnnealingLR` rises again after its end; this one keeps its end value.
 
     Reference: I. Loshchilov, F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts",
     ICLR 2017, arXiv 1608.03983; warm-up: P. Goyal et al., arXiv 1706.02677.
@@ -56,10 +56,10 @@ min_lr_factor: 0.1
     name: Literal["linear_warmup_cosine_decay"] = "linear_warmup_cosine_decay"
 
     warmup_duration: DurationField
-    """How long the rate rises; 0 steps for no warm-up."""
+    """Duration of the warm-up; 0 steps for none."""
 
     max_duration: DurationField
-    """When the decay ends, counted from the beginning of the run: warm-up included."""
+    """End of the decay, counted from the beginning of the run: warm-up included."""
 
     warmup_start_lr_factor: NonNegative = 0.0
     """Factor at the first update, usually from 0 to 1; with 0 the first update changes nothing."""
@@ -68,10 +68,10 @@ min_lr_factor: 0.1
     """Factor at the end of the decay, usually from 0 to 1."""
 
     annealing: bool = False
-    """Whether the cosine restarts at its end instead of staying there."""
+    """Restart the cosine at its end instead of keeping the end value."""
 
     def curve(self, run: RunLength) -> LinearWarmupCosine:
-        """The factor as a function of the step; see the class."""
+        """Return the factor as a function of the step; see the class."""
         total = self.max_duration.resolve(run, "max_duration")
         return LinearWarmupCosine(
             warmup=ceil(fitting_warmup(self.warmup_duration, self.max_duration, run)),

@@ -1,4 +1,4 @@
-"""Base of PyTorch's schedulers as configs: they count calls of `step()`, of steps or of epochs."""
+"""Base of PyTorch's schedulers as configs, which count optimizer steps or epochs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BETWEEN: dict[Anneal, Literal["cosine", "linear"]] = {"cos": "cosine", "linear":
 
 
 class TorchScheduleConfigBase(CurveScheduleConfigBase):
-    """A scheduler of PyTorch as a curve: write `counted`, a function of PyTorch's `last_epoch`.
+    """A PyTorch scheduler as a curve: write `counted`, a function of PyTorch's `last_epoch`.
 
     The class is named after PyTorch's, and has the arguments of its constructor as fields, with
     their defaults; a count t begins at 0. With the unit `epoch` the value changes at the first step
@@ -37,12 +37,12 @@ class TorchScheduleConfigBase(CurveScheduleConfigBase):
     """
 
     unit: Unit = "step"
-    """Unit of the numbers: steps of the optimizer, or epochs. In a part of another scheduler of
-    PyTorch `step` is the unit of that one."""
+    """Unit of the numbers: steps of the optimizer, or epochs. Within another PyTorch scheduler,
+    `step` is the unit of that scheduler."""
 
     @abstractmethod
     def counted(self, run: RunLength) -> Curve:
-        """The factor as a function of the counts so far.
+        """Return the factor as a function of the counts so far.
 
         Args:
             run: The length of the run, in counts.
@@ -50,14 +50,14 @@ class TorchScheduleConfigBase(CurveScheduleConfigBase):
 
     @final
     def curve(self, run: RunLength) -> Curve:
-        """The factor as a function of the step."""
+        """Return the factor as a function of the step."""
         return self.in_steps(self.counted, run)
 
     def in_steps(self, counted: Callable[[RunLength], Curve], run: RunLength) -> Curve:
         """Return a function of the counts as one of the steps.
 
         Raises:
-            RunLengthError: Epochs are counted, and their length is unknown.
+            RunLengthError: The unit is `epoch`, and the length of an epoch is unknown.
         """
         if self.unit == "step":
             return counted(run)
@@ -65,10 +65,10 @@ class TorchScheduleConfigBase(CurveScheduleConfigBase):
 
 
 def epochs_of(run: RunLength) -> Epochs:
-    """Return where the epochs of a run begin.
+    """Return the starts of the epochs of a run.
 
     Raises:
-        RunLengthError: Their length is unknown.
+        RunLengthError: The length of an epoch is unknown.
     """
     steps = run.steps_per_epoch
     if steps is None:
@@ -84,7 +84,7 @@ def epochs_of(run: RunLength) -> Epochs:
 
 
 def in_epochs(run: RunLength) -> RunLength:
-    """Return a run in which a step is an epoch; the samples in one may vary, and are left out."""
+    """Return a run in which a step is an epoch, without samples per step, which may vary."""
     total = run.total_steps
     epochs = None if total is None else epochs_of(run).of(total - 1) + 1
     return run.replace(
@@ -93,7 +93,7 @@ def in_epochs(run: RunLength) -> RunLength:
 
 
 def least(run: RunLength, rate: float) -> float:
-    """Return the factor of a least rate; that of 0 needs no base rate.
+    """Return the factor of a least rate; a rate of 0 needs no base rate.
 
     Raises:
         RunLengthError: The base rate is unknown.
@@ -103,7 +103,7 @@ def least(run: RunLength, rate: float) -> float:
 
 
 def factor(run: RunLength, rate: float, field: str) -> float:
-    """Return the factor that brings the base rate to an absolute one, which may be above it.
+    """Return the factor that makes an absolute rate of the base rate; it may be above 1.
 
     Raises:
         RunLengthError: The base rate is unknown.
@@ -113,7 +113,7 @@ def factor(run: RunLength, rate: float, field: str) -> float:
 
 
 def refusal(text: str, **values: object) -> PydanticCustomError:
-    """Return the error of options that make no sense; its text may name values."""
+    """Return the error for inconsistent options; its text may name values."""
     return PydanticCustomError("torchs_options", text, values)  # type: ignore[arg-type]
 
 
@@ -125,4 +125,4 @@ def _increasing(counts: tuple[int, ...]) -> tuple[int, ...]:
 
 
 Milestones = Annotated[tuple[NonNegativeInt, ...], AfterValidator(_increasing)]
-"""Counts in their order, none of them twice."""
+"""Counts in order, none of them twice."""

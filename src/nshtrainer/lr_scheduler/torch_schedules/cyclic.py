@@ -1,4 +1,4 @@
-"""PyTorch's schedulers of absolute rates, which move the momentum against them."""
+"""PyTorch's schedulers of absolute rates, which move the momentum against the rate."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ Points: TypeAlias = tuple[float, float, float]
 class TorchCycleConfigBase(TorchScheduleConfigBase):
     """Absolute rates, the same for every parameter group: write `rates` and `wave`.
 
-    The momentum is that of SGD and the like, or the first of the betas of Adam and the like.
-    Torch takes a list with one number for each group where here one number is for all.
+    The momentum is `momentum` of SGD and similar optimizers, or the first of the betas of Adam
+    and similar ones. Torch also takes a list with one number for each group; here all groups share
+    one number.
     """
 
     if TYPE_CHECKING:  # fields of each class, in the order of torch's constructor
@@ -45,11 +46,11 @@ class TorchCycleConfigBase(TorchScheduleConfigBase):
 
     @abstractmethod
     def rates(self, scale: float) -> Points:
-        """The rates of a cycle, multiplied by a scale."""
+        """Return the rates of a cycle, multiplied by a scale."""
 
     @abstractmethod
     def wave(self, points: Points, run: RunLength) -> Curve:
-        """The cycle through some points, as a function of the counts so far."""
+        """Return the cycle through some points, as a function of the counts so far."""
 
     def counted(self, run: RunLength) -> Curve:
         # As factors, for schedules that have this one as a part.
@@ -67,7 +68,7 @@ class TorchCycleConfigBase(TorchScheduleConfigBase):
 
 @lr_scheduler_registry.register
 class CyclicLRConfig(TorchCycleConfigBase):
-    """Torch's `CyclicLR`, similar to `cyclic`: up in a straight line and down again, for ever.
+    """Torch's `CyclicLR`, similar to `cyclic`: up and down in straight lines, repeated.
 
     The height of cycle i, from 0, is multiplied by 1 (`triangular`), 1/2^i (`triangular2`), or at
     count t by gamma^t (`exp_range`). Torch's `triangular2` fails after 1024 cycles.
@@ -136,12 +137,12 @@ class CyclicLRConfig(TorchCycleConfigBase):
 class OneCycleLRConfig(TorchCycleConfigBase):
     """Torch's `OneCycleLR`, similar to `one_cycle`: h / d up to h, then down to h / d / D.
 
-    Of N counts the highest rate h has the index p N - 1, with p `pct_start`, and the lowest the
-    last one, N - 1. With `three_phase` it is down to h / d first, in the same time as up.
+    Of N counts the highest rate h has the index p N - 1, with p `pct_start`, and the lowest rate
+    the last one, N - 1. With `three_phase` the rate first returns to h / d, as fast as it rose.
 
-    After the end torch's fails; here the lowest rate stays. If p N is less than 1 there is no way
-    up; torch's then begins on the way down, or divides by zero, and with one count in all it has
-    the lowest rate only. Left out, the number of counts is that of the run.
+    After the end torch's scheduler fails; here the lowest rate stays. If p N is less than 1 there
+    is no rise; torch's scheduler then begins with the decay, or divides by zero, and with one count
+    in all it has the lowest rate only. Left out, the number of counts is the length of the run.
 
     Reference: L. Smith, N. Topin, "Super-Convergence: Very Fast Training of Neural Networks Using
     Large Learning Rates", arXiv 1708.07120.

@@ -1,4 +1,4 @@
-"""PyTorch's schedulers that are made of others, or of a function, by their names."""
+"""PyTorch's schedulers that combine others, or call a function."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Parts = Annotated[tuple[CurveConfig, ...], Field(min_length=1)]
 class LambdaLRConfig(TorchScheduleConfigBase):
     """Torch's `LambdaLR`: a function of the count as the factor, here any schedule.
 
-    A file names components, and never code: a function of your own is a schedule that you register.
+    A config file never contains code: register a custom function as a schedule.
     For the schedule a count is a step: with the unit `epoch`, `10 steps` are ten epochs.
 
     >>> config = LambdaLRConfig(lr_lambda={"name": "linear", "max_duration": "4 steps"})
@@ -55,7 +55,7 @@ class LambdaLRConfig(TorchScheduleConfigBase):
     example = "lr_lambda: {name: linear}\nunit: epoch"
     name: Literal["lambda_lr"] = "lambda_lr"
     lr_lambda: CurveConfig
-    """Schedule that gives the factor."""
+    """Schedule whose value is the factor."""
 
     def counted(self, run: RunLength) -> Curve:
         return curve_of_part(self.lr_lambda, run)
@@ -65,7 +65,7 @@ class LambdaLRConfig(TorchScheduleConfigBase):
 class MultiplicativeLRConfig(LRSchedulerConfigBase):
     """Torch's `MultiplicativeLR`: at count t the rate is multiplied by f(t), f any schedule.
 
-    The rate is a running product, which has no closed form: this one builds torch's own scheduler,
+    The rate is a running product, which has no closed form: this config builds torch's scheduler,
     which is no curve and cannot be a part of another.
 
     >>> MultiplicativeLRConfig(lr_lambda={"name": "constant"}, unit="epoch").metadata()
@@ -75,7 +75,7 @@ class MultiplicativeLRConfig(LRSchedulerConfigBase):
     example = "lr_lambda: {name: constant, factor: 0.95}\nunit: epoch"
     name: Literal["multiplicative_lr"] = "multiplicative_lr"
     lr_lambda: CurveConfig
-    """Schedule that gives the factor f(t) of count t, from 1."""
+    """Schedule whose value is the factor f(t) of count t, from 1."""
     unit: Unit = "step"
     """Time between two factors: a step of the optimizer, or an epoch."""
 
@@ -87,7 +87,7 @@ class MultiplicativeLRConfig(LRSchedulerConfigBase):
 
         run = run_length_of(lightning_module)
         curve = curve_of_part(self.lr_lambda, in_epochs(run) if self.unit == "epoch" else run)
-        # Torch keeps nothing of a function in its state; of an object it keeps the attributes.
+        # Torch saves the attributes of a callable object with its state, but nothing of a function.
         return MultiplicativeLR(optimizer, lambda count: curve(count))  # noqa: PLW0108
 
 
@@ -95,8 +95,8 @@ class MultiplicativeLRConfig(LRSchedulerConfigBase):
 class SequentialLRConfig(TorchScheduleConfigBase):
     """Torch's `SequentialLR`, similar to `sequence`: schedules in a row, each from its count 0.
 
-    Each begins at the base rate again, as torch's do. `sequence` has durations instead of
-    milestones, and can be continuous.
+    Each begins at the base rate again, as in torch. `sequence` has durations instead of milestones,
+    and can be continuous.
 
     >>> parts = [{"name": "constant_lr", "factor": 0.5}, {"name": "exponential_lr", "gamma": 0.5}]
     >>> config = SequentialLRConfig(schedulers=parts, milestones=(2,))
@@ -112,9 +112,9 @@ milestones: [100]
 """
     name: Literal["sequential_lr"] = "sequential_lr"
     schedulers: Parts
-    """Schedules, torch's or any other that is a curve."""
+    """Schedules that are curves, PyTorch's or others."""
     milestones: Milestones
-    """Counts at which the next one begins: one fewer than there are schedules."""
+    """Counts at which the next schedule begins: one fewer than there are schedules."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -143,7 +143,7 @@ milestones: [100]
         try:
             return curve_of_part(part, run.slice(0, start))
         except RunLengthError:
-            # Only a schedule that needs an end is given that of the run.
+            # Only a schedule that needs an end gets the end of the run.
             if run.total_steps is None or run.total_steps <= start:
                 raise
             return curve_of_part(part, run.slice(run.total_steps - start, start))
@@ -153,8 +153,8 @@ milestones: [100]
 class ChainedSchedulerConfig(TorchScheduleConfigBase):
     """Torch's `ChainedScheduler`, similar to `product`: schedules multiplied.
 
-    Torch's is the product only where each of its schedulers multiplies what it finds; with a least
-    rate (`eta_min`) it is something between. This one is the product.
+    Torch's scheduler is the product only if each part multiplies the current rate, which parts with
+    a least rate (`eta_min`) do not. This one is always the product.
 
     >>> parts = [{"name": "constant_lr", "factor": 0.5}, {"name": "exponential_lr", "gamma": 0.5}]
     >>> list(map(ChainedSchedulerConfig(schedulers=parts).curve(RunLength()), range(4)))
@@ -168,7 +168,7 @@ schedulers:
 """
     name: Literal["chained_scheduler"] = "chained_scheduler"
     schedulers: Parts
-    """Schedules, torch's or any other that is a curve."""
+    """Schedules that are curves, PyTorch's or others."""
 
     def counted(self, run: RunLength) -> Curve:
         return Product(tuple(curve_of_part(part, run) for part in self.schedulers))

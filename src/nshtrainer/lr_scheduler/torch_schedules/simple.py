@@ -1,4 +1,4 @@
-"""PyTorch's schedulers of one factor, by their names."""
+"""PyTorch's schedulers of one factor."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class StepLRConfig(TorchScheduleConfigBase):
     example = "step_size: 3\ngamma: 0.5\nunit: epoch"
     name: Literal["step_lr"] = "step_lr"
     step_size: PositiveInt
-    """Counts between two falls."""
+    """Counts between two drops."""
     gamma: NonNegative = 0.1
-    """Factor on the rate at each fall."""
+    """Factor on the rate at each drop."""
 
     def counted(self, run: RunLength) -> Curve:
         return Exponential(self.gamma, self.step_size, staircase=self.step_size > 1)
@@ -74,9 +74,9 @@ class MultiStepLRConfig(TorchScheduleConfigBase):
     example = "milestones: [5, 8]\nunit: epoch"
     name: Literal["multi_step_lr"] = "multi_step_lr"
     milestones: Annotated[Milestones, Field(min_length=1)]
-    """Counts at which the rate falls, in their order."""
+    """Counts at which the rate drops, in order."""
     gamma: NonNegative = 0.1
-    """Factor on the rate at each fall."""
+    """Factor on the rate at each drop."""
 
     def counted(self, run: RunLength) -> Curve:
         return MultiStep(self.milestones, self.gamma)
@@ -86,7 +86,7 @@ class MultiStepLRConfig(TorchScheduleConfigBase):
 class ConstantLRConfig(TorchScheduleConfigBase):
     """Torch's `ConstantLR`: a factor up to a count, and the full rate from then on.
 
-    A rate that is the same for ever is `constant`. With a factor of 0 torch's fails at the end.
+    For a constant rate use `constant`. With a factor of 0 torch's scheduler fails at the end.
 
     >>> list(map(ConstantLRConfig(factor=0.5, total_iters=2).curve(RunLength()), range(4)))
     [0.5, 0.5, 1.0, 1.0]
@@ -107,7 +107,7 @@ class ConstantLRConfig(TorchScheduleConfigBase):
 class LinearLRConfig(TorchScheduleConfigBase):
     """Torch's `LinearLR`, similar to `warmup_duration`: a straight line between two factors.
 
-    From then on it has the second. Unlike torch's it takes a start of 0.
+    After that the second factor applies. Unlike in torch, the first one may be 0.
 
     >>> list(map(LinearLRConfig(start_factor=0.5, total_iters=4).curve(RunLength()), range(6)))
     [0.5, 0.625, 0.75, 0.875, 1.0, 1.0]
@@ -166,9 +166,9 @@ class PolynomialLRConfig(TorchScheduleConfigBase):
 class CosineAnnealingLRConfig(TorchScheduleConfigBase):
     """Torch's `CosineAnnealingLR`, similar to `cosine`: e + (b - e) (1 + cos(pi t / T)) / 2.
 
-    It goes from the base rate b down to the least rate e at T. Like torch's it then climbs again,
-    back to b at 2 T, and so on; `cosine` stays at its end. Torch's takes an e above b, which is an
-    error here.
+    The rate falls from the base rate b to the least rate e at T. As in torch it then rises again to
+    b at 2 T, and so on; `cosine` keeps its end value. Torch accepts an e above b, which is an error
+    here.
 
     >>> list(map(CosineAnnealingLRConfig(T_max=2).curve(RunLength()), range(5)))
     [1.0, 0.5, 0.0, 0.5, 1.0]
@@ -190,9 +190,9 @@ class CosineAnnealingLRConfig(TorchScheduleConfigBase):
 class CosineAnnealingWarmRestartsConfig(TorchScheduleConfigBase):
     """Torch's `CosineAnnealingWarmRestarts`, similar to `cosine_restarts`: cycles of a cosine.
 
-    Each is T_mult times as long as the one before. Torch finds the cycle by a logarithm if it is
-    passed the count, as when a run is resumed by hand, and misses some of the restarts; here whole
-    numbers are counted.
+    Each cycle is T_mult times as long as the one before. Torch finds the cycle by a logarithm if
+    the count is passed, as when a run is resumed by hand, and misses some of the restarts; here
+    whole numbers are counted.
 
     Reference: I. Loshchilov, F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts",
     ICLR 2017, arXiv 1608.03983.
@@ -217,9 +217,9 @@ class CosineAnnealingWarmRestartsConfig(TorchScheduleConfigBase):
 
 @lr_scheduler_registry.register
 class SWALRConfig(TorchScheduleConfigBase):
-    """Torch's `SWALR`: from the base rate to that of stochastic weight averaging, then that one.
+    """Torch's `SWALR`: from the base rate to the constant rate of stochastic weight averaging.
 
-    Torch's begins at the rate that the group has. To begin it late, make it a part of
+    Torch begins at the current rate of the group. To begin late, make this schedule a part of
     `sequential_lr`; there, too, it begins at the base rate.
 
     Reference: `torch.optim.swa_utils.SWALR`; P. Izmailov et al., "Averaging Weights Leads to Wider
@@ -235,7 +235,7 @@ class SWALRConfig(TorchScheduleConfigBase):
     swa_lr: NonNegative
     """Rate at the end, an absolute one; it may lie above the base rate."""
     anneal_epochs: NonNegativeInt = 10
-    """Counts from the one to the other."""
+    """Counts from the base rate to `swa_lr`."""
     anneal_strategy: Anneal = "cos"
     """Way between the rates: half a cosine wave, or a straight line."""
 

@@ -138,7 +138,9 @@ def test_a_run_of_more_time_keeps_its_schedule_or_extends_it(
 
 def test_a_time_does_not_become_a_number_of_steps(watch: Watch):
     steps = RunLength(total_steps=100)
-    with pytest.warns(ConfigChangedWarning, match="run 60 seconds -> 100 steps: the schedule goes"):
+    with pytest.warns(
+        ConfigChangedWarning, match="run 60 seconds -> 100 steps: the schedule continues"
+    ):
         optimizer, _ = resumed(watch, steps)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.75)
     with pytest.raises(ScheduleError, match="do not both count steps, or both a time"):

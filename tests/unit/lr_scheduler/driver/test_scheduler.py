@@ -270,7 +270,9 @@ def test_the_state_of_another_scheduler_is_a_change_that_a_policy_may_refuse():
     state = ReduceLROnPlateau(optimizer).state_dict()
     run = RunLength(total_steps=10, resume=ResumeConfig(policy="error"))
     ours: Any = CosineScheduleConfig().create_scheduler(optimizer, run)["scheduler"]
-    with pytest.raises(ScheduleError, match="lr_scheduler another scheduler -> cosine; go on with"):
+    with pytest.raises(
+        ScheduleError, match="lr_scheduler another scheduler -> cosine; resume with"
+    ):
         ours.load_state_dict(state)
 
 
