@@ -152,7 +152,7 @@ def test_optimizers_keep_their_own_needs():
         ),
         (
             "groups: [{name: a, select: x, options: {tensor_lr: true}}]",
-            "groups.0.options.tensor_lr: holds for all groups; give it to the AdamWConfig",
+            "groups.0.options.tensor_lr: applies to all groups; set it in the AdamWConfig",
         ),
         (
             "groups: [{name: a, select: x, options: {betas: [0.9, 1.0]}}]",
