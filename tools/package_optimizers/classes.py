@@ -370,7 +370,7 @@ SUMMARIES = {
     "EmoNavi": "Adam scaled by how the loss moves.",
     "FAdam": "Adam as natural gradient descent with a diagonal Fisher information.",
     "FOCUS": "The sign of a momentum, drawn to the average of the weights.",
-    "FTRL": "Follow the regularized leader: sparse weights for linear models.",
+    "FTRL": "Follow-the-regularized-leader method: sparse weights for linear models.",
     "Fira": "AdamW of low rank, with a correction for the rest of the gradient.",
     "FlashAdamW": "AdamW with 8-bit state.",
     "GaLore": "AdamW on gradients that are projected to a low rank: little memory.",

@@ -122,7 +122,8 @@ def check_unowned(optimizers: Sequence[Optimizer], model: Module) -> None:
             raise OptimizerError(
                 f"{type(optimizer).__name__} has none of the parameters of {type(model).__name__}, "
                 "but others of the same shapes, and no optimizer has "
-                f"{join_quoted(clean_names([*free]), _MOST)}: {_WHY}"
+                f"{join_quoted(clean_names([*free]), _MOST)}. Its own are no longer in the model: "
+                f"{_WHY}"
             )
 
 

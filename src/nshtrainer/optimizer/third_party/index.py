@@ -184,7 +184,10 @@ INDEX: dict[str, dict[str, tuple[str, str]]] = {
             "Adam as natural gradient descent with a diagonal Fisher information.",
         ),
         "focus": ("FOCUSConfig", "The sign of a momentum, drawn to the average of the weights."),
-        "ftrl": ("FTRLConfig", "Follow the regularized leader: sparse weights for linear models."),
+        "ftrl": (
+            "FTRLConfig",
+            "Follow-the-regularized-leader method: sparse weights for linear models.",
+        ),
         "fira": (
             "FiraConfig",
             "AdamW of low rank, with a correction for the rest of the gradient.",

@@ -2997,7 +2997,7 @@ class FOCUSConfig(PackageOptimizerConfigBase):
 @final
 @optimizer_registry.register
 class FTRLConfig(PackageOptimizerConfigBase):
-    """Follow the regularized leader: sparse weights for linear models.
+    """Follow-the-regularized-leader method: sparse weights for linear models.
 
     Reference: Ad Click Prediction: a View from the Trenches, KDD 2013.
 

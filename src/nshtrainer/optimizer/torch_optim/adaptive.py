@@ -41,7 +41,7 @@ _AboveOne = Annotated[float, Field(gt=1, allow_inf_nan=False)]
 @final
 @optimizer_registry.register
 class AdagradConfig(ForeachConfigBase):
-    r"""Gradients scaled by all gradients so far; good for sparse features, slow in long runs.
+    r"""Gradients scaled by all past ones; good for sparse features, but steps shrink in long runs.
 
     $v \leftarrow v + g^2$, $\theta \leftarrow \theta - \gamma_t\,g / (\sqrt v + \epsilon)$ with
     $\gamma_t = \gamma / (1 + (t - 1)\eta)$ and $\eta$ `lr_decay`.

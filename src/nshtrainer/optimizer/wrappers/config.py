@@ -217,7 +217,7 @@ class ClippedConfig(WrappingConfigBase):
 @final
 @optimizer_registry.register
 class SkippingConfig(WrappingConfigBase):
-    """Skip updates of another optimizer whose gradients are NaN, Inf or far too large.
+    """Wrapper that skips updates whose gradients are NaN, Inf or far too large.
 
     A skipped update changes nothing: no weight, no momentum, no decay, no count of the optimizer,
     and no value of a schedule of nshtrainer. Gradients are set to None. Each parameter group counts
