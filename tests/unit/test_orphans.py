@@ -113,7 +113,9 @@ def test_whoever_wrote_the_config_the_optimizer_looks(config: OptimizerConfigBas
     run = RunLength(total_steps=5)
     optimizer, _ = create(config, ConstantScheduleConfig(), model, run)
     made_anew(model)
-    with pytest.raises(OptimizerError, match=r"\('2\.weight', '2\.bias'\).*create the optimizer after"):
+    with pytest.raises(
+        OptimizerError, match=r"\('2\.weight', '2\.bias'\).*create the optimizer after"
+    ):
         step(optimizer, model)
 
 
