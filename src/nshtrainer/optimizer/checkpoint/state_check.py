@@ -166,7 +166,6 @@ def check_row_state(state: Mapping[str, Any], length: int) -> dict[str, Any]:
     import torch
 
     # Spelled out, since a step on a copy needs a closure.
-
     row = torch.empty(length, device="meta")
     counts = {"func_evals": 0, "n_iter": 0}
     rows = {"old_dirs": [row], "old_stps": [row], "d": row, "prev_flat_grad": row}
