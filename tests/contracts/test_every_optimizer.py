@@ -259,7 +259,7 @@ def test_a_rate_stays_a_tensor_whatever_is_loaded(cls: Config):
 @every_optimizer
 def test_what_holds_for_all_groups_is_no_option_of_one(cls: Config):
     params = list(make_model(cls).parameters())
-    with pytest.raises(OptimizerError, match=r"group 0: tensor_lr holds for all groups; give it"):
+    with pytest.raises(OptimizerError, match=r"group 0: tensor_lr applies to all groups; set"):
         cls().create_optimizer([{"params": params, "tensor_lr": True}])
 
 

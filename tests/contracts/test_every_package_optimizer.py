@@ -350,7 +350,7 @@ def test_its_state_is_written_without_classes_and_read_with_them_too(cls: Config
 def test_an_option_that_a_group_cannot_have_is_not_taken_for_one() -> None:
     model = make_model(configs.AOAdamW8bitConfig)
     groups = [{"params": model.parameters(), "name": "all", "block_size": 64}]
-    with pytest.raises(OptimizerError, match=r"\('all'\): block_size holds for all groups"):
+    with pytest.raises(OptimizerError, match=r"\('all'\): block_size applies to all groups"):
         configs.AOAdamW8bitConfig().create_optimizer(groups)
 
 

@@ -92,7 +92,7 @@ def test_a_none_of_one_group_is_obeyed_or_refused(cls: Config, key: str) -> None
     built = default(cls).replace(**{key: None}).create_optimizer(make_model(cls))
     replaced = key in built.defaults and built.defaults[key] not in {None, math.inf}
     assert replaced == (key in cls.fills_none)
-    config, problem = modest(cls), "holds for all groups|give a number for this group"
+    config, problem = modest(cls), "applies to all groups|give a number for this group"
     if key in cls.fills_none or (key not in built.defaults and not cls.splits_by_dimensions):
         with pytest.raises(OptimizerError, match=problem):
             config.create_optimizer(groups)
@@ -163,10 +163,10 @@ def test_an_option_for_all_groups_is_refused_in_one(cls: Config) -> None:
     for key in cls.for_all:
         value = getattr(default(cls), key)
         rule = {"name": "all", "select": "*", "options": {key: value}}
-        with pytest.raises(ValidationError, match=rf"{key}\n +holds for all groups; give it to"):
+        with pytest.raises(ValidationError, match=rf"{key}\n +applies to all groups; set it in"):
             default(cls).replace(groups=[rule])
         groups: list[Any] = [{"params": make_model(cls).parameters(), key: value}]
-        with pytest.raises(OptimizerError, match=r"holds for all groups|parameters"):
+        with pytest.raises(OptimizerError, match=r"applies to all groups|parameters"):
             default(cls).create_optimizer(groups)
 
 

@@ -1,11 +1,11 @@
-"""Measures what each optimizer does where FSDP2 shards parameters: two processes against one.
+"""Measure each optimizer with parameters that FSDP2 shards: two processes against one.
 
     python tools/package_optimizers/fsdp2.py              all of them
     python tools/package_optimizers/fsdp2.py lion soap    these
 
-It prints what differs from `under_fsdp2` of the class, and fails if something does. Both processes
-see the whole batch, so that their gradients are those of one, bit by bit. What an optimizer fails
-with goes to stderr.
+The script prints each result that differs from `under_fsdp2` of the class, and fails if there is
+one. Both processes see the whole batch, so their gradients equal the gradients of one process, bit
+by bit. Errors of optimizers are printed to stderr.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from nshtrainer.optimizer.torch_optim import portable_muon as muon
 
 PROCESSES = 2
 STEPS = 30
-"""More than the updates after which some do something else than at first."""
+"""Number of updates, above the numbers after which some optimizers change their behavior."""
 PATIENCE = timedelta(seconds=20)
-"""How long a process waits for another that has failed."""
+"""Time that a process waits for another that has failed."""
 CLOSE = 1e-4
-"""How far the weights may be apart, as a share of the farthest way that one has gone."""
+"""Largest difference of weights, as a share of the largest change of a weight."""
 
 Config = type[TorchOptimizerConfigBase]
 
 
 def measurable() -> list[str]:
-    """The names of the optimizers that run on a CPU."""
+    """Return the names of the optimizers that run on a CPU."""
     return [
         name
         for name, cls in sorted(optimizer_registry.items())
@@ -53,19 +53,19 @@ def measurable() -> list[str]:
 
 
 class Table(nn.Module):
-    """For optimizers of sparse gradients."""
+    """Model for optimizers of sparse gradients."""
 
     def __init__(self) -> None:
         super().__init__()
         self.table = nn.Embedding(6, 4, sparse=True)
 
     def forward(self) -> Tensor:
-        """The loss."""
+        """Return the loss."""
         return self.table(torch.tensor([0, 2, 3, 5])).square().mean()
 
 
 class Network(nn.Module):
-    """Layers whose rows divide by the processes, and others whose rows do not."""
+    """Model with layers whose rows divide evenly among the processes, and others."""
 
     def __init__(self, cls: Config) -> None:
         super().__init__()
@@ -77,19 +77,19 @@ class Network(nn.Module):
         )
 
     def forward(self) -> Tensor:
-        """The loss."""
+        """Return the loss."""
         inputs = torch.linspace(-1, 1, 24).reshape(8, 3).sin()
         return (self.layers(inputs) - inputs.sum(1, keepdim=True)).square().mean()
 
 
 def make_model(cls: Config) -> nn.Module:
-    """The same model in every process."""
+    """Return the same model in every process."""
     torch.manual_seed(0)
     return Table() if cls.needs_sparse_gradients else Network(cls)
 
 
 def train(cls: Config, model: nn.Module) -> dict[str, Tensor]:
-    """The weights after some steps, whole."""
+    """Return the whole weights after some steps."""
     config: Any = cls.from_yaml(getattr(cls, "example", "") or "{}")
     if getattr(config, "foreach", False) is None:  # one process rounds as two do, which loop
         config = config.replace(foreach=False)
@@ -110,19 +110,19 @@ def train(cls: Config, model: nn.Module) -> dict[str, Tensor]:
 
 
 def whole(param: Tensor) -> Tensor:
-    """A parameter with the shards of all processes."""
+    """Return a parameter with the shards of all processes."""
     return param.full_tensor() if isinstance(param, DTensor) else param.clone()
 
 
 def outcome(cls: Config) -> str:
-    """What comes of an optimizer in this process."""
+    """Return the result for an optimizer in this process."""
     start = {name: param.detach() for name, param in make_model(cls).named_parameters()}
     alone = train(cls, make_model(cls))
     model: Any = make_model(cls)
     try:
         fully_shard(model, mesh=init_device_mesh("cpu", (PROCESSES,)))
         together = train(cls, model)
-    except Exception as error:  # noqa: BLE001 - whatever an optimizer comes to
+    except Exception as error:  # noqa: BLE001 - an optimizer may raise anything
         print(f"{cls.__name__}: {type(error).__name__}: {str(error)[:200]}", file=sys.stderr)
         return "fails"
     farthest = max(float((alone[name] - start[name]).abs().max()) for name in start)
@@ -131,12 +131,12 @@ def outcome(cls: Config) -> str:
 
 
 def always() -> bool:
-    """Said of what depends on the machine."""
+    """Return True, in place of a property of the machine."""
     return True
 
 
 def process(rank: int, names: list[str], folder: str) -> None:
-    """One of the processes; they meet anew for each optimizer, whatever became of the last."""
+    """Run one of the processes, which form a new group for each optimizer, also after failures."""
     torch.set_num_threads(1)
     torch.compiler.set_stance("force_eager")  # torchao compiles its steps, for half a minute
     muon.bfloat16_is_emulated = always  # in bfloat16 rounding alone takes Muon percents apart
@@ -144,7 +144,7 @@ def process(rank: int, names: list[str], folder: str) -> None:
     found = {}
     for place, name in enumerate(names):
         cls: Any = optimizer_registry[name]
-        cls.under_fsdp2 = "works"  # or it would refuse to be built
+        cls.under_fsdp2 = "works"  # else it cannot be built
         meeting = f"file://{folder}/meet-{place}"
         dist.init_process_group("gloo", meeting, PATIENCE, PROCESSES, rank)
         found[name] = outcome(cls)
@@ -153,7 +153,7 @@ def process(rank: int, names: list[str], folder: str) -> None:
 
 
 def measured(names: Iterable[str]) -> dict[str, str]:
-    """What each of these does: `works`, `differs` or `fails`, as the worst process has it."""
+    """Return `works`, `differs` or `fails` for each optimizer, from the worst process."""
     with tempfile.TemporaryDirectory() as folder:
         torch.multiprocessing.spawn(process, (list(names), folder), nprocs=PROCESSES)
         files = [Path(folder, f"{rank}.json") for rank in range(PROCESSES)]
@@ -163,13 +163,13 @@ def measured(names: Iterable[str]) -> dict[str, str]:
 
 
 def declared(name: str) -> str:
-    """What the class says."""
+    """Return the result that the class declares."""
     cls: Any = optimizer_registry[name]
     return str(cls.under_fsdp2)
 
 
 def main(names: list[str]) -> int:
-    """Print where measurement and declaration differ."""
+    """Print the optimizers whose measurement and declaration differ."""
     wrong = 0
     for name, found in measured(names or measurable()).items():
         if found != declared(name):

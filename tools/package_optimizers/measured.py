@@ -1,4 +1,4 @@
-"""What was measured of the optimizers of pytorch_optimizer."""
+"""Measured properties of the optimizers of pytorch_optimizer."""
 
 from __future__ import annotations
 
@@ -53,4 +53,4 @@ UNDER_FSDP2 = {
     "StableAdamW": "fails",
     "StableSPAM": "fails",
 }
-"""What they do with parameters that FSDP2 shards, where they do not work: see `fsdp2.py`."""
+"""Results with parameters that FSDP2 shards, except `works`: see `fsdp2.py`."""

@@ -22,7 +22,7 @@ _MODULES = (
     *optimizer_registry.modules,
     "nshtrainer.optimizer.third_party",
 )
-"""The modules whose public names are names of this package."""
+"""Modules whose public names this package exports."""
 
 if TYPE_CHECKING:
     from nshtrainer.optimizer.groups.config import *

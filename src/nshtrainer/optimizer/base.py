@@ -28,9 +28,9 @@ __all__ = [
 
 
 class OptimizerConfigBase(NamedConfig):
-    """The base of every optimizer config: derive from it to add an optimizer of your own.
+    """Base of every optimizer config: derive from it to add a custom optimizer.
 
-    Write `create_optimizer`, and register the class. The fields are yours; for ranges use the types
+    Write `create_optimizer`, and register the class. The fields are free; for ranges use the types
     of `nshtrainer.types`.
 
     >>> from typing import Literal
@@ -52,17 +52,17 @@ class OptimizerConfigBase(NamedConfig):
         """Build the optimizer.
 
         Args:
-            params: Whatever the optimizer takes: `model.parameters()`, `model.named_parameters()`,
-                or a list of group dicts. The configs of this package also take the module itself.
+            params: `model.parameters()`, `model.named_parameters()`, or a list of group dicts. The
+                configs of this package also take the module itself.
         """
 
     @property
     def wrapped_config(self) -> "OptimizerConfigBase | None":
-        """The config that this one wraps, or `None`."""
+        """Config that this one wraps, or `None`."""
         return None
 
     def config_for_group(self, name: str | None) -> "OptimizerConfigBase | None":  # noqa: ARG002
-        """Return the config whose optimizer a parameter group belongs to, if there is one.
+        """Return the config of the optimizer that a parameter group belongs to, if there is one.
 
         Args:
             name: The name of the group.
@@ -93,7 +93,7 @@ optimizer_registry: Registry[OptimizerConfigBase] = Registry(
     ),
     index="nshtrainer.optimizer.third_party.index",
 )
-"""Every optimizer config, by name."""
+"""All optimizer configs, by name."""
 
 OptimizerConfig: TypeAlias = Annotated[OptimizerConfigBase, optimizer_registry]
-"""The type of a field that holds any registered optimizer config."""
+"""Type of a field that holds any registered optimizer config."""

@@ -19,12 +19,13 @@ __all__ = ["attach_checks", "build_optimizer"]
 def build_optimizer(
     config: OptimizerConfigBase, params: Any, /, run: RunLength | None = None
 ) -> Optimizer:
-    """Build an optimizer of a module or of a part of one, whoever wrote its config.
+    """Build an optimizer of a module or of a part of one, from any config.
 
-    Our own look at names and types of modules, and at the run; a method that a user wrote takes
-    what torch's optimizers take.
+    The configs of nshtrainer get the module and the run. A `create_optimizer` that a user wrote
+    gets what torch's optimizers take.
     """
     create: Any = config.create_optimizer
+    # The method decides, not the class: a user may override the method of a built-in config.
     if create.__module__.partition(".")[0] == __name__.partition(".")[0]:
         return create(params, run=run)
     optimizer = create(for_torch(params))
@@ -33,7 +34,7 @@ def build_optimizer(
 
 
 def attach_checks(optimizer: Any, params: Any) -> None:
-    """Let an optimizer that users' code has built check its parameters, and the state it loads."""
+    """Add the checks of parameters and loaded states to an optimizer that user code has built."""
     from torch.nn import Module
     from torch.optim import Optimizer
 

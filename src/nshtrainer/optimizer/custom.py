@@ -1,4 +1,4 @@
-"""A config around any optimizer class, for Python only: no file can name a class."""
+"""Config for any optimizer class, in Python only: no file can name a class."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def _shown(options: FrozenDict[str, Any]) -> dict[str, Any]:
 
 @final
 class CustomOptimizerConfig(OptimizerConfigBase):
-    """Any optimizer class with its options, where a field takes an optimizer config.
+    """Any optimizer class with its options, as an optimizer config.
 
-    It is for a class that has no config, to try it out. It is written into checkpoints and logs as
-    a name, for people, and cannot be read back: then give `load_from_checkpoint` the `hparams`. For
-    use in files write a config of your own and register it.
+    Use it to try a class that has no config. Checkpoints and logs hold only the name of the class,
+    which cannot be read back: then pass the `hparams` to `load_from_checkpoint`. For config files,
+    write a config class and register it.
 
     Args:
         target: The class of the optimizer.
-        **options: The options of its constructor; one that it does not name is an error, also where
-            the constructor would swallow it.
+        **options: The options of its constructor. One that the constructor does not name is an
+            error, also where `**kwargs` would accept it.
 
     >>> import torch
     >>> config = CustomOptimizerConfig(torch.optim.SGD, lr=0.1, momentum=0.9)
@@ -66,7 +66,7 @@ class CustomOptimizerConfig(OptimizerConfigBase):
         """Build the optimizer.
 
         Args:
-            params: What the class takes, or a module, for its parameters.
+            params: A module, or parameters in a form that the class takes.
 
         Raises:
             OptimizerError: The constructor does not name an option.

@@ -1,19 +1,18 @@
-"""Which of torch's implementations of one algorithm a group of parameters gets, and safely so.
+"""Choose between the for-loop, foreach and fused optimizer implementations.
 
-torch has up to three: a plain loop over the tensors, `foreach` (lists of tensors), and `fused` (one
-kernel). Left to itself it takes the loop on a CPU and `foreach` on a GPU, never `fused`. The fused
-kernels for CPUs take 0.2 to 0.5 of the time of the loop, but they read memory straight through:
-where the strides of a gradient are not those of its parameter the result is wrong, without an
-error.
+torch has up to three implementations of one algorithm: a plain loop over the tensors, `foreach`
+(lists of tensors) and `fused` (one kernel). By default it takes the loop on a CPU and `foreach` on
+a GPU, never `fused`. The fused kernels for CPUs take 0.2 to 0.5 of the time of the loop. But they
+read memory straight through: where a gradient has other strides than its parameter, the result is
+wrong, without an error.
 
-So there are three parts: `should_use_fused` looks at the parameters, once; `FusedFallback` looks at
-the gradients before each update and goes back to torch's own choice where the kernel could not
-follow;
-`keep_flags` keeps a checkpoint from overruling the choice.
+The choice therefore has three parts. `should_use_fused` checks the parameters, once.
+`FusedFallback` checks the gradients before each update, and returns to torch's default where the
+kernel would read them wrongly. `keep_flags` keeps a checkpoint from overruling the choice.
 
-The choice is written into the group, not given to the constructor. `Optimizer.defaults` stays
-torch's, so a group that is added later gets torch's choice; and torch does not declare that the
-optimizer handles gradient scaling itself, which is what makes Lightning refuse to clip under
+The choice is written into the group, not passed to the constructor. `Optimizer.defaults` stays as
+torch has it, so a group that is added later gets torch's default. And torch does not declare that
+the optimizer handles gradient scaling itself, which would make Lightning refuse to clip under
 `16-mixed`.
 """
 
@@ -33,18 +32,18 @@ if TYPE_CHECKING:
 __all__ = ["FLAGS", "FusedFallback", "keep_flags", "should_use_fused"]
 
 FLAGS = ("foreach", "fused", "capturable")
-"""The options that say how the update is computed, not what it is."""
+"""Options that choose an implementation; the update is the same."""
 
 
 def should_use_fused(
     dtypes: Sequence[str], params: Sequence[Tensor], options: Mapping[str, Any]
 ) -> bool:
-    """Whether the fused kernel is the fastest way to update these parameters, and a safe one.
+    """Return True if the fused kernel updates these parameters fastest, and safely.
 
-    It is where all of this holds: nobody gave `fused` or `foreach` (torch takes a `False` for
-    either as a wish for the loop); no `differentiable`; no option is a tensor; every parameter is a
+    All of this must be true: neither `fused` nor `foreach` is set (torch takes a `False` for either
+    as a request for the loop); `differentiable` is off; no option is a tensor; every parameter is a
     plain tensor (no `DTensor` or other subclass), strided and dense in memory, of a listed type,
-    all on the CPU or all on CUDA devices.
+    and all are on the CPU or all on CUDA devices.
 
     >>> import torch
     >>> should_use_fused(["float32"], [torch.zeros(3)], {"fused": None})
@@ -53,14 +52,15 @@ def should_use_fused(
     False
 
     Args:
-        dtypes: The names of the types for which the kernel is worth it.
+        dtypes: Names of the types for which the kernel is faster and as exact.
         params: The tensors of the group.
-        options: The options that hold for the group.
+        options: The options that apply to the group.
     """
     if any(options.get(flag) is not None for flag in ("foreach", "fused")):
         return False
     if options.get("differentiable") or any(map(_holds_a_tensor, options.values())):
         return False
+    # False for an empty group too, which has no device.
     is_together = len({param.device.type for param in params}) == 1
     return is_together and all(_is_plain(param, dtypes) for param in params)
 
@@ -85,7 +85,7 @@ def _is_plain(param: Tensor, dtypes: Sequence[str]) -> bool:
 
 
 def _is_dense(param: Tensor) -> bool:
-    """Whether the tensor fills its memory without gaps or overlaps, in whatever order."""
+    """Return True if the tensor fills its memory without gaps or overlaps, in any order."""
     import torch
 
     # Only such a tensor keeps its strides in `empty_like`; on `meta` this takes no memory.
@@ -95,14 +95,14 @@ def _is_dense(param: Tensor) -> bool:
 
 
 class FusedFallback:
-    """A step hook that leaves the fused kernel where the gradients are not what it takes.
+    """Step hook that turns `fused` off for groups whose gradients the kernel would misread.
 
-    It looks after the closure, if there is one, since that is when the gradients are there. A group
-    that goes back to torch's choice stays with it. The groups are known by their place, because
-    `load_state_dict` makes new dicts.
+    With a closure the check runs after it, when the gradients exist. A group that has returned to
+    torch's default stays with it. Groups are identified by position, because `load_state_dict`
+    makes new dicts.
 
     Args:
-        groups: The places of the groups for which `fused` was our choice.
+        groups: Positions of the groups for which nshtrainer chose `fused`.
     """
 
     def __init__(self, groups: Sequence[int]) -> None:
@@ -110,13 +110,13 @@ class FusedFallback:
         self._seen: dict[int, list[tuple[int, ...] | None]] = {}
 
     def forget(self, _optimizer: Optimizer) -> None:
-        """Look at the whole state again; after `load_state_dict` it may lie in another order."""
+        """Check the whole state again: after `load_state_dict` its strides may differ."""
         self._seen.clear()
 
     def __call__(
         self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        """Check now, or replace the closure by one that checks when it is done."""
+        """Check now, or replace the closure by one that checks after it has run."""
         import torch
 
         if torch.compiler.is_compiling():
@@ -125,6 +125,7 @@ class FusedFallback:
         if closure is None:
             self._check(optimizer)
             return None
+        # The gradients of this step do not exist before the closure has run.
         return args[:1], {"closure": self._checked(optimizer, closure)}
 
     def _checked(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Callable[[], Any]:
@@ -137,15 +138,16 @@ class FusedFallback:
 
     def _check(self, optimizer: Optimizer) -> None:
         for index, group in enumerate(optimizer.param_groups):
-            ours = index in self._groups and group["fused"]
-            if ours and not self._takes(index, group, optimizer.state):
+            is_chosen = index in self._groups and group["fused"]
+            if is_chosen and not self._takes(index, group, optimizer.state):
+                # None, not False: torch then takes `foreach` where it would by default.
                 group["fused"] = None
 
     def _takes(self, index: int, group: Mapping[str, Any], state: _State) -> bool:
         order = _order_of_gradients(group["params"])
         if order is None:
             return False
-        # The state follows the parameters, so it is looked at only when something changed.
+        # The state has the order of the parameters, so it is checked only after a change.
         if order != self._seen.get(index):
             self._seen[index] = order
             if not all(_state_fits(param, state.get(param, {})) for param in group["params"]):
@@ -154,7 +156,7 @@ class FusedFallback:
 
 
 def _order_of_gradients(params: Sequence[Tensor]) -> list[tuple[int, ...] | None] | None:
-    """The strides of the parameters that have a gradient; `None` if one gradient is not like it."""
+    """Return the strides of each parameter with a gradient; None if one gradient has others."""
     from torch import strided
 
     order: list[tuple[int, ...] | None] = []
@@ -177,23 +179,23 @@ def _state_fits(param: Tensor, state: Mapping[str, Any]) -> bool:
 
 
 def _started_together(params: Sequence[Tensor], state: _State) -> bool:
-    """Whether all updated parameters have a momentum or none; the kernel of SGD fails otherwise."""
+    """Return True if all updated parameters have a momentum, or none; SGD's kernel needs it."""
     empty: dict[str, Any] = {}
     updated = (param for param in params if param.grad is not None)
     return len({state.get(p, empty).get("momentum_buffer") is None for p in updated}) < 2
 
 
 def _same_order(param: Tensor, other: Tensor) -> bool:
-    # Strides of dimensions of size 1 say nothing, so two that differ may still be the same order.
+    # The stride of a dimension of size 1 is never used, so unequal strides may be the same order.
     return other.stride() == param.stride() or (other.is_contiguous() and param.is_contiguous())
 
 
 def keep_flags(optimizer: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
-    """A hook of `load_state_dict`: the groups keep their own `FLAGS`, whatever the checkpoint says.
+    """Keep the optimizer's own `FLAGS` in its groups: a pre-hook of `load_state_dict`.
 
-    It runs before torch reads the state, because torch looks at the flags of the incoming groups to
-    decide where each `step` belongs: beside the parameter for `fused`, on the CPU otherwise. What
-    the caller passed is not changed.
+    The hook runs before torch reads the state, because torch reads the flags of the saved groups to
+    decide where each `step` belongs: beside the parameter for `fused`, on the CPU otherwise. The
+    state dict that the caller passed is not changed.
     """
     saved, own = state_dict["param_groups"], optimizer.param_groups
     groups = [

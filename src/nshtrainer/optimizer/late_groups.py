@@ -1,4 +1,4 @@
-"""Parameters of groups that joined an optimizer late, with a weight decay against `no_decay`."""
+"""Check the weight decay of groups that are added to an optimizer late, against `no_decay`."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _MOST = 5
 
 
 def warn_decayed(optimizer: Optimizer, known: Collection[int], config: Any, model: Module) -> None:
-    """Warn of late parameters whose weight decay `no_decay` of the config would not give.
+    """Warn of late parameters with a weight decay that the config's `no_decay` sets to 0.
 
     Args:
         optimizer: The optimizer.
-        known: Identities of the parameters that did not join late.
-        config: What the optimizer was built from, or `None`.
-        model: The module whose parameters these are.
+        known: Identities of the parameters that were in the optimizer before.
+        config: The config that the optimizer was built from, or `None`.
+        model: The module that has the parameters.
     """
     late = [
         (group, own)

@@ -1,4 +1,4 @@
-"""Check the learning rates of groups against the use that an optimizer makes of them."""
+"""Check that the optimizer reads the learning rate of each group."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def check_rates(config: GroupingConfigBase, groups: Sequence[Group]) -> None:
 
 
 def rate_requirements(config: type[GroupingConfigBase]) -> dict[str, bool]:
-    """Return what an optimizer may ask of its learning rate, in words, and whether it does."""
+    """Return each possible requirement on the learning rate, in words, and True if it applies."""
     field, value = config.lr_requires or ("", "")
     return {
         "one `lr` for all groups": config.lr_scope == "optimizer",
@@ -43,7 +43,7 @@ def rate_requirements(config: type[GroupingConfigBase]) -> dict[str, bool]:
 
 
 def rate_use_of(config: GroupingConfigBase) -> RateUse:
-    """Return the use that an optimizer makes of its learning rate, for those who schedule it."""
+    """Return how an optimizer uses its learning rate, for schedules."""
     problem = config.lr_problem if config.lr_requires else None
     if config.lr_scope == "first_step":
         problem = f"{config.name} reads lr at its first step only"

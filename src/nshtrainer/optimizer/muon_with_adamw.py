@@ -1,4 +1,4 @@
-"""Muon for the matrices, AdamW for the rest: the usual way to use Muon, ready made."""
+"""Config of Muon for the hidden matrices with AdamW for the rest."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ __all__ = ["MuonWithAdamWConfig"]
 @final
 @optimizer_registry.register
 class MuonWithAdamWConfig(RoutingConfigBase):
-    """Muon for the hidden matrices of a network, AdamW for all else.
+    """Muon for the hidden matrices of a network, AdamW for the rest: the usual way to use Muon.
 
-    Hidden matrices are the weights of linear layers, but for embeddings and the head; see
-    `SelectorConfig.role` for how these are found. A matrix that a module holds without being a
-    linear layer, such as learned positions, goes to AdamW. `include` and `exclude` correct the
-    choice. The defaults are those of the reference implementation.
+    Hidden matrices are the weights of linear layers, without embeddings and the head;
+    `SelectorConfig.role` describes how these are found. A matrix in a module that is no linear
+    layer, such as learned positions, goes to AdamW. `include` and `exclude` correct the choice. The
+    defaults are taken from the reference implementation.
 
     Reference: K. Jordan et al., Muon: An optimizer for hidden layers in neural networks, 2024.
 
@@ -42,13 +42,13 @@ class MuonWithAdamWConfig(RoutingConfigBase):
     name: Literal["muon_with_adamw"] = "muon_with_adamw"
 
     muon: MuonConfig = MuonConfig(lr=0.02, weight_decay=0.01)
-    """The optimizer of the hidden matrices."""
+    """Optimizer of the hidden matrices."""
 
     adamw: AdamWConfig = AdamWConfig(lr=3e-4, betas=(0.9, 0.95), weight_decay=0.01)
-    """The optimizer of embeddings, the head, norms, biases and the rest."""
+    """Optimizer of embeddings, the head, norms, biases and the rest."""
 
     convolutions: bool = False
-    """Whether Muon takes the kernels of convolutions too, as matrices of outputs by all else."""
+    """Use Muon for convolution kernels too, each as a matrix of outputs by all other dimensions."""
 
     include: Selection | None = None
     """More parameters for Muon, such as a head or a bare matrix."""
@@ -57,8 +57,8 @@ class MuonWithAdamWConfig(RoutingConfigBase):
     """Parameters that Muon does not take, such as a head that is not recognized; wins over
     `include`."""
 
+    @override
     def all_routes(self) -> tuple[RouteConfig, ...]:
-        """The two routes, `muon` and `adamw`."""
         roles = SelectorConfig(role=("matrix", "conv") if self.convolutions else "matrix")
         select = roles
         if self.include is not None:

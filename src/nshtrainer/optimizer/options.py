@@ -1,4 +1,4 @@
-"""Types of the options that several optimizers have, each with its description."""
+"""Types of options that several optimizers share, each with its description."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ DecoupledWeightDecay = Annotated[
     bool, Doc("Take the decay off the weights instead, as AdamW does.")
 ]
 
-# -- how an update is computed: such fields stand behind all others --------------------------------
+# -- how an update is computed: these fields are listed after all others ---------------------------
 
 Maximize = Annotated[
     bool, Doc("Go up the gradient instead of down: the closure or loss is then an objective."), LAST

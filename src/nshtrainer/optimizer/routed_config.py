@@ -1,4 +1,4 @@
-"""Which parameter goes to which optimizer: the configs that build one optimizer out of several."""
+"""Configs that route parameters to several optimizers and build one optimizer of them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["RouteConfig", "RoutedOptimizerConfig", "RoutingConfigBase"]
 
 RouteName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")]
-"""The name of a route: letters, digits, `_`, `.` and `-`; the name of a group follows a slash."""
+"""Name of a route: letters, digits, `_`, `.` and `-`. A slash separates the name of a group."""
 
 
 def _routable(config: OptimizerConfigBase) -> OptimizerConfigBase:
@@ -51,35 +51,35 @@ def _routable(config: OptimizerConfigBase) -> OptimizerConfigBase:
 
 
 Routable: TypeAlias = Annotated[OptimizerConfig, AfterValidator(_routable)]
-"""An optimizer that can work beside others."""
+"""Optimizer config that can be used together with others."""
 
 
 class RouteConfig(Config):
-    """A selection of parameters, and the optimizer for them.
+    """Selection of parameters, and the optimizer for them.
 
     >>> RouteConfig(name="embeddings", select={"role": "embedding"}, optimizer="sparseadam").name
     'embeddings'
     """
 
     name: RouteName
-    """The name of the route, and of its parameter group in monitors, tables and schedules."""
+    """Name of the route, and of its parameter group in monitors, tables and schedules."""
 
     select: Selection
-    """Which parameters: a pattern for names, a selector, or a list of these."""
+    """Parameters of the route: a pattern for names, a selector, or a list of these."""
 
     optimizer: Routable
-    """The optimizer that updates them."""
+    """Optimizer that updates them."""
 
     required: bool = True
-    """Whether it is an error if there is no such parameter, or if all of them are frozen."""
+    """Raise an error if no parameter is selected, or if all selected ones are frozen."""
 
 
 class RoutingConfigBase(OptimizerConfigBase):
-    """The base of configs that build one optimizer out of several: write their `all_routes`."""
+    """Base of configs that build one optimizer out of several: subclasses write `all_routes`."""
 
     @abstractmethod
     def all_routes(self) -> tuple[RouteConfig, ...]:
-        """The routes, of which the first that selects a parameter takes it."""
+        """Return the routes; the first that selects a parameter takes it."""
 
     @override
     def config_for_group(self, name: str | None) -> OptimizerConfigBase | None:
@@ -88,16 +88,16 @@ class RoutingConfigBase(OptimizerConfigBase):
         return None if config is None else config.config_for_group(None)
 
     def create_optimizer(self, params: Params, /, *, run: RunLength | None = None) -> Optimizer:
-        """Build the optimizers, and one that is all of them.
+        """Build the optimizers, and join them into one.
 
         Args:
-            params: A module, or `module.named_parameters()` where no route asks for the type of a
-                module or for a role.
-            run: What is known of the run, for `resume` and where a route has an `lr_scaling`.
+            params: A module, or `module.named_parameters()` if no route selects by role or by the
+                type of a module.
+            run: The length of the run, for `resume` and for routes with an `lr_scaling`.
 
         Raises:
-            OptimizerError: A route matches nothing, or no route a parameter; names or modules are
-                needed and not there; an optimizer cannot be built of what it gets.
+            OptimizerError: A route matches no parameter; no route takes a parameter; names or
+                modules are needed but not given; an optimizer cannot be built of its parameters.
         """
         from nshtrainer.optimizer.checkpoint.hooks import OptimizerStateHooks
         from nshtrainer.optimizer.routed_optimizer import RoutedOptimizer
@@ -132,7 +132,7 @@ class RoutingConfigBase(OptimizerConfigBase):
         return optimizer
 
     def routing(self, params: Params, /) -> dict[str, str]:
-        """The route of every parameter in the optimizer; a tied weight has its first name.
+        """Return the route of every parameter in the optimizer; a tied weight has its first name.
 
         >>> from torch import nn
         >>> route = RouteConfig(name="out", select="2", optimizer="adagrad")
@@ -144,14 +144,14 @@ class RoutingConfigBase(OptimizerConfigBase):
             params: As for `create_optimizer`.
 
         Raises:
-            OptimizerError: As there, but for what an optimizer makes of its parameters.
+            OptimizerError: As for `create_optimizer`; the optimizers themselves are not built.
         """
         _, parameters = _read(params, self.all_routes())
         route_of = {p: name for name, mine in self._taken(parameters).items() for p in mine}
         return {p.name: route_of[p] for p in parameters if p in route_of}
 
     def describe(self, params: Params, /) -> str:
-        """The routing in a line for each route, for people: sizes, and the first names.
+        """Return the routing for people, a line for each route: sizes, and the first names.
 
         >>> from torch import nn
         >>> route = RouteConfig(name="out", select="2", optimizer="adagrad")
@@ -175,7 +175,7 @@ class RoutingConfigBase(OptimizerConfigBase):
         )
 
     def _taken(self, parameters: Sequence[Parameter]) -> dict[str, list[Parameter]]:
-        """The parameters of each route: the first that selects one takes it."""
+        """Return the parameters of each route: the first that selects a parameter takes it."""
         self._check_selections(parameters)
         routes = self.all_routes()
         assignment = assign(routes, parameters, _is_left_out)
@@ -189,7 +189,7 @@ class RoutingConfigBase(OptimizerConfigBase):
         return taken
 
     def _check_selections(self, parameters: Sequence[Parameter]) -> None:
-        """Check selections that only a part of a route consists of; here there are none."""
+        """Check selections that are only a part of a route; subclasses may have some."""
 
 
 def _is_left_out(route: RouteConfig, parameter: Parameter) -> bool:
@@ -201,7 +201,7 @@ def _is_left_out(route: RouteConfig, parameter: Parameter) -> bool:
 def _read(
     params: Params, routes: Sequence[RouteConfig]
 ) -> tuple[Module | None, tuple[Parameter, ...]]:
-    """The model, if it is given, and its parameters."""
+    """Return the model, if it is given, and its parameters."""
     import torch
 
     if isinstance(params, torch.nn.Module):
@@ -229,7 +229,7 @@ def _create(route: RouteConfig, part: ParameterSubset, run: RunLength | None) ->
 
 
 def _checked_keys(config: OptimizerConfigBase, optimizer: Optimizer) -> tuple[str, ...] | None:
-    """Return which keys of a state have the shape of the parameter; None if a step tells all."""
+    """Return the state keys with the shape of the parameter; None if a step on a copy shows all."""
     from nshtrainer.optimizer.checkpoint.hooks import is_torchs
 
     of_others = None if is_torchs(optimizer) else ()
@@ -257,10 +257,10 @@ def _check_left(left: list[Parameter], taken: dict[str, list[Parameter]]) -> Non
 class RoutedOptimizerConfig(RoutingConfigBase):
     """Several optimizers as one: each parameter goes to the first route that selects it.
 
-    What is built is one optimizer of torch's, so that schedules, clipping, accumulation and
-    checkpoints take it as one; every rate in it is scheduled. Frozen parameters are left out, and
-    tied weights count once. A parameter group is named after its route, or `route/group` where the
-    optimizer of the route has groups of its own.
+    The result is one torch optimizer, so schedules, clipping, accumulation and checkpoints treat it
+    as one; every rate in it is scheduled. Frozen parameters are left out, and tied weights count
+    once. A parameter group is named after its route, or `route/group` if the route's optimizer has
+    groups itself.
 
     >>> from torch import nn
     >>> model = nn.Sequential(nn.Embedding(10, 4, sparse=True), nn.Linear(4, 2))
@@ -273,11 +273,11 @@ class RoutedOptimizerConfig(RoutingConfigBase):
     name: Literal["routed"] = "routed"
 
     routes: tuple[RouteConfig, ...]
-    """The routes, of which the first that selects a parameter takes it."""
+    """Routes; the first that selects a parameter takes it."""
 
     default: Routable | None = None
-    """The optimizer for all that no route takes, as a last route `default`; None: that is an
-    error."""
+    """Optimizer for parameters that no route takes, as a last route `default`; None: such a
+    parameter is an error."""
 
     @model_validator(mode="after")
     def _routes_have_names_of_their_own(self) -> Self:
@@ -289,8 +289,8 @@ class RoutedOptimizerConfig(RoutingConfigBase):
                 raise ValueError(f"{name!r} is the name of two routes; give each its own")
         return self
 
+    @override
     def all_routes(self) -> tuple[RouteConfig, ...]:
-        """The routes, and the default one as the last."""
         if self.default is None:
             return self.routes
         rest = RouteConfig(name="default", select="*", optimizer=self.default, required=False)

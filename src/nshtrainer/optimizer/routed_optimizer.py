@@ -1,9 +1,9 @@
-"""Several optimizers behind one: one of torch's, whose parts each have their own parameters.
+"""A torch Optimizer that delegates parameter groups to several optimizers.
 
-The parts own everything: the groups in `param_groups` are the very dicts of the parts, and `state`
-looks into theirs. So whatever reads or writes a group, a schedule or a learning-rate finder, reads
-and writes what a part computes with. A state dict is split among the parts and joined from theirs,
-so their hooks run; it has the form of any optimizer's.
+The parts own everything: the groups in `param_groups` are the same dicts as in the parts, and
+`state` is a view of the states of the parts. A schedule or a learning-rate finder that writes into
+a group therefore changes the part that steps it. A state dict has the usual form: it is split among
+the parts when it is loaded and joined from their state dicts when it is saved, so their hooks run.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ StateDict = dict[str, Any]
 
 
 class RoutedOptimizer(Optimizer):
-    """One optimizer out of several, each of which updates its own parameters.
+    """Optimizer made of several optimizers, each of which updates its own parameters.
 
-    The groups of a part that has one are named after its route, and those of a part that has more
-    `route/group`. `defaults` holds the options that all parts have, with the values of the first.
-    A part may load a state by itself, but groups are added to the whole.
+    The only group of a part is named after its route; with several groups each is named
+    `route/group`. `defaults` holds the options that all parts share, with the values of the first
+    part. A part may load a state by itself, but groups are added to the whole.
 
     Args:
         routes: The parts, by the names of their routes.
-        default: The route of groups that are added without saying which.
+        default: The route of added groups that name no route.
 
     Raises:
-        OptimizerError: There is no part, `default` is none of them, or one needs a closure.
-        ValueError: A parameter is in two of them.
+        OptimizerError: There is no part, `default` is not a route, or a part needs a closure.
+        ValueError: A parameter is in two parts.
 
     >>> from torch import nn
     >>> hidden, head = nn.Linear(2, 2), nn.Linear(2, 1)
@@ -67,6 +67,7 @@ class RoutedOptimizer(Optimizer):
                 own = group.get("name", place if len(part.param_groups) > 1 else None)
                 group["name"] = name if own is None else f"{name}/{own}"
         owners = [name for name, part in self.routes.items() for _ in part.param_groups]
+        # The base class keeps these very dicts, so a part sees every later change of its groups.
         groups = [group for part in self.routes.values() for group in part.param_groups]
         first, *others = (part.defaults for part in self.routes.values())
         common = {key: first[key] for key in first if all(key in other for other in others)}
@@ -74,7 +75,7 @@ class RoutedOptimizer(Optimizer):
         self._connect(owners)
 
     def _connect(self, owners: list[str]) -> None:
-        """Look into the parts, and hear of it when one of them has loaded a state.
+        """Share the states and groups of the parts, also after a part has loaded a state.
 
         Args:
             owners: The route of each group, in the order in which the groups were added.
@@ -82,18 +83,20 @@ class RoutedOptimizer(Optimizer):
         self._owners = owners
         self.state: Any = _States(self.routes)
         for part in self.routes.values():
+            # Weak: a part may outlive this optimizer, and must not keep it alive.
             part.register_load_state_dict_post_hook(partial(_call, WeakMethod(self._gather)))
         self._gather()
 
     def _gather(self) -> None:
-        """Take the groups of the parts as they are now: loading a state makes new dicts."""
+        """Collect the present groups of the parts: loading a state makes new dicts."""
         groups = {name: iter(part.param_groups) for name, part in self.routes.items()}
+        # In order of addition, not by part: schedulers identify groups by index.
         self.param_groups = [next(groups[owner]) for owner in self._owners]
 
     @torch.no_grad()
     @override
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Update all parameters; the closure runs once, before the first part."""
+        """Update all parameters; the closure runs once, before the first part steps."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -104,27 +107,29 @@ class RoutedOptimizer(Optimizer):
 
     @override
     def add_param_group(self, param_group: Group) -> None:
-        """Add a group to the part that its `route` names, or else to the default one.
+        """Add a group to the part that its `route` names, or to the default part.
 
         Args:
-            param_group: As torch takes it, with the name of a route under `route`. Its own `name`
-                is put behind that of the route.
+            param_group: A group dict, with the name of a route under `route`. The group is named
+                `route/name`.
 
         Raises:
             OptimizerError: There is no such route.
-            ValueError: One of its parameters is in the optimizer already.
+            ValueError: One of its parameters is already in the optimizer.
         """
-        if "_owners" not in vars(self):  # the base is being built, of groups that the parts have
+        if "_owners" not in vars(self):  # called by the constructor of the base class
             super().add_param_group(param_group)
             return
         route = self._route_for(param_group)
         part = self.routes[route]
         group = {key: value for key, value in param_group.items() if key != "route"}
         group["name"] = f"{route}/{group.get('name', len(part.param_groups))}"
+        # The part first, so that its own defaults fill the group and not the shared ones.
         part.add_param_group(group)
         try:
             super().add_param_group(group)
         except ValueError:
+            # Only the base class sees a parameter that is in another part.
             part.param_groups.pop()
             raise
         self._owners.append(route)
@@ -133,8 +138,8 @@ class RoutedOptimizer(Optimizer):
         route = group.get("route", self.default)
         if route not in self.routes:
             raise OptimizerError(
-                f"which optimizer is the group for? Its 'route' is {route!r}; write one of "
-                f"{', '.join(map(repr, self.routes))} under that key"
+                f"param group needs a 'route'; choose one of {', '.join(map(repr, self.routes))} "
+                f"instead of {route!r}"
             )
         return route
 
@@ -142,7 +147,8 @@ class RoutedOptimizer(Optimizer):
 
     @override
     def state_dict(self) -> StateDict:
-        """The state in the form of any optimizer's: flat, the parameters numbered by group."""
+        """Return the state in the usual flat form, with the parameters numbered by group."""
+        # The method of the base class is not called, so the hooks of this optimizer run here.
         for before in self._optimizer_state_dict_pre_hooks.values():
             before(self)
         state = self._joined({name: part.state_dict() for name, part in self.routes.items()})
@@ -151,11 +157,13 @@ class RoutedOptimizer(Optimizer):
         return state
 
     def _joined(self, parts: Mapping[str, StateDict]) -> StateDict:
+        """Join the state dicts of the parts into one."""
         groups = {name: iter(part["param_groups"]) for name, part in parts.items()}
         numbers: dict[tuple[str, Any], int] = {}
         joined: list[Group] = []
         for owner in self._owners:
             group = next(groups[owner])
+            # Each part numbers its parameters from 0.
             ids = [numbers.setdefault((owner, key), len(numbers)) for key in group["params"]]
             joined.append({**group, "params": ids})
         state: dict[int, Any] = {}
@@ -164,21 +172,21 @@ class RoutedOptimizer(Optimizer):
                 if (name, key) not in numbers:
                     raise OptimizerError(
                         f"route {name!r}: {type(self.routes[name]).__name__} keeps a state that "
-                        f"belongs to no parameter ({key!r}), which cannot be saved among others'"
+                        f"belongs to no parameter ({key!r}), which cannot be saved in a joint state"
                     )
                 state[numbers[name, key]] = value
         return {"state": dict(sorted(state.items())), "param_groups": joined}
 
     @override
     def load_state_dict(self, state_dict: StateDict) -> None:
-        """Give each part its share of a state.
+        """Load a state: each part loads its share.
 
-        Saved groups with the names of those that are here are known by them, in whatever order;
-        without names they are known by their place.
+        Saved groups with the names of the present groups are matched by name, in any order.
+        Without names they are matched by position.
 
         Raises:
-            OptimizerError: The saved groups have other names, or a part refuses its share.
-            ValueError: There is another number of groups, or of parameters in one.
+            OptimizerError: The saved groups have other names or sizes, or there is another number
+                of them; or a part refuses its share.
         """
         state_dict = state_dict.copy()
         for before in self._optimizer_load_state_dict_pre_hooks.values():
@@ -212,13 +220,14 @@ class RoutedOptimizer(Optimizer):
 
 
 class _States(MutableMapping[Any, Any]):
-    """The states of the parts, as one mapping from a parameter to its state."""
+    """View of the states of all parts, as one mapping from a parameter to its state."""
 
     def __init__(self, routes: Mapping[str, Optimizer]) -> None:
         self._routes = routes
 
     def _home(self, param: Any) -> MutableMapping[Any, Any]:
-        """The state of the part that a parameter belongs to."""
+        """Return the state of the part that a parameter belongs to."""
+        # By key first: a part may keep a state that belongs to no parameter.
         for part in self._routes.values():
             if param in part.state:
                 return part.state
@@ -240,7 +249,7 @@ class _States(MutableMapping[Any, Any]):
         return any(param in part.state for part in self._routes.values())
 
     def get(self, param: Any, default: Any = None) -> Any:
-        """The state of a parameter that has one; unlike `[]`, none is made."""
+        """Return the state of a parameter; unlike `[]` this makes no new state."""
         return self[param] if param in self else default  # noqa: SIM401 - it is `get`
 
     def __iter__(self) -> Iterator[Any]:
@@ -276,7 +285,7 @@ def _check_routes(routes: Mapping[str, Optimizer], default: str | None) -> None:
 
 
 def _in_order(saved: list[Group], own: list[Group]) -> list[Group]:
-    """The saved groups in the order of ours, by name where they have names."""
+    """Return the saved groups in the order of the current ones, by name if they have names."""
     if len(saved) != len(own):
         refuse(f"it has {len(saved)} parameter groups, and there are {len(own)} here")
     names: list[str] = [group["name"] for group in own]
@@ -284,7 +293,7 @@ def _in_order(saved: list[Group], own: list[Group]) -> list[Group]:
     theirs = [group.get("name") for group in saved]
     if theirs != names and None not in theirs:
         raise OptimizerError(
-            f"the saved state is that of other routes: its groups are "
+            f"the saved state has other routes: its groups are "
             f"{', '.join(map(str, theirs))}, and here they are {', '.join(names)}; give the "
             "routes the names that they had"
         )

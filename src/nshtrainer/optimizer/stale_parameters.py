@@ -1,8 +1,8 @@
-"""Parameters that the model has no more: an optimizer trains nothing with them, without a word.
+"""Detect optimizers whose parameters were replaced in the model.
 
-Sharding (FSDP2), quantising, `to_empty` and a layer that is made anew put other parameters in the
-place of those that were there. An optimizer that was built before has the old ones still, and
-nobody computes their gradients.
+Sharding (FSDP2), quantizing, `to_empty` and replacing a layer put new parameters in the place of
+the old ones. An optimizer that was built before still has the old ones, which get no gradients: the
+run trains nothing, without an error.
 """
 
 from __future__ import annotations
@@ -30,38 +30,37 @@ if TYPE_CHECKING:
 __all__ = ["check_stale", "check_unowned", "watch_parameters", "watched"]
 
 _WHY = (
-    "others were put in their place after the optimizer was built, as FSDP2 (fully_shard), "
-    "quantising, to_empty, load_state_dict(assign=True) or a layer made anew do. It would train "
-    "nothing of these: create it when the model is as it is trained, under Lightning in "
-    "configure_optimizers"
+    "they were replaced after the optimizer was created, as FSDP2 (fully_shard), quantizing, "
+    "to_empty, load_state_dict(assign=True) or a new layer do. The new parameters would not be "
+    "trained: create the optimizer after such changes, under Lightning in configure_optimizers"
 )
 _MOST = 5
-"""Names in a message."""
+"""Largest number of names in a message."""
 
 
 def watch_parameters(optimizer: Any, model: Any, config: OptimizerConfigBase | None = None) -> None:
-    """Let an optimizer check before its first step that the model still has its parameters.
+    """Make an optimizer check before its first step that the model still has its parameters.
 
     If the model is a LightningModule, its trainer checks what the config assumed of the run.
 
-    What the model does not have now is never asked for, such as a learned temperature. A model that
-    is gone by then is no error; it is not kept alive.
+    A parameter that the model does not have now, such as a learned temperature, is never checked.
+    The model is not kept alive; if it no longer exists at the first step, nothing is checked.
 
     >>> import torch
     >>> from nshtrainer.configs import SGDConfig
     >>> model = torch.nn.Sequential(torch.nn.Linear(2, 1))
-    >>> optimizer = SGDConfig().create_optimizer(model)  # it watches
+    >>> optimizer = SGDConfig().create_optimizer(model)
     >>> model[0] = torch.nn.Linear(2, 1)
     >>> optimizer.step()
     Traceback (most recent call last):
-    nshtrainer.exceptions.OptimizerError: SGD has parameters that Sequential has no more
-    ('0.weight', '0.bias'): others were put in their place ...
+    nshtrainer.exceptions.OptimizerError: SGD holds parameters no longer in Sequential
+    ('0.weight', '0.bias'): they were replaced ...
 
     Args:
-        optimizer: What steps. One that watches a model already goes on with that; what is none of
-            torch's does not watch.
-        model: The module; anything else is not watched.
-        config: What the optimizer was built from, if that is known.
+        optimizer: The optimizer. One that already watches a model keeps that model. An object that
+            is not a torch `Optimizer` is ignored.
+        model: The module; anything else is ignored.
+        config: The config that the optimizer was built from, if it is known.
     """
     import torch
 
@@ -80,15 +79,17 @@ def watch_parameters(optimizer: Any, model: Any, config: OptimizerConfigBase | N
 
 
 def watched(optimizer: Optimizer) -> _Watch | None:
-    """Return what is known of an optimizer from when it was built, or first seen by a trainer."""
+    """Return the watch that was set when the optimizer was built, or first seen by a trainer."""
     return record_of(optimizer).watch
 
 
 def check_stale(optimizer: Optimizer) -> None:
-    """Check now that the model that an optimizer watches has its parameters; later it does again.
+    """Check now that the watched model still has the optimizer's parameters.
+
+    The check before the first step stays registered.
 
     Raises:
-        OptimizerError: It has one of them no more.
+        OptimizerError: A parameter is no longer in the model.
     """
     watching = record_of(optimizer).watch
     if watching is not None:
@@ -96,18 +97,18 @@ def check_stale(optimizer: Optimizer) -> None:
 
 
 def check_unowned(optimizers: Sequence[Optimizer], model: Module) -> None:
-    """Check optimizers of bare parameters, of which nobody knows whose they were.
+    """Check optimizers that were built from bare parameters, without a model to watch.
 
-    One belongs to the model as it was before if the model has none of its parameters, and for each
-    of them another one of the same shape and type that no optimizer has. So a learned temperature
-    may have an optimizer of its own.
+    Such an optimizer is stale if the model has none of its parameters, but has for each of them
+    another one of the same shape and type that is in no optimizer. A learned temperature may
+    therefore have an optimizer of its own.
 
     Args:
         optimizers: All optimizers of the model.
-        model: What they are to train.
+        model: The model that they train.
 
     Raises:
-        OptimizerError: There is such an optimizer.
+        OptimizerError: An optimizer is stale.
     """
     named = list(model.named_parameters())
     own = {id(param) for _, param in named}
@@ -121,7 +122,8 @@ def check_unowned(optimizers: Sequence[Optimizer], model: Module) -> None:
             raise OptimizerError(
                 f"{type(optimizer).__name__} has none of the parameters of {type(model).__name__}, "
                 "but others of the same shapes, and no optimizer has "
-                f"{join_quoted(clean_names([*free]), _MOST)}: {_WHY}"
+                f"{join_quoted(clean_names([*free]), _MOST)}. Its own are no longer in the model: "
+                f"{_WHY}"
             )
 
 
@@ -134,9 +136,9 @@ def _kind(param: Tensor) -> tuple[Any, ...]:
 
 
 class _Watch:
-    """A step hook that checks once, and groups that join later before their first step.
+    """Step hook that checks the first step, and the first step after each added group.
 
-    It keeps neither the model nor a parameter alive.
+    The hook keeps neither the model nor a parameter alive.
     """
 
     def __init__(
@@ -155,7 +157,7 @@ class _Watch:
 
     def __call__(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
         joined = len(optimizer.param_groups) != self._groups
-        if not (joined or self._names):  # what every step but the first comes to
+        if not (joined or self._names):  # every step after the first ends here
             return
         import torch
 
@@ -178,7 +180,7 @@ class _Watch:
         return self._had_names and not self._names and self._model() is model
 
     def check(self, optimizer: Optimizer) -> None:
-        """Check that the model, if it is still there, has what it had."""
+        """Check that the model, if it still exists, has all parameters that it had."""
         model = self._model()
         if model is None:
             return
@@ -186,11 +188,11 @@ class _Watch:
         gone = [
             self._names[id(param)]
             for param in params_of(optimizer)
-            # FSDP2 itself shows whole parameters in the place of its shards for a while.
+            # FSDP2 swaps whole parameters in for its shards during forward and backward.
             if id(param) in self._names and id(param) not in there and not is_sharded(param)
         ]
         if gone:
             raise OptimizerError(
-                f"{type(optimizer).__name__} has parameters that {type(model).__name__} has no "
-                f"more ({join_quoted(gone, _MOST)}): {_WHY}"
+                f"{type(optimizer).__name__} holds parameters no longer in "
+                f"{type(model).__name__} ({join_quoted(gone, _MOST)}): {_WHY}"
             )

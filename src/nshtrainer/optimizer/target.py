@@ -1,4 +1,4 @@
-"""Optimizer classes of PyTorch and of other packages, by the targets of their configs."""
+"""Import of optimizer classes from the targets of their configs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["arguments_of", "target_class", "version_of"]
 
 @cache
 def target_class(target: str) -> type[Optimizer]:
-    """The class that a target names.
+    """Import the class that a target names.
 
     Raises:
         OptimizerError: The installed package cannot be imported, or does not have the class.
@@ -44,11 +44,11 @@ def arguments_of(cls: type[Optimizer]) -> frozenset[str]:
 
 
 def version_of(target: str) -> str:
-    """Return the package of a target and its version, for messages."""
+    """Return the name and version of a target's package, for messages."""
     from importlib.metadata import PackageNotFoundError, version
 
     package = target.partition(":")[0].partition(".")[0]
     try:
         return f"{package} {version(package)}"
-    except PackageNotFoundError:  # it is installed under another name, or not at all
+    except PackageNotFoundError:  # the distribution has another name, or is not installed
         return package

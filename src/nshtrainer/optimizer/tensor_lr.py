@@ -1,7 +1,7 @@
-"""Learning rates that are tensors: a compiled or captured step reads a new value from the same one.
+"""Learning rates in tensors, which compiled and captured steps read at every call.
 
-A number is burnt into a compiled step, which is compiled anew when it changes, and into a captured
-CUDA graph, which then never sees the change.
+A number is a constant in a compiled step, which is recompiled when the number changes, and in a
+captured CUDA graph, which never sees the change.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ __all__ = ["keep_tensor_rates", "with_tensor_rate"]
 
 
 def with_tensor_rate(group: Group, rate: float) -> Group:
-    """The group with a tensor of its own for its rate, where its parameters are.
+    """Return the group with its rate in its own tensor, on the device of its parameters.
 
-    torch gives all groups the one tensor of the constructor, so that they share what a schedule
-    writes for the last of them.
+    torch gives all groups the same tensor if the constructor gets one, and a schedule then writes
+    the rate of the last group into all of them.
 
     Args:
-        group: A group of parameters; a rate of its own that is a tensor is left as it is.
-        rate: The rate, if the group does not say another.
+        group: A group of parameters; a rate that is already a tensor is kept.
+        rate: The rate of a group that does not set one.
     """
     import torch
 
@@ -37,7 +37,7 @@ def with_tensor_rate(group: Group, rate: float) -> Group:
 
 
 def keep_tensor_rates(optimizer: Optimizer, state_dict: Mapping[str, Any]) -> dict[str, Any]:
-    """A hook of `load_state_dict`: a rate that is a tensor stays one, whatever was saved."""
+    """Keep rates that are tensors as tensors when a state is loaded: a pre-hook."""
     import torch
 
     saved, own = state_dict["param_groups"], optimizer.param_groups
@@ -53,5 +53,5 @@ def keep_tensor_rates(optimizer: Optimizer, state_dict: Mapping[str, Any]) -> di
 def _tensor(rate: Any, *, like: Tensor) -> Tensor:
     import torch
 
-    # The fused and the compiled kernels read 32 bits, whatever the parameters have.
+    # The fused and the compiled kernels read 32 bits, for parameters of any type.
     return torch.tensor(float(rate), dtype=torch.float32, device=like.device)

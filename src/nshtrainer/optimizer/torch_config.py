@@ -1,4 +1,4 @@
-"""The base of configs whose fields are the options of a torch optimizer; it builds one."""
+"""Base of configs whose fields are the options of a torch optimizer."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _UNDER_FSDP2 = {
 }
 
 _FLAGS = ("foreach", "differentiable", "fused", "capturable", "tensor_lr")
-"""Fields that say how an update is computed, where a class has them."""
+"""Fields that choose an implementation of the update."""
 
 
 class TorchOptimizerConfigBase(GroupingConfigBase):
-    """A config with the fields of a constructor: name the class in `target`, and write the fields.
+    """Config with the arguments of a constructor as fields; `target` names the class.
 
-    The fields have the constructor's names and defaults. What is built is an instance of exactly
-    the target. What an optimizer asks of its parameters is declared in class variables.
+    The fields have the constructor's names and defaults, and the optimizer is an instance of
+    exactly the target. Class variables declare the requirements of the optimizer.
 
     >>> from typing import Literal
     >>> from torch import nn
@@ -58,49 +58,49 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
     """
 
     target: ClassVar[str]
-    """The optimizer's class as `"module:Class"`; imported when an optimizer is built."""
+    """Optimizer class as `"module:Class"`; imported when an optimizer is built."""
 
     needs_closure: ClassVar[bool] = False
-    """Whether `step` needs a closure that computes the loss."""
+    """True if `step` needs a closure that computes the loss."""
 
     needs_sparse_gradients: ClassVar[bool] = False
-    """Whether it takes sparse gradients only, as those of `nn.Embedding(..., sparse=True)`."""
+    """True if it takes sparse gradients only, such as from `nn.Embedding(..., sparse=True)`."""
 
     needs_one_group: ClassVar[bool] = False
-    """Whether all parameters must have the same options."""
+    """True if all parameters must have the same options."""
 
     needs_dimensions: ClassVar[int | None] = None
-    """The number of dimensions that every parameter must have; any, when `None`."""
+    """Number of dimensions that every parameter must have; `None`: any."""
 
     needs_second_backward: ClassVar[bool] = False
-    """Whether the loss must be differentiable twice: `loss.backward(create_graph=True)`."""
+    """True if the loss must be differentiable twice: `loss.backward(create_graph=True)`."""
 
     has_modes: ClassVar[bool] = False
-    """Whether it holds other weights in training than in evaluation (`train()` and `eval()`)."""
+    """True if training and evaluation use different weights (`train()` and `eval()`)."""
 
     state_is_plain: ClassVar[bool] = True
-    """Whether `torch.load(weights_only=True)` takes its state."""
+    """True if `torch.load(weights_only=True)` loads its state."""
 
     state_like_param: ClassVar[tuple[str, ...] | None] = None
-    """Keys of its state with tensors of the shape of the parameter, if other shapes depend on more.
+    """State keys whose tensors have the parameter's shape, if other shapes depend on more than it.
 
-    None if a step on a copy tells all shapes; they depend on the parameter alone."""
+    None if all shapes follow from the parameter, so that a step on a copy shows them."""
 
     under_fsdp2: ClassVar[Literal["works", "differs", "fails"]] = "works"
-    """What it does with parameters that FSDP2 shards: it works, it trains other weights than one
-    process does, or it fails. tools/package_optimizers/fsdp2.py measures it."""
+    """Result with parameters that FSDP2 shards: it works, trains other weights than one process, or
+    fails. tools/package_optimizers/fsdp2.py measures it."""
 
     fused_for: ClassVar[tuple[str, ...]] = ()
-    """The types of parameters that `fused_dtypes` names."""
+    """Parameter types that `fused_dtypes` returns by default."""
 
     foreach_takes_tensor_lr: ClassVar[bool] = True
-    """False if updates of lists of tensors take a rate in a tensor only with `capturable`."""
+    """False if `foreach` takes a rate in a tensor only with `capturable`."""
 
     own_options: ClassVar[frozenset[str]] = frozenset()
-    """Fields of the class that say how it is built, and are no arguments of the target."""
+    """Fields of the class that are not arguments of the target."""
 
     tensor_lr: bool = False
-    """Keep the rate in a tensor that schedules fill in place, as a compiled step needs it."""
+    """Keep the rate in a tensor that schedules fill in place, as compiled steps need."""
 
     @model_validator(mode="after")
     def _one_implementation(self) -> Self:
@@ -120,15 +120,15 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
 
         Args:
             params: A module, `module.parameters()`, `module.named_parameters()`, or a list of group
-                dicts whose options hold for the group. Where the config tells parameters apart, the
-                module. Nothing in it is changed, but that a rule may freeze parameters.
-            run: What is known of the run: a `RunLength` with `samples_per_step` for `lr_scaling`,
-                or with `resume`. Under Lightning the module's trainer knows.
+                dicts whose options apply to the group. A config with rules or presets needs the
+                module. The module is not changed, except that a rule may freeze parameters.
+            run: The length of the run: a `RunLength` with `samples_per_step` for `lr_scaling`, or
+                with `resume`. Under Lightning it is taken from the module's trainer.
 
         Raises:
-            OptimizerError: An option of a group is unknown or out of range; the parameters are not
-                what this optimizer takes; a rule takes no parameter; the batch that the rate
-                follows is unknown; the installed torch lacks the class or an option in use.
+            OptimizerError: An option of a group is unknown or out of range; this optimizer does not
+                take the parameters; a rule takes no parameter; the batch size for `lr_scaling` is
+                unknown; the installed torch lacks the class or an option in use.
         """
         import torch
 
@@ -147,7 +147,8 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             config = self.at_batch(size)
         groups = build_groups(config, params)
         known = None
-        if not isinstance(params, ParameterSubset):  # the states of a part are known by the whole
+        # The whole optimizer saves and loads the states of its parts.
+        if not isinstance(params, ParameterSubset):
             known = OptimizerStateHooks(
                 params if isinstance(params, torch.nn.Module) else names_in(groups),
                 run,
@@ -191,11 +192,11 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
     def _attach(
         self, optimizer: Optimizer, fused: list[int], resumption: OptimizerStateHooks | None
     ) -> None:
-        """Register the hooks, and record what the optimizer needs of its loop and its schedule.
+        """Register the hooks, and record the requirements on the loop and the schedule.
 
         Args:
             optimizer: The optimizer, just built.
-            fused: The places of groups for which the fused kernel was chosen.
+            fused: Positions of the groups for which the fused kernel was chosen.
             resumption: The hooks that save and load states by name; None for a part.
         """
         from nshtrainer.optimizer.fused import FLAGS, FusedFallback, keep_flags
@@ -223,28 +224,29 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         return group.to_torch()
 
     def fused_dtypes(self) -> tuple[str, ...]:
-        """The types of parameters for which torch's fused kernel is faster and as exact.
+        """Return the parameter types for which torch's fused kernel is faster and as exact.
 
-        Here: `fused_for`, whatever the options are.
+        The default is `fused_for`, for any options.
         """
         return self.fused_for
 
-    def chosen_target(self, params: Sequence[Tensor]) -> str:  # noqa: ARG002 - for those who choose
-        """What is built of these parameters: the target, or a class of ours derived from it.
+    def chosen_target(self, params: Sequence[Tensor]) -> str:  # noqa: ARG002 - for overrides
+        """Return the class to build for these parameters: the target, or one derived from it.
 
-        Here: the target. An optimizer for which torch's own class cannot serve everywhere says so.
+        The default is the target. Override it where the target does not work everywhere.
         """
         return self.target
 
     def takes(self, param: Tensor) -> bool:
-        """Whether the optimizer can update a parameter of this shape."""
+        """Return True if the optimizer can update a parameter of this shape."""
         return self.needs_dimensions in (None, param.ndim)
 
     def options(self) -> dict[str, Any]:
-        """The arguments for the constructor of the installed torch.
+        """Return the arguments for the constructor of the installed torch.
 
         Raises:
-            OptimizerError: It lacks the class, or an option that is not at its default.
+            OptimizerError: The installed torch lacks the class, or an option that is not at its
+                default.
         """
         cls, known = target_class(self.target), self.arguments()
         fields = {k: field for k, field in type(self).model_fields.items() if k not in self._ours()}
@@ -259,23 +261,24 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
 
     @classmethod
     def arguments(cls) -> frozenset[str]:
-        """The names of the constructor's arguments."""
+        """Return the names of the constructor's arguments."""
         return arguments_of(target_class(cls.target))
 
     @classmethod
     def _ours(cls) -> set[str]:
-        """The fields that are no argument of torch's: they say how we build the optimizer."""
+        """Return the fields that are not arguments of the constructor."""
         return {"name", *TorchOptimizerConfigBase.model_fields, *cls.own_options}
 
     def _keeps_rates_in_tensors(self) -> bool:
-        """A captured graph would never see another rate, so `capturable` needs the tensor too."""
+        """Return True if the rates of the groups are tensors."""
+        # A captured graph would never see another number, so `capturable` needs a tensor as well.
         return self.tensor_lr or getattr(self, "capturable", False)
 
     def _checked(self, groups: list[Group]) -> list[Self]:
         """Check the groups: their options, rates and parameters.
 
         Returns:
-            The config that holds for each group.
+            The config with the options of each group.
         """
         from nshtrainer.optimizer.groups.group_dicts import check_options
 
@@ -288,7 +291,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             own = (group.options.keys() & self._ours()) - {"name"}
             if own:
                 raise OptimizerError(
-                    f"{group.label}: {', '.join(sorted(own))} holds for all groups; give it to "
+                    f"{group.label}: {', '.join(sorted(own))} applies to all groups; set it in "
                     f"the {type(self).__name__}"
                 )
         return configs
@@ -324,7 +327,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
 
     @classmethod
     def asks(cls) -> list[str]:
-        """What it asks of its parameters, of the loop and of the reader of its state, in words."""
+        """Return the requirements on parameters, loop and loading of the state, in words."""
         wanted = {
             "a closure": cls.needs_closure,
             "a second backward": cls.needs_second_backward,
@@ -341,12 +344,14 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
     @classmethod
     @override
     def group_options(cls) -> set[str]:
-        """The arguments of the constructor."""
         return cls.model_fields.keys() - cls._ours()
 
 
 def _refuse_another(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
-    """A hook of `load_state_dict`: torch takes any state, and then fails in the first step."""
+    """Refuse the state of another optimizer, which torch accepts and fails with in the first step.
+
+    A pre-hook of `load_state_dict`.
+    """
     from nshtrainer.optimizer.checkpoint.match import lacking
     from nshtrainer.optimizer.checkpoint.state_check import check_form
 
@@ -355,17 +360,17 @@ def _refuse_another(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:
     missing = {key for group in groups for key in lacking(group, optimizer.defaults)}
     if missing:
         raise OptimizerError(
-            "the saved state is that of another optimizer: it has no "
-            f"{', '.join(sorted(missing))}, which {type(optimizer).__name__} needs; go on with the "
-            "optimizer that wrote it, or start without its state"
+            "the saved state belongs to another optimizer: it has no "
+            f"{', '.join(sorted(missing))}, which {type(optimizer).__name__} needs; resume with "
+            "the optimizer that wrote it, or start without its state"
         )
 
 
 class ForeachConfigBase(TorchOptimizerConfigBase):
-    """The base of most of torch's own: they update lists of tensors, and autograd goes through."""
+    """Base of torch's optimizers with `foreach` and `differentiable`."""
 
     maximize: Maximize = False
     foreach: Foreach = None
 
     differentiable: bool = False
-    """Let autograd go through the update, as meta-learning needs; slower."""
+    """Make the update differentiable, as meta-learning needs; slower."""

@@ -1,4 +1,4 @@
-"""Detect trainable parameters in no optimizer, and frozen ones in one."""
+"""Detect trainable parameters in no optimizer, and frozen parameters in an optimizer."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["ownership_problems"]
 
 _MOST = 5
-"""Names in a message."""
+"""Largest number of names in a message."""
 
 
 def ownership_problems(optimizers: Sequence[Optimizer], model: Module) -> list[str]:
-    """Return a message for each kind of parameters that are not trained as they seem to be.
+    """Return messages about parameters that are not trained although they seem to be.
 
-    Nothing is reported where no optimizer has, or had, a parameter of the model, as where an
-    optimizer works on copies or on shards.
+    Nothing is reported if no optimizer has, or had, a parameter of the model: it may work on copies
+    or on shards.
 
     >>> import torch
     >>> from nshtrainer.configs import SGDConfig
@@ -37,7 +37,7 @@ def ownership_problems(optimizers: Sequence[Optimizer], model: Module) -> list[s
 
     Args:
         optimizers: All optimizers of the model.
-        model: What they train.
+        model: The model that they train.
     """
     named = [*model.named_parameters()]
     clean = clean_names([name for name, _ in named])
@@ -67,10 +67,10 @@ def _was_for(optimizer: Optimizer, model: Module) -> bool:
 
 
 def _frozen(optimizers: Sequence[Optimizer]) -> Iterator[Tensor]:
-    """Yield what was trained, or meant to be, and is frozen.
+    """Yield frozen parameters that were trained before, or trainable when they were added.
 
-    What was frozen in the optimizer from the beginning is meant to wait there. Several optimizers
-    may take turns in freezing the parameters of the others.
+    A parameter that was frozen from the start waits in the optimizer on purpose. With several
+    optimizers nothing is yielded: each may freeze the parameters of the others in turn.
     """
     for optimizer in optimizers if len(optimizers) == 1 else ():
         known = watched(optimizer)

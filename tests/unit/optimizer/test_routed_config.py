@@ -121,7 +121,7 @@ def test_a_default_for_which_nothing_is_left_is_no_part():
     model = Model()
     optimizer = routed(route(select="*")).create_optimizer(model)
     assert list(names_in(model, optimizer)) == ["one"]
-    with pytest.raises(OptimizerError, match="which optimizer is the group for"):
+    with pytest.raises(OptimizerError, match="param group needs a 'route'"):
         optimizer.add_param_group({"params": [nn.Parameter(torch.ones(1))]})
 
 

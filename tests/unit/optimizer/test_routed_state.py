@@ -139,7 +139,7 @@ def test_a_part_refuses_a_share_that_is_another_optimizers(params: Any):
     parts = {"a": SGD(params[:1]), "b": AdamWConfig().create_optimizer(params[1:])}
     optimizer = RoutedOptimizer(parts)
     swapped = {"a": AdamW([new(2, 2)]), "b": SGD([new(3), new(4)])}
-    with pytest.raises(OptimizerError, match="the saved state is that of another optimizer"):
+    with pytest.raises(OptimizerError, match="the saved state belongs to another optimizer"):
         optimizer.load_state_dict(RoutedOptimizer(swapped).state_dict())
 
 

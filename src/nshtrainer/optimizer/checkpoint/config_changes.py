@@ -1,7 +1,7 @@
-"""Compare the config of an optimizer with the one in its state, and decide on each change.
+"""Compare the optimizer config with the one in a checkpoint, and decide on each change.
 
-The options of an optimizer are in its groups, which are saved with its state: there the checkpoint
-wins. What is put around an optimizer, and which parameters are in which group, is in no state.
+The options of an optimizer are in its groups, which are saved with its state: for these the
+checkpoint wins. Wrappers and the assignment of parameters to groups are not in a saved state.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 __all__ = ["CONFIG", "changes_of", "decide"]
 
 CONFIG = "config"
-"""The key of a state dict for the config of the optimizer."""
+"""Key of a state dict for the config of the optimizer."""
 
 _OPTIMIZER = "optimizer"
-"""What messages call the optimizer, whatever the field of a config that holds it."""
+"""Name of the optimizer in messages, for any field that holds its config."""
 
 _CHOSEN_ANEW = frozenset({"capturable", "foreach", "fused", "include_frozen", "tensor_lr"})
-"""What a loaded state does not overrule, and no update depends on."""
+"""Fields that a loaded state does not overrule, and that do not change any update."""
 
 
 def changes_of(state: Mapping[str, Any], config: OptimizerConfigBase | None) -> list[Change]:
-    """Return the changes since a state was saved; none where a config is unknown.
+    """Return the changes since a state was saved; none if a config is unknown.
 
     Args:
         state: The state of an optimizer.
-        config: What the optimizer was built from.
+        config: The config that the optimizer was built from.
     """
     saved, own = state.get(CONFIG), as_data(config)
     if saved is None or own is None:
@@ -43,17 +43,19 @@ def changes_of(state: Mapping[str, Any], config: OptimizerConfigBase | None) -> 
 
 
 def decide(change: Change, config: Any, policy: ResumeConfig, state: Mapping[str, Any]) -> Change:
-    """Return what becomes of a change of the config of an optimizer.
+    """Decide if a change of the optimizer config is followed, or the saved value is kept.
 
     Args:
         change: The change.
-        config: What the optimizer was built from.
-        policy: What is taken from it.
+        config: The config that the optimizer was built from.
+        policy: The resume policy.
         state: The state that is loaded.
     """
     path = change.path[1:]
+    # The path leads through the wrappers to the config that has the changed field.
     while getattr(config, "wrapped_config", None) is not None and path[:1] == (_OPTIMIZER,):
         path, config = path[1:], config.wrapped_config
+    # The whole config was replaced; the checks of the state decide if it can be loaded.
     if not path:
         return change.keep(
             "its state and its options are taken from the checkpoint, where they fit"
@@ -63,6 +65,7 @@ def decide(change: Change, config: Any, policy: ResumeConfig, state: Mapping[str
     if path[0] in GroupingConfigBase.model_fields and "options" not in path:
         return change.keep("parameter groups that the checkpoint knows keep their options")
     options = {key for group in state["param_groups"] for key in group}
+    # An option is kept because torch loads it with the group. SAM keeps its own under a prefix.
     if options.intersection(map(str, path)) or f"sam_{path[-1]}" in options:
         return change.keep(field=str(path[-1]))
     return change.follow("taken from the config, as it is in no state")

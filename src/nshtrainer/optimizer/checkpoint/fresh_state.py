@@ -1,7 +1,7 @@
-"""Optimizer state after one step on a copy, found without touching the optimizer.
+"""Optimizer state after one step of a copy, computed without changing the optimizer.
 
-The copy steps on the `meta` device, where tensors have a shape and no memory. Where an update reads
-a number out of a tensor, which `meta` does not have, the copy steps on the CPU.
+The copy steps on the `meta` device, where tensors have a shape and no memory. If the update reads a
+number out of a tensor, which `meta` does not have, the copy steps on the CPU.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ State: TypeAlias = dict[str, Any]
 Form: TypeAlias = tuple[Any, ...]
 
 _MOST_ON_CPU = 2**26
-"""Elements of the largest tensor that is made for a step on the CPU."""
+"""Largest number of elements of a tensor that is made for a step on the CPU."""
 
 _EAGER = "force_eager"
-"""Updates that compile themselves do without, for one step of one parameter."""
+"""Stance of `torch.compile` for the step: compiling takes longer than one step of one parameter."""
 
 _FEW = 2**16
-"""Elements of a tensor, such as a table, that a copy of an optimizer takes along."""
+"""Largest number of elements of a tensor attribute, such as a table, that is copied."""
 
 IMPLEMENTATIONS = ("capturable", "differentiable", "foreach", "fused")
 """Options that choose an implementation; the state is the same."""
@@ -45,7 +45,7 @@ IMPLEMENTATIONS = ("capturable", "differentiable", "foreach", "fused")
 Gradient: TypeAlias = Literal["dense", "sparse", "differentiable"]
 
 _GRADIENTS: tuple[Gradient, ...] = ("dense", "sparse", "differentiable")
-"""Gradients to try, in this order; the last is for updates that differentiate a second time."""
+"""Kinds of gradients to try, in order; the last is for updates that differentiate a second time."""
 
 
 def fresh_states(
@@ -61,35 +61,38 @@ def fresh_states(
     tensor(..., device='meta', size=(3,))
 
     Args:
-        optimizer: The optimizer; it is not touched.
+        optimizer: The optimizer; it is not changed.
         group: Options of the parameters, as a parameter group has them.
         params: Parameters of the group.
 
     Returns:
-        None for a form of which the state is unknown: the optimizer needs a closure, has closures
-        or weights as attributes, or needs a step on the CPU of more than 67 million elements.
+        None for a form whose state is unknown: the optimizer needs a closure, has closures or
+        weights as attributes, or needs a step on the CPU of more than 67 million elements.
     """
+    # One parameter of each form is enough: a model repeats few shapes many times.
     first = {form_of(param): param for param in params}
     made = [like(param, "meta", "dense") for param in first.values()]
     states = after_a_step(optimizer, group, made)
     if states is not None:
         return {form: states.get(param, {}) for form, param in zip(first, made, strict=True)}
+    # One form that cannot step must not hide the states of the others.
     each = {form: step_of_one(optimizer, group, param) for form, param in first.items()}
     return {form: found and found[1].get(found[0], {}) for form, found in each.items()}
 
 
 def form_of(param: Tensor) -> Form:
-    """Return what the state of a parameter depends on."""
+    """Return the properties of a parameter that determine the form of its state."""
     return tuple(param.shape), param.dtype, param.stride(), param.layout
 
 
 def step_of_one(
     optimizer: Optimizer, group: Group, param: Tensor
 ) -> tuple[Tensor, dict[Any, State]] | None:
-    """Return a parameter of this form, and the state after a step of it.
+    """Return a parameter of this form, and the whole state after one step.
 
-    The gradient is of the first kind that the step takes; None if it takes none of them.
+    The gradient is of the first kind that the step accepts; None if it accepts none.
     """
+    # The CPU comes last: it takes memory, and time for every element.
     devices = ("meta", "cpu") if param.numel() <= _MOST_ON_CPU else ("meta",)
     for device, gradient in product(devices, _GRADIENTS):
         made = like(param, device, gradient)
@@ -106,8 +109,10 @@ def like(param: Tensor, device: str, gradient: Gradient) -> Tensor:
     made = torch.zeros_like(param.detach(), device=device).requires_grad_()
     made.grad = torch.ones_like(made)
     if gradient == "differentiable":
+        # The result of an operation has a graph, as with `backward(create_graph=True)`.
         made.grad = made + 1
     elif gradient == "sparse" and made.ndim:
+        # Without entries: no row is updated, and the state is made all the same.
         none = torch.zeros((1, 0), dtype=torch.long, device=device)
         values = torch.zeros((0, *made.shape[1:]), dtype=made.dtype, device=device)
         make = cast("Any", torch).sparse_coo_tensor
@@ -118,7 +123,7 @@ def like(param: Tensor, device: str, gradient: Gradient) -> Tensor:
 def after_a_step(
     optimizer: Optimizer, group: Group, params: list[Tensor]
 ) -> dict[Any, State] | None:
-    """Return the whole state that a copy has after one step of these parameters; None if it fails.
+    """Return the whole state of a copy after one step of these parameters; None if the step fails.
 
     Args:
         optimizer: The optimizer to copy.
@@ -129,15 +134,16 @@ def after_a_step(
 
     try:
         bare = _bare_copy(optimizer, {**_settled(group), "params": params})
+        # A step may draw random numbers, which must not change the run.
         with cast("Any", torch.random).fork_rng(devices=[]), torch.compiler.set_stance(_EAGER):
             bare.step()
-    except Exception:  # noqa: BLE001 - the update may be anybody's code
+    except Exception:  # noqa: BLE001 - the update may be any code
         return None
     return dict(bare.state)
 
 
 def _settled(group: Group) -> dict[str, Any]:
-    """The options of a group, for the plain implementation; the tensors in them are copies."""
+    """Return the options of a group for the plain implementation, with copies of the tensors."""
     options = {k: v.detach().cpu() if hasattr(v, "detach") else v for k, v in group.items()}
     return copy.deepcopy(
         {key: value for key, value in options.items() if key != "params"}
@@ -146,7 +152,8 @@ def _settled(group: Group) -> dict[str, Any]:
 
 
 def _bare_copy(optimizer: Optimizer, group: dict[str, Any]) -> Optimizer:
-    """An optimizer as pickle makes it, with one group, no state, no hooks, and the data it has."""
+    """Return an optimizer as pickle makes it: one group, no state, no hooks, and its data."""
+    # Not by the constructor, whose arguments are unknown and which may have effects.
     bare = type(optimizer).__new__(type(optimizer))
     own = {name: value for name, value in vars(optimizer).items() if _is_data(value, set())}
     vars(bare).update(copy.deepcopy(own))
@@ -156,7 +163,7 @@ def _bare_copy(optimizer: Optimizer, group: dict[str, Any]) -> Optimizer:
 
 
 def _is_data(value: Any, seen: set[int]) -> bool:
-    """Return True if a copy shares nothing that changes: there are no closures and no weights."""
+    """Return True if a copy shares nothing that changes: no closures and no weights."""
     import torch
 
     if value is None or isinstance(value, (bool, int, float, str, type, torch.dtype)):
@@ -165,6 +172,7 @@ def _is_data(value: Any, seen: set[int]) -> bool:
         return value.numel() <= _FEW and not value.requires_grad
     if isinstance(value, FunctionType):
         return value.__closure__ is None
+    # An object that refers to itself would recurse without end.
     if id(value) in seen:
         return True
     seen.add(id(value))
@@ -181,7 +189,7 @@ def _is_data(value: Any, seen: set[int]) -> bool:
 
 
 class _States(dict[Any, dict[str, Any]]):
-    """A state for each parameter, made when it is asked for."""
+    """Mapping from a parameter to its state, which is made at the first access."""
 
     def __missing__(self, param: Any) -> dict[str, Any]:
         return self.setdefault(param, {})

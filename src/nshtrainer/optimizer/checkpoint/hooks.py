@@ -1,9 +1,9 @@
-"""Resume by name: what an optimizer loads finds its parameters by what they are called.
+"""Hooks that save and load optimizer state by parameter name.
 
-Two hooks of torch's. When a state is saved, `param_names` is written beside the numbers of the
-parameters, as torch has it; the groups of the optimizer themselves stay without names, so that a
-group of bare parameters can be added at any time. When a state is loaded, it is brought into the
-order of the optimizer before torch reads it.
+When a state is saved, `param_names` is written beside the numbers of the parameters, in torch's
+format. The groups of the optimizer itself stay without names, so that a group of bare parameters
+can be added at any time. When a state is loaded, it is brought into the order of the optimizer
+before torch reads it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["OptimizerStateHooks", "is_torchs", "resume_by_name", "set_config"]
 
 _WITHIN = "__bnb_optimizer_quant_state__"
-"""The key under which bitsandbytes saves the tensors of a state."""
+"""Key under which bitsandbytes saves the tensors of a state."""
 
 Group: TypeAlias = dict[str, Any]
 Names: TypeAlias = "Mapping[Tensor, tuple[str, ...]]"
@@ -55,18 +55,20 @@ StateDict: TypeAlias = dict[str, Any]
 def resume_by_name(
     optimizer: Optimizer, model: Module | None, config: OptimizerConfigBase | None = None
 ) -> OptimizerStateHooks:
-    """Let any optimizer know its parameters by what a model calls them.
+    """Make any optimizer save and load its state by the parameter names of a model.
 
-    One that knows them under names already keeps these, and so does one that knows its config.
+    Names and a config that the optimizer has already are kept.
 
     Args:
-        optimizer: What loads a state later on; one that a user built, too.
-        model: A model whose trainer knows what is taken from the config; `None` for parameters
-            that are known by their places.
-        config: What the optimizer was built from, if that is known.
+        optimizer: The optimizer that loads a state later, also one that a user built.
+        model: The model, whose trainer has the resume policy; `None`: parameters are matched by
+            position.
+        config: The config that the optimizer was built from, if it is known.
     """
+    # Attached once: a second set of hooks would match the state again.
     known: OptimizerStateHooks | None = record_of(optimizer).state_hooks
     if known is None:
+        # The shapes of an unknown optimizer's state may depend on more than the parameter.
         unchecked = {} if is_torchs(optimizer) else {"": ()}
         known = OptimizerStateHooks(
             [], is_joint=_is_joint(optimizer), unchecked=unchecked, config=config
@@ -78,7 +80,7 @@ def resume_by_name(
 
 
 def set_config(optimizer: Optimizer, config: OptimizerConfigBase) -> None:
-    """Let an optimizer that resumes by name know the whole config that it was built from."""
+    """Set the whole config that an optimizer was built from, if it resumes by name."""
     known: OptimizerStateHooks | None = record_of(optimizer).state_hooks
     if known is not None:
         known.set_config(config)
@@ -92,7 +94,7 @@ def _is_joint(optimizer: Optimizer) -> bool:
 
 
 def is_torchs(optimizer: Optimizer) -> bool:
-    """Return True for an optimizer of PyTorch, and for one that is derived from it."""
+    """Return True for an optimizer of PyTorch, or one derived from it."""
     import torch
 
     bases = type(optimizer).__mro__
@@ -105,7 +107,7 @@ def is_torchs(optimizer: Optimizer) -> bool:
 
 
 class OptimizerStateHooks:
-    """The hooks of an optimizer that give its states names, and know them again by these.
+    """Hooks of one optimizer that save its state with parameter names and load it by name.
 
     >>> import torch
     >>> one, other = torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(2))
@@ -116,12 +118,12 @@ class OptimizerStateHooks:
 
     Args:
         named: The model, or its parameters with their names, as far as these are known.
-        run: What is known of the run; left out, what the trainer of the model knows.
-        is_joint: Whether the optimizer keeps one state for all parameters together.
-        unchecked: Routes of which no step on a copy tells the shapes of the state, each with the
-            keys whose tensors have the shape of the parameter; the empty name is an optimizer
-            without routes.
-        config: What the optimizer was built from, if that is known.
+        run: The length of the run, with the resume policy; default: from the model's trainer.
+        is_joint: True if the optimizer keeps one state for all parameters together.
+        unchecked: Routes whose state shapes a step on a copy does not show, each with the keys
+            whose tensors have the shape of the parameter. The empty name is an optimizer without
+            routes.
+        config: The config that the optimizer was built from, if it is known.
     """
 
     def __init__(
@@ -138,6 +140,7 @@ class OptimizerStateHooks:
         if isinstance(named, Sequence):
             self._known = _names_in(named)
         else:
+            # Weak: an optimizer must not keep its model alive.
             self._model = ref(named)
         self._resume = run and run.settings.resume
         self._is_joint = is_joint
@@ -147,10 +150,10 @@ class OptimizerStateHooks:
         self._begun: list[Group] = []
         self._parked: dict[str, Any] = {}
         self.keeps_rates = False
-        """True after loading a state whose rates were kept where those of the config differ."""
+        """True after loading a state whose rates were kept although the config has others."""
 
     def attach(self, optimizer: Optimizer) -> None:
-        """Hear of what the optimizer saves and loads; its groups are now as the config says."""
+        """Register the hooks on an optimizer whose groups are now as the config sets them."""
         record_of(optimizer).state_hooks = self
         self._remember(optimizer, self._names())
         self.begin(optimizer)
@@ -160,7 +163,7 @@ class OptimizerStateHooks:
         call_hooks_on_load(optimizer)
 
     def set_names(self, model: Module, config: OptimizerConfigBase | None = None) -> None:
-        """Take the names from a model, if there are none, and what its trainer knows of the run."""
+        """Take names from a model if there are none, and the resume policy from its trainer."""
         if not self._names():
             self._model = ref(model)
         if self._config is None:
@@ -168,21 +171,22 @@ class OptimizerStateHooks:
         self._learn_policy(model)
 
     def set_config(self, config: OptimizerConfigBase | None) -> None:
-        """Take what the optimizer was built from."""
+        """Set the config that the optimizer was built from."""
         self._config, self._in_force = config, as_data(config)
 
     def begin(self, optimizer: Optimizer) -> None:
-        """Take the options of the groups, which are now as the config says."""
+        """Note the options of the groups, which are now as the config sets them."""
         self._begun = [_options(group) for group in optimizer.param_groups]
 
     def changes(self, state: StateDict) -> list[Change]:
-        """What has changed since a state was saved, as far as the state says."""
+        """Return the config changes since a state was saved, as far as the state has a config."""
         return changes_of(state, self._config)
 
     def save(self, optimizer: Optimizer, state: StateDict) -> None:
-        """Write into a state the names, what waits for its parameter, and the config in force."""
+        """Write the names, the parked states and the config in force into a state."""
         names = self._names()
         self._remember(optimizer, names)
+        # `param_names` is parallel to `params`, so it is written only if all names are known.
         for group, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
             if names and all(param in names for param in group["params"]):
                 saved.setdefault("param_names", [names[param][0] for param in group["params"]])
@@ -192,14 +196,15 @@ class OptimizerStateHooks:
             state[CONFIG] = self._in_force
 
     def load(self, optimizer: Optimizer, state: StateDict) -> StateDict:
-        """The state in the order of the optimizer, with what the policy takes from the config.
+        """Return the state in the order of the optimizer, with the options that the policy sets.
 
         Raises:
             OptimizerError: The state is no state of an optimizer; a parameter is missing or
-                unexpected, and may not be; the state of one has other keys, shapes or kinds of
-                values than the optimizer makes; the policy names an option that there is not, or
-                is `error` and the config has changed.
+                unexpected and the policy does not allow it; the state of a parameter has other
+                keys, shapes or kinds of values than the optimizer makes; the policy names an
+                unknown option, or is `error` and the config has changed.
         """
+        # The form comes first: all that follows reads keys of the state.
         check_form(state)
         state = _without_dicts_within(state)
         names, policy = self._names(), self._policy()
@@ -213,6 +218,7 @@ class OptimizerStateHooks:
             own=as_data(self._config),
             error=OptimizerError,
         )
+        # Names count only if both sides have them; an old state has none.
         if names and any(each.name is not None for each in saved_in(state)):
             every = {name for each in names.values() for name in each}
             match = by_name(state, groups, every)
@@ -225,6 +231,7 @@ class OptimizerStateHooks:
             match = joint_match(match, groups, may_be_lost=policy.allow_missing)
         rebuilt = _rebuilt(optimizer, state, match, groups, policy)
         check_states(optimizer, rebuilt, match, groups, self._unchecked)
+        # Set only after all checks have passed: a refused state changes nothing.
         self._parked = _outside(match, groups, names)
         self._in_force = resolution.config
         self.keeps_rates = any(
@@ -234,20 +241,20 @@ class OptimizerStateHooks:
         return rebuilt
 
     def complete(self, optimizer: Optimizer) -> None:
-        """Give groups the switches that the state does not have and PyTorch does not fill in."""
+        """Add the switches to groups that neither the state nor PyTorch has filled in."""
         for group, begun in zip(optimizer.param_groups, self._begun, strict=False):
             for key in optimizer.defaults.keys() & begun.keys():
                 group.setdefault(key, begun[key])
 
     def _names(self) -> Names:
-        """Return all names of each parameter of the model; of a model that is gone, the last."""
+        """Return all names of each parameter of the model, or the last known ones without it."""
         model = self._model()
         if model is None:
             return self._known
         return _names_in(model.named_parameters(remove_duplicate=False))
 
     def _remember(self, optimizer: Optimizer, names: Names) -> None:
-        """Keep the names of the optimizer's own parameters: the model is not kept alive."""
+        """Note the names of the optimizer's own parameters, since the model is not kept alive."""
         if self._model() is not None:
             own = set(params_of(optimizer))
             self._known = {param: each for param, each in names.items() if param in own}
@@ -259,13 +266,14 @@ class OptimizerStateHooks:
         return self._resume or ResumeConfig()
 
     def _learn_policy(self, model: Any) -> None:
-        """Take the policy that the trainer of a model knows, if there is none."""
+        """Take the policy from the trainer of a model, if there is none yet."""
         if self._resume is None:
             run = known_run_length(model)
             self._resume = run and run.settings.resume
 
     def __deepcopy__(self, memo: dict[int, Any]) -> OptimizerStateHooks:
-        """Copy the hooks, for the copy of the model where that is made at the same time."""
+        """Copy the hooks, for the copy of the model if that is made at the same time."""
+        # Before the rest is copied, which may refer to these hooks.
         memo[id(self)] = twin = OptimizerStateHooks(())
         vars(twin).update(copy.deepcopy(self.__getstate__(), memo))
         model = memo.get(id(self._model()))
@@ -275,6 +283,7 @@ class OptimizerStateHooks:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: the names of the optimizer's parameters, without the model."""
+        # A weak reference cannot be pickled.
         return {**vars(self), "_model": _nobody}
 
     def _groups(self, optimizer: Optimizer, names: Names) -> Iterator[CurrentGroup]:
@@ -285,16 +294,17 @@ class OptimizerStateHooks:
                 )
                 for place, param in enumerate(group["params"])
             ]
+            # A group that joined after `begin` has no other options than its present ones.
             is_late = index >= len(self._begun)
             yield CurrentGroup(_options(group) if is_late else self._begun[index], params)
 
 
 def _nobody() -> None:
-    """Return the model of parameters that were given without one."""
+    """Return no model, for parameters that were given without one."""
 
 
 def _names_in(named: Iterable[tuple[str, Tensor]]) -> Names:
-    """Return all names of each parameter; none at all where two parameters share a name."""
+    """Return all names of each parameter; none at all if two parameters share a name."""
     pairs = list(named)
     found: dict[Tensor, list[str]] = {}
     for name, (_, tensor) in zip(clean_names([name for name, _ in pairs]), pairs, strict=True):
@@ -302,11 +312,13 @@ def _names_in(named: Iterable[tuple[str, Tensor]]) -> Names:
         if name not in own:
             own.append(name)
     every = list(chain.from_iterable(found.values()))
+    # A state under an ambiguous name could go to the wrong parameter.
     return {k: tuple(v) for k, v in found.items()} if len(set(every)) == len(every) else {}
 
 
 def _options(group: Mapping[str, Any]) -> Group:
-    """What a group says beside its parameters; a tensor as it is now."""
+    """Return the options of a group, with copies of its tensors."""
+    # A rate in a tensor is written in place, so the tensor itself would not stay as it is now.
     own = {key: value for key, value in group.items() if key not in ("params", "param_names")}
     return {k: v.detach().clone() if hasattr(v, "detach") else v for k, v in own.items()}
 
@@ -314,14 +326,14 @@ def _options(group: Mapping[str, Any]) -> Group:
 def _outside(
     match: StateMatch, groups: Sequence[CurrentGroup], names: Mapping[Tensor, tuple[str, ...]]
 ) -> dict[str, Any]:
-    """The saved states of what is in the model and not in the optimizer: it is frozen for now."""
+    """Return the saved states of parameters that are in the model but, frozen now, in no group."""
     inside = {own.tensor for group in groups for own in group.params}
     outside = {name for tensor, own in names.items() if tensor not in inside for name in own}
     return {each.name: each.state for each in match.left if each.name in outside and each.state}
 
 
 def _without_dicts_within(state: StateDict) -> StateDict:
-    """Return a state in which that of a parameter is one dict: bitsandbytes saves two."""
+    """Return the state with one dict for each parameter: bitsandbytes saves a dict in a dict."""
     states: dict[Any, Any] = {}
     for key, held in state["state"].items():
         outer = cast("StateDict", held) if isinstance(held, dict) else {}
@@ -332,7 +344,7 @@ def _without_dicts_within(state: StateDict) -> StateDict:
     return {**state, "state": states}
 
 
-# -- what torch gets -------------------------------------------------------------------------------
+# -- the state for torch ---------------------------------------------------------------------------
 
 
 def _rebuilt(
@@ -342,8 +354,9 @@ def _rebuilt(
     groups: Sequence[CurrentGroup],
     policy: ResumeConfig,
 ) -> StateDict:
-    """The state as the optimizer itself would have saved it."""
+    """Return the state as the optimizer itself would have saved it."""
     numbers = count()
+    # States under other keys than those of parameters belong to the optimizer as a whole.
     keys = {key for group in state["param_groups"] for key in group["params"]}
     states = {key: value for key, value in state["state"].items() if key not in keys}
     rebuilt: list[Group] = []
@@ -353,7 +366,7 @@ def _rebuilt(
         group: Group = {**(own if was is None else _options(was)), "params": ids}
         for param, found in zip(live["params"], match.params[place], strict=True):
             ids.append(number := next(numbers))
-            # What is new keeps what it has: some optimizers make a state when they are built.
+            # A new parameter keeps its present state: some optimizers make one in the constructor.
             held = optimizer.state.get(param) if found is None else found.state
             if held is not None:
                 states[number] = held
@@ -364,11 +377,12 @@ def _rebuilt(
 
 
 def _overridden(group: Group, own: Group, fields: Sequence[str]) -> Group:
-    """The group with these options as the config says, and so what a schedule multiplies."""
+    """Return the group with these options as the config sets them, and their base values too."""
     # Groups have the fields of `sam` under prefixed keys.
     for name in [key for field in fields for key in (field, f"sam_{field}") if key in own]:
         group[name] = own.get(f"initial_{name}", own[name])
         for key in [key for key in group if key.startswith("initial_")]:
+            # `initial_betas.0` is the base value of the first item of `betas`.
             option, _, item = key.removeprefix("initial_").partition(".")
             if option == name:
                 group[key] = float(group[name][int(item)] if item else group[name])

@@ -1,6 +1,6 @@
-"""Whose is a saved state: parameters are known by their names, and so are groups.
+"""Match saved optimizer state to parameters and groups by name.
 
-Where nobody knows names, of an old state or of parameters that were given without, places count.
+Without names, in an old state or for parameters that were given without, positions are used.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ StateDict: TypeAlias = dict[str, Any]
 Renaming: TypeAlias = Callable[[str], str]
 
 HOOK_KEYS = {"lookahead_step": 0, "sam_rho": 0.0, "skipped": 0, "skipped_in_a_row": 0}
-"""The keys that hooks write into parameter groups, with values of the right form."""
+"""Keys that hooks write into parameter groups, with values of the right form."""
 
 STATE_KEYS = ("slow",)
-"""The keys that hooks write into states, with tensors of the form of the parameters."""
+"""Keys that hooks write into states, with tensors of the form of the parameters."""
 
 PARKED = "parked"
-"""The key of a state dict for the states of parameters that the model has and no group."""
+"""Key of a state dict for the states of parameters that are in the model but in no group."""
 
 
 class SavedParam(NamedTuple):
-    """A parameter in a saved state.
+    """Parameter in a saved state.
 
     Args:
-        place: Which of all parameters it is.
+        place: Its index among all parameters.
         key: The number, or the name, under which its state is saved.
-        name: What it is called, if that is known.
-        group: Its group; `None` where it had none.
+        name: Its name, if it is known.
+        group: Its group; `None` if it was in no group.
         state: Its state, if there is any.
     """
 
@@ -63,12 +63,12 @@ class SavedParam(NamedTuple):
 
 
 class CurrentParam(NamedTuple):
-    """A parameter of an optimizer.
+    """Parameter of an optimizer.
 
     Args:
         tensor: The parameter itself.
-        names: All its names: a tied weight has several; none, where they are unknown.
-        place: Where it is, for messages.
+        names: All its names: several for a tied weight, none if they are unknown.
+        place: Its group and its index there, for messages.
     """
 
     tensor: Tensor
@@ -77,25 +77,25 @@ class CurrentParam(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What it is called in messages."""
+        """Name, or position, for messages."""
         return self.names[0] if self.names else self.place
 
 
 class CurrentGroup(NamedTuple):
-    """A group of an optimizer: its options as the config says them, and its parameters."""
+    """Parameter group of an optimizer: its options as the config sets them, and its parameters."""
 
     options: Group
     params: list[CurrentParam]
 
 
 class StateMatch(NamedTuple):
-    """What an optimizer finds of itself in a saved state.
+    """Match of the groups and parameters of an optimizer with a saved state.
 
     Args:
-        groups: What each group was; `None` for a new one.
-        params: What each parameter was, group by group; `None` for a new one.
-        foreign: Parameters that are new because what is saved is the state of another optimizer.
-        left: Saved parameters that are none of ours.
+        groups: The saved group for each group; `None` for a new one.
+        params: The saved parameter for each parameter, by group; `None` for a new one.
+        foreign: Parameters without a match because another optimizer saved their state.
+        left: Saved parameters that match no parameter of the optimizer.
     """
 
     groups: list[Group | None]
@@ -106,16 +106,16 @@ class StateMatch(NamedTuple):
     def pairs(
         self, groups: Iterable[CurrentGroup]
     ) -> Iterator[tuple[CurrentParam, SavedParam | None]]:
-        """Yield each parameter of the optimizer's groups, and what it was."""
+        """Yield each parameter of the optimizer's groups with the saved one that it matches."""
         for group, found in zip(groups, self.params, strict=True):
             yield from zip(group.params, found, strict=True)
 
 
-# -- what is saved ---------------------------------------------------------------------------------
+# -- the saved state -------------------------------------------------------------------------------
 
 
 def saved_in(state: StateDict) -> list[SavedParam]:
-    """Every parameter in a saved state; those that were in no group are the last."""
+    """Return all parameters in a saved state; parameters without a group come last."""
     states: Mapping[Any, Any] = state["state"]
     each = ((group, *pair) for group in state["param_groups"] for pair in _keys_and_names(group))
     found = [
@@ -131,18 +131,18 @@ def saved_in(state: StateDict) -> list[SavedParam]:
 def _keys_and_names(group: Group) -> Iterator[tuple[Any, str | None]]:
     keys: Sequence[Any] = group["params"]
     names: Sequence[str | None] = group.get("param_names", ())
-    # `torch.distributed.checkpoint` puts names in the place of numbers, in the order of ours; what
-    # else it says of names is then in another.
+    # `torch.distributed.checkpoint` replaces the numbers by names, in the order of this optimizer;
+    # its `param_names` then have another order.
     if all(isinstance(key, str) for key in keys):
         names = keys
     return zip(keys, names if len(names) == len(keys) else [None] * len(keys), strict=True)
 
 
 def lacking(saved: Mapping[str, Any], options: Mapping[str, Any]) -> set[str]:
-    """The options that a saved group does not have, and one of the same optimizer would have.
+    """Return the options that a saved group lacks, although the same optimizer would have them.
 
-    Switches may be missing: an older torch did not have them, and torch fills them in. What hooks
-    keep in a group is no option of the optimizer.
+    Switches may be missing: an older torch did not have them, and torch fills them in. Keys that
+    hooks write into a group are not options of the optimizer.
     """
     needed = {k for k, value in options.items() if value is not None and type(value) is not bool}
     return needed - saved.keys() - {"name"} - HOOK_KEYS.keys()
@@ -152,27 +152,30 @@ def lacking(saved: Mapping[str, Any], options: Mapping[str, Any]) -> set[str]:
 
 
 def by_name(state: StateDict, groups: Sequence[CurrentGroup], names: Collection[str]) -> StateMatch:
-    """Find each parameter under one of its names; those without any are known by their place.
+    """Match each parameter by one of its names, and parameters without names by position.
 
-    A group is known by its name. One without is what the first of its parameters was in, if that
-    had no name either.
+    A group is matched by its name. A group without a name matches the saved group of its first
+    parameter that was in a group without a name.
 
     Args:
         state: The saved state.
         groups: The groups of the optimizer.
         names: All names in the model.
     """
+    # Frozen parameters may be without state, so only trained ones decide on a prefix.
     trained = [own for group in groups for own in group.params if own.tensor.requires_grad]
     saved = rename_with_prefix(saved_in(state), [own for own in trained if own.names], names)
+    # In reverse, so that of two entries with one name the first counts.
     known = {each.name: each for each in reversed(saved) if each.name is not None}
     unnamed = iter([each for each in saved if each.name is None])
     found = [[_find(own, known, unnamed) for own in group.params] for group in groups]
     taken = {id(each) for each in chain.from_iterable(found)}
     match = StateMatch([], [], [], [each for each in saved if id(each) not in taken])
-    for group, theirs in zip(groups, found, strict=True):
-        match.groups.append(_group_for(group, theirs, state["param_groups"]))
-        match.params.append([None if _is_anothers(each, group) else each for each in theirs])
-        pairs = zip(group.params, theirs, strict=True)
+    for group, matched in zip(groups, found, strict=True):
+        match.groups.append(_group_for(group, matched, state["param_groups"]))
+        # A name may lead to the state of another optimizer, when a route has moved.
+        match.params.append([None if _is_anothers(each, group) else each for each in matched])
+        pairs = zip(group.params, matched, strict=True)
         match.foreign.extend(own for own, each in pairs if _is_anothers(each, group))
     return match
 
@@ -188,15 +191,15 @@ def _find(
 def _group_for(
     own: CurrentGroup, found: Sequence[SavedParam | None], saved: Sequence[Group]
 ) -> Group | None:
-    """The saved group that one of ours was."""
+    """Return the saved group that matches a group of the optimizer, if there is one."""
     name = own.options.get("name")
-    those = saved if name else [each.group for each in found if each and each.group]
-    fitting = (each for each in those if each.get("name") == name)
+    candidates = saved if name else [each.group for each in found if each and each.group]
+    fitting = (each for each in candidates if each.get("name") == name)
     return next((each for each in fitting if not lacking(each, own.options)), None)
 
 
 def _is_anothers(found: SavedParam | None, own: CurrentGroup) -> bool:
-    """Whether what is saved is the state of another optimizer."""
+    """Return True if another optimizer saved the state of a parameter."""
     if found is None or found.group is None or not found.state:
         return False
     return bool(lacking(found.group, own.options))
@@ -206,14 +209,15 @@ def _is_anothers(found: SavedParam | None, own: CurrentGroup) -> bool:
 
 
 def by_place(state: StateDict, groups: Sequence[CurrentGroup]) -> StateMatch | None:
-    """Take groups by their names, if they have those of ours, else one by one, as parameters are.
+    """Match groups by name if the saved names are the same, else by position, like parameters.
 
     Returns:
-        `None` where there is another number of groups, or of parameters in one.
+        `None` if the number of groups differs, or the number of parameters in a group.
     """
     saved = groups_in_order(state["param_groups"], [group.options.get("name") for group in groups])
     if [len(group["params"]) for group in saved] != [len(group.params) for group in groups]:
         return None
+    # The parameters are read in the new order of the groups.
     found = iter(saved_in({**state, "param_groups": saved}))
     return StateMatch(
         list(saved), [list(islice(found, len(group.params))) for group in groups], [], []
@@ -221,7 +225,7 @@ def by_place(state: StateDict, groups: Sequence[CurrentGroup]) -> StateMatch | N
 
 
 def groups_in_order(saved: Sequence[Group], names: Sequence[str | None]) -> list[Group]:
-    """The saved groups in the order of these names, if these are their names."""
+    """Return the saved groups in the order of these names, if these are their names."""
     named = {group.get("name"): group for group in saved}
     same = named.keys() == set(names) and len(saved) == len(names) == len(named)
     return [named[name] for name in names] if same else list(saved)
@@ -233,12 +237,12 @@ def groups_in_order(saved: Sequence[Group], names: Sequence[str | None]) -> list
 def rename_with_prefix(
     saved: Sequence[SavedParam], own: Sequence[CurrentParam], known: Collection[str]
 ) -> list[SavedParam]:
-    """What is saved, under the names of this model where these have another prefix.
+    """Rename saved parameters to the names of this model if these have another prefix.
 
-    A plain loop knows `0.weight`, and a module that holds the same model as `self.net` knows
-    `net.0.weight`. Saved names change only if not one of them is known as it is, if all of them
-    together fit with one prefix more or one prefix less, so that each parameter of the optimizer
-    finds itself, and if there is one such prefix. Else nothing changes.
+    A plain loop saves `0.weight`, and a module that holds the same model as `self.net` has
+    `net.0.weight`. Names change only under three conditions: no saved name is in the model; adding
+    or removing one prefix makes all of them names of the model, with one for each parameter of the
+    optimizer; and there is only one such prefix.
 
     Args:
         saved: The parameters in a saved state.
@@ -253,6 +257,7 @@ def rename_with_prefix(
         for rename in _renamings(names, own)
         if _fits({rename(name) for name in names}, own, known)
     ]
+    # If two prefixes fit, as in a model with two equal branches, either could be wrong.
     if len(fitting) != 1:
         return list(saved)
     new = dict(zip(names, fitting[0], strict=True))
@@ -260,7 +265,8 @@ def rename_with_prefix(
 
 
 def _renamings(names: Sequence[str], own: Sequence[CurrentParam]) -> Iterator[Renaming]:
-    """Every way to put a prefix before the saved names, or to take one from all of them."""
+    """Yield functions that add one prefix to the saved names, or remove one from all of them."""
+    # The first name is enough: one prefix must fit all names.
     for prefix in {prefix for name in own[0].names for prefix in _prefixes(name)}:
         yield prefix.__add__
     for prefix in _prefixes(names[0]):
@@ -269,13 +275,13 @@ def _renamings(names: Sequence[str], own: Sequence[CurrentParam]) -> Iterator[Re
 
 
 def _prefixes(name: str) -> Iterator[str]:
-    """`a.` and `a.b.` of `a.b.weight`."""
+    """Return the prefixes of a name: `a.` and `a.b.` of `a.b.weight`."""
     parts = name.split(".")
     return (".".join(parts[:end]) + "." for end in range(1, len(parts)))
 
 
 def _fits(names: Collection[str], own: Sequence[CurrentParam], known: Collection[str]) -> bool:
-    """Whether the model has all of these names, and each parameter of the optimizer has one."""
+    """Return True if the model has all these names, and each parameter of the optimizer has one."""
     return all(name in known for name in names) and all(
         any(name in names for name in each.names) for each in own
     )

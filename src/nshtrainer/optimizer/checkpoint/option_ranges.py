@@ -16,16 +16,16 @@ __all__ = ["find_out_of_range"]
 _Found: TypeAlias = Iterator[tuple[str, str]]
 
 _PREFIX = "initial_"
-"""The prefix of the keys under which schedulers note base values."""
+"""Prefix of the keys under which schedulers write base values."""
 
 
 def find_out_of_range(
     cls: type[BaseModel] | None, saved: Mapping[Any, Any], own: Mapping[str, Any]
 ) -> _Found:
-    """Yield each option and each base value of a group that the config would refuse, and why.
+    """Yield each option and base value of a group that the config would refuse, with the reason.
 
     Only numbers, tuples of numbers and `None` are checked. An option that equals the optimizer's
-    own is not, and a schedule may have set an option to 0.
+    own is not checked, and a schedule may have set an option to 0.
 
     Args:
         cls: The class of the config; `None` if there is none, then only rates have a range.
@@ -40,6 +40,7 @@ def find_out_of_range(
             yield from _find_base(cls, key, float(value), saved)
             continue
         number = _plain(value)
+        # A value that the optimizer has now was accepted when it was built.
         is_same = key in own and _plain(own[key]) == number
         if _is_numeric(number) and not is_same and not (number == 0 and key in scheduled):
             yield from ((key, f"is {number}: {text}") for text in _problems(cls, key, number))
@@ -52,8 +53,9 @@ def _find_base(
     option, _, item = key.removeprefix(_PREFIX).partition(".")
     value: Any = base
     if item:
-        standing = _plain(saved.get(option))
-        values = cast("tuple[Any, ...]", standing) if isinstance(standing, tuple) else ()
+        # The range is one of the whole tuple, so the item is put into the saved tuple.
+        present = _plain(saved.get(option))
+        values = cast("tuple[Any, ...]", present) if isinstance(present, tuple) else ()
         value = tuple(base if str(place) == item else each for place, each in enumerate(values))
     if not math.isfinite(base):
         yield key, "is not finite"
@@ -73,7 +75,7 @@ def _problems(cls: type[BaseModel] | None, option: str, value: Any) -> Iterator[
 
 @cache
 def _adapter(cls: type[BaseModel] | None, option: str) -> TypeAdapter[Any] | None:
-    """Return what validates an option as the field of the config does."""
+    """Return the validator of an option, the same as for the field of the config."""
     if cls is None or option not in cls.model_fields:
         return TypeAdapter(NonNegative) if option == "lr" else None
     return TypeAdapter(cls.model_fields[option].rebuild_annotation())

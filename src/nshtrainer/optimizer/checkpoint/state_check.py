@@ -43,10 +43,10 @@ Shape: TypeAlias = tuple[int, ...]
 StateDict: TypeAlias = dict[str, Any]
 
 _FORM: StateDict = {"state": {}, "param_groups": [{"params": []}]}
-"""The form of a state dict."""
+"""Form of a state dict."""
 
 _MOST_STEPS = 2**53
-"""As many as a double counts."""
+"""Largest count of steps: a double holds all integers up to this one."""
 
 _SAVED = "load a state that an optimizer has saved"
 _ANOTHER = "resume with the optimizer that wrote it, or start without the state"
@@ -56,10 +56,11 @@ def check_form(state: Any) -> None:
     """Check that an object has the form of an optimizer's state dict.
 
     Raises:
-        OptimizerError: It does not; the message names the entry.
+        OptimizerError: An entry has another form; the message names the entry.
     """
     for path, problem in find_misfits(state, _FORM):
         refuse(f"{dotted(path) or 'it'} {problem}", _SAVED)
+    # The config comes from a file, so it may hold anything.
     config: Any = {} if state.get(CONFIG) is None else state[CONFIG]
     for path, problem in (*find_odd_values(config), *find_misfits(config, {})):
         refuse(f"{dotted((CONFIG, *path))} {problem}", _SAVED)
@@ -76,7 +77,7 @@ def check_form(state: Any) -> None:
 
 
 def refuse_sizes(state: StateDict, groups: Sequence[CurrentGroup]) -> NoReturn:
-    """Refuse a state of other groups, or of groups of other sizes.
+    """Refuse a state with another number of groups, or of parameters in a group.
 
     Raises:
         OptimizerError: Always.
@@ -87,7 +88,7 @@ def refuse_sizes(state: StateDict, groups: Sequence[CurrentGroup]) -> NoReturn:
 
 
 def _check_group_form(where: str, group: Group) -> None:
-    """Check the keys of parameters in a group, and the values that a schedule began with."""
+    """Check the keys of parameters in a group, and the base values of schedules."""
     noted = {key: value for key, value in group.items() if str(key).startswith("initial_")}
     for path, problem in find_misfits(noted, dict.fromkeys(noted, 0.0)):
         refuse(f"{where}.{dotted(path)} {problem}", _SAVED)
@@ -109,27 +110,28 @@ def check_states(
     groups: Sequence[CurrentGroup],
     unchecked: Mapping[str, tuple[str, ...]],
 ) -> None:
-    """Check that each tensor of a state has the shape and the kind of a fresh optimizer's own.
+    """Check that each tensor of a state has the shape and dtype kind of a fresh optimizer's.
 
-    A fresh optimizer's state is what a copy has after one step, with the options of the state. What
-    a parameter has beside it (hooks and later steps add to a state) has the shape of the parameter,
-    or is a number. A tensor whose memory has another order is replaced by a copy in that of the
-    optimizer.
+    The state of a fresh optimizer is the state of a copy after one step, with the saved options.
+    Further entries (hooks and later steps add some) must be numbers, or tensors with the shape of
+    the parameter. A tensor with other strides is replaced by a copy with the strides of the
+    optimizer's.
 
     Args:
         optimizer: The optimizer that loads the state.
         state: The state, in the order of the optimizer; tensors in it may be replaced.
-        match: What was found of each parameter, for which alone the state is checked.
+        match: The saved parameter for each parameter; only matched states are checked.
         groups: The groups of the optimizer.
-        unchecked: Routes whose optimizers declare shapes that a step on a copy does not tell, each
-            with the keys whose tensors have the shape of the parameter; the empty name is an
-            optimizer without routes.
+        unchecked: Routes whose state shapes a step on a copy does not show, each with the keys
+            whose tensors have the shape of the parameter. The empty name is an optimizer without
+            routes.
 
     Raises:
-        OptimizerError: Something has another shape or kind, or is out of the range of the config;
-            the message names it.
+        OptimizerError: An entry has another shape or kind, or is out of the range of the config;
+            the message names the entry.
     """
     routes: Mapping[str, Optimizer] = getattr(optimizer, "routes", {"": optimizer})
+    # Each part of a routed optimizer has its own algorithm, and so its own form of state.
     homes = {id(group): name for name, part in routes.items() for group in part.param_groups}
     for live, saved, own, found in zip(
         optimizer.param_groups, state["param_groups"], groups, match.params, strict=True
@@ -146,23 +148,24 @@ def check_states(
         for _, param, was in checked:
             _check_kept(param, was, unchecked.get(name, ()))
         if name not in unchecked:
-            # A state of an older release may lack these.
+            # A state of an older torch may lack these options, without which no copy steps.
             switches = {k: v for k, v in own.options.items() if v is None or isinstance(v, bool)}
             _check_group(routes[name], switches | saved, checked, state["state"])
 
 
 def check_row_state(state: Mapping[str, Any], length: int) -> dict[str, Any]:
-    """Check the one state that L-BFGS keeps for all parameters, and return what it goes on with.
+    """Check the one state that L-BFGS keeps for all parameters, and return the part to load.
 
     Args:
         state: The saved state.
         length: The number of elements of all parameters together.
 
     Raises:
-        OptimizerError: Something has another form; the message names it.
+        OptimizerError: An entry has another form; the message names the entry.
     """
     import torch
 
+    # Spelled out, since a step on a copy needs a closure.
     row = torch.empty(length, device="meta")
     counts = {"func_evals": 0, "n_iter": 0}
     rows = {"old_dirs": [row], "old_stps": [row], "d": row, "prev_flat_grad": row}
@@ -179,7 +182,8 @@ def check_row_state(state: Mapping[str, Any], length: int) -> dict[str, Any]:
     histories = {len(state[key]) for key in ("old_dirs", "old_stps", "ro") if state["n_iter"]}
     if len(histories) > 1:
         refuse("old_dirs, old_stps and ro have different lengths")
-    scratch: Any = state.get("al")  # each step computes it anew, in a list that is long enough
+    # Each step overwrites this scratch list, and fails if it is too short.
+    scratch: Any = state.get("al")
     is_whole = isinstance(scratch, list) and len(cast("Any", scratch)) >= max(histories, default=0)
     return {key: value for key, value in state.items() if key != "al" or is_whole}
 
@@ -187,8 +191,8 @@ def check_row_state(state: Mapping[str, Any], length: int) -> dict[str, Any]:
 def _check_options(saved: Group, own: CurrentGroup) -> None:
     """Check the kind of each option that the optimizer has.
 
-    `None` may stand for any of them, and a tensor with one element for a number. A number is finite
-    unless that of the optimizer is not.
+    `None` is accepted for any option, and a tensor with one element for a number. A number must be
+    finite unless the optimizer's own value is not.
     """
     for key, value in own.options.items():
         given: Any = saved.get(key)
@@ -201,7 +205,7 @@ def _check_options(saved: Group, own: CurrentGroup) -> None:
 
 
 def _check_written(saved: Group) -> None:
-    """Check what hooks and steps write into a group that has nothing of it when it is new."""
+    """Check the keys that hooks and steps write into a group and a new group does not have."""
     for key, value in {**HOOK_KEYS, "step": 0}.items():
         if key in saved:
             problems = ["is none"] if saved[key] is None else []
@@ -211,7 +215,7 @@ def _check_written(saved: Group) -> None:
 
 
 def _is_finite(value: Any) -> bool:
-    """Return False for a number, or one in a list, that is nan or infinite."""
+    """Return False for a number, or a list with a number, that is nan or infinite."""
     if isinstance(value, (list, tuple)):
         return all(map(_is_finite, cast("Sequence[Any]", value)))
     if hasattr(value, "is_meta"):
@@ -220,15 +224,16 @@ def _is_finite(value: Any) -> bool:
 
 
 def _check_none(optimizer: Optimizer | None, saved: Group, own: CurrentGroup) -> None:
-    """Refuse a `None` that switches nothing off, or with which the optimizer makes no step.
+    """Refuse a `None` in place of a switch, or with which the optimizer cannot step.
 
-    Of an optimizer whose step on a copy tells nothing, only what switches is checked.
+    If a step on a copy shows nothing about the optimizer, only switches are checked.
     """
     options = {k: v for k, v in own.options.items() if v is not None and k not in IMPLEMENTATIONS}
     lost = [key for key in options if saved.get(key, 0) is None]
     no_step = False
     if lost and optimizer is not None and own.params:
         param = _whole(own.params[0].tensor)
+        # A copy that cannot step with the own options either shows nothing about the `None`.
         no_step = step_of_one(optimizer, saved, param) is None and (
             step_of_one(optimizer, {**saved, **options}, param) is not None
         )
@@ -243,7 +248,8 @@ def _check_group(
     entries: Sequence[tuple[int, CurrentParam, SavedParam]],
     states: dict[Any, Any],
 ) -> None:
-    """Check the states of the parameters of one group, and bring them into its order of memory."""
+    """Check the states of the parameters of one group, and give them the optimizer's strides."""
+    # The shape of a DTensor is the whole shape; the copy steps with it in this process alone.
     wholes = [_whole(own.tensor) for _, own, _ in entries]
     fresh = fresh_states(optimizer, group, wholes) if entries else {}
     for (number, own, found), param in zip(entries, wholes, strict=True):
@@ -258,11 +264,11 @@ def _check_group(
 def _check_state(
     own: CurrentParam, found: SavedParam, expected: Mapping[str, Any] | None, kind: str
 ) -> None:
-    """Check the state of one parameter; nothing is expected where a step on a copy fails."""
+    """Check the state of one parameter; nothing is expected if a step on a copy fails."""
     state = {key: value for key, value in found.state.items() if value is not None}
     needed = {key for key, value in (expected or {}).items() if value is not None}
     if missing := sorted(needed - state.keys()):
-        refuse(f"that of {own.name} has no {', '.join(missing)}, which {kind} needs")
+        refuse(f"the state of {own.name} has no {', '.join(missing)}, which {kind} needs")
     known = {key: value for key, value in (expected or {}).items() if key in state}
     shape = tuple(own.tensor.shape)
     for path, problem in find_misfits(state, known):
@@ -283,12 +289,13 @@ def _check_state(
 
 
 def _check_kept(own: CurrentParam, found: SavedParam, keys: tuple[str, ...]) -> None:
-    """Check what hooks keep in the state of a parameter, and these keys: tensors of its shape."""
+    """Check that hook entries and these keys in a state are tensors of the parameter's shape."""
     like = _like(_whole(own.tensor))
     kept = {key: value for key, value in found.state.items() if key in STATE_KEYS}
     forms = dict.fromkeys(kept, like)
     for key in found.state.keys() & keys:
         kept[key] = value = found.state[key]
+        # The dtype is not declared, only the shape.
         forms[key] = like.to(getattr(value, "dtype", None))
     empty = [((key,), "has no values") for key, tensor in _tensors(kept) if tensor.is_meta]
     for path, problem in (*find_misfits(kept, forms), *empty):
@@ -299,30 +306,31 @@ def _check_kept(own: CurrentParam, found: SavedParam, keys: tuple[str, ...]) -> 
 
 
 def _check_count(held: Mapping[str, Any], what: str, key: str = "step") -> None:
-    """Check that a count, where there is one, is a number from 0 on."""
+    """Check that a count, if there is one, is a number of at least 0."""
     count = held.get(key)
     if count is None or any(find_misfits(count, 0)):
-        return  # said elsewhere, where it has to be one
+        return  # the checks of the form report what is no number
     number = count.item() if hasattr(count, "item") else count
     if not 0 <= number <= _MOST_STEPS:
         refuse(f"{what} is no count (below 0, not finite or too large)")
 
 
 def _is_possible(tensor: Tensor, shape: Shape, is_known: bool) -> bool:
-    """Return True if a tensor that a fresh optimizer does not have may be in a state.
+    """Return True if a state may have a tensor that a fresh optimizer does not have.
 
-    It has no dimensions or the shape of the parameter. Where nothing is known of the optimizer, any
-    tensor is possible that is not broadcast to the shape of the parameter.
+    Such a tensor has no dimensions, or the shape of the parameter. For an unknown optimizer any
+    tensor is possible, unless it would be broadcast to the shape of the parameter.
     """
     if tensor.is_nested or tensor.ndim == 0 or tuple(tensor.shape) == shape:
         return not tensor.is_nested
+    # A tensor that broadcasts is likely the state of another parameter: the step would not fail.
     sizes = zip(tensor.shape[::-1], shape[::-1], strict=False)
     is_broadcast = tensor.ndim <= len(shape) and all(n in (1, size) for n, size in sizes)
     return not is_known and not is_broadcast
 
 
 def _tensors(state: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors in a state, with the key under which each lies."""
+    """Yield the tensors in a state, each with its key."""
     import torch
 
     for key, value in state.items():
@@ -334,7 +342,7 @@ def _tensors(state: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
 
 
 def _in_order(key: str, value: Any, like: Any) -> Any:
-    """Return a value as the optimizer itself has it: a tensor in its order of memory, a count."""
+    """Return a value in the optimizer's form: a tensor with its strides, or a count of steps."""
     import torch
 
     if not isinstance(like, torch.Tensor):
@@ -349,7 +357,7 @@ def _in_order(key: str, value: Any, like: Any) -> Any:
             like.shape, like.stride(), dtype=value.dtype, device=value.device
         )
         return made.copy_(value)
-    # PyTorch looks at the first count of steps alone, to know if all of them are tensors.
+    # PyTorch reads only the first count of steps to find out if all of them are tensors.
     is_count = key == "step" and isinstance(value, (int, float))
     return torch.tensor(float(value), dtype=like.dtype) if is_count else value
 
@@ -361,7 +369,7 @@ def _like(param: Tensor) -> Tensor:
 
 
 def _whole(param: Any) -> Tensor:
-    """Return the parameter; one of the whole shape in the place of a sharded one."""
+    """Return the parameter, or for a sharded one an empty tensor of the whole shape."""
     import torch
 
     sharded = hasattr(param, "to_local")

@@ -1,6 +1,6 @@
-"""How many bytes an optimizer will keep beside its parameters, found out without a step of it.
+"""Estimate optimizer state size without taking a step.
 
-What a copy of the optimizer keeps after one step is what the optimizer will.
+The estimate is the size of the state of a copy after one step.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Group: TypeAlias = Mapping[str, Any]
 
 
 def state_bytes(optimizer: Optimizer, group: Group, copies: int = 0) -> int | None:
-    """The bytes that an optimizer keeps for a group once each parameter was updated.
+    """Return the bytes of state for a group after each parameter was updated once.
 
-    Frozen parameters count nothing. Of a sharded parameter the own shard counts.
+    Frozen parameters have no state. Of a sharded parameter only the local shard counts.
 
     >>> import torch
     >>> optimizer = torch.optim.SGD([torch.ones(3, requires_grad=True)], lr=0.1, momentum=0.9)
@@ -32,19 +32,20 @@ def state_bytes(optimizer: Optimizer, group: Group, copies: int = 0) -> int | No
     (12, {})
 
     Args:
-        optimizer: The optimizer that updates the group; it is not touched.
+        optimizer: The optimizer that updates the group; it is not changed.
         group: One of its parameter groups.
-        copies: How many tensors of the size of each parameter its hooks keep in its state.
+        copies: Number of tensors of the size of each parameter that hooks keep in the state.
 
     Returns:
-        None where it cannot be found out: a parameter is lazy, the optimizer needs a closure, has
-        parts with closures or weights in them, or needs a step on the CPU of a tensor of more than
+        None if the size is unknown: a parameter is lazy, or the optimizer needs a closure, has
+        closures or weights as attributes, or needs a step on the CPU of a tensor of more than
         67 million elements.
     """
     shards = (p.to_local() if hasattr(p, "to_local") else p for p in group["params"])
     params: list[Tensor] = [param for param in shards if param.requires_grad]
     if any(map(is_lazy, params)):
         return None
+    # On `meta` all parameters fit at once.
     states = after_a_step(optimizer, group, [like(param, "meta", "dense") for param in params])
     found = _one_by_one(optimizer, group, params) if states is None else sum(_sizes(states))
     if found is None:
@@ -53,7 +54,7 @@ def state_bytes(optimizer: Optimizer, group: Group, copies: int = 0) -> int | No
 
 
 def _one_by_one(optimizer: Optimizer, group: Group, params: Sequence[Tensor]) -> int | None:
-    """The sum over the parameters, of which those of one form need the same."""
+    """Return the sum over the parameters; parameters of one form have states of one size."""
     numbers = Counter(map(form_of, params))
     total = 0
     for form, param in {form_of(param): param for param in params}.items():
@@ -65,10 +66,10 @@ def _one_by_one(optimizer: Optimizer, group: Group, params: Sequence[Tensor]) ->
 
 
 def _sizes(value: Any) -> Iterator[int]:
-    """The bytes of every tensor in a state."""
+    """Yield the bytes of every tensor in a state."""
     import torch
 
-    if hasattr(value, "__tensor_flatten__"):  # few bits a number, and what scales them
+    if hasattr(value, "__tensor_flatten__"):  # a quantized tensor: codes and scales
         for name in value.__tensor_flatten__()[0]:
             yield from _sizes(getattr(value, name))
     elif isinstance(value, torch.Tensor):

@@ -1,4 +1,4 @@
-"""The state of an optimizer that keeps one for all parameters, as L-BFGS does."""
+"""State of an optimizer that keeps one state for all parameters, as L-BFGS does."""
 
 from __future__ import annotations
 
@@ -18,31 +18,34 @@ __all__ = ["joint_match"]
 def joint_match(
     match: StateMatch, groups: Sequence[CurrentGroup], *, may_be_lost: bool
 ) -> StateMatch:
-    """What was saved of an optimizer that keeps one state for all parameters, as L-BFGS does.
+    """Match the one state that an optimizer such as L-BFGS keeps for all parameters.
 
-    torch keeps it under the first of them, and what it has of each lies in one row, in their order.
+    torch keeps this state under the first parameter. Its tensors are rows in which all parameters
+    lie one after the other, in their order.
 
     Args:
-        match: What was found of each parameter.
+        match: The saved parameter for each parameter.
         groups: The groups of the optimizer.
-        may_be_lost: Whether it may begin anew where the parameters are not the same.
+        may_be_lost: Start without the state if the parameters have changed, instead of raising.
 
     Raises:
-        OptimizerError: They are not the same, or their sizes are not.
+        OptimizerError: The parameters, or their sizes, have changed.
     """
     found = [(own, was) for own, was in match.pairs(groups) if was is not None]
+    # The saved order is the order of the rows.
     pairs = sorted(found, key=lambda pair: pair[1].place)
     saved = [*(was for _, was in pairs), *match.left]
     state = next((each.state for each in saved if each.state), None)
     alone = StateMatch(match.groups, [[None for _ in group.params] for group in groups], [], [])
     if state is None:
         return alone
+    # A row cannot be cut or extended: its products with other rows are part of the state.
     if match.left or len(pairs) < sum(len(group.params) for group in groups):
         if may_be_lost:
             return alone
         raise OptimizerError(
-            "the saved state is one state for all parameters together, and they are not the same "
-            "any more; go on with those that it had, or without it: resume: {allow_missing: true}"
+            "the saved state is one state for all parameters together, and they have changed; "
+            "resume with the same parameters, or without it: resume: {allow_missing: true}"
         )
     place = {id(was): place for place, (_, was) in enumerate(pairs)}
     order = [place[id(was)] for _, was in found]
@@ -50,6 +53,7 @@ def joint_match(
     row = {key: value for key, value in state.items() if key not in STATE_KEYS}
     checked = check_row_state(row, sum(sizes))
     whole = {key: _reordered(value, sizes, order) for key, value in checked.items()}
+    # The whole state lies under the first parameter; hooks keep theirs under each.
     own: list[SavedParam | None] = []
     for index, (_, was) in enumerate(found):
         kept = {key: was.state[key] for key in STATE_KEYS if key in (was.state or {})}
@@ -58,7 +62,7 @@ def joint_match(
 
 
 def _reordered(value: Any, sizes: Sequence[int], order: Sequence[int]) -> Any:
-    """A row whose parts are put into another order, or a list of such rows."""
+    """Return a row with its parts in another order, or a list of such rows."""
     import torch
 
     if isinstance(value, list):

@@ -1,1 +1,1 @@
-"""Parameter groups: which parameter gets which options."""
+"""Parameter groups: selection of parameters, and their options."""

@@ -18,7 +18,7 @@ __all__ = ["Assignment", "assign"]
 
 
 class _Rule(Protocol):
-    """A rule for parameter groups, or a route."""
+    """Rule of a parameter group, or a route."""
 
     @property
     def name(self) -> str: ...
@@ -33,12 +33,12 @@ RuleT = TypeVar("RuleT", bound=_Rule)
 
 @dataclass(frozen=True)
 class Assignment(Generic[RuleT]):
-    """Rules and the parameters that they took.
+    """Parameters by rule, and the reasons for rules without parameters.
 
     Args:
         taken: The rule of each parameter that a rule took.
         unmatched: The parameters that no rule took.
-        reasons: For each required rule that took nothing, by its name, the reason.
+        reasons: The reason for each required rule that took nothing, by its name.
     """
 
     taken: dict[Parameter, RuleT]
@@ -54,14 +54,15 @@ def assign(
     """Assign each parameter to the first rule that selects it.
 
     Args:
-        rules: The rules in order; each has a name of its own.
+        rules: The rules in order, with distinct names.
         parameters: The parameters.
-        is_left_out: Returns True for a frozen parameter that the rule that took it does not use.
+        is_left_out: Returns True for a frozen parameter that its rule does not use.
     """
     known = list(parameters)
     first = _FirstRule(rules)
     found = {parameter: first.of(parameter) for parameter in known}
     taken = {parameter: rule for parameter, rule in found.items() if rule is not None}
+    # A rule with frozen parameters only is as useless as one that matches nothing.
     served = {rule.name for p, rule in taken.items() if not is_left_out(rule, p)}
     idle = [rule for rule in rules if rule.required and rule.name not in served]
     return Assignment(
@@ -77,6 +78,7 @@ def _reason(rule: RuleT, parameters: Sequence[Parameter], taken: dict[Parameter,
     matched = [parameter for parameter in parameters if selects(rule.select, parameter)]
     if not matched:
         return f"{where} matches no parameter; {nearest(rule.select, parameters)}"
+    # A later rule cannot have taken a parameter that this one matches.
     names = join_quoted(parameter.name for parameter in matched)
     earlier = dict.fromkeys(taken[p].name for p in matched if taken[p].name != rule.name)
     if earlier:
@@ -91,10 +93,10 @@ def _reason(rule: RuleT, parameters: Sequence[Parameter], taken: dict[Parameter,
 
 
 class _FirstRule(Generic[RuleT]):
-    """Finds the first rule that selects a parameter.
+    """Search for the first rule that selects a parameter.
 
-    Rules that spell names out are looked up by these, so that ten thousand of them take no longer
-    for a parameter than one; all others are tried in turn.
+    Rules that consist of whole names are looked up by name, so that ten thousand of them take no
+    longer for a parameter than one. All others are tried in turn.
     """
 
     def __init__(self, rules: Sequence[RuleT]) -> None:
@@ -110,11 +112,13 @@ class _FirstRule(Generic[RuleT]):
 
     def of(self, parameter: Parameter) -> RuleT | None:
         """Return the rule that takes a parameter, if one does."""
+        # A name also selects all that is in the module of that name: `a`, `a.b` and `a.b.weight`.
         around = chain.from_iterable(
             accumulate(name.split("."), "{}.{}".format) for name in parameter.names
         )
         named = min((self._by_name[name] for name in around if name in self._by_name), default=None)
         for index in self._others:
+            # A later rule cannot win over the one that was found by name.
             if named is not None and named < index:
                 break
             if selects(self._rules[index].select, parameter):

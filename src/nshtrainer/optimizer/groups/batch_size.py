@@ -1,4 +1,4 @@
-"""How many samples one update of the run takes, for rates that follow the batch."""
+"""Number of samples per update of the run, for learning rates that follow the batch size."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ __all__ = ["batch_size_of"]
 
 
 def batch_size_of(run: RunLength | None, module: Any) -> float:
-    """Samples in one update: of the run, if it is given, else as the module's trainer knows.
+    """Return the samples per update, from the run if it is given, else from the module's trainer.
 
     Raises:
-        OptimizerError: Nobody knows; it says what to do.
+        OptimizerError: The number is unknown; the message has the remedy.
     """
     found = run or known_run_length(module)
     known = found and found.samples_per_step
     if known is None:
         reason = found and found.unknown_because
+        # The reason has a remedy for other callers after its semicolon.
         because = f" ({reason.partition(';')[0]})" if reason else ""
         raise OptimizerError(
             f"lr_scaling: the batch of one update is unknown{because}; in a loop of your own give "

@@ -1,4 +1,4 @@
-"""Build the parameter groups of a model as a config describes them."""
+"""Build the parameter groups of a model from an optimizer config."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["build_groups"]
 
 
 class _Assigned(NamedTuple):
-    """A parameter with the rule that took it, and with what holds for it."""
+    """Parameter with its rule and its settings."""
 
     parameter: Parameter
     rule: str | None
@@ -32,19 +32,19 @@ class _Assigned(NamedTuple):
 
 
 def build_groups(config: GroupingConfigBase, params: Params | Any) -> list[Group]:
-    """Build the groups that a config describes, or those that are given, each parameter in one.
+    """Build the groups from the rules and presets of a config, or from given groups.
 
-    Parameters that are frozen are left out, unless the config includes them. What a rule freezes is
-    frozen here.
+    Frozen parameters are left out, unless the config includes them. Rules with `freeze` freeze
+    their parameters here.
 
     Args:
         config: The config of an optimizer.
-        params: The module, or its `named_parameters()` where names and dimensions are enough; what
-            torch's optimizers take, where the config tells no parameters apart.
+        params: The module, or its `named_parameters()` if names and dimensions are enough. A config
+            without rules and presets takes the same forms as torch's optimizers.
 
     Raises:
-        OptimizerError: There are no names, or no modules where they are needed; a rule takes
-            nothing, or only what is frozen; there are no parameters, or one is there twice.
+        OptimizerError: Names or modules are needed but not given; a rule takes no parameter, or
+            only frozen ones; there are no parameters, or one is given twice.
     """
     if config.asks_for_groups:
         groups = _assigned_groups(config, params)
@@ -59,7 +59,9 @@ def _assigned_groups(config: GroupingConfigBase, params: Params | Any) -> list[G
     parameters = part.inventory
     taken = _assigned_rules(config, [p for p in parameters if p in part.chosen])
     rules = [taken.get(parameter) for parameter in parameters]
+    # Settings need all parameters of the model, also of a part: the depth of a layer is relative.
     settings = list(settings_of(config, parameters, rules, part.model))
+    # After the checks of rules and presets, since this changes the model.
     for parameter, rule in taken.items():
         if rule.freeze:
             parameter.tensor.requires_grad_(False)
@@ -68,13 +70,14 @@ def _assigned_groups(config: GroupingConfigBase, params: Params | Any) -> list[G
         for parameter, rule, held in zip(parameters, rules, settings, strict=True)
         if parameter in part.chosen and (config.include_frozen or parameter.tensor.requires_grad)
     ]
+    # A module's names are not passed to torch, which would refuse a later group without names.
     return _merged(assigned, named=part.model is None)
 
 
 def _assigned_rules(
     config: GroupingConfigBase, parameters: Sequence[Parameter]
 ) -> dict[Parameter, ParameterGroupConfig]:
-    """Return the rule of each parameter that one takes; each rule has to take one."""
+    """Return the rule of each parameter that a rule takes; a required rule must take one."""
 
     def is_left_out(rule: ParameterGroupConfig, parameter: Parameter) -> bool:
         return not (rule.freeze or config.include_frozen or parameter.tensor.requires_grad)
@@ -87,11 +90,11 @@ def _assigned_rules(
     return assignment.taken
 
 
-# -- what is given ---------------------------------------------------------------------------------
+# -- given parameters ------------------------------------------------------------------------------
 
 
 def _part(config: GroupingConfigBase, params: Any) -> ParameterSubset:
-    """What is given, as a part of a model; mostly it is the whole."""
+    """Return the given parameters as a subset of a model, which often is the whole model."""
     import torch
 
     if isinstance(params, ParameterSubset):
@@ -104,7 +107,7 @@ def _part(config: GroupingConfigBase, params: Any) -> ParameterSubset:
 
 
 def _pairs(config: GroupingConfigBase, params: Any) -> list[tuple[str, Any]]:
-    """The named parameters, where names and dimensions are all that is asked for."""
+    """Return `(name, tensor)` pairs, for a config that needs only names and dimensions."""
     import torch
 
     is_several = isinstance(params, Iterable) and not isinstance(params, torch.Tensor)
@@ -112,7 +115,7 @@ def _pairs(config: GroupingConfigBase, params: Any) -> list[tuple[str, Any]]:
     if not items or not all(isinstance(item, tuple) for item in items):
         got = "group dicts" if any(isinstance(item, Mapping) for item in items) else "bare tensors"
         raise OptimizerError(
-            f"{_asked(config)}: parameters are told apart by their names, and these are {got}; "
+            f"{_asked(config)}: parameters are selected by name, and these are {got}; "
             "give the module: create_optimizer(module)"
         )
     for name, tensor in items:
@@ -125,7 +128,7 @@ def _pairs(config: GroupingConfigBase, params: Any) -> list[tuple[str, Any]]:
 def _refuse_names_alone(config: GroupingConfigBase) -> None:
     if _needs_modules(config):
         raise OptimizerError(
-            f"{_asked(config)}: parameters are told apart by the modules that hold them, and these "
+            f"{_asked(config)}: parameters are selected by the modules that hold them, and these "
             "are names and tensors; give the module: create_optimizer(module)"
         )
 
@@ -140,7 +143,7 @@ def _needs_modules(config: GroupingConfigBase) -> bool:
 
 
 def _asked(config: GroupingConfigBase) -> str:
-    """The fields that ask for groups, for a message."""
+    """Return the fields that need groups, for a message."""
     asked = {
         "groups": bool(config.groups),
         f"no_decay: {config.no_decay}": config.no_decay != "none",
@@ -154,10 +157,11 @@ def _asked(config: GroupingConfigBase) -> str:
 
 
 def _merged(assigned: Sequence[_Assigned], named: bool) -> list[Group]:
-    """One group for equal settings; a rule's parameters stay among themselves."""
+    """Join parameters of one rule with equal settings into one group."""
     parts: dict[Any, list[_Assigned]] = {}
     for one in assigned:
         parts.setdefault((one.rule, frozenset(one.settings.options.items())), []).append(one)
+    # The name of a group depends on the other groups of its rule, so these are collected first.
     of_rule: dict[str | None, list[_Tags]] = {}
     for (rule, _), members in parts.items():
         of_rule.setdefault(rule, []).append(_tags(members))
@@ -168,14 +172,15 @@ def _merged(assigned: Sequence[_Assigned], named: bool) -> list[Group]:
 
 
 def _tags(members: Sequence[_Assigned]) -> _Tags:
-    """What each preset calls the members of a group, without repetition."""
+    """Return the tags of each preset for the members of a group, without repetition."""
     return [dict.fromkeys(tags) for tags in zip(*(m.settings.tags for m in members), strict=True)]
 
 
 def _name(rule: str | None, tags: _Tags, of_rule: Sequence[_Tags]) -> str:
-    """A rule's own name, and what sets a part of it apart: `head`, `head/no_decay`."""
+    """Return the name of the rule, with the tags that distinguish the group: `head/no_decay`."""
     words = [] if rule is None else [rule]
     for column, mine in enumerate(tags):
+        # A tag that all groups of the rule share would only make the name longer.
         is_alike = all(part[column].keys() == mine.keys() for part in of_rule)
         if "" not in mine and not (rule and is_alike):
             words.append("+".join(mine))

@@ -1,4 +1,4 @@
-"""Which parameter gets which settings: the fields that every optimizer config of ours has."""
+"""Per-parameter settings: rules, weight-decay exemptions, layer decay, batch and width scaling."""
 
 from __future__ import annotations
 
@@ -36,20 +36,21 @@ __all__ = [
     "ParameterGroupConfig",
 ]
 
+# The names that presets give to groups, alone or joined by slashes.
 _RESERVED = re.compile(r"default|no_decay|hidden|output|input|fixed|layer_\d+|\w+=.*|.*/.*")
 
 
 def _free(name: str) -> str:
     if _RESERVED.fullmatch(name):
-        raise ValueError(f"{name!r} is the name of a group that nobody names; choose another")
+        raise ValueError(f"group name {name!r} is reserved; choose another")
     return name
 
 
 _RATES = ("lr", "adamw_lr", "lr_1d")
-"""Fields that follow the batch, where an optimizer has several rates."""
+"""Fields with learning rates, which `lr_scaling` scales."""
 
 GroupName: TypeAlias = Annotated[Label, AfterValidator(_free)]
-"""The name of a parameter group; not one that a preset makes, nor one with a slash."""
+"""Name of a parameter group; the names that presets make, and names with a slash, are reserved."""
 
 
 def _frozen(options: Mapping[str, Any]) -> FrozenDict[str, Any]:
@@ -57,12 +58,13 @@ def _frozen(options: Mapping[str, Any]) -> FrozenDict[str, Any]:
 
 
 def _hashable(value: Any) -> Any:
+    # Parameters with equal options are found by the hash of these.
     items = cast("list[Any]", value)
     return tuple(map(_hashable, items)) if isinstance(value, (list, tuple)) else value
 
 
 class ParameterGroupConfig(Config):
-    """A rule: the parameters that it selects, and what holds for them.
+    """Rule for a parameter group: a selection of parameters, and their options.
 
     The first rule of a config that selects a parameter takes it. In a file:
     `{name: head, select: head, lr_mult: 10, options: {betas: [0.9, 0.95]}}`.
@@ -74,29 +76,29 @@ class ParameterGroupConfig(Config):
     model_config = ConfigDict(defer_build=True)
 
     name: GroupName
-    """The name of the group, for monitors, tables and schedules."""
+    """Name of the group, in monitors, tables and schedules."""
 
     select: Selection
-    """Which parameters: a pattern for names, a selector, or a list of these."""
+    """Parameters of the group: a pattern for names, a selector, or a list of these."""
 
     options: Annotated[Mapping[str, Any], AfterValidator(_frozen)] = Field(
         default_factory=dict, validate_default=True
     )
-    """Options of the optimizer that differ for them, such as `lr`, `betas` or `weight_decay`."""
+    """Options of the optimizer for the group, such as `lr`, `betas` or `weight_decay`."""
 
     lr_mult: NonNegative | None = None
-    """Factor on the rate that they would have."""
+    """Factor on the learning rate that the parameters have without the rule."""
 
     weight_decay_mult: NonNegative | None = None
-    """Factor on the weight decay that they would have."""
+    """Factor on the weight decay that the parameters have without the rule."""
 
     freeze: bool = False
-    """Do not train them: `requires_grad` is turned off when the optimizer is created. With the
-    config's `include_frozen` the group stays in the optimizer, with options of its own, and is
-    trained from when `requires_grad` is turned on."""
+    """Freeze the parameters: `requires_grad` is turned off when the optimizer is created. With the
+    config's `include_frozen` the group stays in the optimizer, with its own options, and is trained
+    once `requires_grad` is turned on."""
 
     required: bool = True
-    """Whether it is an error if there is no such parameter, or if all of them are frozen."""
+    """Raise an error if no parameter is selected, or if all selected ones are frozen."""
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:
@@ -107,11 +109,11 @@ class ParameterGroupConfig(Config):
 
     @property
     def sets_options(self) -> bool:
-        """True if the group has other options than the rest."""
+        """True if the group sets options."""
         return bool(self.options) or {self.lr_mult, self.weight_decay_mult} != {None}
 
     def with_rate_times(self, factor: float) -> ParameterGroupConfig:
-        """The rule with the rate that it names, if it does, times a factor."""
+        """Return the rule with its learning rates, if it sets any, times a factor."""
         rates = {key: self.options[key] * factor for key in _RATES if key in self.options}
         return self.model_copy(update={"options": FrozenDict({**self.options, **rates})})
 
@@ -129,11 +131,11 @@ def _numbered(layers: Any) -> Any:
 
 
 class LayerDecayConfig(Config):
-    r"""A smaller rate for each layer further from the output: $\gamma_l = \gamma\,d^{L - l}$.
+    r"""Layer-wise learning-rate decay: $\gamma_l = \gamma\,d^{L - l}$.
 
-    $d$ is `rate`, $l$ the number of the layer, $L$ that of the last. Layer 0 is what comes before
-    the stack: embeddings, and all that stands before it in the model. What stands behind it, and
-    the head, is the last layer and has the full rate. The number alone may stand for the whole:
+    $d$ is `rate`, $l$ the number of the layer, $L$ the number of the last layer. Layer 0 is
+    everything before the stack in the model, and embeddings. Everything after the stack, and the
+    head, is the last layer and has the full rate. A number is short for the whole config:
     `layer_decay: 0.75`.
 
     Reference: K. Clark et al., ELECTRA, arXiv:2003.10555; H. Bao et al., BEiT, arXiv:2106.08254.
@@ -148,21 +150,22 @@ class LayerDecayConfig(Config):
     """Factor on the rate from a layer to the one before, in (0, 1]."""
 
     layers: Annotated[Selection | None, AfterValidator(_numbered)] = None
-    """What the layers are: a pattern in which one `*` is the number, `encoder.layers.*` (or after
-    `re:` a regular expression with one group for it); or a list of selections from the input to the
-    output. Left out: the one stack (`ModuleList` or `Sequential`) of modules of the same class."""
+    """Layers: a pattern in which one `*` is the number, `encoder.layers.*` (or after `re:` a
+    regular expression with one group for the number); or a list of selections from the input to the
+    output. Default: the only stack (`ModuleList` or `Sequential`) of modules of the same class."""
 
 
 def _as_decay(value: Any) -> Any:
+    # `layer_decay: true` is an error, not a rate of 1.
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return {"rate": value} if is_number else value
 
 
 class BatchScalingConfig(Config):
-    r"""The rate follows the batch: $\gamma = \gamma_0\,(B / B_0)^p$, $p$ = 1 or 1/2.
+    r"""Learning-rate scaling with the batch size: $\gamma = \gamma_0\,(B / B_0)^p$, $p$ = 1 or 1/2.
 
     $\gamma_0$ is `lr`, $B_0$ is `base_batch_size`, $B$ the batch of one update: over all devices
-    and accumulated batches. Linear is usual for SGD, the square root for Adam and its kin.
+    and accumulated batches. Linear is usual for SGD, the square root for Adam and its variants.
 
     Reference: P. Goyal et al., Accurate, Large Minibatch SGD, arXiv:1706.02677; S. Malladi et al.,
     On the SDEs and Scaling Rules for Adaptive Gradient Algorithms, arXiv:2205.10287.
@@ -176,84 +179,85 @@ class BatchScalingConfig(Config):
     model_config = ConfigDict(defer_build=True)
 
     base_batch_size: PositiveInt
-    """The batch for which the rates are meant as they are written."""
+    """Batch size at which the learning rates are as written in the config."""
 
     rule: Literal["linear", "sqrt"] = "linear"
-    """How the rate grows: with the batch, or with its square root."""
+    """Growth of the rate: in proportion to the batch size, or to its square root."""
 
     def factor(self, batch_size: float) -> float:
-        """The factor on every rate at a batch."""
+        """Return the factor on every learning rate at a batch size."""
         ratio = batch_size / self.base_batch_size
         return ratio if self.rule == "linear" else ratio**0.5
 
 
 class GroupingConfigBase(OptimizerConfigBase):
-    """The fields that say which parameter gets which settings."""
+    """Base of optimizer configs with per-parameter settings: rules and presets."""
 
     width_rule: ClassVar[WidthRule | None] = None
-    """How the update grows with the gradient, for `width_transfer`; `None`: neither way."""
+    """Scaling rule for `width_transfer`, see `WidthRule`; `None`: not supported."""
 
     lr_scope: ClassVar[RateScope] = "group"
-    """The learning rate that is read: that of each group at each step (`group`), that of the first
-    group for all groups (`optimizer`), or that of each group at its first step (`first_step`)."""
+    """Learning rate that the optimizer reads: of each group at each step (`group`), of the first
+    group for all groups (`optimizer`), or of each group at its first step (`first_step`)."""
 
     lr_requires: ClassVar[tuple[str, Any] | None] = None
-    """A field and the value with which the learning rate of a group is read; `None`: always."""
+    """Field, and the value with which the learning rate of a group is read; `None`: always read."""
 
     lr_is_ignored: ClassVar[bool] = False
-    """Whether without it `lr` is not read at all, so that it stays at its default."""
+    """True if `lr` is not read at all without `lr_requires`; it then stays at its default."""
 
     lr_zero: ClassVar[ZeroRate] = "allowed"
-    """Whether the learning rate may be 0: always, after the first step, or never."""
+    """Steps at which the learning rate may be 0: all, all after the first, or none."""
 
     lr_is_written: ClassVar[bool] = False
-    """Whether a step may write `lr` into the groups itself, so that it takes no schedule."""
+    """True if a step may write `lr` into the groups, so that it cannot be scheduled."""
 
     groups: tuple[ParameterGroupConfig, ...] = ()
-    """Rules, of which the first that selects a parameter takes it; each makes a group."""
+    """Rules, each of which makes a group; the first rule that selects a parameter takes it."""
 
     no_decay: Literal["none", "bias_and_norm", "ndim_below_2"] = "none"
-    """What has no weight decay: nothing (as in torch); biases and the parameters of norms, by
-    module and exact name; what has fewer than two dimensions. All but `none` also do as the model
-    asks: what its `no_weight_decay()` or `no_weight_decay_keywords()` lists and parameters with
-    `_no_weight_decay = True` (mamba-ssm) are spared, and the options in a parameter's `_optim` (S4)
-    apply to it. A rule's options win."""
+    """Parameters without weight decay: none (as in torch); biases and the parameters of norms, by
+    module and exact name; or parameters with fewer than two dimensions. All values but `none` also
+    exempt the parameters that the model lists in `no_weight_decay()` or
+    `no_weight_decay_keywords()` and parameters with `_no_weight_decay = True` (mamba-ssm), and
+    apply the options in a parameter's `_optim` (S4). A rule's options win."""
 
     layer_decay: Annotated[
         LayerDecayConfig | None,
         BeforeValidator(_as_decay, json_schema_input_type=_Decay | LayerDecayConfig | None),
     ] = None
-    """A smaller rate for each layer further from the output; a rule's `lr` wins."""
+    """Layer-wise learning-rate decay from the output to the input; a rule's `lr` wins."""
 
     include_frozen: bool = False
-    """Whether frozen parameters are in the groups, so that they can be trained later and the
-    optimizer's state keeps its form."""
+    """Include frozen parameters in the groups, so that they can be trained later and the optimizer
+    state keeps its form."""
 
     width_transfer: WidthTransferConfig | None = None
-    """Rates that were found on a narrower model (muP); a rule's `lr` wins."""
+    """Transfer of learning rates from a narrower model (muP); a rule's `lr` wins."""
 
     lr_scaling: BatchScalingConfig | None = None
-    """How every rate follows the batch of the run; none: the rates are as they are written."""
+    """Scaling of all learning rates with the batch size of the run; None: rates as written."""
 
     @property
     def asks_for_groups(self) -> bool:
-        """Whether parameters have to be told apart, for which their names are needed."""
+        """True if the config has rules or presets, which need the names of the parameters."""
         presets = (self.no_decay != "none", self.layer_decay, self.width_transfer)
         return bool(self.groups) or any(presets)
 
     def without_grouping(self) -> Self:
-        """The same settings for all parameters."""
+        """Return the config without rules and presets."""
         fields = GroupingConfigBase.model_fields
         nothing = {key: field.default for key, field in fields.items() if key != "name"}
         return self.model_copy(update=nothing)
 
     def at_batch(self, batch_size: float) -> Self:
-        """The config with its rates, those of its rules too, as they are at a batch."""
+        """Return the config with its learning rates, also in its rules, scaled to a batch size."""
         if self.lr_scaling is None:
             return self
         factor = self.lr_scaling.factor(batch_size)
         groups = tuple(group.with_rate_times(factor) for group in self.groups)
         rates = {key: getattr(self, key) * factor for key in _RATES if hasattr(self, key)}
+        # Without `lr_scaling`, so that no rate is scaled twice.
         return self.replace(**rates, groups=groups, lr_scaling=None)
 
     def base_value(self, tensor: Tensor, options: Mapping[str, Any], key: str) -> Any:  # noqa: ARG002
@@ -275,11 +279,12 @@ class GroupingConfigBase(OptimizerConfigBase):
 
     @property
     def lr_problem(self) -> str | None:
-        """The reason why the learning rate of one group has no effect, or `None`."""
+        """Reason why the learning rate of a single group has no effect, or `None`."""
         if self.lr_scope == "optimizer":
             return f"{self.name} reads the lr of its first group for all groups"
         if self.lr_requires and getattr(self, self.lr_requires[0]) != self.lr_requires[1]:
             field, value = self.lr_requires
+            # The default of the whole config may be read even where the rate of a group is not.
             whose = "lr" if self.lr_is_ignored else "the lr of a group"
             return f"{self.name} reads {whose} only with {field}: {str(value).lower()}"
         return None
@@ -308,6 +313,7 @@ class GroupingConfigBase(OptimizerConfigBase):
         }
         if self.width_transfer and self.width_rule is None:
             raise ValueError(f"how the rate of {self.name} follows the width is not known")
+        # `lr_scaling` changes the rate of all groups alike, which is read where one group's is not.
         for field, is_set in changed.items():
             option = "weight_decay" if field == "no_decay" else "lr"
             problem = self._problem_of(option, of_group=field != "lr_scaling")
@@ -316,7 +322,9 @@ class GroupingConfigBase(OptimizerConfigBase):
 
     def _check_groups(self) -> None:
         last = len(self.groups) - 1
+        # In reverse, so that of two groups with one name the first is kept.
         first = {group.name: last - back for back, group in enumerate(reversed(self.groups))}
+        # All problems of all rules at once, each with its place, as pydantic reports its own.
         problems = [
             InitErrorDetails(
                 type=problem["type"],
@@ -338,6 +346,7 @@ class GroupingConfigBase(OptimizerConfigBase):
         for key in [key for key in group.options if key not in known]:
             yield ("options", key), _custom(self._unknown(key), group.options[key])
         given = {key: value for key, value in group.options.items() if key in known}
+        # The options of a rule have the ranges of the config's fields.
         try:
             self.without_grouping().replace(**given)
         except ValidationError as error:
@@ -363,17 +372,17 @@ class GroupingConfigBase(OptimizerConfigBase):
         from nshtrainer.config.messages import describe_unknown
 
         if key in type(self).model_fields:
-            return f"holds for all groups; give it to the {type(self).__name__}"
+            return f"applies to all groups; set it in the {type(self).__name__}"
         return describe_unknown("option", key, sorted(self.group_options()))
 
     @classmethod
     @abstractmethod
     def group_options(cls) -> set[str]:
-        """The optimizer's own options, which may differ from group to group."""
+        """Return the optimizer's own options, which may differ between groups."""
 
 
 _Wrong: TypeAlias = tuple[tuple[str | int, ...], dict[str, Any]]
-"""Where in a rule something is wrong, and what, as pydantic lists it."""
+"""Location of an error within a rule, and the error as pydantic lists it."""
 
 
 def _custom(text: str, value: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Tell the kernels of convolutions, which Muon may flatten, from matrices in a stack."""
+"""Check that Muon flattens only convolution kernels, and no stacks of matrices."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ __all__ = ["refuse_stacks"]
 
 
 def refuse_stacks(optimizer: Optimizer, params: Any, name: str) -> None:
-    """Check that what a Muon takes as one matrix is the kernel of a convolution, or is a matrix.
+    """Check that each parameter that Muon takes is a matrix or the kernel of a convolution.
 
     Args:
         optimizer: The optimizer, whose groups may have `use_muon`.
-        params: What it was built of. Without a module a parameter of 3 dimensions is refused: it
-            may be the matrices of several experts.
+        params: The parameters that it was built from. Without a module, a parameter of 3 dimensions
+            is refused: it may be the matrices of several experts.
         name: The name of the config, for the message.
 
     Raises:
-        OptimizerError: A parameter is something else, such as the matrices of several experts.
+        OptimizerError: A parameter is neither, such as the matrices of several experts.
     """
     muons = [group for group in optimizer.param_groups if group.get("use_muon", True)]
     flattened: list[Tensor] = [p for group in muons for p in group["params"] if p.ndim > 2]
     known = _parameters(params)
+    # Without modules, 4 or 5 dimensions are a kernel; 3 may be either.
     stacks = [
         f"{known[id(p)].name!r} {tuple(p.shape)}" if id(p) in known else f"{tuple(p.shape)}"
         for p in flattened
@@ -46,7 +47,7 @@ def refuse_stacks(optimizer: Optimizer, params: Any, name: str) -> None:
 
 
 def _parameters(params: Any) -> dict[int, Parameter]:
-    """Return the parameters of which the modules are known."""
+    """Return the parameters whose modules are known, by the identity of the tensor."""
     import torch
 
     if isinstance(params, torch.nn.Module):

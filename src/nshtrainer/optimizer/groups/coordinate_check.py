@@ -1,4 +1,4 @@
-"""The coordinate check: how the activations of a model grow with its width while it is trained."""
+"""Coordinate check of muP: growth of activation changes with the width of a model."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = ["coordinate_check"]
 
 
 def coordinate_check(start: Start, widths: Sequence[int], *, steps: int = 3) -> dict[str, float]:
-    """The power of the width with which the outputs of each layer change in a few updates.
+    """Return the power of the width with which each layer's outputs change in a few updates.
 
-    Around 0 for every layer, the rate carries over to other widths, as `width_transfer` has it;
-    above 0, the change grows with the width, and the best rate falls; below 0, the layer learns
-    less and less.
+    Around 0 for every layer, learning rates transfer to other widths, as `width_transfer` assumes.
+    Above 0, the change grows with the width, and the best rate falls. Below 0, a wider layer learns
+    less.
 
     >>> import torch
     >>> from torch import nn
@@ -38,15 +38,17 @@ def coordinate_check(start: Start, widths: Sequence[int], *, steps: int = 3) -> 
     True
 
     Args:
-        start: Width -> a model of it, its optimizer, and what computes the loss on one fixed batch.
+        start: Width -> a model of this width, its optimizer, and a function that computes the loss
+            on one fixed batch.
         widths: Two or more widths.
-        steps: Updates between the first look and the last.
+        steps: Updates between the two measurements.
 
     Returns:
-        Name of a layer -> the slope of the logarithm of the mean change over that of the width.
+        Name of a layer -> slope of the log of the mean change over the log of the width.
     """
     changes = [_changes(*start(width), steps) for width in widths]
     logs = [math.log(width) for width in widths]
+    # The floor keeps a layer without any change from the logarithm of 0.
     return {
         name: _slope(logs, [math.log(max(change[name], 1e-30)) for change in changes])
         for name in changes[0]
@@ -56,7 +58,7 @@ def coordinate_check(start: Start, widths: Sequence[int], *, steps: int = 3) -> 
 def _changes(
     model: Module, optimizer: Optimizer, loss: Callable[[], Tensor], steps: int
 ) -> dict[str, float]:
-    """The mean size of the change of each layer's outputs."""
+    """Return the mean absolute change of each layer's outputs."""
     first = _outputs(model, loss)
     for _ in range(steps):
         optimizer.zero_grad()

@@ -1,4 +1,4 @@
-"""From what a user gives as parameters to the group dicts that torch takes, checked."""
+"""Read parameters in any form into groups, and check them and their options."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ __all__ = [
 ConfigT = TypeVar("ConfigT", bound=Config)
 
 _TORCHS_OWN = frozenset({"params", "param_names", "name", "initial_lr"})
-"""Keys of a group dict that torch, or a scheduler of torch, puts there."""
+"""Keys of a group dict that torch, or a torch scheduler, writes."""
 
 
 class Group(NamedTuple):
-    """One group: its parameters, their names where they are known, and the options given for it."""
+    """Parameter group: its parameters, their names if they are known, and the given options."""
 
     label: str
     params: list[Tensor]
@@ -45,20 +45,20 @@ class Group(NamedTuple):
     options: dict[str, Any]
 
     def to_torch(self) -> dict[str, Any]:
-        """The dict for torch, newly made: torch writes into what it is given."""
+        """Return a new group dict for torch, which writes into the dict that it gets."""
         if self.named and self.names:
             return {**self.options, "params": list(zip(self.names, self.params, strict=True))}
         return {**self.options, "params": self.params}
 
     def describe(self, index: int) -> str:
-        """A parameter for a message: its name or place, and its shape."""
+        """Return a parameter for a message: its name or index, and its shape."""
         which = repr(self.names[index]) if self.names else f"number {index}"
         param = self.params[index]
         return f"{which} {'(lazy)' if is_lazy(param) else tuple(param.shape)}"
 
 
 def described(groups: Iterable[Group], which: Callable[[Tensor], bool]) -> list[str]:
-    """The parameters of which something is true, for a message."""
+    """Return the parameters for which a predicate is true, for a message."""
     return [
         group.describe(place)
         for group in groups
@@ -68,7 +68,7 @@ def described(groups: Iterable[Group], which: Callable[[Tensor], bool]) -> list[
 
 
 def is_sharded(param: Any) -> bool:
-    """Whether a process has a part of the parameter alone, as FSDP2 has it."""
+    """Return True if each process has only a part of the parameter, as with FSDP2."""
     return any(placement.is_shard() for placement in getattr(param, "placements", ()))
 
 
@@ -78,11 +78,11 @@ def groups_of(params: Params | Any, *, include_frozen: bool = False) -> list[Gro
     Args:
         params: A module, a part of one, tensors, `(name, tensor)` pairs, or group dicts with one
             of these under `params`. Nothing in it is changed.
-        include_frozen: Whether a module stands for its frozen parameters too. Parameters that are
-            given one by one are all meant.
+        include_frozen: Include the frozen parameters of a module. Parameters that are given one by
+            one are always included.
 
     Raises:
-        OptimizerError: Something is no parameter, or a form of its own.
+        OptimizerError: An item is no parameter, or different forms are mixed.
     """
     import torch
 
@@ -103,7 +103,7 @@ def _groups_of_items(items: list[Any], include_frozen: bool) -> list[Group]:
     if not any(dicts):
         return [_group("the parameters", items, {}, include_frozen)]
     if not all(dicts):
-        raise OptimizerError("either all parameters are in group dicts or none; got both")
+        raise OptimizerError("params mixes group dicts and bare parameters; pass one or the other")
     return [_group_of(index, item, include_frozen) for index, item in enumerate(items)]
 
 
@@ -114,6 +114,7 @@ def _group_of(index: int, given: Mapping[str, Any], include_frozen: bool) -> Gro
     if "params" not in given:
         raise OptimizerError(f"{label}: it has no 'params'")
     params = given["params"]
+    # The order of a state is the order of the parameters.
     if isinstance(params, (set, frozenset)):
         raise OptimizerError(f"{label}: params is a set, whose order changes; give a list")
     options = {key: value for key, value in given.items() if key != "params"}
@@ -126,12 +127,12 @@ def _group(label: str, params: Any, options: dict[str, Any], include_frozen: boo
     if isinstance(params, torch.nn.Module):
         all_of_it = params.named_parameters()
         pairs = [(name, p) for name, p in all_of_it if include_frozen or p.requires_grad]
-        # To torch they stay without names, or it would not let groups without names join later.
+        # Without names for torch, which would otherwise refuse a later group without names.
         return Group(label, [p for _, p in pairs], [name for name, _ in pairs], False, options)
     items: list[Any] = [params] if isinstance(params, torch.Tensor) else list(params)
     named = [isinstance(item, tuple) for item in items]
     if any(named) and not all(named):
-        raise OptimizerError(f"{label}: either all parameters have a name or none; got both")
+        raise OptimizerError(f"{label}: mixes named and bare parameters; pass one or the other")
     tensors = [item[1] for item in items] if any(named) else items
     for item in tensors:
         if not isinstance(item, torch.Tensor):
@@ -141,16 +142,18 @@ def _group(label: str, params: Any, options: dict[str, Any], include_frozen: boo
 
 
 def names_in(groups: Iterable[Group]) -> list[tuple[str, Tensor]]:
-    """The parameters of which the names are known."""
+    """Return the parameters whose names are known, as `(name, tensor)` pairs."""
+    # A group without names adds no pair.
     return [pair for group in groups for pair in zip(group.names or (), group.params, strict=False)]
 
 
 def check_parameters(groups: Iterable[Group]) -> None:
-    """Check that there are parameters, and each of them once.
+    """Check that there are parameters, and none of them twice.
 
     Raises:
-        OptimizerError: There is none, or one is there twice; it says which, and in what groups.
+        OptimizerError: There is no parameter, or one is given twice; the message has its groups.
     """
+    # By identity, since `==` compares the elements of tensors.
     owner: dict[int, Group] = {}
     for group in groups:
         for index, param in enumerate(group.params):
@@ -172,19 +175,20 @@ def check_parameters(groups: Iterable[Group]) -> None:
 
 
 def check_options(config: ConfigT, group: Group) -> ConfigT:
-    """Check the options of a group as if they had been given to the config.
+    """Check the options of a group as fields of the config.
 
     Returns:
-        The config that holds for the group; an option that is a tensor is in it as a number.
+        The config with the options of the group; a tensor option is a number in it.
 
     Raises:
-        OptimizerError: An option is unknown or out of its range; it says which, and of what group.
+        OptimizerError: An option is unknown or out of its range; the message has option and group.
     """
     given = {key: value for key, value in group.options.items() if key not in _TORCHS_OWN}
     plain = {key: _as_number(group, key, value) for key, value in given.items()}
     try:
         return config.replace(**plain)
     except ValidationError as error:
+        # The error then reads as in a config file, with the group as its place.
         document = Document({**dict(config), **plain}, group.label)
         raise OptimizerError(describe(error, type(config), document)) from error
 
@@ -193,6 +197,7 @@ def _as_number(group: Group, key: str, value: Any) -> Any:
     import torch
 
     if isinstance(value, torch.Tensor):
+        # Ranges apply to numbers; the group itself keeps the tensor.
         if value.numel() != 1:
             raise OptimizerError(f"{group.label}: {key} has {value.numel()} elements; give one")
         return value.item()

@@ -1,4 +1,4 @@
-"""Output layers of a model, found by what the model returns, by ties, by name and by shape."""
+"""Detection of output layers, by method, tied weight, name and shape."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["is_embedding", "method_of", "output_layers"]
 
 _EMBEDDING = re.compile(r"\w*Embedding(Bag|s)?")
-"""The name of a class that holds a table of vectors: `Embedding`, `ScaledWordEmbedding`."""
+"""Class name of a module with a table of vectors: `Embedding`, `ScaledWordEmbedding`."""
 
 _HEADS = frozenset(
     {
@@ -35,14 +35,14 @@ _LAST = frozenset(
 """Names of output layers, if the layer is the last one of the model, and in no stack of layers."""
 
 _PARAMETRIZATION = re.compile(r"(^|\.)parametrizations\..*")
-"""The end of the name of a module that `torch.nn.utils.parametrize` inserts."""
+"""End of the name of a module that `torch.nn.utils.parametrize` inserts."""
 
 _SIZES = frozenset({"num_classes", "n_classes", "num_labels", "vocab_size", "n_vocab"})
 """Attributes of a model or its `config` that hold the number of outputs."""
 
 
 class _Layer(NamedTuple):
-    """A module that holds a matrix, also where a parametrization of PyTorch holds it instead."""
+    """Module with a matrix, which may also be in a parametrization of PyTorch."""
 
     raw: str
     path: Path
@@ -62,10 +62,8 @@ def is_embedding(types: frozenset[str]) -> bool:
 
 
 def method_of(module: Module, name: str) -> Callable[[], Any] | None:
-    """Return a method of a module, if there is one.
-
-    The class is asked first: PyTorch's own look for an attribute that there is not is slow.
-    """
+    """Return a method of a module, if it has the method."""
+    # `getattr` of a module is slow for an attribute that does not exist.
     has_it = hasattr(type(module), name) or name in vars(module)
     method = getattr(module, name, None) if has_it else None
     return method if callable(method) else None
@@ -76,10 +74,11 @@ def output_layers(
 ) -> set[Module]:
     """Find the output layers of a model.
 
-    They are what `get_output_embeddings()` returns, what shares its weight with an embedding, what
-    has the name of an output layer outside of stacks of layers (in a container: its last layer with
-    a matrix; in a `ModuleDict` called `heads`: that of each), a linear layer with one output that
-    is the last or in no stack, and the last matrix with as many rows as the vocabulary or classes.
+    Output layers are the result of `get_output_embeddings()`; layers that share a weight with an
+    embedding; layers with the name of an output layer outside of stacks of layers (in a container
+    its last layer with a matrix, in a `ModuleDict` called `heads` the last layer of each module); a
+    linear layer with one output that is the last layer or in no stack; and the last matrix with as
+    many rows as the vocabulary or the classes.
 
     Args:
         modules: All modules of the model by name, in the order of the model.
@@ -94,6 +93,7 @@ def output_layers(
         if path[-1:] != () and path[-1] in _HEADS and not any(part.isdigit() for part in path)
     ]
     found |= {_last_inside(raw, layers) for raw in (*named, *_in_heads(modules, paths))}
+    # By class, of which a model has few.
     kinds = {type(layer.module) for layer in layers}
     is_table = {kind: is_embedding(frozenset(c.__name__ for c in kind.__mro__)) for kind in kinds}
     tables = [layer for layer in layers if is_table[type(layer.module)]]
@@ -114,7 +114,8 @@ def _layers(
 
 
 def _in_heads(modules: Mapping[str, Module], paths: Mapping[str, Path]) -> Iterator[str]:
-    """Return the names of what lies in a `ModuleDict` called `heads`; a list may be attention."""
+    """Yield the names of the modules in a `ModuleDict` called `heads`."""
+    # Not in a list, which may be the heads of an attention.
     for raw, path in paths.items():
         if path[-1:] != ("heads",) or any(part.isdigit() for part in path):
             continue
@@ -146,7 +147,7 @@ def _by_shape(layers: list[_Layer], tables: list[_Layer], declared: set[int]) ->
 
 
 def _has_last_name(layer: _Layer) -> bool:
-    """Return True for the name of a last layer, which is not that of an attention or a stack."""
+    """Return True if the layer has the name of a last layer, outside of attention and stacks."""
     attends = any("attn" in part or "attention" in part for part in layer.path[:-1])
     return layer.path[-1:] != () and layer.path[-1] in _LAST and not (layer.is_stacked or attends)
 
@@ -157,7 +158,7 @@ def _has_one_output(layer: _Layer) -> bool:
 
 
 def _declared_sizes(modules: Mapping[str, Module]) -> set[int]:
-    """Return the numbers of outputs that a model, or a part of it, has as attributes."""
+    """Return the numbers of outputs that a model, or a part of it, declares as attributes."""
     values: list[Any] = []
     for module in modules.values():
         own = vars(module)  # no properties, which might compute anything
@@ -171,5 +172,5 @@ def _told_output(module: Module) -> Module | None:
     method = method_of(module, "get_output_embeddings")
     try:
         return method() if method is not None else None
-    except (AttributeError, NotImplementedError):  # a model of transformers without one
+    except (AttributeError, NotImplementedError):  # a transformers model without one
         return None

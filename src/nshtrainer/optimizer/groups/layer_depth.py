@@ -1,4 +1,4 @@
-"""How deep in a model a parameter lies: the number of its layer."""
+"""Layer numbers of parameters, from the input to the output, for layer-wise decay."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ __all__ = ["layer_numbers"]
 def layer_numbers(
     parameters: Sequence[Parameter], layers: Selection | None, root: Module | None
 ) -> list[int]:
-    """The number of each parameter's layer, from 0, which is what comes before the first.
+    """Return the layer number of each parameter; 0 is before the first layer.
 
     Args:
         parameters: All parameters, in the order of the model.
-        layers: What the layers are; `None`: the one stack of like modules.
+        layers: Selection of the layers; `None`: the only stack of modules of one class.
         root: The model, if it is known; needed to find the stack.
 
     Raises:
-        OptimizerError: There is no such layer, or not one stack.
+        OptimizerError: There is no such layer, or there is no stack or more than one.
     """
     number_of = _number_of(layers, root)
     found = [number_of(parameter) for parameter in parameters]
     present = sorted({number for number in found if number is not None})
     _check_all_there(present, layers, parameters)
+    # Counted without gaps: a pattern may start at any number, or skip layers without parameters.
     numbers = {number: place for place, number in enumerate(present, start=1)}
     first = next(place for place, number in enumerate(found) if number is not None)
 
@@ -45,7 +46,7 @@ def layer_numbers(
         number = found[place]
         if number is not None:
             return numbers[number]
-        # By the role, if that says it; else by the place in the model.
+        # By the role if it is decisive, else by the position in the model.
         roles = parameters[place].roles
         is_before = "embedding" in roles or (place < first and "head" not in roles)
         return 0 if is_before else len(numbers) + 1
@@ -56,6 +57,7 @@ def layer_numbers(
 def _check_all_there(
     present: list[int], layers: Selection | None, parameters: Sequence[Parameter]
 ) -> None:
+    # In a list each entry must match; a pattern must match at all.
     listed = layers if isinstance(layers, tuple) else ()
     missing = [described(layer) for place, layer in enumerate(listed) if place not in present]
     if not present:
@@ -88,12 +90,14 @@ def _by_pattern(pattern: str) -> Numbering:
 
 
 def _the_stack(root: Module) -> str:
-    """The pattern of the only outermost stack of two or more modules of one class.
+    """Return the pattern of the only outermost stack of two or more modules of one class.
 
-    Another one of that class alone makes it one of several: a stage with a single block.
+    A container with a single module of this class counts as a further stack: it is a stage of the
+    model with one block.
     """
     stacks: dict[str, tuple[type, int]] = {}
     for path, module in modules_by_path(root).items():
+        # Blocks often contain stacks themselves, which are no layers of the model.
         outer = (pattern for pattern, (_, count) in stacks.items() if count > 1)
         is_inside = any(path.startswith(pattern.removesuffix("*")) for pattern in outer)
         found = None if is_inside else _stacked(module)
@@ -111,7 +115,7 @@ def _the_stack(root: Module) -> str:
 
 
 def _stacked(module: Module) -> tuple[type, int] | None:
-    """The one class of what lies in a container, and how often; None for what is no stack."""
+    """Return the only class of modules in a container and their number; None if it is no stack."""
     import torch
 
     if not isinstance(module, (torch.nn.ModuleList, torch.nn.Sequential)):

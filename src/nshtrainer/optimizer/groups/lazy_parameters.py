@@ -1,4 +1,4 @@
-"""Parameters of lazy modules: they have no shape until a batch went through the model."""
+"""Parameters of lazy modules, which have no shape before the first batch."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from nshtrainer.exceptions import OptimizerError
 __all__ = ["NO_SHAPE", "check_no_lazy", "is_lazy", "shapes_needed"]
 
 NO_SHAPE = "has no shape yet: it is lazy. Run a batch through the model first"
-"""The rest of a message about a lazy parameter."""
+"""End of a message about a lazy parameter."""
 
 
 def is_lazy(param: Any) -> bool:
-    """Return True for a parameter of a lazy module, as `nn.LazyLinear`, before its first batch.
+    """Return True for a parameter of a lazy module (`nn.LazyLinear`) before its first batch.
 
-    Its `ndim` is 1 all the same, and all else that depends on a shape raises.
+    The `ndim` of such a parameter is 1, and everything else that depends on a shape raises.
     """
     from torch.nn.parameter import is_lazy as is_torchs
 
@@ -28,7 +28,7 @@ def check_no_lazy(name: str, params: Iterable[Any]) -> None:
     """Check that all parameters have a shape, where a lazy one would be taken for a vector.
 
     Raises:
-        OptimizerError: One has none.
+        OptimizerError: A parameter is lazy.
     """
     if any(map(is_lazy, params)):
         raise OptimizerError(f"{name}: parameters are told apart by shape, and one {NO_SHAPE}.")
@@ -36,11 +36,11 @@ def check_no_lazy(name: str, params: Iterable[Any]) -> None:
 
 @contextmanager
 def shapes_needed(name: str, params: Iterable[Any]) -> Generator[None]:
-    """Turn an error of PyTorch's about a lazy parameter into one with the remedy.
+    """Replace PyTorch's error about a lazy parameter by one with the remedy.
 
     Args:
-        name: What needs the shapes.
-        params: All parameters that it was given.
+        name: The name of the optimizer or hook that needs the shapes.
+        params: All parameters that it gets.
     """
     lazy = any(map(is_lazy, params))
     try:

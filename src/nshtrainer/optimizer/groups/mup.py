@@ -1,4 +1,4 @@
-"""Rates and initial weights that carry over from a narrow model to a wide one (muP)."""
+"""Learning-rate transfer across width (muP)."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 __all__ = ["WidthRule", "WidthTransferConfig"]
 
 WidthRule: TypeAlias = Literal["adam", "sgd"]
-"""How an optimizer's update grows with the gradient: not at all, or in proportion."""
+"""Growth of an optimizer's update with the gradient: none (`adam`) or in proportion (`sgd`)."""
 
 
 class WidthTransferConfig(Config):
-    r"""Rates found on a narrow model, for a wide one: the maximal update parametrization.
+    r"""Transfer of learning rates from a narrow to a wide model: maximal update parametrization.
 
-    With $m$ = `width` / `base_width`, the rate of optimizers that scale the gradient away (Adam and
-    its kin) is divided by $m$ for hidden and output weights. Under SGD it is divided by $m$ for
-    output weights, and multiplied by $m$ for everything that is neither, as biases, embeddings
-    and the first layer; the bias of the output is left as it is.
+    With $m$ = `width` / `base_width`, the rate of optimizers that normalize the gradient (Adam and
+    its variants) is divided by $m$ for hidden and output weights. Under SGD it is divided by $m$
+    for output weights, and multiplied by $m$ for everything else, such as biases, embeddings and
+    the first layer; the rate of the output bias does not change.
 
-    It goes with an initialization in which the variance of an output weight falls with the square
-    of the width: `initialize_(model)`. Attention must divide its scores by the size of a head, not
-    by its root, which only the model can do. Weight decay is multiplied by the rate, so that it
-    falls with it; a rule may say otherwise. Whether it works, `coordinate_check` shows.
+    The transfer needs an initialization in which the variance of an output weight falls with the
+    square of the width: `initialize_(model)`. The model itself must divide attention scores by the
+    size of a head, not by its root. Weight decay is multiplied by the rate, so it falls with the
+    rate; a rule may set another. Use `coordinate_check` to verify the transfer.
 
     Reference: G. Yang, E. Hu et al., Tensor Programs V: Tuning Large Neural Networks via Zero-Shot
     Hyperparameter Transfer, table 3, arXiv:2203.03466.
@@ -46,30 +46,30 @@ class WidthTransferConfig(Config):
     model_config = ConfigDict(defer_build=True)
 
     base_width: PositiveInt
-    """The width of the model for which the rates were found."""
+    """Width of the model for which the rates were found."""
 
     width: PositiveInt
-    """The width of this model."""
+    """Width of this model."""
 
     hidden: Selection = SelectorConfig(role=("matrix", "conv"))
-    """The weights of which both sides grow with the width; not the first layer, if it is one of
-    these: `{role: matrix, none_of: stem}`."""
+    """Weights with both dimensions growing with the width. Exclude the first layer if it has one of
+    these roles: `{role: matrix, none_of: stem}`."""
 
     output: Selection = SelectorConfig(role="head")
-    """The output layer, of which only the side of the inputs grows with the width; its bias is left
-    as it is."""
+    """Output layer, where only the input dimension grows with the width; the rate of its bias does
+    not change."""
 
     def factors(self, rule: WidthRule | None) -> dict[str, float]:
-        """The factors on the rate of each part of a model."""
+        """Return the factor on the learning rate for each part of a model."""
         ratio = self.width / self.base_width
         hidden, inputs = (1 / ratio, 1.0) if rule == "adam" else (1.0, ratio)
         return {"hidden": hidden, "output": 1 / ratio, "input": inputs, "fixed": 1.0}
 
     def part_of(self, parameter: Parameter) -> str:
-        """`hidden` or `output` weights, the output's bias (`fixed`), or everything else (`input`).
+        """Return the part: `hidden`, `output`, `fixed` (output bias) or `input` (all others).
 
         Raises:
-            OptimizerError: It is tied to an embedding, for which there is no one rate.
+            OptimizerError: An output weight is tied to an embedding, which has another rate.
         """
         if not selects(self.output, parameter):
             return "hidden" if selects(self.hidden, parameter) else "input"
@@ -78,13 +78,14 @@ class WidthTransferConfig(Config):
                 f"width_transfer: {' and '.join(map(repr, parameter.names))} are one tied weight, "
                 "and an output weight has another rate than an embedding; untie them"
             )
+        # The output bias has no dimension that grows with the width.
         return "output" if parameter.shaped.ndim > 1 else "fixed"
 
     def initialize_(self, model: Module) -> None:
-        """Divide the output weights by the root of `width` / `base_width`, in place, once.
+        """Divide the output weights by the root of `width` / `base_width`, in place.
 
-        The model has just been made, with the usual initialization: a variance that falls with the
-        number of inputs.
+        Call this once, on a new model with the usual initialization, in which the variance falls
+        with the number of inputs.
         """
         import torch
 

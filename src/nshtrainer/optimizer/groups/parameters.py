@@ -1,7 +1,7 @@
-"""The parameters of a model: their names, the modules that hold them, and the part they play.
+"""Parameters of a model with their names, modules and roles.
 
-Roles are decided by the type of the module that holds a parameter and by the exact last part of
-its name, never by a part of a word: `debias.weight` is no bias.
+The role depends on the class of the module and on the exact last part of the name, never on a part
+of a word: `debias.weight` is no bias.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 Role: TypeAlias = Literal["bias", "norm", "embedding", "head", "matrix", "conv", "scalar"]
-"""The part that a parameter plays; see `SelectorConfig.role`."""
+"""Role of a parameter in the model; see `SelectorConfig.role`."""
 
 _WRAPPERS = frozenset(
     {
@@ -44,10 +44,10 @@ _WRAPPERS = frozenset(
         "_original_module",
     }
 )
-"""Parts of a name that a wrapper puts in, and nobody else."""
+"""Parts of a name that only wrappers insert."""
 
 _HOLDERS = frozenset({"DataParallel", "DeepSpeedEngine", "DistributedDataParallel"})
-"""Wrappers that put in the word `module`, which a model may use for itself."""
+"""Wrappers that insert `module`, which may also be an attribute of a model."""
 
 _EMBEDDINGS = frozenset(
     {
@@ -58,30 +58,30 @@ _EMBEDDINGS = frozenset(
         *("wpe", "wte"),
     }
 )
-"""Names of tokens and positions that are learned, and held as a bare parameter."""
+"""Names of learned tokens and positions that are bare parameters."""
 
 _BIASES = re.compile(r"bias|in_proj_bias|bias_[kv]|bias_(ih|hh|hr)_l\d+(_reverse)?")
-"""A layer's bias, or that of torch's attention and recurrent layers."""
+"""Name of a bias, also in torch's attention and recurrent layers."""
 
 _NORM = re.compile(r"\w*Norm([123]d)?")
-"""The name of a class that normalises: `LayerNorm`, `BatchNorm2d`, `LlamaRMSNorm`."""
+"""Class name of a norm: `LayerNorm`, `BatchNorm2d`, `LlamaRMSNorm`."""
 
 _NORM_INSIDE = re.compile(r"\w*([Nn]orm(?![a-z])|[Nn]ormali[sz]|GRN)\w*")
-"""A word in the name of a class that normalizes if it holds vectors only: `RMSNormGated`."""
+"""Class name of a norm if the module holds vectors only: `RMSNormGated`."""
 
 _LINEAR = re.compile(r"\w*Linear|Bilinear|Conv1D|MultiheadAttention|RNNBase|RNNCellBase")
-"""The name of a class that multiplies by the matrices that it holds."""
+"""Class name of a module that multiplies by its matrices."""
 
 
 @dataclass(frozen=True, eq=False)
 class ParameterLocation:
-    """Where a model holds a parameter.
+    """Location of a parameter in a model.
 
     Args:
-        name: The full name, without what wrappers put in.
+        name: The full name, without parts that wrappers insert.
         leaf: Its last part: `weight`, `bias`.
-        module: The module that holds it, if it is known.
-        is_output: Whether that module is the output layer.
+        module: The module that holds the parameter, if it is known.
+        is_output: True if the module is an output layer.
     """
 
     name: str
@@ -91,22 +91,22 @@ class ParameterLocation:
 
     @cached_property
     def types(self) -> frozenset[str]:
-        """The names of the module's class and of all its bases."""
+        """Names of the module's class and of all its bases."""
         return frozenset(cls.__name__ for cls in type(self.module).__mro__)
 
     @cached_property
     def is_linear(self) -> bool:
-        """True if the module multiplies by the matrices that it holds."""
+        """True if the module multiplies by its matrices."""
         return _matches(_LINEAR, self.types)
 
 
 @dataclass(frozen=True, eq=False)
 class Parameter:
-    """A parameter under all its names: a tied weight has several.
+    """Parameter with all its names: a tied weight has several.
 
     Args:
         tensor: The parameter itself.
-        places: Where it is held, in the order of the model.
+        places: Its locations, in the order of the model.
     """
 
     tensor: Tensor
@@ -114,7 +114,7 @@ class Parameter:
 
     @property
     def name(self) -> str:
-        """The first of its names, as `named_parameters()` gives it."""
+        """First of its names, as in `named_parameters()`."""
         return self.places[0].name
 
     @property
@@ -124,10 +124,10 @@ class Parameter:
 
     @property
     def shaped(self) -> Tensor:
-        """The parameter, where its shape matters.
+        """Tensor of the parameter, for use of its shape.
 
         Raises:
-            OptimizerError: It belongs to a lazy module, and has no shape yet.
+            OptimizerError: The parameter belongs to a lazy module, and has no shape yet.
         """
         if is_lazy(self.tensor):
             raise OptimizerError(f"{self.name!r} {NO_SHAPE}.")
@@ -135,19 +135,19 @@ class Parameter:
 
     @property
     def is_kernel(self) -> bool:
-        """True for the weight, or the bias, of a convolution."""
+        """True for the weight or the bias of a convolution."""
         return any("_ConvNd" in place.types for place in self.places)
 
     @property
     def is_multiplied(self) -> bool:
-        """False for a bare matrix, which is a table of vectors, such as positions."""
+        """False for a bare matrix, which is a table of vectors such as positions."""
         return any(place.module is None or place.is_linear for place in self.places)
 
     @cached_property
     def roles(self) -> frozenset[Role]:
-        """Every part that it plays: the bias of a norm has two, an embedding tied to the head too.
+        """Roles of the parameter: the bias of a norm has two, as has an embedding tied to the head.
 
-        What is a bias, a norm, an embedding or the head is no `matrix`, `conv` or `scalar`.
+        A bias, a norm, an embedding or a head is never `matrix`, `conv` or `scalar`.
         """
         found: set[Role] = {role for place in self.places for role in _roles_at(place, self.shaped)}
         return frozenset(found or set(_roles_by_shape(self)))
@@ -170,6 +170,7 @@ def _is_norm(place: ParameterLocation, tensor: Tensor) -> bool:
         return True
     if place.module is None or not _matches(_NORM_INSIDE, place.types):
         return False
+    # Such a word also occurs in names of blocks, which hold layers.
     is_leaf = all(False for child in place.module.children() for _ in child.parameters())
     return is_leaf and _is_vector(tensor) and not place.is_linear
 
@@ -189,6 +190,7 @@ def _roles_by_shape(parameter: Parameter) -> Iterator[Role]:
     if tensor.numel() == 1:
         yield "scalar"
     elif _is_vector(tensor) and all(map(_is_gain, parameter.places)):
+        # A gain may have the dimensions of a matrix or a kernel, all but one of size 1.
         return
     elif parameter.is_kernel:
         yield "conv"
@@ -197,19 +199,19 @@ def _roles_by_shape(parameter: Parameter) -> Iterator[Role]:
 
 
 def _is_gain(place: ParameterLocation) -> bool:
-    """Return True for what is no weight: the gains of a weight norm, and what has another name."""
+    """Return True for the gain of a weight norm, and for a name without `weight`."""
     own = place.name.rpartition(".")[2]
     return "weight" not in own or own == "weight_g"
 
 
 @dataclass(frozen=True, eq=False)
 class ParameterSubset:
-    """Some of the parameters of a model, for an optimizer that has them alone.
+    """Subset of the parameters of a model, for one of several optimizers.
 
     Args:
-        model: The model; `None` where only the names of its parameters are known.
-        inventory: All its parameters: how deep one lies is told by the others.
-        chosen: Those that are meant.
+        model: The model; `None` if only the names of its parameters are known.
+        inventory: All parameters of the model, which determine the depth of a layer.
+        chosen: The parameters of the subset.
     """
 
     model: Module | None
@@ -218,9 +220,10 @@ class ParameterSubset:
 
 
 def for_torch(params: Any) -> Any:
-    """What torch's optimizers take of a module, or of a part of one; anything else as it is.
+    """Return parameters in a form that torch's optimizers take.
 
-    The parameters of a part have their names where no model is there to ask for them.
+    A module or a part of one is converted; any other form is returned unchanged. The parameters of
+    a part without a model keep their names.
     """
     import torch
 
@@ -233,17 +236,17 @@ def for_torch(params: Any) -> Any:
 
 
 def inventory(params: Module | Iterable[tuple[str, Tensor]]) -> list[Parameter]:
-    """Every parameter once, in the order of `named_parameters()`.
+    """Return every parameter once, in the order of `named_parameters()`.
 
     >>> from torch import nn
     >>> [(p.name, sorted(p.roles)) for p in inventory(nn.Sequential(nn.Linear(2, 3)))]
     [('0.weight', ['matrix']), ('0.bias', ['bias'])]
 
     Args:
-        params: A module, or `(name, parameter)` pairs, from which nothing is known of modules.
+        params: A module, or `(name, parameter)` pairs, without knowledge of modules.
 
     Raises:
-        OptimizerError: It is neither.
+        OptimizerError: An item has no name.
     """
     import torch
 
@@ -251,6 +254,7 @@ def inventory(params: Module | Iterable[tuple[str, Tensor]]) -> list[Parameter]:
         held = _held_in_module(params)
     else:
         held = _held_in_pairs(list(params))
+    # By identity, so that a tied weight is one parameter with several places.
     places: dict[int, dict[str, ParameterLocation]] = {}
     tensors: dict[int, Tensor] = {}
     for place, tensor in held:
@@ -269,7 +273,7 @@ def _held_in_pairs(pairs: list[Any]) -> Iterator[tuple[ParameterLocation, Tensor
 
 
 def clean_names(names: Sequence[str]) -> list[str]:
-    """The names of all parameters of a model without what wrappers put in.
+    """Return the names of all parameters of a model without the parts that wrappers insert.
 
     >>> clean_names(["module._orig_mod.stem.weight", "module._orig_mod.head.weight"])
     ['stem.weight', 'head.weight']
@@ -278,7 +282,8 @@ def clean_names(names: Sequence[str]) -> list[str]:
     """
     parts = [name.split(".") for name in names]
     roots = [tuple(takewhile(_WRAPPERS.__contains__, each)) for each in parts]
-    # Every name of a model wrapped for several processes begins so; no other model's do.
+    # All names of a model wrapped for several processes begin with `module`; if only some do, the
+    # word is an attribute of the model.
     held = {
         root
         for root in {*roots}
@@ -300,7 +305,7 @@ def _held_in_module(root: Module) -> Iterator[tuple[ParameterLocation, Tensor]]:
         for raw, module in modules.items()
         for leaf, tensor in module.named_parameters(recurse=False, remove_duplicate=False)
     ]
-    # In reverse, so that the first matrix of a module is what stays.
+    # In reverse, so that the first matrix of a module is kept.
     matrices = {raw: tensor for raw, _, tensor in reversed(held) if tensor.ndim > 1}
     outputs = output_layers(modules, paths, dict(reversed(matrices.items())))
     for raw, leaf, tensor in held:
@@ -309,7 +314,7 @@ def _held_in_module(root: Module) -> Iterator[tuple[ParameterLocation, Tensor]]:
 
 
 def modules_by_path(root: Module) -> dict[str, Module]:
-    """Every module under its name; what is wrapped, in place of what wraps it."""
+    """Return all modules by name, each wrapped module in place of its wrapper."""
     modules = _raw_modules(root)
     return {".".join(path): modules[raw] for raw, path in _clean_paths(modules).items()}
 
@@ -319,7 +324,7 @@ def _raw_modules(root: Module) -> dict[str, Module]:
 
 
 def _clean_paths(modules: dict[str, Module]) -> dict[str, tuple[str, ...]]:
-    """The parts of each module's name, without what wrappers put in."""
+    """Return the parts of each module's name, without parts that wrappers insert."""
     paths: dict[str, tuple[str, ...]] = {"": ()}
     for raw in modules:
         above, _, own = raw.rpartition(".")
@@ -336,14 +341,14 @@ def _place(
 
 
 def _is_put_in(part: str, holder: Module) -> bool:
-    """Whether a part of a name comes from a wrapper."""
+    """Return True if a wrapper inserts this part of a name."""
     if part == "module":
         return any(cls.__name__ in _HOLDERS for cls in type(holder).__mro__)
     return part in _WRAPPERS
 
 
 def _through_parametrization(modules: dict[str, Module], raw: str, leaf: str) -> tuple[Module, str]:
-    """The module and the name that a parametrization of torch stands for, such as a weight norm."""
+    """Return the module and the name that a parametrization, such as a weight norm, replaces."""
     *above, word, name = ["", *raw.split(".")]
     if word == "parametrizations":
         return modules[".".join(above[1:])], name

@@ -1,7 +1,8 @@
-"""Patterns for names of parameters, matched in a time that grows with the name, whatever they are.
+"""Patterns for parameter names, which match in time linear in the length of the name.
 
-A regular expression is compiled by pydantic's engine, the `regex` of Rust: it does not backtrack,
-and an expression that needs more than 10 MB is refused. It lacks look-around and backreferences.
+A regular expression is compiled by pydantic's engine, the `regex` of Rust. The engine does not
+backtrack, and refuses an expression that needs more than 10 MB. It lacks look-around and
+backreferences.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ from nshtrainer.config.messages import truncate
 __all__ = ["Matcher", "matcher", "numberer", "numbers_in"]
 
 Matcher: TypeAlias = Callable[[str], bool]
-"""Return True for a name that a pattern matches as a whole."""
+"""Function that returns True if a pattern matches a whole name."""
 
 _LONGEST = 500
 _LARGEST = 100_000
-"""Microseconds, as estimated."""
+"""Largest estimated time to compile a pattern, in microseconds."""
 
 _TOO_LARGE = "it is too large; write fewer and smaller repetitions"
 _remembered = lru_cache(maxsize=10_000)
 _DIGITS = re.compile(r"\d+", re.ASCII)
 _TOKEN = re.compile(r"\\.|\[\^?\]?|\]|\(\?P?<\w+>|\(\??|\)", re.DOTALL)
-"""What opens and closes groups and classes of characters, and what is escaped."""
+"""Tokens of a regular expression: escapes, and the ends of groups and character classes."""
 
 _ATOM = re.compile(r"(\\.|\[[^]]*]|.)(?:\{(\d+)(?:,(\d*))?\})?", re.DOTALL)
 _WIDE = re.compile(r"\\[wWpP]")
@@ -38,13 +39,13 @@ _WIDE = re.compile(r"\\[wWpP]")
 
 @_remembered
 def matcher(pattern: str) -> Matcher:
-    """Return the matcher of a glob, which takes all that is in a module too, or of `re:`.
+    """Return the matcher of a glob or of `re:`; a glob for a module matches all inside it.
 
     >>> [matcher("head")(name) for name in ("head", "head.weight", "heads")]
     [True, True, False]
 
     Raises:
-        ValueError: The pattern is empty or too long, or no regular expression.
+        ValueError: The pattern is empty, too long, or not a valid regular expression.
     """
     _check_length(pattern)
     if pattern.startswith("re:"):
@@ -55,7 +56,7 @@ def matcher(pattern: str) -> Matcher:
 
 
 def numbers_in(pattern: str) -> int:
-    """Return the number of places for a number: of `*`, or of the groups of a `re:`."""
+    """Return how many places for a number a pattern has: `*`, or the groups of a `re:`."""
     if pattern.startswith("re:"):
         return len(_groups(pattern.removeprefix("re:")))
     return pattern.count("*")
@@ -63,7 +64,7 @@ def numbers_in(pattern: str) -> int:
 
 @_remembered
 def numberer(pattern: str) -> Callable[[str], int | None]:
-    r"""Return what finds the number in a name: at the one `*`, or in the one group of a `re:`.
+    r"""Return a function that finds the number in a name: at the `*`, or in the group of a `re:`.
 
     >>> [numberer(pattern)("layers.12.weight") for pattern in ("layers.*", r"re:.*\.(\d+)\..*")]
     [12, 12]
@@ -79,6 +80,7 @@ def numberer(pattern: str) -> Callable[[str], int | None]:
 
 def _number_in_regex(text: str, start: int, end: int, name: str) -> int | None:
     """Return the first number in the name that the expression matches in place of its group."""
+    # pydantic's engine returns no groups, so each number in the name is tried in its place.
     if not _regex(text)(name):
         return None
     for digits in dict.fromkeys(_DIGITS.findall(name)):
@@ -99,7 +101,7 @@ def _check_length(pattern: str) -> None:
 
 
 def _glob(pattern: str) -> str:
-    """Return a glob as an expression that a name may go on after."""
+    """Return a glob as an expression for the beginning of a name."""
     return fnmatch.translate(pattern)[:-2]  # without the end of the text
 
 
@@ -109,7 +111,7 @@ def _regex(text: str) -> Matcher:
         raise ValueError(_refusal(text, _TOO_LARGE))
     spend(cost, "to compile this pattern")
     try:
-        SchemaValidator(_pattern(text))  # by itself, so that no bracket closes what is around it
+        SchemaValidator(_pattern(text))  # alone first: its brackets must not close the outer group
         return SchemaValidator(_pattern(rf"\A(?:{text})\z")).isinstance_python
     except SchemaError as error:
         raise ValueError(_refusal(text, _reason(str(error)))) from None
@@ -120,7 +122,7 @@ def _refusal(text: str, reason: str) -> str:
 
 
 def _cost(text: str) -> int:
-    r"""Estimate the microseconds that an expression takes to compile; a class of Unicode is large.
+    r"""Estimate the time to compile an expression, in microseconds; Unicode classes are large.
 
     >>> _cost("head"), _cost(r"[ab]{1,20}"), _cost(r"(\w{1,9}){9}")
     (4, 120, 24390)
@@ -129,6 +131,7 @@ def _cost(text: str) -> int:
     for atom, low, high in _ATOM.findall(text):
         count = max(1, int(high or low or 1))
         if atom == ")":
+            # An upper bound: a repeated group counts as if the whole expression were repeated.
             times *= count
         total += count * (300 if _WIDE.search(atom) else 6 if len(atom) > 1 or atom == "." else 1)
     return total * times
@@ -146,7 +149,7 @@ def _reason(text: str) -> str:
 
 
 def _groups(text: str) -> list[tuple[int, int]]:
-    """Return where the groups that capture begin and end in a regular expression."""
+    """Return the start and the end of each capturing group in a regular expression."""
     found: list[tuple[int, int]] = []
     opened: list[int | None] = []
     classes = 0
@@ -159,6 +162,7 @@ def _groups(text: str) -> list[tuple[int, int]]:
         elif classes or token.startswith("\\"):
             continue
         elif token != ")":
+            # `(?:` and flags do not capture.
             opened.append(None if token == "(?" else match.start())
         elif opened and (start := opened.pop()) is not None:
             found.append((start, match.end()))

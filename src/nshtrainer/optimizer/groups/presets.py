@@ -1,4 +1,4 @@
-"""What holds for each parameter: what its rule says, and what the presets say."""
+"""Per-parameter options: rules, weight-decay exemptions, layer decay, width transfer."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ __all__ = ["Settings", "marked_options", "settings_of"]
 
 
 class Settings(NamedTuple):
-    """What holds for one parameter.
+    """Settings of one parameter.
 
     Args:
-        tags: What each preset calls it, for the name of its group: its layer, its part in a width
-            transfer, whether it decays, what the model sets for it. It is empty where the preset
-            makes no difference.
-        options: Options that differ from those of the config.
+        tags: A tag from each preset, for the name of the group: the layer, the part in a width
+            transfer, the weight decay, and the options that the model sets. A tag is empty if the
+            preset makes no difference.
+        options: Options that differ from the config.
     """
 
     tags: tuple[str, ...]
@@ -43,13 +43,13 @@ def settings_of(
     taken: Sequence[ParameterGroupConfig | None],
     root: Module | None,
 ) -> Iterator[Settings]:
-    """The settings of each parameter.
+    """Yield the settings of each parameter.
 
     Args:
         config: The config of an optimizer.
         parameters: All parameters of the model, in its order.
-        taken: The rule that took each.
-        root: The model, where it is known.
+        taken: The rule of each parameter.
+        root: The model, if it is known.
     """
     presets = (_layer_factors(config, parameters, root), _width_factors(config, parameters))
     marked = marked_options(config, parameters, root)
@@ -62,7 +62,7 @@ def settings_of(
 
 
 def _tags(own: dict[str, Any]) -> tuple[str, str]:
-    """The tags for the missing weight decay, and for the other options of a parameter."""
+    """Return the tags for a weight decay of 0 and for the other options of a parameter."""
     is_spared = own.get("weight_decay") == 0
     rest = {key: value for key, value in own.items() if not (is_spared and key == "weight_decay")}
     options = ",".join(f"{key}={value}" for key, value in sorted(rest.items()))
@@ -75,8 +75,9 @@ def _options(
     factor: float,
     own: dict[str, Any],
 ) -> dict[str, Any]:
-    """What differs from the config; what a rule says outright wins over everything else."""
+    """Return the options that differ from the config; the options of a rule win over all others."""
     options = dict(own)
+    # A rate that the model sets is not scaled by presets, only by the rule's own factor.
     factors = {
         "lr": (1.0 if "lr" in own else factor) * _or_one(rule and rule.lr_mult),
         "weight_decay": _or_one(rule and rule.weight_decay_mult),
@@ -102,6 +103,7 @@ def marked_options(
     """
     if config.no_decay == "none":
         return [{} for _ in parameters]
+    # By name: the model lists names, and a tied weight may be listed under any of them.
     listed = _listed_by_the_model(root) if root is not None else set[str]()
     marked: list[dict[str, Any]] = []
     for parameter in parameters:
@@ -112,7 +114,7 @@ def marked_options(
 
 
 def _is_spared(preset: str, parameter: Parameter) -> bool:
-    if getattr(parameter.tensor, "_no_weight_decay", False):  # set by mamba-ssm
+    if getattr(parameter.tensor, "_no_weight_decay", False):  # mamba-ssm sets it
         return True
     if preset == "ndim_below_2":
         return parameter.shaped.ndim < 2
@@ -158,7 +160,7 @@ def _joined(path: str, name: str) -> str:
 
 
 def _told(module: Module, method: str) -> list[str]:
-    """Return what a method of a module lists, if the module has it."""
+    """Return the list of a method of a module, empty if the module does not have the method."""
     tell = method_of(module, method)
     return list(cast("Iterable[str]", tell())) if tell is not None else []
 
@@ -169,6 +171,7 @@ def _layer_factors(
     decay = config.layer_decay
     if decay is None or decay.rate == 1:
         return [("", 1.0)] * len(parameters)
+    # The last layer has the full rate.
     numbers = layer_numbers(parameters, decay.layers, root)
     last = max(numbers)
     return [(f"layer_{number}", decay.rate ** (last - number)) for number in numbers]

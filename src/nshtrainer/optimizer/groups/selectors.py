@@ -1,4 +1,4 @@
-"""Which parameters are meant: by name, by type of module, by dimensions, by role."""
+"""Selection of parameters by name, class of module, dimensions and role."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["Selection", "SelectorConfig", "described", "needs_modules", "selects
 
 
 _PATTERN = re.compile(r"^re:|[*?[]")
-"""What makes a pattern more than a name."""
+"""Syntax that makes a pattern more than a name."""
 
 
 def _can_match(pattern: str) -> str:
@@ -36,10 +36,10 @@ def _can_match(pattern: str) -> str:
 
 
 Pattern: TypeAlias = Annotated[str, AfterValidator(_can_match)]
-"""A glob for the name of a parameter or of a module, or `re:` and a regular expression."""
+"""Glob for the name of a parameter or of a module, or `re:` and a regular expression."""
 
 ClassName: TypeAlias = Annotated[str, Field(pattern=r"^[^\W\d]\w*$")]
-"""The name of a Python class, without its module."""
+"""Name of a Python class, without its module."""
 
 _Patterns: TypeAlias = Pattern | Annotated[tuple[Pattern, ...], Field(min_length=1)]
 _Names: TypeAlias = ClassName | Annotated[tuple[ClassName, ...], Field(min_length=1)]
@@ -48,17 +48,17 @@ _Numbers: TypeAlias = NonNegativeInt | Annotated[tuple[NonNegativeInt, ...], Fie
 
 
 class SelectorConfig(Config):
-    """Selects the parameters for which everything that it says is true.
+    """Selection of the parameters for which all given fields are true.
 
-    Several values of one field are alternatives. Where a selection is a field, a text stands for a
-    `name`, and a list for `any_of`:
+    Several values of one field are alternatives. In a field for a selection, a string is short for
+    `name`, and a list is short for `any_of`:
 
-    - `head.*`, or `head`, which is all that is in the module `head`
+    - `head.*`, or `head`, for everything in the module `head`
     - `{role: [norm, bias]}`
     - `{name: encoder, ndim: 2, none_of: {role: embedding}}`
     - `[head, {module: LayerNorm}]`
 
-    A tied weight is selected if any of its names is.
+    A tied weight is selected if any of its names matches.
 
     >>> from torch import nn
     >>> from nshtrainer.optimizer.groups.parameters import inventory
@@ -69,40 +69,40 @@ class SelectorConfig(Config):
     """
 
     name: _Patterns | None = None
-    """A glob that matches the whole name of the parameter or of a module around it; `*` takes dots
-    too. After `re:`, a regular expression for the whole name of the parameter, in the syntax of the
-    `regex` of Rust: without look-around and backreferences, so that no pattern can hang. A pattern
-    has at most 500 characters. Names are those of `named_parameters()` without what
-    `torch.compile`, FSDP, DDP and checkpoint wrappers put in."""
+    """Glob that matches the whole name of the parameter or of a module around it; `*` also matches
+    dots. After `re:`, a regular expression for the whole name of the parameter, in the syntax of
+    Rust's `regex`: without look-around and backreferences, so that no pattern can hang. A pattern
+    has at most 500 characters. Names are as in `named_parameters()`, without the parts that
+    `torch.compile`, FSDP, DDP and checkpoint wrappers insert."""
 
     module: _Names | None = None
-    """The class of the module that holds the parameter, such as `LayerNorm`; subclasses count."""
+    """Class of the module that holds the parameter, such as `LayerNorm`; subclasses match too."""
 
     ndim: _Numbers | None = None
-    """The number of dimensions."""
+    """Number of dimensions."""
 
     role: _Roles | None = None
-    """The part that a parameter plays: `bias` (by its exact name: `bias`, and those of attention
-    and recurrent layers); `norm` (in a module whose class, or a base of it, is called `...Norm` or
-    `...Norm2d`, and vectors in one with the word in its name, such as `RMSNormGated`); `embedding`
-    (in an `Embedding`, or a learned token or position such as `cls_token` and `pos_embed`); `head`
-    (the output layer: what `get_output_embeddings()` gives; what shares the weight of an embedding;
-    what is called `head`, `lm_head`, `classifier`, `fc`, `to_logits`, `unembed` or `embed_out`
-    outside of stacks of layers, in a container its last layer with a matrix; a last layer called
-    `output`, `out` or `decoder`; the last matrix with as many rows as the vocabulary, or as a
-    `num_classes`, `num_labels` or `vocab_size` of the model or its `config`); and of what is none
-    of these: `scalar` (one element), `conv` (the weight of a convolution), `matrix` (the weight of
-    a linear, attention or recurrent layer; no matrix that another module holds bare, which is a
-    table of vectors, and no gains of a weight norm)."""
+    """Role of the parameter: `bias` (by its exact name: `bias`, and the names in attention and
+    recurrent layers); `norm` (in a module whose class, or a base of it, is called `...Norm` or
+    `...Norm2d`, and vectors in a module with the word in its class name, such as `RMSNormGated`);
+    `embedding` (in an `Embedding`, or a learned token or position such as `cls_token` and
+    `pos_embed`); `head` (the output layer: the result of `get_output_embeddings()`; a layer that
+    shares the weight of an embedding; a layer called `head`, `lm_head`, `classifier`, `fc`,
+    `to_logits`, `unembed` or `embed_out` outside of stacks of layers, in a container its last layer
+    with a matrix; a last layer called `output`, `out` or `decoder`; the last matrix with as many
+    rows as the vocabulary, or as a `num_classes`, `num_labels` or `vocab_size` of the model or its
+    `config`). Parameters without any of these roles: `scalar` (one element), `conv` (the weight of
+    a convolution), `matrix` (the weight of a linear, attention or recurrent layer; not a bare
+    matrix in another module, which is a table of vectors, and not the gain of a weight norm)."""
 
     any_of: Selection | None = None
-    """At least one of these selections holds."""
+    """Selections of which at least one must match."""
 
     all_of: Selection | None = None
-    """All of these hold."""
+    """Selections that must all match."""
 
     none_of: Selection | None = None
-    """None of these holds."""
+    """Selections of which none may match."""
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -118,13 +118,14 @@ class SelectorConfig(Config):
 _OneSelection: TypeAlias = Pattern | SelectorConfig
 
 Selection: TypeAlias = _OneSelection | Annotated[tuple[_OneSelection, ...], Field(min_length=1)]
-"""A pattern for names, a `SelectorConfig`, or several of these, of which one has to hold."""
+"""Pattern for names, `SelectorConfig`, or several of these, of which one must match."""
 
+# `Selection` contains the class, so it is defined after it.
 SelectorConfig.model_rebuild()
 
 
 def selects(selection: Selection, parameter: Parameter) -> bool:
-    """Whether a parameter is meant.
+    """Return True if a selection matches a parameter.
 
     Args:
         selection: A pattern for names, a selector, or several of these.
@@ -147,11 +148,12 @@ def _holds(field: str, wanted: Any, parameter: Parameter) -> bool:
         return any(not place.types.isdisjoint(each) for place in parameter.places)
     if field == "all_of":
         return all(selects(one, parameter) for one in each)
+    # `name` and `any_of` need one match, `none_of` needs none.
     return selects(each, parameter) is not (field == "none_of")
 
 
 def needs_modules(selection: Selection) -> bool:
-    """Whether names and dimensions are not enough to tell which parameters are meant."""
+    """Return True if a selection needs modules, because it has a class of module or a role."""
     if isinstance(selection, str):
         return False
     if isinstance(selection, tuple):
@@ -162,7 +164,7 @@ def needs_modules(selection: Selection) -> bool:
 
 
 def spelled_out(selection: Selection) -> tuple[str, ...]:
-    """The names that a selection consists of, where it is nothing but whole names.
+    """Return the names of a selection that consists of whole names only, else nothing.
 
     >>> spelled_out(("head", "stem.weight")), spelled_out("head.*"), spelled_out(("head", "re:a+"))
     (('head', 'stem.weight'), (), ())
@@ -173,7 +175,7 @@ def spelled_out(selection: Selection) -> tuple[str, ...]:
 
 
 def described(selection: Selection) -> str:
-    """A selection as a file has it, in one line.
+    """Return a selection as in a config file, in one line.
 
     >>> described(SelectorConfig(ndim=2, none_of=("head", SelectorConfig(role="embedding"))))
     "{ndim: 2, none_of: ['head', {role: 'embedding'}]}"

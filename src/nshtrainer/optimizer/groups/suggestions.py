@@ -1,4 +1,4 @@
-"""Messages about selections of parameters: what a model has that is most like what was meant."""
+"""Suggestions of parameter names for selections that match nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["nearest"]
 
 
 def nearest(selection: Selection, parameters: Sequence[Parameter]) -> str:
-    """What a model has that is most like a selection that matches nothing in it, for a message."""
+    """Return the names in a model most similar to a selection without matches, for a message."""
     names = [name for parameter in parameters for name in parameter.names]
     types = {name for parameter in parameters for p in parameter.places for name in p.types}
     known = dict.fromkeys([*(path for name in names for path in _paths(name)), *types])
@@ -26,19 +26,20 @@ def nearest(selection: Selection, parameters: Sequence[Parameter]) -> str:
     ]
     if near:
         return f"the nearest are {join_quoted(dict.fromkeys(near))}"
+    # Nothing is similar: the roles help with a selection by role.
     roles = sorted({role for parameter in parameters for role in parameter.roles})
     return f"the model has {join_quoted(names)}, with the roles {', '.join(roles) or 'unknown'}"
 
 
 def _paths(name: str) -> Iterator[str]:
-    """A name, and those of the modules around it."""
+    """Yield a name, and the names of the modules around it."""
     while name:
         yield name
         name = name.rpartition(".")[0]
 
 
 def _texts(selection: Any) -> Iterator[str]:
-    """The patterns and names of classes in a selection."""
+    """Yield the patterns and class names in a selection."""
     if isinstance(selection, str):
         yield selection.removeprefix("re:")
     elif isinstance(selection, tuple):

@@ -1,4 +1,4 @@
-"""The optimizers of other packages, each an extra: a module for each package, imported on use.
+"""Configs of optimizers of other packages: a module for each package, imported on use.
 
 >>> from nshtrainer.optimizer.third_party import LionConfig
 >>> LionConfig(lr=1e-4).extra

@@ -1,4 +1,4 @@
-"""The base of configs for the optimizers of other packages."""
+"""Base of configs for the optimizers of other packages."""
 
 from __future__ import annotations
 
@@ -47,62 +47,61 @@ _PACKAGES: dict[str, dict[str, Any]] = {
     "schedulefree": {"extra": "schedulefree", "licence": "Apache-2.0", "has_modes": True},
     "torchao": {"extra": "torchao", "licence": "BSD-3-Clause", "quantizes_state": True},
 }
-"""Class variables that the optimizers of a package share, unless one says otherwise."""
+"""Class variables that the configs of a package share, unless a class sets its own."""
 
 
 class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
-    """A config for an optimizer of another package, which an extra installs.
+    """Config for an optimizer of another package, which an extra installs.
 
-    Beside what every optimizer declares it says the extra and the licence. Its fields are plain
-    data: where the constructor takes a number format or a member of an enumeration, a field holds
-    its name, and `None` where it takes infinity.
+    The class also declares the extra and the license. Its fields are plain data: for a number
+    format or a member of an enumeration a field holds the name, and for infinity `None`.
     """
 
     extra: ClassVar[str]
-    """The extra that installs the package: `pip install nshtrainer[extra]`."""
+    """Extra that installs the package: `pip install nshtrainer[extra]`."""
 
     licence: ClassVar[str]
-    """The licence of the code that is run."""
+    """License of the package's code."""
 
     example: ClassVar[str] = ""
-    """Fields as YAML with which it trains a small model, where its defaults do not."""
+    """Fields, as YAML, that train a small model if the defaults do not."""
 
     takes_tensor_lr: ClassVar[bool] = True
-    """Whether its rate may be a tensor."""
+    """True if its learning rate may be a tensor."""
 
     splits_by_dimensions: ClassVar[bool] = False
-    """Whether matrices and the other parameters must be in groups of their own (`use_muon`)."""
+    """True if matrices and the other parameters must be in separate groups (`use_muon`)."""
 
     group_keys: ClassVar[tuple[str, ...]] = ()
-    """Fields that the optimizer looks for in a group and that its constructor does not name."""
+    """Fields that the optimizer reads of a group but its constructor does not name."""
 
     fills_none: ClassVar[tuple[str, ...]] = ()
-    """Fields whose `None` the constructor replaces by a number; in a group they need the number."""
+    """Fields whose `None` the constructor replaces by a number; in a group they must be numbers."""
 
     pairs_by: ClassVar[tuple[str, str] | None] = None
-    """The fields with the dimension that the two parameters of each pair share; `None`: no pairs.
+    """Fields with the dimension that the two parameters of each pair share; `None`: no pairs.
 
-    The parameters of a group are then taken two by two, as the factors of LoRA are."""
+    The parameters of a group are then taken two by two, like the factors of LoRA."""
 
     for_all: ClassVar[tuple[str, ...]] = ()
-    """Fields that a step does not read of a group: they hold for all groups."""
+    """Fields that a step does not read of a group; they apply to all groups."""
 
     needs_with: ClassVar[tuple[str, str] | None] = None
-    """A field, and the one that has to be given with it."""
+    """Field, and another that must be set with it."""
 
     at_most: ClassVar[tuple[str, str] | None] = None
-    """A field, and the one that it may not be above."""
+    """Field, and another that it must not exceed."""
 
     instead_on_cpu: ClassVar[str] = ""
-    """The name of what to take on a CPU, where this one needs a GPU."""
+    """Name of an alternative on a CPU, if this optimizer needs a GPU."""
 
     quantizes_state: ClassVar[bool] = False
-    """True if its state is in tensors of torchao, which a saved state holds as plain ones."""
+    """True if its state is in torchao tensors, which are saved as plain tensors."""
 
     @classmethod
     @override
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Declare what holds for all optimizers of the package."""
+        """Set the class variables that all optimizers of the package share."""
         super().__pydantic_init_subclass__(**kwargs)
         package = getattr(cls, "target", "").partition(":")[0].partition(".")[0]
         shared = _PACKAGES.get(package, {})
@@ -130,12 +129,12 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
 
     @classmethod
     def arguments(cls) -> frozenset[str]:
-        """The names of the constructor's arguments, and what groups may have beside them."""
+        """Return the names of the constructor's arguments, and further keys of groups."""
         return super().arguments() | {*cls.group_keys}
 
     @override
     def options(self) -> dict[str, Any]:
-        """The arguments for the constructor: what is not plain data made from its name.
+        """Return the arguments for the constructor, with names replaced by what they name.
 
         Raises:
             OptimizerError: The package is not installed, or lacks the class or an option.
@@ -198,9 +197,9 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
         return optimizer
 
     def _for_groups(self, params: list[Tensor]) -> dict[str, Any]:
-        """What a group is given beside its own options.
+        """Return the defaults for the options of a group.
 
-        Where FSDP2 shards parameters, a loop: many operations on lists do not take these.
+        Parameters that FSDP2 shards get the loop: many `foreach` operations do not support them.
         """
         from nshtrainer.optimizer.groups.group_dicts import is_sharded
 
@@ -225,9 +224,10 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
             )
 
     def _check_read(self, groups: list[Group], optimizer: Optimizer) -> None:
-        """Refuse an option in a group where the optimizer keeps the constructor's for all.
+        """Refuse an option of a group that the optimizer reads only from the constructor.
 
-        What it reads of a group is in its defaults, but for the Muons, which fill each themselves.
+        Options that it reads of a group are in its defaults, except in the Muons, which fill in
+        each group themselves.
         """
         read = {*optimizer.defaults, *self.group_keys}
         options = type(self).model_fields.keys() - self._ours()
@@ -236,20 +236,18 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
             unread = (group.options.keys() & options) - (kept - {*self.for_all})
             if unread:
                 raise OptimizerError(
-                    f"{group.label}: {', '.join(sorted(unread))} holds for all groups; give it to "
+                    f"{group.label}: {', '.join(sorted(unread))} applies to all groups; set it in "
                     f"the {type(self).__name__}"
                 )
 
     @classmethod
     @override
     def group_options(cls) -> set[str]:
-        """The arguments of the constructor that a step reads of a group, and the group's own."""
         return super().group_options() - {*cls.for_all}
 
     @classmethod
     @override
     def asks(cls) -> list[str]:
-        """What every optimizer may ask, a GPU, and a rate that is a number."""
         more = {
             "pairs of LoRA factors": cls.pairs_by is not None,
             "a GPU": bool(cls.instead_on_cpu),
@@ -267,7 +265,7 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
 
 
 def _as_argument(value: Any, default: Any) -> Any:
-    """What a constructor takes, for what a file has: the default says of which kind it is."""
+    """Convert the value of a field to a constructor argument of the same kind as its default."""
     import enum
 
     import torch
@@ -283,7 +281,7 @@ def _as_argument(value: Any, default: Any) -> Any:
 
 
 def _with_gradients(_optimizer: Optimizer, args: Any, kwargs: dict[str, Any]) -> Any:
-    """A step hook: let the closure compute gradients, where the package does not see to it."""
+    """Enable gradients in the closure, which some packages do not do: a step hook."""
     import torch
 
     closure = closure_of(args, kwargs)

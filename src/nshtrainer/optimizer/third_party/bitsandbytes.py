@@ -1,9 +1,9 @@
-r"""The optimizers of bitsandbytes: states of 8 bits a number, and states that move to the CPU.
+r"""Configs of the optimizers of bitsandbytes, with 8-bit states and states that move to the CPU.
 
 In the formulas $g$ is the gradient, $\theta$ the parameter, $\gamma$ `lr`, $\lambda$
-`weight_decay`; $m$ and $v$ are running averages of $g$ and $g^2$. Of a state each block of 256
-numbers is kept as codes of 8 bits and its largest magnitude. A GPU pushes the state of the paged
-ones out to the memory of the CPU when its own is full.
+`weight_decay`; $m$ and $v$ are running averages of $g$ and $g^2$. A state is kept as one code of 8
+bits for each number, and the largest magnitude of each block of 256 numbers. A GPU whose memory is
+full moves the state of paged optimizers to the memory of the CPU.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _Decay = Annotated[RelativeDecay, LAST]
 _CoupledDecay = Annotated[NonNegative, Doc("Weight decay, added to the gradient."), LAST]
 _Min8BitSize = Annotated[
     NonNegativeInt,
-    Doc("Numbers that a parameter must have for a state of 8 bits; with fewer it is in float32."),
+    Doc("Number of elements from which on a parameter has an 8-bit state; below, float32."),
     LAST,
 ]
 _Rate = Annotated[LearningRate, LAST]
@@ -63,7 +63,7 @@ _ThreeBetas = Annotated[
 _Alpha = Annotated[NonNegative, Doc("Weight of the slow momentum, where the fast one has 1."), LAST]
 _AlphaUpdates = Annotated[
     PositiveInt | None,
-    Doc("Updates in which `alpha` grows to its value; None: at once. Give it the run's length."),
+    Doc("Updates in which `alpha` grows to its value; None: at once. Set it to the run's length."),
     LAST,
 ]
 _Beta3Updates = Annotated[
@@ -79,8 +79,8 @@ class BNBAdamW8bitConfig(PackageOptimizerConfigBase):
     r"""AdamW with 8-bit moments, of bitsandbytes: a quarter of the state.
 
     $\theta \leftarrow (1 - \gamma\lambda)\,\theta - \gamma\,\hat m / (\sqrt{\hat v} + \epsilon)$,
-    at the rates of AdamW. Embeddings train more steadily with states of 32 bits: give them to
-    `adamw` with `routed`. Where FSDP2 shards parameters take `ao_adamw8bit`.
+    with the learning rates of AdamW. Embeddings train more steadily with 32-bit states: route them
+    to `adamw` with `routed`. With FSDP2 use `ao_adamw8bit`.
 
     Reference: T. Dettmers et al., 8-bit Optimizers via Block-wise Quantization, arXiv:2110.02861.
 
@@ -102,10 +102,10 @@ class BNBAdamW8bitConfig(PackageOptimizerConfigBase):
 @final
 @optimizer_registry.register
 class BNBAdam8bitConfig(PackageOptimizerConfigBase):
-    r"""Adam with 8-bit moments, of bitsandbytes; its weight decay is that of AdamW.
+    r"""Adam with 8-bit moments, of bitsandbytes; its weight decay is decoupled, as in AdamW.
 
     $\theta \leftarrow (1 - \gamma\lambda)\,\theta - \gamma\,\hat m / (\sqrt{\hat v} + \epsilon)$:
-    the kernel is the one of AdamW, so the two differ in the default of `weight_decay` alone.
+    the kernel is the same as for AdamW, so the two differ only in the default of `weight_decay`.
 
     Reference: T. Dettmers et al., 8-bit Optimizers via Block-wise Quantization, arXiv:2110.02861.
 
@@ -130,8 +130,8 @@ class BNBLion8bitConfig(PackageOptimizerConfigBase):
     r"""Lion with an 8-bit momentum, of bitsandbytes: an eighth of AdamW's state.
 
     $\theta \leftarrow (1 - \gamma\lambda)\,\theta - \gamma\,\mathrm{sign}(\beta_1 m +
-    (1-\beta_1) g)$. For large batches, at a third to a tenth of AdamW's rate and three to ten times
-    its decay.
+    (1-\beta_1) g)$. For large batches, with a third to a tenth of AdamW's rate and three to ten
+    times its decay.
 
     Reference: X. Chen et al., Symbolic Discovery of Optimization Algorithms, arXiv:2302.06675.
 
@@ -154,9 +154,9 @@ class BNBLion8bitConfig(PackageOptimizerConfigBase):
 class BNBSGD8bitConfig(PackageOptimizerConfigBase):
     r"""SGD with an 8-bit momentum, of bitsandbytes.
 
-    $m \leftarrow \mu m + g + \lambda\theta$, $\theta \leftarrow \theta - \gamma m$. For vision at
-    the rates of SGD, where the momentum does not fit. There is neither dampening nor Nesterov: the
-    constructor takes them, and the kernel does not read them.
+    $m \leftarrow \mu m + g + \lambda\theta$, $\theta \leftarrow \theta - \gamma m$. For vision,
+    with the rates of SGD, if the momentum does not fit in memory. There is neither dampening nor
+    Nesterov momentum: the constructor takes these options, but the kernel does not read them.
 
     Reference: T. Dettmers et al., 8-bit Optimizers via Block-wise Quantization, arXiv:2110.02861.
 
@@ -185,7 +185,7 @@ class BNBRMSprop8bitConfig(PackageOptimizerConfigBase):
     r"""RMSprop with an 8-bit average, of bitsandbytes.
 
     $v \leftarrow \alpha v + (1-\alpha) g^2$, $\theta \leftarrow \theta - \gamma g / (\sqrt v +
-    \epsilon)$. There is no momentum: the constructor takes one, and the kernel does not read it.
+    \epsilon)$. There is no momentum: the constructor takes one, but the kernel does not read it.
 
     Reference: T. Dettmers et al., 8-bit Optimizers via Block-wise Quantization, arXiv:2110.02861.
 
@@ -271,7 +271,7 @@ class BNBAdEMAMix8bitConfig(PackageOptimizerConfigBase):
 @final
 @optimizer_registry.register
 class BNBPagedAdamW8bitConfig(PackageOptimizerConfigBase):
-    """`bnb_adamw8bit` with a state that a full GPU pushes out to the CPU; needs a GPU.
+    """`bnb_adamw8bit` with a state that a full GPU moves to the CPU; needs a GPU.
 
     For fine-tuning whose memory peaks at long batches: a step is slower then, and does not fail.
 
@@ -297,7 +297,7 @@ class BNBPagedAdamW8bitConfig(PackageOptimizerConfigBase):
 @final
 @optimizer_registry.register
 class BNBPagedAdamWConfig(PackageOptimizerConfigBase):
-    """AdamW in float32 with a state that a full GPU pushes out to the CPU; needs a GPU.
+    """AdamW in float32 with a state that a full GPU moves to the CPU; needs a GPU.
 
     Reference: T. Dettmers et al., QLoRA: Efficient Finetuning of Quantized LLMs, arXiv:2305.14314.
 
@@ -321,7 +321,7 @@ class BNBPagedAdamWConfig(PackageOptimizerConfigBase):
 @final
 @optimizer_registry.register
 class BNBPagedAdam8bitConfig(PackageOptimizerConfigBase):
-    """`bnb_adam8bit` with a state that a full GPU pushes out to the CPU; needs a GPU.
+    """`bnb_adam8bit` with a state that a full GPU moves to the CPU; needs a GPU.
 
     Reference: T. Dettmers et al., QLoRA: Efficient Finetuning of Quantized LLMs, arXiv:2305.14314.
 
@@ -345,7 +345,7 @@ class BNBPagedAdam8bitConfig(PackageOptimizerConfigBase):
 @final
 @optimizer_registry.register
 class BNBPagedAdamConfig(PackageOptimizerConfigBase):
-    """Adam in float32 with a state that a full GPU pushes out to the CPU; needs a GPU.
+    """Adam in float32 with a state that a full GPU moves to the CPU; needs a GPU.
 
     Reference: T. Dettmers et al., QLoRA: Efficient Finetuning of Quantized LLMs, arXiv:2305.14314.
 
@@ -369,7 +369,7 @@ class BNBPagedAdamConfig(PackageOptimizerConfigBase):
 @final
 @optimizer_registry.register
 class BNBPagedLion8bitConfig(PackageOptimizerConfigBase):
-    """`bnb_lion8bit` with a state that a full GPU pushes out to the CPU; needs a GPU.
+    """`bnb_lion8bit` with a state that a full GPU moves to the CPU; needs a GPU.
 
     Reference: X. Chen et al., Symbolic Discovery of Optimization Algorithms, arXiv:2302.06675.
 
@@ -392,7 +392,7 @@ class BNBPagedLion8bitConfig(PackageOptimizerConfigBase):
 @final
 @optimizer_registry.register
 class BNBPagedLionConfig(PackageOptimizerConfigBase):
-    """Lion in float32 with a state that a full GPU pushes out to the CPU; needs a GPU.
+    """Lion in float32 with a state that a full GPU moves to the CPU; needs a GPU.
 
     Reference: X. Chen et al., Symbolic Discovery of Optimization Algorithms, arXiv:2302.06675.
 
@@ -415,7 +415,7 @@ class BNBPagedLionConfig(PackageOptimizerConfigBase):
 @final
 @optimizer_registry.register
 class BNBPagedAdEMAMix8bitConfig(PackageOptimizerConfigBase):
-    """`bnb_ademamix8bit` with a state that a full GPU pushes out to the CPU; needs a GPU.
+    """`bnb_ademamix8bit` with a state that a full GPU moves to the CPU; needs a GPU.
 
     Reference: M. Pagliardini et al., The AdEMAMix Optimizer, arXiv:2409.03137.
 
@@ -442,7 +442,7 @@ class BNBPagedAdEMAMix8bitConfig(PackageOptimizerConfigBase):
 @final
 @optimizer_registry.register
 class BNBPagedAdEMAMixConfig(PackageOptimizerConfigBase):
-    """AdEMAMix in float32 with a state that a full GPU pushes out to the CPU; needs a GPU.
+    """AdEMAMix in float32 with a state that a full GPU moves to the CPU; needs a GPU.
 
     Reference: M. Pagliardini et al., The AdEMAMix Optimizer, arXiv:2409.03137.
 

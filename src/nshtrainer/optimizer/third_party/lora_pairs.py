@@ -19,7 +19,7 @@ __all__ = ["check_pairs"]
 def check_pairs(
     config: TorchOptimizerConfigBase, pairs_by: tuple[str, str], groups: Iterable[Group]
 ) -> None:
-    """Check that each group has its parameters two by two, each pair with a common rank.
+    """Check that each group lists its parameters in pairs, each pair with a common rank.
 
     Args:
         config: The config of the optimizer.

@@ -1,4 +1,4 @@
-"""Groups of the Muons of pytorch_optimizer: matrices, and other parameters, which AdamW takes."""
+"""Groups for the Muons of pytorch_optimizer: matrices, and other parameters for AdamW."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _ADAMW = {
     "adamw_eps": "eps",
     "adamw_wd": "weight_decay",
 }
-"""Fields -> what they are called in a group that AdamW takes."""
+"""Fields -> their names in a group for AdamW."""
 
 
 def uses_muon(param: Tensor, options: Mapping[str, Any]) -> bool:
-    """Return True if a parameter gets orthogonal updates: as its group sets, or by dimensions."""
+    """Return True if a parameter gets orthogonal updates, by its group or by its dimensions."""
     chosen = options.get("use_muon")
     return param.ndim >= 2 if chosen is None else chosen
 
 
 def of_adamw(key: str) -> str:
-    """Return the field with the value that an option has where AdamW takes a parameter."""
+    """Return the field that has the value of an option for parameters of AdamW."""
     return next((field for field, name in _ADAMW.items() if name == key), key)
 
 

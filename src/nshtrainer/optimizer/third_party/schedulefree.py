@@ -1,7 +1,7 @@
-r"""The optimizers of schedulefree: they average their weights instead of decaying their rate.
+r"""Configs of the optimizers of schedulefree, which average weights instead of decaying the rate.
 
-In the formulas $z$ is the newest weight, $x$ the average, and $y = (1-\beta)z + \beta x$ where the
-gradient is taken.
+In the formulas $z$ is the newest weight, $x$ the average, and $y = (1-\beta)z + \beta x$ the point
+of the gradient.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _Foreach = Annotated[bool | None, Doc("Update lists of tensors at once."), LAST]
 class AdamWScheduleFreeConfig(PackageOptimizerConfigBase):
     """AdamW that averages its weights instead of decaying its rate.
 
-    It needs neither a schedule nor the length of the run. Rates as for AdamW or somewhat above. In
-    evaluation and in checkpoints the weights are the averages: `LightningModuleBase` switches; in a
-    loop of yours call `optimizer.eval()` and `optimizer.train()`.
+    It needs neither a schedule nor the length of the run. Use the rates of AdamW or somewhat larger
+    ones. In evaluation and in checkpoints the weights are the averages: `LightningModuleBase`
+    switches; in a custom loop call `optimizer.eval()` and `optimizer.train()`.
 
     Reference: A. Defazio et al., The Road Less Scheduled, arXiv:2405.15682.
 
@@ -51,7 +51,8 @@ class AdamWScheduleFreeConfig(PackageOptimizerConfigBase):
     """Learning rate."""
 
     betas: tuple[_Inside, Beta] = (0.9, 0.999)
-    """Where between average and newest weights gradients are taken; decay of the square."""
+    """Position of the gradient between the newest weights (0) and the average (1); decay of the
+    square."""
 
     eps: NonNegative = 1e-8
     """Added to the denominator, so that nothing is divided by zero."""
@@ -85,7 +86,8 @@ class RAdamScheduleFreeConfig(PackageOptimizerConfigBase):
     """Learning rate."""
 
     betas: tuple[_Inside, Beta] = (0.9, 0.999)
-    """Where between average and newest weights gradients are taken; decay of the square."""
+    """Position of the gradient between the newest weights (0) and the average (1); decay of the
+    square."""
 
     eps: NonNegative = 1e-8
     """Added to the denominator, so that nothing is divided by zero."""
@@ -104,7 +106,7 @@ class RAdamScheduleFreeConfig(PackageOptimizerConfigBase):
 class SGDScheduleFreeConfig(PackageOptimizerConfigBase):
     """SGD that averages its weights instead of decaying its rate.
 
-    Rates are ten to fifty times those of SGD with momentum.
+    Use rates ten to fifty times as large as for SGD with momentum.
 
     Reference: A. Defazio et al., The Road Less Scheduled, arXiv:2405.15682.
 
@@ -120,7 +122,7 @@ class SGDScheduleFreeConfig(PackageOptimizerConfigBase):
     """Learning rate."""
 
     momentum: _Inside = 0.9
-    """Where between average and newest weights gradients are taken."""
+    """Position of the gradient between the newest weights (0) and the average (1)."""
 
     warmup_steps: NonNegativeInt = 0
     """Updates in which the rate grows to its value."""

@@ -1,9 +1,9 @@
-r"""The optimizers of torchao: Adam and AdamW whose moments take 8 or 4 bits a number.
+r"""Configs of the optimizers of torchao: Adam and AdamW with 8-bit or 4-bit moments.
 
 In the formulas $g$ is the gradient, $\theta$ the parameter, $\gamma$ `lr`, $\lambda$
-`weight_decay`; $m$ and $v$ are the running averages of $g$ and $g^2$. Of these each block of
-`block_size` numbers $x$ is kept as $x \approx s\,q(c)$, with its largest magnitude $s$ and a code
-$c$ a number, which the map $q$ gives a value. The arithmetic is in float32.
+`weight_decay`; $m$ and $v$ are the running averages of $g$ and $g^2$. In these each block of
+`block_size` numbers $x$ is kept as $x \approx s\,q(c)$: $s$ is its largest magnitude, $c$ a code
+for each number, and $q$ the map from codes to values. The arithmetic is in float32.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 
 _Rate = Annotated[
     NonNegative,
-    Doc("Learning rate; torchao keeps it in a tensor, with `tensor_lr` and without."),
+    Doc("Learning rate; torchao always keeps it in a tensor, also without `tensor_lr`."),
     LAST,
 ]
 _Betas = Annotated[Betas, LAST]
@@ -42,8 +42,8 @@ _AMSGrad = Annotated[
 _BlockSize = Annotated[
     PositiveInt,
     Doc(
-        "Numbers that share one scale: fewer are more exact, and take more memory. What has less "
-        "than\n4096 numbers, or a count that this does not divide, keeps states of its own type."
+        "Numbers that share one scale: fewer are more exact, and take more memory. A parameter "
+        "below\n4096 elements, or with a number this does not divide, keeps states of its own type."
     ),
 ]
 _LastBlockSize = Annotated[_BlockSize, LAST]
@@ -62,9 +62,9 @@ class AOAdamW8bitConfig(PackageOptimizerConfigBase):
     r"""AdamW with 8-bit moments, of torchao: a quarter of the state, on any device.
 
     $\theta \leftarrow (1 - \gamma\lambda)\,\theta - \gamma\,\hat m / (\sqrt{\hat v} + \epsilon)$
-    with 256 codes a map. For models whose state does not fit beside them, at the rates of AdamW;
-    the usual choice of the six. The update is compiled at the first step, which takes half a
-    minute on a CPU.
+    with maps of 256 codes. For models whose optimizer state does not fit in memory, with the rates
+    of AdamW; the usual choice of the six. The update is compiled at the first step, which takes
+    half a minute on a CPU.
 
     Reference: T. Dettmers et al., 8-bit Optimizers via Block-wise Quantization, arXiv:2110.02861.
 
@@ -91,8 +91,8 @@ class AOAdamW4bitConfig(PackageOptimizerConfigBase):
     r"""AdamW with 4-bit moments, of torchao: an eighth of the state.
 
     $\theta \leftarrow (1 - \gamma\lambda)\,\theta - \gamma\,\hat m / (\sqrt{\hat v} + \epsilon)$
-    with 16 codes a map, and none for 0 in that of $v$. For fine-tuning where 8 bits are too many;
-    compare the loss with that of 8 bits before a long run.
+    with maps of 16 codes, where the map of $v$ has none for 0. For fine-tuning if 8 bits are too
+    many; compare the loss with an 8-bit run before a long run.
 
     Reference: B. Li et al., Memory Efficient Optimizers with 4-bit States, arXiv:2309.01507.
 
@@ -120,10 +120,10 @@ class AOAdamWFp8Config(PackageOptimizerConfigBase):
     r"""AdamW with moments as floats of 8 bits (e4m3), of torchao: a quarter of the state.
 
     $\theta \leftarrow (1 - \gamma\lambda)\,\theta - \gamma\,\hat m / (\sqrt{\hat v} + \epsilon)$.
-    As `ao_adamw8bit`, with a format that the hardware has in place of a map: on GPUs of compute
+    Like `ao_adamw8bit`, with a number format of the hardware in place of a map: on GPUs of compute
     capability 8.9 and above.
 
-    Reference: torchao, `torchao.optim`; the blocks are those of arXiv:2110.02861.
+    Reference: torchao, `torchao.optim`; the blocks are as in arXiv:2110.02861.
 
     >>> AOAdamWFp8Config(lr=3e-4).weight_decay
     0.01
@@ -148,7 +148,7 @@ class AOAdam8bitConfig(PackageOptimizerConfigBase):
     r"""Adam with 8-bit moments, of torchao: a quarter of the state, on any device.
 
     $g \leftarrow g + \lambda\theta$, $\theta \leftarrow \theta - \gamma\,\hat m / (\sqrt{\hat v} +
-    \epsilon)$ with 256 codes a map. With a weight decay take `ao_adamw8bit`.
+    \epsilon)$ with maps of 256 codes. With a weight decay use `ao_adamw8bit`.
 
     Reference: T. Dettmers et al., 8-bit Optimizers via Block-wise Quantization, arXiv:2110.02861.
 
@@ -175,7 +175,7 @@ class AOAdam4bitConfig(PackageOptimizerConfigBase):
     r"""Adam with 4-bit moments, of torchao: an eighth of the state.
 
     $g \leftarrow g + \lambda\theta$, $\theta \leftarrow \theta - \gamma\,\hat m / (\sqrt{\hat v} +
-    \epsilon)$ with 16 codes a map. With a weight decay take `ao_adamw4bit`.
+    \epsilon)$ with maps of 16 codes. With a weight decay use `ao_adamw4bit`.
 
     Reference: B. Li et al., Memory Efficient Optimizers with 4-bit States, arXiv:2309.01507.
 
@@ -203,9 +203,9 @@ class AOAdamFp8Config(PackageOptimizerConfigBase):
     r"""Adam with moments as floats of 8 bits (e4m3), of torchao: a quarter of the state.
 
     $g \leftarrow g + \lambda\theta$, $\theta \leftarrow \theta - \gamma\,\hat m / (\sqrt{\hat v} +
-    \epsilon)$. With a weight decay take `ao_adamwfp8`.
+    \epsilon)$. With a weight decay use `ao_adamwfp8`.
 
-    Reference: torchao, `torchao.optim`; the blocks are those of arXiv:2110.02861.
+    Reference: torchao, `torchao.optim`; the blocks are as in arXiv:2110.02861.
 
     >>> AOAdamFp8Config(lr=3e-4).weight_decay
     0.0

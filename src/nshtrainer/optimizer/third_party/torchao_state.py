@@ -1,8 +1,8 @@
-"""States of torchao as plain data, so that any `torch.load` takes them, and Lightning's does.
+"""Conversion of torchao states to plain data, which any `torch.load` and Lightning can read.
 
-Its states are tensors of classes of its own, each made of a few plain tensors. `weights_only` takes
-those classes only where torchao was imported, and with a function for `map_location`, which is what
-Lightning gives, torch does not load such a tensor at all.
+torchao's states are tensors of custom classes, each made of a few plain tensors. `weights_only`
+loads these classes only after torchao was imported. With a function for `map_location`, as
+Lightning passes, torch does not load such a tensor at all.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _CLASS, _TENSORS, _CONTEXT = "torchao", "tensors", "context"
 
 
 def keep_state_plain(optimizer: Optimizer) -> None:
-    """Let `state_dict` give plain tensors, and `load_state_dict` take these and torchao's own."""
+    """Make `state_dict` return plain tensors, and `load_state_dict` take plain and torchao ones."""
     optimizer.register_state_dict_post_hook(partial(_with_each, _plain))
-    # First, so that what checks the state sees tensors.
+    # First, so that the checks of the state see tensors.
     optimizer.register_load_state_dict_pre_hook(partial(_with_each, _restored), prepend=True)
 
 

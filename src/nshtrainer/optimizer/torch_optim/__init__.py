@@ -1,1 +1,1 @@
-"""The optimizers of `torch.optim`, one short class each, by family."""
+"""Configs of the optimizers of `torch.optim`, by family."""

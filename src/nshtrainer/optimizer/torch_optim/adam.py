@@ -1,4 +1,4 @@
-r"""Adam and its kin: running averages of the gradient and of its square.
+r"""Configs of Adam and its variants: running averages of the gradient and of its square.
 
 In the formulas $g$ is the gradient, $\theta$ the parameter, $t$ the update from 1, $\gamma$ `lr`,
 $\beta_1, \beta_2$ `betas`, $\lambda$ `weight_decay`; $m$ and $v$ are the running averages of $g$
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 _FUSED_FOR = ("float32", "float64", "bfloat16")
-"""All but float16, in which the loop overflows where the kernel does not: left as it is."""
+"""All types but float16, in which the loop overflows and the kernel does not."""
 
 
 @final
@@ -112,7 +112,7 @@ class AdamConfig(ForeachConfigBase):
 @final
 @optimizer_registry.register
 class NAdamConfig(ForeachConfigBase):
-    r"""Adam with Nesterov momentum: looks one step ahead; often a little faster than Adam.
+    r"""Adam with Nesterov momentum, which looks one step ahead; often a little faster than Adam.
 
     $\theta \leftarrow \theta - \gamma\,\bar m / (\sqrt{\hat v} + \epsilon)$, where $\bar m$ joins
     the next momentum and the present gradient, with $\mu_t = \beta_1(1 - 0.5 \cdot 0.96^{t\psi})$
@@ -138,7 +138,7 @@ class NAdamConfig(ForeachConfigBase):
     """Factor on the weights that is added to the gradient, or see `decoupled_weight_decay`."""
 
     momentum_decay: NonNegative = 4e-3
-    """How fast the momentum grows to its full value; larger is faster."""
+    """Speed with which the momentum grows to its full value; larger is faster."""
 
     decoupled_weight_decay: DecoupledWeightDecay = False
     capturable: Capturable = False
@@ -152,7 +152,7 @@ class RAdamConfig(ForeachConfigBase):
     $\theta \leftarrow \theta - \gamma\,\hat m\,r_t / (\sqrt{\hat v} + \epsilon)$, where $r_t$ grows
     from 0 to 1 as the variance of $v$ becomes known; in the first five updates $\theta \leftarrow
     \theta - \gamma\,\hat m$. On a CPU `foreach=True` takes 1.4 of the time of torch's default in
-    these and 0.7 later, at the price of memory: ask for it where runs are long.
+    these updates and 0.7 later, and needs more memory: set it for long runs.
 
     Reference: L. Liu et al., On the Variance of the Adaptive Learning Rate and Beyond,
     arXiv:1908.03265.
@@ -204,7 +204,7 @@ class AdamaxConfig(ForeachConfigBase):
     """Decay of the running average of the gradient and of the running maximum."""
 
     eps: NonNegative = 1e-8
-    """Added to the size of the gradient, so that nothing is divided by zero."""
+    """Added to the magnitude of the gradient, so that nothing is divided by zero."""
 
     weight_decay: L2Penalty = 0
     capturable: Capturable = False
@@ -215,9 +215,8 @@ class AdamaxConfig(ForeachConfigBase):
 class SparseAdamConfig(TorchOptimizerConfigBase):
     r"""Adam for sparse gradients: only the rows of an embedding that were used are updated.
 
-    The formula is Adam's, with the averages of unused rows left as they are, so this is not what
-    Adam with dense gradients does. It takes sparse gradients only: `nn.Embedding(...,
-    sparse=True)`.
+    The formula is Adam's, but the averages of unused rows do not change, unlike in Adam with dense
+    gradients. It takes sparse gradients only: `nn.Embedding(..., sparse=True)`.
 
     Reference: D. P. Kingma, J. Ba, Adam: A Method for Stochastic Optimization, arXiv:1412.6980.
 

@@ -1,4 +1,4 @@
-r"""Methods that scale each weight's step by the size of its gradients, without Adam's momentum.
+r"""Configs of adaptive methods without Adam's momentum: Adagrad, RMSprop and others.
 
 In the formulas $g$ is the gradient, $\theta$ the parameter, $t$ the update from 1, $\gamma$ `lr`,
 $\lambda$ `weight_decay`; $v$ is a running average, or a sum, of $g^2$.
@@ -41,7 +41,7 @@ _AboveOne = Annotated[float, Field(gt=1, allow_inf_nan=False)]
 @final
 @optimizer_registry.register
 class AdagradConfig(ForeachConfigBase):
-    r"""Scales by all gradients so far; good for sparse features, slows down in long runs.
+    r"""Gradients scaled by all past ones; good for sparse features, but steps shrink in long runs.
 
     $v \leftarrow v + g^2$, $\theta \leftarrow \theta - \gamma_t\,g / (\sqrt v + \epsilon)$ with
     $\gamma_t = \gamma / (1 + (t - 1)\eta)$ and $\eta$ `lr_decay`.
@@ -64,13 +64,13 @@ class AdagradConfig(ForeachConfigBase):
     """Learning rate: the size of the first update of one weight."""
 
     lr_decay: NonNegative = 0
-    """How fast the rate itself falls with the number of updates."""
+    """Speed with which the rate falls with the number of updates."""
 
     weight_decay: NonNegative = 0
     """Factor on the weights that is added to the gradient; not with sparse gradients."""
 
     initial_accumulator_value: NonNegative = 0
-    """What the sum of squares starts from."""
+    """Initial value of the sum of squares."""
 
     eps: NonNegative = 1e-10
     """Added to the root of the sum, so that nothing is divided by zero."""
@@ -81,7 +81,7 @@ class AdagradConfig(ForeachConfigBase):
 @final
 @optimizer_registry.register
 class AdadeltaConfig(ForeachConfigBase):
-    r"""Scales by recent gradients and recent updates, so that the rate has no unit.
+    r"""Gradients scaled by recent gradients and updates, so that the rate has no unit.
 
     $\Delta = g\,\sqrt{u + \epsilon} / \sqrt{v + \epsilon}$, $\theta \leftarrow \theta -
     \gamma\Delta$, where $u$ is the running average of $\Delta^2$. The paper has no `lr`: it is 1
@@ -114,13 +114,13 @@ class AdadeltaConfig(ForeachConfigBase):
 @final
 @optimizer_registry.register
 class RMSpropConfig(ForeachConfigBase):
-    r"""Scales by the average of recent squared gradients; usual in reinforcement learning.
+    r"""Gradients scaled by the average of recent squares; usual in reinforcement learning.
 
     $\theta \leftarrow \theta - \gamma\,g / (\sqrt v + \epsilon)$. torch adds $\epsilon$ after the
     root; TensorFlow adds it before, which matters where $\epsilon$ is large.
 
     Reference: T. Tieleman, G. Hinton, Lecture 6.5, Neural Networks for Machine Learning, 2012;
-    the centred form: A. Graves, arXiv:1308.0850.
+    the centered form: A. Graves, arXiv:1308.0850.
 
     >>> from torch import nn
     >>> RMSpropConfig(momentum=0.9).create_optimizer(nn.Linear(2, 1)).defaults["momentum"]
@@ -154,10 +154,10 @@ class RMSpropConfig(ForeachConfigBase):
 @final
 @optimizer_registry.register
 class RpropConfig(ForeachConfigBase):
-    r"""Looks at the sign of the gradient only; for whole batches, not for mini-batches.
+    r"""Steps by the sign of the gradient only; for full batches, not for mini-batches.
 
     Each weight has its own step size, which grows by $\eta^+$ while the sign stays and shrinks by
-    $\eta^-$ when it changes, within `step_sizes`; after a change of sign the weight rests once.
+    $\eta^-$ when it changes, within `step_sizes`; after a change of sign the weight skips one step.
 
     Reference: M. Riedmiller, H. Braun, A direct adaptive method for faster backpropagation
     learning: the RPROP algorithm, ICNN 1993.
@@ -175,13 +175,13 @@ class RpropConfig(ForeachConfigBase):
     name: Literal["rprop"] = "rprop"
 
     lr: Positive = 1e-2
-    """The first step size of every weight; later it has no effect, so a schedule is refused."""
+    """First step size of every weight; later it has no effect, so a schedule is refused."""
 
     etas: tuple[_BelowOne, _AboveOne] = (0.5, 1.2)
     """Factors on a step size when the sign of the gradient changed, and when it stayed."""
 
     step_sizes: tuple[NonNegative, Positive] = (1e-6, 50)
-    """The smallest and the largest step size."""
+    """Smallest and largest step size."""
 
     capturable: Capturable = False
 
@@ -217,17 +217,17 @@ class AdafactorConfig(TorchOptimizerConfigBase):
     name: Literal["adafactor"] = "adafactor"
 
     lr: NonNegative = 1e-2
-    """The largest rate, relative to the size of the weights."""
+    """Largest rate, relative to the size of the weights."""
 
     beta2_decay: _NonPositive = -0.8
-    """Power of the update's number with which the second moment's decay goes to 1."""
+    """Power of the number of the update, with which the decay of the second moment goes to 1."""
 
     eps: tuple[NonNegative | None, NonNegative] = (None, 1e-3)
-    """Added to the squared gradient (None: the resolution of its type), and the least size of the
-    weights that the rate is scaled by."""
+    """Added to the squared gradient (None: the resolution of its type), and the smallest size of
+    the weights by which the rate is scaled."""
 
     d: _AtLeastOne = 1.0
-    """The root mean square above which an update is scaled down."""
+    """Root mean square above which an update is scaled down."""
 
     weight_decay: RelativeDecay = 0.0
     maximize: Maximize = False

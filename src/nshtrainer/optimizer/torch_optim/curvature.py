@@ -1,4 +1,4 @@
-r"""Methods that use more than each weight's own gradient: the whole matrix, or the curvature.
+r"""Configs of methods that use whole matrices or the curvature: Muon and L-BFGS.
 
 In the formulas $g$ is the gradient, $\theta$ the parameter, $\gamma$ `lr`, $\lambda$
 `weight_decay`.
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
-from typing_extensions import final
+from typing_extensions import final, override
 
 from nshtrainer.optimizer.base import Params, optimizer_registry
 from nshtrainer.optimizer.options import RelativeDecay
@@ -27,7 +27,7 @@ __all__ = ["LBFGSConfig", "MuonConfig"]
 
 _PORTABLE = "nshtrainer.optimizer.torch_optim.portable_muon:PortableMuon"
 _MAYBE_CPU = ("cpu", "meta")
-"""Where parameters are, or may come to be, on a CPU."""
+"""Devices of parameters that are on a CPU, or may move to it."""
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Iterations = Annotated[int, Field(ge=1, lt=100)]
@@ -36,15 +36,15 @@ _Iterations = Annotated[int, Field(ge=1, lt=100)]
 @final
 @optimizer_registry.register
 class MuonConfig(TorchOptimizerConfigBase):
-    r"""Momentum whose matrix is made orthogonal: for the hidden matrices of a network.
+    r"""Orthogonalized momentum, for the hidden matrices of a network.
 
     $B \leftarrow \mu B + (1-\mu) g$, $\theta \leftarrow (1 - \gamma\lambda)\,\theta - \gamma' O$,
     where $O$ is $B$ (or, with `nesterov`, a mean of $g$ and $B$) after `ns_steps` Newton-Schulz
     iterations $X \leftarrow aX + (bA + cA^2)X$, $A = XX^\top$, and $\gamma'$ is `lr` adjusted to
-    the shape. It is for matrices; embeddings, biases, norms and the last layer are for AdamW, as
-    `muon_with_adamw` has it. torch computes the iterations in bfloat16. Where a CPU has no such
-    arithmetic they are computed in float32, by a class derived from torch's: the update is within
-    2 % of torch's, and ten times as fast and more.
+    the shape. It is for matrices; embeddings, biases, norms and the last layer are for AdamW, as in
+    `muon_with_adamw`. torch computes the iterations in bfloat16. On a CPU without bfloat16
+    arithmetic, a subclass of torch's Muon computes them in float32: its update is within 2 % of
+    torch's, and at least ten times as fast.
 
     Reference: K. Jordan et al., Muon: An optimizer for hidden layers in neural networks, 2024;
     J. Liu et al., Muon is Scalable for LLM Training, arXiv:2502.16982.
@@ -72,53 +72,54 @@ class MuonConfig(TorchOptimizerConfigBase):
     """Take the gradient one step ahead."""
 
     ns_coefficients: tuple[_Finite, _Finite, _Finite] = (3.4445, -4.775, 2.0315)
-    """The coefficients a, b, c of the Newton-Schulz iteration."""
+    """Coefficients a, b, c of the Newton-Schulz iteration."""
 
     eps: NonNegative = 1e-7
-    """Least norm that the matrix is divided by at the start."""
+    """Smallest norm by which the matrix is divided at the start."""
 
     ns_steps: _Iterations = 5
     """Number of Newton-Schulz iterations, below 100."""
 
     adjust_lr_fn: Literal["original", "match_rms_adamw"] | None = None
-    """How the rate follows the shape: `original` (also None) by the root of rows over columns where
-    that is above 1; `match_rms_adamw` so that rates found for AdamW may be used."""
+    """Adjustment of the rate to the shape: `original` (also None) multiplies it by the root of rows
+    over columns if that is above 1; `match_rms_adamw` allows the rates of AdamW."""
 
     flatten: bool = False
-    """Take the kernels of convolutions too, as matrices of their first dimension by all others. A
-    stack of matrices, such as those of experts, is refused: it would be made orthogonal as one."""
+    """Take convolution kernels too, as matrices of their first dimension by all others. A stack of
+    matrices, as in a mixture of experts, is refused: it would be orthogonalized as one matrix."""
 
     def create_optimizer(self, params: Params, /, *, run: RunLength | None = None) -> Optimizer:
-        """Build the optimizer; what is flattened has to be the kernel of a convolution."""
+        """Build the optimizer; only convolution kernels may be flattened."""
         from nshtrainer.optimizer.groups.conv_kernels import refuse_stacks
 
         optimizer = super().create_optimizer(params, run=run)
         refuse_stacks(optimizer, params, type(self).__name__)
         return optimizer
 
+    @override
     def chosen_target(self, params: Sequence[Tensor]) -> str:
-        """Torch's own class for matrices, but for those on a CPU that emulates bfloat16."""
+        # Only CPUs emulate bfloat16.
         if all(param.ndim == 2 and param.device.type not in _MAYBE_CPU for param in params):
             return self.target
-        target_class(self.target)  # which is there, or says what to install
+        target_class(self.target)  # raises, with the remedy, if torch has no Muon
         from nshtrainer.optimizer.torch_optim.portable_muon import bfloat16_is_emulated
 
         flat = any(param.ndim > 2 for param in params)
         return _PORTABLE if flat or bfloat16_is_emulated() else self.target
 
+    @override
     def takes(self, param: Tensor) -> bool:
-        """A matrix, or what may be taken for one."""
         return param.ndim == 2 or (self.flatten and param.ndim > 2)
 
 
 @final
 @optimizer_registry.register
 class LBFGSConfig(TorchOptimizerConfigBase):
-    r"""A quasi-Newton method that looks at the whole batch several times an update.
+    r"""Quasi-Newton method that evaluates the whole batch several times per update.
 
-    $\theta \leftarrow \theta - \gamma H g$, where $H$ is made from the last `history_size` changes
-    of parameter and gradient. For small, smooth, deterministic problems; `step` needs a closure
-    that computes the loss anew. All parameters are in one group.
+    $\theta \leftarrow \theta - \gamma H g$, where $H$ is computed from the last `history_size`
+    changes of parameter and gradient. For small, smooth, deterministic problems; `step` needs a
+    closure that computes the loss again. All parameters are in one group.
 
     Reference: D. C. Liu, J. Nocedal, On the limited memory BFGS method for large scale
     optimization, Math. Program. 45 (1989).
@@ -137,13 +138,13 @@ class LBFGSConfig(TorchOptimizerConfigBase):
     name: Literal["lbfgs"] = "lbfgs"
 
     lr: NonNegative = 1
-    """Factor on the update; with a line search, on its first guess."""
+    """Factor on the update; with a line search, on its initial guess."""
 
     max_iter: PositiveInt = 20
-    """Most iterations in one call of `step`."""
+    """Largest number of iterations in one call of `step`."""
 
     max_eval: PositiveInt | None = None
-    """Most evaluations of the closure in one call of `step`; None: `max_iter * 5 // 4`."""
+    """Largest number of evaluations of the closure in one `step`; None: `max_iter * 5 // 4`."""
 
     tolerance_grad: NonNegative = 1e-7
     """Stop when no element of the gradient is larger."""
@@ -152,7 +153,7 @@ class LBFGSConfig(TorchOptimizerConfigBase):
     """Stop when the parameters, or the loss, change by less."""
 
     history_size: PositiveInt = 100
-    """How many past changes are kept; each takes twice the memory of the parameters."""
+    """Number of past changes to keep; each takes twice the memory of the parameters."""
 
     line_search_fn: Literal["strong_wolfe"] | None = None
-    """How the length of an update is found; None: `lr` alone."""
+    """Line search for the length of an update; None: `lr` alone."""

@@ -1,4 +1,4 @@
-"""Muon where torch's own cannot serve: CPUs without bfloat16, and kernels of convolutions."""
+"""Muon for CPUs without bfloat16, and for convolution kernels, which torch's Muon refuses."""
 
 from __future__ import annotations
 
@@ -25,40 +25,41 @@ else:
 __all__ = ["PortableMuon", "bfloat16_is_emulated"]
 
 _INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
-"""What a CPU multiplies matrices of bfloat16 with, as `torch.cpu.get_capabilities` calls it."""
+"""CPU features for products of bfloat16 matrices, as in `torch.cpu.get_capabilities`."""
 
 Coefficients: TypeAlias = tuple[float, float, float]
-"""The a, b and c of an iteration."""
+"""Coefficients a, b and c of an iteration."""
 
 
 @cache
 def bfloat16_is_emulated() -> bool:
-    """Whether the CPU multiplies matrices of bfloat16 more slowly than those of float32.
+    """Return True if the CPU multiplies bfloat16 matrices more slowly than float32 matrices.
 
-    It is read off the CPU and not measured, so that two runs on one machine do the same: it is so
-    where oneDNN, which has the kernels, cannot multiply in bfloat16 (5 to 50 times as slow), and
-    where the CPU has no instructions for it (AVX-512 without them: 1.3 to 3 times as slow).
+    The answer follows from the features of the CPU and is not measured, so that two runs on one
+    machine do the same. It is True if oneDNN, which has the kernels, cannot multiply in bfloat16 (5
+    to 50 times as slow), or if the CPU has no instructions for it (AVX-512 without them: 1.3 to 3
+    times as slow).
     """
     mkldnn: Any = torch.ops.mkldnn
     if not (torch.backends.mkldnn.is_available() and mkldnn._is_mkldnn_bf16_supported()):  # noqa: SLF001 - torch asks itself so
         return True
     capabilities = getattr(torch.cpu, "get_capabilities", None)
-    if capabilities is None:  # an older torch does not tell, and the kernels are what counts most
+    if capabilities is None:  # an older torch; the kernels of oneDNN matter most
         return False
     flags: Mapping[str, Any] = capabilities()
     return not any(flags.get(name) for name in _INSTRUCTIONS)
 
 
 class PortableMuon(Muon):
-    """torch's Muon, but for two things.
+    """Muon with two differences from `torch.optim.Muon`.
 
-    On a CPU that emulates bfloat16 the Newton-Schulz iteration runs in float32, and for wide and
-    tall matrices on their Gram matrix. A parameter of more than 2 dimensions is taken as a matrix,
-    its first dimension by all others. State and options are those of torch's, and where neither of
-    the two applies, so is every bit of the result.
+    On a CPU that emulates bfloat16, the Newton-Schulz iteration runs in float32, and for wide and
+    tall matrices on their Gram matrix. A parameter of more than 2 dimensions is taken as a matrix
+    of its first dimension by all others. State and options are the same as in torch. Where neither
+    difference applies, so is every bit of the result.
 
     Args:
-        params: As torch's optimizers take them.
+        params: Parameters, in a form that torch's optimizers take.
         options: The options of `torch.optim.Muon`.
 
     Raises:
@@ -114,7 +115,7 @@ def _ratio(adjustment: str | None, rows: int, columns: int) -> float:
 
 
 def _orthogonal(matrix: Tensor, coefficients: Coefficients, steps: int, eps: float) -> Tensor:
-    """The matrix with its singular values brought near 1."""
+    """Return the matrix with its singular values moved near 1."""
     slow = matrix.device.type == "cpu" and bfloat16_is_emulated()
     x = matrix.to(torch.float32 if slow else torch.bfloat16, copy=True)
     is_tall = matrix.size(0) > matrix.size(1)
@@ -125,7 +126,7 @@ def _orthogonal(matrix: Tensor, coefficients: Coefficients, steps: int, eps: flo
 
 
 def _iterated(x: Tensor, coefficients: Coefficients, steps: int) -> Tensor:
-    """Some iterations of x <- (a + b G + c G^2) x, where G is x x^T."""
+    """Return x after some iterations of x <- (a + b G + c G^2) x, where G is x x^T."""
     a, b, c = coefficients
     for _ in range(steps):
         gram = x @ x.T
@@ -134,7 +135,7 @@ def _iterated(x: Tensor, coefficients: Coefficients, steps: int) -> Tensor:
 
 
 def _in_float32(x: Tensor, coefficients: Coefficients, steps: int) -> Tensor:
-    """The same in the form that takes fewer multiplications, in runs of few enough iterations."""
+    """Iterate in the form with fewer multiplications, with few enough iterations at a time."""
     while steps > 0:
         several = min(steps, _most_by_gram(coefficients[0], steps))
         columns = 2 * x.size(1) / x.size(0)  # a product with x, where one with G costs 1
@@ -145,12 +146,12 @@ def _in_float32(x: Tensor, coefficients: Coefficients, steps: int) -> Tensor:
 
 
 def _most_by_gram(a: float, steps: int) -> int:
-    """Iterations of G until a rounding error of 1e-7, which grows by a^2 in each, is 1e-4."""
+    """Return the iterations of G until a rounding error of 1e-7, growing by a^2 each, is 1e-4."""
     return 1 + int(math.log(1e3) / (2 * math.log(a))) if a > 1 else steps
 
 
 def _iterated_by_gram(x: Tensor, coefficients: Coefficients, steps: int) -> Tensor:
-    """Some iterations of G alone, of which x gets the product: less work where x is wide.
+    """Iterate on G alone and multiply x by the product: less work if x is wide.
 
     Reference: Gram Newton-Schulz, https://dao-lab.ai/blog/2026/gram-newton-schulz.
     """

@@ -1,4 +1,4 @@
-r"""Gradient descent: with momentum, and with averaged weights.
+r"""Configs of gradient descent, with momentum or with averaged weights.
 
 In the formulas $g$ is the gradient, $\theta$ the parameter, $t$ the update from 1, $\gamma$ `lr`,
 $\lambda$ `weight_decay`.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import model_validator
-from typing_extensions import Self, final
+from typing_extensions import Self, final, override
 
 from nshtrainer.optimizer.base import optimizer_registry
 from nshtrainer.optimizer.options import (
@@ -26,11 +26,11 @@ __all__ = ["ASGDConfig", "SGDConfig"]
 @final
 @optimizer_registry.register
 class SGDConfig(ForeachConfigBase):
-    r"""Stochastic gradient descent, with momentum where asked for; the usual choice for convnets.
+    r"""Stochastic gradient descent, optionally with momentum; the usual choice for convnets.
 
     $b \leftarrow \mu b + (1 - \tau)(g + \lambda\theta)$, $\theta \leftarrow \theta - \gamma b$,
-    with $\mu$ `momentum` and $\tau$ `dampening`, which does not touch the first update. Unlike in
-    Sutskever et al. `lr` multiplies the whole buffer, so that a change of it acts at once.
+    with $\mu$ `momentum` and $\tau$ `dampening`, which does not apply to the first update. Unlike
+    in Sutskever et al., `lr` multiplies the whole buffer, so that a change of `lr` acts at once.
 
     Reference: I. Sutskever et al., On the importance of initialization and momentum in deep
     learning, ICML 2013.
@@ -62,11 +62,10 @@ class SGDConfig(ForeachConfigBase):
 
     fused: Fused = None
 
+    @override
     def fused_dtypes(self) -> tuple[str, ...]:
-        """With momentum only: without, the loop is as fast. In 16 bits the kernel is less exact.
-
-        (By 0.06 after five updates of 0.01 on a CPU, in torch 2.13.)
-        """
+        # Without momentum the loop is as fast. In 16 bits the kernel is less exact: by 0.06 after
+        # five updates of 0.01 on a CPU, in torch 2.13.
         return ("float32", "float64") if self.momentum > 0 else ()
 
     @model_validator(mode="after")
@@ -101,13 +100,13 @@ class ASGDConfig(ForeachConfigBase):
     """Learning rate: the factor on the gradient at the start."""
 
     lambd: NonNegative = 1e-4
-    """How fast the weights and the rate decay."""
+    """Speed with which the weights and the rate decay."""
 
     alpha: NonNegative = 0.75
     """Power with which the rate falls."""
 
     t0: NonNegative = 1e6
-    """The update at which averaging starts."""
+    """Update at which averaging starts."""
 
     weight_decay: L2Penalty = 0
     capturable: Capturable = False

@@ -1,4 +1,4 @@
-"""Hooks that bound the gradients before an update."""
+"""Step hooks that clip gradients."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from nshtrainer.optimizer.wrappers.hooks import norm_of, params_with_grad, regis
 __all__ = ["ClipNorm", "clip_adaptively", "clip_values", "elements_of", "total_norm"]
 
 _foreach_norm: Any = vars(torch)["_foreach_norm"]
-"""The norm of each tensor; what torch's own clipping calls, without what goes around it."""
+"""Kernel for the norm of each tensor, which torch's `clip_grad_norm_` calls."""
 _foreach_mul: Any = vars(torch)["_foreach_mul_"]
 
 
 class ClipNorm:
-    """Clips the gradients to a norm of all of them together, as torch's `clip_grad_norm_` does.
+    """Clipping of all gradients by their total norm, like torch's `clip_grad_norm_`.
 
-    On a CPU nothing is touched where nothing is to be clipped, a norm that overflows is computed
-    again in 64 bits, and a fused kernel gets the factor for its own pass over the gradients, which
-    leaves them clipped. On another device, or in a compiled step, 64 bits are used at once: to look
-    at the norm would make this process wait.
+    On a CPU, gradients within the limit are not written. A norm that overflows is computed again in
+    64 bits. A fused kernel gets the factor for its own pass over the gradients, which leaves them
+    clipped. On another device, or in a compiled step, 64 bits are used at once, because reading the
+    norm would make the process wait.
 
     Args:
-        limit: The largest norm.
+        limit: The largest total norm.
     """
 
     def __init__(self, limit: float) -> None:
         self._limit = limit
 
     def attach(self, optimizer: Optimizer) -> None:
-        """Put the hooks on an optimizer."""
+        """Register the step hooks."""
         register_grad_hook(optimizer, self._clip)
         optimizer.register_step_post_hook(_forget_scale)
 
@@ -58,6 +58,7 @@ class ClipNorm:
             for grad in [cast("Tensor", param.grad) for param in params]:
                 grad.mul_(factor)
         elif scale > 1 and norm.dtype is torch.float32 and _divides_by_itself(optimizer):
+            # The kernel divides by this value, so the gradients are read and written once.
             vars(optimizer)["grad_scale"] = torch.tensor(scale, dtype=torch.float32)
         elif not scale <= 1:
             clip_grads_with_norm_(params, self._limit, norm)
@@ -67,11 +68,11 @@ class ClipNorm:
 
 
 def total_norm(params: Sequence[Tensor], *, wide: bool = False) -> Tensor:
-    """The norm of all gradients together, also of sparse ones, which torch's function refuses.
+    """Return the total norm of all gradients, also of sparse ones, which torch refuses.
 
     Args:
         params: The parameters that have the gradients.
-        wide: Compute in 64 bits, in which the squares of numbers in 32 bits do not overflow.
+        wide: Compute in 64 bits, where the squares of 32-bit numbers do not overflow.
     """
     kinds = _by_kind([elements_of(param.grad) for param in params])
     norms = [
@@ -92,24 +93,24 @@ def _by_kind(grads: Sequence[Any]) -> dict[tuple[torch.device, torch.dtype], lis
 
 
 def _wide_type(device: torch.device, dtype: torch.dtype) -> torch.dtype | None:
-    """The type of 64 bits for a type, where a device has it: those of Apple have not."""
+    """Return the 64-bit type for a type, if the device has it; Apple's devices do not."""
     has_it = device.type in {"cpu", "cuda"}
     return torch.promote_types(dtype, torch.float64) if has_it else None
 
 
 def _can_be_looked_at(values: Sequence[Tensor]) -> bool:
-    """Return True if the numbers of tensors are known at once."""
+    """Return True if the values of tensors can be read without waiting."""
     is_compiling = torch.compiler.is_compiling()
     return not is_compiling and all(value.device.type == "cpu" for value in values)
 
 
 def elements_of(grad: Any) -> Tensor:
-    """What a gradient holds; of a sparse one that is not all of it."""
+    """Return the elements of a gradient, without the zeros of a sparse one."""
     return grad.coalesce().values() if grad.is_sparse else grad
 
 
 def _divides_by_itself(optimizer: Optimizer) -> bool:
-    """Whether the step is that of torch's fused kernels, which take a `grad_scale`."""
+    """Return True if torch's fused kernels do the step, which divide by a `grad_scale`."""
     kernels = type(optimizer) in (SGD, Adagrad, Adam, AdamW)
     return kernels and all(group.get("fused") for group in optimizer.param_groups)
 
@@ -128,15 +129,15 @@ def clip_values(optimizer: Optimizer, limit: float) -> None:
 def clip_adaptively(optimizer: Optimizer, limit: float, eps: float = 1e-3) -> None:
     """Clip the gradient of each unit to a share of the norm of its weights.
 
-    A unit is what one output sees of a matrix or a convolution, and all of a vector.
+    A unit is the weights of one output in a matrix or a convolution, or a whole vector.
 
     Reference: A. Brock et al., High-Performance Large-Scale Image Recognition Without
     Normalization, arXiv:2102.06171.
 
     Args:
-        optimizer: Whose gradients.
-        limit: The largest norm of a gradient, as a share of that of the weights.
-        eps: The least norm of weights that counts.
+        optimizer: The optimizer of the parameters.
+        limit: The largest norm of a gradient, as a share of the norm of the weights.
+        eps: The smallest norm of weights that is used.
     """
     with torch.no_grad():
         for param in params_with_grad(optimizer):

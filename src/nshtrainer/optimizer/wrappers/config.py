@@ -1,6 +1,6 @@
-"""Configs of what is put around another optimizer: Lookahead, clipping, skipping of bad updates.
+"""Configs that wrap another optimizer: Lookahead, clipping, skipping of bad updates.
 
-What is built is the other optimizer, with hooks.
+The result is the other optimizer, with hooks.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ __all__ = [
 
 
 class WrappingConfigBase(OptimizerConfigBase):
-    """The base of configs that put something around another optimizer: write their `wrap`."""
+    """Base of configs that wrap another optimizer: subclasses write `wrap`."""
 
     copies: ClassVar[int] = 0
-    """How many tensors of the size of each parameter it keeps in the optimizer's state."""
+    """Number of tensors of the size of each parameter that the hooks keep in the state."""
 
     keeps: ClassVar[bool] = False
-    """Whether it keeps anything in the groups, so that there is one of it around an optimizer."""
+    """True if the hooks keep values in the groups, so that an optimizer has at most one of them."""
 
     optimizer: OptimizerConfig
-    """The optimizer that updates the weights."""
+    """Optimizer that updates the weights."""
 
     @property
     def needs_closure(self) -> bool:
-        """Whether `step` needs a closure that computes the loss."""
+        """True if `step` needs a closure that computes the loss."""
         return getattr(self.optimizer, "needs_closure", False)
 
     @property
@@ -67,24 +67,24 @@ class WrappingConfigBase(OptimizerConfigBase):
         return self.optimizer.config_for_group(name)
 
     def label(self) -> str:
-        """What is put around, with the fields that say something, for people."""
+        """Return the name of the wrapper with its fields that are set, for people."""
         fields = {key: value for key, value in self if key not in {"name", "optimizer"}}
-        said = [f"{key} {value}" for key, value in fields.items() if value is not None]
-        return f"{self.name} ({', '.join(said)})"
+        shown = [f"{key} {value}" for key, value in fields.items() if value is not None]
+        return f"{self.name} ({', '.join(shown)})"
 
     @abstractmethod
     def wrap(self, optimizer: Optimizer, /) -> None:
-        """Put the hooks on the optimizer."""
+        """Register the step hooks."""
 
     def create_optimizer(self, params: Params, /, *, run: RunLength | None = None) -> Optimizer:
-        """Build the other optimizer, and put the hooks on it.
+        """Build the other optimizer, and register the hooks.
 
         Args:
-            params: What the other one takes.
-            run: What is known of the run, where the other one has an `lr_scaling`.
+            params: The parameters, in a form that the other optimizer takes.
+            run: The length of the run, for an `lr_scaling` of the other optimizer.
 
         Raises:
-            OptimizerError: The wrapper is around the other one, or a part of it, already.
+            OptimizerError: The same wrapper is already around the other optimizer, or a part of it.
         """
         from nshtrainer.optimizer.checkpoint.hooks import set_config
 
@@ -106,17 +106,17 @@ class WrappingConfigBase(OptimizerConfigBase):
 
 
 def wrappers_around(optimizer: Optimizer) -> tuple[WrappingConfigBase, ...]:
-    """What was put around an optimizer that configs built, the outermost first."""
+    """Return the wrappers around an optimizer that configs built, the outermost first."""
     return record_of(optimizer).wrappers
 
 
 def skips_by_itself(optimizer: Optimizer) -> bool:
-    """Whether `skipping` is around an optimizer, and looks at its gradients."""
+    """Return True if `skipping` is around an optimizer, and checks its gradients."""
     return any(isinstance(config, SkippingConfig) for config in wrappers_around(optimizer))
 
 
 def unwrapped(config: Config) -> tuple[tuple[WrappingConfigBase, ...], Config]:
-    """The wrappers in a config, the outermost first, and the config within them.
+    """Return the wrappers in a config, the outermost first, and the config within them.
 
     >>> wrappers, within = unwrapped(LookaheadConfig(optimizer="sgd"))
     >>> [wrapper.label() for wrapper in wrappers], type(within).__name__
@@ -131,7 +131,7 @@ def unwrapped(config: Config) -> tuple[tuple[WrappingConfigBase, ...], Config]:
 @final
 @optimizer_registry.register
 class LookaheadConfig(WrappingConfigBase):
-    r"""Slow weights that follow the fast ones of another optimizer: steadier, almost for free.
+    r"""Slow weights that follow the fast weights of another optimizer: steadier, at little cost.
 
     After every $k$ updates of $\theta$: $\phi \leftarrow \phi + \alpha(\theta - \phi)$, $\theta
     \leftarrow \phi$. The other optimizer keeps its momentum. One more copy of the weights is kept.
@@ -153,10 +153,10 @@ class LookaheadConfig(WrappingConfigBase):
     """Updates of the fast weights for one of the slow weights."""
 
     alpha: Fraction = 0.5
-    """How far the slow weights go to the fast ones, which then begin there."""
+    """Share of the way that the slow weights move to the fast ones, which then restart there."""
 
     def wrap(self, optimizer: Optimizer, /) -> None:
-        """Put the hooks on the optimizer."""
+        """Register the step hooks."""
         from nshtrainer.optimizer.wrappers.hooks import Lookahead
 
         hooks = Lookahead(self.k, self.alpha)
@@ -167,15 +167,16 @@ class LookaheadConfig(WrappingConfigBase):
 @final
 @optimizer_registry.register
 class ClippedConfig(WrappingConfigBase):
-    r"""Another optimizer whose gradients are clipped, in any loop.
+    r"""Gradient clipping around another optimizer, in any loop.
 
     By norm: $g \leftarrow g\, \min(1, c / (\lVert g \rVert + 10^{-6}))$, with $c$ the `max_norm`
-    and $\lVert g \rVert$ the norm of all gradients together, as torch's `clip_grad_norm_`. On a CPU
-    it takes less time than that: nothing is multiplied where nothing is clipped, and a fused kernel
-    clips in its own pass, so the gradients are clipped when `step` returns, not before.
+    and $\lVert g \rVert$ the norm of all gradients together, like torch's `clip_grad_norm_`. On a
+    CPU this is faster than torch's function: gradients within the limit are not multiplied, and a
+    fused kernel clips in its own pass, so the gradients are clipped when `step` returns, not
+    before.
 
-    What is asked for is done in the order of the fields. Under Lightning `gradient_clip_val` of the
-    trainer does the last two as well.
+    The fields that are set apply in their order. Under Lightning `gradient_clip_val` of the trainer
+    does the last two as well.
 
     >>> ClippedConfig(optimizer="adamw", max_norm=1.0).max_norm
     1.0
@@ -184,7 +185,7 @@ class ClippedConfig(WrappingConfigBase):
     name: Literal["clipped"] = "clipped"
 
     adaptive: Positive | None = None
-    """Largest norm of the gradient of a unit, as a share of that of its weights; such as 0.01."""
+    """Largest norm of the gradient of a unit, as a share of the norm of its weights, e.g. 0.01."""
 
     max_value: Positive | None = None
     """Largest size of an element of a gradient."""
@@ -201,7 +202,7 @@ class ClippedConfig(WrappingConfigBase):
         return self
 
     def wrap(self, optimizer: Optimizer, /) -> None:
-        """Put the hooks on the optimizer."""
+        """Register the step hooks."""
         from nshtrainer.optimizer.wrappers.clipping import ClipNorm, clip_adaptively, clip_values
         from nshtrainer.optimizer.wrappers.hooks import register_grad_hook
 
@@ -216,19 +217,18 @@ class ClippedConfig(WrappingConfigBase):
 @final
 @optimizer_registry.register
 class SkippingConfig(WrappingConfigBase):
-    """Another optimizer that skips bad updates: gradients with nan or infinity, or far too large.
+    """Wrapper that skips updates whose gradients are NaN, Inf or far too large.
 
     A skipped update changes nothing: no weight, no momentum, no decay, no count of the optimizer,
-    and no value of a schedule of ours. Its gradients are gone. Each parameter group counts what was
-    skipped under `skipped`, which Lightning logs as `skipped_updates`, and what was since the last
-    good update under `skipped_in_a_row`.
+    and no value of a schedule of nshtrainer. Gradients are set to None. Each parameter group counts
+    skipped updates under `skipped`, which Lightning logs as `skipped_updates`, and the skipped
+    updates since the last good one under `skipped_in_a_row`.
 
-    What a `GradScaler` leaves out is the scaler's, and is not counted: `schedule_clock` of a
-    `RunLength` says what a schedule does then. Under Lightning, `non_finite` of the trainer or the
-    hyperparameters does the same for gradients that are not finite, and leaves the optimizer to
-    `skipping` where that is around it.
+    Steps that a `GradScaler` skips are not counted; `schedule_clock` of a `RunLength` controls what
+    a schedule does then. Under Lightning, `non_finite` of the trainer or the hyperparameters does
+    the same for gradients that are not finite, except for optimizers with `skipping`.
 
-    To look at the gradients, the process waits for their device, once an update.
+    To check the gradients, the process waits for their device once per update.
 
     >>> SkippingConfig(optimizer="adamw", max_in_a_row=10).to_dict()["max_in_a_row"]
     10
@@ -239,16 +239,16 @@ class SkippingConfig(WrappingConfigBase):
     name: Literal["skipping"] = "skipping"
 
     max_norm: Positive | None = None
-    """Largest norm of all gradients together; left out, any finite one is good."""
+    """Largest norm of all gradients together; None: any finite norm is good."""
 
     max_in_a_row: NonNegativeInt | None = None
-    """Bad updates that may follow each other; one more is an error. Left out, any number."""
+    """Largest number of bad updates in a row; one more is an error. None: any number."""
 
     def wrap(self, optimizer: Optimizer, /) -> None:
-        """Put the hook on the optimizer.
+        """Register the step hook.
 
         Raises:
-            OptimizerError: It is LBFGS, for which gradients that are gone are zero.
+            OptimizerError: The optimizer is LBFGS, which reads missing gradients as zero.
         """
         from nshtrainer.optimizer.wrappers.hooks import register_grad_hook
         from nshtrainer.optimizer.wrappers.skipping import Skipping, refuse_lbfgs

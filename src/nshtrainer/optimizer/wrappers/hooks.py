@@ -1,8 +1,8 @@
-"""What can be put around the step of any optimizer, as hooks of it.
+"""Step hooks for any optimizer: Lookahead, and changes of the gradients.
 
-What steps stays the optimizer that it was: schedules, checkpoints and trainers know it. What a hook
-has to remember lies in the optimizer's own state and groups, so it is saved and loaded with them.
-Hooks can be pickled, so that a copy of the optimizer has copies of them.
+The optimizer stays the same object, which schedules, checkpoints and trainers know. Hooks keep
+their values in the optimizer's own state and groups, so these are saved and loaded with it. Hooks
+can be pickled, so that a copy of the optimizer has copies of them.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 def params_with_grad(optimizer: Optimizer) -> list[Tensor]:
-    """The parameters that an update would change."""
+    """Return the parameters that have a gradient."""
     return [param for param in params_of(optimizer) if param.grad is not None]
 
 
 def norm_of(
     value: Tensor, dims: tuple[int, ...] | None = None, *, dtype: torch.dtype | None = None
 ) -> Tensor:
-    """The 2-norm of a tensor, or along some of its dimensions, which are kept.
+    """Return the 2-norm of a tensor, or along some of its dimensions, which are kept.
 
     Args:
         value: The tensor.
-        dims: The dimensions; all, when `None`.
-        dtype: The type in which it is computed; that of the tensor, when `None`.
+        dims: The dimensions; `None`: all.
+        dtype: The type of the computation; `None`: the type of the tensor.
     """
     import torch
 
@@ -53,10 +53,10 @@ def norm_of(
 
 
 def unscale_grads(optimizer: Optimizer) -> None:
-    """Give the gradients the size at which the step would read them.
+    """Divide gradients by a pending `grad_scale`.
 
-    A fused kernel divides them by `grad_scale`, if somebody left one: `GradScaler`, or a hook that
-    clips. Who looks at gradients before the step looks at settled ones.
+    `GradScaler` and the clipping hook set `grad_scale` for a fused kernel, which divides by it.
+    Hooks that read gradients before the step call this function first.
     """
     scale = getattr(optimizer, "grad_scale", None)
     if scale is not None:
@@ -69,11 +69,11 @@ def unscale_grads(optimizer: Optimizer) -> None:
 def register_grad_hook(
     optimizer: Optimizer, change: Callable[[Optimizer], None]
 ) -> RemovableHandle:
-    """Let a function change the gradients before each update: after the closure, if there is one.
+    """Register a function that changes the gradients before each update, after any closure.
 
     Args:
-        optimizer: What steps.
-        change: What changes the gradients of its parameters.
+        optimizer: The optimizer.
+        change: A function that changes the gradients of the optimizer's parameters.
 
     Returns:
         The handle of the hook.
@@ -82,7 +82,7 @@ def register_grad_hook(
 
 
 class _GradientHook:
-    """A step hook that changes the gradients, after the closure if there is one."""
+    """Step hook that changes the gradients, after the closure if there is one."""
 
     def __init__(self, change: Callable[[Optimizer], None]) -> None:
         self._change = change
@@ -112,14 +112,15 @@ class _GradientHook:
 
 
 class Lookahead:
-    """Step hooks that keep slow weights, which follow the fast ones every few updates.
+    """Step hooks that keep slow weights, which follow the fast weights every few updates.
 
-    They lie in the state of each parameter under `slow`, and each group counts its updates under
-    `lookahead_step`.
+    Slow weights are in the state of each parameter under `slow`, and each group counts its updates
+    under `lookahead_step`.
 
     Args:
         k: Updates of the fast weights for one of the slow weights.
-        alpha: How far the slow weights go to the fast ones, which then begin there.
+        alpha: Share of the way that the slow weights move to the fast ones, which then restart
+            there.
     """
 
     def __init__(self, k: int, alpha: float) -> None:
@@ -128,14 +129,14 @@ class Lookahead:
         self._first: dict[Tensor, Tensor] = {}
 
     def before(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
-        """Remember where the weights are that were never updated: there the slow ones begin."""
+        """Copy weights before their first update, where the slow weights start."""
         for param in params_of(optimizer):
             if "slow" not in optimizer.state.get(param, {}) and param not in self._first:
                 with shapes_needed("lookahead", [param]):
                     self._first[param] = param.detach().clone()
 
     def after(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
-        """Count the update, and let slow and fast weights meet when it is time."""
+        """Count the update, and every `k` updates move the slow weights and reset the fast ones."""
         import torch
 
         with torch.no_grad():
@@ -144,7 +145,7 @@ class Lookahead:
                 count = group.get("lookahead_step", 0) + bool(updated)
                 group["lookahead_step"] = count
                 for param in updated:
-                    # An optimizer makes its state where there is none: ours comes after it.
+                    # Optimizers initialize an empty state, so `slow` is written after the step.
                     self._meet(param, optimizer.state[param], now=count % self._k == 0)
 
     def _meet(self, param: Tensor, state: dict[str, Any], *, now: bool) -> None:

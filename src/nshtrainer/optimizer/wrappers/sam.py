@@ -1,4 +1,4 @@
-"""Step hooks of sharpness-aware minimization: a gradient here, and the one that is used nearby."""
+"""Step hooks of sharpness-aware minimization (SAM)."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from nshtrainer.optimizer_record import closure_of, record_of
 __all__ = ["SAMHooks"]
 
 Gradients = dict[Any, Any]
-"""The gradient of each parameter that has one."""
+"""Gradients by parameter."""
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-"""What batch norm and its relatives collect in a forward pass."""
+"""Buffers that norms such as batch norm update in a forward pass."""
 
 
 def _statistics(modules: Iterable[Module]) -> list[Tensor]:
@@ -37,10 +37,10 @@ def _statistics(modules: Iterable[Module]) -> list[Tensor]:
 
 @contextmanager
 def _statistics_kept(model: Module | None) -> Generator[None]:
-    """Restore the running statistics of all modules that are called: they have seen the batch.
+    """Restore the running statistics of all modules that are called, which have seen the batch.
 
     Args:
-        model: The model, if it is known: no module in a compiled model can be seen to be called.
+        model: The model, if it is known; calls of modules in a compiled model cannot be observed.
     """
     modules = () if model is None else model.modules()
     kept = {id(each): (each, each.clone()) for each in _statistics(modules)}
@@ -61,13 +61,13 @@ def _statistics_kept(model: Module | None) -> Generator[None]:
 
 
 class SAMHooks:
-    """Step hooks that replace each gradient g by h, the gradient uphill along g.
+    """Step hooks that replace each gradient g by the gradient at a point uphill along g.
 
-    Each group has the radius under `sam_rho`, where a schedule may move it.
+    Each group has the radius under `sam_rho`, which can be scheduled.
 
     Args:
         rho: The radius of the neighborhood.
-        adaptive: Scale the radius by the size of each weight.
+        adaptive: Scale the radius by the magnitude of each weight.
     """
 
     def __init__(self, rho: float, *, adaptive: bool) -> None:
@@ -91,7 +91,7 @@ class SAMHooks:
         closure = closure_of(args, kwargs)
         if closure is None:
             raise OptimizerError(
-                "sharpness-aware minimisation computes the loss twice an update, so step() needs a "
+                "sharpness-aware minimization computes the loss twice an update, so step() needs a "
                 "closure that computes the loss and its gradients"
             )
 
@@ -114,7 +114,7 @@ class SAMHooks:
         before = {param: param.clone() for param in here}
         self._climb(optimizer, here)
         for param in here:
-            param.grad = None  # it is still needed: what fills the next one must not write into it
+            param.grad = None  # `here` still needs this tensor, so backward must make a new one
         try:
             with _statistics_kept(record_of(optimizer).model()):
                 closure()
@@ -123,7 +123,7 @@ class SAMHooks:
                 param.copy_(value)
 
     def _climb(self, optimizer: Optimizer, here: Gradients) -> None:
-        """Go uphill by the radius."""
+        """Move the weights uphill by the radius."""
         if not here:
             return
         sizes: Gradients = {param: param.abs() if self._adaptive else 1.0 for param in here}

@@ -1,4 +1,4 @@
-"""Config of SAM: an optimizer that gets gradients from uphill."""
+"""Config of sharpness-aware minimization (SAM)."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ __all__ = ["SAMConfig"]
 class SAMConfig(WrappingConfigBase):
     r"""Sharpness-aware minimization: gradients from where the loss is highest nearby.
 
-    The optimizer gets $h = \nabla L(\theta + \rho\, g / \lVert g \rVert)$, with $g = \nabla
+    The optimizer steps with $h = \nabla L(\theta + \rho\, g / \lVert g \rVert)$, with $g = \nabla
     L(\theta)$; with `adaptive`, $\nabla L(\theta + \rho\, \theta^2 g / \lVert \theta g \rVert)$
-    (ASAM). An update computes the loss twice, so `step` needs a closure. Under Lightning it has
-    one, and what `training_step` logs is logged at both points. The running statistics of batch
-    norm take in the first point alone.
+    (ASAM). An update computes the loss twice, so `step` needs a closure. Lightning passes one, and
+    the values that `training_step` logs are logged at both points. The running statistics of batch
+    norm are updated at the first point only.
 
-    Each parameter group has the radius under `sam_rho`, so `schedules` can move it.
+    Each parameter group has the radius under `sam_rho`, so `schedules` can schedule it.
 
     Reference: P. Foret et al., Sharpness-Aware Minimization for Efficiently Improving
     Generalization, arXiv:2010.01412; J. Kwon et al., ASAM, arXiv:2102.11600.
@@ -48,11 +48,11 @@ class SAMConfig(WrappingConfigBase):
 
     @property
     def needs_closure(self) -> bool:
-        """Always True: the loss is computed twice."""
+        """True: the loss is computed twice."""
         return True
 
     def wrap(self, optimizer: Optimizer, /) -> None:
-        """Register the hooks, and declare the closure."""
+        """Register the hooks, and declare that the step needs a closure."""
         from nshtrainer.optimizer.wrappers.sam import SAMHooks
         from nshtrainer.optimizer_record import add_requirements
 

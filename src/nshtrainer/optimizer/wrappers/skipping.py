@@ -1,4 +1,4 @@
-"""Whether the gradients of an update are finite, and how a bad update is left out."""
+"""Finite checks of gradients, and the hook that skips bad updates."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ __all__ = ["Skipping", "are_finite", "is_finite", "refuse_lbfgs"]
 
 @torch.no_grad()  # gradients may have a graph of their own
 def are_finite(params: Sequence[Tensor]) -> bool:
-    """Return True if all gradients are, with the shards of them that other processes have.
+    """Return True if all gradients are finite, including shards in other processes.
 
     A sum of all squares that overflows counts as infinite: optimizers keep squares in their state,
     and clipping by an infinite norm makes every gradient 0. The process waits for the device of the
-    gradients, and takes one number from it.
+    gradients, and reads one number from it.
     """
     norm = total_norm(params)
     most = _largest(norm.dtype)
-    # In 16 bits a norm is infinite whose square is not in 32.
+    # In 16 bits a norm may be infinite although its square is finite in 32 bits.
     return bool(norm <= most) or bool(total_norm(params, wide=True) <= most)
 
 
 def is_finite(param: Tensor) -> bool:
-    """Return True if the gradient of one parameter is finite, and its square."""
+    """Return True if the gradient of one parameter and its square are finite."""
     elements = elements_of(param.grad)
     number: Any = (elements.abs() <= _largest(elements.dtype)).logical_not().sum()
-    # The sum over shards is not computed before it is asked for.
+    # A DTensor computes the sum over shards only in `full_tensor`.
     return not getattr(number, "full_tensor", lambda: number)()
 
 
@@ -46,10 +46,10 @@ def _largest(dtype: torch.dtype) -> float:
 
 
 def refuse_lbfgs(optimizer: Optimizer, what: str) -> None:
-    """Gradients that are gone are zero for LBFGS, which then moves all the same.
+    """Refuse LBFGS, which reads missing gradients as zero and moves anyway.
 
     Raises:
-        OptimizerError: It is LBFGS.
+        OptimizerError: The optimizer is LBFGS.
     """
     if isinstance(optimizer, LBFGS):
         raise OptimizerError(
@@ -59,14 +59,14 @@ def refuse_lbfgs(optimizer: Optimizer, what: str) -> None:
 
 
 class Skipping:
-    """Skips a bad update, of which the optimizer never hears.
+    """Gradient hook that skips bad updates: neither the optimizer nor its schedule takes a step.
 
-    Each group counts such updates under `skipped`, and those since the last good one under
-    `skipped_in_a_row`. A schedule that drives the optimizer stands still.
+    Each group counts skipped updates under `skipped`, and consecutive ones under
+    `skipped_in_a_row`.
 
     Args:
-        max_norm: The largest norm of the gradients of a good update; any finite one, when `None`.
-        max_in_a_row: How many bad updates may follow each other; any number, when `None`.
+        max_norm: The largest norm of the gradients of a good update; `None`: any finite norm.
+        max_in_a_row: The largest number of bad updates in a row; `None`: any number.
     """
 
     def __init__(self, max_norm: float | None, max_in_a_row: int | None) -> None:
@@ -74,10 +74,10 @@ class Skipping:
         self._max_in_a_row = max_in_a_row
 
     def __call__(self, optimizer: Optimizer) -> None:
-        """Look at the gradients, and skip a bad update.
+        """Check the gradients, and skip a bad update.
 
-        Without gradients there is no update, or somebody has left it out before. What a scaler of
-        gradients found is the scaler's: the kernel leaves it out.
+        Without gradients there is no update, or another hook has skipped it. If `GradScaler` found
+        the bad gradients, the kernel itself skips the step.
         """
         params = params_with_grad(optimizer)
         if not params:

@@ -250,9 +250,9 @@ def test_what_is_missing_and_what_is_unexpected_is_listed():
     with pytest.raises(OptimizerError) as caught:
         again.load_state_dict(state)
     assert str(caught.value) == (
-        "the saved state is that of other parameters: missing (here, and not in the state) "
+        "optimizer state does not match the model: missing (here, and not in the state) "
         "'y.weight', 'y.bias' (was the first 'x.weight'?); unexpected (in the state, and not in "
-        "the model) 'x.weight', 'x.bias'; give them the names that they had, or go on all the same "
+        "the model) 'x.weight', 'x.bias'; give them the names that they had, or load it anyway "
         "with resume: {allow_missing: true, allow_unexpected: true}"
     )
 

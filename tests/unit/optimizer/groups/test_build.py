@@ -28,8 +28,8 @@ def new(*shape: int) -> nn.Parameter:
     [
         (new(2), "got one Parameter; give a list"),
         (None, "got one NoneType; give a list"),
-        ([{"params": [new(2)]}, new(2)], "either all parameters are in group dicts or none"),
-        ([("w", new(2)), new(2)], "the parameters: either all parameters have a name or none"),
+        ([{"params": [new(2)]}, new(2)], "params mixes group dicts and bare parameters"),
+        ([("w", new(2)), new(2)], "the parameters: mixes named and bare parameters"),
         ([{"lr": 1.0}], "parameter group 0: it has no 'params'"),
         ([{"params": {new(2)}}], "parameter group 0: params is a set"),
         ([{"params": [new(2), 3]}], "parameter group 0: 3 is a int, not a parameter"),

@@ -90,7 +90,7 @@ def test_parameters_without_names_are_refused(text: str, asked: str):
         ([{"params": model}], "group dicts"),
     ]:
         message = (
-            f"AdamWConfig: {asked}: parameters are told apart by their names, and these are "
+            f"AdamWConfig: {asked}: parameters are selected by name, and these are "
             rf"{what}; give the module: create_optimizer\(module\)"
         )
         with pytest.raises(OptimizerError, match=message):
@@ -108,7 +108,7 @@ def test_parameters_without_names_are_refused(text: str, asked: str):
     ],
 )
 def test_names_are_not_enough_where_modules_are_asked_for(text: str):
-    with pytest.raises(OptimizerError, match=r"told apart by the modules that hold them.*give the"):
+    with pytest.raises(OptimizerError, match=r"selected by the modules that hold them.*give the"):
         config(text).create_optimizer(Transformer().named_parameters())
 
 
@@ -152,7 +152,7 @@ def test_optimizers_keep_their_own_needs():
         ),
         (
             "groups: [{name: a, select: x, options: {tensor_lr: true}}]",
-            "groups.0.options.tensor_lr: holds for all groups; give it to the AdamWConfig",
+            "groups.0.options.tensor_lr: applies to all groups; set it in the AdamWConfig",
         ),
         (
             "groups: [{name: a, select: x, options: {betas: [0.9, 1.0]}}]",
@@ -166,8 +166,8 @@ def test_optimizers_keep_their_own_needs():
             "groups: [{name: a, select: x, lr_mult: 2, freeze: true}]",
             "groups.0.freeze: a group that is frozen for good cannot set other options. Remove th",
         ),
-        ("groups: [{name: layer_3, select: x}]", "'layer_3' is the name of a group that nobody"),
-        ("groups: [{name: a/b, select: x}]", "groups.0.name: 'a/b' is the name of a group"),
+        ("groups: [{name: layer_3, select: x}]", "group name 'layer_3' is reserved"),
+        ("groups: [{name: a/b, select: x}]", "groups.0.name: group name 'a/b' is reserved"),
         ("no_decay: biases", "no_decay: must be 'none', 'bias_and_norm' or 'ndim_below_2'"),
         ("layer_decay: 1.5", "layer_decay.rate: must be <= 1"),
         ("layer_decay: true", "layer_decay: must be a mapping"),
