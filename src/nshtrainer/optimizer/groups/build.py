@@ -57,7 +57,9 @@ def build_groups(config: GroupingConfigBase, params: Params | Any) -> list[Group
 def _assigned_groups(config: GroupingConfigBase, params: Params | Any) -> list[Group]:
     part = _part(config, params)
     parameters = part.inventory
-    taken = _assigned_rules(config, [p for p in parameters if p in part.chosen])
+    taken: dict[Parameter, ParameterGroupConfig] = {}
+    if config.groups:
+        taken = _assigned_rules(config, [p for p in parameters if p in part.chosen])
     rules = [taken.get(parameter) for parameter in parameters]
     settings = list(settings_of(config, parameters, rules, part.model))
     for parameter, rule in taken.items():
@@ -161,10 +163,14 @@ def _merged(assigned: Sequence[_Assigned], named: bool) -> list[Group]:
     of_rule: dict[str | None, list[_Tags]] = {}
     for (rule, _), members in parts.items():
         of_rule.setdefault(rule, []).append(_tags(members))
-    return [
-        _group(_name(rule, _tags(members), of_rule[rule]), members, named)
-        for (rule, _), members in parts.items()
-    ]
+    made: list[Group] = []
+    for (rule, _), members in parts.items():
+        name = _name(rule, _tags(members), of_rule[rule])
+        tensors = [one.parameter.tensor for one in members]
+        names = [one.parameter.name for one in members]
+        options = {"name": name, **members[0].settings.options}
+        made.append(Group(f"parameter group {name!r}", tensors, names, named, options))
+    return made
 
 
 def _tags(members: Sequence[_Assigned]) -> _Tags:
@@ -180,13 +186,3 @@ def _name(rule: str | None, tags: _Tags, of_rule: Sequence[_Tags]) -> str:
         if "" not in mine and not (rule and is_alike):
             words.append("+".join(mine))
     return "/".join(words) or "default"
-
-
-def _group(name: str, members: list[_Assigned], named: bool) -> Group:
-    return Group(
-        label=f"parameter group {name!r}",
-        params=[one.parameter.tensor for one in members],
-        names=[one.parameter.name for one in members],
-        named=named,
-        options={"name": name, **members[0].settings.options},
-    )
