@@ -219,8 +219,11 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         )
 
     def _group_dict(self, group: Group) -> dict[str, Any]:
-        """Return the dict for the constructor."""
-        return group.to_torch()
+        """Return the dict for the constructor, newly made: torch writes into what it is given."""
+        params: list[Any] = group.params
+        if group.named and group.names:
+            params = [*zip(group.names, group.params, strict=True)]
+        return {**group.options, "params": params}
 
     def fused_dtypes(self) -> tuple[str, ...]:
         """The types of parameters for which torch's fused kernel is faster and as exact.
@@ -282,8 +285,8 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         alike = self.without_grouping()
         configs = [check_options(alike, group) for group in groups]
         self._check_needs(groups)
-        check_rates(self, groups)
-        self._check_whole(groups)
+        if self.lr_problem is not None:
+            check_rates(self, groups)
         for group in groups:
             own = (group.options.keys() & self._ours()) - {"name"}
             if own:
@@ -294,7 +297,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         return configs
 
     def _check_needs(self, groups: list[Group]) -> None:
-        from nshtrainer.optimizer.groups.group_dicts import described
+        from nshtrainer.optimizer.groups.group_dicts import described, is_sharded
         from nshtrainer.optimizer.groups.lazy_parameters import check_no_lazy
 
         if self.needs_one_group and len(groups) > 1:
@@ -304,23 +307,20 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             )
         if self.needs_dimensions is not None:
             check_no_lazy(type(self).__name__, (p for group in groups for p in group.params))
-        wrong = described(groups, lambda param: not self.takes(param))
-        if wrong:
-            raise OptimizerError(
-                f"{type(self).__name__} takes parameters of {self.needs_dimensions} dimensions "
-                f"only; give these to another, such as AdamW: {join_names(wrong)}"
-            )
-
-    def _check_whole(self, groups: list[Group]) -> None:
-        from nshtrainer.optimizer.groups.group_dicts import described, is_sharded
-
-        sharded = described(groups, is_sharded)
-        if sharded and self.under_fsdp2 != "works":
-            raise OptimizerError(
-                f"{type(self).__name__} does not work where FSDP2 shards parameters: "
-                f"{_UNDER_FSDP2[self.under_fsdp2]}. Keep them whole, as DDP does, or take another, "
-                f"such as AdamW. Sharded are: {join_names(sharded)}"
-            )
+            wrong = described(groups, lambda param: not self.takes(param))
+            if wrong:
+                raise OptimizerError(
+                    f"{type(self).__name__} takes parameters of {self.needs_dimensions} dimensions "
+                    f"only; give these to another, such as AdamW: {join_names(wrong)}"
+                )
+        if self.under_fsdp2 != "works":
+            sharded = described(groups, is_sharded)
+            if sharded:
+                raise OptimizerError(
+                    f"{type(self).__name__} does not work where FSDP2 shards parameters: "
+                    f"{_UNDER_FSDP2[self.under_fsdp2]}. Keep them whole, as DDP does, or take "
+                    f"another, such as AdamW. Sharded are: {join_names(sharded)}"
+                )
 
     @classmethod
     def asks(cls) -> list[str]:
