@@ -99,6 +99,9 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
     own_options: ClassVar[frozenset[str]] = frozenset()
     """Fields of the class that say how it is built, and are no arguments of the target."""
 
+    group_keys: ClassVar[tuple[str, ...]] = ()
+    """Fields that the optimizer looks for in a group and that its constructor does not name."""
+
     tensor_lr: bool = False
     """Keep the rate in a tensor that schedules fill in place, as a compiled step needs it."""
 
@@ -249,8 +252,9 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         Raises:
             OptimizerError: It lacks the class, or an option that is not at its default.
         """
-        cls, known = target_class(self.target), self.arguments()
-        fields = {k: field for k, field in type(self).model_fields.items() if k not in self._ours()}
+        cls = target_class(self.target)
+        known, ours = arguments_of(cls), {*self._ours(), *self.group_keys}
+        fields = {k: field for k, field in type(self).model_fields.items() if k not in ours}
         for key in fields.keys() - known:
             default = fields[key].default
             if getattr(self, key) != default:
@@ -259,11 +263,6 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
                     f"option {key!r}; leave it at {default!r}, or install a release that has it"
                 )
         return {key: getattr(self, key) for key in fields if key in known}
-
-    @classmethod
-    def arguments(cls) -> frozenset[str]:
-        """The names of the constructor's arguments."""
-        return arguments_of(target_class(cls.target))
 
     @classmethod
     def _ours(cls) -> set[str]:

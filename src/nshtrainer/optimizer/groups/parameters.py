@@ -301,8 +301,7 @@ def clean_names(names: Sequence[str]) -> list[str]:
 
 
 def _held_in_module(root: Module) -> Iterator[tuple[ParameterLocation, Tensor]]:
-    modules = _raw_modules(root)
-    paths = _clean_paths(modules)
+    modules, paths = _modules_and_paths(root)
     held = [
         (raw, leaf, tensor)
         for raw, module in modules.items()
@@ -324,16 +323,13 @@ def _held_in_module(root: Module) -> Iterator[tuple[ParameterLocation, Tensor]]:
 
 def modules_by_path(root: Module) -> dict[str, Module]:
     """Every module under its name; what is wrapped, in place of what wraps it."""
-    modules = _raw_modules(root)
-    return {".".join(path): modules[raw] for raw, path in _clean_paths(modules).items()}
+    modules, paths = _modules_and_paths(root)
+    return {".".join(path): modules[raw] for raw, path in paths.items()}
 
 
-def _raw_modules(root: Module) -> dict[str, Module]:
-    return dict(cast("Any", root).named_modules(remove_duplicate=False))
-
-
-def _clean_paths(modules: dict[str, Module]) -> dict[str, tuple[str, ...]]:
-    """The parts of each module's name, without what wrappers put in."""
+def _modules_and_paths(root: Module) -> tuple[dict[str, Module], dict[str, tuple[str, ...]]]:
+    """Return all modules by name, and the parts of each name without what wrappers put in."""
+    modules: dict[str, Module] = dict(cast("Any", root).named_modules(remove_duplicate=False))
     paths: dict[str, tuple[str, ...]] = {"": ()}
     for raw in modules:
         above, _, own = raw.rpartition(".")
@@ -341,7 +337,7 @@ def _clean_paths(modules: dict[str, Module]) -> dict[str, tuple[str, ...]]:
             inside = paths[above]
             is_put_in = own in _WRAPPERS or (own == "module" and _is_holder(modules[above]))
             paths[raw] = inside if is_put_in else (*inside, own)
-    return paths
+    return modules, paths
 
 
 def _is_holder(module: Module) -> bool:

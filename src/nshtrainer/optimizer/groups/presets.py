@@ -112,24 +112,20 @@ def marked_options(
     if config.no_decay == "none":
         return [{} for _ in parameters]
     listed = _listed_by_the_model(root) if root is not None else set[str]()
+    by_shape = config.no_decay == "ndim_below_2"
     marked: list[dict[str, Any]] = []
     for parameter in parameters:
-        is_listed = not listed.isdisjoint(parameter.names)
-        is_spared = is_listed or _is_spared(config.no_decay, parameter)
+        is_spared = (
+            getattr(parameter.tensor, "_no_weight_decay", False)  # set by mamba-ssm
+            or (listed and not listed.isdisjoint(parameter.names))
+            or (parameter.shaped.ndim < 2 if by_shape else parameter.is_bias_or_norm)
+        )
         own = {"weight_decay": 0.0} if is_spared else {}
         given = getattr(parameter.tensor, "_optim", None)
         if isinstance(given, Mapping):
             own |= _optim_of(parameter, cast("Mapping[str, Any]", given), config)
         marked.append(own)
     return marked
-
-
-def _is_spared(preset: str, parameter: Parameter) -> bool:
-    if getattr(parameter.tensor, "_no_weight_decay", False):  # set by mamba-ssm
-        return True
-    if preset == "ndim_below_2":
-        return parameter.shaped.ndim < 2
-    return parameter.is_bias_or_norm
 
 
 def _optim_of(

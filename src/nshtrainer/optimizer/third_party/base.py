@@ -73,9 +73,6 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
     splits_by_dimensions: ClassVar[bool] = False
     """Whether matrices and the other parameters must be in groups of their own (`use_muon`)."""
 
-    group_keys: ClassVar[tuple[str, ...]] = ()
-    """Fields that the optimizer looks for in a group and that its constructor does not name."""
-
     fills_none: ClassVar[tuple[str, ...]] = ()
     """Fields whose `None` the constructor replaces by a number; in a group they need the number."""
 
@@ -128,11 +125,6 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
             refuse_stacks(optimizer, params, type(self).__name__)
         return optimizer
 
-    @classmethod
-    def arguments(cls) -> frozenset[str]:
-        """The names of the constructor's arguments, and what groups may have beside them."""
-        return super().arguments() | {*cls.group_keys}
-
     @override
     def options(self) -> dict[str, Any]:
         """The arguments for the constructor: what is not plain data made from its name.
@@ -141,8 +133,7 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
             OptimizerError: The package is not installed, or lacks the class or an option.
         """
         self._check_installed()
-        given = {k: v for k, v in super().options().items() if k not in self.group_keys}
-        return self._as_arguments(given)
+        return self._as_arguments(super().options())
 
     @override
     def _group_dict(self, group: Group) -> dict[str, Any]:
