@@ -182,9 +182,9 @@ def run_length_of(source: Any) -> TrainerRunLength:
     Raises:
         ScheduleError: It is neither.
     """
-    if hasattr(source, "fit_loop"):
-        return TrainerRunLength(source)
     if not hasattr(source, "configure_optimizers"):
+        if hasattr(source, "fit_loop"):
+            return TrainerRunLength(source)
         raise ScheduleError(
             f"the run length of a {type(source).__qualname__} is unknown; pass the "
             "LightningModule, its Trainer, or RunLength(total_steps=..., steps_per_epoch=...)"

@@ -163,7 +163,8 @@ class SchedulePlan:
             ScheduleError: The schedule makes no sense for this run and this rate.
         """
         tracks = self._tracks_for(base_lr, _beta2(group))
-        fitting = [track for track in tracks if _fits(track.group, group.get("name"))]
+        name = group.get("name")
+        fitting = [track for track in tracks if track.group is None or _fits(track.group, name)]
         # Of several that fit, the one with the longest name says most.
         fitting.sort(key=lambda track: len(track.group or ""))
         return {track.hyperparameter: track for track in fitting}.values()
@@ -243,9 +244,9 @@ def _steps_of(run: RunLength) -> str:
     return "an unknown number of steps" if run.total_steps is None else f"{run.total_steps} steps"
 
 
-def _fits(wanted: str | None, name: str | None) -> bool:
-    """Whether a track is for a group: for all, by its name, or by the first part of `head/bias`."""
-    return wanted is None or (name is not None and f"{name}/".startswith(f"{wanted}/"))
+def _fits(wanted: str, name: str | None) -> bool:
+    """Return True if a track is for a group, by its name or by the first part of `head/bias`."""
+    return name is not None and f"{name}/".startswith(f"{wanted}/")
 
 
 def _beta2(group: Group) -> float | None:
