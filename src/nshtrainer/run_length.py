@@ -282,7 +282,8 @@ class LazyRunLength(RunLength):
     @override
     def snapshot(self) -> RunLength:
         """What was asked for by now, without what it was read from."""
-        return _UNKNOWN.replace(**self._asked, settings=self.settings.snapshot())
+        policies = {name: getattr(self.settings, name) for name in _POLICIES}
+        return _UNKNOWN.replace(**self._asked, **policies)
 
     @property
     def _asked(self) -> dict[str, Any]:

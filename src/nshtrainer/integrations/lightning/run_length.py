@@ -65,8 +65,8 @@ class TrainerRunLength(LazyRunLength):
         batches = self._batches
         if batches is None:
             return None
-        plan = self._accumulation
-        steps = tuple(max(1, self._updates(batches, every)) for every in plan)
+        up = not self._trainer.strategy.handles_gradient_accumulation
+        steps = tuple(max(1, (batches + (every - 1) * up) // every) for every in self._accumulation)
         return steps if len(set(steps)) > 1 else steps[0]
 
     @cached_property
@@ -164,11 +164,6 @@ class TrainerRunLength(LazyRunLength):
             if factor_of is not None:
                 return tuple(factor_of(epoch) for epoch in range(max(callback.epochs) + 1))
         return (self._trainer.accumulate_grad_batches,)
-
-    def _updates(self, batches: int, every: int) -> int:
-        if self._trainer.strategy.handles_gradient_accumulation:
-            return batches // every
-        return -(-batches // every)
 
 
 def run_length_of(source: Any) -> TrainerRunLength:

@@ -54,8 +54,16 @@ def build_groups(config: GroupingConfigBase, params: Params | Any) -> list[Group
     return groups
 
 
-def _assigned_groups(config: GroupingConfigBase, params: Params | Any) -> list[Group]:
-    part = _part(config, params)
+def _assigned_groups(config: GroupingConfigBase, params: Any) -> list[Group]:
+    import torch
+
+    part: ParameterSubset = params
+    if not isinstance(params, ParameterSubset):
+        model = params if isinstance(params, torch.nn.Module) else None
+        every = tuple(inventory(_pairs(config, params) if model is None else model))
+        part = ParameterSubset(model, every, frozenset(every))
+    elif part.model is None:
+        _refuse_names_alone(config)
     parameters = part.inventory
     taken: dict[Parameter, ParameterGroupConfig] = {}
     if config.groups:
@@ -90,19 +98,6 @@ def _assigned_rules(
 
 
 # -- what is given ---------------------------------------------------------------------------------
-
-
-def _part(config: GroupingConfigBase, params: Any) -> ParameterSubset:
-    """What is given, as a part of a model; mostly it is the whole."""
-    import torch
-
-    if isinstance(params, ParameterSubset):
-        if params.model is None:
-            _refuse_names_alone(config)
-        return params
-    model = params if isinstance(params, torch.nn.Module) else None
-    parameters = tuple(inventory(_pairs(config, params) if model is None else model))
-    return ParameterSubset(model, parameters, frozenset(parameters))
 
 
 def _pairs(config: GroupingConfigBase, params: Any) -> list[tuple[str, Any]]:

@@ -150,6 +150,9 @@ def _listed_by_the_model(root: Module) -> set[str]:
     returns parts of names.
     """
     names: set[str] = set()
+    methods = ("no_weight_decay", "no_weight_decay_keywords")
+    if not any(method_of(module, name) for module in root.modules() for name in methods):
+        return names
     for path, module in modules_by_path(root).items():
         listed = (method_of(module, "no_weight_decay") or tuple)()
         names |= {_joined(path, name) for name in listed}
