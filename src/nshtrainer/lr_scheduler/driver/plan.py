@@ -162,9 +162,12 @@ class SchedulePlan:
         Raises:
             ScheduleError: The schedule makes no sense for this run and this rate.
         """
-        tracks = self._tracks_for(base_lr, _beta2(group))
+        key = base_lr, _beta2(group)
+        self._in_use[key] = None
+        if key not in self._tracks:
+            self._tracks[key] = self._resolved(self.run.replace(base_lr=key[0], beta2=key[1]))
         name = group.get("name")
-        fitting = [track for track in tracks if track.group is None or _fits(track.group, name)]
+        fitting = [t for t in self._tracks[key] if t.group is None or _fits(t.group, name)]
         # Of several that fit, the one with the longest name says most.
         fitting.sort(key=lambda track: len(track.group or ""))
         return {track.hyperparameter: track for track in fitting}.values()
@@ -219,13 +222,6 @@ class SchedulePlan:
         where = f"{track.group}/" if track.group else ""
         what = where + track.hyperparameter
         return text if what == "lr" else f"{what}: {text}"
-
-    def _tracks_for(self, base_lr: float, beta2: float | None) -> Sequence[Track]:
-        key = base_lr, beta2
-        self._in_use[key] = None
-        if key not in self._tracks:
-            self._tracks[key] = self._resolved(self.run.replace(base_lr=base_lr, beta2=beta2))
-        return self._tracks[key]
 
     def _resolved(self, run: RunLength) -> Sequence[Track]:
         try:
