@@ -154,7 +154,7 @@ class RunLength:
         """The lengths that are known by now, as plain data for a checkpoint."""
         # What a trainer was not asked for is not looked at.
         known: dict[str, Any] = {name: vars(self).get(name) for name in _LENGTHS}
-        if isinstance(known["steps_per_epoch"], tuple):
+        if known["steps_per_epoch"].__class__ is tuple:
             known["steps_per_epoch"] = list(known["steps_per_epoch"])
         return {name: value for name, value in known.items() if value is not None}
 

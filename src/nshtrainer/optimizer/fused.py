@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from nshtrainer.optimizer_record import closure_of
 
@@ -62,7 +62,7 @@ def should_use_fused(
 
     if any(options.get(flag) is not None for flag in ("foreach", "fused")):
         return False
-    values = (v if isinstance(v, (tuple, list)) else (v,) for v in options.values())
+    values = [[v] if not isinstance(v, (tuple, list)) else cast("Any", v) for v in options.values()]
     if options.get("differentiable") or any(isinstance(v, Tensor) for v in chain(*values)):
         return False
     is_together = len({param.device.type for param in params}) == 1
