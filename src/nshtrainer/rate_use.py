@@ -57,7 +57,7 @@ def check_schedule(optimizer: Any, scheduler: Any, source: Any) -> None:
     """
     for part in parts_of(optimizer):
         use: RateUse | None = record_of(part).rate_use
-        if use is not None:
+        if use is not None and use != RateUse(use.name):
             _check_part(part.param_groups, use, scheduler)
             if use.zero == "never" and hasattr(scheduler, "rates_at"):
                 _check_end(part.param_groups, use, scheduler, known_run_length(source))

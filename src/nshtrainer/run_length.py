@@ -102,7 +102,8 @@ class RunLength:
             object.__setattr__(self, "steps_per_epoch", tuple(self.steps_per_epoch))
         if self.steps_per_epoch == ():
             raise ScheduleError("steps_per_epoch must have at least one number")
-        for number in _as_tuple(self.steps_per_epoch):
+        per_epoch = self.steps_per_epoch
+        for number in per_epoch if isinstance(per_epoch, tuple) else (per_epoch,):
             _check("steps_per_epoch", number, int | float, least=1)
         _check("total_steps", self.total_steps, int, least=1)
         for name in ("total_time", "samples_per_step", "tokens_per_step"):
@@ -154,7 +155,7 @@ class RunLength:
         # Lengths that a trainer was not asked for are not read.
         known: dict[str, Any] = {name: vars(self).get(name) for name in _LENGTHS}
         if known["steps_per_epoch"].__class__ is tuple:
-            known["steps_per_epoch"] = list(_as_tuple(self.steps_per_epoch))
+            known["steps_per_epoch"] = list(known["steps_per_epoch"])
         return {name: value for name, value in known.items() if value is not None}
 
     @classmethod
@@ -178,9 +179,11 @@ class RunLength:
             epochs: The number of epochs.
             position: The number of steps from the beginning, as a whole number or a fraction.
         """
-        lengths = [Fraction(repr(number)) for number in _as_tuple(self.steps_per_epoch)]
-        if not lengths:
+        if self.steps_per_epoch is None:
             return None
+        if not isinstance(self.steps_per_epoch, tuple):
+            return position + Fraction(repr(epochs)) * Fraction(repr(self.steps_per_epoch))
+        lengths = [Fraction(repr(number)) for number in self.steps_per_epoch]
         epoch = _epoch_at(lengths, Fraction(self.start + position))
         return _start_of(lengths, epoch + Fraction(repr(epochs))) - self.start
 
@@ -228,10 +231,6 @@ def _start_of(lengths: list[Fraction], epoch: Fraction) -> Fraction:
     return sum(lengths[:last], Fraction()) + (epoch - last) * lengths[last]
 
 
-def _as_tuple(lengths: float | tuple[float, ...] | None) -> tuple[float, ...]:
-    return () if lengths is None else lengths if isinstance(lengths, tuple) else (lengths,)
-
-
 def _check(name: str, number: object, kind: type | UnionType, *, least: int = 0) -> None:
     if number is None:
         return
@@ -241,6 +240,9 @@ def _check(name: str, number: object, kind: type | UnionType, *, least: int = 0)
     if not 0 < number < math.inf:  # type: ignore[operator]
         floor = f"at least {least}" if least else "above 0"
         raise ScheduleError(f"{name} must be {floor} and finite, not {number!r}")
+
+
+_UNKNOWN = RunLength()
 
 
 class LazyRunLength(RunLength):
@@ -280,7 +282,8 @@ class LazyRunLength(RunLength):
     @override
     def snapshot(self) -> RunLength:
         """Return the lengths that were read so far, without their sources."""
-        return RunLength().replace(**self._asked, settings=self.settings.snapshot())
+        policies = {name: getattr(self.settings, name) for name in _POLICIES}
+        return _UNKNOWN.replace(**self._asked, **policies)
 
     @property
     def _asked(self) -> dict[str, Any]:

@@ -69,9 +69,5 @@ class TrainerSettings:
         vars(other).update(changes)
         return other
 
-    def snapshot(self) -> TrainerSettings:
-        """Return the policies, which a schedule needs after the trainer is gone."""
-        return TrainerSettings(resume=self.resume, schedule_clock=self.schedule_clock)
-
     def attach_check(self) -> None:
         """Make a trainer compare the assumed length with its run's, and check its model."""

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from tests.trainers.support import BOTH_TRAINERS, Tiny, TinyConfig, data, trainer
 from tests.trainers.test_module import COSINE
 
-from nshtrainer import Config, LightningModuleBase
+from nshtrainer import Config, LightningModuleBase, create
 from nshtrainer.configs import (
     LBFGSConfig,
     LRSchedulerConfig,
@@ -123,6 +123,8 @@ def test_an_optimizer_that_was_not_returned_is_an_error() -> None:
 
         with pytest.raises(OptimizerError, match=r"ForgetfulConfig.*write `return` in it"):
             Tiny({"optimizer": "forgetful"}).configure_optimizers()
+        with pytest.raises(OptimizerError, match=r"ForgetfulConfig.*write `return` in it"):
+            create(ForgetfulConfig(), None, torch.nn.Linear(2, 1))
 
 
 # -- the learning rate -----------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import OptimizerConfigBase
 from nshtrainer.optimizer.groups.parameters import for_torch
 from nshtrainer.optimizer.stale_parameters import watch_parameters
@@ -29,6 +30,9 @@ def build_optimizer(
     if create.__module__.partition(".")[0] == __name__.partition(".")[0]:
         return create(params, run=run)
     optimizer = create(for_torch(params))
+    if optimizer is None:  # Lightning would train nothing then, with no more than a warning
+        name = type(config).__name__
+        raise OptimizerError(f"{name}.create_optimizer gave None; write `return` in it")
     attach_checks(optimizer, params)
     return optimizer
 

@@ -19,6 +19,7 @@ the optimizer handles gradient scaling itself, which would make Lightning refuse
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
 from nshtrainer.optimizer_record import closure_of
@@ -56,20 +57,16 @@ def should_use_fused(
         params: The tensors of the group.
         options: The options that apply to the group.
     """
+    from torch import Tensor
+
     if any(options.get(flag) is not None for flag in ("foreach", "fused")):
         return False
-    if options.get("differentiable") or any(map(_holds_a_tensor, options.values())):
+    values = [[v] if not isinstance(v, (tuple, list)) else cast("Any", v) for v in options.values()]
+    if options.get("differentiable") or any(isinstance(v, Tensor) for v in chain(*values)):
         return False
     # False for an empty group too, which has no device.
     is_together = len({param.device.type for param in params}) == 1
     return is_together and all(_is_plain(param, dtypes) for param in params)
-
-
-def _holds_a_tensor(value: Any) -> bool:
-    from torch import Tensor
-
-    items = cast("Sequence[Any]", value) if isinstance(value, (tuple, list)) else [value]
-    return any(isinstance(item, Tensor) for item in items)
 
 
 def _is_plain(param: Tensor, dtypes: Sequence[str]) -> bool:
@@ -80,17 +77,12 @@ def _is_plain(param: Tensor, dtypes: Sequence[str]) -> bool:
         and param.layout is torch.strided
         and param.device.type in ("cpu", "cuda")
         and str(param.dtype).removeprefix("torch.") in dtypes
-        and _is_dense(param)
-    )
-
-
-def _is_dense(param: Tensor) -> bool:
-    """Return True if the tensor fills its memory without gaps or overlaps, in any order."""
-    import torch
-
-    # Only such a tensor keeps its strides in `empty_like`; on `meta` this takes no memory.
-    return (
-        param.is_contiguous() or torch.empty_like(param, device="meta").stride() == param.stride()
+        # Only a tensor that fills its memory without gaps or overlaps, in whatever order, keeps
+        # its strides in `empty_like`; on `meta` this takes no memory.
+        and (
+            param.is_contiguous()
+            or torch.empty_like(param, device="meta").stride() == param.stride()
+        )
     )
 
 

@@ -16,7 +16,7 @@ __all__ = ["check_rates", "rate_requirements", "rate_use_of"]
 
 
 def check_rates(config: GroupingConfigBase, groups: Sequence[Group]) -> None:
-    """Check that the learning rate of each group is read.
+    """Check that the groups of a config with an `lr_problem` have no learning rate of their own.
 
     Raises:
         OptimizerError: The optimizer does not read the learning rate of a group.
@@ -24,7 +24,7 @@ def check_rates(config: GroupingConfigBase, groups: Sequence[Group]) -> None:
     own: Any = getattr(config, "lr", None)
     rates = [group.options.get("lr", own) for group in groups]
     read = rates[0] if config.lr_scope == "optimizer" else own
-    if config.lr_problem and any(rate != read for rate in rates):
+    if any(rate != read for rate in rates):
         raise OptimizerError(
             f"{type(config).__name__}: {config.lr_problem}. Leave lr out of the groups"
         )

@@ -99,6 +99,9 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
     own_options: ClassVar[frozenset[str]] = frozenset()
     """Fields of the class that are not arguments of the target."""
 
+    group_keys: ClassVar[tuple[str, ...]] = ()
+    """Fields that the optimizer reads of a group but its constructor does not name."""
+
     tensor_lr: bool = False
     """Keep the rate in a tensor that schedules fill in place, as compiled steps need."""
 
@@ -220,8 +223,11 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         )
 
     def _group_dict(self, group: Group) -> dict[str, Any]:
-        """Return the dict for the constructor."""
-        return group.to_torch()
+        """Return a new dict for the constructor, which writes into it."""
+        params: list[Any] = group.params
+        if group.named and group.names:
+            params = [*zip(group.names, group.params, strict=True)]
+        return {**group.options, "params": params}
 
     def fused_dtypes(self) -> tuple[str, ...]:
         """Return the parameter types for which torch's fused kernel is faster and as exact.
@@ -248,8 +254,9 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             OptimizerError: The installed torch lacks the class, or an option that is not at its
                 default.
         """
-        cls, known = target_class(self.target), self.arguments()
-        fields = {k: field for k, field in type(self).model_fields.items() if k not in self._ours()}
+        cls = target_class(self.target)
+        known, ours = arguments_of(cls), {*self._ours(), *self.group_keys}
+        fields = {k: field for k, field in type(self).model_fields.items() if k not in ours}
         for key in fields.keys() - known:
             default = fields[key].default
             if getattr(self, key) != default:
@@ -258,11 +265,6 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
                     f"option {key!r}; leave it at {default!r}, or install a release that has it"
                 )
         return {key: getattr(self, key) for key in fields if key in known}
-
-    @classmethod
-    def arguments(cls) -> frozenset[str]:
-        """Return the names of the constructor's arguments."""
-        return arguments_of(target_class(cls.target))
 
     @classmethod
     def _ours(cls) -> set[str]:
@@ -285,8 +287,8 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         alike = self.without_grouping()
         configs = [check_options(alike, group) for group in groups]
         self._check_needs(groups)
-        check_rates(self, groups)
-        self._check_whole(groups)
+        if self.lr_problem is not None:
+            check_rates(self, groups)
         for group in groups:
             own = (group.options.keys() & self._ours()) - {"name"}
             if own:
@@ -297,7 +299,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         return configs
 
     def _check_needs(self, groups: list[Group]) -> None:
-        from nshtrainer.optimizer.groups.group_dicts import described
+        from nshtrainer.optimizer.groups.group_dicts import described, is_sharded
         from nshtrainer.optimizer.groups.lazy_parameters import check_no_lazy
 
         if self.needs_one_group and len(groups) > 1:
@@ -307,23 +309,20 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             )
         if self.needs_dimensions is not None:
             check_no_lazy(type(self).__name__, (p for group in groups for p in group.params))
-        wrong = described(groups, lambda param: not self.takes(param))
-        if wrong:
-            raise OptimizerError(
-                f"{type(self).__name__} takes parameters of {self.needs_dimensions} dimensions "
-                f"only; give these to another, such as AdamW: {join_names(wrong)}"
-            )
-
-    def _check_whole(self, groups: list[Group]) -> None:
-        from nshtrainer.optimizer.groups.group_dicts import described, is_sharded
-
-        sharded = described(groups, is_sharded)
-        if sharded and self.under_fsdp2 != "works":
-            raise OptimizerError(
-                f"{type(self).__name__} does not work where FSDP2 shards parameters: "
-                f"{_UNDER_FSDP2[self.under_fsdp2]}. Keep them whole, as DDP does, or take another, "
-                f"such as AdamW. Sharded are: {join_names(sharded)}"
-            )
+            wrong = described(groups, lambda param: not self.takes(param))
+            if wrong:
+                raise OptimizerError(
+                    f"{type(self).__name__} takes parameters of {self.needs_dimensions} dimensions "
+                    f"only; give these to another, such as AdamW: {join_names(wrong)}"
+                )
+        if self.under_fsdp2 != "works":
+            sharded = described(groups, is_sharded)
+            if sharded:
+                raise OptimizerError(
+                    f"{type(self).__name__} does not work where FSDP2 shards parameters: "
+                    f"{_UNDER_FSDP2[self.under_fsdp2]}. Keep them whole, as DDP does, or take "
+                    f"another, such as AdamW. Sharded are: {join_names(sharded)}"
+                )
 
     @classmethod
     def asks(cls) -> list[str]:

@@ -18,7 +18,6 @@ from nshtrainer.optimizer.wrappers.config import WrappingConfigBase
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule
     from lightning.pytorch.utilities.types import OptimizerLRScheduler
-    from torch.optim import Optimizer
 
     from nshtrainer.config import Config
 
@@ -35,7 +34,7 @@ def configure_optimizers(module: LightningModule, hparams: Config) -> OptimizerL
         ScheduleError: More than one field holds a scheduler config.
     """
     config = _the_optimizer(hparams)
-    optimizer = _create(config, module)
+    optimizer = build_optimizer(config, module)
     within = innermost(config)
     if isinstance(within, RoutingConfigBase):
         rank_zero_info("\n".join(["Which optimizer has what:", within.describe(module)]))
@@ -114,15 +113,6 @@ def _rate_holder(hparams: Config) -> tuple[str, Config]:
         "with an optimizer that has an lr, or a field lr of its own "
         f"(fields with an optimizer: {', '.join(found) or 'none'})"
     )
-
-
-def _create(config: OptimizerConfigBase, module: LightningModule) -> Optimizer:
-    optimizer = build_optimizer(config, module)
-    if optimizer is None:  # pyright: ignore[reportUnnecessaryComparison]
-        # Lightning would train nothing then, with no more than a warning.
-        name = type(config).__name__
-        raise OptimizerError(f"{name}.create_optimizer gave None; write `return` in it")
-    return optimizer
 
 
 def _the_optimizer(hparams: Config) -> OptimizerConfigBase:

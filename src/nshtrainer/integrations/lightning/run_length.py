@@ -65,8 +65,8 @@ class TrainerRunLength(LazyRunLength):
         batches = self._batches
         if batches is None:
             return None
-        plan = self._accumulation
-        steps = tuple(max(1, self._updates(batches, every)) for every in plan)
+        up = not self._trainer.strategy.handles_gradient_accumulation
+        steps = tuple(max(1, (batches + (every - 1) * up) // every) for every in self._accumulation)
         return steps if len(set(steps)) > 1 else steps[0]
 
     @cached_property
@@ -165,11 +165,6 @@ class TrainerRunLength(LazyRunLength):
                 return tuple(factor_of(epoch) for epoch in range(max(callback.epochs) + 1))
         return (self._trainer.accumulate_grad_batches,)
 
-    def _updates(self, batches: int, every: int) -> int:
-        if self._trainer.strategy.handles_gradient_accumulation:
-            return batches // every
-        return -(-batches // every)
-
 
 def run_length_of(source: Any) -> TrainerRunLength:
     """The run length of a Lightning trainer, or of the trainer of a Lightning module.
@@ -182,9 +177,9 @@ def run_length_of(source: Any) -> TrainerRunLength:
     Raises:
         ScheduleError: It is neither.
     """
-    if hasattr(source, "fit_loop"):
-        return TrainerRunLength(source)
     if not hasattr(source, "configure_optimizers"):
+        if hasattr(source, "fit_loop"):
+            return TrainerRunLength(source)
         raise ScheduleError(
             f"the run length of a {type(source).__qualname__} is unknown; pass the "
             "LightningModule, its Trainer, or RunLength(total_steps=..., steps_per_epoch=...)"

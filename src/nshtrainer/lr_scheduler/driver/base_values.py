@@ -45,21 +45,19 @@ class BaseValues:
             place: The hyperparameter.
             joining: Computes the base value of a group without a noted one.
         """
-        values = self._values.setdefault(str(place), [])
+        name = str(place)
+        values = self._values.setdefault(name, [])
         values.extend([None] * (index + 1 - len(values)))
         base = values[index]
         # A noted value wins: an earlier scheduler or a loaded state knows the base, `lr` does not.
         if base is None:
-            base = group.get(f"initial_{place}", self._awaited_value(str(place), index))
+            # What a loaded state has for a group that was not there yet comes after the group's.
+            awaited = dict(enumerate(self._awaited.get(name, ())))
+            base = group.get(f"initial_{name}", awaited.get(index))
             base = values[index] = joining() if base is None else float(base)
         # Noted again, since a loaded state may have replaced the dict of the group.
-        group[f"initial_{place}"] = base
+        group[f"initial_{name}"] = base
         return base
-
-    def _awaited_value(self, name: str, index: int) -> float | None:
-        """Return the saved base of a group that did not exist when the state was loaded."""
-        awaited = self._awaited.get(name, [])
-        return awaited[index] if index < len(awaited) else None
 
     def get(self, key: Key) -> float:
         """Return the base value of a hyperparameter that has one."""

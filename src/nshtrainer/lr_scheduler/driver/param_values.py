@@ -68,6 +68,8 @@ def find(group: Mapping[str, Any], name: str) -> HyperparameterRef:
     Raises:
         ScheduleError: The group has no such number; the message lists the numbers that it has.
     """
+    if _is_number(group.get(name)) and not name.startswith("initial_"):
+        return HyperparameterRef(name)
     if name == "momentum" and name not in group:
         name = "betas.0"
     known = dict(_places(group))

@@ -163,8 +163,13 @@ class SchedulePlan:
         Raises:
             ScheduleError: The schedule does not fit this run and this rate.
         """
-        tracks = self._tracks_for(base_lr, _beta2(group))
-        fitting = [track for track in tracks if _fits(track.group, group.get("name"))]
+        # Groups with the same base rate and beta2 share their tracks.
+        key = base_lr, _beta2(group)
+        self._in_use[key] = None
+        if key not in self._tracks:
+            self._tracks[key] = self._resolved(self.run.replace(base_lr=key[0], beta2=key[1]))
+        name = group.get("name")
+        fitting = [t for t in self._tracks[key] if t.group is None or _fits(t.group, name)]
         # The longest name is the most specific; a later entry of the dict replaces an earlier one.
         fitting.sort(key=lambda track: len(track.group or ""))
         return {track.hyperparameter: track for track in fitting}.values()
@@ -222,14 +227,6 @@ class SchedulePlan:
         what = where + track.hyperparameter
         return text if what == "lr" else f"{what}: {text}"
 
-    def _tracks_for(self, base_lr: float, beta2: float | None) -> Sequence[Track]:
-        key = base_lr, beta2
-        self._in_use[key] = None
-        # Groups with the same base rate and beta2 share their tracks.
-        if key not in self._tracks:
-            self._tracks[key] = self._resolved(self.run.replace(base_lr=base_lr, beta2=beta2))
-        return self._tracks[key]
-
     def _resolved(self, run: RunLength) -> Sequence[Track]:
         try:
             tracks = self._resolve(run)
@@ -247,10 +244,9 @@ def _steps_of(run: RunLength) -> str:
     return "an unknown number of steps" if run.total_steps is None else f"{run.total_steps} steps"
 
 
-def _fits(wanted: str | None, name: str | None) -> bool:
-    """Return True if a track applies to a group: without a name, or by the first part of a name."""
-    # `head` applies to `head/bias` too: a rule splits its group by weight decay.
-    return wanted is None or (name is not None and f"{name}/".startswith(f"{wanted}/"))
+def _fits(wanted: str, name: str | None) -> bool:
+    """Return True if a track is for a group, by its name or by the first part of `head/bias`."""
+    return name is not None and f"{name}/".startswith(f"{wanted}/")
 
 
 def _beta2(group: Group) -> float | None:

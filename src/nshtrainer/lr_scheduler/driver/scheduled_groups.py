@@ -77,7 +77,8 @@ class ScheduledGroups:
         """Resolve the plan for the current groups, and write the values of this position."""
         groups, old = self.optimizer.param_groups, self._groups
         known = {id(group) for group in old} if new_only else set[int]()
-        self._bases.follow(old, groups)
+        if old:
+            self._bases.follow(old, groups)
         self._groups = list(groups)
         self._plan.begin()
         self._movements = movements_of(self._followers())
@@ -124,8 +125,9 @@ class ScheduledGroups:
                     group[place.key] = standing.clone()
                     return self._base(index, other, place)
         value = float(standing)
-        is_default = standing == default_of(self.optimizer, group, place)
-        if self.last_epoch <= 0 or is_default or place.key != "lr":
+        if self.last_epoch <= 0 or place.key != "lr":
+            return value
+        if standing == default_of(self.optimizer, group, place):
             return value
         try:
             return self._continued(group, place, value)

@@ -114,7 +114,8 @@ class CurveScheduler(ForeignValues, LRScheduler):
         self._plan.check_names(optimizer.param_groups)
         self._clock = self._clock_of(self._plan)
         self._begin()
-        self._leave(others)
+        if others:
+            self._leave(others)
         self._listen()
 
     # -- moving --------------------------------------------------------------------------------

@@ -146,7 +146,7 @@ class OptimizerStateHooks:
         self._is_joint = is_joint
         self._unchecked = {"": ()} if is_joint else unchecked or {}
         self._config = config
-        self._in_force = as_data(config)
+        self._in_force: dict[str, Any] | None = None
         self._begun: list[Group] = []
         self._parked: dict[str, Any] = {}
         self.keeps_rates = False
@@ -172,7 +172,7 @@ class OptimizerStateHooks:
 
     def set_config(self, config: OptimizerConfigBase | None) -> None:
         """Set the config that the optimizer was built from."""
-        self._config, self._in_force = config, as_data(config)
+        self._config, self._in_force = config, None
 
     def begin(self, optimizer: Optimizer) -> None:
         """Note the options of the groups, which are now as the config sets them."""
@@ -192,6 +192,8 @@ class OptimizerStateHooks:
                 saved.setdefault("param_names", [names[param][0] for param in group["params"]])
         if self._parked:
             state[PARKED] = dict(self._parked)
+        if self._in_force is None:  # no state was loaded since the config was set
+            self._in_force = as_data(self._config)
         if self._in_force is not None:
             state[CONFIG] = self._in_force
 

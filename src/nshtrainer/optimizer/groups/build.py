@@ -54,10 +54,20 @@ def build_groups(config: GroupingConfigBase, params: Params | Any) -> list[Group
     return groups
 
 
-def _assigned_groups(config: GroupingConfigBase, params: Params | Any) -> list[Group]:
-    part = _part(config, params)
+def _assigned_groups(config: GroupingConfigBase, params: Any) -> list[Group]:
+    import torch
+
+    part: ParameterSubset = params
+    if not isinstance(params, ParameterSubset):
+        model = params if isinstance(params, torch.nn.Module) else None
+        every = tuple(inventory(_pairs(config, params) if model is None else model))
+        part = ParameterSubset(model, every, frozenset(every))
+    elif part.model is None:
+        _refuse_names_alone(config)
     parameters = part.inventory
-    taken = _assigned_rules(config, [p for p in parameters if p in part.chosen])
+    taken: dict[Parameter, ParameterGroupConfig] = {}
+    if config.groups:
+        taken = _assigned_rules(config, [p for p in parameters if p in part.chosen])
     rules = [taken.get(parameter) for parameter in parameters]
     # Settings need all parameters of the model, also of a part: the depth of a layer is relative.
     settings = list(settings_of(config, parameters, rules, part.model))
@@ -91,19 +101,6 @@ def _assigned_rules(
 
 
 # -- given parameters ------------------------------------------------------------------------------
-
-
-def _part(config: GroupingConfigBase, params: Any) -> ParameterSubset:
-    """Return the given parameters as a subset of a model, which often is the whole model."""
-    import torch
-
-    if isinstance(params, ParameterSubset):
-        if params.model is None:
-            _refuse_names_alone(config)
-        return params
-    model = params if isinstance(params, torch.nn.Module) else None
-    parameters = tuple(inventory(_pairs(config, params) if model is None else model))
-    return ParameterSubset(model, parameters, frozenset(parameters))
 
 
 def _pairs(config: GroupingConfigBase, params: Any) -> list[tuple[str, Any]]:
@@ -165,10 +162,14 @@ def _merged(assigned: Sequence[_Assigned], named: bool) -> list[Group]:
     of_rule: dict[str | None, list[_Tags]] = {}
     for (rule, _), members in parts.items():
         of_rule.setdefault(rule, []).append(_tags(members))
-    return [
-        _group(_name(rule, _tags(members), of_rule[rule]), members, named)
-        for (rule, _), members in parts.items()
-    ]
+    made: list[Group] = []
+    for (rule, _), members in parts.items():
+        name = _name(rule, _tags(members), of_rule[rule])
+        tensors = [one.parameter.tensor for one in members]
+        names = [one.parameter.name for one in members]
+        options = {"name": name, **members[0].settings.options}
+        made.append(Group(f"parameter group {name!r}", tensors, names, named, options))
+    return made
 
 
 def _tags(members: Sequence[_Assigned]) -> _Tags:
@@ -185,13 +186,3 @@ def _name(rule: str | None, tags: _Tags, of_rule: Sequence[_Tags]) -> str:
         if "" not in mine and not (rule and is_alike):
             words.append("+".join(mine))
     return "/".join(words) or "default"
-
-
-def _group(name: str, members: list[_Assigned], named: bool) -> Group:
-    return Group(
-        label=f"parameter group {name!r}",
-        params=[one.parameter.tensor for one in members],
-        names=[one.parameter.name for one in members],
-        named=named,
-        options={"name": name, **members[0].settings.options},
-    )

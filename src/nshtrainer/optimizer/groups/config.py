@@ -161,6 +161,12 @@ def _as_decay(value: Any) -> Any:
     return {"rate": value} if is_number else value
 
 
+_LayerDecay: TypeAlias = Annotated[
+    LayerDecayConfig,
+    BeforeValidator(_as_decay, json_schema_input_type=_Decay | LayerDecayConfig),
+]
+
+
 class BatchScalingConfig(Config):
     r"""Learning-rate scaling with the batch size: $\gamma = \gamma_0\,(B / B_0)^p$, $p$ = 1 or 1/2.
 
@@ -222,10 +228,7 @@ class GroupingConfigBase(OptimizerConfigBase):
     `no_weight_decay_keywords()` and parameters with `_no_weight_decay = True` (mamba-ssm), and
     apply the options in a parameter's `_optim` (S4). A rule's options win."""
 
-    layer_decay: Annotated[
-        LayerDecayConfig | None,
-        BeforeValidator(_as_decay, json_schema_input_type=_Decay | LayerDecayConfig | None),
-    ] = None
+    layer_decay: _LayerDecay | None = None
     """Layer-wise learning-rate decay from the output to the input; a rule's `lr` wins."""
 
     include_frozen: bool = False
@@ -275,6 +278,9 @@ class GroupingConfigBase(OptimizerConfigBase):
         if self.asks_for_groups or self.lr_scaling:
             self._check_what_is_changed()
             self._check_groups()
+        lr = type(self).model_fields.get("lr")
+        if self.lr_is_ignored and self.lr_problem and lr and getattr(self, "lr", 0) != lr.default:
+            raise ValueError(f"{self.lr_problem}, so lr has no effect")
         return self
 
     @property
@@ -296,13 +302,6 @@ class GroupingConfigBase(OptimizerConfigBase):
         if getattr(self, option) is None:
             return f"the {option} of {self.name} is none, not a number"
         return self.lr_problem if option == "lr" and (of_group or self.lr_is_ignored) else None
-
-    @model_validator(mode="after")
-    def _rate_is_read(self) -> Self:
-        lr = type(self).model_fields.get("lr")
-        if self.lr_is_ignored and self.lr_problem and lr and getattr(self, "lr", 0) != lr.default:
-            raise ValueError(f"{self.lr_problem}, so lr has no effect")
-        return self
 
     def _check_what_is_changed(self) -> None:
         changed = {

@@ -44,12 +44,6 @@ class Group(NamedTuple):
     named: bool
     options: dict[str, Any]
 
-    def to_torch(self) -> dict[str, Any]:
-        """Return a new group dict for torch, which writes into the dict that it gets."""
-        if self.named and self.names:
-            return {**self.options, "params": list(zip(self.names, self.params, strict=True))}
-        return {**self.options, "params": self.params}
-
     def describe(self, index: int) -> str:
         """Return a parameter for a message: its name or index, and its shape."""
         which = repr(self.names[index]) if self.names else f"number {index}"

@@ -7,9 +7,9 @@ of a word: `debias.weight` is no bias.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
@@ -81,13 +81,13 @@ class ParameterLocation:
         name: The full name, without parts that wrappers insert.
         leaf: Its last part: `weight`, `bias`.
         module: The module that holds the parameter, if it is known.
-        is_output: True if the module is an output layer.
+        outputs: Returns the output layers of the model; found when a role is first asked for.
     """
 
     name: str
     leaf: str
     module: Module | None = None
-    is_output: bool = False
+    outputs: Callable[[], Collection[Module | None]] = frozenset
 
     @cached_property
     def types(self) -> frozenset[str]:
@@ -143,6 +143,14 @@ class Parameter:
         """False for a bare matrix, which is a table of vectors such as positions."""
         return any(place.module is None or place.is_linear for place in self.places)
 
+    @property
+    def is_bias_or_norm(self) -> bool:
+        """True if `roles` has one of the two, without a look for the others."""
+        tensor = self.shaped
+        return any(
+            _BIASES.fullmatch(place.leaf) or _is_norm(place, tensor) for place in self.places
+        )
+
     @cached_property
     def roles(self) -> frozenset[Role]:
         """Roles of the parameter: the bias of a norm has two, as has an embedding tied to the head.
@@ -160,7 +168,7 @@ def _roles_at(place: ParameterLocation, tensor: Tensor) -> Iterator[Role]:
         yield "norm"
     if place.leaf in _EMBEDDINGS or (tensor.ndim > 1 and is_embedding(place.types)):
         yield "embedding"
-    if place.is_output:
+    if place.module in place.outputs():
         yield "head"
 
 
@@ -269,7 +277,7 @@ def _held_in_pairs(pairs: list[Any]) -> Iterator[tuple[ParameterLocation, Tensor
             raise OptimizerError(f"got a {type(pair).__name__} without a name")
     names = clean_names([name for name, _ in pairs])
     for name, (_, tensor) in zip(names, pairs, strict=True):
-        yield _place(name.split(".")), tensor
+        yield ParameterLocation(name, name.rpartition(".")[2]), tensor
 
 
 def clean_names(names: Sequence[str]) -> list[str]:
@@ -298,53 +306,47 @@ def clean_names(names: Sequence[str]) -> list[str]:
 
 
 def _held_in_module(root: Module) -> Iterator[tuple[ParameterLocation, Tensor]]:
-    modules = _raw_modules(root)
-    paths = _clean_paths(modules)
+    modules, paths = _modules_and_paths(root)
     held = [
         (raw, leaf, tensor)
         for raw, module in modules.items()
         for leaf, tensor in module.named_parameters(recurse=False, remove_duplicate=False)
     ]
-    # In reverse, so that the first matrix of a module is kept.
-    matrices = {raw: tensor for raw, _, tensor in reversed(held) if tensor.ndim > 1}
-    outputs = output_layers(modules, paths, dict(reversed(matrices.items())))
+
+    @cache
+    def outputs() -> set[Module]:
+        # In reverse, so that the first matrix of a module is kept.
+        matrices = {raw: tensor for raw, _, tensor in reversed(held) if tensor.ndim > 1}
+        return output_layers(modules, paths, dict(reversed(matrices.items())))
+
     for raw, leaf, tensor in held:
-        owner, own = _through_parametrization(modules, raw, leaf)
-        yield _place((*paths[raw], leaf), own, owner, owner in outputs), tensor
+        owner, own = modules[raw], leaf
+        if "parametrizations" in raw:
+            owner, own = _through_parametrization(modules, raw, leaf)
+        yield ParameterLocation(".".join((*paths[raw], leaf)), own, owner, outputs), tensor
 
 
 def modules_by_path(root: Module) -> dict[str, Module]:
     """Return all modules by name, each wrapped module in place of its wrapper."""
-    modules = _raw_modules(root)
-    return {".".join(path): modules[raw] for raw, path in _clean_paths(modules).items()}
+    modules, paths = _modules_and_paths(root)
+    return {".".join(path): modules[raw] for raw, path in paths.items()}
 
 
-def _raw_modules(root: Module) -> dict[str, Module]:
-    return dict(cast("Any", root).named_modules(remove_duplicate=False))
-
-
-def _clean_paths(modules: dict[str, Module]) -> dict[str, tuple[str, ...]]:
-    """Return the parts of each module's name, without parts that wrappers insert."""
+def _modules_and_paths(root: Module) -> tuple[dict[str, Module], dict[str, tuple[str, ...]]]:
+    """Return all modules by name, and the parts of each name without parts that wrappers insert."""
+    modules: dict[str, Module] = dict(cast("Any", root).named_modules(remove_duplicate=False))
     paths: dict[str, tuple[str, ...]] = {"": ()}
     for raw in modules:
         above, _, own = raw.rpartition(".")
         if raw:
             inside = paths[above]
-            paths[raw] = inside if _is_put_in(own, modules[above]) else (*inside, own)
-    return paths
+            is_put_in = own in _WRAPPERS or (own == "module" and _is_holder(modules[above]))
+            paths[raw] = inside if is_put_in else (*inside, own)
+    return modules, paths
 
 
-def _place(
-    path: Sequence[str], leaf: str = "", module: Module | None = None, is_output: bool = False
-) -> ParameterLocation:
-    return ParameterLocation(".".join(path), leaf or path[-1], module, is_output)
-
-
-def _is_put_in(part: str, holder: Module) -> bool:
-    """Return True if a wrapper inserts this part of a name."""
-    if part == "module":
-        return any(cls.__name__ in _HOLDERS for cls in type(holder).__mro__)
-    return part in _WRAPPERS
+def _is_holder(module: Module) -> bool:
+    return any(cls.__name__ in _HOLDERS for cls in type(module).__mro__)
 
 
 def _through_parametrization(modules: dict[str, Module], raw: str, leaf: str) -> tuple[Module, str]:

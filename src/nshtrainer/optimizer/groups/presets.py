@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
@@ -15,7 +15,12 @@ from nshtrainer.optimizer.groups.parameters import inventory, modules_by_path
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from nshtrainer.optimizer.groups.config import GroupingConfigBase, ParameterGroupConfig
+    from nshtrainer.optimizer.groups.config import (
+        GroupingConfigBase,
+        LayerDecayConfig,
+        ParameterGroupConfig,
+    )
+    from nshtrainer.optimizer.groups.mup import WidthTransferConfig
     from nshtrainer.optimizer.groups.parameters import Parameter
 
     Factors: TypeAlias = list[tuple[str, float]]
@@ -51,7 +56,11 @@ def settings_of(
         taken: The rule of each parameter.
         root: The model, if it is known.
     """
-    presets = (_layer_factors(config, parameters, root), _width_factors(config, parameters))
+    presets: list[Factors] = []
+    if config.layer_decay is not None and config.layer_decay.rate != 1:
+        presets.append(_layer_factors(config.layer_decay, parameters, root))
+    if config.width_transfer is not None:
+        presets.append(_width_factors(config.width_transfer, config, parameters))
     marked = marked_options(config, parameters, root)
     for place, (rule, own) in enumerate(zip(taken, marked, strict=True)):
         factors = [preset[place] for preset in presets]
@@ -78,10 +87,10 @@ def _options(
     """Return the options that differ from the config; the options of a rule win over all others."""
     options = dict(own)
     # A rate that the model sets is not scaled by presets, only by the rule's own factor.
-    factors = {
-        "lr": (1.0 if "lr" in own else factor) * _or_one(rule and rule.lr_mult),
-        "weight_decay": _or_one(rule and rule.weight_decay_mult),
-    }
+    factors = {"lr": 1.0 if "lr" in own else factor, "weight_decay": 1.0}
+    if rule is not None:
+        factors["lr"] *= _or_one(rule.lr_mult)
+        factors["weight_decay"] = _or_one(rule.weight_decay_mult)
     for key, times in factors.items():
         if times != 1:
             options[key] = (options[key] if key in options else base(key)) * times
@@ -105,28 +114,26 @@ def marked_options(
         return [{} for _ in parameters]
     # By name: the model lists names, and a tied weight may be listed under any of them.
     listed = _listed_by_the_model(root) if root is not None else set[str]()
+    by_shape = config.no_decay == "ndim_below_2"
     marked: list[dict[str, Any]] = []
     for parameter in parameters:
-        is_listed = not listed.isdisjoint(parameter.names)
-        is_spared = is_listed or _is_spared(config.no_decay, parameter)
-        marked.append(({"weight_decay": 0.0} if is_spared else {}) | _optim_of(parameter, config))
+        is_spared = (
+            getattr(parameter.tensor, "_no_weight_decay", False)  # set by mamba-ssm
+            or (listed and not listed.isdisjoint(parameter.names))
+            or (parameter.shaped.ndim < 2 if by_shape else parameter.is_bias_or_norm)
+        )
+        own = {"weight_decay": 0.0} if is_spared else {}
+        given = getattr(parameter.tensor, "_optim", None)
+        if isinstance(given, Mapping):
+            own |= _optim_of(parameter, cast("Mapping[str, Any]", given), config)
+        marked.append(own)
     return marked
 
 
-def _is_spared(preset: str, parameter: Parameter) -> bool:
-    if getattr(parameter.tensor, "_no_weight_decay", False):  # mamba-ssm sets it
-        return True
-    if preset == "ndim_below_2":
-        return parameter.shaped.ndim < 2
-    return not parameter.roles.isdisjoint({"bias", "norm"})
-
-
-def _optim_of(parameter: Parameter, config: GroupingConfigBase) -> dict[str, Any]:
+def _optim_of(
+    parameter: Parameter, options: Mapping[str, Any], config: GroupingConfigBase
+) -> dict[str, Any]:
     """Return the options that S4 and Hyena attach to a parameter, as `{"lr": 0.001}`."""
-    given = getattr(parameter.tensor, "_optim", None)
-    if not isinstance(given, Mapping):
-        return {}
-    options = cast("Mapping[str, Any]", given)
     wrong = {key: f"{config.name} has no {key}" for key in options.keys() - config.group_options()}
     if config.lr_problem and "lr" in options:
         wrong["lr"] = config.lr_problem
@@ -145,9 +152,13 @@ def _listed_by_the_model(root: Module) -> set[str]:
     returns parts of names.
     """
     names: set[str] = set()
+    methods = ("no_weight_decay", "no_weight_decay_keywords")
+    if not any(method_of(module, name) for module in root.modules() for name in methods):
+        return names
     for path, module in modules_by_path(root).items():
-        names |= {_joined(path, name) for name in _told(module, "no_weight_decay")}
-        keywords = _told(module, "no_weight_decay_keywords")
+        listed = (method_of(module, "no_weight_decay") or tuple)()
+        names |= {_joined(path, name) for name in listed}
+        keywords = [*(method_of(module, "no_weight_decay_keywords") or tuple)()]
         if keywords:
             inside = (parameter.names for parameter in inventory(module))
             within = (name for names_of in inside for name in names_of)
@@ -159,28 +170,18 @@ def _joined(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _told(module: Module, method: str) -> list[str]:
-    """Return the list of a method of a module, empty if the module does not have the method."""
-    tell = method_of(module, method)
-    return list(cast("Iterable[str]", tell())) if tell is not None else []
-
-
 def _layer_factors(
-    config: GroupingConfigBase, parameters: Sequence[Parameter], root: Module | None
+    decay: LayerDecayConfig, parameters: Sequence[Parameter], root: Module | None
 ) -> Factors:
-    decay = config.layer_decay
-    if decay is None or decay.rate == 1:
-        return [("", 1.0)] * len(parameters)
     # The last layer has the full rate.
     numbers = layer_numbers(parameters, decay.layers, root)
     last = max(numbers)
     return [(f"layer_{number}", decay.rate ** (last - number)) for number in numbers]
 
 
-def _width_factors(config: GroupingConfigBase, parameters: Sequence[Parameter]) -> Factors:
-    transfer = config.width_transfer
-    if transfer is None:
-        return [("", 1.0)] * len(parameters)
+def _width_factors(
+    transfer: WidthTransferConfig, config: GroupingConfigBase, parameters: Sequence[Parameter]
+) -> Factors:
     parts = [transfer.part_of(parameter) for parameter in parameters]
     factors = transfer.factors(config.width_rule)
     return [(part if factors[part] != 1 else "", factors[part]) for part in parts]

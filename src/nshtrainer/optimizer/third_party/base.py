@@ -72,9 +72,6 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
     splits_by_dimensions: ClassVar[bool] = False
     """True if matrices and the other parameters must be in separate groups (`use_muon`)."""
 
-    group_keys: ClassVar[tuple[str, ...]] = ()
-    """Fields that the optimizer reads of a group but its constructor does not name."""
-
     fills_none: ClassVar[tuple[str, ...]] = ()
     """Fields whose `None` the constructor replaces by a number; in a group they must be numbers."""
 
@@ -127,11 +124,6 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
             refuse_stacks(optimizer, params, type(self).__name__)
         return optimizer
 
-    @classmethod
-    def arguments(cls) -> frozenset[str]:
-        """Return the names of the constructor's arguments, and further keys of groups."""
-        return super().arguments() | {*cls.group_keys}
-
     @override
     def options(self) -> dict[str, Any]:
         """Return the arguments for the constructor, with names replaced by what they name.
@@ -140,8 +132,7 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
             OptimizerError: The package is not installed, or lacks the class or an option.
         """
         self._check_installed()
-        given = {k: v for k, v in super().options().items() if k not in self.group_keys}
-        return self._as_arguments(given)
+        return self._as_arguments(super().options())
 
     @override
     def _group_dict(self, group: Group) -> dict[str, Any]:
