@@ -21,7 +21,7 @@ HELP = "compare the optimizers and schedules of two files"
 
 
 def add_arguments(parser: VerbParser) -> None:
-    """Add the arguments of this verb."""
+    """Add the arguments of this command."""
     parser.add_file("first")
     parser.add_file("second", metavar="OTHER", help="the file to compare with")
     parser.add_code("compare parameter by parameter")
@@ -29,7 +29,7 @@ def add_arguments(parser: VerbParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Print a line for each difference; 0 where there is none, 1 where there is."""
+    """Print a line for each difference; return 0 if there is none, else 1."""
     found = _by_parameter(args) if args.code else _by_field(args)
     for each in found:
         say(f"{each.where}: {each.first} -> {each.second}")

@@ -18,7 +18,7 @@ HELP = "train a model from a config file"
 
 
 def add_arguments(parser: VerbParser) -> None:
-    """Add the arguments of this verb."""
+    """Add the arguments of this command."""
     parser.add_run_arguments()
     parser.add_argument(
         "--out",
@@ -38,7 +38,7 @@ def add_arguments(parser: VerbParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Train, and return 0; 128 and the number of a signal that ended it; 1 after a bad update."""
+    """Train; return 0, 128 plus the number of the signal that ended it, or 1 after a NaN or Inf."""
     from nshtrainer.cli.project.user_code import split_target
     from nshtrainer.cli.training.run_dir import choose_folder
     from nshtrainer.config.io import read_document

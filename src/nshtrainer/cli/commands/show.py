@@ -23,7 +23,7 @@ nshtrainer list shows the recommended names, nshtrainer list --all every name"""
 
 
 def add_arguments(parser: VerbParser) -> None:
-    """Add the arguments of this verb."""
+    """Add the arguments of this command."""
     help_text = "a name of 'nshtrainer list', a class such as AdamWConfig, or trainer"
     parser.add_argument("name", metavar="NAME", nargs="?", help=help_text)
 
@@ -53,10 +53,10 @@ def _full_name(cls: type) -> str:
 
 
 def _class_of(name: str) -> type[Config]:
-    """The class of a component's name or of a class's name.
+    """Return the class for a component's name or a class's name.
 
     Raises:
-        ConfigError: Nothing is called so.
+        ConfigError: No component or class has this name.
     """
     from nshtrainer import configs
     from nshtrainer.cli.components import registries

@@ -1,4 +1,4 @@
-"""One run of `nshtrainer fit`: builds the trainer, trains, and says what came out."""
+"""One run of `nshtrainer fit`: build the trainer, train, and report the results."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ _NEXT_PROBLEM = re.compile(r"\n\t(?=(?:Missing|Unexpected) key\(s\) in |size mis
 
 @dataclass
 class TrainingRun:
-    """A run: what, with what, where, and from where.
+    """One training run.
 
     Args:
         code: The user's classes.
         config: The file of the run, overrides included.
-        folder: Where results go.
-        checkpoint: What to go on from, if anything.
-        argv: The command line, to say how to go on.
-        passed_over: Other checkpoints that cannot be read, each with the reason.
+        folder: The output directory.
+        checkpoint: The checkpoint to resume from, if any.
+        argv: The command line, for the message on how to resume.
+        passed_over: Unreadable checkpoints that were skipped, each with the reason.
     """
 
     code: UserCode
@@ -65,11 +65,11 @@ class TrainingRun:
     stop: GracefulStop | None = field(default=None, init=False)
 
     def run(self) -> int:
-        """Train, and say where the results are.
+        """Train, and print where the results are.
 
         Returns:
-            0, or 128 and the number of the signal that ended the run, or 1 where a loss or a
-            gradient that was not finite did.
+            0, or 128 plus the number of the signal that ended the run, or 1 if a NaN or Inf in
+            the loss or a gradient ended it.
         """
         with self.signals, linked_processes():
             try:
@@ -117,7 +117,7 @@ class TrainingRun:
 
     @property
     def _keeps(self) -> bool:
-        """Whether anything is written: not in a trial run, nor to measure the overhead."""
+        """True unless fast_dev_run or barebones is set."""
         return not (self.config.trainer.fast_dev_run or self.config.trainer.barebones)
 
     @property
@@ -230,7 +230,7 @@ class TrainingRun:
         return 128 + self.signals.asked
 
     def _say_what_is_left(self, error: BaseException) -> None:
-        """What an exception in the middle of training leaves; before that there is nothing new."""
+        """Print which checkpoint an exception left; before the first step there is none."""
         if self.signals.patient:
             saved = self.stop and self.stop.saved
             self._say_how_to_go_on(f"stopped by {type(error).__name__}", saved or self.folder.last)
@@ -289,11 +289,11 @@ class TrainingRun:
 
 @rank_zero_only
 def _say(text: str) -> None:
-    """Print, in one of the processes of a run."""
+    """Print on one process of a run."""
     say_lines(text)
 
 
 def _here(path: str) -> Path:
-    """A path as short as it can be written."""
+    """Return the shortest form of a path."""
     whole, here = Path(path), Path.cwd()
     return whole.relative_to(here) if whole.is_relative_to(here) else whole
