@@ -25,8 +25,8 @@ WORDS = re.compile(
     r"\b("
     r"nobody|somebody|anew|outright|for ever|without a word|but for"
     r"|hears? of|stands? still|(?:is|are|be|was|were) told|(?:go|goes|going|went) on"
-    r"|(?:makes|becomes?|comes) of"
-    r"|of (?:ours|theirs|its|torch's|PyTorch's|Lightning's|transformers's)(?= *[^\w\s]|$)"
+    r"|(?:makes|becomes?|comes) of|in words"
+    r"|of (?:ours|theirs)|of (?:torch|PyTorch|Lightning|transformers)'s(?=[,.;:)]|$)"
     r"|optimis\w+|behaviour"
     r")\b",
     flags=re.IGNORECASE,

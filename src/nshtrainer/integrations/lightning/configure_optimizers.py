@@ -1,4 +1,4 @@
-"""Which fields of a module's hyperparameters say how it is optimised."""
+"""Optimizer and scheduler from the fields of a module's hyperparameters."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ __all__ = ["configure_optimizers", "current_rate", "with_rate"]
 
 
 def configure_optimizers(module: LightningModule, hparams: Config) -> OptimizerLRScheduler:
-    """The optimizer and the scheduler that the hyperparameters describe, as Lightning takes them.
+    """Create the optimizer and the scheduler of the hyperparameters, in Lightning's form.
 
-    The fields are found by their values, whatever their names.
+    The fields are found by the type of their values, not by their names.
 
     Raises:
-        OptimizerError: No field, or more than one, holds an optimizer config, or it creates none.
+        OptimizerError: Not exactly one field holds an optimizer config, or it has no parameters.
         ScheduleError: More than one field holds a scheduler config.
     """
     config = _the_optimizer(hparams)
@@ -46,30 +46,30 @@ def configure_optimizers(module: LightningModule, hparams: Config) -> OptimizerL
 
 
 def current_rate(hparams: Config, module: LightningModule | None = None) -> float:
-    """The learning rate in the optimizer's config, else in a field `lr` of the hyperparameters.
+    """Return the learning rate in the optimizer's config, else in the hyperparameters' field `lr`.
 
     Args:
         hparams: The hyperparameters.
-        module: The module that has them; where its batch is known, `lr_scaling` is applied.
+        module: The module of the hyperparameters; `lr_scaling` is applied if its batch is known.
 
     Raises:
-        AttributeError: There is none, or there is more than one optimizer.
+        AttributeError: There is no learning rate, or more than one optimizer.
     """
     config = innermost(_rate_holder(hparams)[1])
     return config.lr * _batch_factor(config, module)
 
 
 def with_rate(hparams: Any, rate: float, module: LightningModule | None = None) -> Any:
-    """The hyperparameters with another learning rate.
+    """Return the hyperparameters with another learning rate.
 
     Args:
         hparams: The hyperparameters.
         rate: The rate.
-        module: The module that has them; where its batch is known, the rate is that of its updates,
-            and the config gets the one that `lr_scaling` makes it of.
+        module: The module of the hyperparameters; if its batch is known, `rate` is the rate of the
+            updates, and the config gets the rate before `lr_scaling`.
 
     Raises:
-        AttributeError: There is no learning rate in them.
+        AttributeError: The hyperparameters have no learning rate.
         ValidationError: The rate is out of range.
     """
     name, holder = _rate_holder(hparams)
@@ -95,7 +95,7 @@ def _batch_factor(config: Any, module: LightningModule | None) -> float:
 
 
 def _rate_holder(hparams: Config) -> tuple[str, Config]:
-    """The config that has the field `lr`, and its name in the hyperparameters; "" is themselves."""
+    """Return the config with a field `lr`, and its key ("" for the hyperparameters themselves)."""
     found = find_fields(hparams, OptimizerConfigBase)
     holders: list[Config] = [innermost(each) for each in found.values()]
     if len(holders) == 1 and "lr" in type(holders[0]).model_fields:

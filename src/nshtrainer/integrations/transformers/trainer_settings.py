@@ -1,4 +1,4 @@
-"""Settings of a Trainer of transformers, read only as far as they are asked for."""
+"""Settings of a transformers Trainer, read lazily."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["TransformersSettings", "metric_of"]
 
 
 class TransformersSettings(TrainerSettings):
-    """The metric that the Trainer looks at, and limits of its loop.
+    """The Trainer's metric, and limits of its loop.
 
     Args:
-        trainer: A `transformers.Trainer`, or one of a class that derives from it.
+        trainer: A `transformers.Trainer` or an instance of a subclass.
     """
 
     _trainer: Any
@@ -42,7 +42,7 @@ class TransformersSettings(TrainerSettings):
 
     @override
     def attach_check(self) -> None:
-        """Add callbacks that compare the lengths and look for forgotten parameters, once."""
+        """Add callbacks that compare the lengths and report forgotten parameters, once."""
         handler = self._trainer.callback_handler
         if not any(hasattr(callback, "checks_length") for callback in handler.callbacks):
             from nshtrainer.integrations.transformers.length_check import LengthCheck
@@ -61,12 +61,12 @@ class TransformersSettings(TrainerSettings):
 
     @cached_property
     def shown_metric(self) -> MetricConfig | None:
-        """The same: no other metric is shown to a scheduler."""
+        """The primary metric: the Trainer passes no other metric to a scheduler."""
         return self.primary_metric
 
     @cached_property
     def plateau_problem(self) -> str | None:
-        """Why the Trainer would not show a metric, or fail when it is to."""
+        """The reason why the Trainer would not pass a metric, or would fail to."""
         if self._args.eval_strategy == "no":
             lacking = "eval_strategy='epoch' or 'steps'"
         elif self._args.metric_for_best_model is None:
@@ -80,7 +80,7 @@ class TransformersSettings(TrainerSettings):
 
     @cached_property
     def observer_problem(self) -> str | None:
-        """Why nobody would show its metric to a scheduler that the Trainer moves by the update."""
+        """The reason why a scheduler that the Trainer steps by the update would get no metric."""
         callbacks = self._trainer.callback_handler.callbacks
         if any(hasattr(callback, "shows_metric") for callback in callbacks):
             return self.plateau_problem
@@ -92,6 +92,6 @@ class TransformersSettings(TrainerSettings):
 
 
 def metric_of(args: Any) -> str:
-    """The name under which an evaluation has the `metric_for_best_model`."""
+    """Return the name of `metric_for_best_model` in the metrics of an evaluation."""
     name: str = args.metric_for_best_model or ""
     return f"eval_{name.removeprefix('eval_')}"
