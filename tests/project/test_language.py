@@ -24,7 +24,7 @@ QUESTION = re.compile(r"(What|Whether|Who|Whose|Which|Where|How)\b(?!-)")
 WORDS = re.compile(
     r"\b("
     r"nobody|somebody|anew|outright|for ever|without a word|but for"
-    r"|hears? of|stands? still|(?:is|are|be|was|were) told|(?:go|goes|going|went) on"
+    r"|hears? of|stands? still|(?:is|are|be|was|were) told(?! apart)|(?:go|goes|going|went) on"
     r"|(?:makes|becomes?|comes) of|in words"
     r"|of (?:ours|theirs)|of (?:torch|PyTorch|Lightning|transformers)'s(?=[,.;:)]|$)"
     r"|optimis\w+|behaviour"

@@ -65,7 +65,7 @@ def check_run(arguments: list[str]) -> None:
     if code:
         refused_in_words(code, said)
         return
-    if "nothing was left to train" in said:
+    if "the run was already complete" in said:
         return
     found = torch.load("o/checkpoints/last.ckpt", weights_only=True)["global_step"]
     if found != STEPS:

@@ -29,20 +29,22 @@ def _number(text: str) -> float:
     try:
         return float(match[1]) * _MULTIPLES[match[2]] if match else float(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no number; write such as 1000 or 20k") from None
+        raise ArgumentTypeError(
+            f"{text!r} is not a number; use a number such as 1000 or 20k"
+        ) from None
 
 
 def _whole(text: str) -> int:
     number = _number(text)
     if not number.is_integer():
-        raise ArgumentTypeError(f"{text!r} is not whole; a run has a whole number of updates")
+        raise ArgumentTypeError(f"{text!r} is not a whole number; give a whole number of updates")
     return int(number)
 
 
 def _seconds(text: str) -> float:
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(s|min|h|d)?", text)
     if match is None:
-        raise ArgumentTypeError(f"{text!r} is no time; write such as 90min, 12h or 3d")
+        raise ArgumentTypeError(f"{text!r} is not a time; use a time such as 90min, 12h or 3d")
     return float(match[1]) * _SECONDS[match[2] or ""]
 
 

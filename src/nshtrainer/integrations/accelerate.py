@@ -42,8 +42,8 @@ def run_length(
     """
     if not getattr(loader, "_is_accelerate_prepared", False):
         raise ScheduleError(
-            "a data loader has another length when it is prepared, where there are several "
-            "processes; pass what accelerator.prepare(loader) returned"
+            "a data loader changes its length when it is prepared for several processes; pass "
+            "what accelerator.prepare(loader) returned"
         )
     limits = [] if max_steps is None else [max_steps]
     steps_per_epoch = _updates(accelerator, loader, 1)
@@ -80,7 +80,7 @@ def run_length_of(source: Any) -> NoReturn:
         ScheduleError: Always; the message names the object to pass.
     """
     raise ScheduleError(
-        f"{_a(source)} does not know how long the run is; pass "
+        f"{_a(source)} does not know the length of the run; pass "
         "nshtrainer.integrations.accelerate.run_length(accelerator, loader, num_epochs=...), or "
         "RunLength(total_steps=..., steps_per_epoch=...)"
     )
@@ -167,7 +167,7 @@ def _optimizer_of(scheduler: Any, prepared: Sequence[Any]) -> Any:
         if hasattr(each, "step_was_skipped") and each.optimizer is scheduler.optimizer:
             return each
     raise ScheduleError(
-        f"{_a(scheduler)} was given without its optimizer; prepare the two together: "
+        f"{_a(scheduler)} was passed without its optimizer; prepare both together: "
         "nshtrainer.integrations.accelerate.prepare(accelerator, optimizer, scheduler)"
     )
 

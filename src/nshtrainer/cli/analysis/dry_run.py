@@ -102,7 +102,7 @@ def _with_batch(config: RunConfig, lengths: RunLength) -> tuple[RunLength, list[
     if scaling is None or told is not None:
         return lengths, []
     batch = scaling.base_batch_size
-    text = f"the batch that lr_scaling follows: the rates are those of {batch} samples an update"
+    text = f"batch size for lr_scaling: learning rates assume {batch} samples per update"
     return replace(lengths, samples_per_step=batch), [f"{text}; give --samples-per-step"]
 
 
@@ -145,7 +145,7 @@ def build_trainer(options: TrainerConfig, **changes: Any) -> Trainer:
     try:
         return Trainer(options, **changes)
     except (ValueError, MisconfigurationException) as error:
-        raise ConfigError(f"the trainer refuses its options: {error}") from error
+        raise ConfigError(f"invalid trainer options: {error}") from error
 
 
 _ELSEWHERE = {

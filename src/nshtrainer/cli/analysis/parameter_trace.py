@@ -121,9 +121,9 @@ def _asked(parameter: Parameter, rules: Sequence[Any], where: str) -> Iterator[R
     taker = assign(rules, [parameter]).taken.get(parameter)
     for rule in rules:
         if rule is taker:
-            why = "it is the first that selects it"
+            why = "it is the first match"
         elif taker is not None and selects(rule.select, parameter):
-            why = f"comes later: the first that selects it wins, which is {taker.name!r}"
+            why = f"matches too, but the first match applies: {taker.name!r}"
         else:
             why = why_not(rule.select, parameter)
         yield Rule(f"{where} {rule.name!r}", described(rule.select), rule is taker, why)
@@ -154,7 +154,7 @@ def _failing(selector: SelectorConfig, parameter: Parameter) -> Iterator[str]:
         if wanted is None or selects(SelectorConfig(**{field: wanted}), parameter):
             continue
         if field == "none_of":
-            yield f"{described(wanted)} selects it, which none_of excludes"
+            yield f"{described(wanted)} matches, which none_of excludes"
         elif field in {"any_of", "all_of"}:
             yield why_not(wanted, parameter)
         else:
@@ -177,15 +177,15 @@ def _own(field: str, parameter: Parameter) -> str:
 def print_way(way: ParameterTrace) -> None:
     """Print a parameter, its group, and a line for each rule."""
     state = "trained" if way.trained else "frozen"
-    form = " x ".join(map(str, way.shape)) or "one number"
+    form = " x ".join(map(str, way.shape)) or "scalar"
     say(" = ".join(way.names))
     say(f"  {form}, in {', '.join(way.modules)}, role {', '.join(way.roles) or 'none'}, {state}")
     say(f"  {_group_text(way.group)}")
     for rule in way.rules:
-        say(f"  {'takes it' if rule.takes else 'does not'}  {rule.where}: {rule.select}")
+        say(f"  {'applied' if rule.takes else 'skipped'}  {rule.where}: {rule.select}")
         say(f"            {rule.why}")
     if not any(rule.takes for rule in way.rules):
-        say("  no rule takes it, so it has what holds for all, and what presets make of it")
+        say("  matched by no rule: default settings and presets apply")
 
 
 def _group_text(row: GroupRow | None) -> str:

@@ -59,7 +59,7 @@ def sentences(config: Any) -> Iterator[str]:
         same.append(group)
     for tracks, groups in alike:
         names = join_names((numbered[id(group)] for group in groups), limit=3)
-        text = "as it begins"
+        text = "not scheduled"
         if tracks:
             text = _in_full(config, _curves_text(scheduler, tracks, groups))
         yield f"{names}: {text}" if len(alike) > 1 else text
@@ -73,7 +73,7 @@ def tracks_of(scheduler: CurveScheduler, group: Group) -> list[Track]:
 
 def _in_full(config: Any, what: str) -> str:
     often = config.interval if config.frequency == 1 else f"{config.frequency} {config.interval}s"
-    looks = f", looks at {config.monitor}" if config.monitor else ""
+    looks = f", monitors {config.monitor}" if config.monitor else ""
     return f"{what}, by the {often}{looks}"
 
 

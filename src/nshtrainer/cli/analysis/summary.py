@@ -33,7 +33,7 @@ __all__ = [
     "summarize",
 ]
 
-_LAZY = "the sizes of lazy parameters: they have none until a batch went through the model"
+_LAZY = "sizes of lazy parameters: unknown until a batch has passed through the model"
 
 _NO_OPTIONS = ("params", "param_names", "name", "lr", "weight_decay")
 """Keys of a group that are no options, and options with a column of their own."""

@@ -34,7 +34,7 @@ def run(args: Namespace) -> int:
     for each in found:
         say(f"{each.where}: {each.first} -> {each.second}")
     if not found:
-        say("no difference in what is optimised how")
+        say("no difference in optimizers and schedules")
     return 1 if found else 0
 
 
@@ -66,6 +66,6 @@ def _by_parameter(args: Namespace) -> list[ConfigDifference]:
         one, two = (dry_run(code, config, lengths_in(args)) for config in (first, second))
     missing = one.found.missing + two.found.missing
     for text in dict.fromkeys(missing):
-        say(f"not known: {text}", sys.stderr)
+        say(f"unknown: {text}", sys.stderr)
     left = by_field(first, second, args, schedules_only=True) if missing else []
     return [*left, *by_parameter(one, two)]

@@ -42,7 +42,7 @@ def _print_recommended(registry: Registry[Any]) -> None:
 
     classes = registry.summaries()
     rows = [(name, classes[name][0], when) for name, when in RECOMMENDED[registry.kind].items()]
-    columns = ("name", "class", "when to take it")
+    columns = ("name", "class", "when to use it")
     print_table(columns, [*rows, *_plugins(registry)], title=f"{registry.kind}, recommended")
 
 

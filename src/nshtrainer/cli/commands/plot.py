@@ -161,7 +161,7 @@ def _check_format(out: Path | None) -> None:
     from nshtrainer.plotting import FORMATS
 
     if out is not None and _suffix(out) not in FORMATS:
-        fail(f"--out {out}", f"its suffix is no format; write one of {', '.join(FORMATS)}")
+        fail(f"--out {out}", f"unsupported suffix; use one of {', '.join(FORMATS)}")
 
 
 def _print(plots: Sequence[Plot]) -> None:

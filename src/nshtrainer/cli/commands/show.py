@@ -90,9 +90,9 @@ def _declared(cls: type[Config]) -> Iterator[str]:
         if when:
             yield f"\nRecommended {when}."
     if issubclass(cls, TorchOptimizerConfigBase) and cls.asks():
-        yield f"\nIt asks for {', '.join(cls.asks())}.".replace("`", "")
+        yield f"\nRequires {', '.join(cls.asks())}.".replace("`", "")
     if issubclass(cls, PackageOptimizerConfigBase):
-        yield f"\nLicence: {cls.licence}. Installed by: pip install 'nshtrainer[{cls.extra}]'"
+        yield f"\nLicense: {cls.licence}. Installed by: pip install 'nshtrainer[{cls.extra}]'"
 
 
 def _rows(cls: type[Config]) -> Iterator[tuple[str, str, str, str, str]]:

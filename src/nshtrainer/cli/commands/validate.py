@@ -59,4 +59,4 @@ def _check_fully(target: str, file: str) -> str:
 
     code = load_user_code(target)
     read_run(read_document(file), code)
-    return printable(f"{file}: ok, all of it, for {target}")
+    return printable(f"{file}: ok, every section checked against {target}")

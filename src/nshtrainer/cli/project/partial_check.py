@@ -125,7 +125,7 @@ class _PartialModelBuilder:
     def note(self) -> str:
         """Return a remark on `--for train.py` if custom components were left unchecked."""
         own = set(self.checked) - {"trainer"}
-        return "\n(what is your own is known with --for train.py)" if own else ""
+        return "\n(for custom components, add --for train.py)" if own else ""
 
     def _run_file(self, data: dict[Any, Any]) -> type[Config]:
         fields: dict[str, Any] = {}

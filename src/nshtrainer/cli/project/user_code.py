@@ -55,8 +55,8 @@ def load_user_code(target: str) -> UserCode:
 
     found = _named(module, name, path) if name else _only(module, LightningModuleBase, path)
     if found is None:
-        write = "write `class MyModel(nshtrainer.LightningModuleBase[MyConfig])` in it"
-        raise ConfigError(f"{path}: no LightningModuleBase class is in it; {write}")
+        write = "add `class MyModel(nshtrainer.LightningModuleBase[MyConfig])`"
+        raise ConfigError(f"{path}: has no LightningModuleBase class; {write}")
     data = _only(module, LightningDataModule, path)
     return UserCode(path, found, data_class(data, path) if data else None)
 
@@ -72,7 +72,7 @@ def split_target(target: str) -> tuple[Path, str]:
     if kind_of(path) == "folder":
         fail(str(path), "is a folder; give the Python file with your LightningModuleBase")
     if path.suffix != ".py":
-        fail(target, "is no Python file; give train.py, or train.py:Name")
+        fail(target, "is not a Python file; give train.py, or train.py:Name")
     if kind_of(path) != "file":
         fail(str(path), f"no such file; the current folder is {Path.cwd()}")
     return path, name
@@ -118,7 +118,7 @@ def _check_name(name: str, path: Path) -> None:
     """Refuse a file with the name of a loaded module."""
     other = sys.modules.get(name)
     if name in sys.stdlib_module_names or (other is not None and not hasattr(other, _MARK)):
-        fail(str(path), f"its name is that of the Python module {name!r}; rename the file")
+        fail(str(path), f"has the name of the Python module {name!r}; rename the file")
 
 
 def _own_classes(module: ModuleType, base: type, *, imported: bool) -> list[Any]:
@@ -147,7 +147,10 @@ def _too_many(found: list[type], base: type, path: Path) -> str:
     names = ", ".join(cls.__name__ for cls in found)
     if base.__name__ == "LightningDataModule":
         return f"{path}: has {len(found)} datamodules ({names}); keep one in the file"
-    return f"{path}: has {len(found)} modules ({names}); say which: {path}:{found[0].__name__}"
+    return (
+        f"{path}: has {len(found)} modules ({names}); choose one, such as "
+        f"{path}:{found[0].__name__}"
+    )
 
 
 def _named(module: ModuleType, name: str, path: Path) -> Any:
@@ -160,6 +163,6 @@ def _named(module: ModuleType, name: str, path: Path) -> Any:
         return found
     known = [cls.__name__ for cls in classes] or ["none"]
     if found is not None:
-        problem = f"{name} is not a LightningModuleBase (there are: {', '.join(known)})"
+        problem = f"{name} is not a LightningModuleBase (available: {', '.join(known)})"
         raise ConfigError(f"{path}: {problem}")
     raise ConfigError(f"{path}: {describe_unknown('module', name, known)}")

@@ -82,7 +82,7 @@ class TrainingRun:
     def _run(self) -> int:
         with quiet(), ExitStack() as stack:
             for text in self.passed_over:
-                _say(f"passed over {printable(text)}")
+                _say(f"skipped {printable(text)}")
             self._say_where_from()
             if self._keeps and not getattr(rank_zero_only, "rank", 0):
                 self.folder = self.folder.claimed()
@@ -196,8 +196,8 @@ class TrainingRun:
             # No name of a weight begins a line of PyTorch's list of what does not fit.
             listed = "\n  ".join(map(printable, _NEXT_PROBLEM.split(str(error))))
             raise CheckpointError(
-                f"{self.checkpoint}: has the weights of another model; go on with the code and the "
-                f"config that wrote it, or start without --resume. {listed}"
+                f"{self.checkpoint}: has the weights of another model; resume with the code and "
+                f"the config that wrote it, or start without --resume. {listed}"
             ) from error
 
     # -- saying ------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ class TrainingRun:
             text = f"{self.checkpoint}: cannot be read as a checkpoint: {type(error).__name__}"
             raise CheckpointError(printable(f"{text}: {why}")) from error
         if not type(step) is type(epoch) is int:
-            problem = "global_step or epoch is not a number; go on from another checkpoint"
+            problem = "global_step or epoch is not a number; resume from another checkpoint"
             raise CheckpointError(printable(f"{self.checkpoint}: is damaged: {problem}"))
         self.first_step = step
         _say(f"resuming from {printable(self.checkpoint)} (step {step}, epoch {epoch + 1})")
@@ -242,13 +242,13 @@ class TrainingRun:
         is_module = sys.argv[0].endswith("__main__.py")
         program = ["python", "-m", "nshtrainer"] if is_module else ["nshtrainer"]
         command = shlex.join([*program, *self._argv_to_go_on(path)])
-        _say(f"{why}; the last checkpoint is {printable(path)}\nto go on: {printable(command)}")
+        _say(f"{why}; the last checkpoint is {printable(path)}\nto resume: {printable(command)}")
 
     @rank_zero_only
     def _requeue(self) -> None:
         say(requeue())
         if not any(token in {"auto", "--resume=auto"} for token in self.argv):
-            say("the job will not go on by itself: its command needs --out and --resume auto")
+            say("the job will not resume automatically: add --out and --resume auto to its command")
 
     def _argv_to_go_on(self, path: Path) -> list[str]:
         kept: list[str] = []
@@ -267,7 +267,7 @@ class TrainingRun:
         say()
         say(f"trained   {trainer.global_step} steps  {metrics_text(trainer.callback_metrics)}")
         if self.record is None:
-            say("results   none are kept in a trial run")
+            say("results   not saved in a trial run")
             return
         for line in self.record.summary():
             say(f"schedule  {line}")
@@ -282,7 +282,10 @@ class TrainingRun:
 
     def _nothing_left(self, checkpoint: Path) -> None:
         say()
-        say("nothing was left to train; for more, raise trainer.max_epochs or max_steps")
+        say(
+            "the run was already complete; to train longer, increase trainer.max_epochs or "
+            "max_steps"
+        )
         if self._saves:
             self.folder.renew_last(checkpoint)
 

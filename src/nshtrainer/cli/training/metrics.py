@@ -44,11 +44,11 @@ def rows_before(path: Path, step: int) -> list[dict[str, str]]:
     except FileNotFoundError:
         return []
     except (OSError, csv.Error) as error:
-        say(f"{path}: cannot be read ({error}): the table begins anew")
+        say(f"{path}: cannot be read ({error}): a new table is started")
         return []
     whole = [row for row in rows if _is_whole(row)]
     if len(whole) < len(rows):
-        say(f"{path}: damaged rows are left out ({len(rows) - len(whole)} of {len(rows)})")
+        say(f"{path}: damaged rows are dropped ({len(rows) - len(whole)} of {len(rows)})")
     return [row for row in whole if int(row["step"]) < step]
 
 

@@ -104,7 +104,7 @@ def _step_or_fault(path: Path) -> int | str:
     except Exception as error:  # noqa: BLE001 - whatever a damaged file makes torch raise
         return fault_of(path) or f"cannot be read as a checkpoint: {type(error).__name__}"
     if not isinstance(saved, dict):
-        return "is no checkpoint"
+        return "is not a checkpoint"
     step = cast("dict[Any, Any]", saved).get("global_step")
     return step if type(step) is int else -1
 
@@ -116,7 +116,7 @@ def fault_of(path: Path) -> str | None:
     """
     kind = kind_of(path)
     if kind != "file":
-        return "leads nowhere" if kind is None else f"is no regular file but {_A[kind]}"
+        return "is a broken link" if kind is None else f"is not a regular file but {_A[kind]}"
     if not path.stat().st_size:
         return "is empty"
     try:
@@ -125,8 +125,8 @@ def fault_of(path: Path) -> str | None:
     except OSError as error:
         return f"cannot be read: {reason_of(error)}"
     except Exception:  # noqa: BLE001 - whatever a changed byte makes zipfile and zlib raise
-        return "is cut off, or no checkpoint"
-    return broken and f"is damaged: {ascii(broken)[1:-1]} is not as it was written"
+        return "is truncated or not a checkpoint"
+    return broken and f"is damaged: {ascii(broken)[1:-1]} has another checksum"
 
 
 _A = {"folder": "a folder", "other": "a pipe or a device"}

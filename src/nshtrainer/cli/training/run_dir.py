@@ -132,8 +132,8 @@ class RunFolder:
             try:
                 stack.enter_context(hold(self.path / ".lock", owner))
             except AlreadyLockedError as error:
-                text = f"a run that is alive writes there (process {error})"
-                advice = "wait for its end, stop it, or choose another folder with --out"
+                text = f"in use by another run (process {error})"
+                advice = "wait for its end, stop that run, or choose another folder with --out"
                 fail(str(self.path), f"{text}; {advice}", error)
             except OSError as error:
                 raise _cannot_be_made(self.path, error) from error
@@ -143,7 +143,7 @@ class RunFolder:
         files = [self.metrics, self.optimizer, self.picture, self.schedule]
         for path in (*files, self.last, self.best, self.exception):
             if kind_of(path) not in {None, "file"}:
-                fail(str(path), "is no regular file; move it away, or give another --out")
+                fail(str(path), "is not a regular file; move it away, or give another --out")
 
     def set_aside_exception(self, checkpoint: Path) -> None:
         """Rename the checkpoint of an exception if the run resumes from another checkpoint.
@@ -199,7 +199,7 @@ def _is_made(path: Path) -> bool:
 
 
 def _cannot_be_made(path: Path, error: OSError) -> ConfigError:
-    text = f"{path}: cannot be made: {reason_of(error)}; choose another folder with --out"
+    text = f"{path}: cannot be created: {reason_of(error)}; choose another folder with --out"
     return ConfigError(printable(text))
 
 
@@ -234,9 +234,9 @@ def choose_folder(config: Path, out: Path | None, resume: str | None) -> ResumeP
     start = _chosen(config, out, resume)
     for path in filter(None, (start.folder.path, start.checkpoint)):
         if _ADDRESS.match(str(path)):
-            fail(str(path), "is an address, not a folder of this machine; give a local path")
+            fail(str(path), "is a URL, not a local folder; give a local path")
         if "::" in str(path.absolute()):  # fsspec joins addresses by it
-            text = "has '::' in it, which Lightning takes for two addresses; choose another path"
+            text = "contains '::', which Lightning reads as two URLs; choose another path"
             fail(str(path.absolute()), text)
     return start
 
@@ -267,8 +267,8 @@ def _new(runs: Path) -> RunFolder:
 
 def _unused(out: Path) -> Path:
     if kind_of(RunFolder(out).last):
-        advice = "add --resume last to go on with it, or choose another folder"
-        fail(f"--out {out}", f"there is a run already; {advice}")
+        advice = "add --resume last to continue it, or choose another folder"
+        fail(f"--out {out}", f"the folder already contains a run; {advice}")
     return out
 
 

@@ -189,9 +189,9 @@ class _Record:
         for watch in self.watches:
             if watch.look(groups, self.updates, position) and not watch.why:
                 watch.why = (
-                    "something else wrote it"
+                    "written by other code"
                     if moved == position
-                    else f"the scheduler had moved {moved} times"
+                    else f"the scheduler had made {moved} steps"
                 )
         self.updates += 1
 
@@ -249,13 +249,13 @@ class _Record:
     def _text(self, watch: _Watch) -> Iterator[str]:
         if watch.by_metric and watch.rows:
             first, last = number_text(watch.rows[0].used), number_text(watch.rows[-1].used)
-            looks = f" looks at {self.looks_at}" if self.looks_at else ""
+            looks = f" monitors {self.looks_at}" if self.looks_at else ""
             text = f"{watch.name} from {first} to {last}"
             yield f"{text}; nothing was planned: {type(self.scheduler).__name__}{looks}"
         elif watch.first is not None:
             row = watch.first
             yield (
-                f"{watch.name}: {watch.unlike:,} of them not as planned, the first at step "
+                f"{watch.name}: {watch.unlike:,} values not as planned, the first at step "
                 f"{row.step:,}: planned {row.planned!r}, used {row.used!r} ({watch.why})"
             )
 
@@ -336,7 +336,7 @@ class ScheduleRecord(Callback):
         """Restore the number of updates."""
         for place, count in state_dict.items():
             if not isinstance(count, int) or count < 0:
-                refuse_entry(f"callbacks.ScheduleRecord.{printable(place)}", "is no count")
+                refuse_entry(f"callbacks.ScheduleRecord.{printable(place)}", "is not a count")
         self._resumed = dict(state_dict)
 
     def summary(self) -> Iterator[str]:

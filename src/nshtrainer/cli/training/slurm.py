@@ -34,5 +34,5 @@ def requeue() -> str:
     try:
         code = subprocess.run(command, check=False).returncode  # noqa: S603 - numbers alone
     except OSError as error:
-        return f"{' '.join(command)}: {reason_of(error)}; not queued again"
+        return f"{' '.join(command)}: {reason_of(error)}; not requeued"
     return f"{' '.join(command)}: " + (f"failed with exit code {code}" if code else "queued again")

@@ -38,7 +38,7 @@ def configure_optimizers(module: LightningModule, hparams: Config) -> OptimizerL
     optimizer = _create(config, module)
     within = innermost(config)
     if isinstance(within, RoutingConfigBase):
-        rank_zero_info("\n".join(["Which optimizer has what:", within.describe(module)]))
+        rank_zero_info("\n".join(["Optimizers and their parameters:", within.describe(module)]))
     scheduler = _the_scheduler(hparams)
     if scheduler is None:
         return optimizer
@@ -106,13 +106,13 @@ def _rate_holder(hparams: Config) -> tuple[str, Config]:
         if isinstance(config, RoutingConfigBase):
             routes = ", ".join(route.name for route in config.all_routes())
             raise AttributeError(  # noqa: TRY004 - what `hasattr` understands
-                f"{type(config).__name__} has a rate for each route ({routes}), and none that a "
-                f"finder could set for all; set them in their routes, under {name!r}"
+                f"{type(config).__name__} has one learning rate per route ({routes}), so a finder "
+                f"cannot set one for all; set them under {name!r}"
             )
     raise AttributeError(
-        f"there is no one learning rate in {type(hparams).__name__}: it needs exactly one field "
-        "with an optimizer that has an lr, or a field lr of its own "
-        f"(fields with an optimizer: {', '.join(found) or 'none'})"
+        f"{type(hparams).__name__} has no single learning rate; add exactly one field with an "
+        "optimizer that has an lr, or a field lr (fields with an optimizer: "
+        f"{', '.join(found) or 'none'})"
     )
 
 
@@ -121,7 +121,7 @@ def _create(config: OptimizerConfigBase, module: LightningModule) -> Optimizer:
     if optimizer is None:  # pyright: ignore[reportUnnecessaryComparison]
         # Lightning would train nothing then, with no more than a warning.
         name = type(config).__name__
-        raise OptimizerError(f"{name}.create_optimizer gave None; write `return` in it")
+        raise OptimizerError(f"{name}.create_optimizer returned None; add a return statement")
     return optimizer
 
 
@@ -130,9 +130,9 @@ def _the_optimizer(hparams: Config) -> OptimizerConfigBase:
     if len(found) == 1:
         return next(iter(found.values()))
     problem = (
-        "which to use is not clear;"
+        "the choice is ambiguous;"
         if found
-        else "nothing says how to optimise; give it a field `optimizer: OptimizerConfig`, or"
+        else "no optimizer is configured; add a field `optimizer: OptimizerConfig`, or"
     )
     raise OptimizerError(
         f"{type(hparams).__name__} has {len(found)} fields with an optimizer config "
@@ -145,7 +145,7 @@ def _the_scheduler(hparams: Config) -> LRSchedulerConfigBase | None:
     if len(found) > 1:
         raise ScheduleError(
             f"{type(hparams).__name__} has {len(found)} fields with a scheduler config "
-            f"({', '.join(found)}), so which to use is not clear; write configure_optimizers in "
-            "the module"
+            f"({', '.join(found)}), so the choice is ambiguous; write configure_optimizers in the "
+            "module"
         )
     return next(iter(found.values()), None)

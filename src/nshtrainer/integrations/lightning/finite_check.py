@@ -154,9 +154,9 @@ class FiniteGradientCheck(Callback):
         elif bad:
             where, what = _where(trainer, optimizer), _what(pl_module, params, poison)
             raise BadUpdateError(
-                f"{where} is not made: {what}. Look at the data of this batch and at the loss; "
-                "lower lr, or clip the gradients (gradient_clip_val). To leave such updates out "
-                "and go on, set non_finite to skip"
+                f"{where} is not applied: {what}. Check the data of this batch and the loss; "
+                "lower lr, or clip the gradients (gradient_clip_val). To skip such updates, set "
+                "non_finite to skip"
             )
 
     def _skip(

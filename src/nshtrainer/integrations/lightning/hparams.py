@@ -82,14 +82,14 @@ def saved_config(source: Source, cls: type[Config], *, weights_only: bool) -> Co
     saved = _read(source, place, weights_only).get(_KEY)
     if not isinstance(saved, Mapping):
         raise CheckpointError(
-            f"{place} has no hyperparameters; give them: load_from_checkpoint(path, hparams=...)"
+            f"{place} has no hyperparameters; pass them: load_from_checkpoint(path, hparams=...)"
         )
     data = dict(cast("Mapping[str, Any]", saved))
     try:
         return cls.from_mapping(data.get("hparams", data))
     except ConfigError as error:
         raise CheckpointError(
-            f"the hyperparameters in {place} are no {cls.__name__}; give them: "
+            f"the hyperparameters in {place} are not a valid {cls.__name__}; pass them: "
             f"load_from_checkpoint(path, hparams=...)\n{error}"
         ) from error
 
@@ -102,11 +102,11 @@ def _read(source: Source, place: str, weights_only: bool) -> Mapping[str, Any]:
     except UnpicklingError as error:
         why = next(iter(str(error).splitlines()), "no details")
         raise CheckpointError(
-            f"{place}: holds objects that only code can make, or is no checkpoint; where you "
-            f"trust it, give weights_only=False ({why})"
+            f"{place}: contains objects other than plain data, or is not a checkpoint; if you "
+            f"trust it, pass weights_only=False ({why})"
         ) from error
     except Exception as error:  # torch raises all sorts for a file that is damaged
-        raise CheckpointError(f"{place}: is damaged, or no checkpoint ({error})") from error
+        raise CheckpointError(f"{place}: is damaged or not a checkpoint ({error})") from error
 
 
 def _load(source: Source, weights_only: bool) -> Mapping[str, Any]:

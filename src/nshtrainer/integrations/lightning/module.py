@@ -132,8 +132,8 @@ class LightningModuleBase(LightningModule, Generic[T]):
         if isinstance(found, type) and issubclass(found, Config):
             return cast("type[T]", found)
         raise TypeError(
-            f"{cls.__name__} does not say what its hyperparameters are; write "
-            f"class {cls.__name__}(LightningModuleBase[MyConfig]), or override hparams_cls()"
+            f"{cls.__name__} has no hyperparameter class; write class "
+            f"{cls.__name__}(LightningModuleBase[MyConfig]), or override hparams_cls()"
         )
 
     @classmethod
@@ -144,8 +144,8 @@ class LightningModuleBase(LightningModule, Generic[T]):
         if isinstance(hparams, Mapping):
             return wanted.model_validate(dict(plain_containers(hparams)))
         raise TypeError(
-            f"the hyperparameters of {cls.__name__} are a {wanted.__name__} or a mapping with its "
-            f"fields, not {type(hparams).__name__}"
+            f"the hyperparameters of {cls.__name__} must be a {wanted.__name__} or a mapping with "
+            f"its fields, not {type(hparams).__name__}"
         )
 
     @property
@@ -265,7 +265,7 @@ class LightningModuleBase(LightningModule, Generic[T]):
         """
         refuse_unknown(cls, kwargs)
         if hparams is not None and hparams_file is not None:
-            raise TypeError("give the hyperparameters as hparams or as hparams_file, not as both")
+            raise TypeError("hparams and hparams_file are both given; pass one of them")
         weights_only = True if weights_only is None else weights_only
         wanted = cls.hparams_cls()
         if hparams is not None:

@@ -189,31 +189,31 @@ def _check_average(trainer: pl.Trainer) -> None:
     if len(averages) > 1:
         names = " and ".join(type(each).__name__ for each in averages)
         raise OptimizerError(
-            f"{names} would each put an average in the place of the weights; leave one of them out:"
-            " a callback, or weight_averaging of the trainer's config"
+            f"{names} would each replace the weights by an average; remove one of them: a "
+            "callback, or weight_averaging of the trainer's config"
         )
     for part in _with_modes(trainer) if averages else ():
         raise OptimizerError(
-            f"{type(part).__name__} has an average of the weights of its own, and another "
-            "(weight_averaging, or Lightning's WeightAveraging) would average its weights of "
-            "training; leave that one out, or choose another optimizer"
+            f"{type(part).__name__} averages the weights itself, and a second average "
+            "(weight_averaging, or Lightning's WeightAveraging) would use its training weights; "
+            "remove the second one, or choose another optimizer"
         )
 
 
 def _check_closure(optimizer: Optimizer, trainer: pl.Trainer) -> None:
     if not get_requirements(optimizer).closure:
         return
-    name = f"{type(optimizer).__name__}, as it is configured, computes the loss by itself, "
+    name = f"{type(optimizer).__name__}, as configured, recomputes the loss, "
     if trainer.accumulate_grad_batches != 1:
         raise OptimizerError(
-            f"{name}anew from the last batch of an accumulation: "
+            f"{name}but only for the last batch of an accumulation: "
             f"accumulate_grad_batches={trainer.accumulate_grad_batches} would train on a part of "
             "the data; set it to 1, or choose another optimizer"
         )
     if getattr(trainer.precision_plugin, "scaler", None) is not None:
         raise OptimizerError(
-            f"{name}which the scaling of gradients leaves no room for: precision "
-            f"{trainer.precision} does not work with it; use bf16-mixed or 32-true"
+            f"{name}which does not work with a GradScaler: precision {trainer.precision} is not "
+            "supported; use bf16-mixed or 32-true"
         )
 
 
@@ -221,7 +221,7 @@ def _check_graph(optimizer: Optimizer, module: pl.LightningModule) -> None:
     own = type(module).backward is not pl.LightningModule.backward
     if get_requirements(optimizer).second_backward and not own:
         raise OptimizerError(
-            f"{type(optimizer).__name__} differentiates the loss twice, which takes a graph that "
-            f"{type(module).__name__} does not keep; derive it from nshtrainer.LightningModuleBase,"
-            " or write in it: def backward(self, loss): loss.backward(create_graph=True)"
+            f"{type(optimizer).__name__} needs second derivatives, but {type(module).__name__} "
+            "does not keep the graph; derive it from nshtrainer.LightningModuleBase, or add: def "
+            "backward(self, loss): loss.backward(create_graph=True)"
         )

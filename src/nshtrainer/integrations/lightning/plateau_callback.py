@@ -132,8 +132,8 @@ class PlateauCallback(Callback):
         if self._feeds and _validation_is_left_out(trainer):
             warnings.warn(
                 "the checkpoint was saved between a batch and the validation due after it, which "
-                "Lightning leaves out on resume, so the plateau scheduler sees one value fewer; "
-                "save checkpoints after validation: ModelCheckpoint(monitor=...)",
+                "Lightning skips on resume, so the plateau scheduler misses one value; save "
+                "checkpoints after validation: ModelCheckpoint(monitor=...)",
                 NshtrainerWarning,
                 stacklevel=2,
             )
@@ -215,7 +215,7 @@ class PlateauCallback(Callback):
             if feed.config.strict and not feed.fed and feed.value(trainer) is None:
                 known = ", ".join(sorted(trainer.callback_metrics)) or "none"
                 raise MetricError(
-                    f"the plateau scheduler looks at {feed.monitor!r}, which was never logged "
+                    f"the plateau scheduler monitors {feed.monitor!r}, which was never logged "
                     f"(available: {known}); correct its metric, or log it with "
                     f"self.log({feed.monitor!r}, ...)"
                 )

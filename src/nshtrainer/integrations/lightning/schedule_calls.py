@@ -35,7 +35,7 @@ def check_schedule_calls(trainer: pl.Trainer) -> None:
         plan = config.scheduler.plan if isinstance(config.scheduler, CurveScheduler) else None
         if plan and plan.is_of_trainer and (config.interval, config.frequency) != ("step", 1):
             every = "" if config.frequency == 1 else f"{config.frequency} "
-            problem = f"Lightning moves it by {every}{config.interval}"
+            problem = f"Lightning steps it by {every}{config.interval}"
             plan.warn_rhythm(problem)
 
 

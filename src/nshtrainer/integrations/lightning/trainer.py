@@ -95,7 +95,7 @@ def _refuse_ours(arguments: Iterable[str]) -> None:
     """Refuse options of this package as keyword arguments; they belong in the config."""
     for name in OURS.intersection(arguments):
         raise TypeError(
-            f"{name} is no argument of Lightning's Trainer; write it in the config: "
+            f"{name} is not an argument of Lightning's Trainer; set it in the config: "
             f"Trainer(TrainerConfig({name}=...))"
         )
 

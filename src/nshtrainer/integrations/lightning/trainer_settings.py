@@ -107,8 +107,8 @@ class LightningSettings(TrainerSettings):
             return None
         return (
             f"with check_val_every_n_epoch={every} and val_check_interval={within} Lightning "
-            "would show the plateau scheduler stale values of its metric, or miss some of them; "
-            f"{_WITH_THE_CALLBACK}, or validate once at the end of each epoch"
+            "would pass stale values of the metric to the plateau scheduler, or miss some of "
+            f"them; {_WITH_THE_CALLBACK}, or validate once at the end of each epoch"
         )
 
     @cached_property
@@ -118,6 +118,6 @@ class LightningSettings(TrainerSettings):
         if trainer is None or any(isinstance(c, PlateauCallback) for c in trainer.callbacks):
             return None
         return (
-            "Lightning shows no metric to a scheduler that moves by the step, as one with a "
-            f"warm-up or a schedule beside its metric does; {_WITH_THE_CALLBACK}"
+            "Lightning passes no metric to a scheduler that is stepped per update, such as a "
+            f"plateau schedule with a warm-up; {_WITH_THE_CALLBACK}"
         )

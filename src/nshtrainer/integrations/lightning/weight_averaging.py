@@ -84,9 +84,9 @@ class AveragingCallback(WeightAveraging):
         if isinstance(trainer.strategy, _SHARDING):
             raise OptimizerError(
                 f"weight_averaging copies the module, which {type(trainer.strategy).__name__} "
-                "shards: leave weight_averaging out, or keep the weights whole with strategy ddp. "
-                "An optimizer with an average of its own, such as schedulefreeadamw, works with "
-                "shards"
+                "shards: remove weight_averaging, or use strategy ddp, which does not shard. "
+                "Optimizers that average weights themselves, such as schedulefreeadamw, support "
+                "sharding"
             )
         super().setup(trainer, pl_module, stage)
         for name, tensor in chain(pl_module.named_parameters(), pl_module.named_buffers()):

@@ -44,9 +44,9 @@ class TrainerRunLength(LazyRunLength):
         """The reason for unknown lengths of the data."""
         if self._args.auto_find_batch_size:
             return (
-                "with auto_find_batch_size the number of updates is not known before the Trainer "
-                "has found a batch size; set max_steps, or per_device_train_batch_size instead, or "
-                "give durations in steps"
+                "with auto_find_batch_size the number of updates is unknown before the Trainer "
+                "has found a batch size; set max_steps, or per_device_train_batch_size instead, "
+                "or give durations in steps"
             )
         if not self._has_data:
             return (
@@ -144,5 +144,5 @@ def _too_early(trainer: Any) -> str | None:
     if trainer.model_init is not None:
         return "with model_init the Trainer drops model, optimizer and scheduler in train()"
     if trainer.is_fsdp_enabled or trainer.is_fsdp_xla_enabled:
-        return "with FSDP the Trainer puts other parameters in the place of these in train()"
+        return "with FSDP the Trainer replaces the parameters in train()"
     return None

@@ -27,13 +27,13 @@ class TransformersSettings(TrainerSettings):
     _args: Any
 
     interval_problem = (
-        "the Trainer of transformers moves a scheduler with every update; write the schedule as "
-        "one of steps, such as step_lr with unit: epoch, or as a curve of your own"
+        "the transformers Trainer steps a scheduler with every update; use a schedule in steps, "
+        "such as step_lr with unit: epoch, or a custom curve"
     )
 
     loop_problem = (
-        "it needs a closure, or the graph of the gradients, and the Trainer of transformers calls "
-        "a bare step(); choose another optimizer, or train in a loop of your own or with Lightning"
+        "it needs a closure or second derivatives, and the transformers Trainer calls step() "
+        "without them; choose another optimizer, or train with Lightning or a custom loop"
     )
 
     def __init__(self, trainer: Any) -> None:
@@ -74,7 +74,7 @@ class TransformersSettings(TrainerSettings):
         else:
             return None
         return (
-            "the Trainer of transformers shows a scheduler its metric_for_best_model after each "
+            "the transformers Trainer passes metric_for_best_model to a scheduler after each "
             f"evaluation; set {lacking} in its TrainingArguments"
         )
 
@@ -85,8 +85,8 @@ class TransformersSettings(TrainerSettings):
         if any(hasattr(callback, "shows_metric") for callback in callbacks):
             return self.plateau_problem
         return (
-            "the Trainer of transformers shows no metric to a scheduler that moves by the step, as "
-            "one with a warm-up or a schedule beside its metric does; give the Trainer "
+            "the transformers Trainer passes no metric to a scheduler that is stepped per update, "
+            "such as a plateau schedule with a warm-up; give the Trainer "
             "callbacks=[nshtrainer.integrations.transformers.MetricCallback()]"
         )
 

@@ -63,8 +63,8 @@ def _write(path: Path, content: memoryview) -> None:
         remove_left_over(path)
         replace_file(path, content)
     except OSError as error:
-        kept = "the one before it is as it was" if kind_of(path) else "there was none before it"
-        text = f"{error.strerror}: this checkpoint is not written, and {kept}"
+        kept = "the previous one is unchanged" if kind_of(path) else "there is no previous one"
+        text = f"{error.strerror}: this checkpoint was not written; {kept}"
         raise OSError(error.errno, text, str(path)) from error
 
 

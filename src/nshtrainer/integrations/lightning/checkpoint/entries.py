@@ -96,7 +96,7 @@ class _CheckingConnector(_CheckpointConnector):
             with _needed("pytorch-lightning_version"):
                 super().resume_start(checkpoint_path, weights_only=weights_only)
         except (InvalidVersion, TypeError) as error:
-            refuse_entry("pytorch-lightning_version", f"is no version ({error})", error)
+            refuse_entry("pytorch-lightning_version", f"is not a version ({error})", error)
         if self._loaded_checkpoint and self.trainer.state.fn == "fit":
             check_entries(self.trainer, self._loaded_checkpoint)
 
@@ -122,7 +122,7 @@ class _CheckingConnector(_CheckpointConnector):
             needed.insert(0, "optimizer_states")
         for entry in needed:
             if self._loaded_checkpoint and entry not in self._loaded_checkpoint:
-                refuse_entry(entry, "is missing, as where only the weights are saved")
+                refuse_entry(entry, "is missing, as in a weights-only checkpoint")
         super().restore_optimizers_and_schedulers()
 
 
@@ -170,7 +170,7 @@ def check_entries(trainer: pl.Trainer, checkpoint: Any) -> None:
         refuse_entry("loops.fit_loop", "has no epoch_progress")
     for path, count in _numbers(saved, ("loops",)):
         if not 0 <= count < _MOST or not float(count).is_integer():
-            refuse_entry(dotted(path), f"is {count}, which is no count")
+            refuse_entry(dotted(path), f"is {count}, not a count")
     _check_steps(saved["fit_loop"], checkpoint.get("global_step"))
     _check_weights(trainer, checkpoint.get("state_dict", {}))
     callbacks: list[Callback] = vars(trainer)["callbacks"]
@@ -197,7 +197,7 @@ def _check_steps(loop: Mapping[str, Any], step: int | None) -> None:
             count = count.get(key, {})
         counts.append(count or 0)
     if step is not None and step not in {*counts, sum(counts)}:
-        refuse_entry("loops.fit_loop", f"counts {max(counts)} steps, and global_step is {step}")
+        refuse_entry("loops.fit_loop", f"counts {max(counts)} steps, but global_step is {step}")
 
 
 def _check_weights(trainer: pl.Trainer, saved: Mapping[str, Any]) -> None:
@@ -242,7 +242,7 @@ def _check_best(state: Mapping[str, Any], kept: int, path: Path) -> None:
             refuse_entry(dotted(where), problem)
     if (last := state.get("kth_best_model_path", "")) not in {"", *best}:
         refuse_entry(
-            dotted((*path, "kth_best_model_path")), f"is {last!r}, which is none of the best"
+            dotted((*path, "kth_best_model_path")), f"is {last!r}, which is not among the best"
         )
     if 0 < kept <= len(best) and not last:
         refuse_entry(dotted((*path, "kth_best_model_path")), "is missing")
@@ -293,5 +293,5 @@ def refuse_entry(entry: str, problem: str, error: Exception | None = None) -> No
         CheckpointError: Always.
     """
     raise CheckpointError(
-        f"the checkpoint is damaged: {entry} {problem}; go on from another checkpoint"
+        f"the checkpoint is damaged: {entry} {problem}; resume from another checkpoint"
     ) from error

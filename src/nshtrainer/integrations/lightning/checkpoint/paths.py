@@ -55,7 +55,7 @@ def drop_foreign_paths(trainer: pl.Trainer, checkpoint: Mapping[str, Any]) -> No
         if paths:
             listed = join_names(paths, limit=3)
             text = f"the checkpoint lists files that are not in {folder!r}: {listed}"
-            tell_of(f"{text}. They are dropped from the list, and left alone", CheckpointWarning)
+            tell_of(f"{text}. They are dropped from the list and not touched", CheckpointWarning)
 
 
 def _keep_own_path(callback: SpikeDetection, state: dict[str, Any]) -> None:

@@ -104,6 +104,6 @@ def _say_if_over(trainer: pl.Trainer, checkpoint: Mapping[str, Any]) -> None:
     done = checkpoint.get("global_step", 0)
     if -1 < trainer.max_steps < done:
         tell_of(
-            f"nothing is left to train: the checkpoint has {done} updates behind it, and "
-            f"max_steps is {trainer.max_steps}; raise it"
+            f"checkpoint is at step {done} but max_steps is {trainer.max_steps}; increase "
+            "max_steps to continue training"
         )

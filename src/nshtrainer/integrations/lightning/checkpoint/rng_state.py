@@ -177,7 +177,7 @@ def _try_state(key: str, set_state: Callable[[Any], object], state: Any) -> None
     try:
         set_state(state)
     except (LookupError, OverflowError, RuntimeError, TypeError, ValueError) as error:
-        refuse_entry(f"{_KEY}.{key}", f"is no state of a generator ({error})", error)
+        refuse_entry(f"{_KEY}.{key}", f"is not a generator state ({error})", error)
 
 
 def _numpy() -> Any:

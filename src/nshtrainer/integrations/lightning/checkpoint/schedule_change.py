@@ -118,15 +118,15 @@ def decide(
         schedulers: The schedulers of the run.
     """
     if change.path != (SCHEDULE,):
-        return change.keep("left to its own state, which has most of it")
+        return change.keep("most of it is restored from the scheduler's own state")
     if schedulers and all(isinstance(each, CurveScheduler) for each in schedulers):
         why = "another kind cannot be kept" if change.saved else "there is none to keep"
         return from_step(change, position, f"since {why}")
-    what = "with a state of its own" if schedulers else "so nothing moves the rate any more"
+    what = "with its own state" if schedulers else "without a scheduler"
     if policy.takes_schedule:
-        text = f"taken from the config, {what}; the rate is that of the optimizer again"
+        text = f"taken from the config, {what}; the learning rate is reset to the optimizer's"
         return change.follow(text)
-    text = f"taken from the config, {what}; the rate stays what it is in the checkpoint"
+    text = f"taken from the config, {what}; the learning rate stays as in the checkpoint"
     return change.keep(text, SCHEDULE)
 
 
