@@ -16,8 +16,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "nshtrainer"
 FOLDERS = [
     *sorted(path.parent for path in PACKAGE.glob("*/__init__.py")),
-    ROOT / "tools",
-    ROOT / "docs",
+    *(ROOT / name for name in ("tools", "docs", "examples", "benchmarks")),
 ]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 QUESTION = re.compile(r"(What|Whether|Who|Whose|Which|Where|How)\b(?!-)")

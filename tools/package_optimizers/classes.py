@@ -1,4 +1,4 @@
-"""What is known of the optimizers of pytorch_optimizer, beyond what their constructors say."""
+"""Facts on the optimizers of pytorch_optimizer that their constructors do not tell."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = [
 
 
 class Curated(NamedTuple):
-    """More about one that people use.
+    """Advice for a well-known optimizer.
 
     Args:
         when: When to use it, and with what values.
@@ -70,7 +70,7 @@ KEYWORDS: dict[str, tuple[str, str, str]] = {
     "qk_clip": (
         'Literal["query", "key", "query_rotary", "key_rotary"] | None',
         "None",
-        "What a group projects to, to be clipped by `step(attention_max_logits=...)`.",
+        "Projection of a group, to be clipped by `step(attention_max_logits=...)`.",
     ),
     "attention_name": (
         "str | None",
@@ -85,7 +85,7 @@ KEYWORDS: dict[str, tuple[str, str, str]] = {
     "precondition_init_scale": ("Positive", "1.0", "Scale of the first preconditioners."),
     "precondition_lr": ("Positive", "0.1", "Learning rate of the preconditioners."),
 }
-"""Options that sources read of a group and constructors swallow, wherever a source reads them."""
+"""Options that sources read from a group and constructors swallow, wherever a source reads them."""
 
 NOT_OPTIONS: dict[str, str] = {
     "AliG.lr": "its own step size",
@@ -107,7 +107,7 @@ NOT_OPTIONS: dict[str, str] = {
     "eps": "`adamw_eps` of the Muons",
     "initial_lr": "the base rate, which a scheduler writes",
 }
-"""Keys that a source reads of a group and that are no options, by class or for all, and why."""
+"""Group keys that are no options, by class or for all, with the reason."""
 
 GROUP_KEYS: dict[str, dict[str, tuple[str, str, str]]] = {
     "APOLLO": _LOW_RANK,
@@ -165,7 +165,7 @@ FACTS: dict[str, dict[str, Any]] = {
 }
 for _name in _MUONS:
     FACTS.setdefault(_name, {})["splits_by_dimensions"] = True
-"""What an optimizer asks of its parameters and of the loop, where it is not the usual."""
+"""Unusual requirements on parameters and training loop."""
 
 REFERENCES = {
     "AdaBound": (None, "ICLR 2019"),
@@ -249,7 +249,7 @@ CURATED = {
         "For convolutional networks with batches of thousands; leave norms and biases out with "
         "groups."
     ),
-    "LaProp": Curated("Where Adam is unstable: momentum and adaptation do not mix."),
+    "LaProp": Curated("If Adam is unstable: momentum and adaptation do not mix."),
     "Lamb": Curated(
         "For transformers with batches of thousands; rates grow with the root of the batch."
     ),
@@ -313,7 +313,7 @@ CURATED = {
     ),
     "Tiger": Curated("Least state of all: one momentum, and the sign of it."),
 }
-"""Those that people use."""
+"""Well-known optimizers."""
 
 SUMMARIES = {
     "A2Grad": "Accelerated gradient descent with adaptive steps and three ways of averaging.",
@@ -401,7 +401,7 @@ SUMMARIES = {
     "RAdam": "Adam with a rectified start: no warm-up needed.",
     "ROSE": "Gradients scaled by the range of their rows and columns: no state.",
     "Ranger": "RAdam with Lookahead and centralised gradients.",
-    "Ranger21": "AdamW with eight further methods, and a schedule of its own.",
+    "Ranger21": "AdamW with eight further methods, and a built-in schedule.",
     "SCION": "Steps of a given length in a norm that suits each layer.",
     "SCIONLight": "SCION with its momentum in the gradients: no state.",
     "SGDP": "SGD that takes out what only makes weights longer, where their scale is free.",
@@ -430,4 +430,4 @@ SUMMARIES = {
     "VSGD": "Gradient descent that infers the true gradient from noisy ones.",
     "Yogi": "Adam whose second moment grows and falls at a bounded speed.",
 }
-"""What each is, in one line."""
+"""One-line descriptions."""

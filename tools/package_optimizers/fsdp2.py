@@ -1,11 +1,11 @@
-"""Measures what each optimizer does where FSDP2 shards parameters: two processes against one.
+"""Measure each optimizer on parameters sharded by FSDP2: two processes against one.
 
     python tools/package_optimizers/fsdp2.py              all of them
     python tools/package_optimizers/fsdp2.py lion soap    these
 
-It prints what differs from `under_fsdp2` of the class, and fails if something does. Both processes
-see the whole batch, so that their gradients are those of one, bit by bit. What an optimizer fails
-with goes to stderr.
+Prints differences from `under_fsdp2` of the class, and fails if there are any. Both processes see
+the whole batch, so that their gradients equal those of one process, bit by bit. Errors of
+optimizers are printed on stderr.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from nshtrainer.optimizer.torch_optim import portable_muon as muon
 
 PROCESSES = 2
 STEPS = 30
-"""More than the updates after which some do something else than at first."""
+"""Number of updates; some optimizers change their behavior after the first ones."""
 PATIENCE = timedelta(seconds=20)
-"""How long a process waits for another that has failed."""
+"""Seconds that a process waits for another that has failed."""
 CLOSE = 1e-4
-"""How far the weights may be apart, as a share of the farthest way that one has gone."""
+"""Tolerance between weights, as a share of the largest change of a weight."""
 
 Config = type[TorchOptimizerConfigBase]
 
 
 def measurable() -> list[str]:
-    """The names of the optimizers that run on a CPU."""
+    """Return the names of the optimizers that run on a CPU."""
     return [
         name
         for name, cls in sorted(optimizer_registry.items())
@@ -53,14 +53,14 @@ def measurable() -> list[str]:
 
 
 class Table(nn.Module):
-    """For optimizers of sparse gradients."""
+    """Model for optimizers of sparse gradients."""
 
     def __init__(self) -> None:
         super().__init__()
         self.table = nn.Embedding(6, 4, sparse=True)
 
     def forward(self) -> Tensor:
-        """The loss."""
+        """Return the loss."""
         return self.table(torch.tensor([0, 2, 3, 5])).square().mean()
 
 
@@ -77,19 +77,19 @@ class Network(nn.Module):
         )
 
     def forward(self) -> Tensor:
-        """The loss."""
+        """Return the loss."""
         inputs = torch.linspace(-1, 1, 24).reshape(8, 3).sin()
         return (self.layers(inputs) - inputs.sum(1, keepdim=True)).square().mean()
 
 
 def make_model(cls: Config) -> nn.Module:
-    """The same model in every process."""
+    """Build the same model in every process."""
     torch.manual_seed(0)
     return Table() if cls.needs_sparse_gradients else Network(cls)
 
 
 def train(cls: Config, model: nn.Module) -> dict[str, Tensor]:
-    """The weights after some steps, whole."""
+    """Train, and return the full weights."""
     config: Any = cls.from_yaml(getattr(cls, "example", "") or "{}")
     if getattr(config, "foreach", False) is None:  # one process rounds as two do, which loop
         config = config.replace(foreach=False)
@@ -110,19 +110,19 @@ def train(cls: Config, model: nn.Module) -> dict[str, Tensor]:
 
 
 def whole(param: Tensor) -> Tensor:
-    """A parameter with the shards of all processes."""
+    """Gather a parameter from the shards of all processes."""
     return param.full_tensor() if isinstance(param, DTensor) else param.clone()
 
 
 def outcome(cls: Config) -> str:
-    """What comes of an optimizer in this process."""
+    """Return the outcome of an optimizer in this process."""
     start = {name: param.detach() for name, param in make_model(cls).named_parameters()}
     alone = train(cls, make_model(cls))
     model: Any = make_model(cls)
     try:
         fully_shard(model, mesh=init_device_mesh("cpu", (PROCESSES,)))
         together = train(cls, model)
-    except Exception as error:  # noqa: BLE001 - whatever an optimizer comes to
+    except Exception as error:  # noqa: BLE001 - an optimizer can raise anything
         print(f"{cls.__name__}: {type(error).__name__}: {str(error)[:200]}", file=sys.stderr)
         return "fails"
     farthest = max(float((alone[name] - start[name]).abs().max()) for name in start)
@@ -131,12 +131,12 @@ def outcome(cls: Config) -> str:
 
 
 def always() -> bool:
-    """Said of what depends on the machine."""
+    """Return True, instead of a check of the machine."""
     return True
 
 
 def process(rank: int, names: list[str], folder: str) -> None:
-    """One of the processes; they meet anew for each optimizer, whatever became of the last."""
+    """Run one of the processes, with a new process group for each optimizer."""
     torch.set_num_threads(1)
     torch.compiler.set_stance("force_eager")  # torchao compiles its steps, for half a minute
     muon.bfloat16_is_emulated = always  # in bfloat16 rounding alone takes Muon percents apart
@@ -153,7 +153,7 @@ def process(rank: int, names: list[str], folder: str) -> None:
 
 
 def measured(names: Iterable[str]) -> dict[str, str]:
-    """What each of these does: `works`, `differs` or `fails`, as the worst process has it."""
+    """Measure optimizers: `works`, `differs` or `fails`, the worst outcome of the processes."""
     with tempfile.TemporaryDirectory() as folder:
         torch.multiprocessing.spawn(process, (list(names), folder), nprocs=PROCESSES)
         files = [Path(folder, f"{rank}.json") for rank in range(PROCESSES)]
@@ -163,13 +163,13 @@ def measured(names: Iterable[str]) -> dict[str, str]:
 
 
 def declared(name: str) -> str:
-    """What the class says."""
+    """Return the declared outcome of the class."""
     cls: Any = optimizer_registry[name]
     return str(cls.under_fsdp2)
 
 
 def main(names: list[str]) -> int:
-    """Print where measurement and declaration differ."""
+    """Print differences between measurement and declaration."""
     wrong = 0
     for name, found in measured(names or measurable()).items():
         if found != declared(name):

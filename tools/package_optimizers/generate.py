@@ -1,11 +1,11 @@
-"""Writes the configs of pytorch_optimizer's optimizers from the signatures of their constructors.
+"""Write the configs of pytorch_optimizer's optimizers from the signatures of their constructors.
 
-    python tools/package_optimizers/generate.py            write what is stale
-    python tools/package_optimizers/generate.py --check    only say so, and fail if something is
+    python tools/package_optimizers/generate.py            update stale files
+    python tools/package_optimizers/generate.py --check    only list them, and fail if there are any
 
-Two files come out of it: `pytorch_optimizer.py`, the classes, and `index.py`, the names of all
-optimizers of other packages, so that a name can be looked up and listed without its module. What
-signatures do not say is in `arguments.py`, `classes.py`, `measured.py`, and `left_out.py`.
+The script writes two files: `pytorch_optimizer.py`, the classes, and `index.py`, the names of all
+third-party optimizers, so that a name can be looked up and listed without its module. Further facts
+are in `arguments.py`, `classes.py`, `measured.py`, and `left_out.py`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ WIDTH = 100
 
 @cache
 def optimizers() -> dict[str, type]:
-    """The optimizers of the package by the names of their classes, but for those of torch."""
+    """Return the optimizers of the package by class name, without those of torch."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from pytorch_optimizer.optimizer import OPTIMIZERS
@@ -61,18 +61,18 @@ def _names_of_torch() -> set[str]:
 
 
 def file_name(cls: str) -> str:
-    """The name in a file: lower-case, with a prefix where torch has an optimizer of this name."""
+    """Return the name in a file: lower-case, with a prefix if the name is torch's."""
     return f"po_{cls.lower()}" if cls.lower() in _names_of_torch() else cls.lower()
 
 
 def class_name(cls: str) -> str:
-    """The name of the config."""
+    """Return the name of the config."""
     return f"PO{cls}Config" if cls.lower() in _names_of_torch() else f"{cls}Config"
 
 
 @cache
 def papers() -> dict[str, tuple[str, str]]:
-    """Titles and addresses in the list of papers of the package, by the name of the method."""
+    """Return titles and addresses in the package's list of papers, by the name of the method."""
     text: str = metadata.metadata("pytorch_optimizer").get_payload()  # type: ignore[assignment]
     row = re.compile(r"\| (\S.*?)\s*\| \*(.+?)\*\s*\|.*?\[paper\]\((.*?)\)")
     return {_key(m[1]): (m[2].strip(), m[3]) for m in map(row.match, text.splitlines()) if m}
@@ -83,7 +83,7 @@ def _key(name: str) -> str:
 
 
 def reference(cls: str) -> str:
-    """Title and place of the paper; empty if there is none."""
+    """Return title and address of the paper; empty if there is none."""
     row, place = REFERENCES.get(cls, (None, None))
     if row == "":
         return place or ""
@@ -97,7 +97,7 @@ def reference(cls: str) -> str:
 
 
 def fields(cls: str) -> Iterator[tuple[str, str, str | None, str]]:
-    """The fields of a config: name, type, default as code (None: required), and description."""
+    """Yield the fields of a config: name, type, default as code (None: required), description."""
     parameters = inspect.signature(optimizers()[cls]).parameters
     named = [key for key in parameters if key not in {"params", "kwargs"}]
     for key in sorted(named, key=lambda key: key != "lr"):
@@ -112,7 +112,7 @@ def fields(cls: str) -> Iterator[tuple[str, str, str | None, str]]:
 
 
 def group_keys(cls: str) -> dict[str, tuple[str, str, str]]:
-    """The fields that a step reads of a group and that the constructor does not name."""
+    """Yield the fields that a step reads from a group and that the constructor does not name."""
     target = optimizers()[cls]
     unnamed = read_keys(target) - set(inspect.signature(target).parameters)
     found = {key: KEYWORDS[key] for key in KEYWORDS if key in unnamed}
@@ -120,7 +120,7 @@ def group_keys(cls: str) -> dict[str, tuple[str, str, str]]:
 
 
 def for_all(cls: str) -> tuple[str, ...]:
-    """The fields that a step does not read of a group, so that they hold for all groups."""
+    """Return the fields that a step reads from no group, so that they apply to all groups."""
     read, extra = read_keys(optimizers()[cls]), FACTS.get(cls, {}).get("for_all", ())
     named = {key for key, *_ in fields(cls)} - group_keys(cls).keys()
     of_group = {"adamw_lr", "adamw_betas", "adamw_eps", "adamw_wd"}
@@ -134,7 +134,7 @@ def _narrower(cls: str, key: str) -> str | None:
 
 
 def _code(value: Any) -> str:
-    """A default as it stands in a config: what a file cannot say by another word for it."""
+    """Return a default as code; objects are replaced by values that a file can hold."""
     if isinstance(value, Enum):
         return repr(value.name.lower()).replace("'", '"')
     if type(value).__module__ == "torch":
@@ -145,7 +145,7 @@ def _code(value: Any) -> str:
 
 
 def _type(key: str, parameter: inspect.Parameter) -> str:
-    """The type by rule: that of the default, and the range that goes with the name."""
+    """Return the type by rule: that of the default, with the range of the name."""
     default, kind = parameter.default, parameter.annotation
     if key == "foreach":
         return "bool | None"
@@ -175,7 +175,7 @@ def _number(key: str, default: Any) -> str:
 # -- classes ---------------------------------------------------------------------------------------
 
 HEAD = '''\
-"""The optimizers of pytorch_optimizer {version}; tools/package_optimizers/generate.py wrote it."""
+"""Optimizers of pytorch_optimizer {version}; generated by tools/package_optimizers/generate.py."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ from nshtrainer.types import (
 
 
 def module() -> str:
-    """The text of the module with all classes."""
+    """Return the text of the module with all classes."""
     names = [cls for cls in optimizers() if cls not in LEFT_OUT["pytorch_optimizer"]]
     head = HEAD.format(version=metadata.version("pytorch_optimizer"))
     exported = "\n".join(f'    "{class_name(cls)}",' for cls in names)
@@ -211,7 +211,7 @@ def module() -> str:
 
 
 def class_text(cls: str) -> str:
-    """One class: its docstring, what it declares, its fields."""
+    """Return the text of one class: docstring, declarations, fields."""
     lines = [
         "@final",
         "@optimizer_registry.register",
@@ -230,7 +230,7 @@ def class_text(cls: str) -> str:
 
 
 def docstring(cls: str) -> str:
-    """What it is, when to use it, the paper, an example that runs."""
+    """Return the docstring: description, advice, paper, and a runnable example."""
     parts = [f'"""{SUMMARIES[cls]}']
     if cls in CURATED:
         parts.append(wrapped(CURATED[cls].when))
@@ -241,7 +241,7 @@ def docstring(cls: str) -> str:
 
 
 def example(cls: str) -> str:
-    """A config with what it requires and another value for its first number."""
+    """Return a config with its required fields and another value for its first number."""
     every = list(fields(cls))
     given = {key: "100" for key, _, default, _ in every if default is None}
     first = next(
@@ -256,7 +256,7 @@ def example(cls: str) -> str:
 
 
 def facts(cls: str) -> dict[str, Any]:
-    """The class variables: what is declared, and what the signature says."""
+    """Yield the class variables: declared facts, and facts from the signature."""
     found = dict(FACTS.get(cls, {}))
     if group_keys(cls):
         found["group_keys"] = tuple(group_keys(cls))
@@ -271,12 +271,12 @@ def facts(cls: str) -> dict[str, Any]:
 
 
 def wrapped(text: str) -> str:
-    """Prose in lines that fit a docstring of a class."""
+    """Wrap prose to the width of a class docstring."""
     return textwrap.fill(text, WIDTH - 4, break_on_hyphens=False, break_long_words=False)
 
 
 def indented(text: str) -> list[str]:
-    """Lines as they stand in a class."""
+    """Indent lines to the level of a class body."""
     return [f"    {line}".rstrip() for line in text.split("\n")]
 
 
@@ -285,9 +285,9 @@ def indented(text: str) -> list[str]:
 MODULES = ("bitsandbytes", "pytorch_optimizer", "schedulefree", "torchao")
 
 INDEX = '''\
-"""What optimizers of other packages there are, without importing them.
+"""Names of third-party optimizers, found without importing their modules.
 
-Written by tools/package_optimizers/generate.py.
+Generated by tools/package_optimizers/generate.py.
 """
 
 from __future__ import annotations
@@ -299,7 +299,7 @@ INDEX: dict[str, dict[str, tuple[str, str]]] = {
 
 
 def index() -> str:
-    """The text of the index, read off the modules."""
+    """Return the text of the index, read from the modules."""
     from nshtrainer.config.lazy_index import summary_of
     from nshtrainer.optimizer.third_party import base
 
@@ -320,7 +320,7 @@ def index() -> str:
 
 
 def formatted(text: str) -> str:
-    """The text without imports that nothing uses, as ruff writes it."""
+    """Return the text without unused imports, formatted by ruff."""
     fix = (
         "check",
         "--fix-only",
@@ -339,7 +339,7 @@ def formatted(text: str) -> str:
 
 
 def write(name: str, text: str, *, check: bool) -> bool:
-    """Write a file unless it is like this already; whether it was not."""
+    """Write a file if it has changed; return True if so."""
     path = FOLDER / name
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return False
@@ -350,7 +350,7 @@ def write(name: str, text: str, *, check: bool) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Write both files, or with `--check` say whether they are stale."""
+    """Write both files, or with `--check` list stale ones."""
     check = "--check" in arguments
     stale = write("pytorch_optimizer.py", module(), check=check)
     stale |= write("index.py", index(), check=check)

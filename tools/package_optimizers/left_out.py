@@ -1,4 +1,4 @@
-"""The optimizers of other packages that have no config, and why."""
+"""The optimizers of other packages without a config, with the reason."""
 
 from __future__ import annotations
 
@@ -61,4 +61,4 @@ LEFT_OUT: dict[str, dict[str, str]] = {
         ),
     },
 }
-"""By the package and the class."""
+"""Reasons by package and class."""

@@ -1,4 +1,4 @@
-"""What was measured of the optimizers of pytorch_optimizer."""
+"""Measured behavior of the optimizers of pytorch_optimizer."""
 
 from __future__ import annotations
 
@@ -53,4 +53,4 @@ UNDER_FSDP2 = {
     "StableAdamW": "fails",
     "StableSPAM": "fails",
 }
-"""What they do with parameters that FSDP2 shards, where they do not work: see `fsdp2.py`."""
+"""Outcomes with parameters sharded by FSDP2, other than `works`: see `fsdp2.py`."""

@@ -1,4 +1,4 @@
-"""Reads the sources of optimizers: which keys of a parameter group they look at."""
+"""Read the sources of optimizers: the keys that they read from a parameter group."""
 
 from __future__ import annotations
 

@@ -17,9 +17,9 @@ __all__ = ["quiet"]
 _NOISE = (
     # Advice for data that is slow to read; for a small run it makes no sense.
     "The '.*_dataloader' does not have many workers",
-    # A run that goes on does so in its own folder.
+    # A resumed run keeps its folder.
     "(?s)Checkpoint directory .* exists and is not empty",
-    # What is not taken from the checkpoint then is a line of ours.
+    # Config changes on resume are printed as lines of this package.
     "The dirpath has changed",
     # lightning 2.6.6 calls what torch 2.13 deprecates.
     ".isinstance.treespec, LeafSpec",

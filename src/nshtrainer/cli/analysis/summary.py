@@ -219,7 +219,7 @@ def _implementation(group: Mapping[str, Any], on_cpu: bool | None) -> str:
         return chosen[0]
     if on_cpu is None:
         on_cpu = all(param.device.type == "cpu" for param in group["params"])
-    # torch takes lists of tensors on an accelerator, unless it is told not to.
+    # torch uses foreach on an accelerator by default.
     return "plain" if on_cpu or group.get("foreach") is False else "foreach"
 
 

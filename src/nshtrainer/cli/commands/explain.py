@@ -34,7 +34,7 @@ def run(args: Namespace) -> int:
     from nshtrainer.cli.project.user_code import split_target
     from nshtrainer.config.io import read_document
 
-    # What is plainly wrong is said before torch is imported.
+    # Obvious errors are reported before torch is imported.
     split_target(args.code)
     document = read_document(args.config)
 

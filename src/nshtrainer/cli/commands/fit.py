@@ -43,7 +43,7 @@ def run(args: Namespace) -> int:
     from nshtrainer.cli.training.run_dir import choose_folder
     from nshtrainer.config.io import read_document
 
-    # What is plainly wrong is said before torch is imported.
+    # Obvious errors are reported before torch is imported.
     split_target(args.code)
     document = read_document(args.config)
     start = choose_folder(args.config, args.out, args.resume)

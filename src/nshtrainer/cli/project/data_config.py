@@ -92,7 +92,7 @@ def _field_name(name: str) -> str:
 def _field(parameter: Parameter, name: str) -> Any:
     alias = None if name == parameter.name else parameter.name
     default = ... if parameter.default is Parameter.empty else parameter.default
-    # The constructor's own default is the user's business, whatever its annotation says.
+    # The constructor's default is not validated, even if it contradicts the annotation.
     return Field(default=default, alias=alias, validate_default=False)
 
 

@@ -93,7 +93,7 @@ class TrainingRun:
                     self.folder.set_aside_exception(self.checkpoint)
             try:
                 self._fit(trainer)
-            except BaseException as error:  # noqa: BLE001 - raised again, or said
+            except BaseException as error:  # noqa: BLE001 - raised again, or reported
                 return self._stopped(error, trainer)
         self._finished(trainer)
         return 0
@@ -130,7 +130,7 @@ class TrainingRun:
         if not sys.stdout.isatty() and not options.barebones:
             arguments["enable_progress_bar"] = False
         if options.enable_model_summary is None:
-            arguments["enable_model_summary"] = False  # the plan says what matters here
+            arguments["enable_model_summary"] = False  # the plan lists the parameters
         if self._keeps:
             arguments["default_root_dir"] = options.default_root_dir or self.folder.path
             if options.logger is not False:
@@ -208,7 +208,7 @@ class TrainingRun:
         try:
             saved = torch.load(self.checkpoint, map_location="meta", weights_only=True)
             step, epoch = saved["global_step"], saved["epoch"]
-        except Exception as error:  # whatever a damaged file makes torch raise
+        except Exception as error:  # a damaged file can raise anything
             # Only the first sentence: then PyTorch advises to load the file unsafely.
             why, _, _ = str(error).partition(". ")[0].partition("\n")
             text = f"{self.checkpoint}: cannot be read as a checkpoint: {type(error).__name__}"

@@ -101,7 +101,7 @@ def _step_or_fault(path: Path) -> int | str:
 
     try:
         saved: Any = torch.load(path, map_location="meta", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - whatever a damaged file makes torch raise
+    except Exception as error:  # noqa: BLE001 - a damaged file can raise anything
         return fault_of(path) or f"cannot be read as a checkpoint: {type(error).__name__}"
     if not isinstance(saved, dict):
         return "is not a checkpoint"
@@ -124,7 +124,7 @@ def fault_of(path: Path) -> str | None:
             broken = file.testzip()
     except OSError as error:
         return f"cannot be read: {reason_of(error)}"
-    except Exception:  # noqa: BLE001 - whatever a changed byte makes zipfile and zlib raise
+    except Exception:  # noqa: BLE001 - a changed byte can raise anything
         return "is truncated or not a checkpoint"
     return broken and f"is damaged: {ascii(broken)[1:-1]} has another checksum"
 

@@ -184,7 +184,7 @@ class _Record:
         if isinstance(self.scheduler, CurveScheduler):
             moved = self.scheduler.last_epoch
             if self.scheduler.plan.run.total_time is not None:
-                position = moved  # the clock says it, and not the number of updates
+                position = moved  # given by the clock, not by the number of updates
         groups = self.optimizer.param_groups
         for watch in self.watches:
             if watch.look(groups, self.updates, position) and not watch.why:

@@ -184,7 +184,7 @@ class GracefulStop(Checkpoint):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Keep Lightning's signal handlers out of the run."""
         # At SIGTERM its own stops within a validation, and waits for the other processes of the
-        # run from within the handler: for ever, where one of them waits for something else.
+        # run from within the handler: forever, if one of them waits for something else.
         connector = trainer._signal_connector  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         connector.register_signal_handlers = _register_none
 
@@ -256,7 +256,7 @@ class GracefulStop(Checkpoint):
         return all(bool(weight.isfinite().all()) for weight in weights)
 
     def _stop_if_asked(self, trainer: Trainer, *, log: bool = False) -> None:
-        # Every process of the run has to agree, or some would wait for the others for ever.
+        # Every process of the run has to agree, or some would wait for the others forever.
         if self._signals.agree(trainer.strategy.reduce_boolean_decision):
             if log:
                 _log_step(trainer)

@@ -35,4 +35,4 @@ def requeue() -> str:
         code = subprocess.run(command, check=False).returncode  # noqa: S603 - numbers alone
     except OSError as error:
         return f"{' '.join(command)}: {reason_of(error)}; not requeued"
-    return f"{' '.join(command)}: " + (f"failed with exit code {code}" if code else "queued again")
+    return f"{' '.join(command)}: " + (f"failed with exit code {code}" if code else "requeued")

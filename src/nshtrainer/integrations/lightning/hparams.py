@@ -97,7 +97,7 @@ def saved_config(source: Source, cls: type[Config], *, weights_only: bool) -> Co
 def _read(source: Source, place: str, weights_only: bool) -> Mapping[str, Any]:
     try:
         return _load(source, weights_only)
-    except OSError:  # it says which file, and why
+    except OSError:  # the error names the file and the reason
         raise
     except UnpicklingError as error:
         why = next(iter(str(error).splitlines()), "no details")

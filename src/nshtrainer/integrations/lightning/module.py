@@ -111,7 +111,7 @@ class LightningModuleBase(LightningModule, Generic[T]):
             try:
                 return super().__getattr__(name)
             except AttributeError:
-                # torch hides why a property raised; `hasattr` still says no.
+                # torch hides why a property raised; `hasattr` is still False.
                 if name == "lr" and "_config" in self.__dict__:
                     current_rate(self._config)
                 raise

@@ -142,7 +142,7 @@ def _named(entry: str) -> Generator[None]:
     """Add the name of an entry to an exception that Lightning raises when it loads the entry."""
     try:
         yield
-    except NshtrainerError:  # which says more, and may be a `ValueError`
+    except NshtrainerError:  # more specific, and may be a `ValueError`
         raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         refuse_entry(entry, f"cannot be loaded ({type(error).__name__}: {error})", error)
@@ -166,7 +166,7 @@ def check_entries(trainer: pl.Trainer, checkpoint: Any) -> None:
     for path, problem in found:
         refuse_entry(dotted(path), problem)
     saved: dict[str, Any] = checkpoint.get("loops") or loops
-    if "epoch_progress" not in saved.get("fit_loop", ()):  # Lightning would begin anew
+    if "epoch_progress" not in saved.get("fit_loop", ()):  # Lightning would start again
         refuse_entry("loops.fit_loop", "has no epoch_progress")
     for path, count in _numbers(saved, ("loops",)):
         if not 0 <= count < _MOST or not float(count).is_integer():
