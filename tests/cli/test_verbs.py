@@ -230,7 +230,7 @@ def test_when_to_take_a_recommended_component_is_shown(capsys: Captured) -> None
 def test_show_without_a_name_explains_itself(capsys: Captured) -> None:
     assert main(["show"]) == 2
     text = capsys.readouterr().err
-    assert text.startswith("which component? for example:\n  nshtrainer show adamw ")
+    assert text.startswith("name a component, for example:\n  nshtrainer show adamw ")
     assert "nshtrainer list --all" in text
     for line in text.splitlines()[1:-1]:
         assert main(line.split()[1:3]) == 0

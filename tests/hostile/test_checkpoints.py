@@ -74,7 +74,7 @@ def test_a_module_is_not_loaded_from_it(evil: Path):
 
 @pytest.mark.parametrize("read", [read_hparams, read_trainer_config])
 def test_options_are_not_read_from_it(evil: Path, read: Any):
-    with pytest.raises(CheckpointError, match="other than plain data, or is not a checkpoint"):
+    with pytest.raises(CheckpointError, match="only code can make, or is no checkpoint"):
         read(evil)
     assert not_run()
 

@@ -32,7 +32,7 @@ def test_where_the_disk_is_full_the_checkpoint_before_stays_and_nothing_else(
         AtomicCheckpointIO().save_checkpoint({"step": 1}, path)
     monkeypatch.setattr(os, "fsync", full)
     kept = "the previous one is unchanged" if before else "there is no previous one"
-    with pytest.raises(OSError, match=f"No space left on device: .* and {kept}: '.*last.ckpt'"):
+    with pytest.raises(OSError, match=f"No space left on device: .*; {kept}: '.*last.ckpt'"):
         AtomicCheckpointIO().save_checkpoint({"step": 2}, path)
     assert list(path.parent.iterdir()) == [path] * before
     assert not before or torch.load(path) == {"step": 1}

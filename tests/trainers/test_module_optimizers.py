@@ -82,7 +82,7 @@ def module_of(config: Config) -> Any:
     ("config", "error", "text"),
     [
         (TwoOptimizers(), OptimizerError, r"2 fields .*generator, critic.*write configure_opt"),
-        (NoOptimizer(), OptimizerError, r"0 fields .*give it a field.*write configure_opt"),
+        (NoOptimizer(), OptimizerError, r"0 fields .*add a field.*write configure_opt"),
         (
             TwoSchedules.model_validate({"when": COSINE, "then": COSINE}),
             ScheduleError,

@@ -223,7 +223,7 @@ def test_a_change_of_what_looks_at_a_metric_is_said(tmp_path: Path) -> None:
 
     path = stopped(Setup(schedule=watching(1)), tmp_path)
     _, said = told(lambda: fitted(Setup(schedule=watching(5)), path))
-    assert "lr_scheduler.patience 1 -> 5: left to its own state" in said
+    assert "lr_scheduler.patience 1 -> 5: most of it is restored" in said
     with pytest.raises(CheckpointError, match=r"lr_scheduler.patience 1 -> 5; go on with"):
         fitted(Setup(schedule=watching(5)), path, policy="error")
     with pytest.raises(CheckpointError, match=r"no schedule of this run .*ReduceLROnPlateau"):

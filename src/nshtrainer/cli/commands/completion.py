@@ -1,4 +1,4 @@
-"""Print the script that teaches a shell to complete this command.
+"""Print a completion script for a shell.
 
 For bash: `nshtrainer completion bash > ~/.local/share/bash-completion/completions/nshtrainer`.
 """

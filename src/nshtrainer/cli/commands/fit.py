@@ -2,7 +2,7 @@
 
 Overrides such as model.optimizer.lr=3e-4 (or --model.optimizer.lr 3e-4) take precedence over the
 file; `model.` is optional. Ctrl-C, SIGTERM and SLURM's SIGUSR1 save a checkpoint and print how to
-resume; a second signal stops at once.
+resume; a second signal stops immediately.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def add_arguments(parser: VerbParser) -> None:
         const="last",
         metavar="last|auto|PATH",
         is_file=True,
-        help="resume from the newest checkpoint of this config (last, the default), from a path, "
-        "or from the newest one if there is any (auto)",
+        help="checkpoint to resume from: last (the newest of this config, the default), "
+        "auto (last, if it exists), or a path",
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 HELP = "show one component and its fields"
 _USAGE = """\
-which component? for example:
+name a component, for example:
   nshtrainer show adamw          an optimizer
   nshtrainer show cosine         a schedule
   nshtrainer show AdamWConfig    a class of nshtrainer.configs
