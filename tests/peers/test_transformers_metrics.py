@@ -124,7 +124,7 @@ def test_a_scheduler_of_epochs_is_refused_and_one_of_steps_is_not(tmp_path: Path
     made = line(tmp_path, num_train_epochs=1, logging_steps=1)
     for bad in (HalvingConfig(), HalvingConfig(interval="step", frequency=2)):
         with pytest.raises(
-            ScheduleError, match=r"halving moves every \d (epoch|step)s, and the Tr"
+            ScheduleError, match=r"halving moves every \d (epoch|step)s, and the tr"
         ):
             nshtrainer.create(SGDConfig(), bad, made.model, made)
     made.optimizer, made.lr_scheduler = nshtrainer.create(
