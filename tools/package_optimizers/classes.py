@@ -1,4 +1,4 @@
-"""Facts on the optimizers of pytorch_optimizer that their constructors do not tell."""
+"""Facts about the optimizers of pytorch_optimizer that their constructors do not declare."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = [
 
 
 class Curated(NamedTuple):
-    """Advice for a well-known optimizer.
+    """Advice on an optimizer that is widely used.
 
     Args:
-        when: When to use it, and with what values.
-        types: Types of arguments that are narrower than what the rules find.
+        when: The use of the optimizer, and good values.
+        types: Types of arguments that are narrower than the types that the rules find.
     """
 
     when: str
@@ -42,7 +42,7 @@ _LOW_RANK = {
     "projection_type": (
         'Literal["std", "reverse_std", "right", "left", "full", "random"]',
         '"std"',
-        "On which side a matrix is projected; `random` needs no decomposition.",
+        "Side on which a matrix is projected; `random` needs no decomposition.",
     ),
 }
 _USE_MUON = {
@@ -59,7 +59,7 @@ KEYWORDS: dict[str, tuple[str, str, str]] = {
     "adam_debias": (*_SWITCH, "Leave the momentum uncorrected, so that the first steps are small."),
     "adanorm": (*_SWITCH, "Scale up gradients whose norm falls below its running average."),
     "adanorm_r": ("Beta", "0.95", "Decay of the average norm, for `adanorm`."),
-    "cautious": (*_SWITCH, "Leave out of an update what goes against the present gradient."),
+    "cautious": (*_SWITCH, "Drop the parts of an update that oppose the present gradient."),
     "stable_adamw": (*_SWITCH, "Clip the update by its root mean square, as StableAdamW does."),
     "use_gc": (*_SWITCH, "Take the mean off the gradient of each matrix."),
     "sn": (*_SWITCH, "One second moment for each subset of weights: for matrices."),
@@ -70,7 +70,7 @@ KEYWORDS: dict[str, tuple[str, str, str]] = {
     "qk_clip": (
         'Literal["query", "key", "query_rotary", "key_rotary"] | None',
         "None",
-        "Projection of a group, to be clipped by `step(attention_max_logits=...)`.",
+        "Projection of the group, which `step(attention_max_logits=...)` clips.",
     ),
     "attention_name": (
         "str | None",
@@ -85,7 +85,7 @@ KEYWORDS: dict[str, tuple[str, str, str]] = {
     "precondition_init_scale": ("Positive", "1.0", "Scale of the first preconditioners."),
     "precondition_lr": ("Positive", "0.1", "Learning rate of the preconditioners."),
 }
-"""Options that sources read from a group and constructors swallow, wherever a source reads them."""
+"""Options that a step reads of a group and constructors accept only as keyword arguments."""
 
 NOT_OPTIONS: dict[str, str] = {
     "AliG.lr": "its own step size",
@@ -107,7 +107,7 @@ NOT_OPTIONS: dict[str, str] = {
     "eps": "`adamw_eps` of the Muons",
     "initial_lr": "the base rate, which a scheduler writes",
 }
-"""Group keys that are no options, by class or for all, with the reason."""
+"""Keys that a step reads of a group but that are no options, by class or for all, with reasons."""
 
 GROUP_KEYS: dict[str, dict[str, tuple[str, str, str]]] = {
     "APOLLO": _LOW_RANK,
@@ -115,7 +115,7 @@ GROUP_KEYS: dict[str, dict[str, tuple[str, str, str]]] = {
     "GaLore": _LOW_RANK,
     **dict.fromkeys(_MUONS, _USE_MUON),
 }
-"""Options that the optimizer looks for in a group and its constructor does not name."""
+"""Options that the optimizer reads of a group but its constructor does not name."""
 
 FACTS: dict[str, dict[str, Any]] = {
     "AdaHessian": {"needs_second_backward": True},
@@ -165,7 +165,7 @@ FACTS: dict[str, dict[str, Any]] = {
 }
 for _name in _MUONS:
     FACTS.setdefault(_name, {})["splits_by_dimensions"] = True
-"""Unusual requirements on parameters and training loop."""
+"""Class variables of configs: unusual requirements on parameters and loop."""
 
 REFERENCES = {
     "AdaBound": (None, "ICLR 2019"),
@@ -213,9 +213,9 @@ REFERENCES = {
     "VSGD": (None, "TMLR"),
     "Yogi": (None, "NeurIPS 2018"),
 }
-"""Its row in the package's list of papers where that has another name, and where it appeared.
+"""Row in the package's list of papers, if its name differs, and place of publication.
 
-An empty row means that the second is all there is to say; two empty ones, that there is no paper.
+With an empty row the second value is the whole reference; with two empty values there is no paper.
 """
 
 _POSITIVE_RATE = {"lr": "Positive"}
@@ -226,21 +226,21 @@ CURATED = {
         "Converges with any beta2, where Adam may not; a drop-in for Adam with the same rates."
     ),
     "AdEMAMix": Curated(
-        "For long runs: the slow momentum remembers thousands of updates. Rates as for AdamW; give "
-        "`t_alpha_beta3` the length of the run."
+        "For long runs: the slow momentum remembers thousands of updates. Rates as for AdamW; set "
+        "`t_alpha_beta3` to the length of the run."
     ),
     "Adan": Curated(
-        "For vision and large batches; takes rates five to ten times those of AdamW, with a "
-        "warm-up."
+        "For vision and large batches; needs rates five to ten times as large as for AdamW, "
+        "and a warm-up."
     ),
     "CAME": Curated(
         "For large models with little memory: Adafactor's state, with steadier updates."
     ),
     "DAdaptAdam": Curated(
-        "Finds the rate by itself: leave `lr` at 1 and let a schedule multiply it.", _POSITIVE_RATE
+        "Finds the rate itself: keep `lr` at 1 and let a schedule multiply it.", _POSITIVE_RATE
     ),
-    "DAdaptLion": Curated("Lion that finds its rate by itself: leave `lr` at 1.", _POSITIVE_RATE),
-    "DAdaptSGD": Curated("SGD that finds its rate by itself: leave `lr` at 1.", _POSITIVE_RATE),
+    "DAdaptLion": Curated("Lion that finds its rate itself: keep `lr` at 1.", _POSITIVE_RATE),
+    "DAdaptSGD": Curated("SGD that finds its rate itself: keep `lr` at 1.", _POSITIVE_RATE),
     "Kron": Curated(
         "For hard problems where a step may cost more: rates a third of Adam's, and the "
         "preconditioner needs some hundred updates to settle."
@@ -249,7 +249,7 @@ CURATED = {
         "For convolutional networks with batches of thousands; leave norms and biases out with "
         "groups."
     ),
-    "LaProp": Curated("If Adam is unstable: momentum and adaptation do not mix."),
+    "LaProp": Curated("Where Adam is unstable: momentum and adaptation do not mix."),
     "Lamb": Curated(
         "For transformers with batches of thousands; rates grow with the root of the batch."
     ),
@@ -258,25 +258,25 @@ CURATED = {
         "large; better the larger the batch."
     ),
     "MADGRAD": Curated(
-        "For problems where SGD generalises best and needs a schedule; decay is best small or 0."
+        "For problems where SGD generalizes best and needs a schedule; decay is best small or 0."
     ),
     "MARS": Curated(
-        "For language models: corrects the noise of the gradient. Rates about three times those of "
-        "AdamW.",
+        "For language models: corrects the noise of the gradient. Rates about three times as large "
+        "as for AdamW.",
         {"lr": "Positive"},
     ),
     "Muon": Curated(
-        "Matrices and convolutions get orthogonal updates, the other parameters AdamW. Give "
-        "embeddings and the head to AdamW with a group that has `use_muon: false`. In 2-D alone, "
-        "`muon` is torch's own."
+        "Matrices and convolutions get orthogonal updates, the other parameters AdamW. Assign "
+        "embeddings and the head to AdamW with a group that has `use_muon: false`. For 2-D "
+        "parameters only, `muon` is torch's."
     ),
     "NovoGrad": Curated("For speech and other models whose layers differ in scale; little memory."),
     "Prodigy": Curated(
-        "Finds the rate by itself: leave `lr` at 1, tune `d_coef` if anything; with a warm-up, "
+        "Finds the rate itself: keep `lr` at 1, tune `d_coef` if anything; with a warm-up, "
         "`safeguard_warmup`.",
         _POSITIVE_RATE,
     ),
-    "RAdam": Curated("Adam without a warm-up; `radam` is torch's own."),
+    "RAdam": Curated("Adam without a warm-up; `radam` is torch's."),
     "SOAP": Curated(
         "For the fewest updates to a loss: Adam in Shampoo's eigenbasis. A step costs more where "
         "matrices are large; `precondition_frequency` trades one for the other."
@@ -296,8 +296,8 @@ CURATED = {
         "Needs neither a schedule nor a warm-up: averages the weights instead."
     ),
     "ScheduleFreeSGD": Curated(
-        "SGD without a schedule: averages the weights instead. Rates ten to fifty times those of "
-        "SGD with momentum."
+        "SGD without a schedule: averages the weights instead. Rates ten to fifty times as large "
+        "as for SGD with momentum."
     ),
     "Shampoo": Curated(
         "For small matrices and for study: each update computes roots of whole matrices. For "
@@ -313,7 +313,7 @@ CURATED = {
     ),
     "Tiger": Curated("Least state of all: one momentum, and the sign of it."),
 }
-"""Well-known optimizers."""
+"""Advice on widely used optimizers, by class."""
 
 SUMMARIES = {
     "A2Grad": "Accelerated gradient descent with adaptive steps and three ways of averaging.",
@@ -322,9 +322,9 @@ SUMMARIES = {
     "ASGD": "Gradient descent whose rate follows an estimate of the smoothness.",
     "AccSGD": "Accelerated gradient descent with a long and a short step.",
     "AdEMAMix": "Adam with a second, much slower momentum beside the usual one.",
-    "AdaBelief": "Adam that divides by how far gradients are from what was expected.",
+    "AdaBelief": "Adam that divides by the deviation of gradients from their running average.",
     "AdaBound": "Adam whose step sizes are bounded ever more closely, until it is SGD.",
-    "AdaDelta": "Scales by recent gradients and recent updates, so that the rate has no unit.",
+    "AdaDelta": "Gradients scaled by recent gradients and updates, so that the rate has no unit.",
     "AdaFactor": "Adam's second moment as rows and columns, in the variant of big vision models.",
     "AdaGC": "Adam that clips the gradient of each tensor by its own history.",
     "AdaGO": "Orthogonal updates whose size adapts as in AdaGrad.",
@@ -335,13 +335,13 @@ SUMMARIES = {
     "AdaNorm": "Adam that corrects gradients whose norm falls below its history.",
     "AdaPNM": "Adam with a positive and a negative momentum.",
     "AdaShift": "Adam whose second moment comes from older gradients than its first.",
-    "AdaSmooth": "Scales by an average that smooths less where progress is steady.",
+    "AdaSmooth": "Gradients scaled by an average that smooths less where progress is steady.",
     "AdaTAM": "Adam that trusts a gradient the more, the better it agrees with the momentum.",
     "Adai": "Gradient descent whose momentum, not whose rate, adapts to each weight.",
     "Adalite": "Factored averages and trust ratios: little memory.",
     "AdamC": "AdamW whose decay follows the rate, so that gradients do not grow at the end.",
     "AdamG": "Adam without a rate to tune.",
-    "AdamP": "Adam that takes out what only makes weights longer, where their scale is free.",
+    "AdamP": "Adam without the update component that only lengthens scale-invariant weights.",
     "AdamS": "Adam with a decay that is stable against the size of gradients.",
     "AdamWSN": "AdamW with one average for each subset of weights: little memory.",
     "Adan": "Adam with Nesterov momentum, from gradients and their changes.",
@@ -354,13 +354,13 @@ SUMMARIES = {
     "ApolloDQN": "A quasi-Newton method with a diagonal curvature.",
     "AvaGrad": "Adam that divides by the average square of before, with a rate free of eps.",
     "BCOS": "Step sizes that are optimal for blocks of weights.",
-    "CAME": "Adafactor that trusts an update the less, the more it wavers.",
+    "CAME": "Adafactor with smaller updates where they are unstable.",
     "Conda": "Adam in a basis that comes from the momentum.",
-    "DAdaptAdaGrad": "AdaGrad that finds its rate by itself.",
-    "DAdaptAdam": "Adam that finds its rate by itself.",
-    "DAdaptAdan": "Adan that finds its rate by itself.",
-    "DAdaptLion": "Lion that finds its rate by itself.",
-    "DAdaptSGD": "Gradient descent that finds its rate by itself.",
+    "DAdaptAdaGrad": "AdaGrad that finds its rate itself.",
+    "DAdaptAdam": "Adam that finds its rate itself.",
+    "DAdaptAdan": "Adan that finds its rate itself.",
+    "DAdaptLion": "Lion that finds its rate itself.",
+    "DAdaptSGD": "Gradient descent that finds its rate itself.",
     "DASH": "Shampoo in batched blocks, with fast inverse roots.",
     "DiffGrad": "Adam that steps less where gradients hardly change.",
     "DualAdam": "Adam mixed with its inverse, which fades.",
@@ -370,7 +370,7 @@ SUMMARIES = {
     "EmoNavi": "Adam scaled by how the loss moves.",
     "FAdam": "Adam as natural gradient descent with a diagonal Fisher information.",
     "FOCUS": "The sign of a momentum, drawn to the average of the weights.",
-    "FTRL": "Follows the regularised leader: sparse weights for linear models.",
+    "FTRL": "Follow-the-regularized-leader method: sparse weights for linear models.",
     "Fira": "AdamW of low rank, with a correction for the rest of the gradient.",
     "FlashAdamW": "AdamW with 8-bit state.",
     "GaLore": "AdamW on gradients that are projected to a low rank: little memory.",
@@ -394,31 +394,31 @@ SUMMARIES = {
     "PAdam": "Adam with a smaller power of the denominator: between it and SGD.",
     "PID": "Gradient descent steered like a controller: the gradient, its sum, its change.",
     "PNM": "Gradient descent with a positive and a negative momentum.",
-    "Prodigy": "Adam that finds its rate by itself, faster than D-Adaptation.",
+    "Prodigy": "Adam that finds its rate itself, faster than D-Adaptation.",
     "QHAdam": "Adam that mixes its averages with the present gradient.",
     "QHM": "Gradient descent that mixes its momentum with the present gradient.",
     "RACS": "Gradients scaled by row and by column: almost no state.",
     "RAdam": "Adam with a rectified start: no warm-up needed.",
     "ROSE": "Gradients scaled by the range of their rows and columns: no state.",
-    "Ranger": "RAdam with Lookahead and centralised gradients.",
-    "Ranger21": "AdamW with eight further methods, and a built-in schedule.",
+    "Ranger": "RAdam with Lookahead and centralized gradients.",
+    "Ranger21": "AdamW with eight further methods, and a schedule of its own.",
     "SCION": "Steps of a given length in a norm that suits each layer.",
     "SCIONLight": "SCION with its momentum in the gradients: no state.",
-    "SGDP": "SGD that takes out what only makes weights longer, where their scale is free.",
+    "SGDP": "SGD without the update component that only lengthens scale-invariant weights.",
     "SGDSaI": "SGD with one rate for each tensor, from the noise of its first gradient.",
     "SGDW": "SGD with decoupled weight decay.",
     "SM3": "AdaGrad with one number for each row and column: little memory.",
     "SOAP": "Adam in the eigenbasis of Shampoo's preconditioner.",
     "SPAM": "Adam that clips spikes and resets its momentum.",
     "SPlus": "Shampoo's directions with steps of fixed size, and averaged weights for evaluation.",
-    "SRMM": "Minimises a regularised average of surrogates of the loss.",
-    "SWATS": "Begins as Adam and goes over to SGD by itself.",
+    "SRMM": "Minimizer of a regularized average of surrogates of the loss.",
+    "SWATS": "Adam at first, with an automatic switch to SGD.",
     "SaRA": "AdamW for the weights that are nearly 0: fine-tuning.",
     "ScalableShampoo": "Shampoo in blocks, with the step sizes of another optimizer.",
     "ScheduleFreeAdamW": "AdamW that averages its weights instead of decaying its rate.",
     "ScheduleFreeRAdam": "RAdam that averages its weights instead of decaying its rate.",
     "ScheduleFreeSGD": "SGD that averages its weights instead of decaying its rate.",
-    "Shampoo": "Preconditions each dimension of a tensor by the whole of its gradients.",
+    "Shampoo": "Preconditioner for each dimension of a tensor, from all of its gradients.",
     "SignSGD": "The sign of the gradient, or of its momentum.",
     "SimplifiedAdEMAMix": "AdEMAMix with one momentum and the present gradient.",
     "SophiaH": "A clipped step by the diagonal of the curvature.",
@@ -430,4 +430,4 @@ SUMMARIES = {
     "VSGD": "Gradient descent that infers the true gradient from noisy ones.",
     "Yogi": "Adam whose second moment grows and falls at a bounded speed.",
 }
-"""One-line descriptions."""
+"""Summary of each optimizer, in one line."""

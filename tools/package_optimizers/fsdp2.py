@@ -1,11 +1,11 @@
-"""Measure each optimizer on parameters sharded by FSDP2: two processes against one.
+"""Measure each optimizer with parameters that FSDP2 shards: two processes against one.
 
     python tools/package_optimizers/fsdp2.py              all of them
     python tools/package_optimizers/fsdp2.py lion soap    these
 
-Prints differences from `under_fsdp2` of the class, and fails if there are any. Both processes see
-the whole batch, so that their gradients equal those of one process, bit by bit. Errors of
-optimizers are printed on stderr.
+The script prints each result that differs from `under_fsdp2` of the class, and fails if there is
+one. Both processes see the whole batch, so their gradients equal the gradients of one process, bit
+by bit. Errors of optimizers are printed to stderr.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from nshtrainer.optimizer.torch_optim import portable_muon as muon
 
 PROCESSES = 2
 STEPS = 30
-"""Number of updates; some optimizers change their behavior after the first ones."""
+"""Number of updates, above the numbers after which some optimizers change their behavior."""
 PATIENCE = timedelta(seconds=20)
-"""Seconds that a process waits for another that has failed."""
+"""Time that a process waits for another that has failed."""
 CLOSE = 1e-4
-"""Tolerance between weights, as a share of the largest change of a weight."""
+"""Largest difference of weights, as a share of the largest change of a weight."""
 
 Config = type[TorchOptimizerConfigBase]
 
@@ -65,7 +65,7 @@ class Table(nn.Module):
 
 
 class Network(nn.Module):
-    """Layers whose rows divide by the processes, and others whose rows do not."""
+    """Model with layers whose rows divide evenly among the processes, and others."""
 
     def __init__(self, cls: Config) -> None:
         super().__init__()
@@ -83,13 +83,13 @@ class Network(nn.Module):
 
 
 def make_model(cls: Config) -> nn.Module:
-    """Build the same model in every process."""
+    """Return the same model in every process."""
     torch.manual_seed(0)
     return Table() if cls.needs_sparse_gradients else Network(cls)
 
 
 def train(cls: Config, model: nn.Module) -> dict[str, Tensor]:
-    """Train, and return the full weights."""
+    """Return the whole weights after some steps."""
     config: Any = cls.from_yaml(getattr(cls, "example", "") or "{}")
     if getattr(config, "foreach", False) is None:  # one process rounds as two do, which loop
         config = config.replace(foreach=False)
@@ -110,19 +110,19 @@ def train(cls: Config, model: nn.Module) -> dict[str, Tensor]:
 
 
 def whole(param: Tensor) -> Tensor:
-    """Gather a parameter from the shards of all processes."""
+    """Return a parameter with the shards of all processes."""
     return param.full_tensor() if isinstance(param, DTensor) else param.clone()
 
 
 def outcome(cls: Config) -> str:
-    """Return the outcome of an optimizer in this process."""
+    """Return the result for an optimizer in this process."""
     start = {name: param.detach() for name, param in make_model(cls).named_parameters()}
     alone = train(cls, make_model(cls))
     model: Any = make_model(cls)
     try:
         fully_shard(model, mesh=init_device_mesh("cpu", (PROCESSES,)))
         together = train(cls, model)
-    except Exception as error:  # noqa: BLE001 - an optimizer can raise anything
+    except Exception as error:  # noqa: BLE001 - an optimizer may raise anything
         print(f"{cls.__name__}: {type(error).__name__}: {str(error)[:200]}", file=sys.stderr)
         return "fails"
     farthest = max(float((alone[name] - start[name]).abs().max()) for name in start)
@@ -131,12 +131,12 @@ def outcome(cls: Config) -> str:
 
 
 def always() -> bool:
-    """Return True, instead of a check of the machine."""
+    """Return True, in place of a property of the machine."""
     return True
 
 
 def process(rank: int, names: list[str], folder: str) -> None:
-    """Run one of the processes, with a new process group for each optimizer."""
+    """Run one of the processes, which form a new group for each optimizer, also after failures."""
     torch.set_num_threads(1)
     torch.compiler.set_stance("force_eager")  # torchao compiles its steps, for half a minute
     muon.bfloat16_is_emulated = always  # in bfloat16 rounding alone takes Muon percents apart
@@ -144,7 +144,7 @@ def process(rank: int, names: list[str], folder: str) -> None:
     found = {}
     for place, name in enumerate(names):
         cls: Any = optimizer_registry[name]
-        cls.under_fsdp2 = "works"  # or it would refuse to be built
+        cls.under_fsdp2 = "works"  # else it cannot be built
         meeting = f"file://{folder}/meet-{place}"
         dist.init_process_group("gloo", meeting, PATIENCE, PROCESSES, rank)
         found[name] = outcome(cls)
@@ -153,7 +153,7 @@ def process(rank: int, names: list[str], folder: str) -> None:
 
 
 def measured(names: Iterable[str]) -> dict[str, str]:
-    """Measure optimizers: `works`, `differs` or `fails`, the worst outcome of the processes."""
+    """Return `works`, `differs` or `fails` for each optimizer, from the worst process."""
     with tempfile.TemporaryDirectory() as folder:
         torch.multiprocessing.spawn(process, (list(names), folder), nprocs=PROCESSES)
         files = [Path(folder, f"{rank}.json") for rank in range(PROCESSES)]
@@ -163,13 +163,13 @@ def measured(names: Iterable[str]) -> dict[str, str]:
 
 
 def declared(name: str) -> str:
-    """Return the declared outcome of the class."""
+    """Return the result that the class declares."""
     cls: Any = optimizer_registry[name]
     return str(cls.under_fsdp2)
 
 
 def main(names: list[str]) -> int:
-    """Print differences between measurement and declaration."""
+    """Print the optimizers whose measurement and declaration differ."""
     wrong = 0
     for name, found in measured(names or measurable()).items():
         if found != declared(name):

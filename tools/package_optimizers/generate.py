@@ -1,11 +1,12 @@
-"""Write the configs of pytorch_optimizer's optimizers from the signatures of their constructors.
+"""Generate configs of pytorch_optimizer's optimizers from the signatures of their constructors.
 
-    python tools/package_optimizers/generate.py            update stale files
+    python tools/package_optimizers/generate.py            write stale files
     python tools/package_optimizers/generate.py --check    only list them, and fail if there are any
 
-The script writes two files: `pytorch_optimizer.py`, the classes, and `index.py`, the names of all
-third-party optimizers, so that a name can be looked up and listed without its module. Further facts
-are in `arguments.py`, `classes.py`, `measured.py`, and `left_out.py`.
+There are two files: `pytorch_optimizer.py` with the classes, and `index.py` with the names of all
+optimizers of other packages, so that a name can be looked up and listed without an import of its
+module. Facts that are not in signatures are in `arguments.py`, `classes.py`, `measured.py` and
+`left_out.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-sys.path.insert(0, str(Path(__file__).parent))  # as a module of the tests it has no folder
+sys.path.insert(0, str(Path(__file__).parent))  # tests load this file without its folder
 
 from arguments import ARGUMENTS, OMITTED
 from classes import CURATED, FACTS, GROUP_KEYS, KEYWORDS, REFERENCES, SUMMARIES
@@ -41,7 +42,7 @@ WIDTH = 100
 
 @cache
 def optimizers() -> dict[str, type]:
-    """Return the optimizers of the package by class name, without those of torch."""
+    """Return the optimizers of the package, without torch's, by the names of their classes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from pytorch_optimizer.optimizer import OPTIMIZERS
@@ -61,7 +62,7 @@ def _names_of_torch() -> set[str]:
 
 
 def file_name(cls: str) -> str:
-    """Return the name in a file: lower-case, with a prefix if the name is torch's."""
+    """Return the name in a file: lower-case, with a prefix if torch has the same name."""
     return f"po_{cls.lower()}" if cls.lower() in _names_of_torch() else cls.lower()
 
 
@@ -72,7 +73,7 @@ def class_name(cls: str) -> str:
 
 @cache
 def papers() -> dict[str, tuple[str, str]]:
-    """Return titles and addresses in the package's list of papers, by the name of the method."""
+    """Return titles and addresses from the package's list of papers, by the name of the method."""
     text: str = metadata.metadata("pytorch_optimizer").get_payload()  # type: ignore[assignment]
     row = re.compile(r"\| (\S.*?)\s*\| \*(.+?)\*\s*\|.*?\[paper\]\((.*?)\)")
     return {_key(m[1]): (m[2].strip(), m[3]) for m in map(row.match, text.splitlines()) if m}
@@ -83,7 +84,7 @@ def _key(name: str) -> str:
 
 
 def reference(cls: str) -> str:
-    """Return title and address of the paper; empty if there is none."""
+    """Return title and place of the paper; empty if there is none."""
     row, place = REFERENCES.get(cls, (None, None))
     if row == "":
         return place or ""
@@ -112,7 +113,7 @@ def fields(cls: str) -> Iterator[tuple[str, str, str | None, str]]:
 
 
 def group_keys(cls: str) -> dict[str, tuple[str, str, str]]:
-    """Yield the fields that a step reads from a group and that the constructor does not name."""
+    """Return the fields that a step reads of a group but the constructor does not name."""
     target = optimizers()[cls]
     unnamed = read_keys(target) - set(inspect.signature(target).parameters)
     found = {key: KEYWORDS[key] for key in KEYWORDS if key in unnamed}
@@ -120,7 +121,7 @@ def group_keys(cls: str) -> dict[str, tuple[str, str, str]]:
 
 
 def for_all(cls: str) -> tuple[str, ...]:
-    """Return the fields that a step reads from no group, so that they apply to all groups."""
+    """Return the fields that a step does not read of a group, so that they apply to all groups."""
     read, extra = read_keys(optimizers()[cls]), FACTS.get(cls, {}).get("for_all", ())
     named = {key for key, *_ in fields(cls)} - group_keys(cls).keys()
     of_group = {"adamw_lr", "adamw_betas", "adamw_eps", "adamw_wd"}
@@ -134,7 +135,7 @@ def _narrower(cls: str, key: str) -> str | None:
 
 
 def _code(value: Any) -> str:
-    """Return a default as code; objects are replaced by values that a file can hold."""
+    """Return a default as code in a config; values that a file cannot hold are replaced."""
     if isinstance(value, Enum):
         return repr(value.name.lower()).replace("'", '"')
     if type(value).__module__ == "torch":
@@ -145,7 +146,7 @@ def _code(value: Any) -> str:
 
 
 def _type(key: str, parameter: inspect.Parameter) -> str:
-    """Return the type by rule: that of the default, with the range of the name."""
+    """Return the type by rule: the type of the default, with the range for the name."""
     default, kind = parameter.default, parameter.annotation
     if key == "foreach":
         return "bool | None"
@@ -175,7 +176,7 @@ def _number(key: str, default: Any) -> str:
 # -- classes ---------------------------------------------------------------------------------------
 
 HEAD = '''\
-"""Optimizers of pytorch_optimizer {version}; generated by tools/package_optimizers/generate.py."""
+"""Configs of pytorch_optimizer {version}, generated by tools/package_optimizers/generate.py."""
 
 from __future__ import annotations
 
@@ -211,7 +212,7 @@ def module() -> str:
 
 
 def class_text(cls: str) -> str:
-    """Return the text of one class: docstring, declarations, fields."""
+    """Return the text of one class: its docstring, class variables and fields."""
     lines = [
         "@final",
         "@optimizer_registry.register",
@@ -230,7 +231,7 @@ def class_text(cls: str) -> str:
 
 
 def docstring(cls: str) -> str:
-    """Return the docstring: description, advice, paper, and a runnable example."""
+    """Return the docstring of a class: summary, advice, paper, and an example that runs."""
     parts = [f'"""{SUMMARIES[cls]}']
     if cls in CURATED:
         parts.append(wrapped(CURATED[cls].when))
@@ -241,7 +242,7 @@ def docstring(cls: str) -> str:
 
 
 def example(cls: str) -> str:
-    """Return a config with its required fields and another value for its first number."""
+    """Return an example with the required fields and another value for the first number."""
     every = list(fields(cls))
     given = {key: "100" for key, _, default, _ in every if default is None}
     first = next(
@@ -256,7 +257,7 @@ def example(cls: str) -> str:
 
 
 def facts(cls: str) -> dict[str, Any]:
-    """Yield the class variables: declared facts, and facts from the signature."""
+    """Return the class variables, from the tables and from the signature."""
     found = dict(FACTS.get(cls, {}))
     if group_keys(cls):
         found["group_keys"] = tuple(group_keys(cls))
@@ -271,12 +272,12 @@ def facts(cls: str) -> dict[str, Any]:
 
 
 def wrapped(text: str) -> str:
-    """Wrap prose to the width of a class docstring."""
+    """Return prose in lines that fit a docstring of a class."""
     return textwrap.fill(text, WIDTH - 4, break_on_hyphens=False, break_long_words=False)
 
 
 def indented(text: str) -> list[str]:
-    """Indent lines to the level of a class body."""
+    """Return lines with the indent of a class."""
     return [f"    {line}".rstrip() for line in text.split("\n")]
 
 
@@ -285,7 +286,7 @@ def indented(text: str) -> list[str]:
 MODULES = ("bitsandbytes", "pytorch_optimizer", "schedulefree", "torchao")
 
 INDEX = '''\
-"""Names of third-party optimizers, found without importing their modules.
+"""Optimizers of other packages by config module and name, without importing the modules.
 
 Generated by tools/package_optimizers/generate.py.
 """
@@ -299,7 +300,7 @@ INDEX: dict[str, dict[str, tuple[str, str]]] = {
 
 
 def index() -> str:
-    """Return the text of the index, read from the modules."""
+    """Return the text of the index, from the modules."""
     from nshtrainer.config.lazy_index import summary_of
     from nshtrainer.optimizer.third_party import base
 
@@ -311,9 +312,7 @@ def index() -> str:
             entry = summary_of(cls)
             text += f"        {cls.model_fields['name'].default!r}: {entry!r},\n"
         text += "    },\n"
-    return formatted(
-        f'{text}}}\n"""Class and first line of each, by the module that has it and its name."""\n'
-    )
+    return formatted(f'{text}}}\n"""Class and summary of each optimizer, by module and name."""\n')
 
 
 # -- writing ---------------------------------------------------------------------------------------
@@ -339,7 +338,7 @@ def formatted(text: str) -> str:
 
 
 def write(name: str, text: str, *, check: bool) -> bool:
-    """Write a file if it has changed; return True if so."""
+    """Write a file if it is stale, or only print its name; return True if it is stale."""
     path = FOLDER / name
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return False
@@ -350,7 +349,7 @@ def write(name: str, text: str, *, check: bool) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Write both files, or with `--check` list stale ones."""
+    """Write both files, or with `--check` only list the stale ones."""
     check = "--check" in arguments
     stale = write("pytorch_optimizer.py", module(), check=check)
     stale |= write("index.py", index(), check=check)

@@ -1,4 +1,4 @@
-"""The optimizers of other packages without a config, with the reason."""
+"""Optimizers of other packages without a config, and the reasons."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LEFT_OUT: dict[str, dict[str, str]] = {
         "DistributedMuon": "needs a process group",
         "Fromage": "licence: CC BY-NC-SA, non-commercial",
         "LOMO": "updates within the backward pass; `step()` is not implemented",
-        "Magma": "a wrapper of another optimizer",
+        "Magma": "a wrapper around another optimizer",
         "Nero": "licence: CC BY-NC-SA, non-commercial",
     },
     "schedulefree": {
@@ -26,7 +26,7 @@ LEFT_OUT: dict[str, dict[str, str]] = {
     },
     "torchao": {
         "CPUOffloadOptimizer": "needs a GPU, takes no hooks, makes a group of each parameter",
-        "_AdamW": "for parameters that torchao has quantised alone; for others take `adamw`",
+        "_AdamW": "only for parameters that torchao has quantized; for others use `adamw`",
     },
     "bitsandbytes": {
         "LAMB8bit": "its 8-bit kernel leaves the trust ratio out: it steps as `AdamW8bit` does",
@@ -57,7 +57,7 @@ LEFT_OUT: dict[str, dict[str, str]] = {
                 "SGD",
                 "SGD32bit",
             ),
-            "32-bit states without pages: take torch's, or that of pytorch_optimizer",
+            "32-bit states without pages: use the optimizer of torch or of pytorch_optimizer",
         ),
     },
 }

@@ -1,4 +1,4 @@
-"""Measured behavior of the optimizers of pytorch_optimizer."""
+"""Measured properties of the optimizers of pytorch_optimizer."""
 
 from __future__ import annotations
 
@@ -53,4 +53,4 @@ UNDER_FSDP2 = {
     "StableAdamW": "fails",
     "StableSPAM": "fails",
 }
-"""Outcomes with parameters sharded by FSDP2, other than `works`: see `fsdp2.py`."""
+"""Results with parameters that FSDP2 shards, except `works`: see `fsdp2.py`."""

@@ -1,4 +1,4 @@
-"""Read the sources of optimizers: the keys that they read from a parameter group."""
+"""Keys of parameter groups that optimizers read and write, from their source code."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _reached(cls: type) -> Iterator[tuple[str, Any]]:
                 methods.setdefault(helper.__name__, [helper])
                 pending.append(helper.__name__)
             if not any(isinstance(node, ast.Name) and node.id == "super" for node in nodes):
-                break  # what the bases have is never called
+                break  # the methods of the bases are never called
 
 
 @cache
@@ -69,7 +69,7 @@ def _helpers(function: FunctionType, nodes: list[ast.AST]) -> Iterator[FunctionT
 
 
 def _methods(cls: type) -> dict[str, list[FunctionType]]:
-    """Return the functions of each name, that of the class itself first."""
+    """Return the functions of each name, with the one of the class itself first."""
     found: dict[str, list[FunctionType]] = {}
     for base in cls.__mro__:
         if base in {torch.optim.Optimizer, object}:
