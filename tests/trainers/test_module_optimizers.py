@@ -121,7 +121,7 @@ def test_an_optimizer_that_was_not_returned_is_an_error() -> None:
             def create_optimizer(self, params: Any) -> Any:
                 torch.optim.SGD(params)
 
-        with pytest.raises(OptimizerError, match=r"ForgetfulConfig.*add a return statement"):
+        with pytest.raises(OptimizerError, match=r"ForgetfulConfig.*write `return` in it"):
             Tiny({"optimizer": "forgetful"}).configure_optimizers()
 
 

@@ -121,7 +121,7 @@ def _create(config: OptimizerConfigBase, module: LightningModule) -> Optimizer:
     if optimizer is None:  # pyright: ignore[reportUnnecessaryComparison]
         # Lightning would train nothing then, with no more than a warning.
         name = type(config).__name__
-        raise OptimizerError(f"{name}.create_optimizer returned None; add a return statement")
+        raise OptimizerError(f"{name}.create_optimizer gave None; write `return` in it")
     return optimizer
 
 
