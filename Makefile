@@ -35,13 +35,13 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help run test coverage test-all test-peers test-oldest test-newest fuzz attack check format \
 	metrics bench docs check-release clean
 
-help: ## Show this list
+help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: $(VENV)/.run ## Train a classifier on handwritten digits
 	$(BIN)/nshtrainer fit examples/digits/train.py --config examples/digits/digits.yaml
 
-test: $(VENV)/.dev ## Run the tests, but for the slow ones
+test: $(VENV)/.dev ## Run the tests, except slow ones
 	$(PYTEST) -m "not slow"
 
 coverage: $(VENV)/.dev ## Check that tests reach every line below the trainers
@@ -55,46 +55,46 @@ test-peers: $(PEERS)/.ready ## Compare with, and run under, transformers, accele
 	OMP_NUM_THREADS=1 $(PEERS)/bin/python -m pytest tests/docs/test_examples.py README.md \
 		docs/tutorials/transformers.md docs/how-to/use-accelerate.md
 
-test-oldest: $(OLDEST)/.ready ## Run the tests, but for the slow ones, on the oldest dependencies but torch
+test-oldest: $(OLDEST)/.ready ## Run the tests, except slow ones, on the oldest dependencies (torch as pinned)
 	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest $(UNPINNED)
 
-test-newest: $(NEWEST)/.ready ## Run the tests, but for the slow ones, on the newest dependencies
+test-newest: $(NEWEST)/.ready ## Run the tests, except slow ones, on the newest dependencies
 	OMP_NUM_THREADS=1 $(NEWEST)/bin/python -m pytest $(UNPINNED)
 
-fuzz: $(VENV)/.dev ## Feed the readers and the configs hostile input, for about ten minutes
+fuzz: $(VENV)/.dev ## Fuzz the readers and the configs for about ten minutes
 	@set -e; for target in yaml json toml override duration; do echo "== $$target"; \
 		OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.run $$target -max_total_time=90; done
 	HYPOTHESIS_PROFILE=thorough $(PYTEST) tests/fuzz
 
-attack: $(VENV)/.dev ## Damage files, stop runs, name things in hostile ways, write at once, at random: 20 minutes
+attack: $(VENV)/.dev ## Attack runs with damaged files, signals, hostile names and concurrent writes: 20 minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.attack --seconds 1200
 
-check: $(VENV)/.dev ## Lint, formatting, types, and which module may import which
+check: $(VENV)/.dev ## Check style, formatting, types and imports between layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-format: $(VENV)/.dev ## Format the code, repair what can be, renew the generated parts of the pages
+format: $(VENV)/.dev ## Format the code, fix lint errors, update generated code and docs
 	$(BIN)/ruff check --fix-only --show-fixes
 	$(BIN)/ruff format
 	$(BIN)/python tools/package_optimizers/generate.py
 	$(BIN)/python tools/facades.py
 	$(BIN)/python docs/tables.py
 
-metrics: $(VENV)/.dev ## Print the figures of the layout: sizes, ancestors, helpers, cycles, way of the data
+metrics: $(VENV)/.dev ## Print code metrics: sizes, ancestors, helpers, cycles, calls per config value
 	$(BIN)/python tools/metrics.py
 	$(BIN)/python tools/data_way.py
 
-bench: $(VENV)/.dev ## Measure every claim about speed
+bench: $(VENV)/.dev ## Run all benchmarks
 	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
-docs: $(VENV)/.docs ## Build the pages into site/
+docs: $(VENV)/.docs ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # Each package gets an environment of its own, without pip. Downloads come from the cache the second time.
-check-release: $(VENV)/.release ## Build the package, check it, install it into empty environments
+check-release: $(VENV)/.release ## Build the package, check it, and install it into empty environments
 	rm -rf dist
 	$(BIN)/python -m build --dependency-constraints-txt constraints.txt
 	$(BIN)/twine check --strict dist/*
@@ -106,7 +106,7 @@ check-release: $(VENV)/.release ## Build the package, check it, install it into 
 		$(EMPTY)/bin/python -I tools/smoke.py; done
 	@rm -rf $(EMPTY)
 
-clean: ## Remove the environment and everything that was built
+clean: ## Remove environments and build outputs
 	rm -rf $(VENV) $(PEERS) $(OLDEST) $(NEWEST) $(EMPTY) build dist site .coverage \
 		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""How the benchmarks are timed: in turns, by CPU time; calls in one process, programs in theirs."""
+"""Timing of the benchmarks: CPU time, in turns; calls in one process, programs in their own."""
 
 from __future__ import annotations
 

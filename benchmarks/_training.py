@@ -1,4 +1,4 @@
-"""What a Lightning step costs: the CPU time of `fit` over the number of its steps."""
+"""Cost of a Lightning step: the CPU time of `fit` divided by the number of steps."""
 
 from __future__ import annotations
 

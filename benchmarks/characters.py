@@ -12,14 +12,14 @@ warm-ups, then the length of the run, which is where each schedule ends, out of 
 trial has 400 updates at most, and what counts is how few it takes to the target, or how near it
 comes; of equals, the longest run, which is the safest. Muon has two rates, and no trial more for
 it: that of AdamW beside it is a fifth of Muon's. Gradients are clipped to a norm of 1. Both
-schedules end at a twentieth of the rate, with which a run that is not there yet goes on.
+schedules end at a twentieth of the rate, with which a run that has not reached it continues.
 
 Then each side runs from the same weights, over the same batches, with seeds of its own, update by
 update in turns, so that what else the machine does falls on both. The time is that of the updates,
 without validation, which is every 5 of them. What is quoted is the median over the seeds of the
 ratio, and its spread.
 
-`--full` tunes anew, and measures with 5 seeds; otherwise what it found is used, as it stands below.
+`--full` repeats the tuning, and measures with 5 seeds; otherwise the result below is used.
 
 The aims: at most 0.5 of the updates, and 0.6 of the time.
 """
@@ -55,7 +55,7 @@ TUNING_SEED = 0
 
 
 class Setting(NamedTuple):
-    """What is tuned."""
+    """Tuned hyperparameters."""
 
     rate: float
     warmup: str
@@ -73,7 +73,7 @@ class Side(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """Where a run is after an update."""
+    """Progress of a run after an update."""
 
     updates: int
     cpu_seconds: float
@@ -202,7 +202,7 @@ def compare(settings: Sequence[Setting], seeds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--full", action="store_true", help="tune anew, and take 5 seeds")
+    parser.add_argument("--full", action="store_true", help="repeat the tuning, and use 5 seeds")
     parser.add_argument("--seeds", type=int, help="how many to measure with")
     args = parser.parse_args()
     torch.set_num_threads(1)

@@ -82,7 +82,7 @@ class Variant:
 
 
 def measure(shapes: list[Shape], repeats: int, rounds: int, share: float) -> tuple[float, float]:
-    """The ratios of ours to torch's with its fused step, and to torch's defaults."""
+    """Return the ratios to torch with its fused step, and to torch's defaults."""
     torch.manual_seed(0)
     gradients = [torch.randn(shape) * 0.01 for shape in shapes]
     limit = share * get_total_norm(gradients).item()
@@ -100,7 +100,7 @@ def measure(shapes: list[Shape], repeats: int, rounds: int, share: float) -> tup
 
 
 def same_bits(shapes: list[Shape]) -> bool:
-    """Whether steps that clip nothing leave the weights that torch's leave."""
+    """Return True if steps that clip nothing give the same weights as torch's."""
     gradients = [torch.randn(shape) * 0.01 for shape in shapes]
     ours, fused = (Variant(kind, gradients, 1e9) for kind in ("ours", "fused"))
     for variant in (ours, fused):

@@ -62,7 +62,7 @@ def rising(step: int) -> float:
     return step / WARMUP
 
 
-# -- the closed forms, as somebody would write them out ------------------------------------------
+# -- the closed forms, as one would write them by hand -------------------------------------------
 
 
 def constant(step: int) -> float:

@@ -11,7 +11,7 @@ The groups are made by rules that name one parameter each. Torch's own construct
 group with all before it, which is quadratic and is what is left of `create_optimizer` beside the
 rules; it is timed by itself, on the same groups made by hand.
 
-The aim: the growth of everything of ours is at most 1.15, and that of torch is shown.
+The aim: a growth of at most 1.15, except in torch, whose growth is only printed.
 """
 
 from __future__ import annotations

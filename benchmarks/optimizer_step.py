@@ -4,7 +4,7 @@
 
 Both optimizers update tensors of the shapes of a ResNet-50 (161 tensors), with the same gradients,
 in one process and one thread. A round times one step of each, in turns; what is compared is the CPU
-time of the process, and a ratio is the median over the rounds of ours / torch's. Muon, whose
+time of the process, and a ratio is the median over the rounds of nshtrainer / torch. Muon, whose
 bfloat16 products are slow on most CPUs, gets eight matrices of 128 x 128. SparseAdam and LBFGS are
 left out: one takes no dense gradients, the other needs a closure.
 
@@ -75,7 +75,7 @@ def cpu_time(optimizer: torch.optim.Optimizer) -> float:
 
 
 def measure(config: TorchOptimizerConfigBase, rounds: int) -> tuple[float, float, float]:
-    """The medians of torch's milliseconds, of ours, and of the ratio of the same round."""
+    """Return the median milliseconds of torch and nshtrainer, and the median ratio."""
     shapes = shapes_for(type(config))
     gradients = [torch.randn(shape) * 0.01 for shape in shapes]
     options = config.model_dump(exclude={"name"}, exclude_unset=True)

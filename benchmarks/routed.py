@@ -7,7 +7,7 @@ transformer of 11 million parameters and on those of a tiny network: SGD with mo
 both fused, since there is nothing cheaper to be added to.
 
 Second, a step of Muon on the hidden matrices of two blocks of width 320 (2.5 million parameters),
-on a CPU without arithmetic for bfloat16. Where this one has it, oneDNN and torch are told to do
+on a CPU without arithmetic for bfloat16. If this one has it, oneDNN and torch are configured to do
 without (`ONEDNN_MAX_CPU_ISA=AVX2`, `ATEN_CPU_CAPABILITY=avx2`), which is only like such a CPU:
 its ratio is larger.
 

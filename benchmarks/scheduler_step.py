@@ -3,7 +3,7 @@
     python benchmarks/scheduler_step.py [--rounds 15]
 
 All drive the same warm-up and cosine over 1, 10, 100 and 1000 groups of one base rate. The bare
-loop computes the closed form and writes base * factor into each group: the least that somebody
+loop computes the closed form and writes base * factor into each group: the least that one
 could write by hand. Timed in turns in one process; a ratio is the median over the rounds.
 transformers is compared where it is installed.
 
@@ -48,7 +48,7 @@ def bare(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
         nonlocal position
         position += 1
         value = factor(position)
-        for group, base in zip(groups, bases):  # noqa: B905 - as somebody would write it
+        for group, base in zip(groups, bases):  # noqa: B905 - as written by hand
             group["lr"] = base * value
 
     return step

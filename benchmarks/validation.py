@@ -52,7 +52,7 @@ class Plain(BaseModel):
 
 
 def plain(cls: type[BaseModel], **types: Any) -> Any:
-    """The same fields, ranges and defaults without anything of ours."""
+    """Return the same fields, ranges and defaults without nshtrainer."""
     fields: dict[str, Any] = {}
     for name, field in cls.model_fields.items():
         kind = types.get(name, field.annotation)

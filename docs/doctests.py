@@ -1,4 +1,4 @@
-"""An extension for mkdocs: examples (`>>>`) as code, and fields with the text of their types."""
+"""Extension of mkdocs: examples (`>>>`) as code, and fields with the text of their types."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Doctests(griffe.Extension):
     """Puts a fence around every example, up to the next empty line."""
 
     def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
-        """Called for each module, class, function and attribute when it has been read."""
+        """Add fences to the docstring of each loaded module, class, function and attribute."""
         if obj.docstring:
             text = obj.docstring.value
             obj.docstring.value = EXAMPLE.sub(lambda found: f"```pycon\n{found[0]}\n```", text)

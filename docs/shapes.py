@@ -1,4 +1,4 @@
-"""The schedules of the gallery by shape, and when to take which."""
+"""Schedules of the gallery by shape, with advice on when to use each."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def components(registry: Any, is_shown: Callable[[Any], bool]) -> str:
 
 
 def recommended(registry: Any) -> str:
-    """List the recommended components of a registry, each with when to take it."""
+    """List the recommended components of a registry, each with advice on its use."""
     rows = (
         [f"`{name}`", f"`{registry[name].__name__}`", when]
         for name, when in RECOMMENDED[registry.kind].items()
@@ -108,7 +108,7 @@ def curated() -> str:
 
 
 def reference(cls: type) -> str:
-    """The reference in a docstring, in one line."""
+    """Return the reference of a docstring in one line."""
     found = re.search(r"Reference: (.*?)\.\n\n", cls.__doc__ or "", flags=re.DOTALL)
     return " ".join(found[1].split()) if found else ""
 

@@ -1,4 +1,4 @@
-"""The same in a file: read it, override single values, see what is wrong with it and where.
+"""Config files: read a file, override values, and see its errors with their places.
 
 Prints:
 
@@ -20,7 +20,7 @@ from nshtrainer.exceptions import ConfigError
 
 
 class MyConfig(Config):
-    """What a run of ours can be told."""
+    """Optimizer and schedule of a run."""
 
     optimizer: OptimizerConfig
     """Any registered optimizer."""

@@ -37,7 +37,7 @@ class SignSGD(torch.optim.Optimizer):
 
 @optimizer_registry.register
 class SignSGDConfig(OptimizerConfigBase):
-    """What a file says: `optimizer: {name: sign_sgd, rate: 0.1}`."""
+    """Config of SignSGD; in a file `optimizer: {name: sign_sgd, rate: 0.1}`."""
 
     name: Literal["sign_sgd"] = "sign_sgd"
 

@@ -1,9 +1,9 @@
-"""Stop in the middle, go on, and arrive where an uninterrupted run arrives, bit by bit.
+"""Stop in the middle, resume, and get the result of an uninterrupted run, bit by bit.
 
 Prints:
 
     stopped after step 4, at a learning rate of 0.0775
-    went on from step 4 and ended after step 10
+    resumed from step 4 and ended after step 10
     equal to the run that was not interrupted: True
 """
 
@@ -58,7 +58,7 @@ with TemporaryDirectory() as folder:
         part.load_state_dict(state)
     position = resumed[2].last_epoch
     train(resumed, position, TOTAL)
-    print(f"went on from step {position} and ended after step {resumed[2].last_epoch}")
+    print(f"resumed from step {position} and ended after step {resumed[2].last_epoch}")
 
 same = all(map(torch.equal, whole[0].parameters(), resumed[0].parameters()))
 print(f"equal to the run that was not interrupted: {same}")

@@ -1,4 +1,4 @@
-"""Hydra composes the files, and a config of ours checks what comes out.
+"""Hydra composes the files, and a config validates the result.
 
 The files are in examples/hydra/conf. `python examples/13_hydra.py optimizer=sgd base_lr=0.05` takes
 another one of them and another rate. The names in them pick registered components: nothing is

@@ -80,7 +80,7 @@ class GAN(nshtrainer.LightningModuleBase[GANConfig]):
 
 
 class Rates(Callback):
-    """What each scheduler has for its optimizer, at the first and at the last update."""
+    """The learning rate of each optimizer, at the first and at the last update."""
 
     def __init__(self) -> None:
         self.seen: dict[str, list[float]] = {}

@@ -4,7 +4,7 @@ Prints:
 
     groups: default, no_decay
     stopped after 30 of 60 steps, at a learning rate of 0.0118
-    went on, and ended at 0.0002 with an accuracy above 0.9: True
+    resumed, and ended at 0.0002 with an accuracy above 0.9: True
     equal to the run that was not interrupted: True
 """
 
@@ -78,6 +78,6 @@ with TemporaryDirectory() as folder:
 train(model, optimizer, scheduler, scheduler.last_epoch, STEPS)
 accuracy = (model(images).argmax(dim=1) == labels).float().mean().item()
 rate = optimizer.param_groups[0]["lr"]
-fabric.print(f"went on, and ended at {rate:.4f} with an accuracy above 0.9: {accuracy > 0.9}")
+fabric.print(f"resumed, and ended at {rate:.4f} with an accuracy above 0.9: {accuracy > 0.9}")
 same = all(map(torch.equal, whole[0].parameters(), model.parameters()))
 fabric.print(f"equal to the run that was not interrupted: {same}")

@@ -1,4 +1,4 @@
-"""Print how many functions and files of nshtrainer stand between a config and what torch gets.
+"""Count the functions and files of nshtrainer between a config and torch.
 
     python tools/data_way.py
     python tools/data_way.py --list

@@ -1,4 +1,4 @@
-"""Write the imports by which type checkers see the names that a facade imports on use.
+"""Write the imports with which type checkers see the lazily imported names of a facade.
 
 python tools/facades.py
 """

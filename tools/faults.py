@@ -1,4 +1,4 @@
-"""How many of the faults of tests/faults a run survives: `python -m tools.faults`, some minutes."""
+"""Number of faults of tests/faults that a run survives: `python -m tools.faults`, some minutes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.faults.faults import FAULTS, Fault, Home, survive, uninterrupted
 
 
 def survived(fault: Fault, path: Path, whole: Home) -> bool:
-    """Try one fault, and say what came of it."""
+    """Try one fault, and return the result as text."""
     path.mkdir()
     try:
         survive(fault, Home(path), whole)

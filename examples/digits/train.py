@@ -1,6 +1,6 @@
 """A classifier of handwritten digits: what it is and what it learns from.
 
-How it is optimised stands in digits.yaml, not here. From the root of the repository:
+The optimizer and the schedule are in digits.yaml. From the root of the repository:
 
     nshtrainer fit examples/digits/train.py --config examples/digits/digits.yaml
 
@@ -36,7 +36,7 @@ class DigitsConfig(nshtrainer.Config):
     """The optimizer."""
 
     lr_scheduler: LRSchedulerConfig | None = None
-    """How the learning rate moves; left out, it does not."""
+    """Schedule of the learning rate; constant if None."""
 
 
 class Digits(nshtrainer.LightningModuleBase[DigitsConfig]):

@@ -153,8 +153,8 @@ def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
 
 def command_in(output: str) -> list[str]:
     """The arguments of the command that an interrupted run says."""
-    line = next(line for line in output.splitlines() if line.startswith("to go on: "))
-    words = shlex.split(line.removeprefix("to go on: "))
+    line = next(line for line in output.splitlines() if line.startswith("to resume: "))
+    words = shlex.split(line.removeprefix("to resume: "))
     return words[words.index("fit") :]
 
 

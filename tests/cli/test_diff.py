@@ -37,7 +37,7 @@ def test_what_differs_in_text_alone_is_no_difference(
 ) -> None:
     written = "{lr: 0.1, name: adamw, betas: [0.9, 0.999], fused: false}"
     other(("{name: adamw, lr: 0.1}", written), ("# A run", "# Another run"))
-    assert diff(capsys, *arguments) == (0, ["no difference in what is optimised how"])
+    assert diff(capsys, *arguments) == (0, ["no difference in optimizers and schedules"])
 
 
 @pytest.mark.parametrize("arguments", [KNOWN, [*FOR, *KNOWN]])

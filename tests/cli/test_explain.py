@@ -87,7 +87,7 @@ def test_rates_that_follow_the_batch_take_it_from_the_options(home: Path, capsys
     found = data(capsys, *KNOWN, scaling)
     assert (found["groups"][0]["lr"], len(found["schedules"])) == (0.1, 1)
     (text,) = found["missing"]
-    assert text.endswith("are those of 8 samples an update; give --samples-per-step")
+    assert text.endswith("assume 8 samples per update; give --samples-per-step")
 
 
 def test_a_module_with_its_own_configure_optimizers_is_asked(home: Path, capsys: Captured) -> None:
@@ -127,12 +127,12 @@ def test_each_rule_says_why_it_takes_a_parameter_or_does_not(home: Path, capsys:
         "layer.bias",
         "1, in Linear, role bias, head, frozen",
         "in no parameter group: no optimizer updates it",
-        "does not  optimizer: group 'matrices': {ndim: 2}",
+        "skipped  optimizer: group 'matrices': {ndim: 2}",
         "its ndim is 1, not 2",
-        "takes it  optimizer: group 'vectors': '*bias'",
-        "it is the first that selects it",
-        "does not  optimizer: group 'rest': ['*', {role: 'norm'}]",
-        "comes later: the first that selects it wins, which is 'vectors'",
+        "applied  optimizer: group 'vectors': '*bias'",
+        "it is the first match",
+        "skipped  optimizer: group 'rest': ['*', {role: 'norm'}]",
+        "matches too, but the first match applies: 'vectors'",
     ]
 
 
@@ -142,7 +142,7 @@ def test_a_parameter_that_no_rule_takes_has_what_holds_for_all(
     assert main([*EXPLAIN, "--parameter", "layer.weight", "lr_scheduler=null"]) == 0
     out = capsys.readouterr().out
     assert "  in group '0' of AdamW, lr 0.1, weight decay 0.01\n" in out
-    assert "no rule takes it, so it has what holds for all" in out
+    assert "matched by no rule: default settings and presets apply" in out
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_parameter_that_no_rule_takes_has_what_holds_for_all(
         ("{role: [norm, bias]}", "its role is head, not norm or bias"),
         ("{module: LayerNorm}", "its module is Linear, not LayerNorm"),
         ("{name: head, ndim: 2}", "its name is layer.weight, not head"),
-        ("{none_of: {ndim: 2}}", "{ndim: 2} selects it, which none_of excludes"),
+        ("{none_of: {ndim: 2}}", "{ndim: 2} matches, which none_of excludes"),
         ("{all_of: [{ndim: 2}, {role: bias}]}", "its role is head, not bias"),
         ("[{ndim: 1}, {role: bias}]", "its ndim is 2, not 1; its role is head, not bias"),
     ],

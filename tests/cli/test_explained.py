@@ -138,7 +138,7 @@ def test_sizes_of_lazy_parameters_are_missing_until_a_batch_was_seen() -> None:
     assert (found.groups[0].tensors, found.groups[0].parameters) == (4, 3)
     assert found.groups[0].state_bytes is None
     assert found.missing == [
-        "the sizes of lazy parameters: they have none until a batch went through the model"
+        "sizes of lazy parameters: unknown until a batch has passed through the model"
     ]
     model(torch.ones(1, 3))
     again = look(optimizer, model)
@@ -224,7 +224,7 @@ def test_groups_that_move_differently_are_told_apart() -> None:
     assert list(sentences(scheduler)) == [
         "body: constant 0 to 50, last update 1, by the step",
         "head: linear 0 to 50, last update 0.02, by the step",
-        "rest: as it begins",
+        "rest: not scheduled",
     ]
     assert group_sentence(scheduler, optimizer.param_groups[2]) is None
 
@@ -233,7 +233,7 @@ def test_a_plateau_is_described_by_its_metric() -> None:
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     config = ReduceLROnPlateauConfig(metric=MetricConfig(monitor="val/loss", mode="min"))
     scheduler = made(config, optimizer)
-    text = "ReduceLROnPlateau, by the epoch, looks at val/loss"
+    text = "ReduceLROnPlateau, by the epoch, monitors val/loss"
     assert list(sentences(scheduler)) == [text]
     assert group_sentence(scheduler, optimizer.param_groups[0]) == text
 

@@ -187,14 +187,14 @@ def test_a_run_that_is_over_says_so_when_it_shall_go_on(
     assert main([*FIT, *SHORT]) == 0
     capsys.readouterr()
     assert main([*FIT, *SHORT, "--resume", "last"]) == 0
-    assert "nothing was left to train; for more, raise trainer.max_epochs" in (
+    assert "the run was already complete; to train longer, increase trainer.max_epochs" in (
         capsys.readouterr().out
     )
 
 
 def test_a_trial_run_keeps_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*FIT, "trainer.fast_dev_run=true", "lr_scheduler=null"]) == 0
-    assert "results   none are kept in a trial run\n" in capsys.readouterr().out
+    assert "results   not saved in a trial run\n" in capsys.readouterr().out
     assert not Path("runs").exists()
 
 
@@ -236,7 +236,7 @@ def test_the_weights_of_another_model_are_said_to_be_that(
     Path("train.py").write_text(text.replace("self.layer", "self.line"), encoding="utf-8")
     assert main([*FIT, "--resume", "last"]) == 2
     error = capsys.readouterr().err
-    assert "last.ckpt: has the weights of another model; go on with the code and the co" in error
+    assert "last.ckpt: has the weights of another model; resume with the code and the co" in error
     assert 'Missing key(s) in state_dict: "line.weight", "line.bias"' in error
 
 
@@ -267,7 +267,7 @@ REFUSED = [
     (["data.num_batchs=1"], "unknown key 'num_batchs'; did you mean 'num_batches'?"),
     (["data.num_batches=many"], "data.num_batches: must be a whole number (got 'many')"),
     (["data.collate=x"], "unknown key 'collate'"),
-    (["trainer.accelerator=gpuu"], "the trainer refuses its options: You selected an invalid"),
+    (["trainer.accelerator=gpuu"], "invalid trainer options: You selected an invalid"),
     (["loose"], "loose: is not an override; write 'path.to.key=value'"),
     (["--resume", "last"], "--resume last: no checkpoint in runs/run; start without --resume"),
     (["--resume", "x.ckpt"], "--resume x.ckpt: no such checkpoint; give a .ckpt file, or 'last'"),
@@ -302,8 +302,8 @@ def test_a_run_is_not_mixed_with_one_that_is_there(
     assert main([*FIT, "--out", "x", *SHORT]) == 0
     assert main([*FIT, "--out", "x", *SHORT]) == 2
     assert capsys.readouterr().err == (
-        "--out x: there is a run already; add --resume last to go on with it, or choose another "
-        "folder\n"
+        "--out x: the folder already contains a run; add --resume last to continue it, or choose "
+        "another folder\n"
     )
 
 
@@ -313,7 +313,7 @@ def test_a_folder_that_cannot_be_made_is_refused(
 ) -> None:
     assert main([*FIT, "--out", out]) == 2
     assert capsys.readouterr().err == (
-        f"{out}: cannot be made: not a directory; choose another folder with --out\n"
+        f"{out}: cannot be created: not a directory; choose another folder with --out\n"
     )
 
 
@@ -351,7 +351,7 @@ def test_a_checkpoint_that_cannot_be_read_is_refused_in_one_line(
     why = {
         "only persistent": "cannot be read as a checkpoint: ",
         "a path": "cannot be read as a checkpoint: UnpicklingError: Weights only load failed",
-        "text": "is damaged: global_step or epoch is not a number; go on from another",
+        "text": "is damaged: global_step or epoch is not a number; resume from another",
         "nothing": "cannot be read as a checkpoint: KeyError: 'epoch'",
     }
     damaged = [whole, {"it": Path()}, {**whole, "epoch": "x\nx"}, {"global_step": 1}]

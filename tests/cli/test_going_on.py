@@ -40,9 +40,9 @@ def blank(path: Path) -> None:
 
 DAMAGES = [
     (cut(0), "is empty"),
-    (cut(0.01), "is cut off, or no checkpoint"),
-    (cut(0.5), "is cut off, or no checkpoint"),
-    (shorten, "is cut off, or no checkpoint"),
+    (cut(0.01), "is truncated or not a checkpoint"),
+    (cut(0.5), "is truncated or not a checkpoint"),
+    (shorten, "is truncated or not a checkpoint"),
     (blank, "is damaged: "),
 ]
 
@@ -74,10 +74,10 @@ def replace_by_pipe(path: Path) -> None:
 
 
 DAMAGES += [
-    (dangle, "leads nowhere"),
-    (replace_by_folder, "is no regular file but a folder"),
-    (replace_by_pipe, "is no regular file but a pipe or a device"),
-    (lambda path: torch.save([1], path), "is no checkpoint"),
+    (dangle, "is a broken link"),
+    (replace_by_folder, "is not a regular file but a folder"),
+    (replace_by_pipe, "is not a regular file but a pipe or a device"),
+    (lambda path: torch.save([1], path), "is not a checkpoint"),
     (lambda path: torch.save({"it": Path()}, path), "cannot be read as a checkpoint: Unpickling"),
 ]
 
@@ -206,13 +206,13 @@ def test_where_none_can_be_read_each_is_named(saved: list[Path]) -> None:
 @pytest.mark.parametrize("out", ["s3://bucket/run", "file:///run", "one::two", "one/two::three"])
 def test_a_path_that_is_no_folder_of_this_machine_is_refused(saved: list[Path], out: str) -> None:
     for resume, checkpoint in ((None, None), ("auto", None), (str(saved[0]), saved[0])):
-        with pytest.raises(ConfigError, match=r"is an address, not a folder|has '::' in it, which"):
+        with pytest.raises(ConfigError, match=r"is a URL, not a local folder|contains '::', which"):
             choose_folder(RUN, Path(out), resume)
         assert choose_folder(RUN, Path("c:/run"), resume).checkpoint == checkpoint
     moved = saved[0].parent.parent.rename(f"runs/{len(out)}::run")
-    with pytest.raises(ConfigError, match=r"::run: has '::' in it, which"):
+    with pytest.raises(ConfigError, match=r"::run: contains '::', which"):
         choose_folder(RUN, None, str(moved))
-    with pytest.raises(ConfigError, match=r"runs/a::b/.*has '::' in it"):
+    with pytest.raises(ConfigError, match=r"runs/a::b/.*contains '::'"):
         choose_folder(Path("a::b.yaml"), None, None)
 
 
@@ -239,7 +239,7 @@ def test_a_table_of_metrics_that_was_cut_off_is_gone_on_with(home: Path) -> None
 )
 @pytest.mark.parametrize(
     ("script", "text"),
-    [("exit 0", "queued again"), ("exit 3", "failed with exit code 3"), (None, "not queued again")],
+    [("exit 0", "requeued"), ("exit 3", "failed with exit code 3"), (None, "not requeued")],
 )
 def test_what_came_of_the_wish_to_be_queued_again_is_said(
     tmp_path: Path,
@@ -275,7 +275,7 @@ def test_a_checkpoint_does_not_make_a_run_delete_what_is_not_its_own(
     longer = "lr_scheduler.max_duration=12 steps"
     assert main([*FIT, "--out", "o", "--resume", "last", longer]) == 0
     text = f"the checkpoint lists files that are not in '{home}/o/checkpoints': {path!r}"
-    assert f"\n{text}. They are dropped from the list, and left alone\n" in capsys.readouterr().out
+    assert f"\n{text}. They are dropped from the list and not touched\n" in capsys.readouterr().out
     assert mine.is_dir()
 
 
@@ -298,7 +298,7 @@ def test_damaged_rows_of_a_table_are_left_out(
     said = capsys.readouterr().out
     if "cannot be read" not in said:  # csv of Python 3.10 refuses NUL
         left_out = DAMAGED_TABLES[content]
-        assert (f"{path}: damaged rows are left out ({left_out} of" in said) == bool(left_out)
+        assert (f"{path}: damaged rows are dropped ({left_out} of" in said) == bool(left_out)
 
 
 @pytest.mark.parametrize("name", ["metrics.csv", "schedule.csv", "checkpoints/last.ckpt"])
@@ -311,7 +311,7 @@ def test_what_is_no_file_where_a_run_writes_one_is_an_error(
         make(path)
         assert main([*FIT, "--out", "o", "--resume", "auto"]) == 2
         said = capsys.readouterr().err
-        assert f"{path}: is no regular file; move it away, or give another --out\n" in said or (
-            f"{path}: is no regular file but a " in said
+        assert f"{path}: is not a regular file; move it away, or give another --out\n" in said or (
+            f"{path}: is not a regular file but a " in said
         )
         path.rmdir() if path.is_dir() else path.unlink()

@@ -49,7 +49,7 @@ def test_a_file_or_a_folder_that_cannot_be_is_an_error(
     assert f"{name}.py: no such file" in capsys.readouterr().err
     Path("file").touch()
     assert main([*FIT, "--out", "file"]) == 2
-    assert "file: cannot be made: not a directory; choose another folder" in capsys.readouterr().err
+    assert "file: cannot be created: not a directory; choose another" in capsys.readouterr().err
 
 
 def test_a_file_with_a_name_that_lightning_knows_is_taken_as_a_file(
@@ -60,7 +60,7 @@ def test_a_file_with_a_name_that_lightning_knows_is_taken_as_a_file(
     assert main([*FIT, "--out", "o", "--resume", "best"]) == 0
     said = capsys.readouterr().out
     assert "resuming from best (step 4, epoch 1)\n" in said
-    assert "nothing was left to train" not in said
+    assert "the run was already complete" not in said
     assert sorted(rates(Path("o"))) == list(range(12))
 
 
@@ -72,8 +72,8 @@ def test_a_folder_where_a_run_is_alive_is_refused(
         for resume in ([], ["--resume", "auto"]):
             assert main([*FIT, "--out", "o", *resume]) == 2
             said = capsys.readouterr().err
-            assert said.startswith(f"o: a run that is alive writes there (process {os.getpid()} on")
-            assert "wait for its end, stop it, or choose another folder with --out\n" in said
+            assert said.startswith(f"o: in use by another run (process {os.getpid()} on")
+            assert "wait for its end, stop that run, or choose another folder with --out\n" in said
     assert main([*FIT, "--out", "o", "trainer.max_epochs=1"]) == 0
     assert not Path("o/.lock").exists()
 
@@ -139,7 +139,7 @@ def test_an_exception_leaves_a_checkpoint_and_the_command_that_goes_on(
         main(FIT)
     path = only_run() / "checkpoints/exception.ckpt"
     said = capsys.readouterr().out
-    assert f"stopped by ZeroDivisionError; the last checkpoint is {path}\nto go on: " in said
+    assert f"stopped by ZeroDivisionError; the last checkpoint is {path}\nto resume: " in said
     assert f"train.py --config run.yaml --resume {path}\n" in said
     Path("train.py").write_text(text, encoding="utf-8")
     assert main([*FIT, "--resume", "last"]) == 0

@@ -93,7 +93,7 @@ def test_a_second_signal_stops_at_once_and_unsaved(
     assert main(FIT) == 130
     saved = torch.load(only_run() / "checkpoints/last.ckpt", weights_only=True)
     assert saved["global_step"] == 4
-    assert "to go on: " in capsys.readouterr().out
+    assert "to resume: " in capsys.readouterr().out
 
 
 def test_ctrl_c_in_a_process_that_reads_data_is_left_to_the_run() -> None:

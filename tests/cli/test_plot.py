@@ -162,7 +162,7 @@ def test_a_terminal_that_knows_only_ascii_gets_ascii(home: Path) -> None:
     assert "  0.1+" in run.stdout
 
 
-NOTE = "(what is your own is known with --for train.py)\n"
+NOTE = "(for custom components, add --for train.py)\n"
 REFUSED = [
     (
         ["run.yaml"],
@@ -187,7 +187,7 @@ REFUSED = [
         ["run.yaml", "lr_scheduler=reduce_lr_on_plateau"],
         "reduce_lr_on_plateau: by the epoch; what it does is known only as it runs; there is ",
     ),
-    (["run.yaml", "-o", "x.gif"], "--out x.gif: its suffix is no format; write one of .svg, .html"),
+    (["run.yaml", "-o", "x.gif"], "--out x.gif: unsupported suffix; use one of .svg, .html"),
     (["run.yaml", "--total-steps", "12", "-o", "no/x.svg"], "no/x.svg: cannot be written: no such"),
     (["run.yaml", "lr_schedulr.min_factor=1"], "unknown key 'lr_schedulr'; did you mean 'lr_sched"),
     (["run.yaml", "optimizer.lrr=1"], "model.optimizer.lrr: unknown key 'lrr'; did you mean 'lr'?"),
@@ -216,10 +216,13 @@ def test_what_makes_no_sense_is_refused_with_its_place(
 
 USAGE = [
     ([], "required: FILE"),
-    (["run.yaml", "--total-steps", "1.5"], "'1.5' is not whole; a run has a whole number"),
-    (["run.yaml", "--total-steps", "many"], "'many' is no number; write such as 1000 or 20k"),
-    (["run.yaml", "--base-lr", "1.2.3"], "'1.2.3' is no number"),
-    (["run.yaml", "--total-time", "2 moons"], "'2 moons' is no time; write such as 90min"),
+    (["run.yaml", "--total-steps", "1.5"], "'1.5' is not a whole number; give a whole number"),
+    (
+        ["run.yaml", "--total-steps", "many"],
+        "'many' is not a number; use a number such as 1000",
+    ),
+    (["run.yaml", "--base-lr", "1.2.3"], "'1.2.3' is not a number"),
+    (["run.yaml", "--total-time", "2 moons"], "'2 moons' is not a time; use a time such as 90min"),
     (["run.yaml", "--total-stps", "9"], "unknown option --total-stps; did you mean --total-steps?"),
 ]
 

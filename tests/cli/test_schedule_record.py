@@ -56,7 +56,7 @@ def test_a_plateau_plans_nothing_and_what_it_used_is_told(home: Path, capsys: Ca
     assert main([*FIT, *options, "lr_scheduler.threshold=100"]) == 0
     (line,) = said(capsys.readouterr().out)
     assert line == (
-        "12 updates, lr from 0.1 to 0.001; nothing was planned: ReduceLROnPlateau looks at val/loss"
+        "12 updates, lr from 0.1 to 0.001; nothing was planned: ReduceLROnPlateau monitors val/loss"
     )
     assert {row["planned"] for row in table()} == {""}
     assert not Path("o/schedule.svg").exists()
@@ -68,7 +68,7 @@ def test_of_a_plateau_times_a_curve_the_curve_is_drawn_and_nothing_planned(
     options = ["lr_scheduler=reduce_lr_on_plateau", "lr_scheduler.schedule=linear"]
     assert main([*FIT, *options]) == 0
     (line,) = said(capsys.readouterr().out)
-    assert "nothing was planned: ObservingScheduler looks at val/loss" in line
+    assert "nothing was planned: ObservingScheduler monitors val/loss" in line
     assert Path("o/schedule.svg").exists()
 
 
@@ -107,8 +107,8 @@ def test_a_value_that_something_else_wrote_is_told(home: Path, capsys: Captured)
         assert main(FIT) == 0
     (line,) = said(capsys.readouterr().out)
     assert line == (
-        "12 updates, lr: 1 of them not as planned, the first at step 5: planned "
-        "0.07938926261462366, used 7.0 (something else wrote it)"
+        "12 updates, lr: 1 values not as planned, the first at step 5: planned "
+        "0.07938926261462366, used 7.0 (written by other code)"
     )
 
 
@@ -174,8 +174,8 @@ def test_several_optimizers_are_told_apart(several: list[str], capsys: Captured)
 def test_a_scheduler_that_did_not_move_is_the_reason(several: list[str], capsys: Captured) -> None:
     assert main([*several, "skip=4"]) == 0
     assert said(capsys.readouterr().out)[1] == (
-        "1: 8 updates, lr: 6 of them not as planned, the first at step 2: planned 0.75, used 0.875 "
-        "(the scheduler had moved 1 times)"
+        "1: 8 updates, lr: 6 values not as planned, the first at step 2: planned 0.75, used 0.875 "
+        "(the scheduler had made 1 steps)"
     )
 
 

@@ -98,7 +98,7 @@ def test_a_signal_outside_of_training_is_answered(
     assert ended.code == CODES[signal], ended.err
     assert "Traceback" not in ended.err
     if not second:
-        assert ("to go on: " if point == "end" else "before there was a checkpoint") in ended.out
+        assert ("to resume: " if point == "end" else "before there was a checkpoint") in ended.out
 
 
 @pytest.mark.parametrize("signal", SIGNALS)
@@ -108,7 +108,7 @@ def test_a_signal_while_the_checkpoint_is_read_is_answered(points: Path, signal:
     ended = start(points, command, *again, environment={"AT": f"load {signal}"})
     assert ended.code == CODES[signal], ended.err
     assert "Traceback" not in ended.err
-    assert "to go on: " in ended.out
+    assert "to resume: " in ended.out
 
 
 @pytest.mark.parametrize("signal", SIGNALS)

@@ -72,18 +72,22 @@ def test_the_same_name_in_another_folder_is_another_file(home: Path) -> None:
 REFUSED = [
     ("nope.py", "", "nope.py: no such file; the current folder is "),
     (".", "", ".: is a folder; give the Python file with your LightningModuleBase"),
-    ("train.txt", "", "train.txt: is no Python file; give train.py, or train.py:Name"),
-    ("train.py", "x = 1\n", "train.py: no LightningModuleBase class is in it; write `class "),
+    ("train.txt", "", "train.txt: is not a Python file; give train.py, or train.py:Name"),
+    ("train.py", "x = 1\n", "train.py: has no LightningModuleBase class; add `class "),
     ("train.py", "def f(:\n", "train.py:1:7: is not valid Python: invalid syntax"),
-    ("train.py", TRAIN + SECOND, "train.py: has 2 modules (Line, Curve); say which: train.py:Line"),
+    (
+        "train.py",
+        TRAIN + SECOND,
+        "train.py: has 2 modules (Line, Curve); choose one, such as train",
+    ),
     ("train.py:Lime", TRAIN, "train.py: unknown module 'Lime'; did you mean 'Line'? (known: Line)"),
-    ("train.py:torch", TRAIN, "train.py: torch is not a LightningModuleBase (there are: Line)"),
+    ("train.py:torch", TRAIN, "train.py: torch is not a LightningModuleBase (available: Line)"),
     (
         "train.py",
         TRAIN + "\n\nclass More(Noise):\n    pass\n",
         "train.py: has 2 datamodules (Noise, More); keep one in the file",
     ),
-    ("json.py", "", "json.py: its name is that of the Python module 'json'; rename the file"),
+    ("json.py", "", "json.py: has the name of the Python module 'json'; rename the file"),
 ]
 
 

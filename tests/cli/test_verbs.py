@@ -212,9 +212,9 @@ def test_a_field_is_shown_with_type_default_range_and_meaning(capsys: Captured) 
 def test_what_an_optimizer_declares_is_shown(capsys: Captured) -> None:
     assert main(["show", "alig"]) == 0
     shown = capsys.readouterr().out
-    assert "\nIt asks for a closure, whole parameters (no FSDP2), no tensor_lr.\n" in shown
+    assert "\nRequires a closure, whole parameters (no FSDP2), no tensor_lr.\n" in shown
     assert (
-        "\nLicence: Apache-2.0. Installed by: pip install 'nshtrainer[pytorch-optimizer]'" in shown
+        "\nLicense: Apache-2.0. Installed by: pip install 'nshtrainer[pytorch-optimizer]'" in shown
     )
     assert main(["show", "adamw"]) == 0
     assert "asks for" not in capsys.readouterr().out
@@ -230,7 +230,7 @@ def test_when_to_take_a_recommended_component_is_shown(capsys: Captured) -> None
 def test_show_without_a_name_explains_itself(capsys: Captured) -> None:
     assert main(["show"]) == 2
     text = capsys.readouterr().err
-    assert text.startswith("which component? for example:\n  nshtrainer show adamw ")
+    assert text.startswith("name a component, for example:\n  nshtrainer show adamw ")
     assert "nshtrainer list --all" in text
     for line in text.splitlines()[1:-1]:
         assert main(line.split()[1:3]) == 0
@@ -257,7 +257,7 @@ def test_what_can_be_checked_without_the_code_is_and_the_rest_is_listed(
 
 def test_with_the_code_everything_is_checked(home: Path, capsys: Captured) -> None:
     assert main(["validate", "run.yaml", "--for", "train.py"]) == 0
-    assert capsys.readouterr().out == "run.yaml: ok, all of it, for train.py\n"
+    assert capsys.readouterr().out == "run.yaml: ok, every section checked against train.py\n"
     Path("run.yaml").write_text("model: {widht: 2}\n", encoding="utf-8")
     assert main(["validate", "run.yaml", "--for", "train.py"]) == 1
     assert "run.yaml:1:9: model.widht: unknown key 'widht'; did you mean 'width'?" in (
@@ -265,7 +265,7 @@ def test_with_the_code_everything_is_checked(home: Path, capsys: Captured) -> No
     )
 
 
-NOTE = "(what is your own is known with --for train.py)"
+NOTE = "(for custom components, add --for train.py)"
 BAD = [
     (
         "model: {optimizer: {name: admw}}",

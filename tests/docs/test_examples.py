@@ -100,4 +100,4 @@ def test_the_file_of_the_digits_is_valid(capsys: pytest.CaptureFixture[str]) -> 
     folder = EXAMPLES / "digits"
     target = f"{folder}/train.py"
     assert main(["validate", f"{folder}/digits.yaml", "--for", target]) == 0
-    assert "ok, all of it" in capsys.readouterr().out
+    assert "ok, every section" in capsys.readouterr().out

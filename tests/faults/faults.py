@@ -88,7 +88,7 @@ def _damaged(name: str, damage: Callable[[Path], None], why: str) -> Fault:
     return Fault(name, "SIGTERM train 8", 143, "best.ckpt", 6, damage=damage, why=why)
 
 
-CUT_OFF = "is cut off, or no checkpoint"
+CUT_OFF = "is truncated or not a checkpoint"
 
 FAULTS = (
     Fault("SIGINT", "SIGINT train 8", 130, "last.ckpt", 9),
@@ -244,7 +244,7 @@ def _go_on(fault: Fault, home: Home, newest: Path, passed_over: Path | None) -> 
         )
     if passed_over is not None:
         path = os.path.relpath(passed_over, home.path)
-        assert f"passed over {path}: {fault.why}" in again.out
+        assert f"skipped {path}: {fault.why}" in again.out
 
 
 def _compare(fault: Fault, home: Home, whole: Home) -> None:

@@ -63,7 +63,7 @@ def test_the_payload_runs_where_it_is_believed(evil: Path):
 
 
 def test_a_module_is_not_loaded_from_it(evil: Path):
-    with pytest.raises(CheckpointError, match="only code can make, or is no checkpoint"):
+    with pytest.raises(CheckpointError, match="other than plain data, or is not a checkpoint"):
         Tiny.load_from_checkpoint(evil)
     with pytest.raises((CheckpointError, UnpicklingError)):
         Tiny.load_from_checkpoint(evil, hparams={})

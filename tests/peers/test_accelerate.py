@@ -185,7 +185,7 @@ def test_accelerates_own_prepare_is_an_error_that_says_what_to_write(schedule: A
 def test_a_scheduler_without_its_optimizer_is_refused():
     pair = nshtrainer.create(SGDConfig(), CosineScheduleConfig(), model(), RunLength(total_steps=5))
     with pytest.raises(
-        ScheduleError, match=r"a CurveScheduler was given without its optimizer; prep"
+        ScheduleError, match=r"a CurveScheduler was passed without its optimizer; prep"
     ):
         prepare(accelerator(), pair[1])
 
@@ -200,7 +200,7 @@ def test_an_accelerator_knows_no_length():
     loader = own.prepare(DataLoader(torch.ones(4, 2)))
     for wrong, name in ((own, "an Accelerator"), (loader, "a DataLoaderShard")):
         with pytest.raises(
-            ScheduleError, match=f"{name} does not know how long the run is; pass ns"
+            ScheduleError, match=f"{name} does not know the length of the run; pass ns"
         ):
             nshtrainer.create(AdamWConfig(), CosineScheduleConfig(), model(), wrong)
 

@@ -124,7 +124,7 @@ def test_a_scheduler_of_epochs_is_refused_and_one_of_steps_is_not(tmp_path: Path
     made = line(tmp_path, num_train_epochs=1, logging_steps=1)
     for bad in (HalvingConfig(), HalvingConfig(interval="step", frequency=2)):
         with pytest.raises(
-            ScheduleError, match=r"halving moves every \d (epoch|step)s, and the Tr"
+            ScheduleError, match=r"halving moves every \d (epoch|step)s, and the tr"
         ):
             nshtrainer.create(SGDConfig(), bad, made.model, made)
     made.optimizer, made.lr_scheduler = nshtrainer.create(
@@ -147,7 +147,7 @@ def test_a_curve_that_counts_epochs_is_right(tmp_path: Path):
 @pytest.mark.parametrize("config", [SAMConfig(optimizer=SGDConfig()), LBFGSConfig()])
 def test_an_optimizer_that_needs_a_closure_is_refused(tmp_path: Path, config: Any):
     made = line(tmp_path)
-    with pytest.raises(OptimizerError, match=r"cannot work here: it needs a closure, .* bare step"):
+    with pytest.raises(OptimizerError, match=r"it needs a closure .* without them"):
         nshtrainer.create(config, None, made.model, made)
 
 

@@ -114,10 +114,7 @@ class ByCycle(Watched):
 
 
 PAIRS = list(permutations(SCHEDULES, 2))
-UNMOVED = (
-    "taken from the config, so nothing moves the rate any more; the rate stays what it is in the "
-    "checkpoint"
-)
+UNMOVED = "taken from the config, without a scheduler; the learning rate stays as in the checkpoint"
 OVERRIDE = "resume: {policy: override, fields: [lr_scheduler]}"
 
 
@@ -162,7 +159,7 @@ def test_a_policy_that_follows_the_schedule_begins_with_the_rate_of_the_optimize
     path = saved(SCHEDULES["linear"], tmp_path)
     (_, seen), said = told(lambda: fitted(SCHEDULES[now], path, **how))
     assert seen[DONE] == 1.0
-    assert "the rate is that of the optimizer again" in said
+    assert "the learning rate is reset to the optimizer's" in said
 
 
 def test_what_was_kept_names_the_policy_that_follows_the_config(tmp_path: Path) -> None:
@@ -199,7 +196,7 @@ def test_the_rate_of_the_checkpoint_is_kept_where_that_of_the_config_has_changed
 def test_a_scheduler_of_torchs_in_the_place_of_another_is_named(was: str, tmp_path: Path) -> None:
     path = saved(SCHEDULES[was], tmp_path)
     _, said = told(lambda: fitted(None, path, module=ByEpoch))
-    assert f"lr_scheduler {was} -> CosineAnnealingLR: taken from the config, with a state" in said
+    assert f"lr_scheduler {was} -> CosineAnnealingLR: taken from the config, with its own" in said
     with pytest.raises(CheckpointError, match=f"lr_scheduler {was} -> CosineAnnealingLR"):
         fitted(None, path, module=ByEpoch, policy="error")
 

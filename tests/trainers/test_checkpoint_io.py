@@ -31,8 +31,8 @@ def test_where_the_disk_is_full_the_checkpoint_before_stays_and_nothing_else(
     if before:
         AtomicCheckpointIO().save_checkpoint({"step": 1}, path)
     monkeypatch.setattr(os, "fsync", full)
-    kept = "the one before it is as it was" if before else "there was none before it"
-    with pytest.raises(OSError, match=f"No space left on device: .* and {kept}: '.*last.ckpt'"):
+    kept = "the previous one is unchanged" if before else "there is no previous one"
+    with pytest.raises(OSError, match=f"No space left on device: .*; {kept}: '.*last.ckpt'"):
         AtomicCheckpointIO().save_checkpoint({"step": 2}, path)
     assert list(path.parent.iterdir()) == [path] * before
     assert not before or torch.load(path) == {"step": 1}
@@ -93,5 +93,5 @@ def test_a_name_may_be_as_long_as_the_system_takes(tmp_path: Path, length: int) 
 
 
 def test_a_name_that_is_too_long_is_an_error_that_says_what_is_kept(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match=r"name too long: this .* and there was none before it"):
+    with pytest.raises(OSError, match=r"name too long: this .* there is no previous one"):
         AtomicCheckpointIO().save_checkpoint({"step": 1}, tmp_path / f"{'x' * 256}.ckpt")

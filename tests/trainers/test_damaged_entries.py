@@ -152,7 +152,7 @@ def test_a_checkpoint_without_an_entry_is_refused_in_words(
 ) -> None:
     del saved[entry]
     torch.save(saved, "edited.ckpt")
-    more = "" if entry == "state_dict" else ", as where only the weights"
+    more = "" if entry == "state_dict" else ", as in a weights-only"
     with pytest.raises(CheckpointError, match=f"{entry} is missing{more}"):
         fitted("edited.ckpt", 3)
 
@@ -184,7 +184,7 @@ def test_steps_are_counted_in_one_way(saved: dict[str, Any]) -> None:
         "completed": 7,
     }
     torch.save(saved, "edited.ckpt")
-    text = "loops.fit_loop counts 7 steps, and global_step is 4"
+    text = "loops.fit_loop counts 7 steps, but global_step is 4"
     with pytest.raises(CheckpointError, match=text):
         fitted("edited.ckpt", 3)
 

@@ -201,7 +201,7 @@ def test_a_checkpoint_without_foreign_paths_is_loaded_as_it_is(home: Path) -> No
 def test_in_another_folder_the_old_best_one_is_left_alone(home: Path) -> None:
     fit(pl.Trainer, 1, saver())
     before = contents(home / "run")
-    with pytest.warns(CheckpointWarning, match="They are dropped from the list, and left alone"):
+    with pytest.warns(CheckpointWarning, match="They are dropped from the list and not touched"):
         fit(pl.Trainer, 2, saver("other"), "run/last.ckpt")
     assert contents(home / "run") == before
 

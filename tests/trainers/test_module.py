@@ -110,7 +110,7 @@ def test_hyperparameters_are_a_config_or_a_mapping() -> None:
 
 @pytest.mark.parametrize("wrong", [Config(), TinyConfig(), None, 3, "width"])
 def test_anything_else_is_a_type_error(wrong: Any) -> None:
-    with pytest.raises(TypeError, match="hyperparameters of Direct are a Wider"):
+    with pytest.raises(TypeError, match="hyperparameters of Direct must be a Wider"):
         Direct(wrong)
 
 
@@ -283,7 +283,7 @@ def test_hyperparameters_can_come_from_a_file(tmp_path: Path) -> None:
 
 
 def test_hyperparameters_cannot_come_from_two_places(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="not as both"):
+    with pytest.raises(TypeError, match="both given"):
         Tiny.load_from_checkpoint(tmp_path / "it.ckpt", hparams={}, hparams_file="other.yaml")
 
 
@@ -337,7 +337,7 @@ def test_a_file_that_is_no_checkpoint_is_an_error_that_says_so(
     tmp_path: Path, content: bytes
 ) -> None:
     (tmp_path / "other.ckpt").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"other.ckpt: .*no checkpoint"):
+    with pytest.raises(CheckpointError, match=r"other.ckpt: .*not a checkpoint"):
         Tiny.load_from_checkpoint(tmp_path / "other.ckpt")
     with pytest.raises(FileNotFoundError):
         Tiny.load_from_checkpoint(tmp_path / "not-there.ckpt")

@@ -107,9 +107,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(kind: Any, ma
     with pytest.raises(BadUpdateError) as raised:
         fit(module, BAD, make)
     assert str(raised.value).startswith(
-        "update 2 (epoch 0, batch 2, lr 0.009) is not made: the loss is not finite, and the "
+        "update 2 (epoch 0, batch 2, lr 0.009) is not applied: the loss is not finite, and the "
         "gradients of 4 of 4 parameters are not finite (net.0.weight, net.0.bias, net.2.weight and "
-        "1 more). Look at the data of this batch and at the loss; lower lr, "
+        "1 more). Check the data of this batch and the loss; lower lr, "
     )
     assert_same(left_by(module.trainer), left_by(fit(before, BAD[:2])))
 
@@ -117,7 +117,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(kind: Any, ma
 @pytest.mark.parametrize("clip", [None, 0.1])
 def test_the_parameters_whose_gradients_are_not_finite_are_named(clip: Any) -> None:
     module = Overflowing()
-    message = "is not made: the gradients of 1 of 4 parameters are not finite \\(net.0.bias\\)"
+    message = "is not applied: the gradients of 1 of 4 parameters are not finite \\(net.0.bias\\)"
     with pytest.raises(BadUpdateError, match=message):
         fit(module, BAD, gradient_clip_val=clip)
     assert all(bool(value.isfinite().all()) for value in module.state_dict().values())
@@ -321,7 +321,7 @@ def test_lbfgs_cannot_skip_and_says_so() -> None:
 
 
 def test_an_argument_of_the_trainer_is_refused_with_the_place_for_it() -> None:
-    with pytest.raises(TypeError, match=r"write it in the config: .*TrainerConfig\(non_finite=..."):
+    with pytest.raises(TypeError, match=r"set it in the config: .*TrainerConfig\(non_finite=..."):
         trainer(non_finite="skip")
 
 

@@ -100,8 +100,8 @@ def test_both_skip_what_is_bad_in_one(results: Any, kind: str) -> None:
 
 def test_both_stop_and_the_one_with_the_loss_says_so(results: Any) -> None:
     first, second = (result["ddp", "stop"]["error"] for result in results)
-    assert "is not made: the gradients of 4 of 4 parameters are not finite" in first
-    assert "is not made: the loss is not finite, and the gradients of 4 of 4" in second
+    assert "is not applied: the gradients of 4 of 4 parameters are not finite" in first
+    assert "is not applied: the loss is not finite, and the gradients of 4 of 4" in second
 
 
 def test_both_name_the_parameter_of_which_one_has_the_bad_shard(results: Any) -> None:

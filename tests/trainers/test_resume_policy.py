@@ -207,7 +207,7 @@ def test_what_is_a_users_own_is_compared_as_well(tmp_path: Path) -> None:
     path = stopped(before, tmp_path)
     (_, seen), said = told(lambda: fitted(after, path))
     assert "optimizer.lr 0.1 -> 0.2: taken from the checkpoint" in said
-    assert "lr_scheduler.epochs 1 -> 3: left to its own state, which has most of it" in said
+    assert "lr_scheduler.epochs 1 -> 3: most of it is restored from the scheduler" in said
     assert set(seen.values()) == {0.1}
     with pytest.raises(CheckpointError, match=r"lr 0.1 -> 0.2; lr_scheduler.epochs 1 -> 3; resume"):
         fitted(after, path, policy="error")
@@ -223,7 +223,7 @@ def test_a_change_of_what_looks_at_a_metric_is_said(tmp_path: Path) -> None:
 
     path = stopped(Setup(schedule=watching(1)), tmp_path)
     _, said = told(lambda: fitted(Setup(schedule=watching(5)), path))
-    assert "lr_scheduler.patience 1 -> 5: left to its own state" in said
+    assert "lr_scheduler.patience 1 -> 5: most of it is restored" in said
     with pytest.raises(CheckpointError, match=r"lr_scheduler.patience 1 -> 5; resume with"):
         fitted(Setup(schedule=watching(5)), path, policy="error")
     with pytest.raises(CheckpointError, match=r"no schedule of this run .*ReduceLROnPlateau"):
@@ -238,8 +238,7 @@ def test_fewer_steps_than_are_done_leave_nothing_to_train_and_it_is_said(tmp_pat
     (_, seen), said = told(lambda: fitted(Setup(steps=4), path))
     assert seen == {}
     assert (
-        "nothing is left to train: the checkpoint has 6 updates behind it, and max_steps is 4; "
-        "raise it"
+        "checkpoint is at step 6 but max_steps is 4; increase max_steps to continue training"
     ) in said
 
 

@@ -195,12 +195,10 @@ def test_parameters_that_are_unfrozen_late_go_to_the_default_route() -> None:
 
 def test_there_is_no_one_rate_for_a_finder_and_that_is_said() -> None:
     model = Deep({"optimizer": PRESET})
-    text = (
-        r"MuonWithAdamWConfig has a rate for each route \(muon, adamw\).*set them in their routes"
-    )
+    text = r"MuonWithAdamWConfig has one learning rate per route \(muon, adamw\).*set them under"
     with pytest.raises(AttributeError, match=text):
         model.lr  # noqa: B018 - the lookup is the test
-    with pytest.raises(AttributeError, match="has a rate for each route"):
+    with pytest.raises(AttributeError, match="has one learning rate per route"):
         model.lr = 0.1
     with pytest.raises(Exception, match="lr"):
         Tuner(trainer(max_steps=20)).lr_find(model, data(), num_training=5)
@@ -223,13 +221,13 @@ def told(make_model: Any = None) -> list[str]:
     fitted(make_model, max_steps=1)
     logger.removeHandler(handler)
     logger.setLevel(level)
-    return [text for text in handler.texts if text.startswith("Which optimizer")]
+    return [text for text in handler.texts if text.startswith("Optimizers and")]
 
 
 def test_the_routing_is_told_when_the_optimizer_is_made() -> None:
     (text,) = told()
     assert text == (
-        "Which optimizer has what:\n"
+        "Optimizers and their parameters:\n"
         "muon (muon): 384 parameters in 8 tensors: 'net.blocks.0.qkv.weight', "
         "'net.blocks.0.out.weight' and 6 more\n"
         "adamw (adamw): 170 parameters in 23 tensors: 'net.pos_embed', 'net.scale' and 21 more"

@@ -165,7 +165,7 @@ def test_a_bare_scheduler_which_moves_by_the_epoch_is_told_once(make: Any):
         warnings.simplefilter("always", NshtrainerWarning)
         trainer(make, max_epochs=3).fit(module, data(8))
     messages = [str(each.message) for each in caught if each.category is NshtrainerWarning]
-    assert [message.count("Lightning moves it by epoch") for message in messages] == [1]
+    assert [message.count("Lightning steps it by epoch") for message in messages] == [1]
 
 
 class Thawing(BaseFinetuning):

@@ -189,7 +189,7 @@ def test_an_argument_that_nobody_knows_is_a_type_error_that_names_it(wrong: dict
 
 @pytest.mark.parametrize("ours", [{"seed": 1}, {"primary_metric": None}, {"resume": None}])
 def test_what_is_ours_stands_in_the_config_alone(ours: dict[str, Any]) -> None:
-    with pytest.raises(TypeError, match=rf"write it in the config: .*{next(iter(ours))}="):
+    with pytest.raises(TypeError, match=rf"set it in the config: .*{next(iter(ours))}="):
         Trainer(**ours, **QUIET)
 
 

@@ -1,4 +1,4 @@
-"""Damaged checkpoints and side files: a run goes on from what is whole, or is refused in words."""
+"""Damaged checkpoints and side files: a run resumes from intact ones, or refuses with a message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints with one entry that is something else: the run goes on, or is refused in words."""
+"""Checkpoints with one changed entry: the run resumes, or refuses with a message."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
 
 
 def _places(value: Any, keys: Keys = ()) -> Iterator[Keys]:
-    """The ways to all values but the hyperparameters, which the tests of configs try."""
+    """Return the paths of all values except the hyperparameters, which the tests of configs try."""
     if isinstance(value, dict):
         parts = list(value.items())
     else:

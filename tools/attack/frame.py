@@ -22,14 +22,14 @@ from tests.faults.programs import PRELOADED
 __all__ = ["Attempt", "Category", "FailedError", "Report", "attack"]
 
 MOST_SECONDS = 120
-"""An attempt that takes longer hangs. A loaded machine takes a while to import torch."""
+"""Time limit of an attempt, in seconds; importing torch on a loaded machine takes a while."""
 
 _SERVER = get_context("forkserver")
 _SERVER.set_forkserver_preload(PRELOADED)
 
 
 class FailedError(AssertionError):
-    """Something happened that must not."""
+    """An attempt had a forbidden result."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Category:
 
 @dataclass
 class Report:
-    """What came of it.
+    """Counts and failures of a session.
 
     Args:
         seed: The seed.
@@ -76,7 +76,7 @@ class Report:
     failed: Counter[str] = field(default_factory=Counter)
 
     def text(self) -> str:
-        """A table with a line for each category."""
+        """Return a table with a line for each category."""
         rows = [("category", "attempts", "failed")]
         rows += [(name, f"{self.tried[name]}", f"{self.failed[name]}") for name in self.tried]
         rows.append((f"all, seed {self.seed}", f"{self.tried.total()}", f"{self.failed.total()}"))
@@ -91,9 +91,9 @@ def attack(
     Args:
         names: Modules with a `CATEGORY`.
         home: An empty folder.
-        seed: What everything that is drawn depends on.
-        seconds: The time.
-        most: The most attempts of each category.
+        seed: The seed of all random choices.
+        seconds: The time limit.
+        most: The maximal number of attempts of each category.
         first: The number of the first attempt, to repeat one that failed.
     """
     report, end = Report(seed), time.monotonic() + seconds
@@ -115,7 +115,7 @@ def attack(
 
 
 def shared(home: Path, name: str) -> Path:
-    """The folder that a category prepares."""
+    """Return the folder that a category prepares."""
     return home / "shared" / name
 
 
@@ -143,7 +143,7 @@ def _in_process(name: str, home: Path, seed: str | None) -> str:
 
 
 def _work(name: str, home: Path, place: Path, seed: str | None) -> None:
-    """In the process: what an attempt prints goes to a file, and so does why it failed."""
+    """Run an attempt in a process, with its output and the reason of a failure in files."""
     os.setsid()
     (home / "failure.txt").write_text("", encoding="utf-8")
     for number, file in ((1, "out.txt"), (2, "err.txt")):

@@ -76,13 +76,13 @@ def _part(random: Random, kind: str) -> str:
 
 
 def for_arguments(name: str) -> str:
-    """Make of it what a shell can give, and a file can be named."""
+    """Convert a name to one that a shell argument and a file name can hold."""
     kept = name.replace("\0", "").replace("/", "|").encode("utf-8", "replace")[:200]
     return kept.decode("utf-8", "ignore") or "a"
 
 
 def look_at_lines(said: str) -> None:
-    """Raise where a line holds what a terminal obeys, or is an annotation, or is forged."""
+    """Raise an error if a line holds a control sequence or an annotation, or is forged."""
     for line in said.split("\n"):
         if not line.isprintable():
             raise FailedError(f"a terminal obeys {line!r}")
@@ -95,7 +95,7 @@ def look_at_lines(said: str) -> None:
 
 
 def look_at_file(path: Path) -> None:
-    """Raise where a file is not what its suffix says, or a cell is a formula."""
+    """Raise an error if a file is not of its suffix's format, or a cell is a formula."""
     content = path.read_bytes()
     if path.suffix in {".svg", ".html"}:
         # A browser knows more elements than a parser, which needs no more than to see our own.

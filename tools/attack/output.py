@@ -1,4 +1,4 @@
-"""Hostile names on their way out: to a terminal, into a picture, a table, a CI service's log."""
+"""Hostile names in every output: terminal, picture, table, log of a CI service."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LINE = ["fit", "train.py", "--config", "run.yaml", "trainer.max_epochs=2"]
 
 
 def _config(random: Random, names: Names) -> dict[str, Any]:
-    """A config with names where a stranger may write them; some of them are valid."""
+    """Return a config with hostile names; some of them are valid."""
     one, two, three = names
     rule = {"name": one, "select": random.choice(["*", two, f"re:{two}"]), "lr_mult": 2}
     return random.choice(
@@ -144,7 +144,7 @@ def _fit(random: Random, names: Names) -> Arguments:
     return ["fit", "train.py", "--config", _write(random, names), "trainer.fast_dev_run=true"]
 
 
-# -- what a checkpoint says ------------------------------------------------------------------------
+# -- names in a checkpoint -------------------------------------------------------------------------
 
 
 def _option(saved: dict[str, Any], names: Names) -> None:
@@ -247,7 +247,7 @@ def _run(random: Random, way: str, names: Names, shared: Path) -> None:
 
 
 def _said(arguments: Arguments) -> tuple[int, str]:
-    """Run the command line, and return its exit code and all that it says, in whatever way."""
+    """Run the command line, and return its exit code and all its output."""
     said = StringIO()
     file = Path("/proc/self/fd/2").resolve()
     with redirect_stdout(said), redirect_stderr(said):

@@ -1,4 +1,4 @@
-"""A run in one process or two, forked from one that has imported everything, which takes long."""
+"""Runs in one process or two, forked from one that has imported everything."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SAID = Path("said.txt")
 
 
 def said() -> str:
-    """Everything that was printed."""
+    """Return the whole output."""
     return _SAID.read_text(encoding="utf-8", errors="replace") if _SAID.exists() else ""
 
 
@@ -46,7 +46,7 @@ def start_run(arguments: Sequence[str], processes: int) -> BaseProcess:
 
 
 def others() -> Iterator[int]:
-    """The processes of this session that are alive, but for this one; the first is the oldest."""
+    """Return the living processes of this session without this one, the oldest first."""
     for path in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
         number = int(path.name)
         try:
@@ -85,7 +85,7 @@ def _call(arguments: Sequence[str]) -> None:
 
 
 class _Second:
-    """The second process of a run, in the place of a `subprocess.Popen`."""
+    """The second process of a run, instead of a `subprocess.Popen`."""
 
     def __init__(self, arguments: Sequence[str]) -> None:
         self.returncode: int | None = None

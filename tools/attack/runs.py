@@ -1,4 +1,4 @@
-"""A short run of `nshtrainer fit`, and what must hold of one that is tried."""
+"""A short run of `nshtrainer fit`, and the checks of a run after an attempt."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def make_run(folder: Path) -> None:
 
 
 def copy_run(shared: Path) -> None:
-    """Copy such a run into the current folder."""
+    """Copy the run into the current folder."""
     shutil.copytree(shared, Path.cwd(), dirs_exist_ok=True, symlinks=True)
 
 
 def fit(*arguments: str, epochs: int = 2) -> tuple[int, str]:
-    """Run `nshtrainer fit`, and return the exit code and all that it says."""
+    """Run `nshtrainer fit`, and return the exit code and all its output."""
     said = StringIO()
     overrides = ["lr_scheduler.max_duration=8 steps", f"trainer.max_epochs={epochs}"]
     with redirect_stdout(said), redirect_stderr(said):
@@ -45,7 +45,7 @@ def fit(*arguments: str, epochs: int = 2) -> tuple[int, str]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """The files in the current folder that no run writes."""
+    """Return the contents of the files in the current folder that no run writes."""
     return {str(path): path.read_bytes() for path in _own(folder)}
 
 
@@ -57,7 +57,7 @@ def _own(folder: Path) -> Iterator[Path]:
 
 
 def check_run(arguments: list[str]) -> None:
-    """Go on with a run that something was done to: it ends well, or is refused in words."""
+    """Resume a run after an attempt: it ends successfully, or refuses with a message."""
     before = contents(Path.cwd())
     code, said = fit(*arguments)
     if contents(Path.cwd()) != before:
@@ -65,7 +65,7 @@ def check_run(arguments: list[str]) -> None:
     if code:
         refused_in_words(code, said)
         return
-    if "nothing was left to train" in said:
+    if "the run was already complete" in said:
         return
     found = torch.load("o/checkpoints/last.ckpt", weights_only=True)["global_step"]
     if found != STEPS:
@@ -73,6 +73,6 @@ def check_run(arguments: list[str]) -> None:
 
 
 def refused_in_words(code: int, said: str) -> None:
-    """Look at what a refused run says."""
+    """Check the output of a refused run."""
     if code != 2 or "Traceback" in said or not said.strip():
         raise FailedError(f"exit code {code}:\n{said}")

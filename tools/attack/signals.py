@@ -1,4 +1,4 @@
-"""Signals at random moments: a run ends in words, leaves no process, and can be gone on with."""
+"""Signals at random moments: a run ends with a message, leaves no process, and can be resumed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CODE = TRAIN.replace(
     "from torch.utils.data import DataLoader",
     "from torchdata.stateful_dataloader import StatefulDataLoader as DataLoader",
 )
-"""With a loader that goes on in the middle of an epoch."""
+"""Code with a loader that resumes within an epoch."""
 
 SLOWLY = """
 
@@ -51,12 +51,12 @@ Line.training_step = slowly
 
 @dataclass(frozen=True)
 class Sent:
-    """A signal.
+    """One signal to send.
 
     Args:
-        name: Its name.
-        wait: When it is sent, as a share of the time of a run, after what came before.
-        whom: To which of the processes.
+        name: The name of the signal.
+        wait: The time before sending, as a share of the time of a run.
+        whom: The index of the receiving process.
     """
 
     name: str
@@ -82,7 +82,7 @@ def _draw(random: Random) -> Attempt:
 
 
 def _prepare(folder: Path) -> None:
-    """Write the code, and do a whole run, which nobody stops."""
+    """Write the code, and finish a whole run."""
     (folder / "train.py").write_text(CODE + SLOWLY, encoding="utf-8")
     (folder / "run.yaml").write_text(RUN, encoding="utf-8")
     began = time.monotonic()
@@ -111,7 +111,7 @@ def _run(processes: int, after: str, sent: Sequence[Sent], shared: Path) -> None
     _check_end(running.exitcode, {each.name for each in sent}, processes)
     _go_on(processes)
     if processes == 1 and not _equal(_weights(Path("whole")), _weights(Path("o"))):
-        raise FailedError(f"the run that went on has other weights than a whole one:\n{said()}")
+        raise FailedError(f"the resumed run has other weights than a whole one:\n{said()}")
 
 
 def _start(processes: int) -> BaseProcess:
@@ -129,9 +129,9 @@ def _send_to(numbers: Sequence[int], sent: int) -> None:
 
 
 def _check_end(code: int, names: set[str], processes: int) -> None:
-    """Look at what the signals have left."""
+    """Check the state that the signals have left."""
     expected = {128 + getattr(signal, name) for name in (names if processes == 1 else NAMES)}
-    # As a shell says it: a process whose work has not begun is killed by the signal itself.
+    # In the shell's convention: a process whose work has not begun is killed by the signal itself.
     shown = 128 - code if code < 0 else code
     if shown not in expected and not (shown == 0 and _steps() == STEPS[processes]):
         raise FailedError(f"ended with code {code}:\n{said()}")
@@ -145,13 +145,11 @@ def _check_end(code: int, names: set[str], processes: int) -> None:
 
 
 def _go_on(processes: int) -> None:
-    """Run to the end, from wherever it is."""
+    """Run to the end from the current state."""
     running = _start(processes)
     running.join(50)
     if running.exitcode or _steps() != STEPS[processes]:
-        raise FailedError(
-            f"the run that went on: code {running.exitcode}, step {_steps()}:\n{said()}"
-        )
+        raise FailedError(f"the resumed run: code {running.exitcode}, step {_steps()}:\n{said()}")
 
 
 def _last(folder: Path) -> Any:

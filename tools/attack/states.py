@@ -1,4 +1,4 @@
-"""Optimizer states of others: each is loaded and trains on finitely, or is refused in words."""
+"""Foreign optimizer states: each loads and trains to finite weights, or is refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["CATEGORY"]
 
 
 def _names() -> list[str]:
-    """The optimizers of torch that train without a closure, and densely."""
+    """Return the names of torch's optimizers that need neither a closure nor sparse gradients."""
     return sorted(
         name
         for name, cls in optimizer_registry.items()
@@ -147,7 +147,7 @@ def _run(
             optimizer.load_state_dict(torch.load("state.pt", weights_only=True))
         except NshtrainerError as error:
             if not str(error).strip():
-                raise FailedError("refused without a word") from error
+                raise FailedError("refused without a message") from error
             return
         _train(model, optimizer)
     if not all(bool(weight.isfinite().all()) for weight in model.parameters()):

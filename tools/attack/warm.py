@@ -1,4 +1,4 @@
-"""What is the same for all runs, done in the process that they are forked from."""
+"""Preparation of the process from which all runs are forked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["write_small_schemas"]
 
 
 class _Whole(Config):
-    """Every class of a run."""
+    """A model, data and trainer that use every class of a run."""
 
     optimizer: OptimizerConfig
     lr_scheduler: LRSchedulerConfig

@@ -1,4 +1,4 @@
-"""Several writers of one path: each write succeeds, and a reader sees one of them, whole."""
+"""Concurrent writers of one path: each write succeeds, and a reader sees one complete file."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _look(path: Path, name: str, writers: int) -> None:
         return
     number = WRITERS[name][1](path)
     if number not in range(writers):
-        raise FailedError(f"nobody wrote {number}")
+        raise FailedError(f"no writer wrote {number}")
 
 
 def _work(name: str, first: int, threads: int) -> None:

@@ -1,7 +1,7 @@
 """The command line: `nshtrainer fit | explain | diff | plot | validate | list | show | ...`.
 
 Each verb is a module of this folder with `HELP`, `add_arguments` and `run`. Nothing heavy is
-imported before it is used: only `fit`, `explain`, and what is told `--for train.py` import torch.
+imported before it is used: only `fit`, `explain`, and a command with `--for train.py` import torch.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    0 is success, 1 a file that `validate` refuses, two that `diff` finds different or a run that
-    a loss or gradient that is not finite ended, 2 a command, file or override that makes no sense
-    (one line a problem on stderr), 128 and its number for a signal that ended a run: 130 for
-    Ctrl-C, 143 for SIGTERM. An exception of the user's own code goes through, with its traceback.
+    0 is success. 1 is a file that `validate` refuses, two files that `diff` finds different, or a
+    run that a NaN or Inf ended. 2 is an invalid command, file or override (one line for each
+    problem on stderr). A run that a signal ended returns 128 plus the signal's number: 130 for
+    Ctrl-C, 143 for SIGTERM. An exception of the user's own code is raised with its traceback.
 
     Args:
-        argv: The arguments without the program's name; those of the process if left out.
+        argv: The arguments without the program's name; by default the process's arguments.
 
     Raises:
         SystemExit: `--help`, `--version`, or arguments that cannot be parsed.

@@ -13,7 +13,7 @@ __all__ = ["is_from_torch", "registries", "registry_of", "warn_of_conflicts"]
 
 
 def registries() -> dict[str, Registry[Any]]:
-    """Every kind of component with its registry."""
+    """Return the registry of every kind of component."""
     from nshtrainer.lr_scheduler.base import lr_scheduler_registry
     from nshtrainer.optimizer.base import optimizer_registry
 
@@ -21,10 +21,10 @@ def registries() -> dict[str, Registry[Any]]:
 
 
 def registry_of(kind: str) -> Registry[Any]:
-    """The registry of a kind, also by its plural.
+    """Return the registry of a kind, given in the singular or plural.
 
     Raises:
-        ConfigError: There is no such kind.
+        ConfigError: The kind is unknown.
     """
     from nshtrainer.config.messages import describe_unknown
 
@@ -43,7 +43,7 @@ def is_from_torch(registry: Registry[Any], name: str) -> bool:
 
 
 def warn_of_conflicts() -> None:
-    """Print a line for each name that several installed packages have for a component."""
+    """Print a line for each component name that several installed packages announce."""
     for registry in registries().values():
         for text in registry.conflicts().values():
             say(text, sys.stderr)

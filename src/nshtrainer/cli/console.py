@@ -1,4 +1,4 @@
-"""Tables and lines for people, safe to print; plain and wide where nobody looks at a terminal."""
+"""Safe console output: lines and tables, plain and wide outside a terminal."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def say(line: str = "", file: TextIO | None = None) -> None:
 
 
 def say_lines(text: object, file: TextIO | None = None) -> None:
-    """Print text of several lines, whose parts from elsewhere have no newlines any more."""
+    """Print text of several lines, whose inserted values have been escaped already."""
     print(printable_lines(text), file=file, flush=True)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
-    """Print a table on stdout; the first column is never wrapped."""
+    """Print a table on stdout without wrapping its first column."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -1,4 +1,4 @@
-"""The parser of the command line, and the one rule that argparse does not know: overrides."""
+"""Command-line parser: argparse with config overrides."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 VERBS = ("fit", "explain", "diff", "plot", "validate", "list", "show", "schema", "completion")
-"""The modules of this folder that are verbs, in the order of the help."""
+"""The command modules, in the order of the help."""
 
 _WITH_OVERRIDES = ("fit", "explain", "plot")
 _FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
@@ -34,12 +34,12 @@ _PATH = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*")
 
 
 class VerbParser(argparse.ArgumentParser):
-    """A parser that knows its own options: which there are, and which of them take a value."""
+    """A parser that records its options, and which of them take a value."""
 
     def __init__(self, **kwargs: Any) -> None:
         self.options: dict[str, bool] = {}
         self.bare: dict[str, str] = {}
-        """The values of the options that may stand without one."""
+        """Values of the options that are given without one."""
         super().__init__(**kwargs, allow_abbrev=False, formatter_class=RichHelpFormatter)
 
     @override
@@ -48,7 +48,7 @@ class VerbParser(argparse.ArgumentParser):
 
         Args:
             *names: As for argparse.
-            **kwargs: As for argparse; and `is_file`, for a path that a shell completes.
+            **kwargs: As for argparse; `is_file` marks a path for shell completion.
         """
         is_file = kwargs.pop("is_file", False)
         action = super().add_argument(*names, **kwargs)
@@ -60,7 +60,7 @@ class VerbParser(argparse.ArgumentParser):
         return action
 
     def add_run_arguments(self) -> None:
-        """Add the arguments that say what a run is made of: code, file and overrides."""
+        """Add the arguments that define a run: code, file and overrides."""
         code = "file with one LightningModuleBase, or train.py:Name"
         self.add_argument("code", metavar="train.py", is_file=True, help=code)
         self.add_file("--config", type=Path, required=True)
@@ -72,21 +72,21 @@ class VerbParser(argparse.ArgumentParser):
         self.add_argument(name, is_file=True, **kwargs)
 
     def add_overrides(self, text: str) -> None:
-        """Add the overrides, with a text for the help."""
+        """Add the overrides, with a help text."""
         self.add_argument("overrides", nargs="*", metavar="key=value", help=text)
 
     def add_code(self, text: str) -> None:
-        """Add the option for the user's code, with a text for the help."""
+        """Add the option for the user's code, with a help text."""
         self.add_argument("--for", dest="code", metavar="train.py", is_file=True, help=text)
 
     @override
     def error(self, message: str) -> NoReturn:
-        """End with a message, safe to print, and the usage."""
+        """Exit with an escaped message and the usage."""
         super().error(printable_lines(printable(message)))
 
 
 def make_parser() -> tuple[VerbParser, dict[str, VerbParser]]:
-    """The whole parser, and those of the verbs by name."""
+    """Build the whole parser; return it and the parsers of the commands by name."""
     from nshtrainer import __version__
 
     parser = VerbParser(
@@ -106,10 +106,10 @@ def make_parser() -> tuple[VerbParser, dict[str, VerbParser]]:
 
 
 def parse(argv: Sequence[str]) -> tuple[Callable[[argparse.Namespace], int], argparse.Namespace]:
-    """The function of the verb, and what it is called with.
+    """Parse the command line; return the command's function and its arguments.
 
     Raises:
-        SystemExit: `--help`, `--version`, or arguments that make no sense.
+        SystemExit: `--help`, `--version`, or invalid arguments.
     """
     parser, verbs = make_parser()
     rest, overrides = list(argv), []
@@ -125,9 +125,9 @@ def parse(argv: Sequence[str]) -> tuple[Callable[[argparse.Namespace], int], arg
 
 
 def split_overrides(tokens: Sequence[str], parser: VerbParser) -> tuple[list[str], list[str]]:
-    """Take the overrides out of the arguments of a verb, wherever they stand.
+    """Split the overrides from the arguments of a command, at any position.
 
-    `a.b=1`, `--a.b=1` and `--a.b 1` are the same; an option of the verb is never an override.
+    `a.b=1`, `--a.b=1` and `--a.b 1` are equal; an option of the command is never an override.
 
     >>> parser = VerbParser()
     >>> _ = parser.add_argument("--config")
@@ -158,7 +158,7 @@ def split_overrides(tokens: Sequence[str], parser: VerbParser) -> tuple[list[str
 
 
 def is_override_after_bare(token: str) -> bool:
-    """Return True if what follows an option that may have no value is an override.
+    """Return True if the text after an option with an optional value is an override.
 
     A checkpoint may be called `epoch=3.ckpt`, and a folder `lr=1`.
     """

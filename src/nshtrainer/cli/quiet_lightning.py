@@ -1,4 +1,4 @@
-"""What a run says beside its own lines: nothing of Lightning's, and warnings of ours as lines."""
+"""Silence Lightning's console output."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ __all__ = ["quiet"]
 _NOISE = (
     # Advice for data that is slow to read; for a small run it makes no sense.
     "The '.*_dataloader' does not have many workers",
-    # A run that goes on does so in its own folder.
+    # A resumed run keeps its folder.
     "(?s)Checkpoint directory .* exists and is not empty",
-    # What is not taken from the checkpoint then is a line of ours.
+    # Config changes on resume are printed as lines of this package.
     "The dirpath has changed",
     # lightning 2.6.6 calls what torch 2.13 deprecates.
     ".isinstance.treespec, LeafSpec",
 )
 
 _LINES = (CheckpointWarning, ConfigChangedWarning)
-"""Printed as lines of their own, whatever the filters of warnings say."""
+"""Warnings that are printed as lines, regardless of warning filters."""
 
 
 @contextmanager
 def quiet() -> Generator[None]:
-    """Leave out what Lightning says about itself, and print what has changed in the config."""
+    """Silence Lightning's own output, and print config changes."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
@@ -50,7 +50,7 @@ def quiet() -> Generator[None]:
 
 
 def _printing(show: Any) -> Any:
-    """What shows warnings, but that those of a changed config are printed without their place."""
+    """Return a `showwarning` that prints warnings about a changed config without their place."""
 
     def shown(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, _LINES):

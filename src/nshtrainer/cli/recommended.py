@@ -1,4 +1,4 @@
-"""Recommended optimizers and schedules, each with when to take it.
+"""Recommended optimizers and schedules, each with when to use it.
 
 The only list of them: `nshtrainer list`, `nshtrainer show` and the docs read it.
 """

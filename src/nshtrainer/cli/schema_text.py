@@ -1,4 +1,4 @@
-"""A JSON Schema of one field, as words for people: its type and its range."""
+"""Text for the JSON Schema of one field: its type and its range."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Schema = dict[str, Any]
 
 
 def type_text(part: Schema, root: Schema) -> str:
-    """What may be written there.
+    """Describe the type of a field.
 
     >>> type_text({"anyOf": [{"type": "number"}, {"type": "null"}]}, {})
     'number | null'
@@ -41,7 +41,7 @@ def _list_text(part: Schema, root: Schema) -> str:
 
 
 def _component(ref: str, root: Schema) -> str:
-    """A class by its name; one of a registry by the registry's."""
+    """Return the name of a class; a component is named by its registry."""
     name = ref.rpartition("/")[2]
     target = root.get("$defs", {}).get(name, {})
     if "enum" in target or "const" in target:
@@ -50,7 +50,7 @@ def _component(ref: str, root: Schema) -> str:
 
 
 def range_text(part: Schema) -> str:
-    """The bounds of a number, or of the numbers in a list, without those that all numbers have.
+    """Describe the bounds of a number or of the numbers in a list, without common bounds.
 
     >>> range_text({"type": "number", "minimum": 0, "exclusiveMaximum": 1})
     '>= 0, < 1'

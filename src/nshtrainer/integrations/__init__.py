@@ -1,6 +1,6 @@
 """Integrations with Lightning, transformers and accelerate.
 
-The integration of a package is the module or package of its name here. It defines
+The integration of a package is the module or subpackage with the package's name. It defines
 `run_length_of(obj)`, which reads the run length from an object of that package, or raises a
-`ScheduleError` that says what to pass instead.
+`ScheduleError` that names the object to pass instead.
 """

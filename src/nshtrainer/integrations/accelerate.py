@@ -1,6 +1,6 @@
-"""Accelerate: schedulers that move once an update in any number of processes, and the run's length.
+"""Accelerate integration: one scheduler step per update on any number of processes, and run length.
 
-Nothing of accelerate is imported here: its objects are asked by their public attributes.
+The module does not import accelerate; it reads public attributes of accelerate's objects.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ __all__ = ["UpdateScheduler", "prepare", "run_length", "run_length_of"]
 def run_length(
     accelerator: Any, loader: Any, *, num_epochs: int | None = None, max_steps: int | None = None
 ) -> RunLength:
-    """The length of a run over a data loader that an `Accelerator` has prepared.
+    """Return the length of a run over a data loader that an `Accelerator` has prepared.
 
     An epoch has the batches of the loader in this process, divided by the accelerator's
     `gradient_accumulation_steps` and rounded up: the end of the loader is the end of an
-    accumulation. Only with `sync_with_dataloader=False` it goes on in the next epoch.
+    accumulation. Only with `sync_with_dataloader=False` it continues in the next epoch.
 
     Args:
         accelerator: The `Accelerator`.
         loader: The training data as `accelerator.prepare` returned it.
-        num_epochs: How often the loop goes through the data, 1 or more, if that ends it.
-        max_steps: After how many updates the loop ends, 1 or more, if that ends it.
+        num_epochs: The number of epochs, 1 or more, if it limits the loop.
+        max_steps: The number of updates, 1 or more, if it limits the loop.
 
     Raises:
         ScheduleError: The loader was not prepared; a length is not a positive number.
     """
     if not getattr(loader, "_is_accelerate_prepared", False):
         raise ScheduleError(
-            "a data loader has another length when it is prepared, where there are several "
-            "processes; pass what accelerator.prepare(loader) returned"
+            "a data loader changes its length when it is prepared for several processes; pass "
+            "what accelerator.prepare(loader) returned"
         )
     limits = [] if max_steps is None else [max_steps]
     steps_per_epoch = _updates(accelerator, loader, 1)
@@ -55,7 +55,7 @@ def run_length(
 
 
 def _updates(accelerator: Any, loader: Any, num_epochs: int) -> float | None:
-    """Updates in some epochs; `None` for a stream, whose length nobody knows."""
+    """Return the updates in some epochs; `None` for a stream of unknown length."""
     try:
         batches = len(loader)
     except TypeError:
@@ -67,20 +67,20 @@ def _updates(accelerator: Any, loader: Any, num_epochs: int) -> float | None:
 
 
 def _samples(accelerator: Any, loader: Any) -> int | None:
-    """Samples in an update of all processes, where Accelerate counts them rightly."""
+    """Return the samples per update of all processes, if Accelerate counts them correctly."""
     size: int | None = getattr(loader, "total_batch_size", None)
     is_shared = hasattr(loader.batch_sampler, "num_processes") or accelerator.num_processes == 1
     return size * accelerator.gradient_accumulation_steps if size and is_shared else None
 
 
 def run_length_of(source: Any) -> NoReturn:
-    """Nothing of Accelerate knows how long a run is.
+    """Refuse objects of Accelerate, none of which knows the length of a run.
 
     Raises:
-        ScheduleError: Always; it says what to pass.
+        ScheduleError: Always; the message names the object to pass.
     """
     raise ScheduleError(
-        f"{_a(source)} does not know how long the run is; pass "
+        f"{_a(source)} does not know the length of the run; pass "
         "nshtrainer.integrations.accelerate.run_length(accelerator, loader, num_epochs=...), or "
         "RunLength(total_steps=..., steps_per_epoch=...)"
     )
@@ -91,14 +91,14 @@ def run_length_of(source: Any) -> NoReturn:
 
 @final
 class UpdateScheduler:
-    """A scheduler as a loop of Accelerate's moves it: once an update, in any number of processes.
+    """A scheduler for Accelerate loops: one step per update, on any number of processes.
 
-    `step` does nothing within an accumulation, and where the optimizer skipped its step, as
-    Accelerate's own wrapper; that one moves a scheduler once for each process besides.
+    Like Accelerate's own wrapper, `step` does nothing within an accumulation and after a skipped
+    optimizer step. Accelerate's wrapper also steps the scheduler once for each process.
 
     Args:
-        scheduler: The scheduler; what else it has is also had here.
-        optimizer: Its optimizer, as `accelerator.prepare` returned it.
+        scheduler: The scheduler; other attributes are forwarded to it.
+        optimizer: The scheduler's optimizer, as `accelerator.prepare` returned it.
     """
 
     _is_accelerate_prepared = True
@@ -108,10 +108,10 @@ class UpdateScheduler:
         self.optimizer = optimizer
 
     def step(self, *args: Any) -> None:
-        """Move the scheduler if the optimizer has made an update.
+        """Step the scheduler if the optimizer has made an update.
 
         Args:
-            *args: The value of the metric, for a scheduler that looks at one.
+            *args: The value of the metric, for a scheduler that monitors one.
         """
         if self.optimizer.gradient_state.sync_gradients and not self.optimizer.step_was_skipped:
             self.scheduler.step(*args)
@@ -125,7 +125,7 @@ class UpdateScheduler:
 
 
 def prepare(accelerator: Any, *objects: Any) -> Any:
-    """What `accelerator.prepare` makes of its arguments, with schedulers that move once an update.
+    """Prepare objects as `accelerator.prepare` does, with schedulers that step once per update.
 
     The state of the schedulers is part of what `accelerator.save_state` saves.
 
@@ -135,10 +135,10 @@ def prepare(accelerator: Any, *objects: Any) -> Any:
             together with its optimizer.
 
     Returns:
-        The prepared objects in the same order; a single one by itself.
+        The prepared objects in the same order; a single object without a tuple.
 
     Raises:
-        ScheduleError: A scheduler came without its optimizer.
+        ScheduleError: A scheduler is passed without its optimizer.
     """
     others = [each for each in objects if not _is_scheduler(each)]
     prepared = iter(_prepared(accelerator, others))
@@ -167,7 +167,7 @@ def _optimizer_of(scheduler: Any, prepared: Sequence[Any]) -> Any:
         if hasattr(each, "step_was_skipped") and each.optimizer is scheduler.optimizer:
             return each
     raise ScheduleError(
-        f"{_a(scheduler)} was given without its optimizer; prepare the two together: "
+        f"{_a(scheduler)} was passed without its optimizer; prepare both together: "
         "nshtrainer.integrations.accelerate.prepare(accelerator, optimizer, scheduler)"
     )
 

@@ -1,4 +1,4 @@
-"""The older name of Lightning's package: objects of the same attributes."""
+"""The `pytorch_lightning` package, whose objects have the attributes of `lightning.pytorch`."""
 
 from __future__ import annotations
 

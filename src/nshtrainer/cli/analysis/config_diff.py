@@ -1,4 +1,4 @@
-"""What two runs would optimise differently."""
+"""Differences between two config files in optimizers, parameter groups and schedules."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 __all__ = ["ConfigDifference", "DiffValue", "by_field", "by_parameter"]
 
 _HOW = frozenset({"capturable", "differentiable", "foreach", "fused"})
-"""Options that say how an update is computed, not what it is."""
+"""Options that choose the implementation of an update, not its result."""
 
 _NOTHING = "nothing"
 _MOST_STEPS = 10_000
 
 
 class ConfigDifference(NamedTuple):
-    """One difference: where it is, and what each of the two has there."""
+    """One difference: its place, and the text of each side."""
 
     where: str
     first: str
@@ -40,14 +40,14 @@ class ConfigDifference(NamedTuple):
 
 
 class DiffValue(NamedTuple):
-    """What is compared, and what is said of it where it differs."""
+    """A compared value, and its text in a report of differences."""
 
     value: Any
     text: str
 
 
 Facts: TypeAlias = dict[str, DiffValue]
-"""What is compared, by where it is."""
+"""The compared value of each difference, by its place."""
 
 
 # -- by field --------------------------------------------------------------------------------------
@@ -56,13 +56,13 @@ Facts: TypeAlias = dict[str, DiffValue]
 def by_field(
     first: Config, second: Config, args: Namespace, *, schedules_only: bool = False
 ) -> list[ConfigDifference]:
-    """How the optimizers and the schedules of two files differ, field by field.
+    """Compare the optimizers and the schedules of two files, field by field.
 
     Args:
-        first: A file.
-        second: Another.
-        args: What the command line says of the length of the runs.
-        schedules_only: Whether the optimizers are left out.
+        first: The first file.
+        second: The second file.
+        args: The command line, with options for the length of the runs.
+        schedules_only: True to leave out the optimizers.
     """
     both = (first, second)
     one, two = ({} if schedules_only else _optimizers_of(each) for each in both)
@@ -76,7 +76,7 @@ def by_field(
 
 
 def _optimizers_of(config: Config) -> Facts:
-    """The fields of the optimizers, and what is put around each of them."""
+    """Return the fields of the optimizers and of their wrappers."""
     found = [(path, *unwrapped(each)) for path, each in optimizers_in(config)]
     around = {
         dotted((*path, "around")): _plainly(", ".join(each.label() for each in wrappers))
@@ -87,7 +87,7 @@ def _optimizers_of(config: Config) -> Facts:
 
 
 def _leaves_of(configs: Iterable[tuple[Keys, Config]]) -> Facts:
-    """The fields of configs, with their defaults."""
+    """Return the fields of configs, defaults included."""
     return {
         dotted((*path, *keys)): _plainly(value)
         for path, config in configs
@@ -97,7 +97,7 @@ def _leaves_of(configs: Iterable[tuple[Keys, Config]]) -> Facts:
 
 
 def _leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """The values in plain data that hold no others, and where they are; a list of values is one."""
+    """Return the leaf values of plain data with their paths; a list of values is one leaf."""
     parts = nested_parts(value)
     if not parts:
         yield path, value
@@ -107,7 +107,7 @@ def _leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any,
 
 
 def _resolved(config: Config, args: Namespace) -> Facts | None:
-    """What the schedules in a file resolve to; None where one cannot be without a run."""
+    """Return the resolved schedules of a file; None if one needs a run to be resolved."""
     run = run_length(config, args)
     try:
         return {dotted(each.path): _schedule(each, run) for each in schedules_in(config)}
@@ -126,20 +126,20 @@ def _schedule(found: LocatedSchedule, run: RunLength) -> DiffValue:
 
 
 def _key(track: Track) -> str:
-    """What moves: `head/lr`, or `lr times` where it moves by a factor."""
+    """Return the label of a scheduled value: `head/lr`, or `lr times` if scheduled by a factor."""
     where = f"{track.group}/" if track.group else ""
     return f"{where}{track.hyperparameter}{' times' * (track.kind == 'factor')}"
 
 
 def _values(track: Track, run: RunLength) -> tuple[float, ...]:
-    """The values of a curve at every update, or at ten thousand of more."""
+    """Return the values of a curve at every update, or at ten thousand of a longer run."""
     steps = min(run.total_steps or _MOST_STEPS, 10**9)
     every = max(1, steps // _MOST_STEPS)
     return tuple(float(f"{track.curve(step):.12g}") for step in range(0, steps, every))
 
 
 def _differing(first: Facts, second: Facts) -> Iterator[ConfigDifference]:
-    """The facts that are not the same in both."""
+    """Return the values that differ between the two."""
     none = DiffValue(None, _NOTHING)
     for where in dict.fromkeys((*first, *second)):
         one, two = first.get(where, none), second.get(where, none)
@@ -148,7 +148,7 @@ def _differing(first: Facts, second: Facts) -> Iterator[ConfigDifference]:
 
 
 def _texts(one: DiffValue, two: DiffValue) -> tuple[str, str]:
-    """What to say of each; of two with the same sentence, the first values that differ."""
+    """Return both texts; if the sentences are equal, the first values that differ."""
     if one.text != two.text:
         return one.text, two.text
     mine, theirs = cast("dict[Any, Any]", one.value), cast("dict[Any, Any]", two.value)
@@ -167,7 +167,7 @@ def _short(value: Any) -> str:
 
 
 def by_parameter(first: DryRun, second: DryRun) -> list[ConfigDifference]:
-    """How two runs differ, for each parameter; parameters that differ alike are one difference."""
+    """Compare two runs for each parameter; parameters with equal differences share an entry."""
     one, two = _of_parameters(first), _of_parameters(second)
     alike: dict[ConfigDifference, list[str]] = {}
     for name in dict.fromkeys((*one, *two)):
@@ -180,7 +180,7 @@ def by_parameter(first: DryRun, second: DryRun) -> list[ConfigDifference]:
 
 
 def _of_parameters(run: DryRun) -> dict[str, Facts]:
-    """What holds for each parameter; for one that is in no group, nothing."""
+    """Return the options of each parameter; a parameter without a group has none."""
     from nshtrainer.cli.analysis.sentences import schedulers_of
 
     names = [*run.found.frozen.names, *run.found.uncovered.names]
@@ -208,7 +208,7 @@ def _of_group(row: GroupRow) -> Iterator[tuple[str, DiffValue]]:
 
 
 def _moved(config: Any, group: dict[str, Any], found: OptimizationSummary) -> dict[Any, Any]:
-    """What a scheduler does to a group; of one that is no curve, its class and its settings."""
+    """Describe the schedule of a group; without a curve, the scheduler class and its settings."""
     from nshtrainer.cli.analysis.sentences import tracks_of
     from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 

@@ -1,4 +1,4 @@
-"""A run up to the point where its optimizers are there: nothing is read, trained or written."""
+"""Dry run: build the optimizers of a run without data or training."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 __all__ = ["DryRun", "build_trainer", "dry_run"]
 
 _SUPPOSED = 1000
-"""Updates in an epoch where nobody knows, so that the optimizers can be built."""
+"""Assumed updates in an epoch if the number is unknown, so that the optimizers can be built."""
 
 
 @dataclass(frozen=True)
 class DryRun:
-    """A run whose optimizers are there.
+    """A run whose optimizers are built.
 
     Args:
         module: The module as `fit` builds it.
         optimizers: Its optimizers.
-        schedulers: What Lightning keeps of each scheduler; none where a length is missing.
-        found: What was read off them.
+        schedulers: Lightning's config of each scheduler; empty if a length is missing.
+        found: The summary of the optimizers.
     """
 
     module: LightningModule
@@ -48,14 +48,14 @@ class DryRun:
 
 
 def dry_run(code: UserCode, config: RunConfig, lengths: RunLength) -> DryRun:
-    """Build the module and its optimizers, and look at them.
+    """Build the module and its optimizers, and summarize them.
 
-    Schedules that need a length which nobody knows are left out, with what would help.
+    Schedules that need an unknown length are left out, with advice.
 
     Args:
         code: The user's classes.
         config: The file of the run.
-        lengths: What the command line says.
+        lengths: The lengths given on the command line.
 
     Raises:
         ConfigError: The trainer refuses its options.
@@ -87,7 +87,7 @@ def dry_run(code: UserCode, config: RunConfig, lengths: RunLength) -> DryRun:
 
 
 def _built(trainer: Trainer, module: LightningModule) -> LightningModule:
-    """The module with what `configure_model` adds, in the precision of the run."""
+    """Return the module after `configure_model`, in the precision of the run."""
     module.trainer = trainer
     module.configure_model()
     trainer.strategy.precision_plugin.convert_module(module)
@@ -95,19 +95,19 @@ def _built(trainer: Trainer, module: LightningModule) -> LightningModule:
 
 
 def _with_batch(config: RunConfig, lengths: RunLength) -> tuple[RunLength, list[str]]:
-    """The lengths with a batch, where the rates follow one and nobody says it; and a word on it."""
+    """Add a batch to the lengths if `lr_scaling` needs an unknown one; return them and a remark."""
     scalings = (getattr(each, "lr_scaling", None) for _, each in optimizers_in(config.model))
     scaling = next(filter(None, scalings), None)
     told = lengths.samples_per_step or getattr(config.model, "samples_per_step", None)
     if scaling is None or told is not None:
         return lengths, []
     batch = scaling.base_batch_size
-    text = f"the batch that lr_scaling follows: the rates are those of {batch} samples an update"
+    text = f"batch size for lr_scaling: learning rates assume {batch} samples per update"
     return replace(lengths, samples_per_step=batch), [f"{text}; give --samples-per-step"]
 
 
 def _set_up(trainer: Trainer, module: LightningModule, steps_per_epoch: Any) -> None:
-    """Build the optimizers of a module, as if the data gave this many updates an epoch."""
+    """Build the optimizers of a module for a given number of updates per epoch."""
     loader = _Endless()
     if steps_per_epoch is not None:
         loader = _Batches(steps_per_epoch, trainer.accumulate_grad_batches)
@@ -118,7 +118,7 @@ def _set_up(trainer: Trainer, module: LightningModule, steps_per_epoch: Any) -> 
 
 
 def _trainer(options: TrainerConfig, lengths: RunLength) -> Trainer:
-    """The trainer of the file, on a CPU and without anything that writes."""
+    """Return the file's trainer, on a CPU and without loggers and checkpoints."""
     changed: dict[str, Any] = {
         **_ELSEWHERE,
         "precision": options.precision if "true" in str(options.precision) else None,
@@ -137,7 +137,7 @@ def build_trainer(options: TrainerConfig, **changes: Any) -> Trainer:
 
     Args:
         options: The options in the file.
-        **changes: Arguments of the trainer that win over them.
+        **changes: Arguments of the trainer that override the options.
 
     Raises:
         ConfigError: Lightning refuses them.
@@ -145,7 +145,7 @@ def build_trainer(options: TrainerConfig, **changes: Any) -> Trainer:
     try:
         return Trainer(options, **changes)
     except (ValueError, MisconfigurationException) as error:
-        raise ConfigError(f"the trainer refuses its options: {error}") from error
+        raise ConfigError(f"invalid trainer options: {error}") from error
 
 
 _ELSEWHERE = {
@@ -160,18 +160,18 @@ _ELSEWHERE = {
     "val_check_interval": 1.0,
     "check_val_every_n_epoch": 1,
 }
-"""Where and how a run runs, which says nothing of its optimizers."""
+"""Trainer options that choose hardware and logging and do not affect the optimizers."""
 
 
 class _Endless:
-    """Stands for data of which nobody has said how much there is."""
+    """Data of unknown length."""
 
     def __iter__(self) -> Iterator[None]:
         return iter(())
 
 
 class _Batches(_Endless):
-    """Stands for data of this many updates an epoch."""
+    """Data with a given number of updates."""
 
     def __init__(self, steps: float, accumulation: int) -> None:
         self._number = round(steps * accumulation)
@@ -181,7 +181,7 @@ class _Batches(_Endless):
 
 
 def _on_cpu(accelerator: Any) -> bool:
-    """Whether a run with this setting is trained on a CPU."""
+    """Return True if a run with this setting trains on a CPU."""
     if accelerator == "auto":
         return not (CUDAAccelerator.is_available() or MPSAccelerator.is_available())
     return accelerator == "cpu"

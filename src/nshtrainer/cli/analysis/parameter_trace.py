@@ -1,4 +1,4 @@
-"""The way of one parameter: which rule takes it, and why the others do not."""
+"""Parameter trace: the rule that matches one parameter, and why the others do not."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ __all__ = ["ParameterTrace", "Rule", "print_way", "trace_parameter"]
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule, and what it has to do with a parameter.
+    """A rule, and its match with a parameter.
 
     Args:
-        where: Where it stands in the hyperparameters, and its name.
-        select: What it selects.
-        takes: Whether it takes the parameter.
-        why: Why it does, or does not.
+        where: The path of the rule in the hyperparameters, and its name.
+        select: The selector of the rule.
+        takes: True if the rule takes the parameter.
+        why: The reason.
     """
 
     where: str
@@ -46,16 +46,16 @@ class Rule:
 
 @dataclass(frozen=True)
 class ParameterTrace:
-    """A parameter, its group, and what each rule makes of it.
+    """A parameter, its group, and its match with each rule.
 
     Args:
-        names: All its names.
-        shape: Its shape.
-        modules: The classes of the modules that hold it.
-        roles: The parts that it plays.
-        trained: Whether it is.
-        group: The row of its group; None where it is in none.
-        rules: The rules that were asked, in their order.
+        names: All names of the parameter.
+        shape: The shape of the parameter.
+        modules: The classes of the modules that hold the parameter.
+        roles: The roles of the parameter.
+        trained: True if the parameter is trained.
+        group: The row of the parameter's group; None if it is in no group.
+        rules: The checked rules, in their order.
     """
 
     names: list[str]
@@ -67,23 +67,23 @@ class ParameterTrace:
     rules: list[Rule]
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as plain data."""
+        """Return the trace as plain data."""
         return asdict(self)
 
 
 def trace_parameter(
     name: str, module: Module, hparams: Config, found: OptimizationSummary
 ) -> ParameterTrace:
-    """What becomes of one parameter, and why.
+    """Explain which rules matched a parameter.
 
     Args:
-        name: One of its names, as `named_parameters()` gives it.
+        name: A name of the parameter, as in `named_parameters()`.
         module: The module.
-        hparams: Its hyperparameters, with the optimizer's config.
-        found: What was read off the optimizers.
+        hparams: The module's hyperparameters, with the optimizer's config.
+        found: The summary of the optimizers.
 
     Raises:
-        ConfigError: There is no such parameter; it says the nearest.
+        ConfigError: No parameter has this name; the message lists similar names.
     """
     owned = inventory(module)
     parameter = next((each for each in owned if name in each.names), None)
@@ -107,7 +107,7 @@ def trace_parameter(
 
 
 def _rules_of(parameter: Parameter, config: Any, where: str) -> Iterator[Rule]:
-    """The rules of a config, and those of the route that takes the parameter."""
+    """Return the rules of a config, and those of the route that takes the parameter."""
     config = innermost(config)
     routes = config.all_routes() if isinstance(config, RoutingConfigBase) else ()
     yield from _asked(parameter, routes, f"{where}: route")
@@ -121,16 +121,16 @@ def _asked(parameter: Parameter, rules: Sequence[Any], where: str) -> Iterator[R
     taker = assign(rules, [parameter]).taken.get(parameter)
     for rule in rules:
         if rule is taker:
-            why = "it is the first that selects it"
+            why = "it is the first match"
         elif taker is not None and selects(rule.select, parameter):
-            why = f"comes later: the first that selects it wins, which is {taker.name!r}"
+            why = f"matches too, but the first match applies: {taker.name!r}"
         else:
             why = why_not(rule.select, parameter)
         yield Rule(f"{where} {rule.name!r}", described(rule.select), rule is taker, why)
 
 
 def why_not(selection: Selection, parameter: Parameter) -> str:
-    """Why a selection does not select a parameter.
+    """Explain why a selector does not match a parameter.
 
     >>> from torch import nn
     >>> from nshtrainer.optimizer.groups.selectors import SelectorConfig
@@ -147,14 +147,14 @@ def why_not(selection: Selection, parameter: Parameter) -> str:
 
 
 def _failing(selector: SelectorConfig, parameter: Parameter) -> Iterator[str]:
-    """What a selector says that is not true of a parameter."""
+    """Yield the conditions of a selector that a parameter does not meet."""
     from nshtrainer.optimizer.groups.selectors import SelectorConfig
 
     for field, wanted in dict(selector).items():
         if wanted is None or selects(SelectorConfig(**{field: wanted}), parameter):
             continue
         if field == "none_of":
-            yield f"{described(wanted)} selects it, which none_of excludes"
+            yield f"{described(wanted)} matches, which none_of excludes"
         elif field in {"any_of", "all_of"}:
             yield why_not(wanted, parameter)
         else:
@@ -164,7 +164,7 @@ def _failing(selector: SelectorConfig, parameter: Parameter) -> Iterator[str]:
 
 
 def _own(field: str, parameter: Parameter) -> str:
-    """What a parameter has where a selector names something else."""
+    """Return the parameter's own value for a condition of a selector."""
     if field == "ndim":
         return str(parameter.tensor.ndim)
     if field == "role":
@@ -177,15 +177,15 @@ def _own(field: str, parameter: Parameter) -> str:
 def print_way(way: ParameterTrace) -> None:
     """Print a parameter, its group, and a line for each rule."""
     state = "trained" if way.trained else "frozen"
-    form = " x ".join(map(str, way.shape)) or "one number"
+    form = " x ".join(map(str, way.shape)) or "scalar"
     say(" = ".join(way.names))
     say(f"  {form}, in {', '.join(way.modules)}, role {', '.join(way.roles) or 'none'}, {state}")
     say(f"  {_group_text(way.group)}")
     for rule in way.rules:
-        say(f"  {'takes it' if rule.takes else 'does not'}  {rule.where}: {rule.select}")
+        say(f"  {'applied' if rule.takes else 'skipped'}  {rule.where}: {rule.select}")
         say(f"            {rule.why}")
     if not any(rule.takes for rule in way.rules):
-        say("  no rule takes it, so it has what holds for all, and what presets make of it")
+        say("  matched by no rule: default settings and presets apply")
 
 
 def _group_text(row: GroupRow | None) -> str:

@@ -1,4 +1,4 @@
-"""What a scheduler will do, in sentences."""
+"""Descriptions of schedules in sentences."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ Group = dict[str, Any]
 
 
 def schedulers_of(optimizer: Any, configs: Iterable[Any]) -> list[Any]:
-    """Those of the schedulers that drive an optimizer.
+    """Return the schedulers that drive an optimizer.
 
     Args:
         optimizer: The optimizer.
-        configs: What Lightning keeps of each scheduler.
+        configs: Lightning's config of each scheduler.
     """
     return [each for each in configs if getattr(each.scheduler, "optimizer", None) is optimizer]
 
 
 def group_sentence(config: Any, group: Group) -> str | None:
-    """What a scheduler does to one parameter group; None where it leaves it alone.
+    """Describe the schedule of one parameter group; None if no scheduler drives it.
 
     Args:
-        config: What Lightning keeps of a scheduler: it, and when it moves.
-        group: A group of the optimizer that it drives.
+        config: Lightning's config of a scheduler: the scheduler, and when it is stepped.
+        group: A group of the optimizer that the scheduler drives.
     """
     scheduler = config.scheduler
     if not isinstance(scheduler, CurveScheduler):
@@ -40,7 +40,7 @@ def group_sentence(config: Any, group: Group) -> str | None:
 
 
 def sentences(config: Any) -> Iterator[str]:
-    """What a scheduler does: a sentence for all groups that move alike, with their names.
+    """Describe a scheduler: one sentence for all groups with the same schedule, with their names.
 
     The last value is a share of the base where groups begin with different ones.
     """
@@ -59,28 +59,28 @@ def sentences(config: Any) -> Iterator[str]:
         same.append(group)
     for tracks, groups in alike:
         names = join_names((numbered[id(group)] for group in groups), limit=3)
-        text = "as it begins"
+        text = "not scheduled"
         if tracks:
             text = _in_full(config, _curves_text(scheduler, tracks, groups))
         yield f"{names}: {text}" if len(alike) > 1 else text
 
 
 def tracks_of(scheduler: CurveScheduler, group: Group) -> list[Track]:
-    """What moves in a group, without the names of groups."""
+    """Return the scheduled hyperparameters of a group, without the names of groups."""
     base = float(group["initial_lr"])
     return [track._replace(group=None) for track in scheduler.plan.tracks(group, base)]
 
 
 def _in_full(config: Any, what: str) -> str:
     often = config.interval if config.frequency == 1 else f"{config.frequency} {config.interval}s"
-    looks = f", looks at {config.monitor}" if config.monitor else ""
+    looks = f", monitors {config.monitor}" if config.monitor else ""
     return f"{what}, by the {often}{looks}"
 
 
 def _curves_text(
     scheduler: CurveScheduler, tracks: Sequence[Track], groups: Sequence[Group]
 ) -> str:
-    """The phases of each curve, and its last value, where all groups begin with the same."""
+    """Describe the phases of each curve, and its last value if all groups have one base value."""
     bases: dict[str, float] = {}
     for name in (track.hyperparameter for track in tracks):
         base, *others = {group.get(f"initial_{name}") for group in groups}

@@ -1,6 +1,6 @@
-"""What will be optimised how: the one table that `fit`, `explain` and `diff` share.
+"""Summary of parameter groups and schedules: the table of `fit`, `explain` and `diff`.
 
-It is read off the optimizers of torch that were built, so it holds for those of a user, too.
+The summary is computed from the torch optimizers that were built, custom ones included.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ __all__ = [
     "summarize",
 ]
 
-_LAZY = "the sizes of lazy parameters: they have none until a batch went through the model"
+_LAZY = "sizes of lazy parameters: unknown until a batch has passed through the model"
 
 _NO_OPTIONS = ("params", "param_names", "name", "lr", "weight_decay")
-"""What a group has beside options, and options with a column of their own."""
+"""Keys of a group that are no options, and options with a column of their own."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,17 @@ class GroupRow:
     """One parameter group.
 
     Args:
-        name: Its name, or its number.
+        name: The name of the group, or its number.
         optimizer: The class that updates it.
-        around: What is put around the optimizer, the outermost first; each begins with its name.
-        implementation: What computes the update: `fused`, `foreach`, `plain`, or `its own`.
-        tensors: How many parameters there are, a tied one once.
-        parameters: How many numbers these hold.
-        share: The part that they are of all numbers of the module.
-        lr: The rate that the schedules begin with.
-        weight_decay: Likewise.
-        schedule: What the schedules do to it.
-        state_bytes: What the optimizer keeps for it; None where that is unknown.
+        around: The wrappers of the optimizer, the outermost first; each begins with its name.
+        implementation: The implementation: `fused`, `foreach`, `plain`, or `its own`.
+        tensors: The number of parameters; a tied one counts once.
+        parameters: The number of elements of these parameters.
+        share: The share of these elements in all elements of the module.
+        lr: The learning rate at the start of the schedules.
+        weight_decay: The weight decay at the start of the schedules.
+        schedule: A description of the schedules.
+        state_bytes: The size of the optimizer state; None if unknown.
         options: The other options of the optimizer.
         names: The names of the parameters.
     """
@@ -75,14 +75,14 @@ class GroupRow:
 
     @property
     def update(self) -> str:
-        """The optimizer within what is put around it: `lookahead(sam(SGD))`."""
+        """The optimizer within its wrappers: `lookahead(sam(SGD))`."""
         opened = "".join(f"{each.partition(' ')[0]}(" for each in self.around)
         return f"{opened}{self.optimizer}{')' * len(self.around)}"
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """Some parameters of a module: how many, of how many numbers, and which."""
+    """Some parameters of a module: their number, their number of elements, and examples."""
 
     tensors: int
     parameters: int
@@ -91,16 +91,16 @@ class Parameters:
 
 @dataclass(frozen=True)
 class OptimizationSummary:
-    """What will be optimised how.
+    """Parameter groups, schedules, and parameters outside the optimizers.
 
     Args:
         groups: A row for each parameter group.
-        frozen: What is not trained, in a group or not.
-        tied: What has several names; they are joined by ` = `.
-        uncovered: What would be trained, and is in no group.
-        schedules: What the schedules do, in a sentence for all groups that move alike.
-        total_steps: Updates in the run, where that is known.
-        missing: What could not be said, and what would help.
+        frozen: Frozen parameters, in a group or not.
+        tied: Parameters with several names, joined by ` = `.
+        uncovered: Trainable parameters that are in no group.
+        schedules: One sentence for all groups with the same schedule.
+        total_steps: The number of updates in the run, if known.
+        missing: Unknown facts, each with advice.
     """
 
     groups: list[GroupRow]
@@ -112,7 +112,7 @@ class OptimizationSummary:
     missing: list[str]
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as plain data."""
+        """Return the summary as plain data."""
         return asdict(self)
 
 
@@ -125,15 +125,15 @@ def summarize(
     missing: Sequence[str] = (),
     on_cpu: bool | None = None,
 ) -> OptimizationSummary:
-    """Look at a module and at the optimizers that were built for it.
+    """Summarize a module and the optimizers that were built for it.
 
     Args:
         module: The module.
-        optimizers: Its optimizers; they are not touched.
-        schedulers: What Lightning keeps of each scheduler.
-        total_steps: Updates in the run, where that is known.
-        missing: What could not be found out.
-        on_cpu: Whether it will be trained on a CPU; left out, the parameters say it.
+        optimizers: The module's optimizers; they are not changed.
+        schedulers: Lightning's config of each scheduler.
+        total_steps: The number of updates in the run, if known.
+        missing: Unknown facts, each with advice.
+        on_cpu: True if the module will be trained on a CPU; by default read from the parameters.
     """
     owned = inventory(module)
     names = {id(parameter.tensor): parameter.name for parameter in owned}
@@ -158,7 +158,7 @@ def summarize(
 
 
 def _elements(params: Iterable[Tensor]) -> int:
-    """Return the number of elements; a lazy parameter has none yet."""
+    """Return the number of elements; 0 for a lazy parameter."""
     return sum(param.numel() for param in params if not is_lazy(param))
 
 
@@ -204,14 +204,14 @@ def _row(
 
 
 def _part_with(optimizer: Optimizer, group: Mapping[str, Any]) -> Optimizer:
-    """The one of several optimizers behind one that a group belongs to."""
+    """Return the inner optimizer that a group of a routed optimizer belongs to."""
     parts: Mapping[str, Optimizer] = getattr(optimizer, "routes", {})
     owners = (p for p in parts.values() if any(group is own for own in p.param_groups))
     return next(owners, optimizer)
 
 
 def _implementation(group: Mapping[str, Any], on_cpu: bool | None) -> str:
-    """What computes the updates, as far as the group says."""
+    """Return the implementation that computes the updates, as far as the group tells."""
     if not group.keys() & {"foreach", "fused"}:
         return "its own"
     chosen = [flag for flag in ("fused", "foreach") if group.get(flag)]
@@ -219,7 +219,7 @@ def _implementation(group: Mapping[str, Any], on_cpu: bool | None) -> str:
         return chosen[0]
     if on_cpu is None:
         on_cpu = all(param.device.type == "cpu" for param in group["params"])
-    # torch takes lists of tensors on an accelerator, unless it is told not to.
+    # torch uses foreach on an accelerator by default.
     return "plain" if on_cpu or group.get("foreach") is False else "foreach"
 
 
@@ -228,7 +228,7 @@ def _number(value: Any) -> float | None:
 
 
 def _plain(value: Any) -> Any:
-    """A tensor as a number, a pair as a list; what is no plain data as its text."""
+    """Return a tensor as a number, a pair as a list, and other data as text."""
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in cast("list[Any]", value)]
     number = value.item() if hasattr(value, "item") else value
@@ -293,7 +293,7 @@ def _parameters_text(found: Parameters) -> str:
 
 
 def bytes_text(size: int) -> str:
-    """A number of bytes with three digits.
+    """Format a number of bytes with three digits.
 
     >>> bytes_text(0), bytes_text(1536), bytes_text(3 * 2**30)
     ('0 B', '1.5 KiB', '3 GiB')

@@ -1,4 +1,4 @@
-"""Print the script that teaches a shell to complete this command.
+"""Print a completion script for a shell.
 
 For bash: `nshtrainer completion bash > ~/.local/share/bash-completion/completions/nshtrainer`.
 """
@@ -16,7 +16,7 @@ _SHELLS = ("bash", "zsh", "tcsh")
 
 
 def add_arguments(parser: VerbParser) -> None:
-    """Add the arguments of this verb."""
+    """Add the arguments of this command."""
     parser.add_argument("shell", choices=_SHELLS, help="name of the shell")
 
 
@@ -24,7 +24,7 @@ def run(args: Namespace) -> int:
     """Print the script.
 
     Raises:
-        ConfigError: shtab, which writes it, is not installed.
+        ConfigError: shtab, which generates the script, is not installed.
     """
     from nshtrainer.cli.parser import make_parser
     from nshtrainer.exceptions import ConfigError

@@ -21,7 +21,7 @@ HELP = "compare the optimizers and schedules of two files"
 
 
 def add_arguments(parser: VerbParser) -> None:
-    """Add the arguments of this verb."""
+    """Add the arguments of this command."""
     parser.add_file("first")
     parser.add_file("second", metavar="OTHER", help="the file to compare with")
     parser.add_code("compare parameter by parameter")
@@ -29,12 +29,12 @@ def add_arguments(parser: VerbParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Print a line for each difference; 0 where there is none, 1 where there is."""
+    """Print a line for each difference; return 0 if there is none, else 1."""
     found = _by_parameter(args) if args.code else _by_field(args)
     for each in found:
         say(f"{each.where}: {each.first} -> {each.second}")
     if not found:
-        say("no difference in what is optimised how")
+        say("no difference in optimizers and schedules")
     return 1 if found else 0
 
 
@@ -66,6 +66,6 @@ def _by_parameter(args: Namespace) -> list[ConfigDifference]:
         one, two = (dry_run(code, config, lengths_in(args)) for config in (first, second))
     missing = one.found.missing + two.found.missing
     for text in dict.fromkeys(missing):
-        say(f"not known: {text}", sys.stderr)
+        say(f"unknown: {text}", sys.stderr)
     left = by_field(first, second, args, schedules_only=True) if missing else []
     return [*left, *by_parameter(one, two)]

@@ -20,7 +20,7 @@ HELP = "show parameter groups and schedules without training"
 
 
 def add_arguments(parser: VerbParser) -> None:
-    """Add the arguments of this verb."""
+    """Add the arguments of this command."""
     parser.add_run_arguments()
     parser.add_argument(
         "--parameter", metavar="NAME", help="show which rule matches this parameter, and why"
@@ -30,11 +30,11 @@ def add_arguments(parser: VerbParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Print the table, or the way of one parameter."""
+    """Print the table, or the trace of one parameter."""
     from nshtrainer.cli.project.user_code import split_target
     from nshtrainer.config.io import read_document
 
-    # What is plainly wrong is said before torch is imported.
+    # Obvious errors are reported before torch is imported.
     split_target(args.code)
     document = read_document(args.config)
 

@@ -2,7 +2,7 @@
 
 Overrides such as model.optimizer.lr=3e-4 (or --model.optimizer.lr 3e-4) take precedence over the
 file; `model.` is optional. Ctrl-C, SIGTERM and SLURM's SIGUSR1 save a checkpoint and print how to
-resume; a second signal stops at once.
+resume; a second signal stops immediately.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HELP = "train a model from a config file"
 
 
 def add_arguments(parser: VerbParser) -> None:
-    """Add the arguments of this verb."""
+    """Add the arguments of this command."""
     parser.add_run_arguments()
     parser.add_argument(
         "--out",
@@ -32,18 +32,18 @@ def add_arguments(parser: VerbParser) -> None:
         const="last",
         metavar="last|auto|PATH",
         is_file=True,
-        help="resume from the newest checkpoint of this config (last, the default), from a path, "
-        "or from the newest one if there is any (auto)",
+        help="checkpoint to resume from: last (the newest of this config, the default), "
+        "auto (last, if it exists), or a path",
     )
 
 
 def run(args: Namespace) -> int:
-    """Train, and return 0; 128 and the number of a signal that ended it; 1 after a bad update."""
+    """Train; return 0, 128 plus the number of the signal that ended it, or 1 after a NaN or Inf."""
     from nshtrainer.cli.project.user_code import split_target
     from nshtrainer.cli.training.run_dir import choose_folder
     from nshtrainer.config.io import read_document
 
-    # What is plainly wrong is said before torch is imported.
+    # Obvious errors are reported before torch is imported.
     split_target(args.code)
     document = read_document(args.config)
     start = choose_folder(args.config, args.out, args.resume)

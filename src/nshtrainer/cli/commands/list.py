@@ -15,13 +15,13 @@ HELP = "list optimizers and schedules"
 
 
 def add_arguments(parser: VerbParser) -> None:
-    """Add the arguments of this verb."""
+    """Add the arguments of this command."""
     parser.add_argument("kind", nargs="?", help="optimizer or lr_scheduler (default: both)")
     parser.add_argument("--all", action="store_true", help="list all, not only the recommended")
 
 
 def run(args: Namespace) -> int:
-    """Print the tables. Plug-ins are named with their package and not imported."""
+    """Print the tables. Plug-ins are listed with their package, without importing them."""
     from nshtrainer.cli.components import registries, registry_of, warn_of_conflicts
     from nshtrainer.cli.console import say
 
@@ -36,18 +36,18 @@ def run(args: Namespace) -> int:
 
 
 def _print_recommended(registry: Registry[Any]) -> None:
-    """Print when to take which; plug-ins are installed on purpose, so they are listed too."""
+    """Print when to use each component; installed plug-ins are listed too."""
     from nshtrainer.cli.console import print_table
     from nshtrainer.cli.recommended import RECOMMENDED
 
     classes = registry.summaries()
     rows = [(name, classes[name][0], when) for name, when in RECOMMENDED[registry.kind].items()]
-    columns = ("name", "class", "when to take it")
+    columns = ("name", "class", "when to use it")
     print_table(columns, [*rows, *_plugins(registry)], title=f"{registry.kind}, recommended")
 
 
 def _print_all(registry: Registry[Any]) -> None:
-    """Print every component, PyTorch's schedulers in a table of their own."""
+    """Print every component, PyTorch's schedulers in a separate table."""
     from nshtrainer.cli.components import is_from_torch
     from nshtrainer.cli.console import print_table
 

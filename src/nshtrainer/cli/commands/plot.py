@@ -32,7 +32,7 @@ HELP = "plot the schedules of files"
 
 
 def add_arguments(parser: VerbParser) -> None:
-    """Add the arguments of this verb."""
+    """Add the arguments of this command."""
     parser.add_file("files", nargs="+")
     parser.add_overrides("override of the files")
     text = "output file; its suffix is the format"
@@ -58,10 +58,10 @@ def run(args: Namespace) -> int:
 
 
 def _plots(file: str, args: Namespace) -> Iterator[Plot]:
-    """What a file has to draw.
+    """Yield the schedules of a file to draw.
 
     Raises:
-        ConfigError: The file is wrong, has no schedule, or one that makes no sense for this run.
+        ConfigError: The file is invalid, has no schedule, or one that does not fit this run.
     """
     from nshtrainer.cli.project.find_configs import schedules_in
     from nshtrainer.config.document import fail
@@ -125,13 +125,13 @@ def _resolved(
 
 
 _POINTS = {".html": 1000, ".csv": 1000, ".json": 1000}
-"""Steps to look at, where it is not only for the eye."""
+"""Number of sampled steps of a data file, such as CSV."""
 
 
 def _refuse(
     error: Exception, found: LocatedSchedule, config: Config, document: Document
 ) -> NoReturn:
-    """Say where the schedule stands, and name options instead of what Python would be given."""
+    """Refuse a schedule with its place, naming command-line options instead of Python arguments."""
     from nshtrainer.cli.project.find_configs import trainer_in
     from nshtrainer.config.document import fail
     from nshtrainer.config.messages import dotted
@@ -161,7 +161,7 @@ def _check_format(out: Path | None) -> None:
     from nshtrainer.plotting import FORMATS
 
     if out is not None and _suffix(out) not in FORMATS:
-        fail(f"--out {out}", f"its suffix is no format; write one of {', '.join(FORMATS)}")
+        fail(f"--out {out}", f"unsupported suffix; use one of {', '.join(FORMATS)}")
 
 
 def _print(plots: Sequence[Plot]) -> None:

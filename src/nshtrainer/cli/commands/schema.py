@@ -16,13 +16,13 @@ HELP = "print the JSON Schema of a run file, for editors"
 
 
 def add_arguments(parser: VerbParser) -> None:
-    """Add the arguments of this verb."""
+    """Add the arguments of this command."""
     parser.add_code("include the fields of this code")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="output file")
 
 
 def run(args: Namespace) -> int:
-    """Print the schema, or write it; say which comment makes an editor use it."""
+    """Print or write the schema, and print the comment that makes an editor use it."""
     from nshtrainer.cli.project.run_file import AnyRunConfig, run_config_for, schema_comment
     from nshtrainer.config.files import write_file
     from nshtrainer.config.formats.json import write_json

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 HELP = "show one component and its fields"
 _USAGE = """\
-which component? for example:
+name a component, for example:
   nshtrainer show adamw          an optimizer
   nshtrainer show cosine         a schedule
   nshtrainer show AdamWConfig    a class of nshtrainer.configs
@@ -23,7 +23,7 @@ nshtrainer list shows the recommended names, nshtrainer list --all every name"""
 
 
 def add_arguments(parser: VerbParser) -> None:
-    """Add the arguments of this verb."""
+    """Add the arguments of this command."""
     help_text = "a name of 'nshtrainer list', a class such as AdamWConfig, or trainer"
     parser.add_argument("name", metavar="NAME", nargs="?", help=help_text)
 
@@ -53,10 +53,10 @@ def _full_name(cls: type) -> str:
 
 
 def _class_of(name: str) -> type[Config]:
-    """The class of a component's name or of a class's name.
+    """Return the class for a component's name or a class's name.
 
     Raises:
-        ConfigError: Nothing is called so.
+        ConfigError: No component or class has this name.
     """
     from nshtrainer import configs
     from nshtrainer.cli.components import registries
@@ -90,9 +90,9 @@ def _declared(cls: type[Config]) -> Iterator[str]:
         if when:
             yield f"\nRecommended {when}."
     if issubclass(cls, TorchOptimizerConfigBase) and cls.asks():
-        yield f"\nIt asks for {', '.join(cls.asks())}.".replace("`", "")
+        yield f"\nRequires {', '.join(cls.asks())}.".replace("`", "")
     if issubclass(cls, PackageOptimizerConfigBase):
-        yield f"\nLicence: {cls.licence}. Installed by: pip install 'nshtrainer[{cls.extra}]'"
+        yield f"\nLicense: {cls.licence}. Installed by: pip install 'nshtrainer[{cls.extra}]'"
 
 
 def _rows(cls: type[Config]) -> Iterator[tuple[str, str, str, str, str]]:

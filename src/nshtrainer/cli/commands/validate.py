@@ -22,13 +22,13 @@ HELP = "check files without training"
 
 
 def add_arguments(parser: VerbParser) -> None:
-    """Add the arguments of this verb."""
+    """Add the arguments of this command."""
     parser.add_file("files", nargs="+")
     parser.add_code("check every section against this code")
 
 
 def run(args: Namespace) -> int:
-    """Check each file; 1 if any is refused."""
+    """Check each file; return 1 if any is refused."""
     from nshtrainer.cli.components import warn_of_conflicts
     from nshtrainer.cli.project.partial_check import check_loosely
 
@@ -59,4 +59,4 @@ def _check_fully(target: str, file: str) -> str:
 
     code = load_user_code(target)
     read_run(read_document(file), code)
-    return printable(f"{file}: ok, all of it, for {target}")
+    return printable(f"{file}: ok, every section checked against {target}")

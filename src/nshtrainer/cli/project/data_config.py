@@ -1,4 +1,4 @@
-"""The `data` part of a run's file: the arguments of a datamodule's constructor, as a config."""
+"""Config of the `data` section: the arguments of a datamodule's constructor."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _PLAIN = (type(None), bool, int, float, str, Path, Config)
 
 @dataclass(frozen=True)
 class DataClass:
-    """A datamodule's class and the config that its file part is validated by.
+    """A datamodule's class, and the config class of the `data` section.
 
     Args:
         cls: The `LightningDataModule`.
-        config_cls: The class of the `data` part.
-        argument: The argument that takes the whole config; empty where each field is one.
-        names: The argument of each field, where it is called otherwise.
+        config_cls: The class of the `data` section.
+        argument: The argument that takes the whole config; empty if each field is an argument.
+        names: The arguments of fields with another name.
     """
 
     cls: type
@@ -36,7 +36,7 @@ class DataClass:
     names: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def build(self, config: Config) -> Any:
-        """The datamodule of these arguments."""
+        """Build the datamodule from these values."""
         if self.argument:
             return self.cls(**{self.argument: config})
         extra = cast("Mapping[str, Any]", config.model_extra or {})
@@ -45,14 +45,14 @@ class DataClass:
 
 
 def data_class(cls: type, path: Path) -> DataClass:
-    """Look at a datamodule's constructor.
+    """Derive the `data` config from a datamodule's constructor.
 
-    A constructor with one argument that is a `Config` gets the whole part; otherwise each argument
-    is a key. An argument whose default is code, such as a function, is none.
+    A constructor whose only argument is a `Config` gets the whole section; otherwise each argument
+    is a key. An argument whose default is code, such as a function, is not a key.
 
     Args:
         cls: The datamodule's class.
-        path: The file that it comes from, for messages.
+        path: The file that defines the class, for messages.
     """
     parameters = list(inspect.signature(cls).parameters.values())
     hints = hints_of_constructor(cls, include_extras=True)
@@ -85,19 +85,19 @@ def _is_plain(value: Any) -> bool:
 
 
 def _field_name(name: str) -> str:
-    """A name that pydantic takes: no leading underscore, and none of a config's own methods."""
+    """Return a valid pydantic name: no leading underscore, no method of `Config`."""
     return f"{name.lstrip('_')}_" if name.startswith("_") or hasattr(Config, name) else name
 
 
 def _field(parameter: Parameter, name: str) -> Any:
     alias = None if name == parameter.name else parameter.name
     default = ... if parameter.default is Parameter.empty else parameter.default
-    # The constructor's own default is the user's business, whatever its annotation says.
+    # The constructor's default is not validated, even if it contradicts the annotation.
     return Field(default=default, alias=alias, validate_default=False)
 
 
 def _type_of(hint: Any) -> Any:
-    """The annotation, if pydantic can check it."""
+    """Return the annotation, if pydantic can check it."""
     try:
         TypeAdapter(hint)
     except PydanticSchemaGenerationError:

@@ -1,4 +1,4 @@
-"""The schedules in a file, the optimizers that they move, and the length of the run."""
+"""Locate optimizer and schedule configs in a loaded config, and the length of the run."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class LocatedSchedule:
     """A schedule in a file.
 
     Args:
-        path: Where it stands.
+        path: The path of the schedule.
         schedule: The config.
-        bases: What the hyperparameters of its optimizer begin with, as far as that is known.
+        bases: The initial hyperparameters of the schedule's optimizer, as far as known.
     """
 
     path: Keys
@@ -44,7 +44,7 @@ class LocatedSchedule:
 
 
 def schedules_in(config: Config) -> list[LocatedSchedule]:
-    """The schedules in a config, whatever the names of the fields; those within others are not."""
+    """Return the schedules in a config, under any field name, without nested ones."""
     optimizers = optimizers_in(config)
     return [
         LocatedSchedule(path, schedule, _bases(_optimizer_of(path, optimizers)))
@@ -53,14 +53,14 @@ def schedules_in(config: Config) -> list[LocatedSchedule]:
 
 
 def optimizers_in(config: Config) -> list[tuple[Keys, OptimizerConfigBase]]:
-    """The optimizers in a config and where they stand; those within others are not."""
+    """Return the optimizers in a config with their paths, without nested ones."""
     return list(find_configs(config, OptimizerConfigBase, closed=_COMPONENTS))
 
 
 def _optimizer_of(
     path: Keys, optimizers: list[tuple[Keys, OptimizerConfigBase]]
 ) -> OptimizerConfigBase | None:
-    """The optimizer that stands nearest to a schedule; none if that is not clear."""
+    """Return the optimizer nearest to a schedule; None if ambiguous."""
     near = [_common(path, other) for other, _ in optimizers]
     if not near or near.count(max(near)) > 1:
         return None
@@ -68,7 +68,7 @@ def _optimizer_of(
 
 
 def _common(path: Keys, other: Keys) -> int:
-    """How many keys two paths share from the root."""
+    """Count the leading keys that two paths share."""
     return next(
         (at for at, (one, two) in enumerate(zip(path, other, strict=False)) if one != two),
         min(len(path), len(other)),
@@ -76,7 +76,7 @@ def _common(path: Keys, other: Keys) -> int:
 
 
 def _bases(optimizer: OptimizerConfigBase | None) -> dict[str, float]:
-    """The numbers of an optimizer by the names that they have in a parameter group."""
+    """Return the numbers of an optimizer under their names in a parameter group."""
     found: dict[str, float] = {}
     for name, value in () if optimizer is None else innermost(optimizer):
         several = isinstance(value, tuple)
@@ -102,7 +102,7 @@ _LENGTHS = (
 
 
 def lengths_in(args: Namespace) -> RunLength:
-    """Return the lengths on the command line; not every verb has all options.
+    """Return the lengths on the command line; some commands lack some options.
 
     Raises:
         ScheduleError: The lengths contradict each other, or one is not positive.
@@ -112,7 +112,7 @@ def lengths_in(args: Namespace) -> RunLength:
 
 
 def run_length(config: Config, args: Namespace) -> RunLength:
-    """The length of the run, from the command line, else from the trainer's part of the file.
+    """Return the length of the run from the command line, else from the `trainer` section.
 
     Raises:
         ScheduleError: The lengths contradict each other, or one is not positive.
@@ -129,7 +129,7 @@ def run_length(config: Config, args: Namespace) -> RunLength:
 
 
 def time_limit(config: Config) -> float | None:
-    """The seconds that the trainer's part of the file allows."""
+    """Return the `max_time` of the `trainer` section in seconds."""
     trainer = trainer_in(config)
     if trainer is None or trainer.max_time is None:
         return None
@@ -138,6 +138,6 @@ def time_limit(config: Config) -> float | None:
 
 
 def trainer_in(config: Config) -> TrainerConfig | None:
-    """The trainer's part of a file, if it has one."""
+    """Return the `trainer` section of a file, if any."""
     found = find_configs(config, TrainerConfig, closed=_COMPONENTS)
     return next((trainer for _, trainer in found), None)

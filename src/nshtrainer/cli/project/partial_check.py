@@ -1,7 +1,7 @@
-"""Checking a file without the code that it is for.
+"""Validate a run file without importing the user's code.
 
-A class is made to measure: for each part that names a registered component it has a field of that
-kind, and whatever else there is may be anything. So errors and their places are `Config`'s own.
+The check builds a config class for the data: each section that names a registered component is a
+field of that kind, and any value is allowed elsewhere. Errors and their places come from `Config`.
 """
 
 from __future__ import annotations
@@ -30,38 +30,38 @@ Path = tuple[Any, ...]
 
 
 class _Open(Config):
-    """A mapping of which only some keys are known."""
+    """A mapping with some known keys."""
 
     model_config = ConfigDict(extra="allow")
 
 
 def check_loosely(file: str) -> str:
-    """Check every part of a file that names a registered component, and `trainer`.
+    """Check every section of a file that names a registered component, and `trainer`.
 
-    A file with none of the parts `model`, `data` and `trainer` may be any config.
+    A file without the sections `model`, `data` and `trainer` may be any config.
 
     Returns:
-        What was checked, and what could not be.
+        The checked sections, and the unchecked ones.
 
     Raises:
-        ConfigError: What is wrong, a line each.
+        ConfigError: The file is invalid; the message has a line for each problem.
     """
     _, shapes = _read(read_document(file), ())
     return "\n".join(_report(file, shapes))
 
 
 def read_loosely(file: str, overrides: Sequence[str] = ()) -> tuple[Config, Document]:
-    """Read every part of a file that names a registered component, and `trainer`.
+    """Read every section of a file that names a registered component, and `trainer`.
 
     Args:
         file: The file of a run, or any config.
-        overrides: Values that win over the file's; in the file of a run `model.` may be left out.
+        overrides: Values that override the file's; for a run file `model.` is optional.
 
     Returns:
-        The file as a config, and where its values stand.
+        The file as a config, and the positions of its values.
 
     Raises:
-        ConfigError: What is wrong, a line each.
+        ConfigError: The file is invalid; the message has a line for each problem.
     """
     document = read_document(file)
     config, _ = _read(document, [_with_prefix(text, document.data) for text in overrides])
@@ -83,7 +83,7 @@ def _read(document: Document, overrides: Sequence[str]) -> tuple[Config, _Partia
 
 
 def _with_prefix(text: str, data: Any) -> str:
-    """Return the override with `model.` where it was left out; refuse a key that nothing has."""
+    """Return the override with the optional `model.`; refuse an unknown key."""
     if not isinstance(data, dict) or "name" in data:
         return text
     keys = cast("dict[str, Any]", data)
@@ -102,7 +102,7 @@ def _report(file: str, shapes: _PartialModelBuilder) -> Iterable[str]:
 
 
 class _PartialModelBuilder:
-    """The types that fit the data, and a list of what they check and of what they do not."""
+    """Builder of types that fit the data; lists the checked and the unchecked sections."""
 
     def __init__(self) -> None:
         self.checked: list[str] = []
@@ -111,7 +111,7 @@ class _PartialModelBuilder:
         self._names = {kind: {*each, *each.plugins()} for kind, each in self._registries.items()}
 
     def root(self, data: dict[Any, Any]) -> type[Config]:
-        """The class for the data of a whole document."""
+        """Return the class for the data of a whole document."""
         if not isinstance(data, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
             return _Open
         registry = self._registry("", data)
@@ -123,9 +123,9 @@ class _PartialModelBuilder:
         return self._run_file(data)
 
     def note(self) -> str:
-        """What to do where a component is the user's own."""
+        """Return a remark on `--for train.py` if custom components were left unchecked."""
         own = set(self.checked) - {"trainer"}
-        return "\n(what is your own is known with --for train.py)" if own else ""
+        return "\n(for custom components, add --for train.py)" if own else ""
 
     def _run_file(self, data: dict[Any, Any]) -> type[Config]:
         fields: dict[str, Any] = {}
@@ -137,7 +137,7 @@ class _PartialModelBuilder:
         return create_model("RunConfig", __base__=Config, **fields)
 
     def _type(self, key: Any, value: Any, path: Path) -> Any:
-        """The type of one value: a component's, one with components inside, or anything."""
+        """Return the type of one value: a component, a mapping with components, or anything."""
         registry = self._registry(key, value)
         if registry is not None:
             self.checked.append(dotted(path))
@@ -152,7 +152,7 @@ class _PartialModelBuilder:
         return Any
 
     def _mapping(self, data: dict[Any, Any], path: Path) -> type[Config]:
-        """A class with a field for each key, under names of no meaning: keys may be anything."""
+        """Return a class with a field for each key; neutral field names allow any key."""
         fields: dict[str, Any] = {}
         for index, (key, value) in enumerate(data.items()):
             found = self._type(key, value, (*path, key))
@@ -161,7 +161,7 @@ class _PartialModelBuilder:
         return create_model("Mapping", __base__=_Open, **fields)
 
     def _inside(self, value: Any) -> bool:
-        """Whether there is a component anywhere below."""
+        """Return True if the value contains a component."""
         return any(
             self._registry(key, part) is not None
             or ((isinstance(part, list) or _has_text_keys(part)) and self._inside(part))
@@ -169,7 +169,7 @@ class _PartialModelBuilder:
         )
 
     def _registry(self, key: Any, value: Any) -> Registry[Any] | None:
-        """The registry that a value is meant for: that of its key, or the one with its name."""
+        """Return the registry of a value: by its key, or by the component's name."""
         mapping = isinstance(value, dict)
         name = cast("dict[Any, Any]", value).get("name") if mapping else value
         own = self._registries.get(key) if isinstance(key, str) else None
@@ -182,7 +182,7 @@ class _PartialModelBuilder:
 
 
 def _has_text_keys(value: Any) -> bool:
-    """Whether a class can stand for a mapping."""
+    """Return True if a class can represent a mapping."""
     return isinstance(value, dict) and all(
         isinstance(key, str) for key in cast("dict[Any, Any]", value)
     )

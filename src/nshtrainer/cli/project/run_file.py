@@ -1,6 +1,6 @@
-"""The file of a run: its parts `model`, `data` and `trainer`, as one config class.
+"""Run file: its sections `model`, `data` and `trainer` as one config class.
 
-The class is made for the user's code; reading, overrides and errors with places are `Config`'s own.
+The class is built for the user's code; reading, overrides and errors are inherited from `Config`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _TRAINER = "Options of the trainer."
 
 
 class RunConfig(Config):
-    """What `nshtrainer fit` reads; `run_config_for` makes the class for the user's code."""
+    """Base of the config classes of run files; `run_config_for` builds one for the user's code."""
 
     if TYPE_CHECKING:
         model: Any
@@ -40,7 +40,7 @@ class RunConfig(Config):
 
 
 class AnyModel(Config):
-    """The hyperparameters of a module that nobody has looked at: only the usual names are known."""
+    """Hyperparameters of an unknown module: only the usual names are typed."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -52,13 +52,13 @@ class AnyModel(Config):
 
 
 class AnyData(Config):
-    """The arguments of a datamodule that nobody has looked at."""
+    """Arguments of an unknown datamodule."""
 
     model_config = ConfigDict(extra="allow")
 
 
 class AnyRunConfig(Config):
-    """The file of a run, as far as it is known without the user's code."""
+    """A run file without the user's code."""
 
     model: AnyModel = AnyModel()
     """Hyperparameters of the module."""
@@ -71,7 +71,7 @@ class AnyRunConfig(Config):
 
 
 def run_config_for(code: UserCode) -> type[RunConfig]:
-    """The class of the files that fit a module and its datamodule."""
+    """Return the config class for run files of a module and its datamodule."""
     hparams = code.module.hparams_cls()
     fields: dict[str, Any] = {
         "model": (hparams, _default(hparams, f"Hyperparameters of {code.module.__name__}."))
@@ -85,7 +85,7 @@ def run_config_for(code: UserCode) -> type[RunConfig]:
 
 
 def _default(cls: type[Config], text: str) -> Any:
-    """The part may be left out where its class has a default for everything."""
+    """Return the default of a section: optional if its class has defaults for all fields."""
     try:
         return Field(default=cls(), description=text)
     except ValidationError:
@@ -96,13 +96,13 @@ def read_run(document: Document, code: UserCode, overrides: Iterable[str] = ()) 
     """Validate a file for this code, with overrides.
 
     Args:
-        document: What is in the file.
+        document: The parsed file.
         code: The user's module and datamodule.
         overrides: `model.optimizer.lr=1e-3`, or without `model.` where the first key is a field of
             the module's hyperparameters.
 
     Raises:
-        ConfigError: The file or an override does not fit; with the place.
+        ConfigError: The file or an override is invalid; the message has the place.
     """
     cls = run_config_for(code)
     hparams = code.module.hparams_cls()
@@ -115,5 +115,5 @@ def read_run(document: Document, code: UserCode, overrides: Iterable[str] = ()) 
 
 
 def schema_comment(schema: str | Path) -> str:
-    """The comment that makes editors check a YAML file by a schema."""
+    """Return the comment that makes editors validate a YAML file with a schema."""
     return f"# yaml-language-server: $schema={schema}"

@@ -1,4 +1,4 @@
-"""The user's `train.py`: imported, and its module and datamodule found."""
+"""Import of the user's `train.py`, and its module and datamodule."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _MARK = "__nshtrainer_user_code__"
 
 @dataclass(frozen=True)
 class UserCode:
-    """What was found in a file.
+    """The classes found in a user's file.
 
     Args:
         path: The file.
-        module: The one class that is trained.
-        data: Its datamodule; `None` where the module has loaders of its own.
+        module: The module class to train.
+        data: The datamodule class; `None` if the module defines its own loaders.
     """
 
     path: Path
@@ -39,9 +39,9 @@ class UserCode:
 
 
 def load_user_code(target: str) -> UserCode:
-    """Import `train.py` or `train.py:Name`, and find what to train.
+    """Import `train.py` or `train.py:Name`, and find the classes to train with.
 
-    What the file itself raises goes through as it is.
+    Exceptions raised by the file itself are not wrapped.
 
     Raises:
         ConfigError: No such file, a syntax error, `sys.exit` at import, no module class or several,
@@ -55,33 +55,33 @@ def load_user_code(target: str) -> UserCode:
 
     found = _named(module, name, path) if name else _only(module, LightningModuleBase, path)
     if found is None:
-        write = "write `class MyModel(nshtrainer.LightningModuleBase[MyConfig])` in it"
-        raise ConfigError(f"{path}: no LightningModuleBase class is in it; {write}")
+        write = "add `class MyModel(nshtrainer.LightningModuleBase[MyConfig])`"
+        raise ConfigError(f"{path}: has no LightningModuleBase class; {write}")
     data = _only(module, LightningDataModule, path)
     return UserCode(path, found, data_class(data, path) if data else None)
 
 
 def split_target(target: str) -> tuple[Path, str]:
-    """The file and the name of `train.py:Name`; no name is empty.
+    """Split `train.py:Name` into the file and the name; the name may be empty.
 
     Raises:
-        ConfigError: The file is not there, or is no Python file.
+        ConfigError: The file does not exist, or is not a Python file.
     """
     file, _, name = target.partition(".py:")
     path = Path(f"{file}.py" if name else target)
     if kind_of(path) == "folder":
         fail(str(path), "is a folder; give the Python file with your LightningModuleBase")
     if path.suffix != ".py":
-        fail(target, "is no Python file; give train.py, or train.py:Name")
+        fail(target, "is not a Python file; give train.py, or train.py:Name")
     if kind_of(path) != "file":
         fail(str(path), f"no such file; the current folder is {Path.cwd()}")
     return path, name
 
 
 def _import_file(path: Path) -> ModuleType:
-    """Import a file under its own name, with its folder where it can import its neighbours.
+    """Import a file under its own name, with its folder on the search path.
 
-    It is not `__main__`: what it defines pickles, and worker processes find it again by its name.
+    The module is not `__main__`, so worker processes can unpickle its classes by name.
     """
     name = path.stem.replace(".", "_")
     _check_name(name, path)
@@ -115,14 +115,14 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _check_name(name: str, path: Path) -> None:
-    """Refuse a file that would take the name of a module which is in use."""
+    """Refuse a file with the name of a loaded module."""
     other = sys.modules.get(name)
     if name in sys.stdlib_module_names or (other is not None and not hasattr(other, _MARK)):
-        fail(str(path), f"its name is that of the Python module {name!r}; rename the file")
+        fail(str(path), f"has the name of the Python module {name!r}; rename the file")
 
 
 def _own_classes(module: ModuleType, base: type, *, imported: bool) -> list[Any]:
-    """The classes that a file defines, or imports, below a base that is not the user's."""
+    """Return the classes below a base that a file defines or imports."""
     found = [
         value
         for value in vars(module).values()
@@ -135,7 +135,7 @@ def _own_classes(module: ModuleType, base: type, *, imported: bool) -> list[Any]
 
 
 def _only(module: ModuleType, base: type, path: Path) -> Any:
-    """The one class below a base: of those that the file defines, else of those it imports."""
+    """Return the only class below a base among those that the file defines, else imports."""
     found = _own_classes(module, base, imported=False)
     found = found or _own_classes(module, base, imported=True)
     if len(found) > 1:
@@ -147,7 +147,10 @@ def _too_many(found: list[type], base: type, path: Path) -> str:
     names = ", ".join(cls.__name__ for cls in found)
     if base.__name__ == "LightningDataModule":
         return f"{path}: has {len(found)} datamodules ({names}); keep one in the file"
-    return f"{path}: has {len(found)} modules ({names}); say which: {path}:{found[0].__name__}"
+    return (
+        f"{path}: has {len(found)} modules ({names}); choose one, such as "
+        f"{path}:{found[0].__name__}"
+    )
 
 
 def _named(module: ModuleType, name: str, path: Path) -> Any:
@@ -160,6 +163,6 @@ def _named(module: ModuleType, name: str, path: Path) -> Any:
         return found
     known = [cls.__name__ for cls in classes] or ["none"]
     if found is not None:
-        problem = f"{name} is not a LightningModuleBase (there are: {', '.join(known)})"
+        problem = f"{name} is not a LightningModuleBase (available: {', '.join(known)})"
         raise ConfigError(f"{path}: {problem}")
     raise ConfigError(f"{path}: {describe_unknown('module', name, known)}")

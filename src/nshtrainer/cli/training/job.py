@@ -1,4 +1,4 @@
-"""One run of `nshtrainer fit`: builds the trainer, trains, and says what came out."""
+"""One run of `nshtrainer fit`: build the trainer, train, and report the results."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ _NEXT_PROBLEM = re.compile(r"\n\t(?=(?:Missing|Unexpected) key\(s\) in |size mis
 
 @dataclass
 class TrainingRun:
-    """A run: what, with what, where, and from where.
+    """One training run.
 
     Args:
         code: The user's classes.
         config: The file of the run, overrides included.
-        folder: Where results go.
-        checkpoint: What to go on from, if anything.
-        argv: The command line, to say how to go on.
-        passed_over: Other checkpoints that cannot be read, each with the reason.
+        folder: The output directory.
+        checkpoint: The checkpoint to resume from, if any.
+        argv: The command line, for the message on how to resume.
+        passed_over: Unreadable checkpoints that were skipped, each with the reason.
     """
 
     code: UserCode
@@ -65,11 +65,11 @@ class TrainingRun:
     stop: GracefulStop | None = field(default=None, init=False)
 
     def run(self) -> int:
-        """Train, and say where the results are.
+        """Train, and print where the results are.
 
         Returns:
-            0, or 128 and the number of the signal that ended the run, or 1 where a loss or a
-            gradient that was not finite did.
+            0, or 128 plus the number of the signal that ended the run, or 1 if a NaN or Inf in
+            the loss or a gradient ended it.
         """
         with self.signals, linked_processes():
             try:
@@ -82,7 +82,7 @@ class TrainingRun:
     def _run(self) -> int:
         with quiet(), ExitStack() as stack:
             for text in self.passed_over:
-                _say(f"passed over {printable(text)}")
+                _say(f"skipped {printable(text)}")
             self._say_where_from()
             if self._keeps and not getattr(rank_zero_only, "rank", 0):
                 self.folder = self.folder.claimed()
@@ -93,7 +93,7 @@ class TrainingRun:
                     self.folder.set_aside_exception(self.checkpoint)
             try:
                 self._fit(trainer)
-            except BaseException as error:  # noqa: BLE001 - raised again, or said
+            except BaseException as error:  # noqa: BLE001 - raised again, or reported
                 return self._stopped(error, trainer)
         self._finished(trainer)
         return 0
@@ -117,7 +117,7 @@ class TrainingRun:
 
     @property
     def _keeps(self) -> bool:
-        """Whether anything is written: not in a trial run, nor to measure the overhead."""
+        """True unless fast_dev_run or barebones is set."""
         return not (self.config.trainer.fast_dev_run or self.config.trainer.barebones)
 
     @property
@@ -130,7 +130,7 @@ class TrainingRun:
         if not sys.stdout.isatty() and not options.barebones:
             arguments["enable_progress_bar"] = False
         if options.enable_model_summary is None:
-            arguments["enable_model_summary"] = False  # the plan says what matters here
+            arguments["enable_model_summary"] = False  # the plan lists the parameters
         if self._keeps:
             arguments["default_root_dir"] = options.default_root_dir or self.folder.path
             if options.logger is not False:
@@ -196,8 +196,8 @@ class TrainingRun:
             # No name of a weight begins a line of PyTorch's list of what does not fit.
             listed = "\n  ".join(map(printable, _NEXT_PROBLEM.split(str(error))))
             raise CheckpointError(
-                f"{self.checkpoint}: has the weights of another model; go on with the code and the "
-                f"config that wrote it, or start without --resume. {listed}"
+                f"{self.checkpoint}: has the weights of another model; resume with the code and "
+                f"the config that wrote it, or start without --resume. {listed}"
             ) from error
 
     # -- saying ------------------------------------------------------------------------------
@@ -208,13 +208,13 @@ class TrainingRun:
         try:
             saved = torch.load(self.checkpoint, map_location="meta", weights_only=True)
             step, epoch = saved["global_step"], saved["epoch"]
-        except Exception as error:  # whatever a damaged file makes torch raise
+        except Exception as error:  # a damaged file can raise anything
             # Only the first sentence: then PyTorch advises to load the file unsafely.
             why, _, _ = str(error).partition(". ")[0].partition("\n")
             text = f"{self.checkpoint}: cannot be read as a checkpoint: {type(error).__name__}"
             raise CheckpointError(printable(f"{text}: {why}")) from error
         if not type(step) is type(epoch) is int:
-            problem = "global_step or epoch is not a number; go on from another checkpoint"
+            problem = "global_step or epoch is not a number; resume from another checkpoint"
             raise CheckpointError(printable(f"{self.checkpoint}: is damaged: {problem}"))
         self.first_step = step
         _say(f"resuming from {printable(self.checkpoint)} (step {step}, epoch {epoch + 1})")
@@ -230,7 +230,7 @@ class TrainingRun:
         return 128 + self.signals.asked
 
     def _say_what_is_left(self, error: BaseException) -> None:
-        """What an exception in the middle of training leaves; before that there is nothing new."""
+        """Print which checkpoint an exception left; before the first step there is none."""
         if self.signals.patient:
             saved = self.stop and self.stop.saved
             self._say_how_to_go_on(f"stopped by {type(error).__name__}", saved or self.folder.last)
@@ -242,13 +242,13 @@ class TrainingRun:
         is_module = sys.argv[0].endswith("__main__.py")
         program = ["python", "-m", "nshtrainer"] if is_module else ["nshtrainer"]
         command = shlex.join([*program, *self._argv_to_go_on(path)])
-        _say(f"{why}; the last checkpoint is {printable(path)}\nto go on: {printable(command)}")
+        _say(f"{why}; the last checkpoint is {printable(path)}\nto resume: {printable(command)}")
 
     @rank_zero_only
     def _requeue(self) -> None:
         say(requeue())
         if not any(token in {"auto", "--resume=auto"} for token in self.argv):
-            say("the job will not go on by itself: its command needs --out and --resume auto")
+            say("the job will not resume automatically: add --out and --resume auto to its command")
 
     def _argv_to_go_on(self, path: Path) -> list[str]:
         kept: list[str] = []
@@ -267,7 +267,7 @@ class TrainingRun:
         say()
         say(f"trained   {trainer.global_step} steps  {metrics_text(trainer.callback_metrics)}")
         if self.record is None:
-            say("results   none are kept in a trial run")
+            say("results   not saved in a trial run")
             return
         for line in self.record.summary():
             say(f"schedule  {line}")
@@ -282,18 +282,21 @@ class TrainingRun:
 
     def _nothing_left(self, checkpoint: Path) -> None:
         say()
-        say("nothing was left to train; for more, raise trainer.max_epochs or max_steps")
+        say(
+            "the run was already complete; to train longer, increase trainer.max_epochs or "
+            "max_steps"
+        )
         if self._saves:
             self.folder.renew_last(checkpoint)
 
 
 @rank_zero_only
 def _say(text: str) -> None:
-    """Print, in one of the processes of a run."""
+    """Print on one process of a run."""
     say_lines(text)
 
 
 def _here(path: str) -> Path:
-    """A path as short as it can be written."""
+    """Return the shortest form of a path."""
     whole, here = Path(path), Path.cwd()
     return whole.relative_to(here) if whole.is_relative_to(here) else whole

@@ -1,4 +1,4 @@
-"""Processes of one run that end together: those that Lightning starts watch the one that did."""
+"""Linked processes of one run: Lightning's child processes end with the first process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["code_of_lost_process", "linked_processes"]
 
 _FIRST = "NSHTRAINER_FIRST_PROCESS"
 _PAUSE = 0.25
-"""Seconds from one look at the other processes to the next."""
+"""Seconds between two checks of the other processes."""
 
 _LOOKS = 12
 
@@ -26,10 +26,10 @@ _NOTICE = b"the first process of this run is gone; stopping\n"
 
 @contextmanager
 def linked_processes() -> Generator[None]:
-    """Within this block, end this process when the first process of its run is gone.
+    """End this process within the block when the first process of its run is gone.
 
-    Without that, a process would wait for a first one that was killed for ever. What `torchrun` or
-    SLURM starts is theirs to end.
+    Otherwise a process would wait forever for a first process that was killed. `torchrun` and
+    SLURM end the processes that they started.
     """
     first = os.environ.get(_FIRST)
     # A run within a run inherits the first one's rank; what Lightning starts has one of its own.
@@ -47,8 +47,7 @@ def linked_processes() -> Generator[None]:
 def code_of_lost_process(error: BaseException, trainer: Trainer) -> int | None:
     """Return the exit code of another process of the run if its end may have caused an error.
 
-    In a process that did not start the others there is none to find; but within the same time the
-    watch on the first one ends it.
+    A child process finds none: the check of the first process ends it within the same time.
 
     Args:
         error: The error that ends the run; PyTorch raises a `RuntimeError` for a lost connection.

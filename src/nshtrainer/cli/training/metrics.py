@@ -1,4 +1,4 @@
-"""Where the metrics of a run go: a CSV file that a resumed run goes on with, and TensorBoard."""
+"""Loggers of a run: a CSV file that a resumed run appends to, and TensorBoard."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["loggers_for", "rows_before"]
 
 
 def loggers_for(folder: Path) -> list[Logger]:
-    """The loggers of a run in this folder."""
+    """Return the loggers of a run in this folder."""
     loggers: list[Logger] = [_RunCSVLogger(folder, name="", version="")]
     if find_spec("tensorboard"):
         loggers.append(
@@ -33,9 +33,9 @@ def loggers_for(folder: Path) -> list[Logger]:
 
 
 def rows_before(path: Path, step: int) -> list[dict[str, str]]:
-    """Read the rows of a table before a step; the line that a killed run cut off is not one.
+    """Read the rows of a table before a step, without an incomplete last line.
 
-    Rows that are damaged are left out, with a printed line.
+    Damaged rows are dropped, and a line is printed.
     """
     try:
         with path.open(newline="", encoding="utf-8", errors="replace") as file:
@@ -44,11 +44,11 @@ def rows_before(path: Path, step: int) -> list[dict[str, str]]:
     except FileNotFoundError:
         return []
     except (OSError, csv.Error) as error:
-        say(f"{path}: cannot be read ({error}): the table begins anew")
+        say(f"{path}: cannot be read ({error}): a new table is started")
         return []
     whole = [row for row in rows if _is_whole(row)]
     if len(whole) < len(rows):
-        say(f"{path}: damaged rows are left out ({len(rows) - len(whole)} of {len(rows)})")
+        say(f"{path}: damaged rows are dropped ({len(rows) - len(whole)} of {len(rows)})")
     return [row for row in whole if int(row["step"]) < step]
 
 
@@ -58,7 +58,7 @@ def _is_whole(row: dict[Any, Any]) -> bool:
 
 
 class _RunCSVLogger(CSVLogger):
-    """Lightning's CSV logger, but that it goes on with the file of the same run."""
+    """Lightning's CSV logger, which appends to the file of a resumed run."""
 
     @property
     @override
@@ -70,11 +70,11 @@ class _RunCSVLogger(CSVLogger):
 
 
 class _GoingOn(ExperimentWriter):
-    """Keeps the rows of before, up to the step where this run goes on."""
+    """Experiment writer that keeps earlier rows, up to the step at which this run resumes."""
 
     @override
     def _check_log_dir_exists(self) -> None:
-        """Lightning's own deletes the file."""
+        """Keep the existing file, which Lightning's method deletes."""
         self._first = True
 
     @override

@@ -1,7 +1,7 @@
-"""Find the newest checkpoint that can be read: the one with the most steps of the newest run.
+"""Find the newest readable checkpoint: the one with the most steps of the newest run.
 
-The time of a file is that of its last copy, by a clock that can be set. The number of steps is in
-the checkpoint itself, and each run notes at its start how many starts there were before.
+File times are unreliable: copying changes them, and clocks can be set. The number of steps is read
+from the checkpoint itself, and each run records at its start how many starts there were before.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from nshtrainer.config.files import kind_of, reason_of, write_file
 __all__ = ["Found", "by_run", "checkpoints_of", "fault_of", "newest", "note_start"]
 
 _START = ".start"
-"""A file in the folder of a run: the number of its last start among the runs beside it."""
+"""File in the folder of a run: the number of the last start among the runs of one parent folder."""
 
 Found: TypeAlias = "list[list[Path]]"
-"""The checkpoints of each run, the run that was started or resumed last first."""
+"""The checkpoints of each run, the most recently started or resumed run first."""
 
 
 def checkpoints_of(run: Path) -> Found:
-    """The checkpoints of one run."""
+    """Return the checkpoints of one run."""
     paths = list((run / "checkpoints").glob("*.ckpt"))
     return [paths] if paths else []
 
 
 def by_run(runs: Path) -> Found:
-    """The checkpoints of all runs in a folder, whose numbers of steps cannot be compared."""
+    """Return the checkpoints by run; step counts of different runs are not comparable."""
     found = [(run, paths) for run in runs.glob("*") for paths in checkpoints_of(run)]
     return [paths for _, paths in sorted(found, key=_rank_of_run, reverse=True)]
 
 
 def _rank_of_run(found: tuple[Path, list[Path]]) -> tuple[int, int, str]:
-    """Sort by the number of the start; by the time, then the name, where none was noted."""
+    """Return a sort key: the number of the start; without one, the time, then the name."""
     run, paths = found
     return _start_of(run), max(map(_time, paths)), run.name
 
@@ -48,7 +48,7 @@ def _start_of(run: Path) -> int:
 
 
 def note_start(run: Path) -> None:
-    """Note in the folder of a run that no other in the same folder was started after it.
+    """Record that a run was started after all others in the same folder.
 
     Raises:
         ConfigError: The file cannot be written.
@@ -58,10 +58,10 @@ def note_start(run: Path) -> None:
 
 
 def newest(found: Found) -> tuple[Path | None, tuple[str, ...]]:
-    """The newest checkpoint of the first run that has one which can be read.
+    """Return the newest readable checkpoint of the first run that has one.
 
     Returns:
-        The checkpoint, if there is one, and the others that cannot be read, with the reasons.
+        The checkpoint, if any, and the unreadable ones, with the reasons.
     """
     passed_over: list[str] = []
     for paths in found:
@@ -91,9 +91,9 @@ def _time(path: Path) -> int:
 
 
 def _step_or_fault(path: Path) -> int | str:
-    """The number of steps of a checkpoint, -1 if it does not say; or why it cannot be read.
+    """Return the number of steps of a checkpoint (-1 if missing), or why it cannot be read.
 
-    Its tensors are not read.
+    The tensors are not read.
     """
     if kind_of(path) != "file":
         return str(fault_of(path))
@@ -101,22 +101,22 @@ def _step_or_fault(path: Path) -> int | str:
 
     try:
         saved: Any = torch.load(path, map_location="meta", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - whatever a damaged file makes torch raise
+    except Exception as error:  # noqa: BLE001 - a damaged file can raise anything
         return fault_of(path) or f"cannot be read as a checkpoint: {type(error).__name__}"
     if not isinstance(saved, dict):
-        return "is no checkpoint"
+        return "is not a checkpoint"
     step = cast("dict[Any, Any]", saved).get("global_step")
     return step if type(step) is int else -1
 
 
 def fault_of(path: Path) -> str | None:
-    """What is wrong with a checkpoint, as far as it can be said without torch; often nothing.
+    """Return the damage of a checkpoint as far as it is visible without torch, or None.
 
-    A checkpoint is a zip file with a list of contents at its end, and a check sum for each part.
+    A checkpoint is a zip file with a table of contents at its end, and a checksum for each part.
     """
     kind = kind_of(path)
     if kind != "file":
-        return "leads nowhere" if kind is None else f"is no regular file but {_A[kind]}"
+        return "is a broken link" if kind is None else f"is not a regular file but {_A[kind]}"
     if not path.stat().st_size:
         return "is empty"
     try:
@@ -124,9 +124,9 @@ def fault_of(path: Path) -> str | None:
             broken = file.testzip()
     except OSError as error:
         return f"cannot be read: {reason_of(error)}"
-    except Exception:  # noqa: BLE001 - whatever a changed byte makes zipfile and zlib raise
-        return "is cut off, or no checkpoint"
-    return broken and f"is damaged: {ascii(broken)[1:-1]} is not as it was written"
+    except Exception:  # noqa: BLE001 - a changed byte can raise anything
+        return "is truncated or not a checkpoint"
+    return broken and f"is damaged: {ascii(broken)[1:-1]} has another checksum"
 
 
 _A = {"folder": "a folder", "other": "a pipe or a device"}

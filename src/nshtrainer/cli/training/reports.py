@@ -1,4 +1,4 @@
-"""What a run says at its start and after each epoch."""
+"""Console output at the start of a run and after each epoch."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ __all__ = ["EpochLines", "SummaryCallback", "metrics_text"]
 
 @final
 class SummaryCallback(Callback):
-    """Says what will be optimised how, before the first step.
+    """Print parameter groups and schedules before the first step.
 
     Args:
-        file: Where the same is written as JSON, if anywhere.
+        file: The JSON file for the same summary, if any.
     """
 
     def __init__(self, file: Path | None = None) -> None:
@@ -35,7 +35,7 @@ class SummaryCallback(Callback):
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print a row for each parameter group, and the schedules, as a checkpoint left them."""
+        """Print a row for each parameter group, and the schedules, after a checkpoint is loaded."""
         if not trainer.is_global_zero:
             return
         found = summarize(
@@ -51,14 +51,14 @@ class SummaryCallback(Callback):
 
 @final
 class EpochLines(Callback):
-    """A line of metrics an epoch, at most one a second: for output that is not a terminal."""
+    """Print one line of metrics per epoch, at most one per second, for output to a file or pipe."""
 
     def __init__(self) -> None:
         self._printed = 0.0
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print, unless that was just done."""
+        """Print the metrics, unless they were just printed."""
         now = time.monotonic()
         epochs = trainer.max_epochs if trainer.max_epochs not in (None, -1) else "?"
         done = trainer.current_epoch + 1
@@ -69,5 +69,5 @@ class EpochLines(Callback):
 
 
 def metrics_text(metrics: Mapping[str, Any]) -> str:
-    """`train/loss 0.1234  val/accuracy 0.981`."""
+    """Format metrics: `train/loss 0.1234  val/accuracy 0.981`."""
     return "  ".join(f"{name} {float(value):.4g}" for name, value in metrics.items())

@@ -1,18 +1,18 @@
 """The folder of one run: its config, checkpoints and metrics.
 
 runs/digits/20260131-142501/
-    config.yaml            what was run, overrides and defaults included; `fit` reads it again
+    config.yaml            the config, overrides and defaults included; `fit` can read it again
     config.schema.json     its JSON Schema, for editors
-    checkpoints/best.ckpt  the best by the primary metric, where one is named
-    checkpoints/last.ckpt  the newest, of the end of an epoch or of where a signal ended the run
-    checkpoints/exception.ckpt  what an exception left, where it could be saved
-    .start                 the number of its last start among the runs beside it
-    .lock                  there while a process writes here, or where one was killed
+    checkpoints/best.ckpt  the best by the primary metric, if one is set
+    checkpoints/last.ckpt  the newest, from the end of an epoch or from a signal
+    checkpoints/exception.ckpt  the state at an exception, if it could be saved
+    .start                 the number of the last start among the runs of the parent folder
+    .lock                  exists while a process writes here, or after one was killed
     metrics.csv            every logged metric
-    optimizer.json         what is optimised how: groups, rates, schedules, state
-    schedule.svg           how the rate, and whatever else is scheduled, is planned to move
-    schedule.csv           what was planned and what was used
-    tensorboard/           the same, where tensorboard is installed
+    optimizer.json         parameter groups, learning rates, schedules and state sizes
+    schedule.svg           the planned learning rate and other scheduled hyperparameters
+    schedule.csv           planned and used values
+    tensorboard/           the metrics, if tensorboard is installed
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ if TYPE_CHECKING:
 __all__ = ["ResumePoint", "RunFolder", "choose_folder"]
 
 _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/")
-"""How a URL begins, such as `s3://`, of which a `Path` keeps one slash."""
+"""The start of a URL, such as `s3://`; a `Path` keeps one slash of it."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where one run writes.
+    """The output directory of one run.
 
     Args:
-        path: The folder; it need not be there yet.
-        is_new: Whether the name was made up, so that another one will do as well.
+        path: The folder; it may not exist yet.
+        is_new: True if the name was generated, so that another name can replace it.
     """
 
     path: Path
@@ -90,7 +90,7 @@ class RunFolder:
 
     @property
     def optimizer(self) -> Path:
-        """What is optimised how."""
+        """The parameter groups and schedules as JSON."""
         return self.path / "optimizer.json"
 
     @property
@@ -100,11 +100,11 @@ class RunFolder:
 
     @property
     def schedule(self) -> Path:
-        """The table of what was planned and what was used."""
+        """The table of planned and used values."""
         return self.path / "schedule.csv"
 
     def claimed(self) -> RunFolder:
-        """Make the folder, under another name if a run of the same second has the one made up.
+        """Make the folder; a generated name is changed if a run of the same second has taken it.
 
         Raises:
             ConfigError: There can be no such folder.
@@ -122,18 +122,18 @@ class RunFolder:
 
     @contextmanager
     def held(self) -> Generator[None]:
-        """Keep the folder, claimed before, from every other run until this block or process ends.
+        """Lock the claimed folder for this run until the block or the process ends.
 
         Raises:
-            ConfigError: Another run that is alive writes there.
+            ConfigError: Another running process writes to the folder.
         """
         owner = f"{os.getpid()} on {socket.gethostname()}"
         with ExitStack() as stack:
             try:
                 stack.enter_context(hold(self.path / ".lock", owner))
             except AlreadyLockedError as error:
-                text = f"a run that is alive writes there (process {error})"
-                advice = "wait for its end, stop it, or choose another folder with --out"
+                text = f"in use by another run (process {error})"
+                advice = "wait for its end, stop that run, or choose another folder with --out"
                 fail(str(self.path), f"{text}; {advice}", error)
             except OSError as error:
                 raise _cannot_be_made(self.path, error) from error
@@ -143,15 +143,15 @@ class RunFolder:
         files = [self.metrics, self.optimizer, self.picture, self.schedule]
         for path in (*files, self.last, self.best, self.exception):
             if kind_of(path) not in {None, "file"}:
-                fail(str(path), "is no regular file; move it away, or give another --out")
+                fail(str(path), "is not a regular file; move it away, or give another --out")
 
     def set_aside_exception(self, checkpoint: Path) -> None:
-        """Rename what an exception left where a run goes on from another checkpoint.
+        """Rename the checkpoint of an exception if the run resumes from another checkpoint.
 
-        The run would else go back to it: it may be further than the run that left it behind.
+        Otherwise a later resume would choose it: it may have more steps than this run.
 
         Args:
-            checkpoint: What the run goes on from.
+            checkpoint: The checkpoint that the run resumes from.
         """
         if kind_of(self.exception) and not self.exception.samefile(checkpoint):
             self.exception.replace(self.exception.with_suffix(".old"))
@@ -159,11 +159,10 @@ class RunFolder:
     def renew_last(self, checkpoint: Path) -> None:
         """Copy a checkpoint of this run to `last.ckpt` if that one is older.
 
-        It stays older where a run is killed between the two at its end, and nothing is left to
-        train.
+        `last.ckpt` is older if a run was killed between writing the two at its end.
 
         Args:
-            checkpoint: What the run went on from.
+            checkpoint: The checkpoint that the run resumed from.
         """
         if checkpoint.absolute().parent != self.checkpoints.absolute():
             return
@@ -172,7 +171,7 @@ class RunFolder:
             replace_file(self.last.absolute(), checkpoint.read_bytes())
 
     def write_config(self, config: Config) -> None:
-        """Make the folder, and write the resolved config and its schema into it.
+        """Create the folder, and write the resolved config and its schema into it.
 
         Raises:
             ConfigError: There can be no such folder.
@@ -200,17 +199,17 @@ def _is_made(path: Path) -> bool:
 
 
 def _cannot_be_made(path: Path, error: OSError) -> ConfigError:
-    text = f"{path}: cannot be made: {reason_of(error)}; choose another folder with --out"
+    text = f"{path}: cannot be created: {reason_of(error)}; choose another folder with --out"
     return ConfigError(printable(text))
 
 
 class ResumePoint(NamedTuple):
-    """Where a run starts.
+    """The start of a run: its folder and its checkpoint.
 
     Args:
-        folder: Where it writes.
-        checkpoint: What it goes on from, if anything.
-        passed_over: Other checkpoints that cannot be read, each with the reason.
+        folder: The output directory.
+        checkpoint: The checkpoint to resume from, if any.
+        passed_over: Unreadable checkpoints that were skipped, each with the reason.
     """
 
     folder: RunFolder
@@ -219,26 +218,25 @@ class ResumePoint(NamedTuple):
 
 
 def choose_folder(config: Path, out: Path | None, resume: str | None) -> ResumePoint:
-    """The folder of a run, and the checkpoint that it goes on from.
+    """Choose the folder of a run, and the checkpoint to resume from.
 
-    A run that goes on does so in its own folder.
+    A resumed run keeps its folder.
 
     Args:
-        config: The file of the run; its name without the suffix is that of the runs.
+        config: The file of the run; its name without the suffix names the parent folder of runs.
         out: The folder, if it was given.
-        resume: `last`, `auto` (the same, if there is one), a checkpoint, the folder of a run, or
-            nothing.
+        resume: `last`, `auto` (`last` if it exists), a checkpoint, the folder of a run, or None.
 
     Raises:
-        ConfigError: There is no such checkpoint, a new run would mix with an old one, or a path is
-            none of this machine.
+        ConfigError: The checkpoint does not exist, a new run would mix with an old one, or a path
+            is a URL.
     """
     start = _chosen(config, out, resume)
     for path in filter(None, (start.folder.path, start.checkpoint)):
         if _ADDRESS.match(str(path)):
-            fail(str(path), "is an address, not a folder of this machine; give a local path")
+            fail(str(path), "is a URL, not a local folder; give a local path")
         if "::" in str(path.absolute()):  # fsspec joins addresses by it
-            text = "has '::' in it, which Lightning takes for two addresses; choose another path"
+            text = "contains '::', which Lightning reads as two URLs; choose another path"
             fail(str(path.absolute()), text)
     return start
 
@@ -269,13 +267,13 @@ def _new(runs: Path) -> RunFolder:
 
 def _unused(out: Path) -> Path:
     if kind_of(RunFolder(out).last):
-        advice = "add --resume last to go on with it, or choose another folder"
-        fail(f"--out {out}", f"there is a run already; {advice}")
+        advice = "add --resume last to continue it, or choose another folder"
+        fail(f"--out {out}", f"the folder already contains a run; {advice}")
     return out
 
 
 def _newest(found: Found, resume: str, where: Path) -> tuple[Path, tuple[str, ...]]:
-    """The newest checkpoint that can be read, and why others are not it."""
+    """Return the newest readable checkpoint, and why others were skipped."""
     path, passed_over = newest(found)
     if path is None:
         why = f" that can be read ({'; '.join(passed_over)})" if passed_over else ""

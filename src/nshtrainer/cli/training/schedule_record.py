@@ -1,4 +1,4 @@
-"""What a schedule planned, drawn at the start of a run, and what the optimizer then used."""
+"""Plot of the planned schedule, and a record of the values that each update used."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 __all__ = ["ScheduleRecord"]
 
 _MOST_ROWS = 2000
-"""Of more updates than this, every second, fourth, ... is written; all of them are compared."""
+"""Above this number of updates only every 2nd, 4th, ... is written; all are compared."""
 
 _HEAD = ("step", "hyperparameter", "planned", "used")
 
 
 class Row(NamedTuple):
-    """One value at one update; nothing is planned for a schedule that looks at a metric."""
+    """One value at one update; a schedule that monitors a metric has no planned value."""
 
     step: int
     planned: float | None
@@ -50,11 +50,11 @@ class _Watch:
     """One hyperparameter of the groups that share a curve and a base.
 
     Args:
-        group: The name of the first of the groups; empty where all share what is planned.
-        place: Where it lies in a group.
-        track: The curve; none where nothing is planned.
+        group: The name of the first of the groups; empty if all share one plan.
+        place: The location of the hyperparameter in a group.
+        track: The curve; None if nothing is planned.
         groups: The indices of the groups.
-        by_metric: Whether a metric has a say, which nobody can plan.
+        by_metric: True if the value also depends on a metric and cannot be planned.
     """
 
     group: str
@@ -71,18 +71,18 @@ class _Watch:
 
     @property
     def name(self) -> str:
-        """What it is called: `lr`, or `backbone/lr`."""
+        """The name of the value: `lr`, or `backbone/lr`."""
         return f"{self.group}/{self.place}" if self.group else str(self.place)
 
     def planned(self, position: int, group: dict[str, Any]) -> float | None:
-        """What the curve says for this position."""
+        """Return the planned value at this position."""
         if self.track is None or self.by_metric:
             return None
         base = 1.0 if self.track.kind == "value" else group[f"initial_{self.place}"]
         return base * self.track.curve(position)
 
     def look(self, groups: Sequence[dict[str, Any]], step: int, position: int) -> bool:
-        """Compare and remember the values of an update; whether one is not as planned."""
+        """Compare and store the values of an update; return True if one differs from the plan."""
         planned = self.planned(position, groups[self.groups[0]])
         keep = step % self.every == 0
         unlike = False
@@ -114,14 +114,14 @@ def _same(planned: float, used: Any) -> bool:
 
 @dataclass
 class _Record:
-    """One scheduler, the optimizer that it drives, and what became of it.
+    """One scheduler, the optimizer that it drives, and the recorded values.
 
     Args:
         scheduler: The scheduler.
         optimizer: The optimizer.
-        prefix: What stands before the names where there are several, such as `0/`.
-        updates: The number of updates so far, those before a resumption included.
-        looks_at: The metric that it looks at, if any.
+        prefix: A prefix of the names if there are several schedulers, such as `0/`.
+        updates: The number of updates so far, those before a resume included.
+        looks_at: The monitored metric, if any.
     """
 
     scheduler: Any
@@ -137,7 +137,7 @@ class _Record:
         self.began = self.updates
 
     def watch(self) -> None:
-        """Find out what there is to watch, again if a group was added, or if the plan changed."""
+        """Collect the scheduled values, again if a group was added or the plan changed."""
         planned = self._plan, len(self.optimizer.param_groups)
         if planned == self.planned:
             return
@@ -178,25 +178,25 @@ class _Record:
             yield None
 
     def look(self) -> None:
-        """Compare the values of this update with those that were planned."""
+        """Compare the values of this update with the plan."""
         self.watch()
         position, moved = self.updates, self.updates
         if isinstance(self.scheduler, CurveScheduler):
             moved = self.scheduler.last_epoch
             if self.scheduler.plan.run.total_time is not None:
-                position = moved  # the clock says it, and not the number of updates
+                position = moved  # given by the clock, not by the number of updates
         groups = self.optimizer.param_groups
         for watch in self.watches:
             if watch.look(groups, self.updates, position) and not watch.why:
                 watch.why = (
-                    "something else wrote it"
+                    "written by other code"
                     if moved == position
-                    else f"the scheduler had moved {moved} times"
+                    else f"the scheduler had made {moved} steps"
                 )
         self.updates += 1
 
     def metrics(self) -> dict[str, float]:
-        """The values of the newest update, as a logger takes them."""
+        """Return the values of the newest update in the form that a logger takes."""
         found: dict[str, float] = {}
         for watch in self.watches:
             if watch.newest is None:
@@ -207,17 +207,17 @@ class _Record:
         return found
 
     def table(self) -> Iterator[tuple[int, str, float | str, float]]:
-        """The rows of the file."""
+        """Yield the rows of the file."""
         for watch in self.watches:
             name = csv_cell(self.prefix + watch.name)
             for step, planned, used in watch.rows:
                 yield step, name, "" if planned is None else planned, used
 
     def plot(self, label: str) -> Plot:
-        """The picture of what is planned.
+        """Return the plot of the plan.
 
         Raises:
-            ScheduleError: The schedule has no end, and neither has the run.
+            ScheduleError: Neither the schedule nor the run has an end.
         """
         self.watch()
         tracks = [
@@ -235,7 +235,7 @@ class _Record:
         return Plot(label, preview_tracks(tracks, run, bases=bases), description)
 
     def summary(self) -> str:
-        """What was planned against what was used, in a line."""
+        """Summarize planned against used values in a line."""
         count = f"{self.updates:,} updates"
         if self.updates > self.began > 0:
             count = f"{count}, of which {self.updates - self.began:,} in this run"
@@ -249,20 +249,20 @@ class _Record:
     def _text(self, watch: _Watch) -> Iterator[str]:
         if watch.by_metric and watch.rows:
             first, last = number_text(watch.rows[0].used), number_text(watch.rows[-1].used)
-            looks = f" looks at {self.looks_at}" if self.looks_at else ""
+            looks = f" monitors {self.looks_at}" if self.looks_at else ""
             text = f"{watch.name} from {first} to {last}"
             yield f"{text}; nothing was planned: {type(self.scheduler).__name__}{looks}"
         elif watch.first is not None:
             row = watch.first
             yield (
-                f"{watch.name}: {watch.unlike:,} of them not as planned, the first at step "
+                f"{watch.name}: {watch.unlike:,} values not as planned, the first at step "
                 f"{row.step:,}: planned {row.planned!r}, used {row.used!r} ({watch.why})"
             )
 
 
 @final
 class ScheduleRecord(Callback):
-    """Draws what is planned, and compares it with what each update uses.
+    """Plot the planned schedule, and compare each update with the plan.
 
     Args:
         folder: The folder of the run.
@@ -278,7 +278,7 @@ class ScheduleRecord(Callback):
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the plan, now that a checkpoint is loaded."""
+        """Draw the plan, after a checkpoint was loaded."""
         if not trainer.is_global_zero:
             return
         configs = trainer.lr_scheduler_configs
@@ -303,7 +303,7 @@ class ScheduleRecord(Callback):
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        """Look at the values that this update uses."""
+        """Record the values that this update uses."""
         every: int = getattr(trainer, "log_every_n_steps")  # noqa: B009 - Lightning sets it late
         for record in self._records:
             # Lightning may have put something around the optimizer.
@@ -318,7 +318,7 @@ class ScheduleRecord(Callback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """What a run that is killed goes on from has its table."""
+        """Write the table, so that a killed run resumes with its rows."""
         self._write()
 
     @override
@@ -328,19 +328,19 @@ class ScheduleRecord(Callback):
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        """The number of updates of each scheduler's optimizer."""
+        """Return the number of updates of each scheduler's optimizer."""
         return {str(place): record.updates for place, record in enumerate(self._records)}
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on counting."""
+        """Restore the number of updates."""
         for place, count in state_dict.items():
             if not isinstance(count, int) or count < 0:
-                refuse_entry(f"callbacks.ScheduleRecord.{printable(place)}", "is no count")
+                refuse_entry(f"callbacks.ScheduleRecord.{printable(place)}", "is not a count")
         self._resumed = dict(state_dict)
 
     def summary(self) -> Iterator[str]:
-        """What was planned against what was used, a line for each scheduler."""
+        """Summarize planned against used values, a line for each scheduler."""
         for record in self._records:
             yield f"{record.prefix[:-1]}: {record.summary()}" if record.prefix else record.summary()
 

@@ -1,7 +1,8 @@
-"""Ctrl-C, SIGTERM and SLURM's signal: finish the step, save, stop. An exception: save, if possible.
+"""Signal handling: Ctrl-C, SIGTERM and SLURM's signal finish the step, save, and stop.
 
-By itself Lightning saves nothing then, and ends with exit code 1 or, after SIGTERM, 0. At SLURM's
-signal it saves at once, where an update may be half done.
+An exception saves a checkpoint too, if possible. Lightning alone saves nothing at Ctrl-C and
+SIGTERM, and exits with code 1 or, after SIGTERM, 0. At SLURM's signal Lightning saves immediately,
+even in the middle of an update.
 """
 
 from __future__ import annotations
@@ -28,24 +29,24 @@ __all__ = ["GracefulStop", "Interrupted", "Signals"]
 _HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _GRACE = 20
-"""Seconds in which a run that was ordered to stop has to end."""
+"""Seconds within which an interrupted run has to end."""
 
 _LOCKING = {"queue", "threading"}
-"""Modules that an exception out of nowhere breaks."""
+"""Modules that an exception at an arbitrary point leaves in an invalid state."""
 
 _NOTICE = b"\nstopping after this step, to save; once more stops at once, unsaved\n"
 
 
 class Interrupted(BaseException):
-    """The run was stopped by a signal. Not an `Exception`: no code of the user's swallows it."""
+    """The run was stopped by a signal. Not an `Exception`, so user code does not swallow it."""
 
 
 class Signals:
-    """Within this block, the first signal is a wish while `patient`, and the next one an order.
+    """Handler of signals: the first waits for a safe point while `patient`, the next interrupts.
 
-    After an order, or while the run is `leaving`, one more ends the process. A terminal that is
-    closed (SIGHUP) is a signal like the others, but where it is ignored, as under `nohup`. In a
-    thread that is not the main one, signals cannot be handled, and nothing is done.
+    After an interrupt, or while the run is `leaving`, another signal ends the process. A closed
+    terminal (SIGHUP) is handled like the others, unless SIGHUP is ignored, as under `nohup`.
+    Outside the main thread signals cannot be handled, and the class does nothing.
     """
 
     def __init__(self) -> None:
@@ -62,10 +63,10 @@ class Signals:
         return self
 
     def listen(self) -> dict[int, Any]:
-        """Handle the signals from here on.
+        """Install the signal handlers.
 
         Returns:
-            What handled them before.
+            The previous handlers.
         """
         if threading.current_thread() is not threading.main_thread():
             return {}
@@ -76,11 +77,11 @@ class Signals:
 
     @property
     def for_requeue(self) -> bool:
-        """Whether SLURM asked, to queue the job again."""
+        """True if SLURM's signal asked to requeue the job."""
         return self.asked is not None and self.asked == self._requeues
 
     def agree(self, decide: Callable[..., bool]) -> bool:
-        """Whether any process of the run was asked to stop; then all of them were.
+        """Return True if any process of the run was asked to stop; then all processes are.
 
         Args:
             decide: A strategy's `reduce_boolean_decision`.
@@ -115,17 +116,17 @@ class Signals:
             os.write(2, _NOTICE)
 
     def _leave_closed_terminals(self) -> None:
-        """Let output that would be an error go nowhere."""
+        """Discard output to a closed terminal, which would raise an error."""
         for number in self._terminals:
             if not os.isatty(number):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
 def _interrupt(code: int, frame: FrameType | None, tries: int) -> None:
-    """Raise `Interrupted`, or try again soon if the signal came within code of locks or queues.
+    """Raise `Interrupted`, or retry soon if the signal came within code of locks or queues.
 
-    An exception in there leaves a lock that nobody releases or a thread that nobody wakes, for
-    which a logger that is closed waits for ever. Code that itself waits is interrupted at last.
+    An exception in such code leaves a lock unreleased or a thread asleep, and closing a logger then
+    waits forever. Code that itself waits is interrupted at last.
     """
     name = frame and frame.f_globals.get("__name__")
     if tries and name in _LOCKING and hasattr(signal, "setitimer"):  # not on Windows
@@ -137,7 +138,7 @@ def _interrupt(code: int, frame: FrameType | None, tries: int) -> None:
 
 
 def _end_soon(code: int) -> None:
-    """End the process if an order has not ended it: the exception may be lost in a callback."""
+    """End the process if an interrupt has not ended it: the exception may be lost in a callback."""
     if hasattr(signal, "alarm"):  # not on Windows
 
         def end(_number: int, _frame: FrameType | None) -> None:
@@ -148,7 +149,7 @@ def _end_soon(code: int) -> None:
 
 
 def _in_worker(number: int) -> None:
-    """A worker that reads data inherits the handler. Ctrl-C reaches it too, and is not for it."""
+    """End at SIGTERM, and ignore Ctrl-C, in a data worker, which inherits the handler."""
     if number == signal.SIGTERM:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
@@ -156,19 +157,19 @@ def _in_worker(number: int) -> None:
 
 @final
 class GracefulStop(Checkpoint):
-    """Stops a run that a signal wants to stop, where its state is whole, and saves it.
+    """Callback that stops a signaled run after a complete update, and saves a checkpoint.
 
-    That is after the update that was under way, or at the end of the epoch if that was its last. As
-    a `Checkpoint` it comes after all other callbacks, but for those of this kind.
+    The run stops after the current update, or at the end of the epoch if that was its last one. As
+    a `Checkpoint` this callback runs after all other callbacks, except other `Checkpoint`s.
 
-    Where an exception ends a run, its state is saved as well, unless an update is half done, the
-    weights are not finite, or other processes would have to take part. That is never in the place
-    of the checkpoint before it.
+    If an exception ends a run, its state is saved as well, unless an update is half done, the
+    weights are not finite, or other processes would have to take part. The checkpoint before it is
+    never overwritten.
 
     Args:
-        signals: What was asked.
-        path: Where to save.
-        exception: Where to save when there is an exception.
+        signals: The received signals.
+        path: The checkpoint to write.
+        exception: The checkpoint to write at an exception.
     """
 
     def __init__(self, signals: Signals, path: Path, exception: Path) -> None:
@@ -183,46 +184,46 @@ class GracefulStop(Checkpoint):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Keep Lightning's signal handlers out of the run."""
         # At SIGTERM its own stops within a validation, and waits for the other processes of the
-        # run from within the handler: for ever, where one of them waits for something else.
+        # run from within the handler: forever, if one of them waits for something else.
         connector = trainer._signal_connector  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         connector.register_signal_handlers = _register_none
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """From here on a signal can wait for the end of a step."""
+        """Let signals wait for the end of a step from here on."""
         self._signals.patient = self._whole = True
 
     @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """All is saved; a signal need not wait."""
+        """Stop delaying signals: everything is saved."""
         self._signals.patient = self._whole = False
 
     @override
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Remember the step, to see whether this batch completes one."""
+        """Remember the step, to detect whether this batch completes one."""
         self._step_before = trainer.global_step
 
     @override
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
-        """From here on there are gradients, which are not saved."""
+        """Note that there are gradients from here on, which are not saved."""
         self._whole = False
 
     @override
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        """A loop of the user's own may call `backward` by itself."""
+        """Note that an update begins: a custom loop may call `backward` by itself."""
         self._whole = False
 
     @override
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Stop after an update: gradients that are still being summed are not saved."""
+        """Stop after an update; gradients that are being accumulated are not saved."""
         if trainer.global_step == self._step_before:
             return
         self._whole = True
@@ -238,7 +239,7 @@ class GracefulStop(Checkpoint):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Save where the signal made something else stop: a data worker, or Lightning itself."""
+        """Save if the signal stopped a data worker or Lightning itself."""
         if not self._signals.patient or isinstance(exception, Interrupted):
             return
         if self._signals.asked:
@@ -255,7 +256,7 @@ class GracefulStop(Checkpoint):
         return all(bool(weight.isfinite().all()) for weight in weights)
 
     def _stop_if_asked(self, trainer: Trainer, *, log: bool = False) -> None:
-        # Every process of the run has to agree, or some would wait for the others for ever.
+        # Every process of the run has to agree, or some would wait for the others forever.
         if self._signals.agree(trainer.strategy.reduce_boolean_decision):
             if log:
                 _log_step(trainer)
@@ -264,11 +265,11 @@ class GracefulStop(Checkpoint):
 
 
 def _register_none() -> None:
-    """Leave the signals to their present handlers."""
+    """Keep the current handlers of all signals."""
 
 
 def _log_step(trainer: Trainer) -> None:
-    """What Lightning does after this hook: without it the metrics of this step would be lost."""
+    """Log the metrics of this step, which Lightning would do after this hook."""
     connector = trainer._logger_connector  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     connector.on_batch_end()
     connector.update_train_step_metrics()

@@ -1,6 +1,6 @@
-"""SLURM can send SIGUSR1 before the time of a job is over, so that it saves and is queued again.
+"""SLURM requeue: SIGUSR1 before the end of a job's time saves and requeues the job.
 
-That is `#SBATCH --signal=SIGUSR1@90 --requeue`, and a program that `srun` starts.
+Requires `#SBATCH --signal=SIGUSR1@90 --requeue`, and a program that `srun` starts.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ __all__ = ["requeue", "requeue_signal"]
 
 
 def requeue_signal() -> signal.Signals | None:
-    """What SLURM sends; nothing where this is no job of SLURM's."""
+    """Return the signal that SLURM sends; None outside a SLURM job."""
     return signal.SIGUSR1 if os.name == "posix" and SLURMEnvironment.detect() else None
 
 
 def requeue() -> str:
-    """Have this job queued again.
+    """Requeue this job.
 
     Returns:
-        What came of it, for people to read.
+        A message with the result.
     """
     array, number = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     # A job in an array has the number of the array and one of its own.
@@ -34,5 +34,5 @@ def requeue() -> str:
     try:
         code = subprocess.run(command, check=False).returncode  # noqa: S603 - numbers alone
     except OSError as error:
-        return f"{' '.join(command)}: {reason_of(error)}; not queued again"
-    return f"{' '.join(command)}: " + (f"failed with exit code {code}" if code else "queued again")
+        return f"{' '.join(command)}: {reason_of(error)}; not requeued"
+    return f"{' '.join(command)}: " + (f"failed with exit code {code}" if code else "requeued")

@@ -153,7 +153,7 @@ class _Scanner(Scanner):
 
     def fetch_directive(self) -> None:
         if not _DIRECTIVE.match(cast("Any", self).reader.prefix(100)):
-            self._refuse("a directive is not allowed, but for '%YAML 1.2'; leave the line out")
+            self._refuse("a directive is not allowed, except '%YAML 1.2'; leave the line out")
         cast("Any", super()).fetch_directive()
 
     def _refuse(self, problem: str) -> NoReturn:

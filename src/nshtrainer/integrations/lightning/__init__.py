@@ -1,4 +1,4 @@
-"""Lightning: the module, the trainer, and what a schedule learns from them."""
+"""Lightning integration: module, trainer, callbacks, and run length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which fields of a module's hyperparameters say how it is optimised."""
+"""Optimizer and scheduler from the fields of a module's hyperparameters."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ __all__ = ["configure_optimizers", "current_rate", "with_rate"]
 
 
 def configure_optimizers(module: LightningModule, hparams: Config) -> OptimizerLRScheduler:
-    """The optimizer and the scheduler that the hyperparameters describe, as Lightning takes them.
+    """Create the optimizer and the scheduler of the hyperparameters, in Lightning's form.
 
-    The fields are found by their values, whatever their names.
+    The fields are found by the type of their values, not by their names.
 
     Raises:
-        OptimizerError: No field, or more than one, holds an optimizer config, or it creates none.
+        OptimizerError: Not exactly one field holds an optimizer config, or it has no parameters.
         ScheduleError: More than one field holds a scheduler config.
     """
     config = _the_optimizer(hparams)
     optimizer = build_optimizer(config, module)
     within = innermost(config)
     if isinstance(within, RoutingConfigBase):
-        rank_zero_info("\n".join(["Which optimizer has what:", within.describe(module)]))
+        rank_zero_info("\n".join(["Optimizers and their parameters:", within.describe(module)]))
     scheduler = _the_scheduler(hparams)
     if scheduler is None:
         return optimizer
@@ -45,30 +45,30 @@ def configure_optimizers(module: LightningModule, hparams: Config) -> OptimizerL
 
 
 def current_rate(hparams: Config, module: LightningModule | None = None) -> float:
-    """The learning rate in the optimizer's config, else in a field `lr` of the hyperparameters.
+    """Return the learning rate in the optimizer's config, else in the hyperparameters' field `lr`.
 
     Args:
         hparams: The hyperparameters.
-        module: The module that has them; where its batch is known, `lr_scaling` is applied.
+        module: The module of the hyperparameters; `lr_scaling` is applied if its batch is known.
 
     Raises:
-        AttributeError: There is none, or there is more than one optimizer.
+        AttributeError: There is no learning rate, or more than one optimizer.
     """
     config = innermost(_rate_holder(hparams)[1])
     return config.lr * _batch_factor(config, module)
 
 
 def with_rate(hparams: Any, rate: float, module: LightningModule | None = None) -> Any:
-    """The hyperparameters with another learning rate.
+    """Return the hyperparameters with another learning rate.
 
     Args:
         hparams: The hyperparameters.
         rate: The rate.
-        module: The module that has them; where its batch is known, the rate is that of its updates,
-            and the config gets the one that `lr_scaling` makes it of.
+        module: The module of the hyperparameters; if its batch is known, `rate` is the rate of the
+            updates, and the config gets the rate before `lr_scaling`.
 
     Raises:
-        AttributeError: There is no learning rate in them.
+        AttributeError: The hyperparameters have no learning rate.
         ValidationError: The rate is out of range.
     """
     name, holder = _rate_holder(hparams)
@@ -94,7 +94,7 @@ def _batch_factor(config: Any, module: LightningModule | None) -> float:
 
 
 def _rate_holder(hparams: Config) -> tuple[str, Config]:
-    """The config that has the field `lr`, and its name in the hyperparameters; "" is themselves."""
+    """Return the config with a field `lr`, and its key ("" for the hyperparameters themselves)."""
     found = find_fields(hparams, OptimizerConfigBase)
     holders: list[Config] = [innermost(each) for each in found.values()]
     if len(holders) == 1 and "lr" in type(holders[0]).model_fields:
@@ -105,13 +105,13 @@ def _rate_holder(hparams: Config) -> tuple[str, Config]:
         if isinstance(config, RoutingConfigBase):
             routes = ", ".join(route.name for route in config.all_routes())
             raise AttributeError(  # noqa: TRY004 - what `hasattr` understands
-                f"{type(config).__name__} has a rate for each route ({routes}), and none that a "
-                f"finder could set for all; set them in their routes, under {name!r}"
+                f"{type(config).__name__} has one learning rate per route ({routes}), so a finder "
+                f"cannot set one for all; set them under {name!r}"
             )
     raise AttributeError(
-        f"there is no one learning rate in {type(hparams).__name__}: it needs exactly one field "
-        "with an optimizer that has an lr, or a field lr of its own "
-        f"(fields with an optimizer: {', '.join(found) or 'none'})"
+        f"{type(hparams).__name__} has no single learning rate; add exactly one field with an "
+        "optimizer that has an lr, or a field lr (fields with an optimizer: "
+        f"{', '.join(found) or 'none'})"
     )
 
 
@@ -120,9 +120,9 @@ def _the_optimizer(hparams: Config) -> OptimizerConfigBase:
     if len(found) == 1:
         return next(iter(found.values()))
     problem = (
-        "which to use is not clear;"
+        "the choice is ambiguous;"
         if found
-        else "nothing says how to optimise; give it a field `optimizer: OptimizerConfig`, or"
+        else "no optimizer is configured; add a field `optimizer: OptimizerConfig`, or"
     )
     raise OptimizerError(
         f"{type(hparams).__name__} has {len(found)} fields with an optimizer config "
@@ -135,7 +135,7 @@ def _the_scheduler(hparams: Config) -> LRSchedulerConfigBase | None:
     if len(found) > 1:
         raise ScheduleError(
             f"{type(hparams).__name__} has {len(found)} fields with a scheduler config "
-            f"({', '.join(found)}), so which to use is not clear; write configure_optimizers in "
-            "the module"
+            f"({', '.join(found)}), so the choice is ambiguous; write configure_optimizers in the "
+            "module"
         )
     return next(iter(found.values()), None)

@@ -1,7 +1,7 @@
-"""A loss or a gradient that is not finite: the run stops, or the update is left out.
+"""Stop or skip the step when the loss or a gradient is NaN or Inf.
 
-Gradients decide, since after they were summed they are the same in all processes. A loss is known
-to its own process alone, so one that is not finite makes its gradients so, on their way back.
+Gradients decide, since they are equal in all processes after the reduction. A loss is known to its
+own process only, so a loss that is NaN or Inf makes its gradients NaN in the backward pass.
 """
 
 from __future__ import annotations
@@ -40,38 +40,37 @@ if TYPE_CHECKING:
 __all__ = ["MOST_IN_A_ROW", "FiniteGradientCheck"]
 
 MOST_IN_A_ROW = 10
-"""Updates that `skip` leaves out one after the other; one more ends the run."""
+"""Consecutive updates that `skip` may skip; one more ends the run."""
 
 _NAMED = 3
-"""Parameters that a message names; the others are counted."""
+"""Number of parameters that a message names; others are counted."""
 
 
 class FiniteGradientCheck(Callback):
-    """Does what `non_finite` of the trainer or the hyperparameters says; left out, it is `stop`.
+    """Callback for `non_finite` of the trainer or the hyperparameters; the default is `stop`.
 
-    Each optimizer is looked at before each of its updates, before the gradients are clipped, in
-    manual optimization too. One that `skipping` is around looks after itself. Gradients that are
-    not finite under a scaler of gradients (16-mixed) are the scaler's, which leaves the update out
-    and goes on with a smaller scale; unless the loss is not finite either, or the scale is below 1,
-    where it can no longer be the cause.
+    The gradients of each optimizer are checked before each update and before they are clipped, in
+    manual optimization too. An optimizer within `skipping` checks them itself. With a GradScaler
+    (16-mixed), non-finite gradients are left to the scaler, which skips the update and reduces the
+    scale, unless the loss is not finite either, or the scale is below 1 and cannot be the cause.
 
-    `LightningModuleBase` and `nshtrainer.Trainer` attach this callback by themselves.
+    `LightningModuleBase` and `nshtrainer.Trainer` attach this callback automatically.
     """
 
     def __init__(self) -> None:
         self._choice: NonFinite = "stop"
         self._skipping = Skipping(None, MOST_IN_A_ROW)
         self._poison: Tensor | None = None
-        """0, or nan where a loss since the last update was not finite."""
+        """0, or NaN if a loss since the last update was not finite."""
         self._undo: list[Callable[[], None]] = []
         self._looked: set[int] = set()
-        """The optimizers whose gradients of the step in progress were looked at."""
+        """Optimizers whose gradients were already checked in the current step."""
 
     # -- hooks -----------------------------------------------------------------------------------
 
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Learn what is to be done; an optimizer with a closure is looked at after it."""
+        """Choose the action, and check an optimizer with a closure after the closure."""
         self._choice = run_length_of(pl_module).settings.non_finite
         self._poison = None
         self._restore()
@@ -88,21 +87,21 @@ class FiniteGradientCheck(Callback):
 
     @override
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leave the optimizers as they were."""
+        """Restore the optimizers."""
         self._restore()
 
     @override
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Leave the optimizers as they were."""
+        """Restore the optimizers."""
         self._restore()
 
     @override
     def on_before_backward(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor
     ) -> None:
-        """Let the gradients of a loss that is not finite not be finite either."""
+        """Make the gradients of a non-finite loss non-finite."""
         # In float16 it may be the scaled loss that is too large, and that is the scaler's matter.
         scaled = loss.dtype is torch.float16 and _scaler(trainer) is not None
         if self._choice == "ignore" or scaled or not loss.requires_grad:
@@ -116,10 +115,11 @@ class FiniteGradientCheck(Callback):
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
-        """Look at the gradients that an update is about to be made of.
+        """Check the gradients of the next update.
 
         Raises:
-            BadUpdateError: They are not finite, and the run stops; or too many in a row were not.
+            BadUpdateError: The gradients are not finite and the run stops, or too many consecutive
+                updates were skipped.
         """
         self._look(trainer, pl_module, optimizer)
         self._looked.add(id(optimizer))
@@ -127,9 +127,9 @@ class FiniteGradientCheck(Callback):
     def _look_at_bare_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
-        """Look before a step of which Lightning does not hear, as `use_pl_optimizer=False` has it.
+        """Check a step that Lightning does not see, as with `use_pl_optimizer=False`.
 
-        What a scaler of the user's found is the scaler's.
+        Gradients that a custom GradScaler found non-finite are left to that scaler.
         """
         if id(optimizer) in self._looked:
             self._looked.remove(id(optimizer))
@@ -154,15 +154,15 @@ class FiniteGradientCheck(Callback):
         elif bad:
             where, what = _where(trainer, optimizer), _what(pl_module, params, poison)
             raise BadUpdateError(
-                f"{where} is not made: {what}. Look at the data of this batch and at the loss; "
-                "lower lr, or clip the gradients (gradient_clip_val). To leave such updates out "
-                "and go on, set non_finite to skip"
+                f"{where} is not applied: {what}. Check the data of this batch and the loss; "
+                "lower lr, or clip the gradients (gradient_clip_val). To skip such updates, set "
+                "non_finite to skip"
             )
 
     def _skip(
         self, trainer: pl.Trainer, optimizer: Optimizer, parts: Sequence[Optimizer], bad: bool
     ) -> None:
-        """Count an update, and leave a bad one out."""
+        """Count an update, and skip one with non-finite gradients."""
         for part in parts:
             self._skipping.count(part, bad=bad)
         if bad and _scaler(trainer) is not None:
@@ -180,7 +180,7 @@ class FiniteGradientCheck(Callback):
 
 
 def _skip_parts(optimizer: Optimizer, parts: Sequence[Optimizer]) -> None:
-    """Skip the step of a whole optimizer, or of those of its parts that do not look themselves."""
+    """Skip the step of an optimizer, or of its parts that do not check gradients themselves."""
     if any(skips_by_itself(part) for part in parts_of(optimizer)):
         for part in parts:
             skip_step(part)
@@ -192,14 +192,14 @@ def _skip_parts(optimizer: Optimizer, parts: Sequence[Optimizer]) -> None:
 
 
 def _looked_after(optimizer: Optimizer) -> list[Optimizer]:
-    """The parts of an optimizer that do not look at their gradients themselves."""
+    """Return the parts of an optimizer that do not check their gradients themselves."""
     if skips_by_itself(optimizer):
         return []
     return [part for part in parts_of(optimizer) if not skips_by_itself(part)]
 
 
 def _are_bad(trainer: pl.Trainer, params: Sequence[Tensor], poison: Tensor | None) -> bool:
-    """Whether gradients are not finite, and no scaler is to blame: in all processes the same."""
+    """Return True in all processes if gradients are not finite, and no scaler is the cause."""
     bad = not are_finite(params)
     if isinstance(trainer.strategy, FSDPStrategy):  # its shards are tensors like any other
         bad = _in_any_process(trainer, bad)
@@ -214,12 +214,12 @@ def _in_any_process(trainer: pl.Trainer, decision: bool) -> bool:
 
 
 def _is_bad(poison: Tensor | None) -> bool:
-    """Whether the loss of this process is not finite."""
+    """Return True if the loss of this process is not finite."""
     return poison is not None and not bool(poison.isfinite().all())
 
 
 def _scaler(trainer: pl.Trainer) -> Any:
-    """What scales the loss so that gradients in float16 do not vanish, if anything does."""
+    """Return the GradScaler of float16 training, if any."""
     return getattr(trainer.precision_plugin, "scaler", None)
 
 

@@ -1,4 +1,4 @@
-"""Hyperparameters of a module: their class, and their way through a checkpoint as plain data."""
+"""Hyperparameters of a module: their class, and their plain data in a checkpoint."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _KEY, _NAME = "hyper_parameters", "hparams_name"  # Lightning's keys in a checkp
 
 
 def config_argument(cls: type, generic: type) -> Any:
-    """What stands for the type parameter of `generic` in the bases of `cls`; None for nothing.
+    """Return the argument for the type parameter of `generic` in the bases of `cls`, or None.
 
-    It is followed through generic classes in between: in `class Mid(Base[T])` and
-    `class Leaf(Mid[MyConfig])` it is `MyConfig` for `Leaf`.
+    The search follows generic classes in between: with `class Mid(Base[T])` and
+    `class Leaf(Mid[MyConfig])` the result for `Leaf` is `MyConfig`.
     """
     for base in get_original_bases(cls):
         origin: Any = get_origin(base) or base
@@ -49,7 +49,7 @@ def config_argument(cls: type, generic: type) -> Any:
 
 
 def _substitute(parameter: TypeVar, origin: Any, given: tuple[Any, ...]) -> Any:
-    """The argument that `origin[given]` has for this parameter."""
+    """Return the argument that `origin[given]` has for this parameter."""
     parameters: tuple[Any, ...] = origin.__parameters__
     return dict(zip(parameters, given, strict=False)).get(parameter, parameter)
 
@@ -58,9 +58,9 @@ def _substitute(parameter: TypeVar, origin: Any, given: tuple[Any, ...]) -> Any:
 
 
 def write_plainly(checkpoint: dict[str, Any], config: Config, others: Mapping[str, Any]) -> None:
-    """Put the hyperparameters into a checkpoint, where Lightning put the config object.
+    """Replace the config object that Lightning put into a checkpoint by plain data.
 
-    What is there already is left alone, with what a hook has added to it.
+    Plain data that is already in the checkpoint is kept, including additions of a hook.
     """
     data, there = config.to_dict(), checkpoint.get(_KEY, {})
     if checkpoint.get(_NAME) != "kwargs" or there.get("hparams") != data:
@@ -72,23 +72,24 @@ def write_plainly(checkpoint: dict[str, Any], config: Config, others: Mapping[st
 
 
 def saved_config(source: Source, cls: type[Config], *, weights_only: bool) -> Config:
-    """The hyperparameters in a checkpoint, as a config.
+    """Return the hyperparameters in a checkpoint as a config.
 
     Raises:
-        CheckpointError: It cannot be read, there are none in it, or they do not describe a `cls`.
+        CheckpointError: The checkpoint cannot be read, has no hyperparameters, or they are no valid
+            `cls`.
     """
     place = str(source) if isinstance(source, (str, Path)) else f"a {type(source).__name__}"
     saved = _read(source, place, weights_only).get(_KEY)
     if not isinstance(saved, Mapping):
         raise CheckpointError(
-            f"{place} has no hyperparameters; give them: load_from_checkpoint(path, hparams=...)"
+            f"{place} has no hyperparameters; pass them: load_from_checkpoint(path, hparams=...)"
         )
     data = dict(cast("Mapping[str, Any]", saved))
     try:
         return cls.from_mapping(data.get("hparams", data))
     except ConfigError as error:
         raise CheckpointError(
-            f"the hyperparameters in {place} are no {cls.__name__}; give them: "
+            f"the hyperparameters in {place} are not a valid {cls.__name__}; pass them: "
             f"load_from_checkpoint(path, hparams=...)\n{error}"
         ) from error
 
@@ -96,20 +97,20 @@ def saved_config(source: Source, cls: type[Config], *, weights_only: bool) -> Co
 def _read(source: Source, place: str, weights_only: bool) -> Mapping[str, Any]:
     try:
         return _load(source, weights_only)
-    except OSError:  # it says which file, and why
+    except OSError:  # the error names the file and the reason
         raise
     except UnpicklingError as error:
         why = next(iter(str(error).splitlines()), "no details")
         raise CheckpointError(
-            f"{place}: holds objects that only code can make, or is no checkpoint; where you "
-            f"trust it, give weights_only=False ({why})"
+            f"{place}: contains objects other than plain data, or is not a checkpoint; if you "
+            f"trust it, pass weights_only=False ({why})"
         ) from error
     except Exception as error:  # torch raises all sorts for a file that is damaged
-        raise CheckpointError(f"{place}: is damaged, or no checkpoint ({error})") from error
+        raise CheckpointError(f"{place}: is damaged or not a checkpoint ({error})") from error
 
 
 def _load(source: Source, weights_only: bool) -> Mapping[str, Any]:
-    """The checkpoint; of a local file only the data beside the tensors is read, if that can be."""
+    """Load the checkpoint; of a local file only the data without the tensors, if possible."""
     import torch
     from lightning.fabric.utilities import cloud_io
 
@@ -126,7 +127,7 @@ def _load(source: Source, weights_only: bool) -> Mapping[str, Any]:
 
 
 def argument_for_hparams(cls: type) -> str:
-    """The name of the argument that takes the hyperparameters: `hparams`, or else the first.
+    """Return the name of the argument for the hyperparameters: `hparams`, else the first one.
 
     Raises:
         TypeError: The constructor takes no argument.
@@ -140,7 +141,7 @@ def argument_for_hparams(cls: type) -> str:
 
 
 def refuse_unknown(cls: type, arguments: Iterable[str]) -> None:
-    """Lightning drops arguments that the constructor does not take; that is an error here.
+    """Refuse arguments that the constructor does not take; Lightning would drop them.
 
     Raises:
         TypeError: The constructor of `cls` does not take one of these.

@@ -1,4 +1,4 @@
-"""Comparison of the run length that schedules were resolved for with the one that a run has."""
+"""Comparison of the run length that schedules assumed with the actual one."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["LengthCheck"]
 
 @final
 class LengthCheck(Callback):
-    """Compare the assumed run length with what the trainer knows at the start, each epoch, the end.
+    """Callback that compares the assumed run length at the start, each epoch, and the end.
 
     Schedules are resolved when optimizers are configured. Until the first step they are resolved
-    again where a length has changed since, for example by a batch-size finder. Later a difference
-    is a warning, the first time and at the end. A second `fit` of a trainer continues its run: new
-    schedules start at the step that the trainer is at. A schedule attaches this callback by itself.
+    again if a length has changed, for example by a batch-size finder. Later a difference is a
+    warning, the first time and at the end. A second `fit` of a trainer continues its run: new
+    schedules start at the trainer's current step. A schedule attaches this callback automatically.
     """
 
     @override
@@ -53,7 +53,7 @@ class LengthCheck(Callback):
 
     @override
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Compare where the epoch begins, how long it is, and the run, with what was assumed."""
+        """Compare the start of the epoch, its length and the run length with the assumed ones."""
         self._resolve_again(trainer, pl_module)
         run = run_length_of(pl_module)
         for scheduler in _schedulers(trainer):
@@ -66,7 +66,7 @@ class LengthCheck(Callback):
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Compare the number of steps with the assumed one; a run may be stopped before it."""
+        """Compare the number of steps with the assumed one, allowing for an early stop."""
         for scheduler in _schedulers(trainer):
             made = _steps(trainer, pl_module, scheduler)
             if made is not None:
@@ -82,14 +82,14 @@ class LengthCheck(Callback):
 
 
 def _schedulers(trainer: pl.Trainer) -> list[CurveScheduler]:
-    """Return the schedules in steps whose run length the trainer was asked for."""
+    """Return the step-based schedules whose run length was read from the trainer."""
     found: list[Any] = [config.scheduler for config in trainer.lr_scheduler_configs]
     ours = (each for each in found if isinstance(each, CurveScheduler))
     return [each for each in ours if each.plan.is_of_trainer and each.plan.run.total_time is None]
 
 
 def _compare_batch(trainer: pl.Trainer, module: pl.LightningModule) -> None:
-    """Warn if a rate was scaled for another batch than that of the run."""
+    """Warn if a learning rate was scaled for another batch size than the run's."""
     sizes = {record_of(part).batch_size for each in trainer.optimizers for part in parts_of(each)}
     run = run_length_of(module)
     for size in sizes - {None}:
@@ -130,7 +130,7 @@ def _compare(
 def _steps(
     trainer: pl.Trainer, module: pl.LightningModule, scheduler: CurveScheduler
 ) -> int | None:
-    """Count the steps so far; with manual optimization only the schedule knows those of its own."""
+    """Count the steps so far; in manual optimization only the schedule knows its own."""
     if module.automatic_optimization:
         return trainer.global_step
     if scheduler.plan.run.settings.schedule_clock != "optimizer_steps":
@@ -140,7 +140,7 @@ def _steps(
 
 
 def _advice(made: int, module: pl.LightningModule) -> str | None:
-    """Return the remedy where steps of the schedule itself were counted, or none were made."""
+    """Return the remedy if steps were counted by the schedule itself, or none were made."""
     if made and module.automatic_optimization:
         return None
     more = ", or pass RunLength(total_steps=...) to create_scheduler" if made else ""

@@ -1,8 +1,8 @@
-"""Lightning's own command line, with hyperparameters that are validated here.
+"""LightningCLI with hyperparameters that are validated by this package.
 
-jsonargparse knows no open union: of `optimizer: {name: sgd, lr: 0.1}` it makes the first class
-that the keys fit. So it gets the hyperparameters as a plain mapping, and they become a config
-here, by the same rules as in the files of `nshtrainer fit`.
+jsonargparse does not support open unions: from `optimizer: {name: sgd, lr: 0.1}` it creates the
+first class that fits the keys. It therefore gets the hyperparameters as a plain mapping, and this
+module converts them to a config, by the same rules as in the files of `nshtrainer fit`.
 """
 
 from __future__ import annotations
@@ -38,30 +38,30 @@ __all__ = ["ConfigArgumentParser", "LightningCLI"]
 _PRINT_CONFIG = "--print_config"
 
 _OF_CHOSEN = ("model.hparams", "model.init_args.hparams")
-"""Where the hyperparameters stand of a module that the arguments themselves choose."""
+"""Key of the hyperparameters of a module that is chosen by the arguments."""
 
 
 class LightningCLI(lightning_cli.LightningCLI):
     """Lightning's command line for modules whose hyperparameters are a config.
 
-    It does what `lightning.pytorch.cli.LightningCLI` does, and takes the same arguments. Every
-    argument of the module or of the datamodule that takes a `Config` is read as `nshtrainer fit`
-    reads its file: `--model.hparams.optimizer.name=sgd` drops what the other optimizer of a file
-    had, and what is wrong ends the program with exit code 2 and a line for each key.
+    Behaves like `lightning.pytorch.cli.LightningCLI`, and takes the same arguments. Every argument
+    of the module or of the datamodule that takes a `Config` is read as `nshtrainer fit` reads its
+    file: `--model.hparams.optimizer.name=sgd` drops the options of the file's other optimizer, and
+    errors end the program with exit code 2 and a line for each key.
 
-    What is on the command line wins over a checkpoint (`--ckpt_path`), which wins over the files.
-    `--optimizer` and `--lr_scheduler`, with which Lightning would build what the hyperparameters do
-    not say, are there only with `auto_configure_optimizers=True`.
+    The command line takes precedence over a checkpoint (`--ckpt_path`), which takes precedence over
+    the files. `--optimizer` and `--lr_scheduler`, with which Lightning builds an optimizer outside
+    the hyperparameters, exist only with `auto_configure_optimizers=True`.
 
     Args:
-        *args: As for Lightning's.
+        *args: As for Lightning's class.
         parser_class: A `ConfigArgumentParser`, or a class derived from it.
-        auto_configure_optimizers: Whether Lightning adds arguments for an optimizer of its own.
-        **kwargs: As for Lightning's.
+        auto_configure_optimizers: True to let Lightning add arguments for an optimizer.
+        **kwargs: As for Lightning's class.
 
     Raises:
-        TypeError: Another class of parser.
-        SystemExit: The arguments do not fit, with code 2; or after `--help` and `--print_config`.
+        TypeError: `parser_class` is no `ConfigArgumentParser`.
+        SystemExit: The arguments are invalid (code 2), or after `--help` and `--print_config`.
 
     With `LightningCLI(MyModel)` in `train.py`:
 
@@ -106,7 +106,7 @@ class LightningCLI(lightning_cli.LightningCLI):
 
     @override
     def instantiate_classes(self) -> None:
-        """Build the module, the data and the trainer; a checkpoint may have had its say before."""
+        """Build the module, the data and the trainer, with changes that a checkpoint made."""
         settled = self._settle()
         self._dump_config()  # of the plain data, which Lightning keeps for checkpoints
         try:
@@ -116,13 +116,13 @@ class LightningCLI(lightning_cli.LightningCLI):
             self._put({key: config.to_dict() for key, config in settled.items()})
 
     def _keys(self) -> set[str]:
-        """The keys of the arguments that take a config, as far as they are known before parsing."""
+        """Return the keys of the config arguments that are known before parsing."""
         parsers = [self.parser, *getattr(self, "_subcommand_parsers", {}).values()]
         keys = {key for parser in parsers for key in cast("ConfigArgumentParser", parser).configs}
         return keys | (set(_OF_CHOSEN) if self.subclass_mode_model else set())
 
     def _settle(self) -> dict[str, Config]:
-        """Put the valid configs into the parsed arguments, as plain data; return them by key."""
+        """Put the valid configs into the parsed arguments as plain data; return them by key."""
         parsed = self._parsed()
         parser: Any = self._parser(self.config.get("subcommand"))
         configs = {**parser.configs, **_configs_of_chosen(parsed)}
@@ -142,7 +142,7 @@ class LightningCLI(lightning_cli.LightningCLI):
         return settled
 
     def _parsed(self) -> Any:
-        """The parsed arguments of the subcommand, or all where there is none."""
+        """Return the parsed arguments of the subcommand; without one, all arguments."""
         return self.config.get(str(self.config.get("subcommand")), self.config)
 
     def _put(self, values: Mapping[str, Any]) -> None:
@@ -153,7 +153,7 @@ class LightningCLI(lightning_cli.LightningCLI):
 class ConfigArgumentParser(lightning_cli.LightningArgumentParser):
     """Lightning's parser, which takes a config as a whole: a mapping, a file, or key by key.
 
-    `configs` has the class of each argument that takes one, by its key such as `model.hparams`.
+    `configs` maps the key of each such argument, for example `model.hparams`, to the config class.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -164,7 +164,7 @@ class ConfigArgumentParser(lightning_cli.LightningArgumentParser):
     def add_class_arguments(
         self, class_type: Any, nested_key: str | None = None, **kwargs: Any
     ) -> list[str]:
-        """Add the arguments of a class, those that take a config as one each."""
+        """Add the arguments of a class; each argument that takes a config is one argument."""
         found = configs_of(class_type)
         skip = {*(kwargs.pop("skip", None) or ()), *found}
         inherited: Any = super()
@@ -182,9 +182,9 @@ class ConfigArgumentParser(lightning_cli.LightningArgumentParser):
 
 
 class _ConfigAction(argparse.Action):
-    """Takes a config as plain data, the later on top of the earlier; it is validated at the end.
+    """Parser action that merges plain data of a config; the result is validated at the end.
 
-    `_check_type` and `_check_type_` are what jsonargparse calls, with what was parsed before.
+    jsonargparse calls `_check_type` and `_check_type_` with the previously parsed data.
     """
 
     @override
@@ -202,7 +202,7 @@ class _ConfigAction(argparse.Action):
 
 
 def configs_of(cls: Any) -> dict[str, type[Config]]:
-    """The arguments of a constructor that take a config, and its class."""
+    """Return the arguments of a constructor that take a config, with the config classes."""
     found = {
         name: hint
         for name, hint in hints_of_constructor(cls).items()
@@ -215,7 +215,7 @@ def configs_of(cls: Any) -> dict[str, type[Config]]:
 
 
 def _configs_of_chosen(parsed: Any) -> dict[str, type[Config]]:
-    """The same for a module that the arguments choose; jsonargparse has imported it by now."""
+    """Return the config arguments of a chosen module, which jsonargparse has already imported."""
     chosen = parsed.get("model.class_path")
     if not isinstance(chosen, str):
         return {}
@@ -225,7 +225,7 @@ def _configs_of_chosen(parsed: Any) -> dict[str, type[Config]]:
 
 
 def _help(key: str, cls: type[Config]) -> str:
-    """What is said of the argument: its keys, and where to look for the components."""
+    """Return the help text of the argument: its keys, and how to list the components."""
     keys = ", ".join(_described(name, field) for name, field in cls.model_fields.items())
     return (
         f"{cls.__name__}: a mapping, a file, or key by key, as in --{key}.KEY=VALUE. Keys: {keys}"
@@ -242,7 +242,7 @@ def _described(name: str, field: Any) -> str:
 
 
 def split_overrides(tokens: Sequence[str], keys: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Take what sets a single key of a config out of the arguments, as overrides.
+    """Split the arguments that set a single key of a config from the others, as overrides.
 
     >>> split_overrides(["fit", "--a.b.lr", "1", "--a.b.n=2", "--a.bc=3"], ["a.b"])
     (['fit', '--a.bc=3'], ['a.b.lr=1', 'a.b.n=2'])
@@ -267,7 +267,7 @@ def _prints(token: str) -> bool:
 
 
 def merged(below: Any, above: Any) -> Any:
-    """Data on top of other data, key by key; a component of another name replaces the one below.
+    """Merge data into other data, key by key; a component of another name replaces the one below.
 
     >>> merged({"a": 1, "o": {"name": "x", "lr": 1}}, {"o": {"lr": 2}})
     {'a': 1, 'o': {'name': 'x', 'lr': 2}}
@@ -283,7 +283,7 @@ def merged(below: Any, above: Any) -> Any:
 
 
 def _mapping(value: Any, key: str) -> dict[str, Any]:
-    """The value of an argument as a mapping, whichever way it was given."""
+    """Return the value of an argument as a mapping, in any form it was given."""
     if isinstance(value, Namespace):
         return value.as_dict()
     if isinstance(value, Config):
@@ -304,7 +304,7 @@ def _mapping(value: Any, key: str) -> dict[str, Any]:
 
 
 def _model_at(configs: Mapping[str, type[Config]], prefix: str = "") -> type[Config]:
-    """A class with the configs at their keys, so that errors and overrides have these in full."""
+    """Return a class with the configs at their keys, for full keys in errors and overrides."""
     parts = {
         key.removeprefix(prefix).partition(".")[0] for key in configs if key.startswith(prefix)
     }

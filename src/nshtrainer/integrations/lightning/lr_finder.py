@@ -1,4 +1,4 @@
-"""Rates of parameter groups after a learning-rate finder, which writes one rate into all groups."""
+"""Learning rates of parameter groups after a learning-rate finder."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _CLOSE = 1e-6
 
 @final
 class FoundRates(Callback):
-    """Gives each parameter group the rate that the config makes of what a finder suggested.
+    """Callback that gives each parameter group its own rate for a finder's suggestion.
 
     Lightning's `LearningRateFinder` sets the module's `lr`, and writes it into every parameter
-    group. Layer decay and the ratios of the groups would be lost. An optimizer that is created from
-    its LightningModule attaches this callback by itself.
+    group, which would drop layer decay and the ratios of the groups. An optimizer that is created
+    from its LightningModule attaches this callback automatically.
     """
 
     def __init__(self) -> None:

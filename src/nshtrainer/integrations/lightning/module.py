@@ -1,4 +1,4 @@
-"""The LightningModule whose hyperparameters are a config."""
+"""LightningModule whose hyperparameters are a config."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ T = TypeVar("T", bound=Config, default=Config)
 class LightningModuleBase(LightningModule, Generic[T]):
     """A LightningModule whose hyperparameters are a typed config.
 
-    The hyperparameters go to loggers and into checkpoints as plain data, and come back from a
-    checkpoint as the config. Where exactly one field of them holds an optimizer, and at most one a
-    scheduler, `configure_optimizers` need not be written.
+    The hyperparameters are logged and saved as plain data, and loaded from a checkpoint as the
+    config. If exactly one of their fields holds an optimizer, and at most one a scheduler,
+    you don't need to write `configure_optimizers`.
 
     Args:
         hparams: A config of the class in the brackets, or a mapping with its fields.
 
     Raises:
-        ValidationError: The mapping does not describe such a config.
-        TypeError: It is something else, or the class names no config.
+        ValidationError: The mapping is not valid for the config.
+        TypeError: `hparams` is neither, or the class names no config.
 
     >>> import torch
     >>> from nshtrainer import Config
@@ -111,7 +111,7 @@ class LightningModuleBase(LightningModule, Generic[T]):
             try:
                 return super().__getattr__(name)
             except AttributeError:
-                # torch hides why a property raised; `hasattr` still says no.
+                # torch hides why a property raised; `hasattr` is still False.
                 if name == "lr" and "_config" in self.__dict__:
                     current_rate(self._config)
                 raise
@@ -120,20 +120,20 @@ class LightningModuleBase(LightningModule, Generic[T]):
 
     @classmethod
     def hparams_cls(cls) -> type[T]:
-        """The class of the hyperparameters: what stands in the brackets, here or in a base.
+        """The class of the hyperparameters: the type argument of this class or of a base.
 
-        Override it to name another one.
+        Override it to use another class.
 
         Raises:
-            TypeError: Nothing stands there.
+            TypeError: There is no type argument.
         """
         found = config_argument(cls, LightningModuleBase)
         found = getattr(found, "__default__", found) if isinstance(found, TypeVar) else found
         if isinstance(found, type) and issubclass(found, Config):
             return cast("type[T]", found)
         raise TypeError(
-            f"{cls.__name__} does not say what its hyperparameters are; write "
-            f"class {cls.__name__}(LightningModuleBase[MyConfig]), or override hparams_cls()"
+            f"{cls.__name__} has no hyperparameter class; write class "
+            f"{cls.__name__}(LightningModuleBase[MyConfig]), or override hparams_cls()"
         )
 
     @classmethod
@@ -144,32 +144,32 @@ class LightningModuleBase(LightningModule, Generic[T]):
         if isinstance(hparams, Mapping):
             return wanted.model_validate(dict(plain_containers(hparams)))
         raise TypeError(
-            f"the hyperparameters of {cls.__name__} are a {wanted.__name__} or a mapping with its "
-            f"fields, not {type(hparams).__name__}"
+            f"the hyperparameters of {cls.__name__} must be a {wanted.__name__} or a mapping with "
+            f"its fields, not {type(hparams).__name__}"
         )
 
     @property
     @override
     def hparams(self) -> T:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The hyperparameters, frozen; to change one, set `lr` or build the module anew."""
+        """The frozen hyperparameters; to change a value, set `lr` or rebuild the module."""
         return self._config
 
     @property
     @override
     def hparams_initial(self) -> AttributeDict:
-        """The hyperparameters as the module was built with them, as plain data for loggers."""
+        """The hyperparameters at construction, as plain data for loggers."""
         return AttributeDict({**self._others, **self._initial_config.to_dict()})
 
     @property
     def lr(self) -> float:
         """The learning rate in the optimizer's config; setting it replaces the hyperparameters.
 
-        Lightning's Tuner and LearningRateFinder read and set it. With `lr_scaling` it is the rate
-        of the updates, once the batch is known.
+        Lightning's Tuner and LearningRateFinder read and set this value. With `lr_scaling` and a
+        known batch it is the scaled rate, as used by the updates.
 
         Raises:
-            AttributeError: There is no optimizer with an `lr` among the hyperparameters, nor an
-                `lr` of their own, or there are several.
+            AttributeError: The hyperparameters have neither an optimizer with an `lr` nor a field
+                `lr`, or several optimizers.
         """
         return current_rate(self._config, self)
 
@@ -185,9 +185,9 @@ class LightningModuleBase(LightningModule, Generic[T]):
         frame: FrameType | None = None,
         logger: bool = True,
     ) -> None:
-        """Not needed: the hyperparameters are saved anyway.
+        """Save further constructor arguments; the hyperparameters are saved without this call.
 
-        It is of use for a constructor with arguments beside `hparams`, which are then saved too.
+        Call it in a constructor with arguments besides `hparams` to save those too.
         """
         here = currentframe()
         frame = frame or (here and here.f_back)
@@ -198,7 +198,7 @@ class LightningModuleBase(LightningModule, Generic[T]):
 
     @override
     def _set_hparams(self, hp: Any) -> None:
-        """Where Lightning's `save_hyperparameters` puts what it found."""
+        """Store the result of Lightning's `save_hyperparameters`."""
         given = {name: value for name, value in dict(hp).items() if not name.startswith("_")}
         given.pop("hparams", None)
         self._others.update(given)
@@ -210,7 +210,7 @@ class LightningModuleBase(LightningModule, Generic[T]):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the hyperparameters into the checkpoint as plain data.
 
-        An override of yours need not call this one: it is done before yours runs.
+        An override need not call this method: it runs before the override.
         """
         write_plainly(checkpoint, self._config, self._others)
         if self._fabric is None and self._trainer is not None:
@@ -219,12 +219,12 @@ class LightningModuleBase(LightningModule, Generic[T]):
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse damaged entries, and drop paths that lead out of the folder of the run.
+        """Refuse damaged entries, and drop paths outside the folder of the run.
 
-        An override of yours need not call this one: it is done before yours runs.
+        An override need not call this method: it runs before the override.
 
         Raises:
-            CheckpointError: An entry is damaged; it is named.
+            CheckpointError: An entry is damaged; the message names it.
         """
         if self._fabric is None and self._trainer is not None:
             check_loaded(self._trainer, checkpoint)
@@ -244,28 +244,28 @@ class LightningModuleBase(LightningModule, Generic[T]):
         overrides: Iterable[str] = (),
         **kwargs: Any,
     ) -> Self:
-        """Build the module from a checkpoint, with its hyperparameters as the config they were.
+        """Build the module from a checkpoint, with its hyperparameters as a config.
 
         Args:
             checkpoint_path: A path, a URL or an open file.
-            map_location: Where tensors go, as in `torch.load`.
+            map_location: The device of the tensors, as in `torch.load`.
             hparams_file: A file to take the hyperparameters from instead.
-            strict: Whether the weights must match the module's exactly.
-            weights_only: Whether objects other than plain data and tensors are refused; left out,
-                they are, from a URL as well.
+            strict: True to require that the weights match the module's exactly.
+            weights_only: True to refuse objects other than plain data and tensors; the default,
+                for a URL too.
             hparams: Hyperparameters to use instead of the saved ones: a config or a mapping.
-            overrides: Changes to them, such as `["optimizer.lr=3e-4"]`.
+            overrides: Changes to the hyperparameters, such as `["optimizer.lr=3e-4"]`.
             **kwargs: Other arguments of the constructor.
 
         Raises:
-            CheckpointError: The checkpoint has no hyperparameters, or they do not fit.
-            ConfigError: An override or the file does not fit.
+            CheckpointError: The checkpoint has no hyperparameters, or invalid ones.
+            ConfigError: An override or the file is invalid.
             TypeError: The constructor takes no such argument, or both `hparams` and
                 `hparams_file` are given.
         """
         refuse_unknown(cls, kwargs)
         if hparams is not None and hparams_file is not None:
-            raise TypeError("give the hyperparameters as hparams or as hparams_file, not as both")
+            raise TypeError("hparams and hparams_file are both given; pass one of them")
         weights_only = True if weights_only is None else weights_only
         wanted = cls.hparams_cls()
         if hparams is not None:
@@ -289,9 +289,9 @@ class LightningModuleBase(LightningModule, Generic[T]):
 
     @override
     def configure_optimizers(self) -> Any:
-        """The optimizer and the scheduler that the hyperparameters describe, for Lightning.
+        """Create the optimizer and the scheduler that the hyperparameters describe.
 
-        An override returns any of the forms that Lightning takes: type checkers accept all of them.
+        An override may return any form that Lightning accepts, also for type checkers.
 
         Raises:
             OptimizerError: Not exactly one field holds an optimizer config.
@@ -301,7 +301,7 @@ class LightningModuleBase(LightningModule, Generic[T]):
 
     @override
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Compute the gradients, with their graph where an optimizer differentiates them again."""
+        """Compute the gradients, with their graph if an optimizer needs second derivatives."""
         if not keeps_graph(self.trainer):
             super().backward(loss, *args, **kwargs)
             return
@@ -312,7 +312,7 @@ class LightningModuleBase(LightningModule, Generic[T]):
 
     @override
     def configure_callbacks(self) -> Sequence[Callback] | Callback:
-        """What feeds schedulers and drives optimizers; an override should keep these callbacks."""
+        """Return the callbacks for schedulers and optimizers; an override should keep them."""
         return missing_callbacks(getattr(self.trainer, "callbacks", []))
 
 

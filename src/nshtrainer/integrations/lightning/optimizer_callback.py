@@ -1,4 +1,4 @@
-"""What optimizers ask of Lightning: modes, a closure, a graph of gradients."""
+"""Train/eval modes, closures and checks for optimizers under Lightning."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ __all__ = ["OptimizerCallback", "keeps_graph", "missing_callbacks", "save_in_eva
 
 
 class OptimizerCallback(Callback):
-    """Gives the optimizers of a run what they ask, or says before the first step why it cannot.
+    """Callback that meets the requirements of optimizers, or refuses before the first step.
 
-    An optimizer with modes, such as the schedule-free ones, is in training while a batch is trained
-    on, and in evaluation during validation, in checkpoints and after the run. Where bad updates are
-    skipped, their number is logged as `skipped_updates`. Before they are loaded all learn the names
-    of their parameters, also those that were built of bare ones, and the config is compared with
-    that of the checkpoint. One that was built before the module got its present parameters is an
-    error.
-    `LightningModuleBase` and `nshtrainer.Trainer` attach this callback by themselves.
+    An optimizer with modes, such as Schedule-Free, is in train mode during a training batch, and in
+    eval mode during validation, in checkpoints and after the run. The number of skipped updates is
+    logged as `skipped_updates`. Before loading, every optimizer gets the names of its parameters,
+    including optimizers built from bare parameters, and the config is compared with that of the
+    checkpoint. An optimizer that holds parameters which the module no longer has is an error.
+
+    `LightningModuleBase` and `nshtrainer.Trainer` attach this callback automatically.
     """
 
     _logged: int | None = None
-    """The number of skipped updates that was logged last."""
+    """The last logged number of skipped updates."""
 
     def __init__(self) -> None:
         self._checkpoint: dict[str, Any] | None = None
@@ -55,7 +55,7 @@ class OptimizerCallback(Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Look at the checkpoint of a run that goes on, once its optimizers are there."""
+        """Compare the config with the checkpoint of a resumed run, once its optimizers exist."""
         drop_foreign_paths(trainer, checkpoint)
         if trainer.state.fn != "fit":
             return
@@ -66,7 +66,7 @@ class OptimizerCallback(Callback):
 
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Refuse what cannot work; tell optimizers the names by which they are loaded."""
+        """Refuse unmet requirements, and attach the parameter names that loading needs."""
         self._logged = None
         _check_average(trainer)
         learn_names(trainer, pl_module)
@@ -86,7 +86,7 @@ class OptimizerCallback(Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Train with the weights of training."""
+        """Switch to the training weights."""
         for part in _with_modes(trainer):
             part.train()
 
@@ -99,9 +99,9 @@ class OptimizerCallback(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Log how many updates were skipped, where bad ones are.
+        """Log the number of skipped updates, if updates can be skipped.
 
-        To log with every batch would take as long as a small network's step.
+        Logging at every batch would take as long as the step of a small network.
         """
         groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
         skipped = max((group["skipped"] for group in groups if "skipped" in group), default=None)
@@ -112,28 +112,28 @@ class OptimizerCallback(Callback):
 
     @override
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Validate with the weights of evaluation."""
+        """Validate with the evaluation weights."""
         _evaluate(trainer)
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leave the module with the weights of evaluation."""
+        """Leave the module with the evaluation weights."""
         _evaluate(trainer)
 
     @override
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Save weights and state of evaluation."""
+        """Save the evaluation weights and state."""
         save_in_evaluation(trainer, checkpoint)
 
 
 def missing_callbacks(present: Iterable[Callback]) -> list[Callback]:
-    """The callbacks of ours that are not there.
+    """Return the callbacks of this package that a trainer lacks.
 
-    They feed schedulers, spread found rates, drive optimizers, look for bad updates, go on exactly
-    where a checkpoint was saved, compare the length of the run with the assumed one, and look for
-    parameters that no update reaches.
+    They feed metrics to schedulers, apply found rates per group, drive optimizers, check for NaN
+    and Inf, restore random states, compare the length of the run with the assumed one, and report
+    parameters that no optimizer updates.
     """
     there = list(present)
     ours = (
@@ -149,9 +149,9 @@ def missing_callbacks(present: Iterable[Callback]) -> list[Callback]:
 
 
 def save_in_evaluation(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
-    """Put the weights of evaluation into a checkpoint, and the state that belongs to them.
+    """Save the evaluation weights in a checkpoint, with the matching optimizer state.
 
-    They stay in the module until the next batch is trained on.
+    The module keeps these weights until the next training batch.
     """
     if not list(_with_modes(trainer)):
         return
@@ -164,12 +164,12 @@ def save_in_evaluation(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
 
 
 def keeps_graph(trainer: pl.Trainer) -> bool:
-    """Whether an optimizer of the run differentiates the loss twice."""
+    """Return True if an optimizer of the run needs second derivatives."""
     return any(get_requirements(optimizer).second_backward for optimizer in trainer.optimizers)
 
 
 def _with_modes(trainer: pl.Trainer) -> Iterator[Any]:
-    """The optimizers, or parts of them, that have other weights in evaluation."""
+    """Yield the optimizers, or parts of them, with separate evaluation weights."""
     for optimizer in trainer.optimizers:
         for part in parts_of(optimizer):
             modes = (getattr(part, name, None) for name in ("train", "eval"))
@@ -189,31 +189,31 @@ def _check_average(trainer: pl.Trainer) -> None:
     if len(averages) > 1:
         names = " and ".join(type(each).__name__ for each in averages)
         raise OptimizerError(
-            f"{names} would each put an average in the place of the weights; leave one of them out:"
-            " a callback, or weight_averaging of the trainer's config"
+            f"{names} would each replace the weights by an average; remove one of them: a "
+            "callback, or weight_averaging of the trainer's config"
         )
     for part in _with_modes(trainer) if averages else ():
         raise OptimizerError(
-            f"{type(part).__name__} has an average of the weights of its own, and another "
-            "(weight_averaging, or Lightning's WeightAveraging) would average its weights of "
-            "training; leave that one out, or choose another optimizer"
+            f"{type(part).__name__} averages the weights itself, and a second average "
+            "(weight_averaging, or Lightning's WeightAveraging) would use its training weights; "
+            "remove the second one, or choose another optimizer"
         )
 
 
 def _check_closure(optimizer: Optimizer, trainer: pl.Trainer) -> None:
     if not get_requirements(optimizer).closure:
         return
-    name = f"{type(optimizer).__name__}, as it is configured, computes the loss by itself, "
+    name = f"{type(optimizer).__name__}, as configured, recomputes the loss, "
     if trainer.accumulate_grad_batches != 1:
         raise OptimizerError(
-            f"{name}anew from the last batch of an accumulation: "
+            f"{name}but only for the last batch of an accumulation: "
             f"accumulate_grad_batches={trainer.accumulate_grad_batches} would train on a part of "
             "the data; set it to 1, or choose another optimizer"
         )
     if getattr(trainer.precision_plugin, "scaler", None) is not None:
         raise OptimizerError(
-            f"{name}which the scaling of gradients leaves no room for: precision "
-            f"{trainer.precision} does not work with it; use bf16-mixed or 32-true"
+            f"{name}which does not work with a GradScaler: precision {trainer.precision} is not "
+            "supported; use bf16-mixed or 32-true"
         )
 
 
@@ -221,7 +221,7 @@ def _check_graph(optimizer: Optimizer, module: pl.LightningModule) -> None:
     own = type(module).backward is not pl.LightningModule.backward
     if get_requirements(optimizer).second_backward and not own:
         raise OptimizerError(
-            f"{type(optimizer).__name__} differentiates the loss twice, which takes a graph that "
-            f"{type(module).__name__} does not keep; derive it from nshtrainer.LightningModuleBase,"
-            " or write in it: def backward(self, loss): loss.backward(create_graph=True)"
+            f"{type(optimizer).__name__} needs second derivatives, but {type(module).__name__} "
+            "does not keep the graph; derive it from nshtrainer.LightningModuleBase, or add: def "
+            "backward(self, loss): loss.backward(create_graph=True)"
         )

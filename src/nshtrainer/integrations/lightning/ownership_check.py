@@ -1,4 +1,4 @@
-"""Warnings about parameters that no update reaches, under Lightning."""
+"""Warnings about parameters without updates, under Lightning."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ __all__ = ["OwnershipCheck"]
 
 @final
 class OwnershipCheck(Callback):
-    """Warn once an epoch of trainable parameters in no optimizer, and of frozen ones in one.
+    """Callback that warns once an epoch of trainable parameters without an optimizer.
 
-    `LightningModuleBase` and `nshtrainer.Trainer` attach this callback; under Lightning's own
-    `Trainer` an optimizer that is created with the module, in `configure_optimizers`, does.
+    Frozen parameters in an optimizer are reported too. `LightningModuleBase` and
+    `nshtrainer.Trainer` attach this callback; under Lightning's own `Trainer` an optimizer that is
+    created with the module, in `configure_optimizers`, attaches it.
     """
 
     def __init__(self) -> None:
@@ -29,12 +30,12 @@ class OwnershipCheck(Callback):
 
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Forget what was reported of another run."""
+        """Forget the reports of another run."""
         self._reported.clear()
 
     @override
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Check parameters at the first batch, when all callbacks have frozen and thawed theirs."""
+        """Request a check at the first batch, after all callbacks have frozen their parameters."""
         self._is_checked = False
 
     @override

@@ -1,8 +1,8 @@
-"""Feeds plateau schedulers: once for each validation that produced a fresh value.
+"""Plateau schedulers: one step for each validation that logged a fresh value.
 
-Lightning steps them at the end of each training epoch with whatever stands in the metrics. With
-validation every second epoch it fails or repeats the last value, with two validations an epoch it
-misses one, and with validation by the batch it may never step at all.
+Lightning steps plateau schedulers at the end of each training epoch with the current metrics. With
+validation every second epoch Lightning fails or repeats the last value, with two validations per
+epoch it misses one, and with validation by batches it may never step them.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _NEVER = sys.maxsize
 
 @dataclass(eq=False)
 class _Feed:
-    """One plateau scheduler, and what was last seen of its metric.
+    """One plateau scheduler, and the last seen value of its metric.
 
-    A metric is fresh when the *object* in `trainer.callback_metrics` is another one: Lightning
-    writes there only what the active loop logged, so a key that was not logged keeps its object.
+    A metric is fresh if the *object* in `trainer.callback_metrics` has changed: Lightning writes
+    only the values that the active loop logged, so other keys keep their objects.
     """
 
     config: LRSchedulerConfig
@@ -49,11 +49,11 @@ class _Feed:
         return self.config.monitor
 
     def value(self, trainer: Trainer) -> Any:
-        """What stands under the metric's name now, or None."""
+        """Return the current value of the metric, or None."""
         return trainer.callback_metrics.get(self.monitor)
 
     def feed(self, trainer: Trainer, module: LightningModule, before: Any) -> bool:
-        """Step the scheduler if there is another value than before."""
+        """Step the scheduler if the metric has a fresh value."""
         value = self._shared(
             trainer, None if self.value(trainer) is before else self.value(trainer)
         )
@@ -69,48 +69,47 @@ class _Feed:
 
     @staticmethod
     def _shared(trainer: Trainer, value: Any) -> Any:
-        """The value of the first process: with its own in each, their rates would go apart."""
+        """Return the value of the first process; with different values the rates would diverge."""
         if trainer.world_size == 1:
             return value
         return trainer.strategy.broadcast(None if value is None else float(value))
 
     @property
     def ever_fed(self) -> bool:
-        """Whether it was fed in this process or, as far as it says, in the run that is resumed."""
+        """True if a value was fed in this process or, as far as the scheduler records, before."""
         count = "observed" if self.moves_by_the_step else "last_epoch"
         return self.fed or getattr(self.config.scheduler, count, 0) > 0
 
     @property
     def moves_by_the_step(self) -> bool:
-        """Whether Lightning steps it with each update, and only the metric is ours to show."""
+        """True if Lightning steps the scheduler per update, and this class feeds the metric."""
         return hasattr(self.config.scheduler, "observe")
 
     def take_over(self) -> None:
-        """Keep Lightning from stepping it with a metric: its own step is due at `frequency`."""
+        """Keep Lightning from stepping the scheduler with a metric by setting `frequency`."""
         if not self.moves_by_the_step:
             self.config.frequency = _NEVER
 
     def hand_back(self) -> None:
-        """Leave it to Lightning again."""
+        """Return the scheduler to Lightning."""
         self.config.frequency = 1
 
 
 @final
 class PlateauCallback(Callback):
-    """Steps reduce-on-plateau schedulers on each fresh value of their metric.
+    """Callback that steps reduce-on-plateau schedulers on each fresh value of their metric.
 
-    It takes over every scheduler with `reduce_on_plateau`, `interval` epoch and `frequency` 1, and
-    shows the metric to those that have a method `observe` beside their steps. A metric that
-    validation logs is looked at after each validation, one that training logs at the end of each
-    epoch; a value that was seen already is never looked at again. Checkpoints that a validation
-    triggers hold the scheduler as it is after the step. Of several processes the value of the first
-    counts, logged with `sync_dist` or not.
+    The callback takes over every scheduler with `reduce_on_plateau`, `interval` epoch and
+    `frequency` 1, and passes the metric to schedulers that have a method `observe`. A metric logged
+    in validation is read after each validation, one logged in training at the end of each epoch; no
+    value is read twice. Checkpoints that a validation triggers contain the scheduler after its
+    step. With several processes the value of the first one applies, with or without `sync_dist`.
 
-    `LightningModuleBase` and `nshtrainer.Trainer` attach it by themselves. A value that is not
-    finite is passed on: torch counts it as no improvement.
+    `LightningModuleBase` and `nshtrainer.Trainer` attach this callback automatically. A value that
+    is not finite is passed to the scheduler, which counts it as no improvement.
 
     Raises:
-        MetricError: An epoch ended, validation included, and the metric was never logged.
+        MetricError: The metric was not logged in a whole epoch with its validation.
 
     >>> from lightning.pytorch import Trainer
     >>> trainer = Trainer(callbacks=[PlateauCallback()], logger=False, barebones=True)
@@ -133,15 +132,15 @@ class PlateauCallback(Callback):
         if self._feeds and _validation_is_left_out(trainer):
             warnings.warn(
                 "the checkpoint was saved between a batch and the validation due after it, which "
-                "Lightning leaves out on resume, so the plateau scheduler sees one value fewer; "
-                "save checkpoints after validation: ModelCheckpoint(monitor=...)",
+                "Lightning skips on resume, so the plateau scheduler misses one value; save "
+                "checkpoints after validation: ModelCheckpoint(monitor=...)",
                 NshtrainerWarning,
                 stacklevel=2,
             )
 
     @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Hand the schedulers back; one that was never fed is worth a warning."""
+        """Hand the schedulers back, and warn of one that was never fed."""
         self._close_epoch(trainer, pl_module)
         for feed in self._live(trainer):
             feed.hand_back()
@@ -154,7 +153,7 @@ class PlateauCallback(Callback):
                 )
 
     def _live(self, trainer: Trainer) -> list[_Feed]:
-        """What is still in use: other callbacks may exchange schedulers during a run."""
+        """Return the feeds still in use: other callbacks may exchange schedulers during a run."""
         in_use = {id(config) for config in trainer.lr_scheduler_configs}
         return [feed for feed in self._feeds if id(feed.config) in in_use]
 
@@ -168,7 +167,7 @@ class PlateauCallback(Callback):
 
     @override
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Feed what the validation logged."""
+        """Feed the metrics of the validation."""
         feeds = self._watching(trainer)
         self._validations += bool(feeds)
         for feed in feeds:
@@ -182,7 +181,7 @@ class PlateauCallback(Callback):
 
     @override
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Close the epoch before, and remember the metrics before this one."""
+        """Close the previous epoch, and remember the metrics before this one."""
         self._close_epoch(trainer, pl_module)
         self._epoch_began, self._epoch_ended = True, False
         for feed in self._live(trainer):
@@ -191,14 +190,14 @@ class PlateauCallback(Callback):
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Feed what the training of this epoch logged, unless the run stops in its middle."""
+        """Feed the metrics of this epoch, unless the run stops within it."""
         self._epoch_ended = trainer.is_last_batch
         self._feed_training(trainer, pl_module)
         if not is_overridden("on_train_epoch_end", pl_module):
             self._check(trainer)
 
     def _close_epoch(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """What the module's own `on_train_epoch_end` logs is seen only after callbacks ran."""
+        """Feed metrics of the module's `on_train_epoch_end`, which runs after callbacks."""
         self._feed_training(trainer, pl_module)
         self._check(trainer)
 
@@ -208,7 +207,7 @@ class PlateauCallback(Callback):
                 feed.feed(trainer, pl_module, feed.before_epoch)
 
     def _check(self, trainer: Trainer) -> None:
-        """A metric that a whole epoch and a validation did not produce is a mistake in its name."""
+        """Raise an error for a metric that a whole epoch and a validation did not log."""
         whole = self._epoch_began and self._epoch_ended
         if not whole or (trainer.enable_validation and not self._validations):
             return
@@ -216,7 +215,7 @@ class PlateauCallback(Callback):
             if feed.config.strict and not feed.fed and feed.value(trainer) is None:
                 known = ", ".join(sorted(trainer.callback_metrics)) or "none"
                 raise MetricError(
-                    f"the plateau scheduler looks at {feed.monitor!r}, which was never logged "
+                    f"the plateau scheduler monitors {feed.monitor!r}, which was never logged "
                     f"(available: {known}); correct its metric, or log it with "
                     f"self.log({feed.monitor!r}, ...)"
                 )
@@ -230,7 +229,7 @@ def _is_ours(config: LRSchedulerConfig) -> bool:
 
 
 def _validation_is_left_out(trainer: Trainer) -> bool:
-    """Whether the run resumes right after a batch that a validation was to follow."""
+    """Return True if the run resumes right after a batch that a validation was to follow."""
     loop = trainer.fit_loop.epoch_loop
     if not (loop.restarted_on_train_batch_end and trainer.enable_validation):
         return False

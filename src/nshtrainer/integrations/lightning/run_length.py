@@ -1,7 +1,7 @@
-"""The run length of a Lightning trainer, read only as far as a schedule asks.
+"""Run length of a Lightning trainer, read lazily.
 
-Lightning's own `estimated_stepping_batches` answers -1 or infinity where it does not know, and
-reads the data loader even for a run that is limited in steps.
+Lightning's `estimated_stepping_batches` is -1 or infinity if unknown, and reads the data loader
+even for a run that is limited in steps.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ __all__ = ["TrainerRunLength", "run_length_of"]
 
 
 class TrainerRunLength(LazyRunLength):
-    """What a trainer knows of its run; each attribute is read when it is first asked for.
+    """Run length of a Lightning trainer; each attribute is read on first access.
 
-    `steps_per_epoch` needs the training data loader and sets it up; `total_steps` needs it where
-    the run is limited in epochs. A run of no steps at all counts as one step: it uses no value of a
-    schedule, and a length of 0 would only be in the way.
+    `steps_per_epoch` needs the training data loader and sets it up; `total_steps` needs it if the
+    run is limited in epochs. A run of no steps counts as one step: it uses no value of a schedule,
+    and schedules refuse a length of 0.
 
     Args:
         trainer: A Lightning trainer, or `None` for a module that has none.
-        module: The module that is trained; left out, the trainer's.
+        module: The module that is trained; by default the trainer's.
     """
 
     _trainer: Any
@@ -46,7 +46,7 @@ class TrainerRunLength(LazyRunLength):
 
     @cached_property
     def unknown_because(self) -> str | None:
-        """Why nothing is known, where the module has no trainer."""
+        """The reason for unknown lengths if the module has no trainer."""
         if self._trainer is not None:
             return None
         return (
@@ -58,9 +58,9 @@ class TrainerRunLength(LazyRunLength):
     def steps_per_epoch(self) -> int | tuple[int, ...] | None:
         """Updates in one epoch: its batches divided by the accumulation, rounded up.
 
-        The last, partial accumulation of an epoch is an update of its own, except with a strategy
-        that accumulates by itself (DeepSpeed). With a `GradientAccumulationScheduler` it is one
-        number an epoch, as far as its plan goes.
+        The last, partial accumulation of an epoch is an update, except with a strategy that
+        accumulates itself (DeepSpeed). With a `GradientAccumulationScheduler` the value has one
+        number for each epoch of its plan.
         """
         batches = self._batches
         if batches is None:
@@ -71,7 +71,7 @@ class TrainerRunLength(LazyRunLength):
 
     @cached_property
     def total_steps(self) -> int | None:
-        """The least of `max_steps` and the steps of `max_epochs`, as far as these are known.
+        """The smaller of `max_steps` and the steps of `max_epochs`, as far as known.
 
         With manual optimization `max_steps` counts the steps of all optimizers together.
         """
@@ -87,7 +87,7 @@ class TrainerRunLength(LazyRunLength):
 
     @override
     def by_time(self) -> TrainerRunLength | None:
-        """The run with its `max_time` as its length, where nothing else limits it."""
+        """Return the run length with `max_time` as its length, if nothing else limits the run."""
         trainer = self._trainer
         if trainer is None or trainer.max_steps != -1 or trainer.max_epochs not in {None, -1}:
             return None
@@ -99,10 +99,10 @@ class TrainerRunLength(LazyRunLength):
 
     @cached_property
     def samples_per_step(self) -> float | None:
-        """What the trainer or the hyperparameters say, else what the loader, times the devices.
+        """Samples per update from the trainer or the hyperparameters, else from the loader.
 
-        With batches of the loader's `batch_size`, times accumulation and processes that have data
-        of their own; a last batch that is smaller counts as a whole one.
+        The loader's `batch_size` is multiplied by the accumulation and the number of processes with
+        separate data; a smaller last batch counts as a whole one.
         """
         told = self.settings.told("samples_per_step")
         if told is not None or self._batches is None or len(set(self._accumulation)) > 1:
@@ -118,12 +118,12 @@ class TrainerRunLength(LazyRunLength):
 
     @cached_property
     def tokens_per_step(self) -> float | None:
-        """What the trainer or the hyperparameters say: nobody else knows."""
+        """Tokens per update from the trainer or the hyperparameters."""
         return self.settings.told("tokens_per_step")
 
     @cached_property
     def shortened(self) -> str | None:
-        """The setting that makes this run shorter than it is meant to be."""
+        """The setting that shortens this run on purpose."""
         trainer = self._trainer
         if trainer is None:
             return None
@@ -139,7 +139,7 @@ class TrainerRunLength(LazyRunLength):
 
     @property
     def _batches(self) -> int | None:
-        """Training batches in an epoch, on this device; it sets up the data loader."""
+        """Training batches in an epoch on this device; sets up the data loader."""
         trainer = self._trainer
         if trainer is None:
             return None
@@ -151,14 +151,14 @@ class TrainerRunLength(LazyRunLength):
 
     @property
     def num_optimizers(self) -> int:
-        """Optimizers whose steps the trainer counts together, as far as they are there."""
+        """Optimizers whose steps the trainer counts together, as far as they exist."""
         if getattr(self._module, "automatic_optimization", True):
             return 1
         return max(1, len(self._trainer.optimizers))
 
     @property
     def _accumulation(self) -> tuple[int, ...]:
-        """Batches an update, one number an epoch, of which the last repeats."""
+        """Batches per update, one number per epoch; the last one repeats."""
         for callback in self._trainer.callbacks:
             factor_of = getattr(callback, "get_accumulate_grad_batches", None)
             if factor_of is not None:
@@ -167,15 +167,15 @@ class TrainerRunLength(LazyRunLength):
 
 
 def run_length_of(source: Any) -> TrainerRunLength:
-    """The run length of a Lightning trainer, or of the trainer of a Lightning module.
+    """Return the run length of a Lightning trainer, or of the trainer of a Lightning module.
 
-    A module without a trainer is told nothing: every length is `None`.
+    For a module without a trainer every length is `None`.
 
     Args:
         source: A `Trainer` or a `LightningModule`.
 
     Raises:
-        ScheduleError: It is neither.
+        ScheduleError: The source is neither.
     """
     if not hasattr(source, "configure_optimizers"):
         if hasattr(source, "fit_loop"):

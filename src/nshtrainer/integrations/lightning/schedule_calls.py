@@ -1,4 +1,4 @@
-"""Checks of how Lightning's trainer moves the schedules of a run."""
+"""Checks of how Lightning's trainer steps the schedules of a run."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["check_schedule_calls"]
 
 
 def check_schedule_calls(trainer: pl.Trainer) -> None:
-    """Refuse two schedules of one hyperparameter, and warn of one that does not move by the step.
+    """Refuse two schedules of one hyperparameter, and warn of one that is not stepped per update.
 
     Raises:
-        ScheduleError: Two schedules drive the same hyperparameter of a parameter group, of which
-            one may be PyTorch's or look at a metric.
+        ScheduleError: Two schedules drive the same hyperparameter of a parameter group; one may be
+            a PyTorch scheduler or monitor a metric.
     """
     configs: list[Any] = trainer.lr_scheduler_configs
     drivers = [each for config in configs for each in _drivers(config.scheduler)]
@@ -35,12 +35,12 @@ def check_schedule_calls(trainer: pl.Trainer) -> None:
         plan = config.scheduler.plan if isinstance(config.scheduler, CurveScheduler) else None
         if plan and plan.is_of_trainer and (config.interval, config.frequency) != ("step", 1):
             every = "" if config.frequency == 1 else f"{config.frequency} "
-            problem = f"Lightning moves it by {every}{config.interval}"
+            problem = f"Lightning steps it by {every}{config.interval}"
             plan.warn_rhythm(problem)
 
 
 def _drivers(scheduler: Any) -> Iterator[LRScheduler]:
-    """Yield what writes hyperparameters with each step of a scheduler: of a chain its members."""
+    """Yield the schedulers that write hyperparameters at a step; of a chain, its members."""
     if isinstance(scheduler, ChainedScheduler):
         for each in scheduler._schedulers:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
             yield from _drivers(each)
@@ -49,7 +49,7 @@ def _drivers(scheduler: Any) -> Iterator[LRScheduler]:
 
 
 def _check_pair(one: LRScheduler, other: LRScheduler) -> None:
-    """Refuse a schedule of this package beside another one of the same hyperparameter."""
+    """Refuse a schedule of this package next to another one of the same hyperparameter."""
     if not isinstance(one, CurveScheduler):
         return
     name, has_rate = one.plan.name, any(place == "lr" for place, _ in one.places)

@@ -1,4 +1,4 @@
-"""Lightning's Trainer, made from a typed config."""
+"""Lightning's Trainer, created from a typed config."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["Trainer"]
 
 
 def _signature() -> Signature:
-    """The config first, then the arguments of Lightning's Trainer."""
+    """Return the signature: the config, then the arguments of Lightning's Trainer."""
     config = Parameter("config", Parameter.POSITIONAL_OR_KEYWORD, default=None)
     return Signature([config, *signature(pl.Trainer).parameters.values()])
 
@@ -34,11 +34,11 @@ class Trainer(pl.Trainer):
     """Lightning's Trainer with a typed config, a primary metric and a seed.
 
     Arguments given in Python override the config's; objects, such as callbacks, are given in
-    Python only. A `seed` is set when the trainer is made, so make it before the module whose
-    initial weights it shall fix. A checkpoint is written whole, or not at all.
+    Python only. The `seed` is set when the trainer is created, so create the trainer before the
+    module to seed the initial weights. Checkpoints are written atomically.
 
     Args:
-        config: A `TrainerConfig`, a mapping with its fields, or nothing for the defaults.
+        config: A `TrainerConfig`, a mapping with its fields, or None for the defaults.
         **lightning_arguments: Arguments of Lightning's Trainer.
 
     Raises:
@@ -72,30 +72,30 @@ class Trainer(pl.Trainer):
 
     @property
     def primary_metric(self) -> MetricConfig | None:
-        """The metric that a schedule looks at when it names none."""
+        """The default metric of schedules that monitor one."""
         return self.config.primary_metric
 
     @property
     def resume(self) -> ResumeConfig | None:
-        """What a resumed run takes from its config instead of the checkpoint."""
+        """The policy for config changes on resume."""
         return self.config.resume
 
     @property
     def non_finite(self) -> NonFinite | None:
-        """What happens where a loss or a gradient is not finite."""
+        """The action for a NaN or Inf in the loss or a gradient."""
         return self.config.non_finite
 
     @property
     def schedule_clock(self) -> ScheduleClock | None:
-        """Which updates move a schedule, where a `GradScaler` leaves some out."""
+        """The counted updates of a schedule when a `GradScaler` skips some."""
         return self.config.schedule_clock
 
 
 def _refuse_ours(arguments: Iterable[str]) -> None:
-    """What Lightning's Trainer does not know stands in the config alone."""
+    """Refuse options of this package as keyword arguments; they belong in the config."""
     for name in OURS.intersection(arguments):
         raise TypeError(
-            f"{name} is no argument of Lightning's Trainer; write it in the config: "
+            f"{name} is not an argument of Lightning's Trainer; set it in the config: "
             f"Trainer(TrainerConfig({name}=...))"
         )
 
@@ -107,7 +107,7 @@ def _plain(config: TrainerConfig | Mapping[str, Any]) -> Any:
 def _with_ours(
     callbacks: Iterable[Callback] | Callback | None, config: TrainerConfig
 ) -> list[Callback]:
-    """The callbacks, those that the config asks for, and those of ours that are missing."""
+    """Return the given callbacks, those of the config, and the missing ones of this package."""
     given = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
     if config.weight_averaging is not None:
         given.append(AveragingCallback(config.weight_averaging))

@@ -1,4 +1,4 @@
-"""Settings of a Lightning trainer, read only as far as they are asked for."""
+"""Settings of a Lightning trainer, read lazily."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class LightningSettings(TrainerSettings):
 
     @override
     def attach_check(self) -> None:
-        """Add callbacks that spread found rates and look at lengths and parameters, once."""
+        """Add callbacks that apply found rates and check lengths and parameters, once."""
         from nshtrainer.integrations.lightning.length_check import LengthCheck
         from nshtrainer.integrations.lightning.lr_finder import FoundRates
         from nshtrainer.integrations.lightning.ownership_check import OwnershipCheck
@@ -76,10 +76,10 @@ class LightningSettings(TrainerSettings):
         return self._chosen("non_finite", NonFinite)
 
     def _chosen(self, name: str, kind: Any) -> Any:
-        """What is told of some choices, of which the first is the default.
+        """Return the chosen setting; the first choice is the default.
 
         Raises:
-            ConfigError: It is none of them.
+            ConfigError: The value is none of the choices.
         """
         told, choices = self.told(name), get_args(kind)
         if told not in (None, *choices):
@@ -87,7 +87,7 @@ class LightningSettings(TrainerSettings):
         return told or choices[0]
 
     def told(self, name: str) -> Any:
-        """What the trainer says under a name, else what the module's hyperparameters say."""
+        """Return the trainer's setting of this name, else that of the module's hyperparameters."""
         own = getattr(self._trainer, name, None)
         hparams = getattr(self._module, "hparams", None)
         if own is None and isinstance(hparams, Mapping):
@@ -96,7 +96,7 @@ class LightningSettings(TrainerSettings):
 
     @cached_property
     def plateau_problem(self) -> str | None:
-        """Why Lightning alone would feed a plateau scheduler wrongly with these settings."""
+        """The reason why Lightning alone would step a plateau scheduler wrongly."""
         trainer = self._trainer
         if trainer is None or self.observer_problem is None:
             return None
@@ -107,17 +107,17 @@ class LightningSettings(TrainerSettings):
             return None
         return (
             f"with check_val_every_n_epoch={every} and val_check_interval={within} Lightning "
-            "would show the plateau scheduler stale values of its metric, or miss some of them; "
-            f"{_WITH_THE_CALLBACK}, or validate once at the end of each epoch"
+            "would pass stale values of the metric to the plateau scheduler, or miss some of "
+            f"them; {_WITH_THE_CALLBACK}, or validate once at the end of each epoch"
         )
 
     @cached_property
     def observer_problem(self) -> str | None:
-        """Why nobody would show its metric to a scheduler that Lightning steps by the update."""
+        """The reason why a scheduler that Lightning steps by the update would get no metric."""
         trainer = self._trainer
         if trainer is None or any(isinstance(c, PlateauCallback) for c in trainer.callbacks):
             return None
         return (
-            "Lightning shows no metric to a scheduler that moves by the step, as one with a "
-            f"warm-up or a schedule beside its metric does; {_WITH_THE_CALLBACK}"
+            "Lightning passes no metric to a scheduler that is stepped per update, such as a "
+            f"plateau schedule with a warm-up; {_WITH_THE_CALLBACK}"
         )

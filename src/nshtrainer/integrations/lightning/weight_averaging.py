@@ -1,18 +1,19 @@
-"""Lightning's averaging of weights, from a config, where a run may begin, stop and go on anywhere.
+"""Weight averaging with Lightning's callback, from a config, with exact resume.
 
-What is done otherwise than in Lightning's `WeightAveraging` (2.6):
+Differences from Lightning's `WeightAveraging` (2.6):
 
-- Before the first weights have joined, the average is a copy of the initial weights. Lightning
-  validates and saves it, and leaves the module with it; here the weights of training are.
-- A checkpoint that is saved during validation or after the run has each of the two in its place.
-  Lightning saves the average as the weights of training.
-- `validate` and `test` with a checkpoint after a run take the average, which Lightning replaces by
-  the weights of training.
-- The average lies beside the weights. Lightning makes it before the module is on its device.
-- A hook that migrates the weights in a checkpoint migrates both. Lightning takes the weights of
-  training as they were saved.
+- Before the first update joins the average, the average is a copy of the initial weights. Lightning
+  validates and saves that copy, and leaves the module with it; this callback uses the training
+  weights.
+- A checkpoint that is saved during validation or after the run has both sets of weights in their
+  entries. Lightning saves the average as the training weights.
+- `validate` and `test` with a checkpoint after a run use the average, which Lightning replaces by
+  the training weights.
+- The average is on the device of the weights. Lightning creates it before the module is moved.
+- A hook that migrates the weights in a checkpoint migrates both sets. Lightning loads the training
+  weights as they were saved.
 - In manual optimization the steps of one optimizer count. Lightning counts those of all.
-- A checkpoint of weights alone has the average, where the module is a `LightningModuleBase`.
+- A weights-only checkpoint has the average, if the module is a `LightningModuleBase`.
 """
 
 from __future__ import annotations
@@ -49,10 +50,10 @@ _SHARDING = (DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy)
 
 
 class AveragingCallback(WeightAveraging):
-    """Keeps an average of the weights.
+    """Callback that keeps an average of the weights.
 
     Args:
-        config: Which, and from when on.
+        config: The kind of average, and its start.
     """
 
     def __init__(self, config: WeightAveragingConfigBase) -> None:
@@ -63,7 +64,7 @@ class AveragingCallback(WeightAveraging):
         self._config = config
         self._updates = 0
         self._exchanged = False
-        """Whether the module has the average, and the average the weights of training."""
+        """True while the module holds the average, and the average the training weights."""
 
     @property
     def _has_begun(self) -> bool:
@@ -75,7 +76,7 @@ class AveragingCallback(WeightAveraging):
 
     @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Make the average, which takes a copy of the module.
+        """Create the average, which copies the module.
 
         Raises:
             OptimizerError: The strategy of the run shards the weights, or one has no shape yet.
@@ -83,9 +84,9 @@ class AveragingCallback(WeightAveraging):
         if isinstance(trainer.strategy, _SHARDING):
             raise OptimizerError(
                 f"weight_averaging copies the module, which {type(trainer.strategy).__name__} "
-                "shards: leave weight_averaging out, or keep the weights whole with strategy ddp. "
-                "An optimizer with an average of its own, such as schedulefreeadamw, works with "
-                "shards"
+                "shards: remove weight_averaging, or use strategy ddp, which does not shard. "
+                "Optimizers that average weights themselves, such as schedulefreeadamw, support "
+                "sharding"
             )
         super().setup(trainer, pl_module, stage)
         for name, tensor in chain(pl_module.named_parameters(), pl_module.named_buffers()):
@@ -98,7 +99,7 @@ class AveragingCallback(WeightAveraging):
 
     @override
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
-        """Whether the weights join that the update of this index left.
+        """Return True if the weights after the update of this index join the average.
 
         With manual optimization Lightning counts the steps of all optimizers together.
         """
@@ -108,13 +109,13 @@ class AveragingCallback(WeightAveraging):
         return self._joined(self._updates) > self._joined(before)
 
     def _joined(self, updates: int) -> int:
-        """Return how many times weights join in so many updates."""
+        """Return how many times weights join the average in so many updates."""
         since, every = max(0, updates - self._start), self._every
         return since // every if isinstance(every, int) else every.of(since)
 
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put the average beside the weights, and ask when it begins."""
+        """Move the average to the device of the weights, and compute when averaging starts."""
         self._exchanged = False
         assert self._average_model is not None
         self._average_model.to(self._device or pl_module.device)
@@ -123,7 +124,7 @@ class AveragingCallback(WeightAveraging):
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Ask again when the average begins, in case a start hook has changed the run's length."""
+        """Compute the start of averaging again, as a start hook may have changed the length."""
         self._resolve(trainer)
         self._updates = trainer.global_step // self._optimizers
 
@@ -142,7 +143,7 @@ class AveragingCallback(WeightAveraging):
 
     @override
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Go on with the weights of training."""
+        """Return to the training weights."""
         if trainer.state.fn == TrainerFn.FITTING and self._exchanged:
             self._exchange(pl_module)
 
@@ -156,7 +157,7 @@ class AveragingCallback(WeightAveraging):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Save the average as the weights of the module, and those of training beside it."""
+        """Save the average as the module's weights, and the training weights in another entry."""
         if self._average_model is None:
             return
         own, kept = checkpoint["state_dict"], self._average_model.module.state_dict()
@@ -166,7 +167,7 @@ class AveragingCallback(WeightAveraging):
         checkpoint["averaging_state"] = {"n_averaged": self._average_model.n_averaged}
 
     def averages(self, own: dict[str, Any]) -> dict[str, Any]:
-        """The average in the form of the module's weights; these, where nothing has joined yet."""
+        """Return the average in the form of the module's weights; without one, the weights."""
         if self._average_model is None or self._exchanged or not self._has_begun:
             return own
         return self._average_model.module.state_dict()
@@ -175,7 +176,7 @@ class AveragingCallback(WeightAveraging):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Go on with both where the run goes on; who loads a checkpoint else has the average."""
+        """Restore both sets of weights in a resumed run; elsewhere the average is loaded."""
         if trainer.state.fn == TrainerFn.FITTING:
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
 
@@ -183,8 +184,8 @@ class AveragingCallback(WeightAveraging):
 def _migrate_both(module: pl.LightningModule) -> None:
     """Call the module's hook that migrates the `state_dict` of a checkpoint for both weights.
 
-    A checkpoint has the average there. The hook gets it a second time, with the weights of training
-    in that place. This is undone when a checkpoint was loaded, or when the run starts.
+    The `state_dict` entry holds the average. The hook is called a second time with the training
+    weights in that entry. The wrapper is removed after loading, or at the start of the run.
     """
     hook = module.on_load_checkpoint
     if type(module).on_load_checkpoint is pl.LightningModule.on_load_checkpoint:
@@ -204,7 +205,7 @@ def _migrate_both(module: pl.LightningModule) -> None:
 
 
 def save_averages(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
-    """Put the average into a checkpoint of weights alone, of which Lightning tells no callback."""
+    """Put the average into a weights-only checkpoint, for which Lightning calls no callback."""
     if "averaging_state" in checkpoint:
         return
     for callback in getattr(trainer, "callbacks", []):

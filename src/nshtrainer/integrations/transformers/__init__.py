@@ -1,6 +1,6 @@
-"""Transformers of Hugging Face: what a schedule learns from its `Trainer`, and sees of its metrics.
+"""Hugging Face transformers integration: run length and metrics of its `Trainer`.
 
-The callback is imported on use: it derives from a class of transformers.
+The callback is imported on first use, since it derives from a transformers class.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Shows schedulers that move by the update the metric that the Trainer shows others."""
+"""Callback that feeds the Trainer's metric to schedulers that are stepped per update."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ __all__ = ["MetricCallback"]
 
 @final
 class MetricCallback(TrainerCallback):  # pyright: ignore[reportUntypedBaseClass]
-    """Shows the metric to a scheduler with a method `observe`, after each evaluation.
+    """Callback that passes the metric of each evaluation to a scheduler with a method `observe`.
 
-    The Trainer of transformers does that for a plateau scheduler of torch's alone. One with a
-    warm-up or a schedule beside its metric is moved with each update, and this shows it the
-    `metric_for_best_model`. What is evaluated before the first update is passed over, as the
-    Trainer does.
+    The transformers Trainer does so only for torch's `ReduceLROnPlateau`. A plateau scheduler with
+    a warm-up or another schedule is stepped with each update, and gets the `metric_for_best_model`
+    from this callback. Evaluations before the first update are ignored, as by the Trainer.
     """
 
     shows_metric = True
 
     def on_evaluate(self, args: Any, state: Any, *_: Any, **parts: Any) -> None:
-        """Show the value to the scheduler; the Trainer says if there is no such metric."""
+        """Pass the value to the scheduler; the Trainer reports a missing metric."""
         scheduler, metrics = parts["lr_scheduler"], parts["metrics"]
         name = metric_of(args)
         if state.global_step and hasattr(scheduler, "observe") and name in metrics:

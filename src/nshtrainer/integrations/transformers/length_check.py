@@ -1,4 +1,4 @@
-"""Comparison of the run length that a schedule was resolved for with the one that a run has."""
+"""Comparison of the run length that a schedule assumed with the actual one."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["LengthCheck"]
 
 @final
 class LengthCheck(TrainerCallback):  # pyright: ignore[reportUntypedBaseClass]
-    """Compare the assumed run length with what the Trainer knows at the start, each epoch, the end.
+    """Callback that compares the assumed run length at the start, each epoch, and the end.
 
-    A schedule that has taken no step is resolved again where a length has changed since it was
-    created; otherwise a difference is a warning, the first time and at the end. A schedule attaches
-    this callback by itself.
+    A schedule without steps is resolved again if a length has changed since it was created;
+    otherwise a difference is a warning, the first time and at the end. A schedule attaches this
+    callback automatically.
 
     Args:
         trainer: The Trainer; the callback does not keep it alive.
@@ -34,7 +34,7 @@ class LengthCheck(TrainerCallback):  # pyright: ignore[reportUntypedBaseClass]
     def on_train_begin(self, _: Any, state: Any, __: Any, **parts: Any) -> None:
         """Resolve the schedule again, or warn if it has taken steps in an earlier run.
 
-        The Trainer drops what a schedule warns of while it loads its state, so that is told here.
+        The Trainer drops warnings of a schedule that loads its state, so they are repeated here.
         """
         if isinstance(parts["lr_scheduler"], CurveScheduler):
             parts["lr_scheduler"].begin_loaded(state.global_step)
@@ -61,7 +61,7 @@ class LengthCheck(TrainerCallback):  # pyright: ignore[reportUntypedBaseClass]
             scheduler.plan.warn_difference(text)
 
     def on_train_end(self, _: Any, state: Any, control: Any, **parts: Any) -> None:
-        """Compare the number of steps with the assumed one; a run may be stopped before it."""
+        """Compare the number of steps with the assumed one, allowing for an early stop."""
         scheduler = _of_trainer(parts["lr_scheduler"])
         if scheduler is not None:
             stopped = control.should_training_stop
@@ -69,7 +69,7 @@ class LengthCheck(TrainerCallback):  # pyright: ignore[reportUntypedBaseClass]
 
 
 def _of_trainer(scheduler: Any) -> CurveScheduler | None:
-    """Return a schedule whose run length the Trainer was asked for."""
+    """Return a schedule whose run length was read from the Trainer."""
     if isinstance(scheduler, CurveScheduler) and scheduler.plan.is_of_trainer:
         return scheduler
     return None

@@ -1,4 +1,4 @@
-"""Warnings of parameters that no update reaches, or that wait in vain."""
+"""Warnings about parameters without updates, under transformers."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ __all__ = ["OwnershipCheck"]
 
 @final
 class OwnershipCheck(TrainerCallback):  # pyright: ignore[reportUntypedBaseClass]
-    """Name parameters that are trainable and in no optimizer, or in one and frozen, once an epoch.
+    """Callback that warns once an epoch of trainable parameters without an optimizer.
 
-    `nshtrainer.create` attaches this callback by itself, and so does a schedule.
+    Frozen parameters in an optimizer are reported too. `nshtrainer.create` attaches this callback
+    automatically, and so does a schedule.
     """
 
     def __init__(self) -> None:
         self._reported: set[str] = set()
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
-        """Warn again, in another run."""
+        """Reset the reports for another run."""
         self._reported.clear()
 
     def on_epoch_begin(self, *_: Any, **parts: Any) -> None:
-        """Warn of what was not named yet."""
+        """Warn of problems that were not reported yet."""
         for problem in ownership_problems([parts["optimizer"]], parts["model"]):
             if problem not in self._reported:
                 self._reported.add(problem)

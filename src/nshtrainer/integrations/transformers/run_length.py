@@ -1,4 +1,4 @@
-"""The run length of a Trainer of transformers, counted by that Trainer itself."""
+"""Run length of a transformers Trainer, computed by the Trainer itself."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _IN_A_SUBCLASS = (
 
 
 class TrainerRunLength(LazyRunLength):
-    """What a Trainer of transformers knows of its run; each attribute is read when asked for.
+    """Run length of a transformers Trainer; each attribute is read on first access.
 
-    Lengths are what the Trainer computes when it begins to train, with its data loader, which is
-    made for that and not read. With `max_steps` in its arguments the length of the run needs none.
+    Lengths are computed as the Trainer does at the start of training, with its data loader, which
+    is created for that and not read. With `max_steps` in the arguments no data loader is needed.
 
     Args:
-        trainer: A `transformers.Trainer`, or one of a class that derives from it.
+        trainer: A `transformers.Trainer` or an instance of a subclass.
     """
 
     _trainer: Any
@@ -41,12 +41,12 @@ class TrainerRunLength(LazyRunLength):
 
     @cached_property
     def unknown_because(self) -> str | None:
-        """Why nothing is known of the data."""
+        """The reason for unknown lengths of the data."""
         if self._args.auto_find_batch_size:
             return (
-                "with auto_find_batch_size the number of updates is not known before the Trainer "
-                "has found a batch size; set max_steps, or per_device_train_batch_size instead, or "
-                "give durations in steps"
+                "with auto_find_batch_size the number of updates is unknown before the Trainer "
+                "has found a batch size; set max_steps, or per_device_train_batch_size instead, "
+                "or give durations in steps"
             )
         if not self._has_data:
             return (
@@ -62,24 +62,24 @@ class TrainerRunLength(LazyRunLength):
 
     @cached_property
     def total_steps(self) -> int | None:
-        """`max_steps`, else the updates in `num_train_epochs`; a run of none counts as one of 1."""
+        """`max_steps`, else the updates in `num_train_epochs`; at least 1."""
         if self._args.max_steps > 0:
             return self._args.max_steps
         return None if self._counted is None else max(1, self._counted[1])
 
     @cached_property
     def steps_per_epoch(self) -> int | None:
-        """Updates in one epoch, the one of the last batches, which may be fewer, included."""
+        """Updates in one epoch, including one for the last, smaller accumulation."""
         return None if self._counted is None else self._counted[0]
 
     @cached_property
     def samples_per_step(self) -> int:
-        """The batch of all devices and all batches that are accumulated."""
+        """Samples per update of all devices and accumulated batches."""
         return self._trainer.get_total_train_batch_size(self._args)
 
     @cached_property
     def shortened(self) -> str | None:
-        """The setting that leaves nothing of the run."""
+        """The setting that leaves no update in the run."""
         if self._args.max_steps == 0:
             return "max_steps=0"
         return "num_train_epochs=0" if self._args.num_train_epochs == 0 else None
@@ -91,7 +91,7 @@ class TrainerRunLength(LazyRunLength):
 
     @cached_property
     def _counted(self) -> tuple[int, int] | None:
-        """Updates in an epoch and in the run; `None` where they cannot be counted."""
+        """Updates in an epoch and in the run; `None` if they cannot be counted."""
         if self._args.auto_find_batch_size or not self._has_data:
             return None
         loader = self._loader()
@@ -117,14 +117,14 @@ def _has_length(loader: Any) -> bool:
 
 
 def run_length_of(source: Any) -> TrainerRunLength:
-    """The run length of a Trainer of transformers.
+    """Return the run length of a transformers Trainer.
 
     Args:
         source: The Trainer.
 
     Raises:
-        ScheduleError: It is something else of transformers; or the Trainer would drop an optimizer
-            that is made before it trains.
+        ScheduleError: The source is another transformers object, or the Trainer would drop an
+            optimizer that is created before training.
     """
     if not hasattr(source, "set_initial_training_values"):
         raise ScheduleError(
@@ -138,11 +138,11 @@ def run_length_of(source: Any) -> TrainerRunLength:
 
 
 def _too_early(trainer: Any) -> str | None:
-    """Why an optimizer that is made now would not train what the Trainer trains."""
+    """Return the reason why an optimizer created now would not train the Trainer's parameters."""
     if trainer.is_in_train:
         return None
     if trainer.model_init is not None:
         return "with model_init the Trainer drops model, optimizer and scheduler in train()"
     if trainer.is_fsdp_enabled or trainer.is_fsdp_xla_enabled:
-        return "with FSDP the Trainer puts other parameters in the place of these in train()"
+        return "with FSDP the Trainer replaces the parameters in train()"
     return None

@@ -1,4 +1,4 @@
-"""Settings of a Trainer of transformers, read only as far as they are asked for."""
+"""Settings of a transformers Trainer, read lazily."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ __all__ = ["TransformersSettings", "metric_of"]
 
 
 class TransformersSettings(TrainerSettings):
-    """The metric that the Trainer looks at, and limits of its loop.
+    """The Trainer's metric, and limits of its loop.
 
     Args:
-        trainer: A `transformers.Trainer`, or one of a class that derives from it.
+        trainer: A `transformers.Trainer` or an instance of a subclass.
     """
 
     _trainer: Any
     _args: Any
 
     interval_problem = (
-        "the Trainer of transformers moves a scheduler with every update; write the schedule as "
-        "one of steps, such as step_lr with unit: epoch, or as a curve of your own"
+        "the transformers Trainer steps a scheduler with every update; use a schedule in steps, "
+        "such as step_lr with unit: epoch, or a custom curve"
     )
 
     loop_problem = (
-        "it needs a closure, or the graph of the gradients, and the Trainer of transformers calls "
-        "a bare step(); choose another optimizer, or train in a loop of your own or with Lightning"
+        "it needs a closure or second derivatives, and the transformers Trainer calls step() "
+        "without them; choose another optimizer, or train with Lightning or a custom loop"
     )
 
     def __init__(self, trainer: Any) -> None:
@@ -42,7 +42,7 @@ class TransformersSettings(TrainerSettings):
 
     @override
     def attach_check(self) -> None:
-        """Add callbacks that compare the lengths and look for forgotten parameters, once."""
+        """Add callbacks that compare the lengths and report forgotten parameters, once."""
         handler = self._trainer.callback_handler
         if not any(hasattr(callback, "checks_length") for callback in handler.callbacks):
             from nshtrainer.integrations.transformers.length_check import LengthCheck
@@ -61,12 +61,12 @@ class TransformersSettings(TrainerSettings):
 
     @cached_property
     def shown_metric(self) -> MetricConfig | None:
-        """The same: no other metric is shown to a scheduler."""
+        """The primary metric: the Trainer passes no other metric to a scheduler."""
         return self.primary_metric
 
     @cached_property
     def plateau_problem(self) -> str | None:
-        """Why the Trainer would not show a metric, or fail when it is to."""
+        """The reason why the Trainer would not pass a metric, or would fail to."""
         if self._args.eval_strategy == "no":
             lacking = "eval_strategy='epoch' or 'steps'"
         elif self._args.metric_for_best_model is None:
@@ -74,24 +74,24 @@ class TransformersSettings(TrainerSettings):
         else:
             return None
         return (
-            "the Trainer of transformers shows a scheduler its metric_for_best_model after each "
+            "the transformers Trainer passes metric_for_best_model to a scheduler after each "
             f"evaluation; set {lacking} in its TrainingArguments"
         )
 
     @cached_property
     def observer_problem(self) -> str | None:
-        """Why nobody would show its metric to a scheduler that the Trainer moves by the update."""
+        """The reason why a scheduler that the Trainer steps by the update would get no metric."""
         callbacks = self._trainer.callback_handler.callbacks
         if any(hasattr(callback, "shows_metric") for callback in callbacks):
             return self.plateau_problem
         return (
-            "the Trainer of transformers shows no metric to a scheduler that moves by the step, as "
-            "one with a warm-up or a schedule beside its metric does; give the Trainer "
+            "the transformers Trainer passes no metric to a scheduler that is stepped per update, "
+            "such as a plateau schedule with a warm-up; give the Trainer "
             "callbacks=[nshtrainer.integrations.transformers.MetricCallback()]"
         )
 
 
 def metric_of(args: Any) -> str:
-    """The name under which an evaluation has the `metric_for_best_model`."""
+    """Return the name of `metric_for_best_model` in the metrics of an evaluation."""
     name: str = args.metric_for_best_model or ""
     return f"eval_{name.removeprefix('eval_')}"

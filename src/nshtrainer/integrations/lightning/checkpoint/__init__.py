@@ -1,1 +1,1 @@
-"""What a Lightning checkpoint stores beside the weights, and how a run resumes from it."""
+"""Additional entries of a Lightning checkpoint, and resuming from it."""

@@ -1,4 +1,4 @@
-"""Writes a checkpoint so that the one before it stands there until the new one is whole."""
+"""Atomic checkpoint writes: the previous checkpoint stays until the new one is complete."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ __all__ = ["AtomicCheckpointIO", "write_checkpoints_atomically"]
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's way to write a checkpoint, but whole or not at all on every file system.
+    """Lightning's `CheckpointIO` with atomic writes on every file system.
 
-    Lightning writes into the folder for temporary files, and moves what is there. Between two file
-    systems, as `/tmp` and that of the data often are, to move is to copy: where the disk is full,
-    or the process is killed just then, half a file stands in the place of the last good one. Here
-    the bytes go to a hidden file beside the checkpoint, and to the disk, before it takes the name.
-    Any number of threads and processes may write to one path: the last one wins.
+    Lightning writes into the folder for temporary files, and moves the result. Between two file
+    systems, such as `/tmp` and a data disk, a move is a copy: if the disk is full or the process is
+    killed during the copy, half a file replaces the last good one. This class writes a hidden file
+    in the folder of the checkpoint, flushes it to disk, and renames it. Any number of threads and
+    processes may write to one path: the last one wins.
 
-    `nshtrainer.Trainer` has it unless it is given another. For Lightning's own it is a plugin:
+    `nshtrainer.Trainer` uses it by default. For Lightning's `Trainer` it is a plugin:
 
     >>> import lightning.pytorch as pl
     >>> trainer = pl.Trainer(plugins=[AtomicCheckpointIO()], barebones=True)
@@ -38,15 +38,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        """Write a checkpoint; to what is no file system of this machine as Lightning does.
+        """Write a checkpoint; for a remote path, as Lightning does.
 
         Args:
-            checkpoint: What is saved.
-            path: Where.
+            checkpoint: The checkpoint.
+            path: The path of the file.
             storage_options: Refused, as by Lightning.
 
         Raises:
-            OSError: The file cannot be written; what stood there before is as it was.
+            OSError: The file cannot be written; the previous file is unchanged.
         """
         if storage_options is not None or not _is_local_file_protocol(path):
             super().save_checkpoint(checkpoint, path, storage_options)
@@ -63,13 +63,13 @@ def _write(path: Path, content: memoryview) -> None:
         remove_left_over(path)
         replace_file(path, content)
     except OSError as error:
-        kept = "the one before it is as it was" if kind_of(path) else "there was none before it"
-        text = f"{error.strerror}: this checkpoint is not written, and {kept}"
+        kept = "the previous one is unchanged" if kind_of(path) else "there is no previous one"
+        text = f"{error.strerror}: this checkpoint was not written; {kept}"
         raise OSError(error.errno, text, str(path)) from error
 
 
 def write_checkpoints_atomically(trainer: pl.Trainer) -> None:
-    """Let a trainer do so, unless it has a way of its own."""
+    """Make a trainer write checkpoints atomically, unless it has its own `CheckpointIO`."""
     strategy = trainer.strategy
     if type(strategy.checkpoint_io) is TorchCheckpointIO:
         strategy.checkpoint_io = AtomicCheckpointIO()

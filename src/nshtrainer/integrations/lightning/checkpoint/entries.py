@@ -1,4 +1,4 @@
-"""Check the entries of a loaded checkpoint before Lightning reads them."""
+"""Validation of the entries of a loaded checkpoint before Lightning reads them."""
 
 from __future__ import annotations
 
@@ -46,39 +46,39 @@ _FORM: dict[str, Any] = {
     "optimizer_states": [{}],
     "lr_schedulers": [{}],
 }
-"""The form of what Lightning reads in every checkpoint."""
+"""The form of the entries that Lightning reads in every checkpoint."""
 
 _MOST_OF_64_BITS = 2**63
-"""From here on a number has more than 64 bits, and no tensor can be compared with it."""
+"""Upper bound of numbers: larger ones exceed 64 bits and cannot be compared with tensors."""
 
 _MOST = 2**53
-"""More than any run counts to."""
+"""Upper bound of counts."""
 
 _STEPS = (
     ("epoch_loop.automatic_optimization.optim_progress", "optimizer", "step", "total", "completed"),
     ("epoch_loop.manual_optimization.optim_step_progress", "total", "completed"),
 )
-"""Where the loop counts steps."""
+"""The loop's counters of steps."""
 
 _OF_LIGHTNING = ("lightning", "nshtrainer", "pytorch_lightning")
 """Packages of callbacks whose states keep their form during a run."""
 
 
 def check_checkpoints_of(trainer: pl.Trainer) -> None:
-    """Have a trainer check each checkpoint that it goes on from."""
+    """Make a trainer check each checkpoint that it resumes from."""
     connector: Any = trainer._checkpoint_connector  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     connector.__class__ = _CheckingConnector
 
 
 def check_loaded(trainer: pl.Trainer, checkpoint: Any) -> None:
-    """Check a checkpoint that a trainer has loaded, if the trainer does not check by itself.
+    """Check a checkpoint that a trainer has loaded, unless the trainer checks it itself.
 
     Args:
-        trainer: Any trainer of Lightning; it checks by itself from now on.
-        checkpoint: What was loaded, of which no callback and no loop has taken its state yet.
+        trainer: Any Lightning trainer; it checks later checkpoints itself.
+        checkpoint: The loaded checkpoint, before any callback or loop has restored its state.
 
     Raises:
-        CheckpointError: An entry is damaged; it is named.
+        CheckpointError: An entry is damaged; the message names it.
     """
     connector = trainer._checkpoint_connector  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     if not isinstance(connector, _CheckingConnector):
@@ -88,7 +88,7 @@ def check_loaded(trainer: pl.Trainer, checkpoint: Any) -> None:
 
 
 class _CheckingConnector(_CheckpointConnector):
-    """Lightning's own, which fails with the name of an entry where an entry is damaged."""
+    """Lightning's checkpoint connector, whose errors name the damaged entry."""
 
     @override
     def resume_start(self, checkpoint_path: Any = None, weights_only: bool | None = None) -> None:
@@ -96,7 +96,7 @@ class _CheckingConnector(_CheckpointConnector):
             with _needed("pytorch-lightning_version"):
                 super().resume_start(checkpoint_path, weights_only=weights_only)
         except (InvalidVersion, TypeError) as error:
-            refuse_entry("pytorch-lightning_version", f"is no version ({error})", error)
+            refuse_entry("pytorch-lightning_version", f"is not a version ({error})", error)
         if self._loaded_checkpoint and self.trainer.state.fn == "fit":
             check_entries(self.trainer, self._loaded_checkpoint)
 
@@ -122,13 +122,13 @@ class _CheckingConnector(_CheckpointConnector):
             needed.insert(0, "optimizer_states")
         for entry in needed:
             if self._loaded_checkpoint and entry not in self._loaded_checkpoint:
-                refuse_entry(entry, "is missing, as where only the weights are saved")
+                refuse_entry(entry, "is missing, as in a weights-only checkpoint")
         super().restore_optimizers_and_schedulers()
 
 
 @contextmanager
 def _needed(entry: str) -> Generator[None]:
-    """Name an entry without which Lightning raises a `KeyError`."""
+    """Name a missing entry for which Lightning raises a `KeyError`."""
     try:
         yield
     except KeyError as error:
@@ -139,10 +139,10 @@ def _needed(entry: str) -> Generator[None]:
 
 @contextmanager
 def _named(entry: str) -> Generator[None]:
-    """Give the name of an entry to what Lightning raises when it loads the entry."""
+    """Add the name of an entry to an exception that Lightning raises when it loads the entry."""
     try:
         yield
-    except NshtrainerError:  # which says more, and may be a `ValueError`
+    except NshtrainerError:  # more specific, and may be a `ValueError`
         raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         refuse_entry(entry, f"cannot be loaded ({type(error).__name__}: {error})", error)
@@ -151,14 +151,14 @@ def _named(entry: str) -> Generator[None]:
 def check_entries(trainer: pl.Trainer, checkpoint: Any) -> None:
     """Check that the entries of a checkpoint have the form of those that this run would save.
 
-    An entry that is missing is left to Lightning, which reads checkpoints of older releases.
+    Missing entries are left to Lightning, which reads checkpoints of older releases.
 
     Args:
-        trainer: The trainer that goes on.
-        checkpoint: What was loaded.
+        trainer: The trainer that resumes.
+        checkpoint: The loaded checkpoint.
 
     Raises:
-        CheckpointError: An entry has another form; it is named.
+        CheckpointError: An entry has another form; the message names it.
     """
     fit_loop: Any = trainer.fit_loop
     loops: Any = {"fit_loop": fit_loop.state_dict()}
@@ -166,11 +166,11 @@ def check_entries(trainer: pl.Trainer, checkpoint: Any) -> None:
     for path, problem in found:
         refuse_entry(dotted(path), problem)
     saved: dict[str, Any] = checkpoint.get("loops") or loops
-    if "epoch_progress" not in saved.get("fit_loop", ()):  # Lightning would begin anew
+    if "epoch_progress" not in saved.get("fit_loop", ()):  # Lightning would start again
         refuse_entry("loops.fit_loop", "has no epoch_progress")
     for path, count in _numbers(saved, ("loops",)):
         if not 0 <= count < _MOST or not float(count).is_integer():
-            refuse_entry(dotted(path), f"is {count}, which is no count")
+            refuse_entry(dotted(path), f"is {count}, not a count")
     _check_steps(saved["fit_loop"], checkpoint.get("global_step"))
     _check_weights(trainer, checkpoint.get("state_dict", {}))
     callbacks: list[Callback] = vars(trainer)["callbacks"]
@@ -180,7 +180,7 @@ def check_entries(trainer: pl.Trainer, checkpoint: Any) -> None:
 
 
 def _misfits_of_loops(checkpoint: Mapping[str, Any], own: Any) -> Iterator[tuple[Path, str]]:
-    """Yield what is wrong with the loops; another release of Lightning may save less of them."""
+    """Yield problems of the loops; other Lightning releases may save fewer entries."""
     saved: Any = checkpoint.get("loops")
     is_same = checkpoint.get("pytorch-lightning_version") == lightning.__version__
     if is_same and isinstance(saved, Mapping) and saved:
@@ -189,7 +189,7 @@ def _misfits_of_loops(checkpoint: Mapping[str, Any], own: Any) -> Iterator[tuple
 
 
 def _check_steps(loop: Mapping[str, Any], step: int | None) -> None:
-    """Check that the loop has counted as many steps as the checkpoint has."""
+    """Check that the number of steps in the loop equals that of the checkpoint."""
     counts: list[int] = []
     for path in _STEPS:
         count: Any = loop
@@ -197,11 +197,11 @@ def _check_steps(loop: Mapping[str, Any], step: int | None) -> None:
             count = count.get(key, {})
         counts.append(count or 0)
     if step is not None and step not in {*counts, sum(counts)}:
-        refuse_entry("loops.fit_loop", f"counts {max(counts)} steps, and global_step is {step}")
+        refuse_entry("loops.fit_loop", f"counts {max(counts)} steps, but global_step is {step}")
 
 
 def _check_weights(trainer: pl.Trainer, saved: Mapping[str, Any]) -> None:
-    """Check the kinds of tensors of the module: PyTorch compares shapes, and casts all else."""
+    """Check the dtypes and layouts of weights: PyTorch compares only shapes, and casts the rest."""
     for name, own in trainer.lightning_module.state_dict().items():
         value = saved.get(name, own)
         if isinstance(own, Tensor) and not isinstance(value, Tensor):
@@ -235,28 +235,28 @@ def _check_callback(callback: Callback, states: Mapping[str, Any]) -> None:
 
 
 def _check_best(state: Mapping[str, Any], kept: int, path: Path) -> None:
-    """Check the scores of the best checkpoints, and that the worst of these is one of them."""
+    """Check that the scores of the best checkpoints are valid and contain the worst of them."""
     best: dict[str, Any] = state.get("best_k_models", {})
     for file, score in best.items():
         for where, problem in _misfits(score, 0.0, (*path, "best_k_models", file)):
             refuse_entry(dotted(where), problem)
     if (last := state.get("kth_best_model_path", "")) not in {"", *best}:
         refuse_entry(
-            dotted((*path, "kth_best_model_path")), f"is {last!r}, which is none of the best"
+            dotted((*path, "kth_best_model_path")), f"is {last!r}, which is not among the best"
         )
     if 0 < kept <= len(best) and not last:
         refuse_entry(dotted((*path, "kth_best_model_path")), "is missing")
 
 
 def check_scheduler_states(schedulers: list[Any], states: Any) -> None:
-    """Check that the states of schedulers have the form of what these would save.
+    """Check that the states of schedulers have the form of those that the schedulers would save.
 
     Args:
-        schedulers: The schedulers that load the states, or `None` where there is none of this kind.
+        schedulers: The schedulers that load the states, or `None` if there is none of this kind.
         states: The states, in the same order.
 
     Raises:
-        CheckpointError: An entry has another form; it is named.
+        CheckpointError: An entry has another form; the message names it.
     """
     for place, (scheduler, state) in enumerate(zip(schedulers, states, strict=False)):
         own: dict[str, Any] = {"last_epoch": 0} if scheduler is None else scheduler.state_dict()
@@ -287,11 +287,11 @@ def _numbers(value: Any, path: Path) -> Iterator[tuple[Path, float]]:
 
 
 def refuse_entry(entry: str, problem: str, error: Exception | None = None) -> NoReturn:
-    """Name a damaged entry of a checkpoint.
+    """Raise an error that names a damaged entry of a checkpoint.
 
     Raises:
         CheckpointError: Always.
     """
     raise CheckpointError(
-        f"the checkpoint is damaged: {entry} {problem}; go on from another checkpoint"
+        f"the checkpoint is damaged: {entry} {problem}; resume from another checkpoint"
     ) from error

@@ -1,4 +1,4 @@
-"""Drop paths in a checkpoint that lead out of the folder of its callback."""
+"""Removal of checkpoint paths outside the folder of their callback."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _FIELDS = ("best_model_path", "kth_best_model_path", "last_model_path")
 
 
 def drop_foreign_paths(trainer: pl.Trainer, checkpoint: Mapping[str, Any]) -> None:
-    """Change the states of Lightning's callbacks before they are loaded.
+    """Drop foreign paths from the states of Lightning's callbacks before they are loaded.
 
-    `ModelCheckpoint` deletes the files that its state lists as older checkpoints, folders included.
-    A path is kept if it resolves, `..` and links followed, to a checkpoint below the folder where
-    the callback writes. `SpikeDetection` writes where its state says: its own path is kept.
+    `ModelCheckpoint` deletes the files and folders that its state lists as older checkpoints. A
+    path is kept if it resolves, `..` and links followed, to a checkpoint below the folder of the
+    callback. `SpikeDetection` writes to the path in its state: the run's own path is kept.
 
     Args:
         trainer: The trainer whose callbacks load the states.
@@ -55,7 +55,7 @@ def drop_foreign_paths(trainer: pl.Trainer, checkpoint: Mapping[str, Any]) -> No
         if paths:
             listed = join_names(paths, limit=3)
             text = f"the checkpoint lists files that are not in {folder!r}: {listed}"
-            tell_of(f"{text}. They are dropped from the list, and left alone", CheckpointWarning)
+            tell_of(f"{text}. They are dropped from the list and not touched", CheckpointWarning)
 
 
 def _keep_own_path(callback: SpikeDetection, state: dict[str, Any]) -> None:
@@ -69,7 +69,7 @@ def _keep_own_path(callback: SpikeDetection, state: dict[str, Any]) -> None:
 
 
 def _clean(callback: ModelCheckpoint, state: dict[str, Any]) -> list[str]:
-    """Drop what is not the callback's own, and return it, as messages show it."""
+    """Drop the foreign paths; return them as text for messages."""
     is_own = partial(_is_own, callback)
     listed: Any = state.get("best_k_models")
     models = cast("dict[Any, Any]", listed) if isinstance(listed, dict) else {}
@@ -88,7 +88,7 @@ def _rebuild(
     models: dict[str, Any],
     is_own: Callable[[Any], bool],
 ) -> None:
-    """Replace the lists and the paths that are computed from them."""
+    """Rebuild the lists and the paths that are computed from the kept ones."""
     scores = {path: float(score) for path, score in models.items() if _is_number(score)}
     best, worst = (min, max) if callback.mode == "min" else (max, min)
     state["best_k_models"] = {path: models[path] for path in scores}

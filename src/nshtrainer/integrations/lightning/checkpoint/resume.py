@@ -1,4 +1,4 @@
-"""A run of Lightning's that goes on from a checkpoint: what its config has that is not so there."""
+"""Resume of a Lightning run whose config may have changed since the checkpoint."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["check_resume", "learn_names"]
 
 
 def learn_names(trainer: pl.Trainer, module: pl.LightningModule) -> None:
-    """Let the optimizers of a run know their parameters by name, and the one its config."""
+    """Attach parameter names (and the config, if unique) to the run's optimizers."""
     found = [*find_fields(getattr(module, "hparams", None), OptimizerConfigBase).values()]
     config = found[0] if len(found) == 1 else None
     for optimizer in trainer.optimizers:
@@ -39,15 +39,15 @@ def learn_names(trainer: pl.Trainer, module: pl.LightningModule) -> None:
 def check_resume(
     trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
 ) -> None:
-    """Look at a checkpoint before anything of its optimizers and schedules is loaded.
+    """Check a checkpoint before the states of its optimizers and schedules are loaded.
 
-    Optimizers and curves find by themselves what has changed as they load their states. Here the
-    other schedulers are compared, and a state of a schedule of another kind is replaced by one that
-    goes on at the step of the run. With the policy `error` the changes of all are one error.
+    Optimizers and curves detect changes themselves when they load their states. This function
+    compares the other schedulers, and replaces the state of a schedule of another kind by one that
+    continues at the step of the run. With the policy `error` all changes are reported in one error.
 
     Raises:
-        CheckpointError: The policy forbids what has changed; it names a schedule that cannot be
-            taken from the config.
+        CheckpointError: The policy forbids a change, or lists a schedule that cannot be taken from
+            the config.
     """
     policy = run_length_of(trainer).settings.policy
     check_states(trainer, module, checkpoint)
@@ -69,7 +69,7 @@ def check_resume(
 def _changes_of_ours(
     trainer: pl.Trainer, module: pl.LightningModule, checkpoint: Mapping[str, Any]
 ) -> Iterator[Change]:
-    """Yield what the optimizers and the curves find in their states."""
+    """Yield the changes that the optimizers and the curves detect in their states."""
     states = checkpoint.get("optimizer_states", ())
     for optimizer, state in zip(trainer.optimizers, states, strict=False):
         if "param_groups" in state:
@@ -83,11 +83,11 @@ def _changes_of_ours(
 def _check_schedule_fields(
     policy: ResumeConfig, schedulers: Sequence[Any], changes: Sequence[Change]
 ) -> None:
-    """Refuse fields of the schedule where no schedule of the run can follow them.
+    """Refuse schedule fields in the policy if no schedule of the run can apply them.
 
     Raises:
-        CheckpointError: A field of the schedule is listed, and no schedule of the run is a curve,
-            nor has the whole schedule changed to one of another kind.
+        CheckpointError: The policy lists a schedule field, no schedule of the run is a curve, and
+            no schedule has changed its kind.
     """
     fields = policy.schedule_fields()
     is_curve = any(isinstance(each, CurveScheduler) for each in schedulers)
@@ -104,6 +104,6 @@ def _say_if_over(trainer: pl.Trainer, checkpoint: Mapping[str, Any]) -> None:
     done = checkpoint.get("global_step", 0)
     if -1 < trainer.max_steps < done:
         tell_of(
-            f"nothing is left to train: the checkpoint has {done} updates behind it, and "
-            f"max_steps is {trainer.max_steps}; raise it"
+            f"checkpoint is at step {done} but max_steps is {trainer.max_steps}; increase "
+            "max_steps to continue training"
         )

@@ -1,4 +1,4 @@
-"""A resumed run draws the random numbers, and sees the batches, of one that was not cut off."""
+"""Random states in checkpoints: a resumed run draws the same numbers and batches."""
 
 from __future__ import annotations
 
@@ -26,29 +26,28 @@ _KEY = "random_states"
 
 
 class RNGStateCallback(Callback):
-    """Saves the states of torch's, Python's and numpy's generators, and goes on with them.
+    """Callback that saves and restores the random states of torch, Python and numpy.
 
-    Dropout, and the order in which a loader draws its data, are then those of a run that was never
-    cut off. In a run of several processes, of which one saves for all, the generators are left
-    alone.
+    Dropout and the order of the data are then those of an uninterrupted run. In a run of several
+    processes, one of which saves for all, the generators are not changed.
 
-    A loader that has a state of its own, such as torchdata's `StatefulDataLoader`, goes on within
-    the epoch. Lightning 2.6 forgets that state where the loader is made before the checkpoint is
-    loaded: where a schedule asks how long an epoch is, by this package or by
-    `trainer.estimated_stepping_batches`.
+    A stateful loader, such as torchdata's `StatefulDataLoader`, resumes within the epoch. Lightning
+    2.6 drops the loader's state if the loader is created before the checkpoint is loaded, as when a
+    schedule needs the length of an epoch, from this package or from
+    `trainer.estimated_stepping_batches`; this callback restores it.
 
-    What is saved in the middle of a batch, as at an exception, goes on from the start of the data
-    of the epoch: the loader had given that batch away. What is saved in the middle of a validation
-    goes on with the whole of that validation.
+    A checkpoint from the middle of a batch, as after an exception, resumes from the start of the
+    epoch's data, since the loader had already returned that batch. A checkpoint from the middle of
+    a validation repeats the whole validation.
 
-    `LightningModuleBase` and `nshtrainer.Trainer` attach this callback by themselves.
+    `LightningModuleBase` and `nshtrainer.Trainer` attach this callback automatically.
     """
 
     def __init__(self) -> None:
         self._states: dict[str, Any] | None = None
         self._loaders: list[Any] = []
         self._at_validation: dict[str, Any] | None = None
-        """The states as the validation began that is under way."""
+        """The random states at the start of the current validation."""
 
     @override
     def on_save_checkpoint(
@@ -69,7 +68,7 @@ class RNGStateCallback(Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Remember them, and those of the loaders."""
+        """Keep the saved states, and those of the loaders."""
         self._states = checkpoint.get(_KEY) if trainer.world_size == 1 else None
         if self._states is not None:
             _check_states(self._states, pl_module.device)
@@ -78,7 +77,7 @@ class RNGStateCallback(Callback):
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Go on with them, once all is loaded that draws random numbers meanwhile."""
+        """Restore the states after loading, which may draw random numbers."""
         self._at_validation = None
         loop = trainer.fit_loop
         if loop.epoch_loop.val_loop.restarted_mid_evaluation:
@@ -95,7 +94,7 @@ class RNGStateCallback(Callback):
 
     @override
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Go on with a validation that was cut off, and note how this one begins."""
+        """Resume an interrupted validation, and record the random states at its start."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             if self._states is not None:
                 _set_states(self._states, pl_module.device)
@@ -103,7 +102,7 @@ class RNGStateCallback(Callback):
 
     @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Forget how the validation began."""
+        """Forget the states at the start of the validation."""
         self._at_validation = None
 
     def _within_epoch(self, loop: Any) -> None:
@@ -116,7 +115,7 @@ class RNGStateCallback(Callback):
             _begin(loop)
 
     def _between_epochs(self, loop: Any, module: pl.LightningModule) -> None:
-        """The loader of the next epoch draws its order from a generator, of its own or of all."""
+        """Restore the generator from which the loader of the next epoch draws its order."""
         loaders: list[Any] = loop._combined_loader.flattened  # noqa: SLF001
         stateful: list[Any] = [each for each in loaders if isinstance(each, _Stateful)]
         if len(stateful) == len(self._loaders):
@@ -130,9 +129,9 @@ class RNGStateCallback(Callback):
 
 
 def _validate_again(loop: dict[str, Any]) -> None:
-    """Have the validation that is under way run from its first batch.
+    """Restart the interrupted validation from its first batch.
 
-    Lightning would go on with as many batches as were left, the first ones, or with none.
+    Lightning would validate on the remaining number of batches, from the first one, or on none.
     """
     progress = loop["epoch_loop.val_loop.batch_progress"]
     done = progress["total"]["completed"] - progress["current"]["completed"]
@@ -142,14 +141,14 @@ def _validate_again(loop: dict[str, Any]) -> None:
 
 
 def _begin(loop: Any) -> None:
-    """Have the batches of an epoch made anew, in the order of that epoch."""
+    """Recreate the batches of an epoch, in the order of that epoch."""
     for loader in loop._combined_loader.flattened:  # noqa: SLF001
         _set_sampler_epoch(loader, loop.epoch_progress.current.processed)
     iter(loop._data_fetcher)  # noqa: SLF001
 
 
 def _states(device: torch.device) -> dict[str, Any]:
-    """The states of the generators, as tensors and plain data."""
+    """Return the states of the generators, as tensors and plain data."""
     found: dict[str, Any] = {"torch": torch.get_rng_state(), "python": random.getstate()}
     if device.type == "cuda":
         found["cuda"] = torch.cuda.get_rng_state(device)
@@ -160,10 +159,10 @@ def _states(device: torch.device) -> dict[str, Any]:
 
 
 def _check_states(found: Any, device: torch.device) -> None:
-    """Set generators that nothing else uses to the states of a checkpoint.
+    """Check random states by setting them in unused generators.
 
     Raises:
-        CheckpointError: A state is none of a generator's; it is named.
+        CheckpointError: A state is invalid for its generator; the message names it.
     """
     own = _states(device)
     for path, problem in find_misfits(found, {key: own[key] for key in ("torch", "python")}):
@@ -178,7 +177,7 @@ def _try_state(key: str, set_state: Callable[[Any], object], state: Any) -> None
     try:
         set_state(state)
     except (LookupError, OverflowError, RuntimeError, TypeError, ValueError) as error:
-        refuse_entry(f"{_KEY}.{key}", f"is no state of a generator ({error})", error)
+        refuse_entry(f"{_KEY}.{key}", f"is not a generator state ({error})", error)
 
 
 def _numpy() -> Any:

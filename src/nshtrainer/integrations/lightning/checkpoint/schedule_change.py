@@ -34,8 +34,8 @@ class _Pair(NamedTuple):
     """A scheduler of the run and the state that Lightning would load into it.
 
     Args:
-        scheduler: The scheduler; `None` where the run has no more of them.
-        state: The saved state; `None` where the checkpoint has no more of them.
+        scheduler: The scheduler; `None` if the run has fewer schedulers.
+        state: The saved state; `None` if the checkpoint has fewer.
         own: The schedule in the config, as plain data or as text; `None` for none.
         saved: The schedule in the checkpoint, likewise.
     """
@@ -60,7 +60,7 @@ class _Pair(NamedTuple):
 
     @property
     def changes(self) -> list[Change]:
-        """What the scheduler itself does not find when it loads the state."""
+        """The changes that the scheduler itself does not detect when it loads the state."""
         if self.is_ours if not self.is_other_kind else self.own == self.saved:
             return []
         if not self.is_other_kind and not self._are_known:
@@ -80,16 +80,16 @@ def schedulers_of(trainer: pl.Trainer) -> list[Any]:
 def changes_of_others(
     trainer: pl.Trainer, module: pl.LightningModule, checkpoint: Checkpoint
 ) -> list[Change]:
-    """Return what has changed of the schedules, but for what a scheduler finds in its own state."""
+    """Return the changes of schedules that no scheduler detects in its own state."""
     pairs = _pairs(trainer, module, checkpoint)
     return [change for pair in pairs for change in pair.changes]
 
 
 def check_states(trainer: pl.Trainer, module: pl.LightningModule, checkpoint: Checkpoint) -> None:
-    """Check the states of schedulers and optimizers, as far as these load them.
+    """Check the states that the schedulers and optimizers load.
 
     Raises:
-        CheckpointError: An entry has another form than its own; it is named.
+        CheckpointError: An entry has an unexpected form; the message names it.
     """
     check_scheduler_states([None] * 99, checkpoint.get("lr_schedulers", []))
     pairs = _pairs(trainer, module, checkpoint)
@@ -109,34 +109,34 @@ def _check_optimizer_state(place: int, state: Any) -> None:
 def decide(
     change: Change, policy: ResumeConfig, position: int, schedulers: Sequence[Any]
 ) -> Change:
-    """Return what becomes of a change.
+    """Decide a change of the schedule.
 
     Args:
         change: The change.
         policy: The policy of the run.
-        position: The step at which the run goes on.
+        position: The step at which the run resumes.
         schedulers: The schedulers of the run.
     """
     if change.path != (SCHEDULE,):
-        return change.keep("left to its own state, which has most of it")
+        return change.keep("most of it is restored from the scheduler's own state")
     if schedulers and all(isinstance(each, CurveScheduler) for each in schedulers):
         why = "another kind cannot be kept" if change.saved else "there is none to keep"
         return from_step(change, position, f"since {why}")
-    what = "with a state of its own" if schedulers else "so nothing moves the rate any more"
+    what = "with its own state" if schedulers else "without a scheduler"
     if policy.takes_schedule:
-        text = f"taken from the config, {what}; the rate is that of the optimizer again"
+        text = f"taken from the config, {what}; the learning rate is reset to the optimizer's"
         return change.follow(text)
-    text = f"taken from the config, {what}; the rate stays what it is in the checkpoint"
+    text = f"taken from the config, {what}; the learning rate stays as in the checkpoint"
     return change.keep(text, SCHEDULE)
 
 
 def adapt_states(
     trainer: pl.Trainer, module: pl.LightningModule, checkpoint: Checkpoint, policy: ResumeConfig
 ) -> None:
-    """Put states that the schedulers of a run can load in the place of those of another kind.
+    """Replace states of schedulers of another kind by states that the run's schedulers can load.
 
-    A curve goes on at the step of the trainer, from the rates that the optimizer began with.
-    Another scheduler keeps the state that it has.
+    A curve continues at the trainer's step, from the initial learning rates of the optimizer.
+    Other schedulers keep their current state.
     """
     if "lr_schedulers" not in checkpoint:
         return  # weights alone, which Lightning refuses
@@ -170,10 +170,10 @@ def _own_state(pair: _Pair, trainer: pl.Trainer, checkpoint: Checkpoint) -> dict
 def _note_bases(
     trainer: pl.Trainer, module: pl.LightningModule, checkpoint: Checkpoint, pair: _Pair
 ) -> None:
-    """Write the rates of the config into groups that have no record of where they began.
+    """Write the config's rates into groups without a record of their initial rates.
 
-    A scheduler that looks at a metric leaves none, and a cycle of PyTorch's one of its own. Where
-    the rate of the config has changed, the one in the checkpoint counts.
+    A scheduler that monitors a metric leaves no record, and PyTorch's cyclic schedulers leave
+    another one. If the rate in the config has changed, the one in the checkpoint applies.
     """
     optimizer = pair.scheduler.optimizer
     states: list[Any] = checkpoint.get("optimizer_states", [])
@@ -189,7 +189,7 @@ def _note_bases(
 
 
 def _begin_again(checkpoint: Checkpoint) -> None:
-    """Set each scheduled value in the optimizers' states to what it was at the beginning."""
+    """Reset each scheduled value in the optimizers' states to its initial value."""
     for state in checkpoint.get("optimizer_states", []):
         for group in state.get("param_groups", []):
             for key in [key for key in group if key.startswith("initial_")]:
@@ -229,7 +229,7 @@ def _own_of(scheduler: Any, in_config: Any) -> Any:
 
 
 def _saved_of(state: Any, in_hyperparameters: Any) -> Any:
-    """Return the schedule that wrote a state; text where nothing tells it."""
+    """Return the schedule that wrote a state; text if it is unknown."""
     if is_of_driver(state):
         return state.get("config") or state.get("curve")
     if state is None:
@@ -238,14 +238,14 @@ def _saved_of(state: Any, in_hyperparameters: Any) -> Any:
 
 
 def _is_of_curve(schedule: Any) -> bool:
-    """Return True if no scheduler but ours comes of a schedule, or there is none."""
+    """Return True if the schedule is a curve, or is missing."""
     name = schedule and schedule.get("name")
     cls = lr_scheduler_registry.find(name, plugins=False) if isinstance(name, str) else None
     return not schedule or (cls is not None and cls.is_curve)
 
 
 def _in_hyperparameters(module: Any, checkpoint: Checkpoint) -> tuple[Any, Any]:
-    """Return the one schedule in the saved hyperparameters, and the one in the config."""
+    """Return the only schedule in the saved hyperparameters, and the one in the config."""
     saved: Any = checkpoint.get("hyper_parameters", {}).get("hparams", {})
     hparams = getattr(module, "hparams", None)
     if not isinstance(hparams, Config) or not isinstance(saved, Mapping):
