@@ -144,7 +144,7 @@ def test_every_change_of_the_kind_is_an_error_under_that_policy(
 ) -> None:
     path = saved(SCHEDULES[was], tmp_path)
     with pytest.raises(
-        CheckpointError, match=f"changed since .*: lr_scheduler {was} -> {now}.*; go"
+        CheckpointError, match=f"changed since .*: lr_scheduler {was} -> {now}.*; resume with"
     ):
         fitted(SCHEDULES[now], path, policy="error")
 
