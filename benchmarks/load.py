@@ -62,10 +62,10 @@ def validated(number: int) -> Callable[[], object]:
 
 def assigned(number: int) -> Callable[[], object]:
     from nshtrainer.configs import AdamWConfig
-    from nshtrainer.optimizer.groups.build import assigned_groups
+    from nshtrainer.optimizer.groups.build import build_groups
 
     config, model = AdamWConfig(groups=rules(number)), layers(number)
-    return lambda: assigned_groups(config, model)
+    return lambda: build_groups(config, model)
 
 
 def built_by_torch(number: int) -> Callable[[], object]:
