@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -16,8 +16,11 @@ from nshtrainer import RunLength, TrainerConfig, configs, create
 from nshtrainer.configs import AdamWConfig, LinearScheduleConfig, SGDConfig, SkippingConfig
 from nshtrainer.exceptions import OptimizerError, ScheduleError
 from nshtrainer.lr_scheduler.curves import phases_of
-from nshtrainer.optimizer.checkpoint.hooks import resume_by_name
+from nshtrainer.lr_scheduler.driver.param_values import default_of, find
+from nshtrainer.optimizer import OptimizerConfigBase
+from nshtrainer.optimizer.checkpoint.hooks import OptimizerStateHooks, resume_by_name
 from nshtrainer.optimizer.checkpoint.state_size import state_bytes
+from nshtrainer.optimizer.groups.parameters import inventory
 from nshtrainer.optimizer.wrappers.config import unwrapped
 from nshtrainer.optimizer_record import make_skippable
 from nshtrainer.run_length import LazyRunLength
@@ -254,3 +257,60 @@ def test_a_run_without_steps_is_followed_by_its_time() -> None:
     optimizer = sgd(1.0)
     scheduler = LinearScheduleConfig().create_scheduler(optimizer, Timed(_trainer=None))
     assert advance(optimizer, scheduler["scheduler"], 1) == [[1.0]]
+
+
+# -- states of users' optimizers -------------------------------------------------------------------
+
+
+def state_with(**entries: Any) -> Any:
+    """Return a state of SGD with momentum whose one parameter has these entries, too."""
+    layer = nn.Linear(3, 2, bias=False)
+    optimizer = torch.optim.SGD(layer.parameters(), momentum=0.9)
+    layer.weight.grad = torch.ones_like(layer.weight)
+    optimizer.step()
+    state = optimizer.state_dict()
+    state["state"][0] |= entries
+    return state
+
+
+def test_text_in_a_state_is_refused() -> None:
+    optimizer = torch.optim.SGD(nn.Linear(3, 2, bias=False).parameters(), momentum=0.9)
+    resume_by_name(optimizer, None)
+    with pytest.raises(OptimizerError, match="its saved mask is text"):
+        optimizer.load_state_dict(state_with(mask="x"))
+
+
+def test_a_declared_key_has_the_shape_of_the_parameter() -> None:
+    optimizer = torch.optim.SGD(nn.Linear(3, 2, bias=False).parameters(), momentum=0.9)
+    OptimizerStateHooks([], unchecked={"": ("mask",)}).attach(optimizer)
+    optimizer.load_state_dict(state_with(mask=torch.ones(2, 3, dtype=torch.bool)))
+    with pytest.raises(OptimizerError, match=r"its saved mask is bool tensor \(1, 3\)"):
+        optimizer.load_state_dict(state_with(mask=torch.ones(1, 3, dtype=torch.bool)))
+
+
+class Forgetful(OptimizerConfigBase):
+    name: Literal["forgetful"] = "forgetful"
+
+    def create_optimizer(self, params: Any) -> Any:
+        torch.optim.SGD(params)
+
+
+def test_a_method_that_returns_no_optimizer_is_refused() -> None:
+    with pytest.raises(
+        OptimizerError, match=r"Forgetful\.create_optimizer gave None; write `return`"
+    ):
+        create(Forgetful(), None, nn.Linear(2, 1))
+
+
+def test_a_parametrized_weight_is_that_of_its_layer() -> None:
+    layer = torch.nn.utils.parametrizations.weight_norm(nn.Linear(3, 2))
+    names = [parameter.names[0] for parameter in inventory(nn.Sequential(layer))]
+    assert names[0] == "0.bias"
+    assert all(name.startswith("0.parametrizations.weight.") for name in names[1:])
+
+
+def test_a_group_of_no_optimizer_has_no_default() -> None:
+    optimizer = sgd(1.0)
+    group = optimizer.param_groups[0]
+    assert default_of(optimizer, group, find(group, "lr")) == 1.0
+    assert default_of(optimizer, dict(group), find(group, "lr")) is None
