@@ -314,3 +314,22 @@ def test_a_group_of_no_optimizer_has_no_default() -> None:
     group = optimizer.param_groups[0]
     assert default_of(optimizer, group, find(group, "lr")) == 1.0
     assert default_of(optimizer, dict(group), find(group, "lr")) is None
+
+
+class Scaled(nn.Module):
+    """A parametrization with a parameter of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return self.scale * weight
+
+
+def test_a_parameter_of_a_parametrization_is_its_own() -> None:
+    layer = nn.Linear(3, 2, bias=False)
+    torch.nn.utils.parametrize.register_parametrization(layer, "weight", Scaled())
+    whole, scale = (parameter.places[0] for parameter in inventory(layer))
+    assert (whole.module, whole.leaf) == (layer, "weight")
+    assert (type(scale.module), scale.leaf) == (Scaled, "scale")
