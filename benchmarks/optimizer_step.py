@@ -104,7 +104,7 @@ def runs(only: list[str]) -> Iterator[tuple[str, TorchOptimizerConfigBase]]:
     for name, cls in sorted(optimizer_registry.items()):
         if only and name not in only:
             continue
-        if not issubclass(cls, TorchOptimizerConfigBase):
+        if not (issubclass(cls, TorchOptimizerConfigBase) and cls.target.startswith("torch.")):
             continue
         if cls.needs_closure or cls.needs_sparse_gradients:
             continue
