@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import csv
 import os
 import re
@@ -10,11 +9,9 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from nshtrainer import Config
 from nshtrainer.cli import main
 
 MID_EPOCH = "ignore:You're resuming from a checkpoint that ended before the epoch:UserWarning"
@@ -111,23 +108,6 @@ def enter(folder: Path, patch: pytest.MonkeyPatch) -> Path:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder with `train.py` and `run.yaml`, as the current one."""
     return enter(tmp_path, monkeypatch)
-
-
-_schemas: dict[tuple[str, bytes], dict[str, Any]] = {}
-
-
-@pytest.fixture
-def schemas_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Build the JSON Schema beside a run once for each `train.py`: it takes most of a short run."""
-    build: Any = Config.json_schema.__func__
-
-    def json_schema(cls: type[Config]) -> dict[str, Any]:
-        key = cls.__qualname__, Path("train.py").read_bytes()
-        if key not in _schemas:
-            _schemas[key] = build(cls)
-        return copy.deepcopy(_schemas[key])
-
-    monkeypatch.setattr(Config, "json_schema", classmethod(json_schema))
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,6 @@ from tests.cli.support import command_in, only_run, rates
 
 from nshtrainer.cli import main
 
-pytestmark = pytest.mark.usefixtures("schemas_once")
-
 FIT = ["fit", "train.py", "--config", "run.yaml"]
 SHORT = ["trainer.max_epochs=1"]
 
@@ -39,7 +37,7 @@ def test_a_run_says_what_it_optimises_and_where_its_results_are(
     assert f"last      {folder}/checkpoints/last.ckpt\n" in out
     assert "best      val/loss " in out
     files = {path.name for path in folder.iterdir()}
-    assert {"config.yaml", "config.schema.json", "metrics.csv", "tensorboard"} <= files
+    assert {"config.yaml", "metrics.csv", "tensorboard"} <= files
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
 
 
@@ -65,8 +63,10 @@ def test_the_file_is_read_once(home: Path) -> None:
 def test_the_resolved_config_fits_its_schema_and_runs_again(home: Path) -> None:
     assert main([*FIT, "optimizer.lr=0.2", "--out", "first", *SHORT]) == 0
     text = Path("first/config.yaml").read_text(encoding="utf-8")
-    assert text.startswith("# yaml-language-server: $schema=config.schema.json\n")
-    schema = json.loads(Path("first/config.schema.json").read_text(encoding="utf-8"))
+    first, _, _ = text.partition("\n")
+    command = first.removeprefix("# For completion in an editor: nshtrainer ").split()
+    assert main([*command[:-1], "run.schema.json"]) == 0
+    schema = json.loads(Path("run.schema.json").read_text(encoding="utf-8"))
     Draft202012Validator(schema).validate(YAML(typ="safe").load(text))
 
     again = ["fit", "train.py", "--config", "first/config.yaml", "--out", "second"]

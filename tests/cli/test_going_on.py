@@ -18,8 +18,6 @@ from nshtrainer.cli.training.run_dir import RunFolder, choose_folder
 from nshtrainer.cli.training.slurm import requeue
 from nshtrainer.exceptions import ConfigError
 
-pytestmark = pytest.mark.usefixtures("schemas_once")
-
 FIT = ["fit", "train.py", "--config", "run.yaml"]
 RUN = Path("run.yaml")
 

@@ -13,8 +13,6 @@ from tests.cli.test_going_on import FIT
 from nshtrainer.cli import main
 from nshtrainer.cli.training.run_dir import RunFolder
 
-pytestmark = pytest.mark.usefixtures("schemas_once")
-
 
 def test_a_run_with_nothing_left_to_train_has_its_last_checkpoint(home: Path) -> None:
     run = ["fit", "train.py", "--config", "run.yaml", "--out", "o", "trainer.max_epochs=2"]

@@ -14,7 +14,7 @@ from tests.faults.programs import command, start
 from nshtrainer.cli import main
 from nshtrainer.cli.training.signals import Signals
 
-pytestmark = [pytest.mark.filterwarnings(MID_EPOCH), pytest.mark.usefixtures("schemas_once")]
+pytestmark = pytest.mark.filterwarnings(MID_EPOCH)
 
 FIT = ["fit", "train.py", "--config", "run.yaml"]
 

@@ -13,7 +13,6 @@ from nshtrainer.cli import main
 
 Captured = pytest.CaptureFixture[str]
 
-pytestmark = pytest.mark.usefixtures("schemas_once")
 
 FIT = ["fit", "train.py", "--config", "run.yaml", "--out", "o"]
 FIXED = "lr_scheduler.max_duration=12 steps"

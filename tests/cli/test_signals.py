@@ -28,9 +28,6 @@ POINTS = """
 
 import nshtrainer.cli.training.job as training
 import nshtrainer.cli.quiet_lightning as quiet
-from tools.attack.warm import write_small_schemas
-
-write_small_schemas()
 
 def before(where, name, point):
     own = getattr(where, name)

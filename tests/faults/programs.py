@@ -23,7 +23,6 @@ PRELOADED = [
     "torch.utils.tensorboard",
     "torchdata.stateful_dataloader",
     *("omegaconf", "rich_argparse", "ruamel.yaml", "tests.cli.support"),
-    "tools.attack.warm",
 ]
 """Of all that fork runs, since a process has one such server."""
 

@@ -148,7 +148,6 @@ def _work(name: str, home: Path, place: Path, seed: str | None) -> None:
     (home / "failure.txt").write_text("", encoding="utf-8")
     for number, file in ((1, "out.txt"), (2, "err.txt")):
         os.dup2(os.open(home / file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
-    import_module("tools.attack.warm").write_small_schemas()
     category: Category = import_module(name).CATEGORY
     label = "preparing"
     try:

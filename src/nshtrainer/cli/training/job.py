@@ -184,7 +184,7 @@ class TrainingRun:
         data = self.code.data.build(self.config.data) if self.code.data else None
         module = self.code.module(self.config.model)
         if self._keeps and trainer.is_global_zero:
-            self.folder.write_config(self.config)
+            self.folder.write_config(self.config, self.code.path)
         # Absolute, since names such as "best" and "hpc" have a meaning for Lightning.
         path = None if self.checkpoint is None else str(self.checkpoint.absolute())
         try:

@@ -2,7 +2,6 @@
 
 runs/digits/20260131-142501/
     config.yaml            the config, overrides and defaults included; `fit` can read it again
-    config.schema.json     its JSON Schema, for editors
     checkpoints/best.ckpt  the best by the primary metric, if one is set
     checkpoints/last.ckpt  the newest, from the end of an epoch or from a signal
     checkpoints/exception.ckpt  the state at an exception, if it could be saved
@@ -26,6 +25,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
 from nshtrainer.cli.training.newest_checkpoint import (
@@ -170,23 +170,24 @@ class RunFolder:
         if path == checkpoint != self.last:
             replace_file(self.last.absolute(), checkpoint.read_bytes())
 
-    def write_config(self, config: Config) -> None:
-        """Create the folder, and write the resolved config and its schema into it.
+    def write_config(self, config: Config, code: Path) -> None:
+        """Create the folder, and write the resolved config into it.
+
+        Args:
+            config: The config of the run.
+            code: The file with the user's classes, for the comment about the schema.
 
         Raises:
             ConfigError: There can be no such folder.
         """
-        from nshtrainer.cli.project.run_file import schema_comment
-        from nshtrainer.config.formats.json import write_json
-
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _cannot_be_made(self.path, error) from error
         self._check_files()
         note_start(self.path)
-        write_file(self.path / "config.schema.json", write_json(type(config).json_schema()))
-        comment = schema_comment("config.schema.json")
+        command = printable(f"nshtrainer schema --for {quote(str(code))} -o FILE")
+        comment = f"# For completion in an editor: {command}"
         write_file(self.path / "config.yaml", f"{comment}\n{config.to_yaml()}")
 
 
