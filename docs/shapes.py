@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from nshtrainer.cli.components import is_from_torch
 from nshtrainer.cli.recommended import RECOMMENDED as BY_KIND
 from nshtrainer.configs import lr_scheduler_registry
 
@@ -29,14 +30,9 @@ def first_line(cls: type) -> str:
     return (cls.__doc__ or "").strip().partition("\n")[0].replace("|", "\\|")
 
 
-def is_of_torch(cls: type) -> bool:
-    """Return True for configs of torch's schedulers by name."""
-    return cls.__module__.startswith("nshtrainer.lr_scheduler.torch_schedules.")
-
-
 def torchs() -> dict[str, Any]:
     """Return the configs of torch's schedulers by name; a new one needs no entry here."""
-    return {name: cls for name, cls in sorted(lr_scheduler_registry.items()) if is_of_torch(cls)}
+    return {name: cls for name, cls in sorted(lr_scheduler_registry.items()) if is_from_torch(cls)}
 
 
 SHAPES = (

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from nshtrainer import RunLength
+from nshtrainer.cli.components import is_from_torch
 from nshtrainer.cli.recommended import RECOMMENDED
 from nshtrainer.config.docstrings import own_docs
 from nshtrainer.config.named import NamedConfig
@@ -46,7 +47,7 @@ import pictures  # noqa: E402
 import shapes  # noqa: E402
 from classes import CURATED  # noqa: E402
 from left_out import LEFT_OUT  # noqa: E402
-from shapes import first_line, is_of_torch  # noqa: E402
+from shapes import first_line  # noqa: E402
 
 FEW = 12
 """Longest list of names in a cell; longer ones are counted."""
@@ -330,8 +331,8 @@ def prose(cls: type) -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "optimizers": lambda: components(optimizer_registry, lambda cls: not is_of_a_package(cls)),
-    "schedules": lambda: components(lr_scheduler_registry, lambda cls: not is_of_torch(cls)),
-    "schedules from torch": lambda: components(lr_scheduler_registry, is_of_torch),
+    "schedules": lambda: components(lr_scheduler_registry, lambda cls: not is_from_torch(cls)),
+    "schedules from torch": lambda: components(lr_scheduler_registry, is_from_torch),
     "recommended optimizers": lambda: recommended(optimizer_registry),
     "recommended schedules": lambda: recommended(lr_scheduler_registry),
     "implementations": implementations,

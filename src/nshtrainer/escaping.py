@@ -48,7 +48,11 @@ def without_commands(text: str) -> str:
     >>> without_commands("run ##vso[task.complete]")
     'run \\x23#vso[task.complete]'
     """
-    return _COMMAND.sub(lambda found: f"{found['blank'] or ''}\\x{ord(found[0][-1]):x}", text)
+    return _escape_commands(text, "\\x{:x}")
+
+
+def _escape_commands(text: str, escape: str) -> str:
+    return _COMMAND.sub(lambda at: (at["blank"] or "") + escape.format(ord(at[0][-1])), text)
 
 
 def xml_text(text: object) -> str:
@@ -68,7 +72,7 @@ def json_text(text: str) -> str:
      "a": "\u009b2J"
     }
     """
-    text = text.replace("##", "#\\u0023")  # a CI service may read it as a command
+    text = _escape_commands(text, "\\u{:04x}")  # a file may be shown in a log
     if all(map(str.isprintable, text.split("\n"))):
         return text
     return "".join(map(_json_character, text))

@@ -297,7 +297,7 @@ class Forgetful(OptimizerConfigBase):
 
 def test_a_method_that_returns_no_optimizer_is_refused() -> None:
     with pytest.raises(
-        OptimizerError, match=r"Forgetful\.create_optimizer gave None; write `return`"
+        OptimizerError, match=r"Forgetful\.create_optimizer returned None; add a `return`"
     ):
         create(Forgetful(), None, nn.Linear(2, 1))
 

@@ -35,11 +35,9 @@ def registry_of(kind: str) -> Registry[Any]:
     return found
 
 
-def is_from_torch(registry: Registry[Any], name: str) -> bool:
+def is_from_torch(cls: type) -> bool:
     """Return True for PyTorch's schedulers under their own names."""
-    if registry.kind != "lr_scheduler":
-        return False  # a lookup would import the optimizers of other packages
-    return registry[name].__module__.startswith("nshtrainer.lr_scheduler.torch_schedules.")
+    return cls.__module__.startswith("nshtrainer.lr_scheduler.torch_schedules.")
 
 
 def warn_of_conflicts() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -73,7 +74,7 @@ class Limits:
 
 _USUAL, _LARGE = Limits(), Limits(10_000_000, 1_000_000, 1_000_000, 10_000_000)
 _limits: ContextVar[Limits] = ContextVar("limits", default=_USUAL)
-_work: ContextVar[list[int] | None] = ContextVar("work", default=None)
+_work: ContextVar[Counter[str] | None] = ContextVar("work", default=None)
 """The units that the validation of the current text has used; `None` outside of a validation."""
 
 _ADVICE = "shorten it, or read it within nshtrainer.large_files() if it is your own"
@@ -108,7 +109,7 @@ def large_files() -> Generator[None, None, None]:
 @contextmanager
 def count_work() -> Generator[None, None, None]:
     """Limit the work that validators spend on one text within a block."""
-    token = _work.set([])
+    token = _work.set(Counter())
     try:
         yield
     finally:
@@ -128,9 +129,9 @@ def spend(units: int, purpose: str) -> None:
     spent = _work.get()
     if spent is None:
         return
-    if sum(spent) + units > limits().work:
+    if spent["units"] + units > limits().work:
         raise ValueError(f"{purpose} would take too long, with those before it; {_ADVICE}")
-    spent.append(units)
+    spent["units"] += units
 
 
 def nowhere(path: Keys, of_key: bool) -> None:

@@ -32,7 +32,7 @@ def build_optimizer(
     optimizer = create(for_torch(params))
     if optimizer is None:  # Lightning would train nothing then, with no more than a warning
         name = type(config).__name__
-        raise OptimizerError(f"{name}.create_optimizer gave None; write `return` in it")
+        raise OptimizerError(f"{name}.create_optimizer returned None; add a `return`")
     attach_checks(optimizer, params)
     return optimizer
 

@@ -56,7 +56,9 @@ def _print_all(registry: Registry[Any]) -> None:
         for name, (cls, summary) in sorted(registry.summaries().items())
     ]
     columns = ("name", "class", "description")
-    torchs = [row for row in rows if is_from_torch(registry, row[0])]
+    # No lookup of optimizers: it would import those of other packages.
+    is_schedule = registry.kind == "lr_scheduler"
+    torchs = [row for row in rows if is_schedule and is_from_torch(registry[row[0]])]
     others = [row for row in rows if row not in torchs]
     print_table(columns, [*others, *_plugins(registry)], title=registry.kind)
     if torchs:

@@ -11,6 +11,7 @@ import fnmatch
 import re
 from collections.abc import Callable
 from functools import lru_cache, partial
+from math import prod
 from typing import TypeAlias
 
 from pydantic_core import SchemaError, SchemaValidator, core_schema
@@ -33,8 +34,18 @@ _DIGITS = re.compile(r"\d+", re.ASCII)
 _TOKEN = re.compile(r"\\.|\[\^?\]?|\]|\(\?P?<\w+>|\(\??|\)", re.DOTALL)
 """Tokens of a regular expression: escapes, and the ends of groups and character classes."""
 
-_ATOM = re.compile(r"(\\.|\[[^]]*]|.)(?:\{(\d+)(?:,(\d*))?\})?", re.DOTALL)
-_WIDE = re.compile(r"\\[wWpP]")
+_CLASS = r"\[\^?\]?(?:[^][\\]|\\.|\[[^]]*\])*\]"
+_ATOM = re.compile(rf"(\\.|{_CLASS}|.)((?:[*+?]|\{{\d+(?:,\d*)?\}})*)", re.DOTALL)
+_COUNT = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+_FLAG = r"(?<!\\)\(\?[a-zA-Z-]*"
+_FOLDS_CASE = re.compile(f"{_FLAG}i")
+_IS_VERBOSE = re.compile(f"{_FLAG}x")
+
+_WEIGHTS = ((re.compile(r"\\[wWpP]"), 300), (re.compile(r"\\D"), 75), (re.compile(r"\\[dS]"), 30))
+"""Classes of Unicode characters, and the microseconds that each takes to compile."""
+
+_FOLDED_RANGE = re.compile(r"\[.*(?:\\[xuU]|[^\x00-\x7f])", re.DOTALL)
+_FOLDED_WEIGHT = 3_400
 
 
 @_remembered
@@ -107,6 +118,8 @@ def _glob(pattern: str) -> str:
 
 @_remembered
 def _regex(text: str) -> Matcher:
+    if _IS_VERBOSE.search(text):  # its blanks and comments would hide repetitions from the estimate
+        raise ValueError(_refusal(text, "it has the flag x; write it without"))
     if (cost := _cost(text)) > _LARGEST:
         raise ValueError(_refusal(text, _TOO_LARGE))
     spend(cost, "to compile this pattern")
@@ -127,14 +140,21 @@ def _cost(text: str) -> int:
     >>> _cost("head"), _cost(r"[ab]{1,20}"), _cost(r"(\w{1,9}){9}")
     (4, 120, 24390)
     """
-    total, times = 0, 1
-    for atom, low, high in _ATOM.findall(text):
-        count = max(1, int(high or low or 1))
-        if atom == ")":
+    total, times, folds_case = 0, 1, _FOLDS_CASE.search(text) is not None
+    for atom, repetitions in _ATOM.findall(text):
+        count = prod(max(1, int(high or low)) for low, high in _COUNT.findall(repetitions))
+        if atom in ")]":
             # An upper bound: a repeated group counts as if the whole expression were repeated.
             times *= count
-        total += count * (300 if _WIDE.search(atom) else 6 if len(atom) > 1 or atom == "." else 1)
+        total += count * _weight(atom, folds_case)
     return total * times
+
+
+def _weight(atom: str, folds_case: bool) -> int:
+    if folds_case and _FOLDED_RANGE.match(atom):
+        return _FOLDED_WEIGHT
+    plain = 6 if len(atom) > 1 or atom == "." else 1
+    return next((weight for pattern, weight in _WEIGHTS if pattern.search(atom)), plain)
 
 
 def _pattern(text: str) -> core_schema.CoreSchema:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.support import rates, sgd
 from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import (
@@ -31,11 +32,6 @@ from nshtrainer.optimizer_record import notify_step_skipped
 SIXTEEN = RunLength(total_steps=16)
 
 
-def sgd(*rates: float, **options: Any) -> SGD:
-    groups = [{"params": [torch.nn.Parameter(torch.ones(2))], "lr": rate} for rate in rates]
-    return SGD(groups, lr=1.0, **options)
-
-
 def rising(optimizer: Optimizer) -> CurveScheduler:
     """0.1, 0.2, ... 1."""
     return CurveScheduler(optimizer, lambda step: min(step + 1, 10) / 10)
@@ -43,10 +39,6 @@ def rising(optimizer: Optimizer) -> CurveScheduler:
 
 def linear(optimizer: Optimizer) -> Any:
     return LinearScheduleConfig().create_scheduler(optimizer, SIXTEEN)["scheduler"]
-
-
-def rates(optimizer: Optimizer) -> list[float]:
-    return [float(group["lr"]) for group in optimizer.param_groups]
 
 
 def advance(optimizer: Optimizer, scheduler: Any, updates: int) -> list[float]:

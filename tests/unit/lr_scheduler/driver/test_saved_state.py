@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from tests.support import CONFIG_CHANGED
-from tests.unit.lr_scheduler.driver.test_scheduler import CURVE, advance, rates, sgd
+from tests.support import CONFIG_CHANGED, advance, rates, sgd
+from tests.unit.lr_scheduler.driver.test_scheduler import CURVE
 from torch.optim.lr_scheduler import (
     CyclicLR,
     LinearLR,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.support import advance, rates, sgd
 from torch.optim import SGD, Optimizer
 
 from nshtrainer import RunLength
@@ -29,22 +30,8 @@ def parameter() -> torch.nn.Parameter:
     return torch.nn.Parameter(torch.ones(2))
 
 
-def sgd(*rates: float, lr: float = 1.0) -> SGD:
-    return SGD([{"params": [parameter()], "lr": rate} for rate in rates], lr=lr)
-
-
 def linear(optimizer: Optimizer, run: RunLength = SIXTEEN) -> Any:
     return LinearScheduleConfig().create_scheduler(optimizer, run)["scheduler"]
-
-
-def rates(optimizer: Optimizer) -> list[float]:
-    return [float(group["lr"]) for group in optimizer.param_groups]
-
-
-def advance(optimizer: Optimizer, scheduler: Any, updates: int) -> None:
-    for _ in range(updates):
-        optimizer.step()
-        scheduler.step()
 
 
 def test_a_rate_given_at_a_factor_of_a_half_is_continued_from_twice_as_much():

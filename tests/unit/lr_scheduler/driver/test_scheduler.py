@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.support import advance, rates, sgd
 from torch.optim import SGD, AdamW
 from torch.optim.lr_scheduler import (
     LambdaLR,
@@ -31,23 +32,6 @@ CURVE = LinearWarmupCosine(warmup=5, total=20, start=0.1, end=0.01)
 
 def parameter() -> torch.nn.Parameter:
     return torch.nn.Parameter(torch.ones(2))
-
-
-def sgd(*rates: float) -> SGD:
-    return SGD([{"params": [parameter()], "lr": rate} for rate in rates], lr=1.0)
-
-
-def rates(optimizer: torch.optim.Optimizer) -> list[float]:
-    return [group["lr"] for group in optimizer.param_groups]
-
-
-def advance(optimizer: torch.optim.Optimizer, scheduler: LRScheduler, updates: int) -> list[Any]:
-    used = []
-    for _ in range(updates):
-        used.append(rates(optimizer))
-        optimizer.step()
-        scheduler.step()
-    return used
 
 
 def test_every_update_uses_base_times_curve_bit_for_bit():

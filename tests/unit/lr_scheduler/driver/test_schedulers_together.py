@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.support import rates, sgd
 from tests.unit.lr_scheduler.driver.test_first_steps import (
     SIXTEEN,
     advance,
     linear,
-    rates,
     rising,
-    sgd,
 )
 from torch.optim.lr_scheduler import (
     ChainedScheduler,
