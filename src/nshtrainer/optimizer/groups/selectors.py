@@ -72,8 +72,8 @@ class SelectorConfig(Config):
     """Glob that matches the whole name of the parameter or of a module around it; `*` also matches
     dots. After `re:`, a regular expression for the whole name of the parameter, in the syntax of
     Rust's `regex`: without look-around, backreferences and the flag x, so that no pattern can hang.
-    A pattern has at most 500 characters. Names are as in `named_parameters()`, without the parts that
-    `torch.compile`, FSDP, DDP and checkpoint wrappers insert."""
+    A pattern has at most 500 characters. Names are as in `named_parameters()`, without the parts
+    that `torch.compile`, FSDP, DDP and checkpoint wrappers insert."""
 
     module: _Names | None = None
     """Class of the module that holds the parameter, such as `LayerNorm`; subclasses match too."""
