@@ -121,9 +121,9 @@ def test_an_optimizer_that_was_not_returned_is_an_error() -> None:
             def create_optimizer(self, params: Any) -> Any:
                 torch.optim.SGD(params)
 
-        with pytest.raises(OptimizerError, match=r"ForgetfulConfig.*write `return` in it"):
+        with pytest.raises(OptimizerError, match=r"ForgetfulConfig.*returned None; add a `return`"):
             Tiny({"optimizer": "forgetful"}).configure_optimizers()
-        with pytest.raises(OptimizerError, match=r"ForgetfulConfig.*write `return` in it"):
+        with pytest.raises(OptimizerError, match=r"ForgetfulConfig.*returned None; add a `return`"):
             create(ForgetfulConfig(), None, torch.nn.Linear(2, 1))
 
 
