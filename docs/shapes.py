@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nshtrainer.cli.components import is_from_torch
 from nshtrainer.cli.recommended import RECOMMENDED as BY_KIND
 from nshtrainer.configs import lr_scheduler_registry
+from nshtrainer.project.components import is_from_torch
 
 RECOMMENDED = BY_KIND["lr_scheduler"]
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from nshtrainer import RunLength
-from nshtrainer.cli.components import is_from_torch
 from nshtrainer.cli.recommended import RECOMMENDED
 from nshtrainer.config.docstrings import own_docs
 from nshtrainer.config.named import NamedConfig
@@ -38,6 +37,7 @@ from nshtrainer.lr_scheduler.preview import preview_tracks
 from nshtrainer.optimizer.third_party.base import PackageOptimizerConfigBase
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase
 from nshtrainer.plotting import Plot, rendered
+from nshtrainer.project.components import is_from_torch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "docs"), str(ROOT / "tools" / "package_optimizers")]

@@ -11,14 +11,13 @@ import torch
 from torch import nn
 
 from nshtrainer import RunLength
-from nshtrainer.cli.analysis.sentences import group_sentence, sentences
-from nshtrainer.cli.analysis.summary import (
+from nshtrainer.analysis.sentences import group_sentence, sentences
+from nshtrainer.analysis.summary import (
     OptimizationSummary,
     bytes_text,
     print_explained,
     summarize,
 )
-from nshtrainer.cli.training.reports import metrics_text
 from nshtrainer.configs import (
     AdamWConfig,
     ClippedConfig,
@@ -31,6 +30,7 @@ from nshtrainer.configs import (
     RoutedOptimizerConfig,
     SchedulesConfig,
 )
+from nshtrainer.runs.reports import metrics_text
 
 
 def look(optimizer: torch.optim.Optimizer, module: nn.Module) -> OptimizationSummary:

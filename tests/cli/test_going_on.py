@@ -12,11 +12,11 @@ import torch
 from tests.cli.support import rates
 
 from nshtrainer.cli import main
-from nshtrainer.cli.training.metrics import rows_before
-from nshtrainer.cli.training.newest_checkpoint import note_start
-from nshtrainer.cli.training.run_dir import RunFolder, choose_folder
-from nshtrainer.cli.training.slurm import requeue
 from nshtrainer.exceptions import ConfigError
+from nshtrainer.runs.metrics import rows_before
+from nshtrainer.runs.newest_checkpoint import note_start
+from nshtrainer.runs.run_dir import RunFolder, choose_folder
+from nshtrainer.runs.slurm import requeue
 
 FIT = ["fit", "train.py", "--config", "run.yaml"]
 RUN = Path("run.yaml")

@@ -11,7 +11,7 @@ from tests.cli.support import MID_EPOCH, only_run, rates
 from tests.cli.test_going_on import FIT
 
 from nshtrainer.cli import main
-from nshtrainer.cli.training.run_dir import RunFolder
+from nshtrainer.runs.run_dir import RunFolder
 
 
 def test_a_run_with_nothing_left_to_train_has_its_last_checkpoint(home: Path) -> None:

@@ -12,7 +12,7 @@ from tests.cli.support import MID_EPOCH, command_in, only_run, rates
 from tests.faults.programs import command, start
 
 from nshtrainer.cli import main
-from nshtrainer.cli.training.signals import Signals
+from nshtrainer.runs.signals import Signals
 
 pytestmark = pytest.mark.filterwarnings(MID_EPOCH)
 
@@ -21,7 +21,7 @@ FIT = ["fit", "train.py", "--config", "run.yaml"]
 HANDLERS = """
 
 import signal
-from nshtrainer.cli.training.signals import Signals
+from nshtrainer.runs.signals import Signals
 
 def check(self):
     assert isinstance(signal.getsignal(signal.SIGTERM).__self__, Signals)

@@ -20,14 +20,14 @@ from tests.cli.support import only_run
 from tests.faults.programs import command, start
 
 from nshtrainer.cli import main
-from nshtrainer.cli.training.signals import Interrupted, Signals
+from nshtrainer.runs.signals import Interrupted, Signals
 
 FIT = ["fit", "train.py", "--config", "run.yaml"]
 
 POINTS = """
 
-import nshtrainer.cli.training.job as training
-import nshtrainer.cli.quiet_lightning as quiet
+import nshtrainer.runs.job as training
+import nshtrainer.runs.quiet_lightning as quiet
 
 def before(where, name, point):
     own = getattr(where, name)
@@ -50,7 +50,7 @@ before(Line, "configure_optimizers", "optimizer")
 SWALLOWED = """
 
 import time
-import nshtrainer.cli.training.signals as interrupt
+import nshtrainer.runs.signals as interrupt
 
 interrupt._GRACE = 1
 interrupted = Line.__init__
@@ -229,7 +229,7 @@ def test_when_a_process_is_killed_the_other_ends(home: Path, rank: int) -> None:
 
 LINKED = """
 import time
-from nshtrainer.cli.training.linked_processes import linked_processes
+from nshtrainer.runs.linked_processes import linked_processes
 
 with linked_processes():
     time.sleep({seconds})

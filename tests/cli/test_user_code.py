@@ -12,9 +12,9 @@ from tests.cli.support import TRAIN
 
 import nshtrainer
 from nshtrainer.cli import main
-from nshtrainer.cli.project.data_config import data_class
-from nshtrainer.cli.project.user_code import load_user_code
 from nshtrainer.exceptions import ConfigError
+from nshtrainer.project.data_config import data_class
+from nshtrainer.project.user_code import load_user_code
 
 SECOND = "\n\nclass Curve(Line):\n    pass\n"
 

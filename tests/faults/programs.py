@@ -18,8 +18,8 @@ __all__ = ["PRELOADED", "Ended", "command", "fit", "full_disk", "plain", "plain_
 HERE = Path(__file__).parent
 
 PRELOADED = [
-    "nshtrainer.cli.training.job",
-    "nshtrainer.cli.project.run_file",
+    "nshtrainer.runs.job",
+    "nshtrainer.project.run_file",
     "torch.utils.tensorboard",
     "torchdata.stateful_dataloader",
     *("omegaconf", "rich_argparse", "ruamel.yaml", "tests.cli.support"),

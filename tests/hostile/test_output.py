@@ -15,9 +15,9 @@ from tests.cli.support import TRAIN, is_command
 
 import nshtrainer
 from nshtrainer.cli import main
-from nshtrainer.cli.quiet_lightning import quiet
 from nshtrainer.configs import AdamWConfig, SchedulesConfig
 from nshtrainer.exceptions import ConfigError
+from nshtrainer.runs.quiet_lightning import quiet
 
 NAMES = {
     "escape": "a\x1b[2J\x1b]0;title\x07",
@@ -126,9 +126,9 @@ PRINTS = {"completion": 1, "explain": 1, "console": 2, "plot": 1, "schema": 1}
 """Modules that print what is made for a program, or a picture; the rest goes through `say`."""
 
 
-def test_the_command_line_prints_in_one_place() -> None:
+def test_the_package_prints_in_one_place() -> None:
     found: dict[str, int] = {}
-    for path in Path(nshtrainer.__file__).parent.glob("cli/**/*.py"):
+    for path in Path(nshtrainer.__file__).parent.glob("**/*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print":
                 found[path.stem] = found.get(path.stem, 0) + 1

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from nshtrainer.cli.console import say_lines
+from nshtrainer.console import say_lines
 
 __all__ = ["main"]
 

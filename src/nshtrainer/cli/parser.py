@@ -19,10 +19,10 @@ from nshtrainer.escaping import printable, printable_lines
 __all__ = [
     "VERBS",
     "VerbParser",
-    "is_override_after_bare",
     "make_parser",
     "parse",
     "split_overrides",
+    "without_resume",
 ]
 
 VERBS = ("fit", "explain", "diff", "plot", "validate", "list", "show", "schema", "completion")
@@ -141,7 +141,7 @@ def split_overrides(tokens: Sequence[str], parser: VerbParser) -> tuple[list[str
         name, equals, _ = token.partition("=")
         if name in parser.options:
             value = [] if equals or not parser.options[name] else [*islice(remaining, 1)]
-            if value and name in parser.bare and is_override_after_bare(value[0]):
+            if value and name in parser.bare and _is_override_after_bare(value[0]):
                 rest.append(f"{name}={parser.bare[name]}")
                 overrides += value
             else:
@@ -157,7 +157,7 @@ def split_overrides(tokens: Sequence[str], parser: VerbParser) -> tuple[list[str
     return rest, overrides
 
 
-def is_override_after_bare(token: str) -> bool:
+def _is_override_after_bare(token: str) -> bool:
     """Return True if the text after an option with an optional value is an override.
 
     A checkpoint may be called `epoch=3.ckpt`, and a folder `lr=1`.
@@ -170,6 +170,17 @@ def is_override_after_bare(token: str) -> bool:
 def _is_override(token: str) -> bool:
     name, equals, _ = token.partition("=")
     return bool(equals and _PATH.fullmatch(name))
+
+
+def without_resume(tokens: Sequence[str]) -> list[str]:
+    """Return a command line without `--resume` and its value."""
+    kept: list[str] = []
+    for before, token in zip(("", *tokens), tokens, strict=False):
+        is_bare = token.startswith("-") or _is_override_after_bare(token)
+        is_value = before == "--resume" and not is_bare
+        if not (is_value or token == "--resume" or token.startswith("--resume=")):
+            kept.append(token)
+    return kept
 
 
 def _value_of(name: str, remaining: Iterator[str], parser: VerbParser) -> str:

@@ -10,11 +10,11 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from nshtrainer.cli.console import say
 from nshtrainer.cli.length_options import add_length_arguments
+from nshtrainer.console import say
 
 if TYPE_CHECKING:
-    from nshtrainer.cli.analysis.config_diff import ConfigDifference
+    from nshtrainer.analysis.config_diff import ConfigDifference
     from nshtrainer.cli.parser import VerbParser
 
 HELP = "compare the optimizers and schedules of two files"
@@ -39,10 +39,10 @@ def run(args: Namespace) -> int:
 
 
 def _by_field(args: Namespace) -> list[ConfigDifference]:
-    from nshtrainer.cli.analysis.config_diff import by_field
-    from nshtrainer.cli.project.find_configs import optimizers_in, schedules_in
-    from nshtrainer.cli.project.partial_check import read_loosely
+    from nshtrainer.analysis.config_diff import by_field
     from nshtrainer.config.document import fail
+    from nshtrainer.project.find_configs import optimizers_in, schedules_in
+    from nshtrainer.project.partial_check import read_loosely
 
     one, two = configs = [read_loosely(file)[0] for file in (args.first, args.second)]
     for file, config in zip((args.first, args.second), configs, strict=True):
@@ -52,13 +52,13 @@ def _by_field(args: Namespace) -> list[ConfigDifference]:
 
 
 def _by_parameter(args: Namespace) -> list[ConfigDifference]:
-    from nshtrainer.cli.analysis.config_diff import by_field, by_parameter
-    from nshtrainer.cli.analysis.dry_run import dry_run
-    from nshtrainer.cli.project.find_configs import lengths_in
-    from nshtrainer.cli.project.run_file import read_run
-    from nshtrainer.cli.project.user_code import load_user_code
-    from nshtrainer.cli.quiet_lightning import quiet
+    from nshtrainer.analysis.config_diff import by_field, by_parameter
+    from nshtrainer.analysis.dry_run import dry_run
     from nshtrainer.config.io import read_document
+    from nshtrainer.project.find_configs import lengths_in
+    from nshtrainer.project.run_file import read_run
+    from nshtrainer.project.user_code import load_user_code
+    from nshtrainer.runs.quiet_lightning import quiet
 
     code = load_user_code(args.code)
     first, second = (read_run(read_document(file), code) for file in (args.first, args.second))

@@ -31,21 +31,21 @@ def add_arguments(parser: VerbParser) -> None:
 
 def run(args: Namespace) -> int:
     """Print the table, or the trace of one parameter."""
-    from nshtrainer.cli.project.user_code import split_target
     from nshtrainer.config.io import read_document
+    from nshtrainer.project.user_code import split_target
 
     # Obvious errors are reported before torch is imported.
     split_target(args.code)
     document = read_document(args.config)
 
-    from nshtrainer.cli.analysis.dry_run import dry_run
-    from nshtrainer.cli.analysis.parameter_trace import print_way, trace_parameter
-    from nshtrainer.cli.analysis.summary import print_explained
-    from nshtrainer.cli.project.find_configs import lengths_in
-    from nshtrainer.cli.project.run_file import read_run
-    from nshtrainer.cli.project.user_code import load_user_code
-    from nshtrainer.cli.quiet_lightning import quiet
+    from nshtrainer.analysis.dry_run import dry_run
+    from nshtrainer.analysis.parameter_trace import print_way, trace_parameter
+    from nshtrainer.analysis.summary import print_explained
     from nshtrainer.config.formats.json import write_json
+    from nshtrainer.project.find_configs import lengths_in
+    from nshtrainer.project.run_file import read_run
+    from nshtrainer.project.user_code import load_user_code
+    from nshtrainer.runs.quiet_lightning import quiet
 
     code = load_user_code(args.code)
     config = read_run(document, code, args.overrides)

@@ -39,23 +39,30 @@ def add_arguments(parser: VerbParser) -> None:
 
 def run(args: Namespace) -> int:
     """Train; return 0, 128 plus the number of the signal that ended it, or 1 after a NaN or Inf."""
-    from nshtrainer.cli.project.user_code import split_target
-    from nshtrainer.cli.training.run_dir import choose_folder
     from nshtrainer.config.io import read_document
+    from nshtrainer.project.user_code import split_target
+    from nshtrainer.runs.run_dir import choose_folder
 
     # Obvious errors are reported before torch is imported.
     split_target(args.code)
     document = read_document(args.config)
     start = choose_folder(args.config, args.out, args.resume)
 
-    from nshtrainer.cli.components import warn_of_conflicts
-    from nshtrainer.cli.project.run_file import read_run
-    from nshtrainer.cli.project.user_code import load_user_code
-    from nshtrainer.cli.training.job import TrainingRun
+    from nshtrainer.cli.parser import without_resume
+    from nshtrainer.project.components import warn_of_conflicts
+    from nshtrainer.project.run_file import read_run
+    from nshtrainer.project.user_code import load_user_code
+    from nshtrainer.runs.job import TrainingRun
 
     warn_of_conflicts()
     code = load_user_code(args.code)
     config = read_run(document, code, args.overrides)
     return TrainingRun(
-        code, config, start.folder, start.checkpoint, args.argv, start.passed_over
+        code,
+        config,
+        start.folder,
+        start.checkpoint,
+        argv=without_resume(args.argv),
+        resumes_itself=args.resume == "auto",
+        passed_over=start.passed_over,
     ).run()

@@ -22,8 +22,8 @@ def add_arguments(parser: VerbParser) -> None:
 
 def run(args: Namespace) -> int:
     """Print the tables. Plug-ins are listed with their package, without importing them."""
-    from nshtrainer.cli.components import registries, registry_of, warn_of_conflicts
-    from nshtrainer.cli.console import say
+    from nshtrainer.console import say
+    from nshtrainer.project.components import registries, registry_of, warn_of_conflicts
 
     chosen = [registry_of(args.kind)] if args.kind else list(registries().values())
     for registry in chosen:
@@ -37,8 +37,8 @@ def run(args: Namespace) -> int:
 
 def _print_recommended(registry: Registry[Any]) -> None:
     """Print when to use each component; installed plug-ins are listed too."""
-    from nshtrainer.cli.console import print_table
     from nshtrainer.cli.recommended import RECOMMENDED
+    from nshtrainer.console import print_table
 
     classes = registry.summaries()
     rows = [(name, classes[name][0], when) for name, when in RECOMMENDED[registry.kind].items()]
@@ -48,8 +48,8 @@ def _print_recommended(registry: Registry[Any]) -> None:
 
 def _print_all(registry: Registry[Any]) -> None:
     """Print every component, PyTorch's schedulers in a separate table."""
-    from nshtrainer.cli.components import is_from_torch
-    from nshtrainer.cli.console import print_table
+    from nshtrainer.console import print_table
+    from nshtrainer.project.components import is_from_torch
 
     rows = [
         (name, cls, summary.replace("`", ""))

@@ -17,15 +17,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from nshtrainer.cli.console import say
 from nshtrainer.cli.length_options import add_length_arguments
+from nshtrainer.console import say
 
 if TYPE_CHECKING:
     from nshtrainer.cli.parser import VerbParser
-    from nshtrainer.cli.project.find_configs import LocatedSchedule
     from nshtrainer.config import Config
     from nshtrainer.config.document import Document
     from nshtrainer.plotting import Plot
+    from nshtrainer.project.find_configs import LocatedSchedule
     from nshtrainer.run_length import RunLength
 
 HELP = "plot the schedules of files"
@@ -63,8 +63,8 @@ def _plots(file: str, args: Namespace) -> Iterator[Plot]:
     Raises:
         ConfigError: The file is invalid, has no schedule, or one that does not fit this run.
     """
-    from nshtrainer.cli.project.find_configs import schedules_in
     from nshtrainer.config.document import fail
+    from nshtrainer.project.find_configs import schedules_in
 
     config, document = _read(file, args)
     found = schedules_in(config)
@@ -76,14 +76,14 @@ def _plots(file: str, args: Namespace) -> Iterator[Plot]:
 
 
 def _read(file: str, args: Namespace) -> tuple[Config, Document]:
-    from nshtrainer.cli.project.partial_check import read_loosely
+    from nshtrainer.project.partial_check import read_loosely
 
     overrides: Sequence[str] = args.overrides
     if not args.code:
         return read_loosely(file, overrides)
-    from nshtrainer.cli.project.run_file import read_run
-    from nshtrainer.cli.project.user_code import load_user_code
     from nshtrainer.config.io import read_document
+    from nshtrainer.project.run_file import read_run
+    from nshtrainer.project.user_code import load_user_code
 
     document = read_document(file)
     return read_run(document, load_user_code(args.code), overrides), document
@@ -92,8 +92,8 @@ def _read(file: str, args: Namespace) -> tuple[Config, Document]:
 def _plot(
     found: LocatedSchedule, label: str, config: Config, document: Document, args: Namespace
 ) -> Plot:
-    from nshtrainer.cli.project.find_configs import run_length, time_limit
     from nshtrainer.exceptions import RunLengthError, ScheduleError
+    from nshtrainer.project.find_configs import run_length, time_limit
 
     try:
         run = run_length(config, args)
@@ -132,9 +132,9 @@ def _refuse(
     error: Exception, found: LocatedSchedule, config: Config, document: Document
 ) -> NoReturn:
     """Refuse a schedule with its place, naming command-line options instead of Python arguments."""
-    from nshtrainer.cli.project.find_configs import trainer_in
     from nshtrainer.config.document import fail
     from nshtrainer.config.messages import dotted
+    from nshtrainer.project.find_configs import trainer_in
 
     trainer = trainer_in(config)
     by_epochs = trainer is not None and trainer.max_epochs is not None

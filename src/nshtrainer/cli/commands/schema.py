@@ -7,7 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nshtrainer.cli.console import say
+from nshtrainer.console import say
 
 if TYPE_CHECKING:
     from nshtrainer.cli.parser import VerbParser
@@ -23,13 +23,13 @@ def add_arguments(parser: VerbParser) -> None:
 
 def run(args: Namespace) -> int:
     """Print or write the schema, and print the comment that makes an editor use it."""
-    from nshtrainer.cli.project.run_file import AnyRunConfig, run_config_for, schema_comment
     from nshtrainer.config.files import write_file
     from nshtrainer.config.formats.json import write_json
+    from nshtrainer.project.run_file import AnyRunConfig, run_config_for, schema_comment
 
     cls = AnyRunConfig
     if args.code:
-        from nshtrainer.cli.project.user_code import load_user_code
+        from nshtrainer.project.user_code import load_user_code
 
         cls = run_config_for(load_user_code(args.code))
     text = write_json(cls.json_schema())

@@ -30,7 +30,7 @@ def add_arguments(parser: VerbParser) -> None:
 
 def run(args: Namespace) -> int:
     """Print the docstring of a class and a table of its fields."""
-    from nshtrainer.cli.console import print_table, say, say_lines
+    from nshtrainer.console import print_table, say, say_lines
 
     if args.name is None:
         say_lines(_USAGE, sys.stderr)
@@ -59,10 +59,10 @@ def _class_of(name: str) -> type[Config]:
         ConfigError: No component or class has this name.
     """
     from nshtrainer import configs
-    from nshtrainer.cli.components import registries
     from nshtrainer.config import Config
     from nshtrainer.config.messages import describe_unknown
     from nshtrainer.exceptions import ConfigError
+    from nshtrainer.project.components import registries
 
     if name == "trainer":
         name = "TrainerConfig"

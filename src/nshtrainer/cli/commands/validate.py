@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from nshtrainer.cli.console import say_lines
+from nshtrainer.console import say_lines
 from nshtrainer.escaping import printable
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ def add_arguments(parser: VerbParser) -> None:
 
 def run(args: Namespace) -> int:
     """Check each file; return 1 if any is refused."""
-    from nshtrainer.cli.components import warn_of_conflicts
-    from nshtrainer.cli.project.partial_check import check_loosely
+    from nshtrainer.project.components import warn_of_conflicts
+    from nshtrainer.project.partial_check import check_loosely
 
     warn_of_conflicts()
 
@@ -53,9 +53,9 @@ def _accepts(check: Callable[[str], str], file: str) -> bool:
 
 
 def _check_fully(target: str, file: str) -> str:
-    from nshtrainer.cli.project.run_file import read_run
-    from nshtrainer.cli.project.user_code import load_user_code
     from nshtrainer.config.io import read_document
+    from nshtrainer.project.run_file import read_run
+    from nshtrainer.project.user_code import load_user_code
 
     code = load_user_code(target)
     read_run(read_document(file), code)

@@ -10,17 +10,17 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 
-from nshtrainer.cli.analysis.summary import OptimizationSummary, summarize
-from nshtrainer.cli.project.find_configs import optimizers_in
+from nshtrainer.analysis.summary import OptimizationSummary, summarize
 from nshtrainer.exceptions import ConfigError, RunLengthError
 from nshtrainer.integrations.lightning.run_length import run_length_of
 from nshtrainer.integrations.lightning.trainer import Trainer
+from nshtrainer.project.find_configs import optimizers_in
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-    from nshtrainer.cli.project.run_file import RunConfig
-    from nshtrainer.cli.project.user_code import UserCode
+    from nshtrainer.project.run_file import RunConfig
+    from nshtrainer.project.user_code import UserCode
     from nshtrainer.run_length import RunLength
     from nshtrainer.trainer_config import TrainerConfig
 

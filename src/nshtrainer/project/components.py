@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from nshtrainer.cli.console import say
 from nshtrainer.config.registry import Registry
+from nshtrainer.console import say
 from nshtrainer.exceptions import ConfigError
 
 __all__ = ["is_from_torch", "registries", "registry_of", "warn_of_conflicts"]

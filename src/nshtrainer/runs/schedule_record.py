@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from nshtrainer.cli.training.metrics import rows_before
+from nshtrainer.runs.metrics import rows_before
 from nshtrainer.config.files import replace_file, write_file
 from nshtrainer.escaping import csv_cell, printable
 from nshtrainer.exceptions import ScheduleError
@@ -26,7 +26,7 @@ from nshtrainer.lr_scheduler.track import Track
 from nshtrainer.plotting import Plot, rendered
 
 if TYPE_CHECKING:
-    from nshtrainer.cli.training.run_dir import RunFolder
+    from nshtrainer.runs.run_dir import RunFolder
     from nshtrainer.lr_scheduler.driver.plan import SchedulePlan
 
 __all__ = ["ScheduleRecord"]

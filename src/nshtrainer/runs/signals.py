@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from typing_extensions import Self, override
 
-from nshtrainer.cli.training.slurm import requeue_signal
+from nshtrainer.runs.slurm import requeue_signal
 
 __all__ = ["GracefulStop", "Interrupted", "Signals"]
 

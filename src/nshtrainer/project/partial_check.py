@@ -11,8 +11,6 @@ from typing import Annotated, Any, cast
 
 from pydantic import ConfigDict, Field, create_model
 
-from nshtrainer.cli.components import registries
-from nshtrainer.cli.project.run_file import PARTS
 from nshtrainer.config import Config
 from nshtrainer.config.document import Document
 from nshtrainer.config.io import load, read_document
@@ -22,6 +20,8 @@ from nshtrainer.config.parts import parts_of
 from nshtrainer.config.registry import Registry
 from nshtrainer.escaping import printable
 from nshtrainer.exceptions import ConfigError
+from nshtrainer.project.components import registries
+from nshtrainer.project.run_file import PARTS
 from nshtrainer.trainer_config import TrainerConfig
 
 __all__ = ["check_loosely", "read_loosely"]

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from nshtrainer.cli.analysis.sentences import group_sentence, schedulers_of, sentences
-from nshtrainer.cli.console import print_table, say
+from nshtrainer.analysis.sentences import group_sentence, schedulers_of, sentences
 from nshtrainer.config.messages import join_names
+from nshtrainer.console import print_table, say
 from nshtrainer.optimizer.checkpoint.state_size import state_bytes
 from nshtrainer.optimizer.groups.lazy_parameters import is_lazy
 from nshtrainer.optimizer.groups.parameters import inventory

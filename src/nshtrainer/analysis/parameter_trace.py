@@ -6,20 +6,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from nshtrainer.cli.console import say
-from nshtrainer.cli.project.find_configs import optimizers_in
 from nshtrainer.config.messages import describe_unknown, dotted
+from nshtrainer.console import say
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.optimizer.base import innermost
 from nshtrainer.optimizer.groups.assign import assign
 from nshtrainer.optimizer.groups.parameters import inventory
 from nshtrainer.optimizer.groups.selectors import described, selects
 from nshtrainer.optimizer.routed_config import RoutingConfigBase
+from nshtrainer.project.find_configs import optimizers_in
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from nshtrainer.cli.analysis.summary import GroupRow, OptimizationSummary
+    from nshtrainer.analysis.summary import GroupRow, OptimizationSummary
     from nshtrainer.config import Config
     from nshtrainer.optimizer.groups.parameters import Parameter
     from nshtrainer.optimizer.groups.selectors import Selection, SelectorConfig

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, final
 from lightning.pytorch import Callback, LightningModule, Trainer
 from typing_extensions import override
 
-from nshtrainer.cli.analysis.summary import print_explained, summarize
-from nshtrainer.cli.console import say
+from nshtrainer.analysis.summary import print_explained, summarize
+from nshtrainer.console import say
 from nshtrainer.config.files import write_file
 from nshtrainer.config.formats.json import write_json
 from nshtrainer.run_length import run_length_of

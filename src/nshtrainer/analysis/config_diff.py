@@ -6,20 +6,20 @@ from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
-from nshtrainer.cli.project.find_configs import optimizers_in, run_length, schedules_in
 from nshtrainer.config.messages import dotted, join_names
 from nshtrainer.config.parts import nested_parts
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.preview import describe_tracks, number_text
 from nshtrainer.optimizer.wrappers.config import unwrapped
+from nshtrainer.project.find_configs import optimizers_in, run_length, schedules_in
 
 if TYPE_CHECKING:
-    from nshtrainer.cli.analysis.dry_run import DryRun
-    from nshtrainer.cli.analysis.summary import GroupRow, OptimizationSummary
-    from nshtrainer.cli.project.find_configs import LocatedSchedule
+    from nshtrainer.analysis.dry_run import DryRun
+    from nshtrainer.analysis.summary import GroupRow, OptimizationSummary
     from nshtrainer.config import Config
     from nshtrainer.config.document import Keys
     from nshtrainer.lr_scheduler.track import Track
+    from nshtrainer.project.find_configs import LocatedSchedule
     from nshtrainer.run_length import RunLength
 
 __all__ = ["ConfigDifference", "DiffValue", "by_field", "by_parameter"]
@@ -181,7 +181,7 @@ def by_parameter(first: DryRun, second: DryRun) -> list[ConfigDifference]:
 
 def _of_parameters(run: DryRun) -> dict[str, Facts]:
     """Return the options of each parameter; a parameter without a group has none."""
-    from nshtrainer.cli.analysis.sentences import schedulers_of
+    from nshtrainer.analysis.sentences import schedulers_of
 
     names = [*run.found.frozen.names, *run.found.uncovered.names]
     facts: dict[str, Facts] = {name.partition(" = ")[0]: {} for name in names}
@@ -209,7 +209,7 @@ def _of_group(row: GroupRow) -> Iterator[tuple[str, DiffValue]]:
 
 def _moved(config: Any, group: dict[str, Any], found: OptimizationSummary) -> dict[Any, Any]:
     """Describe the schedule of a group; without a curve, the scheduler class and its settings."""
-    from nshtrainer.cli.analysis.sentences import tracks_of
+    from nshtrainer.analysis.sentences import tracks_of
     from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 
     scheduler = config.scheduler

@@ -28,7 +28,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
-from nshtrainer.cli.training.newest_checkpoint import (
+from nshtrainer.runs.newest_checkpoint import (
     Found,
     by_run,
     checkpoints_of,

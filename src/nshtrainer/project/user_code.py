@@ -10,10 +10,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from nshtrainer.cli.project.data_config import DataClass, data_class
 from nshtrainer.config.document import fail
 from nshtrainer.config.files import kind_of
 from nshtrainer.exceptions import ConfigError
+from nshtrainer.project.data_config import DataClass, data_class
 
 if TYPE_CHECKING:
     from nshtrainer.integrations.lightning.module import LightningModuleBase

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-from nshtrainer.cli.console import say_lines
+from nshtrainer.console import say_lines
 from nshtrainer.escaping import printable_lines
 from nshtrainer.exceptions import CheckpointWarning, ConfigChangedWarning
 

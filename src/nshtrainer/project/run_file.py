@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from nshtrainer.cli.project.user_code import UserCode
     from nshtrainer.config.document import Document
+    from nshtrainer.project.user_code import UserCode
 
 __all__ = ["PARTS", "AnyRunConfig", "RunConfig", "read_run", "run_config_for"]
 

@@ -15,24 +15,23 @@ import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 
-from nshtrainer.cli.analysis.dry_run import build_trainer
-from nshtrainer.cli.console import say, say_lines
-from nshtrainer.cli.parser import is_override_after_bare
-from nshtrainer.cli.quiet_lightning import quiet
-from nshtrainer.cli.training.linked_processes import code_of_lost_process, linked_processes
-from nshtrainer.cli.training.metrics import loggers_for
-from nshtrainer.cli.training.reports import EpochLines, SummaryCallback, metrics_text
-from nshtrainer.cli.training.schedule_record import ScheduleRecord
-from nshtrainer.cli.training.signals import GracefulStop, Interrupted, Signals
-from nshtrainer.cli.training.slurm import requeue
+from nshtrainer.analysis.dry_run import build_trainer
+from nshtrainer.console import say, say_lines
+from nshtrainer.runs.quiet_lightning import quiet
+from nshtrainer.runs.linked_processes import code_of_lost_process, linked_processes
+from nshtrainer.runs.metrics import loggers_for
+from nshtrainer.runs.reports import EpochLines, SummaryCallback, metrics_text
+from nshtrainer.runs.schedule_record import ScheduleRecord
+from nshtrainer.runs.signals import GracefulStop, Interrupted, Signals
+from nshtrainer.runs.slurm import requeue
 from nshtrainer.escaping import printable
 from nshtrainer.exceptions import BadUpdateError, CheckpointError
 from nshtrainer.metric import MetricConfig
 
 if TYPE_CHECKING:
-    from nshtrainer.cli.project.run_file import RunConfig
-    from nshtrainer.cli.project.user_code import UserCode
-    from nshtrainer.cli.training.run_dir import RunFolder
+    from nshtrainer.project.run_file import RunConfig
+    from nshtrainer.project.user_code import UserCode
+    from nshtrainer.runs.run_dir import RunFolder
     from nshtrainer.integrations.lightning.trainer import Trainer
 
 __all__ = ["TrainingRun"]
@@ -49,7 +48,8 @@ class TrainingRun:
         config: The file of the run, overrides included.
         folder: The output directory.
         checkpoint: The checkpoint to resume from, if any.
-        argv: The command line, for the message on how to resume.
+        argv: The command line without `--resume`, for the message on how to resume.
+        resumes_itself: True if the same command, run again, resumes.
         passed_over: Unreadable checkpoints that were skipped, each with the reason.
     """
 
@@ -58,6 +58,7 @@ class TrainingRun:
     folder: RunFolder
     checkpoint: Path | None
     argv: Sequence[str]
+    resumes_itself: bool = False
     passed_over: Sequence[str] = ()
     signals: Signals = field(default_factory=Signals)
     first_step: int = field(default=0, init=False)
@@ -241,23 +242,14 @@ class TrainingRun:
             return
         is_module = sys.argv[0].endswith("__main__.py")
         program = ["python", "-m", "nshtrainer"] if is_module else ["nshtrainer"]
-        command = shlex.join([*program, *self._argv_to_go_on(path)])
+        command = shlex.join([*program, *self.argv, "--resume", str(path)])
         _say(f"{why}; the last checkpoint is {printable(path)}\nto resume: {printable(command)}")
 
     @rank_zero_only
     def _requeue(self) -> None:
         say(requeue())
-        if not any(token in {"auto", "--resume=auto"} for token in self.argv):
+        if not self.resumes_itself:
             say("the job will not resume automatically: add --out and --resume auto to its command")
-
-    def _argv_to_go_on(self, path: Path) -> list[str]:
-        kept: list[str] = []
-        for before, token in zip(("", *self.argv), self.argv, strict=False):
-            is_bare = token.startswith("-") or is_override_after_bare(token)
-            is_value = before == "--resume" and not is_bare
-            if not (is_value or token == "--resume" or token.startswith("--resume=")):
-                kept.append(token)
-        return [*kept, "--resume", str(path)]
 
     def _finished(self, trainer: Trainer) -> None:
         if not trainer.is_global_zero:

@@ -1,0 +1,1 @@
+"""Training runs of a run file: folder, signals, output and results."""
