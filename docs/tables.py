@@ -8,7 +8,6 @@ A page marks a generated part with `<!-- generated: name -->` and `<!-- end -->`
 
 from __future__ import annotations
 
-import inspect
 import re
 import sys
 from collections import Counter
@@ -19,7 +18,7 @@ from typing import Any
 
 from nshtrainer import RunLength
 from nshtrainer.cli.recommended import RECOMMENDED
-from nshtrainer.config.docstrings import own_docs
+from nshtrainer.config.docstrings import class_docs, own_docs
 from nshtrainer.config.named import NamedConfig
 from nshtrainer.configs import (
     AdamWConfig,
@@ -110,7 +109,7 @@ def curated() -> str:
 
 def reference(cls: type) -> str:
     """Return the reference of a docstring in one line."""
-    found = re.search(r"Reference: (.*?)\.\n\n", cls.__doc__ or "", flags=re.DOTALL)
+    found = re.search(r"Reference: (.*?)\.\n\n", class_docs(cls), flags=re.DOTALL)
     return " ".join(found[1].split()) if found else ""
 
 
@@ -322,7 +321,7 @@ def gallery_section(cls: Any) -> str:
 
 def prose(cls: type) -> str:
     """Return the docstring of a class without examples and errors."""
-    paragraphs = re.split(r"\n\s*\n", inspect.cleandoc(cls.__doc__ or ""))
+    paragraphs = re.split(r"\n\s*\n", class_docs(cls))
     kept = [part for part in paragraphs if not part.lstrip().startswith((">>>", "Raises:"))]
     return "\n\n".join(kept).replace("*", "\\*")
 

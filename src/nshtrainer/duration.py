@@ -54,6 +54,9 @@ class _DurationConfig(NamedConfig):
     steps end at step 101, and 1 epoch is as long as the epoch at that position.
     """
 
+    __family__: ClassVar[str] = "DurationConfig"
+    """The type of a field that holds any of them, in help."""
+
     @abstractmethod
     def exact(self, run: RunLength, field: str = "duration") -> Position:
         """Return the exact number of steps at the beginning of a run."""

@@ -102,7 +102,22 @@ def assert_name_comes_first_in_a_file(cls: Any, config: Any):
     assert not issubclass(cls, NamedConfig) or next(iter(config.to_dict())) == "name"
 
 
+def assert_its_repr_evaluates_to_it(cls: Any, config: Any):
+    assert eval(repr(config), {**NAMED}) == config
+
+
+def assert_its_repr_has_what_is_required_and_what_differs(cls: Any, config: Any):
+    fields, shown = cls.model_fields, dict(config.__repr_args__())
+    required = {name for name, field in fields.items() if field.is_required()}
+    assert required <= shown.keys()
+    for name in shown.keys() - required:
+        default = fields[name].get_default(call_default_factory=True)
+        assert shown[name] != default or isinstance(shown[name], bool)
+
+
 LAWS = (
+    assert_its_repr_evaluates_to_it,
+    assert_its_repr_has_what_is_required_and_what_differs,
     assert_round_trips_through_every_format,
     assert_is_a_frozen_value,
     assert_schema_accepts_it,

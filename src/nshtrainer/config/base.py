@@ -6,7 +6,7 @@ where they are used: this module costs little more than pydantic itself.
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterable, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaH
 from pydantic_core import CoreSchema
 from typing_extensions import Self, override
 
+from nshtrainer.config.display.class_help import ConfigMeta, plain_docs
 from nshtrainer.config.validation import with_strict_numbers
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _building = nullcontext() if hasattr(pydantic.main, "_rebuild_lock") else RLock(
 """The lock for `model_rebuild`, which pydantic below 2.14 does not take itself."""
 
 
-class Config(BaseModel):
+class Config(BaseModel, metaclass=ConfigMeta):
     """A frozen config that validates its values and refuses unknown keys: the base of every config.
 
     Numbers and booleans are strict (`true` and `"0.1"` are not numbers), sequences are lax (a list
@@ -80,13 +81,39 @@ class Config(BaseModel):
     ) -> dict[str, Any]:
         from nshtrainer.config.docstrings import field_docs
 
-        schema = handler(core_schema)
+        with plain_docs():
+            schema = handler(core_schema)
         properties: dict[str, Any] = handler.resolve_ref_schema(schema).get("properties", {})
         for name, text in field_docs(cls).items():
             alias = cls.model_fields[name].alias
             found = properties.get(name) or properties.get(alias or name, {})
             found.setdefault("description", text)
         return schema
+
+    # -- showing -----------------------------------------------------------------------------
+
+    @override
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """Yield the required fields, and the others whose values are not the defaults."""
+        from nshtrainer.config.display.fields import shown_fields
+
+        return shown_fields(self)
+
+    @override
+    def __str__(self) -> str:
+        return repr(self)
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        """Print the fields below each other in IPython if a line is too short for them."""
+        from nshtrainer.config.display.fields import print_pretty
+
+        print_pretty(self, printer)
+
+    def _repr_html_(self) -> str:
+        """Return a table of the fields for notebooks, with defaults dimmed."""
+        from nshtrainer.config.display.fields import config_table
+
+        return config_table(self)
 
     # -- as a value --------------------------------------------------------------------------
 

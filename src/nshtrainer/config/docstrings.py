@@ -16,7 +16,17 @@ from functools import lru_cache
 from pydantic import BaseModel
 from typing_extensions import Doc
 
-__all__ = ["field_docs", "own_docs"]
+__all__ = ["class_docs", "field_docs", "own_docs"]
+
+
+def class_docs(cls: type) -> str:
+    r"""Return the docstring of a class as it is written: `__doc__` of a config has the fields too.
+
+    >>> from nshtrainer.configs import StepsConfig
+    >>> class_docs(StepsConfig).partition("\n")[0]
+    'A number of optimizer updates.'
+    """
+    return inspect.cleandoc(vars(cls).get("__doc__") or "")
 
 
 def field_docs(cls: type[BaseModel]) -> dict[str, str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from inspect import cleandoc, getfile
+from inspect import getfile
 from typing import Any, NamedTuple
+
+from nshtrainer.config.docstrings import class_docs
 
 __all__ = ["IndexEntry", "read_index", "same_source", "summary_of"]
 
@@ -43,7 +45,7 @@ def read_index(module: str | None) -> dict[str, IndexEntry]:
 
 def summary_of(cls: type) -> tuple[str, str]:
     """Return the name of a class and the first line of its docstring, as in an index."""
-    return cls.__name__, cleandoc(cls.__doc__ or "").partition("\n")[0]
+    return cls.__name__, class_docs(cls).partition("\n")[0]
 
 
 def same_source(old: type | IndexEntry, new: type) -> bool:

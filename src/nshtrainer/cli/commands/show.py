@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ def add_arguments(parser: VerbParser) -> None:
 
 def run(args: Namespace) -> int:
     """Print the docstring of a class and a table of its fields."""
+    from nshtrainer.config.docstrings import class_docs
     from nshtrainer.console import print_table, say, say_lines
 
     if args.name is None:
@@ -38,7 +38,7 @@ def run(args: Namespace) -> int:
     cls = _class_of(args.name)
     say(f"{cls.__name__}  (from nshtrainer.configs)" if _is_ours(cls) else _full_name(cls))
     say()
-    say_lines(inspect.cleandoc(cls.__doc__ or ""))
+    say_lines(class_docs(cls))
     say_lines("\n".join(_declared(cls)))
     print_table(("field", "type", "default", "range", "meaning"), _rows(cls))
     return 0

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from nshtrainer.config.html import html_table
+from nshtrainer.config.display.html import html_table
 
 
 @pytest.mark.parametrize("text", ["<script>x</script>", '"><img src=x onerror=y>', "&amp;", "\x1b"])
