@@ -22,7 +22,7 @@ from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.track import Curve, Track
 from nshtrainer.optimizer_record import optimizer_within
 from nshtrainer.rate_use import check_schedule
-from nshtrainer.run_length import RunLength, known_run_length
+from nshtrainer.run_length import RunLength, known_run_length, run_length_of
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
     from nshtrainer.lr_scheduler.preview import Preview
+    from nshtrainer.plotting import Picture
 
 __all__ = [
     "LRSchedulerConfig",
@@ -190,6 +191,39 @@ class LRSchedulerConfigBase(NamedConfig):
         if not self.is_curve:
             raise ScheduleError(f"{self.describe(run)}; there is nothing to draw")
         return preview_tracks(self.tracks(run), run, num_points, label=self.name)
+
+    def plot(
+        self,
+        run: Any = None,
+        *,
+        total_steps: int | None = None,
+        base_lr: float | None = None,
+        label: str = "",
+    ) -> Picture:
+        """Draw the schedule before it runs, for a notebook, the terminal or a file.
+
+        Args:
+            run: A `RunLength`, or the module or trainer that knows the length of the run.
+            total_steps: Updates of the optimizer in the whole run, instead of `run`.
+            base_lr: The rate that the schedule multiplies, instead of `run`; without a rate,
+                factors are drawn.
+            label: The name in the legend of several schedules; left out, the schedule's own.
+
+        Raises:
+            ScheduleError: The schedule has no values before it runs, or does not fit this run, or
+                the length of the run is unknown.
+
+        >>> from nshtrainer.configs import CosineScheduleConfig
+        >>> CosineScheduleConfig(warmup_duration="10%").plot(total_steps=1000, base_lr=1e-3)
+        <Picture of cosine: warm-up 0 to 100, cosine 100 to 1,000, last update 3.05e-9>
+        """
+        from nshtrainer.plotting.picture import Picture, Plot
+
+        if run is not None and (total_steps is not None or base_lr is not None):
+            raise ScheduleError("plot takes run, or total_steps and base_lr; leave out the one")
+        length = RunLength(total_steps, base_lr=base_lr) if run is None else run_length_of(run)
+        plot = Plot(label or self.name, self.preview(length), self.describe(length))
+        return Picture((plot,))
 
     def describe(self, run: RunLength) -> str:
         """Describe the schedule in a sentence: the phases and the last value of its curves.

@@ -70,7 +70,7 @@ class PhaseConfig(Config):
 
     >>> from nshtrainer.configs import LinearScheduleConfig
     >>> PhaseConfig(schedule=LinearScheduleConfig(), duration="100 steps").duration
-    StepsConfig(name='steps', value=100)
+    StepsConfig(value=100)
     """
 
     schedule: CurveConfig

@@ -13,8 +13,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nshtrainer.plotting.figure import Figure, Line, Panel, Plot, Span, figure_of
+from nshtrainer.plotting.picture import Picture
 
-__all__ = ["FORMATS", "Figure", "Line", "Panel", "Plot", "Span", "figure_of", "rendered"]
+__all__ = [
+    "FORMATS",
+    "Figure",
+    "Line",
+    "Panel",
+    "Picture",
+    "Plot",
+    "Span",
+    "figure_of",
+    "rendered",
+]
 
 FORMATS = (".svg", ".html", ".png", ".csv", ".json")
 """The suffixes of the files that schedules are written to."""

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nshtrainer.escaping import printable
-from nshtrainer.lr_scheduler.preview import Preview, Series
 from nshtrainer.plotting.axis import Axis, height_axis, step_axis, time_axis
+from nshtrainer.plotting.series import Preview, Series
 from nshtrainer.run_length import TICKS
 
 __all__ = ["Figure", "Line", "Panel", "Plot", "Span", "figure_of"]

@@ -78,7 +78,7 @@ class LightningModuleBase(LightningModule, Generic[T]):
     ...     def configure_optimizers(self):
     ...         return torch.optim.AdamW(self.parameters(), self.hparams.lr)
     >>> MyModel({"width": 4}).hparams
-    MyConfig(width=4, lr=0.001)
+    MyConfig(width=4)
 
     With a field `optimizer: OptimizerConfig` in place of `lr`, the last method can be left out.
     """

@@ -65,7 +65,9 @@ class SchedulePlan:
     @classmethod
     def of_config(cls, config: LRSchedulerConfigBase, run: RunLength) -> SchedulePlan:
         """Return the plan of a config."""
-        return cls(config.tracks, run, repr(config), config)
+        # With all fields, unlike its repr: a checkpoint outlives the defaults of a class.
+        fields = ", ".join(f"{name}={value!r}" for name, value in config)
+        return cls(config.tracks, run, f"{type(config).__name__}({fields})", config)
 
     @classmethod
     def of_curve(cls, curve: Curve, run: RunLength, label: str | None) -> SchedulePlan:

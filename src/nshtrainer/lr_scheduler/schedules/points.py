@@ -24,7 +24,7 @@ class PointConfig(Config):
     """The factor at one moment of a run.
 
     >>> PointConfig(at="10%", factor=0.5).at
-    FractionConfig(name='fraction', value=0.1)
+    FractionConfig(value=0.1)
     """
 
     at: DurationField

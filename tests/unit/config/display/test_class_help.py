@@ -163,10 +163,11 @@ def test_members_of_a_users_class_are_all_shown() -> None:
 
 
 def test_every_config_describes_its_fields() -> None:
-    found = {name: getattr(configs, name) for name in dir(configs)}
-    classes = [cls for cls in found.values() if isinstance(cls, type) and issubclass(cls, Config)]
-    assert len(classes) > 100
-    for cls in classes:
+    found = [getattr(configs, name) for name in dir(configs)]
+    classes = [cls for cls in found if isinstance(cls, type) and issubclass(cls, Config)]
+    ours = [cls for cls in classes if ".third_party." not in cls.__module__]
+    assert len(ours) > 80
+    for cls in ours:
         for field in cls.model_fields:
             assert f"\n    {field} (" in (cls.__doc__ or ""), cls
     assert "StepsConfig" not in (CosineScheduleConfig.__doc__ or "")
