@@ -47,6 +47,12 @@ class NshtrainerError(Exception):
     def __str__(self) -> str:
         return printable_lines(super().__str__())
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython and notebooks show: lines of the user's code, and the message."""
+        from nshtrainer.short_traceback import short_traceback
+
+        return short_traceback(self)
+
 
 class ConfigError(NshtrainerError, ValueError):
     """A file, a string, an override or a command line that does not describe a valid config.

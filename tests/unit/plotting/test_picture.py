@@ -42,7 +42,7 @@ def test_the_length_is_given_once() -> None:
         COSINE.plot(RunLength(10), total_steps=10)
     with pytest.raises(ScheduleError, match="plot takes run, or total_steps and base_lr"):
         COSINE.plot(RunLength(10), base_lr=0.1)
-    with pytest.raises(ScheduleError, match="the run length of builtins.int is unknown"):
+    with pytest.raises(ScheduleError, match=r"the run length of builtins\.int is unknown"):
         COSINE.plot(1000)
     with pytest.raises(ScheduleError, match="total_steps"):
         COSINE.plot()
