@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 import sys
@@ -13,12 +14,16 @@ from html import escape
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import shorten
+from typing import Any
+from xml.etree import ElementTree as ET
 
 from nshtrainer.cli import main
 
-__all__ = ["architecture", "overview"]
+__all__ = ["architecture", "notebook", "overview"]
 
 OVERVIEW = Path(__file__).parent / "overview"
+NOTEBOOK = Path(__file__).parents[1] / "examples" / "notebook.ipynb"
 LETTER, LINE = 6.63, 16
 """Width of a character and distance between lines of the terminal font, in pixels."""
 STYLE = """\
@@ -117,6 +122,54 @@ def moved(folder: Path) -> Iterator[None]:
     finally:
         os.chdir(before)
         sys.path[:] = searched
+
+
+# -- a notebook ------------------------------------------------------------------------------------
+
+
+@cache
+def notebook() -> str:
+    """Draw two cells of the example notebook: an optimizer as a table, a schedule as a picture."""
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    setup, optimizer, _, schedule, *_ = (
+        "".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"
+    )
+    names: dict[str, Any] = {}
+    exec(setup, names)  # noqa: S102 - a notebook of this project
+    parts, y = code(optimizer, 10)
+    rows, y = drawn_table(value_of(optimizer, names)._repr_html_(), y + 20)
+    more, y = code(schedule, y + 10)
+    plot, height = nested(value_of(schedule, names)._repr_svg_(), x=20, y=y + 10)
+    return document(
+        780, y + height + 20, "Cells of a notebook", "\n".join([*parts, *rows, *more, plot])
+    )
+
+
+def value_of(cell: str, names: dict[str, Any]) -> Any:
+    """Run a cell, and return the value of its last line."""
+    body, _, last = cell.rpartition("\n")
+    exec(body, names)  # noqa: S102
+    return eval(last, names)  # noqa: S307
+
+
+def code(cell: str, y: float) -> tuple[list[str], float]:
+    """Draw a cell of code, and return the lower end."""
+    lines = cell.splitlines()
+    rows = [text(20, y + 18 + place * LINE, line, "term") for place, line in enumerate(lines)]
+    height = len(lines) * LINE + 12
+    return [frame(0.5, y + 0.5, 779, height), *rows], y + height
+
+
+def drawn_table(html: str, y: float) -> tuple[list[str], float]:
+    """Draw a table as a notebook shows it, and return the lower end."""
+    parts: list[str] = []
+    for row in ET.fromstring(f"<body>{html}</body>").iter("tr"):  # noqa: S314 - of this project
+        field, value, meaning = ("".join(cell.itertext()) for cell in row)
+        short = shorten(meaning, 76, placeholder=" ...")
+        drawn = [text(20, y, field, "term"), text(190, y, value, "term"), text(320, y, short)]
+        parts.append(f'<g style="{row.get("style", "")}">{"".join(drawn)}</g>')
+        y += 18
+    return parts, y
 
 
 # -- the architecture ------------------------------------------------------------------------------

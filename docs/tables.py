@@ -353,6 +353,7 @@ PARTS: dict[str, Callable[[], str]] = {
 PICTURES: dict[str, Callable[[], str]] = {
     "docs/images/overview.svg": pictures.overview,
     "docs/images/architecture.svg": pictures.architecture,
+    "docs/images/notebook.svg": pictures.notebook,
     "docs/images/schedule.svg": schedule_picture,
     **{f"{GALLERY}/{name_of(cls)}.svg": partial(gallery_picture, cls) for cls in drawn()},
 }
