@@ -26,9 +26,9 @@ from typing import (
 )
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, PrivateAttr
 from pydantic.fields import FieldInfo
-from typing_extensions import override
+from typing_extensions import dataclass_transform, override
 
 from nshtrainer.config.docstrings import class_docs, field_docs
 from nshtrainer.types import GREATEST
@@ -189,6 +189,8 @@ def plain_types(annotations: dict[str, Any]) -> dict[str, Any]:
     return get_type_hints(SimpleNamespace(__annotations__=annotations))
 
 
+# Type checkers look at the class itself, not at pydantic's below it.
+@dataclass_transform(kw_only_default=True, field_specifiers=(Field, PrivateAttr))
 class ConfigMeta(ModelMetaclass):
     """The class of config classes: they describe their fields, and hide pydantic's members."""
 
