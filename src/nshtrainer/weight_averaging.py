@@ -63,7 +63,10 @@ class EMAWeightAveragingConfig(WeightAveragingConfigBase):
     """Share of the average that is kept at each update, in [0, 1]."""
 
     start: DurationField = cast("Any", StepsConfig(value=0))
+    """Start of the average, counted from the beginning of the run."""
+
     every: DurationField = cast("Any", StepsConfig(value=1))
+    """Duration between two updates whose weights are averaged; by default each update counts."""
 
 
 @final
@@ -84,7 +87,10 @@ class SWAWeightAveragingConfig(WeightAveragingConfigBase):
     name: Literal["swa"] = "swa"
 
     start: DurationField = cast("Any", FractionConfig(value=0.75))
+    """Start of the average, counted from the beginning of the run."""
+
     every: DurationField = cast("Any", EpochsConfig(value=1))
+    """Duration between two updates whose weights are averaged; by default an epoch."""
 
 
 AnyWeightAveraging: TypeAlias = EMAWeightAveragingConfig | SWAWeightAveragingConfig

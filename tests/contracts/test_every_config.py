@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from tests.support import configs_of, that_add_something
 
 from nshtrainer import Config, configs
-from nshtrainer.config.docstrings import field_docs
+from nshtrainer.config.docstrings import field_docs, own_docs
 from nshtrainer.config.named import NamedConfig
 from nshtrainer.configs import lr_scheduler_registry, optimizer_registry
 from nshtrainer.exceptions import ConfigError
@@ -206,6 +206,14 @@ def test_every_field_is_described(cls: Any):
     described = field_docs(cls)
     missing = [name for name in cls.model_fields if name != "name" and not described.get(name)]
     assert missing == []
+
+
+@every_config
+def test_the_text_of_a_field_is_below_it_where_editors_find_it(cls: Any):
+    homes = [each for each in cls.__mro__ if issubclass(each, Config)]
+    for name in cls.model_fields.keys() - {"name"}:
+        home = next(each for each in homes if name in inspect.get_annotations(each))
+        assert name in own_docs(home), (home, name)
 
 
 @every_config

@@ -1,4 +1,7 @@
-"""Types of options that several optimizers share, each with its description."""
+"""Types of options that several optimizers share, some with a description.
+
+Editors find the description of a field below it, but not in its type.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,9 @@ from nshtrainer.types import Beta, NonNegative
 __all__ = [
     "Betas",
     "Capturable",
-    "DecoupledWeightDecay",
     "Eps",
     "Foreach",
     "Fused",
-    "L2Penalty",
     "LearningRate",
     "Maximize",
     "RelativeDecay",
@@ -30,31 +31,13 @@ Betas = Annotated[
 Eps = Annotated[
     NonNegative, Doc("Added to the root of the average square, so that nothing is divided by zero.")
 ]
-L2Penalty = Annotated[
-    NonNegative, Doc("Factor on the weights that is added to the gradient (an L2 penalty).")
-]
 RelativeDecay = Annotated[
     NonNegative, Doc("Share of each weight taken off in an update, times the learning rate.")
-]
-DecoupledWeightDecay = Annotated[
-    bool, Doc("Take the decay off the weights instead, as AdamW does.")
 ]
 
 # -- how an update is computed: these fields are listed after all others ---------------------------
 
-Maximize = Annotated[
-    bool, Doc("Go up the gradient instead of down: the closure or loss is then an objective."), LAST
-]
-Foreach = Annotated[
-    bool | None,
-    Doc("Update lists of tensors at once. None: the fastest that the parameters allow."),
-    LAST,
-]
-Capturable = Annotated[
-    bool,
-    Doc("Keep all state on the device so that a CUDA graph can capture the update; not for a CPU."),
-    LAST,
-]
-Fused = Annotated[
-    bool | None, Doc("Update with one kernel. None: the fastest that the parameters allow."), LAST
-]
+Maximize = Annotated[bool, LAST]
+Foreach = Annotated[bool | None, LAST]
+Capturable = Annotated[bool, LAST]
+Fused = Annotated[bool | None, LAST]

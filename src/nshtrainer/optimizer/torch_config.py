@@ -369,7 +369,10 @@ class ForeachConfigBase(TorchOptimizerConfigBase):
     """Base of torch's optimizers with `foreach` and `differentiable`."""
 
     maximize: Maximize = False
+    """Go up the gradient instead of down: the closure or loss is then an objective."""
+
     foreach: Foreach = None
+    """Update lists of tensors at once. None: the fastest that the parameters allow."""
 
     differentiable: bool = False
     """Make the update differentiable, as meta-learning needs; slower."""

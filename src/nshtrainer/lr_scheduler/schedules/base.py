@@ -23,9 +23,7 @@ from nshtrainer.exceptions import NshtrainerWarning, RunLengthError, ScheduleErr
 from nshtrainer.lr_scheduler.curve_schedule import CurveScheduleConfigBase
 from nshtrainer.lr_scheduler.curves import FALLS, Decay, Override, Warmup
 from nshtrainer.lr_scheduler.schedules.field_types import (
-    DecayEnd,
     DecayShape,
-    HitEnd,
     MinFactor,
     MinRate,
     WarmupField,
@@ -166,7 +164,10 @@ class MinimumScheduleConfigBase(CurveScheduleConfigBase):
     """A schedule with a minimum, as a factor or as a rate: call `minimum` for the factor."""
 
     min_factor: MinFactor = 0.0
+    """Factor at the end of the decay."""
+
     min_lr: MinRate = None
+    """The same as an absolute rate, instead of `min_factor`."""
 
     def minimum(self, run: RunLength) -> float:
         """Return the least factor.
@@ -194,9 +195,16 @@ class FiniteScheduleConfigBase(WarmupScheduleConfigBase):
     """A schedule with a warm-up, an end, and a minimum that applies from the end on."""
 
     min_factor: MinFactor = 0.0
+    """Factor at the end of the decay."""
+
     min_lr: MinRate = None
-    max_duration: DecayEnd = cast("Any", FractionConfig(value=1.0))
-    hit_end: HitEnd = False
+    """The same as an absolute rate, instead of `min_factor`."""
+
+    max_duration: DurationField = cast("Any", FractionConfig(value=1.0))
+    """End of the decay, counted from the beginning of the run: warm-up included."""
+
+    hit_end: bool = False
+    """Reach the end value at the last update before the end, instead of the one after it."""
 
     def whole_duration(self) -> AnyDuration:
         """Return the time up to the end."""
@@ -273,9 +281,16 @@ class DecayScheduleConfigBase(WarmupScheduleConfigBase):
     """
 
     min_factor: MinFactor = 0.0
+    """Factor at the end of the decay."""
+
     min_lr: MinRate = None
-    max_duration: DecayEnd = cast("Any", FractionConfig(value=1.0))
-    hit_end: HitEnd = False
+    """The same as an absolute rate, instead of `min_factor`."""
+
+    max_duration: DurationField = cast("Any", FractionConfig(value=1.0))
+    """End of the decay, counted from the beginning of the run: warm-up included."""
+
+    hit_end: bool = False
+    """Reach the end value at the last update before the end, instead of the one after it."""
 
     after_end: Literal["hold", "repeat", "mirror"] = "hold"
     """Values after the end: the end value, the decay repeated, or mirrored back and forth."""
@@ -313,6 +328,7 @@ class EndlessScheduleConfigBase(WarmupScheduleConfigBase):
     """Factor at the end of the cool-down."""
 
     min_lr: MinRate = None
+    """The same as an absolute rate, instead of `min_factor`."""
 
     cooldown_duration: DurationField = cast("Any", StepsConfig(value=0))
     """Duration of the cool-down at the end; 0 steps for a schedule without an end."""

@@ -6,17 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
-from typing_extensions import Doc
 
 from nshtrainer.config.named import FIRST
-from nshtrainer.duration import AnyDuration, DurationConfig, DurationField
+from nshtrainer.duration import AnyDuration, DurationConfig
 from nshtrainer.types import NonNegative
 
 __all__ = [
-    "DecayEnd",
     "DecayShape",
     "Decline",
-    "HitEnd",
     "MinFactor",
     "MinRate",
     "WarmupField",
@@ -42,18 +39,6 @@ else:
     WarmupField = DurationConfig | Literal["untuned"]
 
 
-MinFactor = Annotated[NonNegative, Doc("Factor at the end of the decay."), FIRST]
+MinFactor = Annotated[NonNegative, FIRST]
 
-MinRate = Annotated[
-    NonNegative | None, Doc("The same as an absolute rate, instead of `min_factor`."), FIRST
-]
-
-DecayEnd = Annotated[
-    DurationField,
-    Doc("End of the decay, counted from the beginning of the run: warm-up included."),
-]
-
-HitEnd = Annotated[
-    bool,
-    Doc("Reach the end value at the last update before the end, instead of the one after it."),
-]
+MinRate = Annotated[NonNegative | None, FIRST]

@@ -13,15 +13,9 @@ from typing_extensions import final
 
 from nshtrainer.optimizer.base import optimizer_registry
 from nshtrainer.optimizer.options import (
-    Betas,
     Capturable,
-    DecoupledWeightDecay,
-    Eps,
     Fused,
-    L2Penalty,
-    LearningRate,
     Maximize,
-    RelativeDecay,
 )
 from nshtrainer.optimizer.torch_config import ForeachConfigBase, TorchOptimizerConfigBase
 from nshtrainer.types import Beta, NonNegative, Positive
@@ -62,16 +56,26 @@ class AdamWConfig(ForeachConfigBase):
 
     name: Literal["adamw"] = "adamw"
 
-    lr: LearningRate = 1e-3
-    betas: Betas = (0.9, 0.999)
-    eps: Eps = 1e-8
-    weight_decay: RelativeDecay = 0.01
+    lr: NonNegative = 1e-3
+    """Learning rate: about the size of one update of one weight."""
+
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    """Decay of the running averages of the gradient and of its square."""
+
+    eps: NonNegative = 1e-8
+    """Added to the root of the average square, so that nothing is divided by zero."""
+
+    weight_decay: NonNegative = 0.01
+    """Share of each weight taken off in an update, times the learning rate."""
 
     amsgrad: bool = False
     """Divide by the largest average square so far instead of the present one (arXiv:1904.09237)."""
 
     fused: Fused = None
+    """Update with one kernel. None: the fastest that the parameters allow."""
+
     capturable: Capturable = False
+    """Keep all state on the device so that a CUDA graph can capture the update; not for a CPU."""
 
 
 @final
@@ -96,17 +100,29 @@ class AdamConfig(ForeachConfigBase):
 
     name: Literal["adam"] = "adam"
 
-    lr: LearningRate = 1e-3
-    betas: Betas = (0.9, 0.999)
-    eps: Eps = 1e-8
-    weight_decay: L2Penalty = 0
+    lr: NonNegative = 1e-3
+    """Learning rate: about the size of one update of one weight."""
+
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    """Decay of the running averages of the gradient and of its square."""
+
+    eps: NonNegative = 1e-8
+    """Added to the root of the average square, so that nothing is divided by zero."""
+
+    weight_decay: NonNegative = 0
+    """Factor on the weights that is added to the gradient (an L2 penalty)."""
 
     amsgrad: bool = False
     """Divide by the largest average square so far instead of the present one (arXiv:1904.09237)."""
 
-    decoupled_weight_decay: DecoupledWeightDecay = False
+    decoupled_weight_decay: bool = False
+    """Take the decay off the weights instead, as AdamW does."""
+
     fused: Fused = None
+    """Update with one kernel. None: the fastest that the parameters allow."""
+
     capturable: Capturable = False
+    """Keep all state on the device so that a CUDA graph can capture the update; not for a CPU."""
 
 
 @final
@@ -130,9 +146,14 @@ class NAdamConfig(ForeachConfigBase):
 
     name: Literal["nadam"] = "nadam"
 
-    lr: LearningRate = 2e-3
-    betas: Betas = (0.9, 0.999)
-    eps: Eps = 1e-8
+    lr: NonNegative = 2e-3
+    """Learning rate: about the size of one update of one weight."""
+
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    """Decay of the running averages of the gradient and of its square."""
+
+    eps: NonNegative = 1e-8
+    """Added to the root of the average square, so that nothing is divided by zero."""
 
     weight_decay: NonNegative = 0
     """Factor on the weights that is added to the gradient, or see `decoupled_weight_decay`."""
@@ -140,8 +161,11 @@ class NAdamConfig(ForeachConfigBase):
     momentum_decay: NonNegative = 4e-3
     """Speed with which the momentum grows to its full value; larger is faster."""
 
-    decoupled_weight_decay: DecoupledWeightDecay = False
+    decoupled_weight_decay: bool = False
+    """Take the decay off the weights instead, as AdamW does."""
+
     capturable: Capturable = False
+    """Keep all state on the device so that a CUDA graph can capture the update; not for a CPU."""
 
 
 @final
@@ -167,15 +191,23 @@ class RAdamConfig(ForeachConfigBase):
 
     name: Literal["radam"] = "radam"
 
-    lr: LearningRate = 1e-3
-    betas: Betas = (0.9, 0.999)
-    eps: Eps = 1e-8
+    lr: NonNegative = 1e-3
+    """Learning rate: about the size of one update of one weight."""
+
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    """Decay of the running averages of the gradient and of its square."""
+
+    eps: NonNegative = 1e-8
+    """Added to the root of the average square, so that nothing is divided by zero."""
 
     weight_decay: NonNegative = 0
     """Factor on the weights that is added to the gradient, or see `decoupled_weight_decay`."""
 
-    decoupled_weight_decay: DecoupledWeightDecay = False
+    decoupled_weight_decay: bool = False
+    """Take the decay off the weights instead, as AdamW does."""
+
     capturable: Capturable = False
+    """Keep all state on the device so that a CUDA graph can capture the update; not for a CPU."""
 
 
 @final
@@ -198,7 +230,8 @@ class AdamaxConfig(ForeachConfigBase):
 
     name: Literal["adamax"] = "adamax"
 
-    lr: LearningRate = 2e-3
+    lr: NonNegative = 2e-3
+    """Learning rate: about the size of one update of one weight."""
 
     betas: tuple[Beta, Beta] = (0.9, 0.999)
     """Decay of the running average of the gradient and of the running maximum."""
@@ -206,8 +239,11 @@ class AdamaxConfig(ForeachConfigBase):
     eps: NonNegative = 1e-8
     """Added to the magnitude of the gradient, so that nothing is divided by zero."""
 
-    weight_decay: L2Penalty = 0
+    weight_decay: NonNegative = 0
+    """Factor on the weights that is added to the gradient (an L2 penalty)."""
+
     capturable: Capturable = False
+    """Keep all state on the device so that a CUDA graph can capture the update; not for a CPU."""
 
 
 @final
@@ -235,9 +271,11 @@ class SparseAdamConfig(TorchOptimizerConfigBase):
     lr: Positive = 1e-3
     """Learning rate: about the size of one update of one weight."""
 
-    betas: Betas = (0.9, 0.999)
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    """Decay of the running averages of the gradient and of its square."""
 
     eps: Positive = 1e-8
     """Added to the root of the average square, so that nothing is divided by zero."""
 
     maximize: Maximize = False
+    """Go up the gradient instead of down: the closure or loss is then an objective."""

@@ -16,10 +16,7 @@ from nshtrainer.optimizer.options import (
     Capturable,
     Foreach,
     Fused,
-    L2Penalty,
-    LearningRate,
     Maximize,
-    RelativeDecay,
 )
 from nshtrainer.optimizer.torch_config import ForeachConfigBase, TorchOptimizerConfigBase
 from nshtrainer.types import Beta, Fraction, NonNegative, Positive
@@ -76,6 +73,7 @@ class AdagradConfig(ForeachConfigBase):
     """Added to the root of the sum, so that nothing is divided by zero."""
 
     fused: Fused = None
+    """Update with one kernel. None: the fastest that the parameters allow."""
 
 
 @final
@@ -107,8 +105,11 @@ class AdadeltaConfig(ForeachConfigBase):
     eps: Positive = 1e-6
     """Added to both averages; it sets the size of the first updates."""
 
-    weight_decay: L2Penalty = 0
+    weight_decay: NonNegative = 0
+    """Factor on the weights that is added to the gradient (an L2 penalty)."""
+
     capturable: Capturable = False
+    """Keep all state on the device so that a CUDA graph can capture the update; not for a CPU."""
 
 
 @final
@@ -132,7 +133,8 @@ class RMSpropConfig(ForeachConfigBase):
 
     name: Literal["rmsprop"] = "rmsprop"
 
-    lr: LearningRate = 1e-2
+    lr: NonNegative = 1e-2
+    """Learning rate: about the size of one update of one weight."""
 
     alpha: Beta = 0.99
     """Decay of the running average of the squared gradient."""
@@ -140,7 +142,8 @@ class RMSpropConfig(ForeachConfigBase):
     eps: NonNegative = 1e-8
     """Added to the root of the average, so that nothing is divided by zero."""
 
-    weight_decay: L2Penalty = 0
+    weight_decay: NonNegative = 0
+    """Factor on the weights that is added to the gradient (an L2 penalty)."""
 
     momentum: Fraction = 0
     """Share of the last update that is kept."""
@@ -149,6 +152,7 @@ class RMSpropConfig(ForeachConfigBase):
     """Divide by the standard deviation of the gradient instead of its root mean square."""
 
     capturable: Capturable = False
+    """Keep all state on the device so that a CUDA graph can capture the update; not for a CPU."""
 
 
 @final
@@ -184,6 +188,7 @@ class RpropConfig(ForeachConfigBase):
     """Smallest and largest step size."""
 
     capturable: Capturable = False
+    """Keep all state on the device so that a CUDA graph can capture the update; not for a CPU."""
 
     @model_validator(mode="after")
     def _ordered_sizes(self) -> Self:
@@ -229,6 +234,11 @@ class AdafactorConfig(TorchOptimizerConfigBase):
     d: _AtLeastOne = 1.0
     """Root mean square above which an update is scaled down."""
 
-    weight_decay: RelativeDecay = 0.0
+    weight_decay: NonNegative = 0.0
+    """Share of each weight taken off in an update, times the learning rate."""
+
     maximize: Maximize = False
+    """Go up the gradient instead of down: the closure or loss is then an objective."""
+
     foreach: Foreach = None
+    """Update lists of tensors at once. None: the fastest that the parameters allow."""

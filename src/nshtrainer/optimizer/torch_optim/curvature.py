@@ -13,7 +13,6 @@ from pydantic import Field
 from typing_extensions import final, override
 
 from nshtrainer.optimizer.base import Params, optimizer_registry
-from nshtrainer.optimizer.options import RelativeDecay
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase, target_class
 from nshtrainer.types import Beta, NonNegative, PositiveInt
 
@@ -63,7 +62,8 @@ class MuonConfig(TorchOptimizerConfigBase):
     lr: NonNegative = 1e-3
     """Learning rate, before it is adjusted to the shape of the matrix."""
 
-    weight_decay: RelativeDecay = 0.1
+    weight_decay: NonNegative = 0.1
+    """Share of each weight taken off in an update, times the learning rate."""
 
     momentum: Beta = 0.95
     """Decay of the running average of the gradient."""

@@ -15,7 +15,6 @@ from nshtrainer.optimizer.base import optimizer_registry
 from nshtrainer.optimizer.options import (
     Capturable,
     Fused,
-    L2Penalty,
 )
 from nshtrainer.optimizer.torch_config import ForeachConfigBase
 from nshtrainer.types import Fraction, NonNegative
@@ -55,12 +54,14 @@ class SGDConfig(ForeachConfigBase):
     dampening: Fraction = 0
     """Share of the gradient that is left out of the momentum."""
 
-    weight_decay: L2Penalty = 0
+    weight_decay: NonNegative = 0
+    """Factor on the weights that is added to the gradient (an L2 penalty)."""
 
     nesterov: bool = False
     """Take the gradient one step ahead; needs `momentum` and no `dampening`."""
 
     fused: Fused = None
+    """Update with one kernel. None: the fastest that the parameters allow."""
 
     @override
     def fused_dtypes(self) -> tuple[str, ...]:
@@ -108,5 +109,8 @@ class ASGDConfig(ForeachConfigBase):
     t0: NonNegative = 1e6
     """Update at which averaging starts."""
 
-    weight_decay: L2Penalty = 0
+    weight_decay: NonNegative = 0
+    """Factor on the weights that is added to the gradient (an L2 penalty)."""
+
     capturable: Capturable = False
+    """Keep all state on the device so that a CUDA graph can capture the update; not for a CPU."""
