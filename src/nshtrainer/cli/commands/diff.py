@@ -32,7 +32,7 @@ def run(args: Namespace) -> int:
     """Print a line for each difference; return 0 if there is none, else 1."""
     found = _by_parameter(args) if args.code else _by_field(args)
     for each in found:
-        say(f"{each.where}: {each.first} -> {each.second}")
+        say(str(each))
     if not found:
         say("no difference in optimizers and schedules")
     return 1 if found else 0
@@ -64,7 +64,7 @@ def _by_parameter(args: Namespace) -> list[ConfigDifference]:
     first, second = (read_run(read_document(file), code) for file in (args.first, args.second))
     with quiet():
         one, two = (dry_run(code, config, lengths_in(args)) for config in (first, second))
-    missing = one.found.missing + two.found.missing
+    missing = one.missing + two.missing
     for text in dict.fromkeys(missing):
         say(f"unknown: {text}", sys.stderr)
     left = by_field(first, second, args, schedules_only=True) if missing else []

@@ -8,7 +8,6 @@ section of the file, or from the options.
 from __future__ import annotations
 
 from argparse import Namespace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from nshtrainer.cli.length_options import add_length_arguments
@@ -39,9 +38,8 @@ def run(args: Namespace) -> int:
     document = read_document(args.config)
 
     from nshtrainer.analysis.dry_run import dry_run
-    from nshtrainer.analysis.parameter_trace import print_way, trace_parameter
-    from nshtrainer.analysis.summary import print_explained
     from nshtrainer.config.formats.json import write_json
+    from nshtrainer.console import say_lines
     from nshtrainer.project.find_configs import lengths_in
     from nshtrainer.project.run_file import read_run
     from nshtrainer.project.user_code import load_user_code
@@ -50,15 +48,10 @@ def run(args: Namespace) -> int:
     code = load_user_code(args.code)
     config = read_run(document, code, args.overrides)
     with quiet():
-        plan = dry_run(code, config, lengths_in(args))
-    found = plan.found
-    if args.parameter is None:
-        show = partial(print_explained, found)
-    else:
-        found = trace_parameter(args.parameter, plan.module, config.model, found)
-        show = partial(print_way, found)
+        found = dry_run(code, config, lengths_in(args))
+    shown = found if args.parameter is None else found.parameter(args.parameter)
     if args.json:
-        print(write_json(found.to_dict()), end="")
+        print(write_json(shown.to_dict()), end="")
     else:
-        show()
+        say_lines(shown)
     return 0
