@@ -13,6 +13,7 @@ from nshtrainer.analysis.sentences import group_sentence, schedulers_of, sentenc
 from nshtrainer.config.messages import join_names
 from nshtrainer.console import records_text, say_lines
 from nshtrainer.escaping import printable
+from nshtrainer.optimizer.checkpoint.fresh_state import form_of
 from nshtrainer.optimizer.checkpoint.state_size import state_bytes
 from nshtrainer.optimizer.groups.lazy_parameters import is_lazy
 from nshtrainer.optimizer.stand_ins import device_type
@@ -45,6 +46,10 @@ _LAZY = "sizes of lazy parameters: unknown until a batch has passed through the 
 
 _NO_OPTIONS = ("params", "param_names", "name", "lr", "weight_decay")
 """Keys of a group that are no options, and options with a column of their own."""
+
+
+_NOT_OF_STATE = ("params", "param_names", "name", "lr", "initial_lr")
+"""Keys of a group that make no difference to the state."""
 
 
 @dataclass(frozen=True)
@@ -161,23 +166,20 @@ def summarize(
         missing: Unknown facts, each with advice.
         on_cpu: True if the model will be trained on a CPU; by default read from the parameters.
     """
-    owned, built, schedulers = sources.parameters, sources.optimizers, sources.schedulers
+    owned, built = sources.parameters, sources.optimizers
     names = {id(parameter.tensor): parameter.name for parameter in owned}
     numbers = _elements(parameter.tensor for parameter in owned)
-    held = {id(param): param for each in built for param in params_of(each)}
+    table = _Table(sources.schedulers, names, numbers, on_cpu)
+    held = {id(param) for each in built for param in params_of(each)}
     trained = [p for p in owned if p.tensor.requires_grad]
     return OptimizationSummary(
-        groups=[
-            _row(optimizer, place, schedulers, names, numbers, on_cpu)
-            for optimizer in built
-            for place in range(len(optimizer.param_groups))
-        ],
+        groups=[table.row(each, group) for each in built for group in enumerate(each.param_groups)],
         frozen=_parameters(p for p in owned if not p.tensor.requires_grad),
         tied=_parameters(p for p in owned if len(p.names) > 1),
         uncovered=_parameters(p for p in trained if id(p.tensor) not in held),
-        schedules=[text for config in schedulers for text in sentences(config)],
+        schedules=[text for config in sources.schedulers for text in sentences(config)],
         total_steps=total_steps,
-        missing=[*missing, *_remarks(owned, held.keys() - names.keys())],
+        missing=[*missing, *_remarks(owned, held - names.keys())],
         sources=sources,
     )
 
@@ -201,39 +203,67 @@ def _parameters(found: Iterable[Parameter]) -> Parameters:
     return Parameters(len(kept), numbers, [" = ".join(parameter.names) for parameter in kept])
 
 
-def _row(
-    optimizer: Optimizer,
-    place: int,
-    schedulers: Sequence[Any],
-    names: Mapping[int, str],
-    numbers: int,
-    on_cpu: bool | None,
-) -> GroupRow:
-    group = optimizer.param_groups[place]
-    part = _part_with(optimizer, group)
-    count = _elements(group["params"])
-    around = [each for own in dict.fromkeys((optimizer, part)) for each in wrappers_around(own)]
-    mine = schedulers_of(optimizer, schedulers)
-    texts = [text for each in mine if (text := group_sentence(each, group))]
-    return GroupRow(
-        name=str(group.get("name", place)),
-        optimizer=type(part).__name__,
-        around=[each.label() for each in around],
-        implementation=_implementation(group, on_cpu),
-        tensors=len(group["params"]),
-        parameters=count,
-        share=count / numbers if numbers else 0.0,
-        lr=_number(group.get("initial_lr", group.get("lr"))),
-        weight_decay=_number(group.get("initial_weight_decay", group.get("weight_decay"))),
-        schedule="; ".join(texts) or None,
-        state_bytes=state_bytes(part, group, copies=sum(each.copies for each in around)),
-        options={
+class _Table:
+    """The rows of the parameter groups of a model.
+
+    Args:
+        schedulers: Lightning's config of each scheduler.
+        names: The name of each parameter, by its identity.
+        numbers: The number of elements of the model.
+        on_cpu: True if the model will be trained on a CPU; None to read it from the parameters.
+    """
+
+    def __init__(
+        self, schedulers: Sequence[Any], names: Mapping[int, str], numbers: int, on_cpu: bool | None
+    ) -> None:
+        self._schedulers, self._names = schedulers, names
+        self._numbers, self._on_cpu = numbers, on_cpu
+        self._sizes: dict[Any, int | None] = {}
+
+    def row(self, optimizer: Optimizer, numbered: tuple[int, dict[str, Any]]) -> GroupRow:
+        """Return the row of a group of an optimizer."""
+        place, group = numbered
+        part = _part_with(optimizer, group)
+        count = _elements(group["params"])
+        around = [each for own in dict.fromkeys((optimizer, part)) for each in wrappers_around(own)]
+        mine = schedulers_of(optimizer, self._schedulers)
+        texts = [text for each in mine if (text := group_sentence(each, group))]
+        options = {
             key: _plain(group.get(f"initial_{key}", now))
             for key, now in group.items()
             if key not in _NO_OPTIONS and not key.startswith("initial_")
-        },
-        names=[names[id(param)] for param in group["params"] if id(param) in names],
-    )
+        }
+        return GroupRow(
+            name=str(group.get("name", place)),
+            optimizer=type(part).__name__,
+            around=[each.label() for each in around],
+            implementation=_implementation(group, self._on_cpu),
+            tensors=len(group["params"]),
+            parameters=count,
+            share=count / self._numbers if self._numbers else 0.0,
+            lr=_number(group.get("initial_lr", group.get("lr"))),
+            weight_decay=_number(group.get("initial_weight_decay", group.get("weight_decay"))),
+            schedule="; ".join(texts) or None,
+            state_bytes=self._state_bytes(part, group, sum(each.copies for each in around)),
+            options=options,
+            names=[self._names[id(p)] for p in group["params"] if id(p) in self._names],
+        )
+
+    def _state_bytes(self, part: Optimizer, group: dict[str, Any], copies: int) -> int | None:
+        """Return the size of the state; groups that differ in the rate alone have one size."""
+        forms = [_form(param) for param in group["params"]]
+        options = {k: v for k, v in group.items() if k not in _NOT_OF_STATE}
+        # A rate of 0 might be a special case.
+        key = (id(part), repr(forms), repr(options), bool(group.get("lr")), copies)
+        if key not in self._sizes:
+            self._sizes[key] = state_bytes(part, group, copies=copies)
+        return self._sizes[key]
+
+
+def _form(param: Tensor) -> Any:
+    if is_lazy(param):
+        return None
+    return param.requires_grad, form_of(param), getattr(param, "placements", None)
 
 
 def _part_with(optimizer: Optimizer, group: Mapping[str, Any]) -> Optimizer:
