@@ -169,6 +169,7 @@ def explain_configs(
     scheduler: LRSchedulerConfigBase | None,
     run: RunLength,
     advice: Advice = IN_PYTHON,
+    notes: Sequence[str] = (),
 ) -> Explanation:
     """Explain the configs of an optimizer and of its schedule.
 
@@ -178,10 +179,12 @@ def explain_configs(
         scheduler: The config of the schedule, if any.
         run: The length of the run.
         advice: How to give a length that is missing.
+        notes: Remarks on facts about the model that are missing.
     """
     import torch
 
     run, missing = with_batch(optimizer, run, advice)
+    missing += notes
     parameters = tuple(replace(p, tensor=stand_in(p.tensor)) for p in inventory(model))
     schedulers: list[Any] = []
     # Some optimizers draw random numbers when they are built.
