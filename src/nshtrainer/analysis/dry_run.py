@@ -9,7 +9,8 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 
-from nshtrainer.analysis.explanation import Advice, Explanation, with_batch
+from nshtrainer.analysis.advice import COMMAND_LINE
+from nshtrainer.analysis.explanation import Explanation, with_batch
 from nshtrainer.analysis.summary import Sources, summarize
 from nshtrainer.config.messages import dotted
 from nshtrainer.exceptions import ConfigError, RunLengthError
@@ -25,10 +26,7 @@ if TYPE_CHECKING:
     from nshtrainer.project.user_code import UserCode
     from nshtrainer.run_length import RunLength
 
-__all__ = ["COMMAND_LINE", "build_trainer", "dry_run", "dry_run_module"]
-
-COMMAND_LINE = Advice("give --total-steps or --steps-per-epoch", "give --samples-per-step")
-"""Advice on lengths that the command line lacks."""
+__all__ = ["build_trainer", "dry_run", "dry_run_module"]
 
 _SUPPOSED = 1000
 """Assumed updates in an epoch if the number is unknown, so that the optimizers can be built."""
@@ -83,7 +81,7 @@ def _explained(
         _set_up(trainer, module, lengths.steps_per_epoch)
     except RunLengthError as error:
         problem = f"the schedule: {str(error).partition(';')[0]}"
-        missing.append(f"{problem}; {COMMAND_LINE.steps}, or trainer.max_steps")
+        missing.append(f"{problem}; {COMMAND_LINE.steps}")
         known = False
         trainer = _trainer(options, lengths)
         _set_up(trainer, module, _SUPPOSED)

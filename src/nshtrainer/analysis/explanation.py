@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
+from nshtrainer.analysis.advice import IN_PYTHON, Advice
 from nshtrainer.analysis.summary import (
     COLUMNS,
     OptimizationSummary,
@@ -42,19 +43,7 @@ if TYPE_CHECKING:
     from nshtrainer.analysis.parameter_trace import ParameterTrace
     from nshtrainer.optimizer.groups.parameters import Parameter
 
-__all__ = ["Advice", "Explanation", "explain", "explain_configs", "with_batch"]
-
-
-class Advice(NamedTuple):
-    """How to give missing lengths of a run: the steps, and the samples in a step."""
-
-    steps: str
-    samples: str
-
-
-IN_PYTHON = Advice(
-    "pass run=RunLength(total_steps=...)", "pass run=RunLength(samples_per_step=...)"
-)
+__all__ = ["Explanation", "explain", "explain_configs", "with_batch"]
 
 
 class Explanation(OptimizationSummary):

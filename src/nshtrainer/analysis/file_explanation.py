@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nshtrainer.analysis.advice import COMMAND_LINE
 from nshtrainer.config.document import fail
 from nshtrainer.config.messages import join_names
 from nshtrainer.exceptions import ConfigError, OptimizerError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from nshtrainer.optimizer.base import OptimizerConfigBase
     from nshtrainer.project.user_code import UserCode
 
-__all__ = ["ModelSource", "explain_file", "load_source"]
+__all__ = ["ModelSource", "explain_config", "explain_module", "load_source", "read_config"]
 
 
 class ModelSource(NamedTuple):
@@ -60,63 +61,69 @@ def load_source(args: Namespace) -> ModelSource:
     return ModelSource(given[0], load_model(args.code))
 
 
-def explain_file(
-    source: ModelSource, file: str | None, args: Namespace, overrides: Sequence[str] = ()
-) -> Explanation:
+def read_config(source: ModelSource, file: str, overrides: Sequence[str] = ()) -> Any:
+    """Read a file for a model.
+
+    Args:
+        source: The model.
+        file: A run file; unless the code has a `LightningModuleBase` also a file with an optimizer
+            and a schedule, or the config of an optimizer.
+        overrides: Values that take precedence over the file.
+
+    Raises:
+        ConfigError: The file is invalid; the message has the place.
+    """
+    from nshtrainer.config.io import read_document
+    from nshtrainer.project.partial_check import read_loosely
+    from nshtrainer.project.run_file import read_run
+    from nshtrainer.project.user_code import UserCode
+
+    if isinstance(source.model, UserCode):
+        return read_run(read_document(file), source.model, overrides)
+    return read_loosely(file, overrides)[0]
+
+
+def explain_config(source: ModelSource, config: Any, file: str, args: Namespace) -> Explanation:
     """Explain the optimizer and the schedule of a file for a model.
 
     Args:
         source: The model.
-        file: A run file, a file with an optimizer and a schedule, or the config of an optimizer;
-            None for the `configure_optimizers` of a LightningModule.
+        config: The file, as `read_config` returns it.
+        file: The name of the file.
         args: The command line, with options for the length of the run.
-        overrides: Values that take precedence over the file.
 
     Raises:
-        ConfigError: The file is invalid, or has no optimizer or several.
+        ConfigError: The file has no optimizer, or several.
         NshtrainerError: The optimizer does not fit the model.
     """
     from nshtrainer.project.user_code import UserCode
 
     if isinstance(source.model, UserCode):
-        return _of_run(source.model, file, args, overrides)
-    if file is None:
-        return _of_itself(source, source.model, args)
-    from nshtrainer.analysis.dry_run import COMMAND_LINE
-    from nshtrainer.analysis.explanation import explain_configs
-    from nshtrainer.project.partial_check import read_loosely
+        from nshtrainer.analysis.dry_run import dry_run
 
-    config, _ = read_loosely(file, overrides)
-    parts = _parts(config, file)
+        return dry_run(source.model, config, lengths_in(args))
+    from nshtrainer.analysis.explanation import explain_configs
+
+    parts, run = _parts(config, file), run_length(config, args)
     try:
-        return explain_configs(
-            source.model, *parts, run_length(config, args), COMMAND_LINE, source.notes
-        )
+        return explain_configs(source.model, *parts, run, COMMAND_LINE, source.notes)
     except OptimizerError as error:
         raise OptimizerError("; ".join([str(error), *source.notes])) from error
 
 
-def _of_run(
-    code: UserCode, file: str | None, args: Namespace, overrides: Sequence[str]
-) -> Explanation:
-    from nshtrainer.analysis.dry_run import dry_run
-    from nshtrainer.config.io import read_document
-    from nshtrainer.project.run_file import read_run
+def explain_module(source: ModelSource, args: Namespace) -> Explanation:
+    """Explain the optimizers that a LightningModule builds in its `configure_optimizers`.
 
-    if file is None:
-        name = code.module.__name__
-        fail(str(code.path), f"{name} is built from a run file; give --config FILE")
-    return dry_run(code, read_run(read_document(file), code, overrides), lengths_in(args))
-
-
-def _of_itself(source: ModelSource, model: Module, args: Namespace) -> Explanation:
+    Raises:
+        ConfigError: The model has no optimizer of its own, or needs a file.
+    """
     from lightning.pytorch import LightningModule
 
     from nshtrainer.analysis.dry_run import dry_run_module
 
-    if not isinstance(model, LightningModule):
-        fail(source.name, "has no optimizer of its own; give --config FILE")
-    return dry_run_module(model, lengths_in(args))
+    if not isinstance(source.model, LightningModule):
+        fail(source.name, "the optimizer is unknown; give --config FILE")
+    return dry_run_module(source.model, lengths_in(args))
 
 
 def _parts(config: Config, file: str) -> tuple[OptimizerConfigBase, LRSchedulerConfigBase | None]:

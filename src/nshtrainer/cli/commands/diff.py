@@ -58,17 +58,22 @@ def _by_field(args: Namespace) -> list[ConfigDifference]:
 
 def _by_parameter(args: Namespace) -> list[ConfigDifference]:
     from nshtrainer.analysis.config_diff import by_field
-    from nshtrainer.analysis.file_explanation import explain_file, load_source
-    from nshtrainer.project.partial_check import read_loosely
+    from nshtrainer.analysis.file_explanation import explain_config, load_source, read_config
+    from nshtrainer.project.find_configs import schedules_in
     from nshtrainer.runs.quiet_lightning import quiet
 
     source, files = load_source(args), (args.first, args.second)
+    first, second = configs = [read_config(source, file) for file in files]
     with quiet():
-        one, two = (explain_file(source, file, args) for file in files)
-    missing = one.missing + two.missing
-    for text in dict.fromkeys(missing):
+        one, two = found = [
+            explain_config(source, config, file, args)
+            for config, file in zip(configs, files, strict=True)
+        ]
+    for text in dict.fromkeys(one.missing + two.missing):
         say(f"unknown: {text}", sys.stderr)
-    left: list[ConfigDifference] = []
-    if missing:
-        left = by_field(*(read_loosely(file)[0] for file in files), args, schedules_only=True)
+    is_resolved = all(
+        each.sources.schedulers or not schedules_in(config)
+        for each, config in zip(found, configs, strict=True)
+    )
+    left = [] if is_resolved else by_field(first, second, args, schedules_only=True)
     return [*left, *one.diff(two)]

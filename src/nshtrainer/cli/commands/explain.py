@@ -45,14 +45,23 @@ def run(args: Namespace) -> int:
     if args.config:
         read_document(args.config)
 
-    from nshtrainer.analysis.file_explanation import explain_file, load_source
+    from nshtrainer.analysis.file_explanation import (
+        explain_config,
+        explain_module,
+        load_source,
+        read_config,
+    )
     from nshtrainer.config.formats.json import write_json
     from nshtrainer.console import say_lines
     from nshtrainer.runs.quiet_lightning import quiet
 
     source = load_source(args)
     with quiet():
-        found = explain_file(source, args.config, args, args.overrides)
+        if args.config is None:
+            found = explain_module(source, args)
+        else:
+            config = read_config(source, args.config, args.overrides)
+            found = explain_config(source, config, args.config, args)
     shown = found if args.parameter is None else found.parameter(args.parameter)
     if args.json:
         print(write_json(shown.to_dict()), end="")
