@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from typing_extensions import override
 
@@ -20,8 +20,8 @@ from nshtrainer.analysis.summary import (
     summary_text,
 )
 from nshtrainer.config import Config
+from nshtrainer.config.display.html import html_table
 from nshtrainer.config.parts import find_configs
-from nshtrainer.escaping import xml_text
 from nshtrainer.exceptions import OptimizerError, RunLengthError
 from nshtrainer.lr_scheduler.base import LRSchedulerConfig, LRSchedulerConfigBase
 from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
@@ -89,13 +89,8 @@ class Explanation(OptimizationSummary):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        rows = "".join(_row("td", cells(group)) for group in self.groups)
-        below = "".join(_row("td", line) for line in remarks(self))
-        return f"<table>{_row('th', COLUMNS)}{rows}</table><table>{below}</table>"
-
-
-def _row(tag: str, texts: Sequence[str]) -> str:
-    return f"<tr>{''.join(f'<{tag}>{xml_text(text)}</{tag}>' for text in texts)}</tr>"
+        table = html_table(COLUMNS, map(cells, self.groups))
+        return f"{table}\n{html_table((), remarks(self))}"
 
 
 def explain(
@@ -177,7 +172,7 @@ def explain_configs(
     parameters = tuple(replace(p, tensor=stand_in(p.tensor)) for p in inventory(model))
     schedulers: list[Any] = []
     # Some optimizers draw random numbers when they are built.
-    with torch.random.fork_rng(devices=[]):
+    with cast("Any", torch.random).fork_rng(devices=[]):
         built = build_optimizer(optimizer, _chosen(optimizer, parameters, model), run)
         try:
             if scheduler is not None:

@@ -317,13 +317,13 @@ COLUMNS = (
 
 def print_explained(found: OptimizationSummary) -> None:
     """Print the table, the parameters outside its rows, and the schedules."""
-    say_lines(summary_text(found))
+    say_lines(f"{summary_text(found)}\n")
 
 
 def summary_text(found: OptimizationSummary) -> str:
     """Return the table, the parameters outside its rows, and the schedules, as lines."""
-    below = (f"{label:10} {printable(text)}\n" for label, text in remarks(found))
-    return records_text(COLUMNS, map(cells, found.groups)) + "".join(below)
+    below = (f"{label:10} {printable(text)}" for label, text in remarks(found))
+    return records_text(COLUMNS, map(cells, found.groups)) + "\n".join(below)
 
 
 def remarks(found: OptimizationSummary) -> Iterator[tuple[str, str]]:

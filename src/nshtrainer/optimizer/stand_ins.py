@@ -5,7 +5,7 @@ An optimizer that is built from them has the same groups, takes no memory and ch
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +39,8 @@ def _empty(param: Tensor) -> Tensor:
     from torch.nn.parameter import UninitializedParameter, is_lazy
 
     if is_lazy(param):
-        return UninitializedParameter(param.requires_grad, "meta", param.dtype)
+        lazy: Any = UninitializedParameter
+        return lazy(requires_grad=param.requires_grad, device="meta", dtype=param.dtype)
     if type(param) in (torch.Tensor, torch.nn.Parameter) and param.layout is torch.strided:
         # `empty_like` would close gaps and overlaps in memory.
         size, stride = param.size(), param.stride()

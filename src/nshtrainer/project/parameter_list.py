@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import dtype
     from torch.nn import Module
 
-__all__ = ["read_parameter_list"]
+__all__ = ["ParameterForm", "read_parameter_list", "tensors_in"]
 
 _SAFETENSORS = {"F": "float", "BF": "bfloat", "I": "int", "U": "uint", "BOOL": "bool"}
 """Types of numbers in a header: `F32` is `float32`."""
@@ -37,7 +37,9 @@ _MOST_NUMBERS = 2**56
 GUESSED = "types and roles of modules: guessed from names and shapes; give the code to be sure"
 
 
-class _Tensor(NamedTuple):
+class ParameterForm(NamedTuple):
+    """Shape of a parameter, and the type of its numbers."""
+
     shape: tuple[int, ...]
     dtype: dtype
 
@@ -56,7 +58,7 @@ def read_parameter_list(path: str) -> tuple[Module, list[str]]:
         ConfigError: The file is invalid; the message has the place.
     """
     with large_files():
-        tensors = dict(pair for document in _documents(path) for pair in _tensors(document))
+        tensors = dict(pair for document in _documents(path) for pair in tensors_in(document))
     if not tensors:
         fail(path, "has no parameters; write a shape for each name, such as {w: [10, 20]}")
     kept = {name: each for name, each in tensors.items() if _is_parameter(name, each)}
@@ -64,7 +66,7 @@ def read_parameter_list(path: str) -> tuple[Module, list[str]]:
     return _model(kept), [GUESSED, *([f"buffers and integers: left out ({left})"] if left else [])]
 
 
-def _is_parameter(name: str, tensor: _Tensor) -> bool:
+def _is_parameter(name: str, tensor: ParameterForm) -> bool:
     return tensor.dtype.is_floating_point and name.rpartition(".")[2] not in _BUFFERS
 
 
@@ -76,12 +78,13 @@ def _documents(path: str) -> Iterator[Document]:
         yield _header(path)
         return
     document = read_document(path)
-    files = document.data.get("weight_map") if isinstance(document.data, dict) else None
+    data: Any = document.data
+    files: Any = cast("Any", data).get("weight_map") if isinstance(data, dict) else None
     if not isinstance(files, dict):
         yield document
         return
-    for name in dict.fromkeys(cast("dict[str, Any]", files).values()):
-        if not isinstance(name, str) or Path(name).name != name:
+    for name in dict.fromkeys(map(str, cast("dict[str, Any]", files).values())):
+        if Path(name).name != name:
             fail(path, f"weight_map: must name files beside it (got {format_value(name)})")
         yield _header(str(Path(path).with_name(name)))
 
@@ -100,12 +103,13 @@ def _header(path: str) -> Document:
     if not 2 <= size == len(content):
         fail(path, "has no header of safetensors; give a .safetensors file, or a list of shapes")
     document = read_text(text, "json", path)
-    if not isinstance(document.data, dict):
+    header: Any = document.data
+    if not isinstance(header, dict):
         return document
-    data = cast("dict[str, Any]", document.data)
-    data.pop("__metadata__", None)
+    data = cast("dict[str, Any]", header)
     # A header is in the order of the alphabet.
-    return replace(document, data={name: data[name] for name in sorted(data, key=_by_number)})
+    names = sorted(data.keys() - {"__metadata__"}, key=_by_number)
+    return replace(document, data={name: data[name] for name in names})
 
 
 def _by_number(name: str) -> list[str | int]:
@@ -113,7 +117,12 @@ def _by_number(name: str) -> list[str | int]:
     return [int(part) if place % 2 else part for place, part in enumerate(_DIGITS.split(name))]
 
 
-def _tensors(document: Document) -> Iterator[tuple[str, _Tensor]]:
+def tensors_in(document: Document) -> Iterator[tuple[str, ParameterForm]]:
+    """Yield the names and forms of the parameters in a list.
+
+    Raises:
+        ConfigError: An entry is invalid; the message has its place.
+    """
     data: Any = document.data
     if not isinstance(data, dict):
         fail(document.source, f"must be a mapping of names to shapes (got {format_value(data)})")
@@ -128,13 +137,13 @@ def _tensors(document: Document) -> Iterator[tuple[str, _Tensor]]:
         yield str(name), _tensor(document, name, value)
 
 
-def _tensor(document: Document, name: Any, value: Any) -> _Tensor:
+def _tensor(document: Document, name: Any, value: Any) -> ParameterForm:
     import torch
 
     is_full = isinstance(value, dict)
     given = cast("dict[str, Any]", value) if is_full else {"shape": value}
     shape, path = given.get("shape"), (name, "shape") if is_full else (name,)
-    sizes = cast("list[Any]", shape) if isinstance(shape, (list, tuple)) else [None]
+    sizes = cast("list[Any]", shape) if isinstance(shape, list) else [None]
     if any(type(size) is not int or size < 0 for size in sizes):
         shown = format_value(shape)
         fail(document.place(path), f"{name}: must be a shape such as [10, 20] (got {shown})")
@@ -145,7 +154,7 @@ def _tensor(document: Document, name: Any, value: Any) -> _Tensor:
     if not isinstance(found, torch.dtype):
         known = ["float32", "bfloat16", "float16", "float64", "F32", "BF16", "F16"]
         fail(document.place((name, "dtype")), f"{name}: {describe_unknown('dtype', kind, known)}")
-    return _Tensor(tuple(sizes), found)
+    return ParameterForm(tuple(cast("list[int]", sizes)), found)
 
 
 def _dtype_name(kind: str) -> str:
@@ -161,7 +170,7 @@ def _dtype_name(kind: str) -> str:
 # -- the model -------------------------------------------------------------------------------------
 
 
-def _model(tensors: Mapping[str, _Tensor]) -> Module:
+def _model(tensors: Mapping[str, ParameterForm]) -> Module:
     """Return modules with these parameters; their names may be any text."""
     import torch
 

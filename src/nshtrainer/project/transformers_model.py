@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
 
 from nshtrainer.config.document import Document, fail
 from nshtrainer.config.io import read_document
@@ -31,9 +32,12 @@ def read_transformers_model(path: str) -> Module:
             model.
     """
     document = read_document(path)
-    _check_counts(document, document.data, ())
+    data: Any = document.data
+    if not isinstance(data, dict):
+        fail(document.place(()), f"must be a mapping (got {format_value(data)})")
+    _check_counts(document, cast("Any", data), ())
     try:
-        import transformers
+        transformers: Any = import_module("transformers")
     except ImportError as error:
         remedy = "install it with: pip install 'nshtrainer[transformers]'"
         raise ConfigError(f"--transformers needs the package transformers; {remedy}") from error
@@ -43,7 +47,9 @@ def read_transformers_model(path: str) -> Module:
     cls = _model_class(document, transformers)
     try:
         with torch.device("meta"):
-            return cls(config) if cls else transformers.AutoModel.from_config(config)
+            model = cls(config) if cls else transformers.AutoModel.from_config(config)
+        # As `from_pretrained` loads it.
+        return model.to(config.dtype) if isinstance(config.dtype, torch.dtype) else model
     except Exception as error:  # noqa: BLE001 - the code of any model
         fail(path, f"transformers cannot build it: {type(error).__name__}: {error}", error)
 
@@ -73,9 +79,10 @@ def _config(document: Document, transformers: Any) -> Any:
 
 def _model_class(document: Document, transformers: Any) -> Any:
     """Return the class that the file names; None if it names none."""
-    names = document.data.get("architectures")
+    names: Any = document.data.get("architectures")
     if not isinstance(names, list) or not names:
         return None
+    names = cast("list[Any]", names)
     cls = getattr(transformers, str(names[0]), None)
     if not (isinstance(cls, type) and issubclass(cls, transformers.PreTrainedModel)):
         place = document.place(("architectures", 0))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from nshtrainer.config.document import fail
 from nshtrainer.config.files import kind_of
@@ -98,8 +98,8 @@ def _any_model(module: ModuleType, path: Path) -> Any:
 
     from nshtrainer.integrations.lightning.module import LightningModuleBase
 
-    for base in (LightningModuleBase, LightningModule, Module):
-        models = [value for value in vars(module).values() if isinstance(value, base)]
+    for base in cast("tuple[type, ...]", (LightningModuleBase, LightningModule, Module)):
+        models: list[Any] = [value for value in vars(module).values() if isinstance(value, base)]
         if len(models) == 1:
             return models[0]
         found = _only(module, base, path)

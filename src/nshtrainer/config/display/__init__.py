@@ -1,0 +1,1 @@
+"""Configs for people: reprs, tables for notebooks, and what `help` prints."""
