@@ -11,8 +11,9 @@ from tests.contracts import test_every_optimizer as of_torch
 from tests.contracts import test_every_package_optimizer as of_packages
 from torch import nn
 
-from nshtrainer import explain
+from nshtrainer import Config, create, explain
 from nshtrainer.analysis.summary import GroupRow
+from nshtrainer.configs import OptimizerConfig
 
 pytestmark = pytest.mark.usefixtures("_as_written")
 _as_written = of_packages._as_written
@@ -65,3 +66,54 @@ def test_it_agrees_with_what_is_built_and_changes_nothing(of: Any, cls: Any) -> 
 
     on_meta = explain(of.make_model(cls).to("meta"), config)
     assert list(map(facts, on_meta.groups)) == list(map(facts, built.groups))
+
+
+class Holder(Config):
+    optimizer: OptimizerConfig
+
+
+CLIPPED = {"name": "clipped", "max_norm": 1, "optimizer": "adamw"}
+CONFIGS: dict[str, dict[str, Any]] = {
+    "presets": {"name": "adamw", "no_decay": "bias_and_norm", "layer_decay": {"rate": 0.5}},
+    "rules": {
+        "name": "sgd",
+        "momentum": 0.9,
+        "groups": [
+            {"name": "stem", "select": "0", "freeze": True},
+            {"name": "norms", "select": {"role": "norm"}, "lr_mult": 2},
+        ],
+    },
+    "frozen": {"name": "sgd", "include_frozen": True},
+    "routes": {"name": "muon_with_adamw"},
+    "wrapped": {
+        "name": "lookahead",
+        "optimizer": {"name": "clipped", "max_norm": 1, "optimizer": "adamw"},
+    },
+    "wrapped route": {
+        "name": "routed",
+        "default": "adagrad",
+        "routes": [
+            {"name": "a", "select": "1.*", "optimizer": {"name": "lookahead", "optimizer": "adam"}}
+        ],
+    },
+}
+
+
+def make_stack() -> nn.Module:
+    blocks = [nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4)) for _ in range(3)]
+    model = nn.Sequential(*blocks)
+    model[2][0].bias.requires_grad_(requires_grad=False)
+    return model
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_rules_routes_presets_and_wrappers_agree_with_what_is_built(name: str, device: str) -> None:
+    model = make_stack().to(device)
+    before = snapshot(model)
+    found = explain(model, CONFIGS[name])
+    assert snapshot(model) == before
+    config = Holder.from_mapping({"optimizer": CONFIGS[name]}).optimizer
+    built = explain(model, create(config, None, model)[0])
+    assert list(map(facts, found.groups)) == list(map(facts, built.groups))
+    assert (found.frozen, found.uncovered) == (built.frozen, built.uncovered)

@@ -84,7 +84,7 @@ def _documents(path: str) -> Iterator[Document]:
         yield document
         return
     for name in dict.fromkeys(map(str, cast("dict[str, Any]", files).values())):
-        if Path(name).name != name:
+        if Path(name).name != name or not name.endswith(".safetensors"):
             fail(path, f"weight_map: must name files beside it (got {format_value(name)})")
         yield _header(str(Path(path).with_name(name)))
 
