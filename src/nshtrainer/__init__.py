@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nshtrainer import configs, exceptions, lr_scheduler, optimizer
+    from nshtrainer.analysis.explanation import explain
     from nshtrainer.config import Config
     from nshtrainer.config.document import large_files
     from nshtrainer.create import create
@@ -39,6 +40,7 @@ __all__ = [
     "configs",
     "create",
     "exceptions",
+    "explain",
     "large_files",
     "lr_scheduler",
     "optimizer",
@@ -53,6 +55,7 @@ _HOMES = {
     "Trainer": "nshtrainer.integrations.lightning.trainer",
     "TrainerConfig": "nshtrainer.trainer_config",
     "create": "nshtrainer.create",
+    "explain": "nshtrainer.analysis.explanation",
     "large_files": "nshtrainer.config.document",
 }
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TextIO
+from shutil import get_terminal_size
+from typing import TYPE_CHECKING, TextIO
 
 from nshtrainer.escaping import printable, printable_lines, without_commands
 
-__all__ = ["print_table", "say", "say_lines"]
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["print_table", "records_text", "say", "say_lines"]
 
 _WIDE = 160
+_LEAST_TEXT = 20
+"""Width of the last column of a table, whose text may wrap."""
 
 
 def say(line: str = "", file: TextIO | None = None) -> None:
@@ -25,17 +32,66 @@ def say_lines(text: object, file: TextIO | None = None) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
     """Print a table on stdout without wrapping its first column."""
+    table = _table(columns, rows)
+    table.title = title or None
+    table.title_justify = "left"
+    print(_drawn(table), end="")
+
+
+def records_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table, or a block of lines for each row where a table would break its cells.
+
+    Args:
+        columns: The titles; the first column names a row, and only text in the last one may wrap.
+        rows: The cells.
+    """
+    cells = [[printable(cell) for cell in row] for row in rows]
+    return _drawn(_table(columns, cells)) if _fits(columns, cells) else _blocks(columns, cells)
+
+
+def _fits(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    from rich.cells import cell_len
+
+    *widths, last = [max(map(cell_len, column)) for column in zip(columns, *rows, strict=True)]
+    between = 3 * len(widths)
+    return sum(widths) + between + min(last, _LEAST_TEXT) <= _width()
+
+
+def _blocks(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    wide = max(map(len, columns))
+    blocks = [
+        [
+            f"{columns[0]} {row[0]}",
+            *(f"  {t:{wide}}  {c}" for t, c in zip(columns[1:], row[1:], strict=True)),
+        ]
+        for row in rows
+    ]
+    return "".join("\n".join(block) + "\n\n" for block in blocks)
+
+
+def _width() -> int:
+    """Return the width of the terminal; output to a file is wide, unless COLUMNS is set."""
+    known = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return get_terminal_size((_WIDE, 24)).columns if known else _WIDE
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column, no_wrap=column == columns[0], overflow="fold")
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDE)
+    return table
+
+
+def _drawn(table: Table) -> str:
+    from rich.console import Console
+
+    console = Console(file=sys.stdout, width=_width())
     with console.capture() as drawn:
         console.print(table)
-    print(without_commands(drawn.get()), end="")
+    return without_commands(drawn.get())

@@ -14,6 +14,7 @@ from nshtrainer import RunLength
 from nshtrainer.analysis.sentences import group_sentence, sentences
 from nshtrainer.analysis.summary import (
     OptimizationSummary,
+    Sources,
     bytes_text,
     print_explained,
     summarize,
@@ -30,11 +31,12 @@ from nshtrainer.configs import (
     RoutedOptimizerConfig,
     SchedulesConfig,
 )
+from nshtrainer.optimizer.groups.parameters import inventory
 from nshtrainer.runs.reports import metrics_text
 
 
 def look(optimizer: torch.optim.Optimizer, module: nn.Module) -> OptimizationSummary:
-    return summarize(module, [optimizer])
+    return summarize(Sources(inventory(module), [optimizer]))
 
 
 def made(config: Any, optimizer: torch.optim.Optimizer, steps: int | None = None) -> Any:
@@ -97,7 +99,8 @@ def test_the_implementation_is_what_the_group_says(
 ) -> None:
     module = nn.Linear(1, 1)
     optimizer = torch.optim.AdamW(module.parameters(), **flags)
-    assert summarize(module, [optimizer], on_cpu=on_cpu).groups[0].implementation == text
+    sources = Sources(inventory(module), [optimizer])
+    assert summarize(sources, on_cpu=on_cpu).groups[0].implementation == text
 
 
 def test_an_optimizer_without_such_flags_computes_its_own_way_and_its_state_is_unknown() -> None:

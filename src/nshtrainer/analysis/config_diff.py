@@ -6,15 +6,17 @@ from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
+from typing_extensions import override
+
 from nshtrainer.config.messages import dotted, join_names
 from nshtrainer.config.parts import nested_parts
+from nshtrainer.escaping import printable
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.preview import describe_tracks, number_text
 from nshtrainer.optimizer.wrappers.config import unwrapped
 from nshtrainer.project.find_configs import optimizers_in, run_length, schedules_in
 
 if TYPE_CHECKING:
-    from nshtrainer.analysis.dry_run import DryRun
     from nshtrainer.analysis.summary import GroupRow, OptimizationSummary
     from nshtrainer.config import Config
     from nshtrainer.config.document import Keys
@@ -37,6 +39,10 @@ class ConfigDifference(NamedTuple):
     where: str
     first: str
     second: str
+
+    @override
+    def __str__(self) -> str:
+        return printable(f"{self.where}: {self.first} -> {self.second}")
 
 
 class DiffValue(NamedTuple):
@@ -166,7 +172,7 @@ def _short(value: Any) -> str:
 # -- by parameter ----------------------------------------------------------------------------------
 
 
-def by_parameter(first: DryRun, second: DryRun) -> list[ConfigDifference]:
+def by_parameter(first: OptimizationSummary, second: OptimizationSummary) -> list[ConfigDifference]:
     """Compare two runs for each parameter; parameters with equal differences share an entry."""
     one, two = _of_parameters(first), _of_parameters(second)
     alike: dict[ConfigDifference, list[str]] = {}
@@ -179,17 +185,18 @@ def by_parameter(first: DryRun, second: DryRun) -> list[ConfigDifference]:
     ]
 
 
-def _of_parameters(run: DryRun) -> dict[str, Facts]:
+def _of_parameters(found: OptimizationSummary) -> dict[str, Facts]:
     """Return the options of each parameter; a parameter without a group has none."""
     from nshtrainer.analysis.sentences import schedulers_of
 
-    names = [*run.found.frozen.names, *run.found.uncovered.names]
+    sources = found.sources
+    names = [*found.frozen.names, *found.uncovered.names]
     facts: dict[str, Facts] = {name.partition(" = ")[0]: {} for name in names}
     frozen = set(facts)
-    groups = ((each, group) for each in run.optimizers for group in each.param_groups)
-    for row, (optimizer, group) in zip(run.found.groups, groups, strict=True):
-        mine = schedulers_of(optimizer, run.schedulers)
-        moved = {k: v for each in mine for k, v in _moved(each, group, run.found).items()}
+    groups = ((each, group) for each in sources.optimizers for group in each.param_groups)
+    for row, (optimizer, group) in zip(found.groups, groups, strict=True):
+        mine = schedulers_of(optimizer, sources.schedulers)
+        moved = {k: v for each in mine for k, v in _moved(each, group, found).items()}
         held = dict(_of_group(row)) | {"schedule": DiffValue(moved, row.schedule or "none")}
         for name in row.names:
             facts[name] = {**held, "trained": _plainly(name not in frozen)}

@@ -3,52 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 
-from nshtrainer.analysis.summary import OptimizationSummary, summarize
+from nshtrainer.analysis.advice import COMMAND_LINE
+from nshtrainer.analysis.explanation import Explanation, with_batch
+from nshtrainer.analysis.summary import Sources, summarize
+from nshtrainer.config.messages import dotted
 from nshtrainer.exceptions import ConfigError, RunLengthError
 from nshtrainer.integrations.lightning.run_length import run_length_of
 from nshtrainer.integrations.lightning.trainer import Trainer
+from nshtrainer.optimizer.groups.parameters import inventory
 from nshtrainer.project.find_configs import optimizers_in
+from nshtrainer.trainer_config import TrainerConfig
 
 if TYPE_CHECKING:
-    from torch.optim import Optimizer
-
+    from nshtrainer.optimizer.base import OptimizerConfigBase
     from nshtrainer.project.run_file import RunConfig
     from nshtrainer.project.user_code import UserCode
     from nshtrainer.run_length import RunLength
-    from nshtrainer.trainer_config import TrainerConfig
 
-__all__ = ["DryRun", "build_trainer", "dry_run"]
+__all__ = ["build_trainer", "dry_run", "dry_run_module"]
 
 _SUPPOSED = 1000
 """Assumed updates in an epoch if the number is unknown, so that the optimizers can be built."""
 
 
-@dataclass(frozen=True)
-class DryRun:
-    """A run whose optimizers are built.
-
-    Args:
-        module: The module as `fit` builds it.
-        optimizers: Its optimizers.
-        schedulers: Lightning's config of each scheduler; empty if a length is missing.
-        found: The summary of the optimizers.
-    """
-
-    module: LightningModule
-    optimizers: Sequence[Optimizer]
-    schedulers: Sequence[Any]
-    found: OptimizationSummary
-
-
-def dry_run(code: UserCode, config: RunConfig, lengths: RunLength) -> DryRun:
-    """Build the module and its optimizers, and summarize them.
+def dry_run(code: UserCode, config: RunConfig, lengths: RunLength) -> Explanation:
+    """Build the module and its optimizers, and explain them.
 
     Schedules that need an unknown length are left out, with advice.
 
@@ -61,29 +46,54 @@ def dry_run(code: UserCode, config: RunConfig, lengths: RunLength) -> DryRun:
         ConfigError: The trainer refuses its options.
         NshtrainerError: The optimizers cannot be built.
     """
-    lengths, missing = _with_batch(config, lengths)
+    told = lengths.samples_per_step or getattr(config.model, "samples_per_step", None)
+    missing: list[str] = []
+    if told is None:
+        lengths, missing = with_batch(config.model, lengths, COMMAND_LINE)
     trainer = _trainer(config.trainer, lengths)  # it sets the seed, so it comes first
-    module = _built(trainer, code.module(config.model))
+    module = code.module(config.model)
+    configs = [(dotted(path), each) for path, each in optimizers_in(config.model)]
+    return _explained(trainer, module, config.trainer, lengths, missing, configs)
+
+
+def dry_run_module(module: LightningModule, lengths: RunLength) -> Explanation:
+    """Explain the optimizers that a module's own `configure_optimizers` builds.
+
+    Args:
+        module: The module.
+        lengths: The lengths given on the command line.
+    """
+    options = TrainerConfig()
+    return _explained(_trainer(options, lengths), module, options, lengths, [], [])
+
+
+def _explained(
+    trainer: Trainer,
+    module: LightningModule,
+    options: TrainerConfig,
+    lengths: RunLength,
+    missing: list[str],
+    configs: Sequence[tuple[str, OptimizerConfigBase]],
+) -> Explanation:
     known = True
+    module = _built(trainer, module)
     try:
         _set_up(trainer, module, lengths.steps_per_epoch)
     except RunLengthError as error:
-        options = "--total-steps or --steps-per-epoch"
         problem = f"the schedule: {str(error).partition(';')[0]}"
-        missing.append(f"{problem}; give {options}, or trainer.max_steps")
+        missing.append(f"{problem}; {COMMAND_LINE.steps}")
         known = False
-        trainer = _trainer(config.trainer, lengths)
+        trainer = _trainer(options, lengths)
         _set_up(trainer, module, _SUPPOSED)
     schedulers = trainer.lr_scheduler_configs if known else ()
+    sources = Sources(inventory(module), trainer.optimizers, schedulers, configs, module)
     found = summarize(
-        module,
-        trainer.optimizers,
-        schedulers,
+        sources,
         total_steps=run_length_of(trainer).total_steps if known else None,
         missing=missing,
-        on_cpu=_on_cpu(config.trainer.accelerator),
+        on_cpu=_on_cpu(options.accelerator),
     )
-    return DryRun(module, trainer.optimizers, schedulers, found)
+    return Explanation(**vars(found))
 
 
 def _built(trainer: Trainer, module: LightningModule) -> LightningModule:
@@ -92,18 +102,6 @@ def _built(trainer: Trainer, module: LightningModule) -> LightningModule:
     module.configure_model()
     trainer.strategy.precision_plugin.convert_module(module)
     return module
-
-
-def _with_batch(config: RunConfig, lengths: RunLength) -> tuple[RunLength, list[str]]:
-    """Add a batch to the lengths if `lr_scaling` needs an unknown one; return them and a remark."""
-    scalings = (getattr(each, "lr_scaling", None) for _, each in optimizers_in(config.model))
-    scaling = next(filter(None, scalings), None)
-    told = lengths.samples_per_step or getattr(config.model, "samples_per_step", None)
-    if scaling is None or told is not None:
-        return lengths, []
-    batch = scaling.base_batch_size
-    text = f"batch size for lr_scaling: learning rates assume {batch} samples per update"
-    return replace(lengths, samples_per_step=batch), [f"{text}; give --samples-per-step"]
 
 
 def _set_up(trainer: Trainer, module: LightningModule, steps_per_epoch: Any) -> None:

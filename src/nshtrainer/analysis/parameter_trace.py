@@ -6,25 +6,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from nshtrainer.config.messages import describe_unknown, dotted
-from nshtrainer.console import say
+from typing_extensions import override
+
+from nshtrainer.config.messages import join_names, suggest, truncate
+from nshtrainer.escaping import printable
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.optimizer.base import innermost
 from nshtrainer.optimizer.groups.assign import assign
-from nshtrainer.optimizer.groups.parameters import inventory
+from nshtrainer.optimizer.groups.parameters import clean_names
+from nshtrainer.optimizer.groups.presets import marked_options
 from nshtrainer.optimizer.groups.selectors import described, selects
 from nshtrainer.optimizer.routed_config import RoutingConfigBase
-from nshtrainer.project.find_configs import optimizers_in
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
     from nshtrainer.analysis.summary import GroupRow, OptimizationSummary
-    from nshtrainer.config import Config
     from nshtrainer.optimizer.groups.parameters import Parameter
     from nshtrainer.optimizer.groups.selectors import Selection, SelectorConfig
 
-__all__ = ["ParameterTrace", "Rule", "print_way", "trace_parameter"]
+__all__ = ["ParameterTrace", "Rule", "trace_parameter"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Rule:
     why: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ParameterTrace:
     """A parameter, its group, and its match with each rule.
 
@@ -70,27 +71,32 @@ class ParameterTrace:
         """Return the trace as plain data."""
         return asdict(self)
 
+    @override
+    def __str__(self) -> str:
+        return "\n".join(map(printable, _lines(self)))
 
-def trace_parameter(
-    name: str, module: Module, hparams: Config, found: OptimizationSummary
-) -> ParameterTrace:
+    __repr__ = __str__
+
+
+def trace_parameter(name: str, found: OptimizationSummary) -> ParameterTrace:
     """Explain which rules matched a parameter.
 
     Args:
         name: A name of the parameter, as in `named_parameters()`.
-        module: The module.
-        hparams: The module's hyperparameters, with the optimizer's config.
-        found: The summary of the optimizers.
+        found: The summary of the optimizers, with its sources.
 
     Raises:
         ConfigError: No parameter has this name; the message lists similar names.
     """
-    owned = inventory(module)
-    parameter = next((each for each in owned if name in each.names), None)
+    owned, configs = found.sources.parameters, found.sources.configs
+    # With and without the parts that `torch.compile` and others insert.
+    names = (name, *clean_names([name]))
+    parameter = next((p for wanted in names for p in owned if wanted in p.names), None)
     if parameter is None:
         known = [known for each in owned for known in each.names]
-        raise ConfigError(f"--parameter {name}: {describe_unknown('parameter', name, known)}")
-    optimizers = optimizers_in(hparams)  # of several, only the module knows which it has
+        listed = f" (known: {join_names(known)})" if known else ""
+        problem = f"unknown parameter {truncate(name)!r}{suggest(name, known)}{listed}"
+        raise ConfigError(printable(problem))
     return ParameterTrace(
         names=list(parameter.names),
         shape=list(parameter.shaped.shape),
@@ -98,15 +104,18 @@ def trace_parameter(
         roles=sorted(parameter.roles),
         trained=parameter.tensor.requires_grad,
         group=next((row for row in found.groups if parameter.name in row.names), None),
+        # Of several optimizers, only the module knows which it has.
         rules=[
             rule
-            for path, config in (optimizers if len(optimizers) == 1 else ())
-            for rule in _rules_of(parameter, config, dotted(path))
+            for where, config in (configs if len(configs) == 1 else ())
+            for rule in _rules_of(parameter, config, where, found.sources.model)
         ],
     )
 
 
-def _rules_of(parameter: Parameter, config: Any, where: str) -> Iterator[Rule]:
+def _rules_of(
+    parameter: Parameter, config: Any, where: str, model: Module | None
+) -> Iterator[Rule]:
     """Return the rules of a config, and those of the route that takes the parameter."""
     config = innermost(config)
     routes = config.all_routes() if isinstance(config, RoutingConfigBase) else ()
@@ -115,6 +124,18 @@ def _rules_of(parameter: Parameter, config: Any, where: str) -> Iterator[Rule]:
     if taker is not None:
         where, config = f"{where}: route {taker.name!r}", innermost(taker.optimizer)
     yield from _asked(parameter, getattr(config, "groups", ()), f"{where}: group")
+    if getattr(config, "no_decay", "none") != "none":
+        yield _exemption(parameter, config, f"{where}: no_decay", model)
+
+
+def _exemption(parameter: Parameter, config: Any, where: str, model: Module | None) -> Rule:
+    """Return the weight-decay exemption of a config as a rule."""
+    takes = marked_options(config, [parameter], model)[0].get("weight_decay") == 0
+    by_shape = config.no_decay == "ndim_below_2"
+    is_own = parameter.shaped.ndim < 2 if by_shape else parameter.is_bias_or_norm
+    field = "ndim" if by_shape else "role"
+    why = f"its {field} is {_own(field, parameter)}"
+    return Rule(where, config.no_decay, takes, why if takes is is_own else "the model exempts it")
 
 
 def _asked(parameter: Parameter, rules: Sequence[Any], where: str) -> Iterator[Rule]:
@@ -133,6 +154,7 @@ def why_not(selection: Selection, parameter: Parameter) -> str:
     """Explain why a selector does not match a parameter.
 
     >>> from torch import nn
+    >>> from nshtrainer.optimizer.groups.parameters import inventory
     >>> from nshtrainer.optimizer.groups.selectors import SelectorConfig
     >>> weight = inventory(nn.Linear(2, 3))[0]
     >>> why_not(SelectorConfig(role="norm"), weight)
@@ -174,18 +196,18 @@ def _own(field: str, parameter: Parameter) -> str:
     return " and ".join(parameter.names)
 
 
-def print_way(way: ParameterTrace) -> None:
-    """Print a parameter, its group, and a line for each rule."""
+def _lines(way: ParameterTrace) -> Iterator[str]:
+    """Yield a parameter, its group, and two lines for each rule."""
     state = "trained" if way.trained else "frozen"
     form = " x ".join(map(str, way.shape)) or "scalar"
-    say(" = ".join(way.names))
-    say(f"  {form}, in {', '.join(way.modules)}, role {', '.join(way.roles) or 'none'}, {state}")
-    say(f"  {_group_text(way.group)}")
+    yield " = ".join(way.names)
+    yield f"  {form}, in {', '.join(way.modules)}, role {', '.join(way.roles) or 'none'}, {state}"
+    yield f"  {_group_text(way.group)}"
     for rule in way.rules:
-        say(f"  {'applied' if rule.takes else 'skipped'}  {rule.where}: {rule.select}")
-        say(f"            {rule.why}")
+        yield f"  {'applied' if rule.takes else 'skipped'}  {rule.where}: {rule.select}"
+        yield f"            {rule.why}"
     if not any(rule.takes for rule in way.rules):
-        say("  matched by no rule: default settings and presets apply")
+        yield "  matched by no rule: default settings and presets apply"
 
 
 def _group_text(row: GroupRow | None) -> str:

@@ -5,38 +5,51 @@ The summary is computed from the torch optimizers that were built, custom ones i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from nshtrainer.analysis.sentences import group_sentence, schedulers_of, sentences
 from nshtrainer.config.messages import join_names
-from nshtrainer.console import print_table, say
+from nshtrainer.console import records_text, say_lines
+from nshtrainer.escaping import printable
+from nshtrainer.optimizer.checkpoint.fresh_state import form_of
 from nshtrainer.optimizer.checkpoint.state_size import state_bytes
 from nshtrainer.optimizer.groups.lazy_parameters import is_lazy
-from nshtrainer.optimizer.groups.parameters import inventory
+from nshtrainer.optimizer.stand_ins import device_type
 from nshtrainer.optimizer.wrappers.config import wrappers_around
+from nshtrainer.optimizer_record import params_of
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
     from torch.optim import Optimizer
 
+    from nshtrainer.optimizer.base import OptimizerConfigBase
     from nshtrainer.optimizer.groups.parameters import Parameter
 
 __all__ = [
+    "COLUMNS",
     "GroupRow",
     "OptimizationSummary",
     "Parameters",
+    "Sources",
     "bytes_text",
+    "cells",
     "print_explained",
+    "remarks",
     "summarize",
+    "summary_text",
 ]
 
 _LAZY = "sizes of lazy parameters: unknown until a batch has passed through the model"
 
 _NO_OPTIONS = ("params", "param_names", "name", "lr", "weight_decay")
 """Keys of a group that are no options, and options with a column of their own."""
+
+
+_NOT_OF_STATE = ("params", "param_names", "name", "lr", "initial_lr")
+"""Keys of a group that make no difference to the state."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +102,24 @@ class Parameters:
     names: list[str]
 
 
+class Sources(NamedTuple):
+    """The objects that a summary was computed from.
+
+    Args:
+        parameters: All parameters of the model.
+        optimizers: The optimizers, with a row of the summary for each of their groups.
+        schedulers: Lightning's config of each scheduler; empty if a length is missing.
+        configs: The configs of the optimizers that are known, each with its path.
+        model: The model, if it is known.
+    """
+
+    parameters: Sequence[Parameter] = ()
+    optimizers: Sequence[Optimizer] = ()
+    schedulers: Sequence[Any] = ()
+    configs: Sequence[tuple[str, OptimizerConfigBase]] = ()
+    model: Module | None = None
+
+
 @dataclass(frozen=True)
 class OptimizationSummary:
     """Parameter groups, schedules, and parameters outside the optimizers.
@@ -101,6 +132,7 @@ class OptimizationSummary:
         schedules: One sentence for all groups with the same schedule.
         total_steps: The number of updates in the run, if known.
         missing: Unknown facts, each with advice.
+        sources: The objects behind these facts.
     """
 
     groups: list[GroupRow]
@@ -110,51 +142,54 @@ class OptimizationSummary:
     schedules: list[str]
     total_steps: int | None
     missing: list[str]
+    sources: Sources = field(default=Sources(), repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as plain data."""
-        return asdict(self)
+        data = asdict(replace(self, sources=Sources()))
+        del data["sources"]
+        return data
 
 
 def summarize(
-    module: Module,
-    optimizers: Iterable[Optimizer],
-    schedulers: Sequence[Any] = (),
+    sources: Sources,
     *,
     total_steps: int | None = None,
     missing: Sequence[str] = (),
     on_cpu: bool | None = None,
 ) -> OptimizationSummary:
-    """Summarize a module and the optimizers that were built for it.
+    """Summarize a model and the optimizers that were built for it.
 
     Args:
-        module: The module.
-        optimizers: The module's optimizers; they are not changed.
-        schedulers: Lightning's config of each scheduler.
+        sources: The parameters, the optimizers and the schedulers; they are not changed.
         total_steps: The number of updates in the run, if known.
         missing: Unknown facts, each with advice.
-        on_cpu: True if the module will be trained on a CPU; by default read from the parameters.
+        on_cpu: True if the model will be trained on a CPU; by default read from the parameters.
     """
-    owned = inventory(module)
+    owned, built = sources.parameters, sources.optimizers
     names = {id(parameter.tensor): parameter.name for parameter in owned}
     numbers = _elements(parameter.tensor for parameter in owned)
-    built = list(optimizers)
-    rows = [
-        _row(optimizer, place, schedulers, names, numbers, on_cpu)
-        for optimizer in built
-        for place in range(len(optimizer.param_groups))
-    ]
-    held = {id(p) for each in built for group in each.param_groups for p in group["params"]}
+    table = _Table(sources.schedulers, names, numbers, on_cpu)
+    held = {id(param) for each in built for param in params_of(each)}
     trained = [p for p in owned if p.tensor.requires_grad]
     return OptimizationSummary(
-        groups=rows,
+        groups=[table.row(each, group) for each in built for group in enumerate(each.param_groups)],
         frozen=_parameters(p for p in owned if not p.tensor.requires_grad),
         tied=_parameters(p for p in owned if len(p.names) > 1),
         uncovered=_parameters(p for p in trained if id(p.tensor) not in held),
-        schedules=[text for config in schedulers for text in sentences(config)],
+        schedules=[text for config in sources.schedulers for text in sentences(config)],
         total_steps=total_steps,
-        missing=[*missing, *([_LAZY] if any(is_lazy(p.tensor) for p in owned) else [])],
+        missing=[*missing, *_remarks(owned, held - names.keys())],
+        sources=sources,
     )
+
+
+def _remarks(owned: Iterable[Parameter], strangers: Collection[int]) -> Iterator[str]:
+    if any(is_lazy(p.tensor) for p in owned):
+        yield _LAZY
+    if strangers:
+        number = len(strangers)
+        yield f"names of {number} tensor{'s' * (number > 1)} in the optimizer that the model lacks"
 
 
 def _elements(params: Iterable[Tensor]) -> int:
@@ -168,39 +203,67 @@ def _parameters(found: Iterable[Parameter]) -> Parameters:
     return Parameters(len(kept), numbers, [" = ".join(parameter.names) for parameter in kept])
 
 
-def _row(
-    optimizer: Optimizer,
-    place: int,
-    schedulers: Sequence[Any],
-    names: Mapping[int, str],
-    numbers: int,
-    on_cpu: bool | None,
-) -> GroupRow:
-    group = optimizer.param_groups[place]
-    part = _part_with(optimizer, group)
-    count = _elements(group["params"])
-    around = [each for own in dict.fromkeys((optimizer, part)) for each in wrappers_around(own)]
-    mine = schedulers_of(optimizer, schedulers)
-    texts = [text for each in mine if (text := group_sentence(each, group))]
-    return GroupRow(
-        name=str(group.get("name", place)),
-        optimizer=type(part).__name__,
-        around=[each.label() for each in around],
-        implementation=_implementation(group, on_cpu),
-        tensors=len(group["params"]),
-        parameters=count,
-        share=count / numbers if numbers else 0.0,
-        lr=_number(group.get("initial_lr", group.get("lr"))),
-        weight_decay=_number(group.get("initial_weight_decay", group.get("weight_decay"))),
-        schedule="; ".join(texts) or None,
-        state_bytes=state_bytes(part, group, copies=sum(each.copies for each in around)),
-        options={
+class _Table:
+    """The rows of the parameter groups of a model.
+
+    Args:
+        schedulers: Lightning's config of each scheduler.
+        names: The name of each parameter, by its identity.
+        numbers: The number of elements of the model.
+        on_cpu: True if the model will be trained on a CPU; None to read it from the parameters.
+    """
+
+    def __init__(
+        self, schedulers: Sequence[Any], names: Mapping[int, str], numbers: int, on_cpu: bool | None
+    ) -> None:
+        self._schedulers, self._names = schedulers, names
+        self._numbers, self._on_cpu = numbers, on_cpu
+        self._sizes: dict[Any, int | None] = {}
+
+    def row(self, optimizer: Optimizer, numbered: tuple[int, dict[str, Any]]) -> GroupRow:
+        """Return the row of a group of an optimizer."""
+        place, group = numbered
+        part = _part_with(optimizer, group)
+        count = _elements(group["params"])
+        around = [each for own in dict.fromkeys((optimizer, part)) for each in wrappers_around(own)]
+        mine = schedulers_of(optimizer, self._schedulers)
+        texts = [text for each in mine if (text := group_sentence(each, group))]
+        options = {
             key: _plain(group.get(f"initial_{key}", now))
             for key, now in group.items()
             if key not in _NO_OPTIONS and not key.startswith("initial_")
-        },
-        names=[names[id(param)] for param in group["params"] if id(param) in names],
-    )
+        }
+        return GroupRow(
+            name=str(group.get("name", place)),
+            optimizer=type(part).__name__,
+            around=[each.label() for each in around],
+            implementation=_implementation(group, self._on_cpu),
+            tensors=len(group["params"]),
+            parameters=count,
+            share=count / self._numbers if self._numbers else 0.0,
+            lr=_number(group.get("initial_lr", group.get("lr"))),
+            weight_decay=_number(group.get("initial_weight_decay", group.get("weight_decay"))),
+            schedule="; ".join(texts) or None,
+            state_bytes=self._state_bytes(part, group, sum(each.copies for each in around)),
+            options=options,
+            names=[self._names[id(p)] for p in group["params"] if id(p) in self._names],
+        )
+
+    def _state_bytes(self, part: Optimizer, group: dict[str, Any], copies: int) -> int | None:
+        """Return the size of the state; groups that differ in the rate alone have one size."""
+        forms = [_form(param) for param in group["params"]]
+        options = {k: v for k, v in group.items() if k not in _NOT_OF_STATE}
+        # A rate of 0 might be a special case.
+        key = (id(part), repr(forms), repr(options), bool(group.get("lr")), copies)
+        if key not in self._sizes:
+            self._sizes[key] = state_bytes(part, group, copies=copies)
+        return self._sizes[key]
+
+
+def _form(param: Tensor) -> Any:
+    if is_lazy(param):
+        return None
+    return param.requires_grad, form_of(param), getattr(param, "placements", None)
 
 
 def _part_with(optimizer: Optimizer, group: Mapping[str, Any]) -> Optimizer:
@@ -218,7 +281,7 @@ def _implementation(group: Mapping[str, Any], on_cpu: bool | None) -> str:
     if chosen:
         return chosen[0]
     if on_cpu is None:
-        on_cpu = all(param.device.type == "cpu" for param in group["params"])
+        on_cpu = all(device_type(param) == "cpu" for param in group["params"])
     # torch uses foreach on an accelerator by default.
     return "plain" if on_cpu or group.get("foreach") is False else "foreach"
 
@@ -237,7 +300,7 @@ def _plain(value: Any) -> Any:
 
 # -- for people ------------------------------------------------------------------------------------
 
-_COLUMNS = (
+COLUMNS = (
     "group",
     "optimizer",
     "implementation",
@@ -249,17 +312,22 @@ _COLUMNS = (
     "state",
     "examples",
 )
+"""The columns of the table."""
 
 
 def print_explained(found: OptimizationSummary) -> None:
     """Print the table, the parameters outside its rows, and the schedules."""
-    print_table(_COLUMNS, map(_cells, found.groups))
-    for label, text in _below(found):
-        say(f"{label:10} {text}")
-    say()
+    say_lines(f"{summary_text(found)}\n")
 
 
-def _below(found: OptimizationSummary) -> Iterator[tuple[str, str]]:
+def summary_text(found: OptimizationSummary) -> str:
+    """Return the table, the parameters outside its rows, and the schedules, as lines."""
+    below = (f"{label:10} {printable(text)}" for label, text in remarks(found))
+    return records_text(COLUMNS, map(cells, found.groups)) + "\n".join(below)
+
+
+def remarks(found: OptimizationSummary) -> Iterator[tuple[str, str]]:
+    """Yield the lines below the table: each has a label and a text."""
     yield "frozen", _parameters_text(found.frozen)
     yield "tied", _parameters_text(found.tied)
     yield "unassigned", _parameters_text(found.uncovered)
@@ -270,7 +338,8 @@ def _below(found: OptimizationSummary) -> Iterator[tuple[str, str]]:
         yield "missing", text
 
 
-def _cells(row: GroupRow) -> tuple[str, ...]:
+def cells(row: GroupRow) -> tuple[str, ...]:
+    """Return the cells of a row of the table."""
     return (
         row.name,
         row.update,

@@ -75,6 +75,13 @@ class VerbParser(argparse.ArgumentParser):
         """Add the overrides, with a help text."""
         self.add_argument("overrides", nargs="*", metavar="key=value", help=text)
 
+    def add_model_files(self) -> None:
+        """Add the options for a model without code."""
+        text = "names and shapes of the parameters, or a .safetensors file, in place of code"
+        self.add_file("--parameters", help=text)
+        text = "config.json of a model of transformers, in place of code"
+        self.add_file("--transformers", metavar="config.json", help=text)
+
     def add_code(self, text: str) -> None:
         """Add the option for the user's code, with a help text."""
         self.add_argument("--for", dest="code", metavar="train.py", is_file=True, help=text)

@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
+from nshtrainer.optimizer.stand_ins import device_type
 from nshtrainer.optimizer_record import closure_of
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def should_use_fused(
     if options.get("differentiable") or any(isinstance(v, Tensor) for v in chain(*values)):
         return False
     # False for an empty group too, which has no device.
-    is_together = len({param.device.type for param in params}) == 1
+    is_together = len(set(map(device_type, params))) == 1
     return is_together and all(_is_plain(param, dtypes) for param in params)
 
 
@@ -75,7 +76,7 @@ def _is_plain(param: Tensor, dtypes: Sequence[str]) -> bool:
     return (
         type(param) in (torch.Tensor, torch.nn.Parameter)
         and param.layout is torch.strided
-        and param.device.type in ("cpu", "cuda")
+        and device_type(param) in ("cpu", "cuda")
         and str(param.dtype).removeprefix("torch.") in dtypes
         # Only a tensor that fills its memory without gaps or overlaps, in whatever order, keeps
         # its strides in `empty_like`; on `meta` this takes no memory.

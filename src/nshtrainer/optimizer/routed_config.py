@@ -116,6 +116,8 @@ class RoutingConfigBase(OptimizerConfigBase):
         last = self.all_routes()[-1]
         takes_rest = last.select == "*" and last.name in parts
         optimizer = RoutedOptimizer(parts, default=last.name if takes_rest else None)
+        if isinstance(params, ParameterSubset):
+            return optimizer
         named = [(name, p.tensor) for p in parameters for name in p.names]
         of = {route.name: route.optimizer for route in self.all_routes()}
         free = {
@@ -204,6 +206,8 @@ def _read(
     """Return the model, if it is given, and its parameters."""
     import torch
 
+    if isinstance(params, ParameterSubset):
+        return params.model, params.inventory
     if isinstance(params, torch.nn.Module):
         return params, tuple(inventory(params))
     for route in routes:

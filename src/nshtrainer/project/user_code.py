@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from nshtrainer.config.document import fail
 from nshtrainer.config.files import kind_of
@@ -16,9 +16,11 @@ from nshtrainer.exceptions import ConfigError
 from nshtrainer.project.data_config import DataClass, data_class
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from nshtrainer.integrations.lightning.module import LightningModuleBase
 
-__all__ = ["UserCode", "load_user_code", "split_target"]
+__all__ = ["UserCode", "load_model", "load_user_code", "split_target"]
 
 _MARK = "__nshtrainer_user_code__"
 
@@ -49,16 +51,109 @@ def load_user_code(target: str) -> UserCode:
     """
     path, name = split_target(target)
     module = _import_file(path)
-    from lightning.pytorch import LightningDataModule
-
     from nshtrainer.integrations.lightning.module import LightningModuleBase
 
     found = _named(module, name, path) if name else _only(module, LightningModuleBase, path)
     if found is None:
         write = "add `class MyModel(nshtrainer.LightningModuleBase[MyConfig])`"
         raise ConfigError(f"{path}: has no LightningModuleBase class; {write}")
+    return _with_data(module, found, path)
+
+
+def _with_data(module: ModuleType, found: Any, path: Path) -> UserCode:
+    from lightning.pytorch import LightningDataModule
+
     data = _only(module, LightningDataModule, path)
     return UserCode(path, found, data_class(data, path) if data else None)
+
+
+def load_model(target: str) -> UserCode | Module:
+    """Import `train.py` or `train.py:Name`, and find or build any model in it.
+
+    Args:
+        target: The file, and the name of a class, of a function that returns a model, or of a
+            model. Without a name, the only module of the file.
+
+    Returns:
+        The classes for a run if there is a `LightningModuleBase`, whose config a file has; else the
+        model, on the `meta` device if its code allows it.
+
+    Raises:
+        ConfigError: As `load_user_code`; the name is no model; or it needs arguments.
+    """
+    path, name = split_target(target)
+    module = _import_file(path)
+    from nshtrainer.integrations.lightning.module import LightningModuleBase
+
+    found = _any_named(module, name, path) if name else _any_model(module, path)
+    if isinstance(found, type) and issubclass(found, LightningModuleBase):
+        return _with_data(module, found, path)
+    return _built(found, path)
+
+
+def _any_model(module: ModuleType, path: Path) -> Any:
+    """Return the only model of a file: of nshtrainer, else of Lightning, else of PyTorch."""
+    from lightning.pytorch import LightningModule
+    from torch.nn import Module
+
+    from nshtrainer.integrations.lightning.module import LightningModuleBase
+
+    for base in cast("tuple[type, ...]", (LightningModuleBase, LightningModule, Module)):
+        models: list[Any] = [value for value in vars(module).values() if isinstance(value, base)]
+        if len(models) == 1:
+            return models[0]
+        found = _only(module, base, path)
+        if found is not None:
+            return found
+    name = f"name a function that returns one: {path}:make_model"
+    raise ConfigError(f"{path}: has no module; {name}")
+
+
+def _any_named(module: ModuleType, name: str, path: Path) -> Any:
+    from torch.nn import Module
+
+    from nshtrainer.config.messages import describe_unknown
+
+    found: Any = getattr(module, name, None)
+    if isinstance(found, Module) or callable(found):
+        return found
+    known = [key for key, value in vars(module).items() if _is_own(value, module)]
+    raise ConfigError(f"{path}: {describe_unknown('model or function', name, known)}")
+
+
+def _is_own(value: Any, module: ModuleType) -> bool:
+    return callable(value) and getattr(value, "__module__", None) == module.__name__
+
+
+def _built(found: Any, path: Path) -> Module:
+    """Return a model, or the result of a class or a function without arguments."""
+    import torch
+
+    if isinstance(found, torch.nn.Module):
+        return found
+    place = f"{path}:{found.__name__}"
+    needed = _needed(found)
+    if needed:
+        remedy = f"write a function without arguments that returns it, {path}:make_model"
+        raise ConfigError(f"{place}: needs arguments ({', '.join(needed)}); {remedy}")
+    try:
+        with torch.device("meta"):
+            model = found()
+    except (NotImplementedError, RuntimeError):  # it reads numbers, which `meta` does not have
+        model = found()
+    if isinstance(model, torch.nn.Module):
+        return model
+    raise ConfigError(f"{place}: returned a {type(model).__name__}; return a torch.nn.Module")
+
+
+def _needed(function: Any) -> list[str]:
+    """Return the arguments without defaults."""
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [
+        name
+        for name, each in inspect.signature(function).parameters.items()
+        if each.default is inspect.Parameter.empty and each.kind not in several
+    ]
 
 
 def split_target(target: str) -> tuple[Path, str]:

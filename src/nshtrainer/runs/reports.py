@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, final
 from lightning.pytorch import Callback, LightningModule, Trainer
 from typing_extensions import override
 
-from nshtrainer.analysis.summary import print_explained, summarize
+from nshtrainer.analysis.summary import Sources, print_explained, summarize
 from nshtrainer.console import say
 from nshtrainer.config.files import write_file
 from nshtrainer.config.formats.json import write_json
+from nshtrainer.optimizer.groups.parameters import inventory
 from nshtrainer.run_length import run_length_of
 
 if TYPE_CHECKING:
@@ -39,9 +40,7 @@ class SummaryCallback(Callback):
         if not trainer.is_global_zero:
             return
         found = summarize(
-            pl_module,
-            trainer.optimizers,
-            trainer.lr_scheduler_configs,
+            Sources(inventory(pl_module), trainer.optimizers, trainer.lr_scheduler_configs),
             total_steps=run_length_of(trainer).total_steps,
         )
         print_explained(found)

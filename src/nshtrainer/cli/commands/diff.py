@@ -1,7 +1,7 @@
 """Compare the optimizers and schedules of two files; the exit code is 1 if they differ.
 
-Defaults are filled in, and schedules are compared by their values, not by their text. With
---for train.py the result is per parameter, which imports torch.
+Defaults are filled in, and schedules are compared by their values, not by their text. With a model
+(--for train.py, --parameters or --transformers) the result is per parameter, which imports torch.
 """
 
 from __future__ import annotations
@@ -25,17 +25,22 @@ def add_arguments(parser: VerbParser) -> None:
     parser.add_file("first")
     parser.add_file("second", metavar="OTHER", help="the file to compare with")
     parser.add_code("compare parameter by parameter")
+    parser.add_model_files()
     add_length_arguments(parser)
 
 
 def run(args: Namespace) -> int:
     """Print a line for each difference; return 0 if there is none, else 1."""
-    found = _by_parameter(args) if args.code else _by_field(args)
+    found = _by_parameter(args) if _has_model(args) else _by_field(args)
     for each in found:
-        say(f"{each.where}: {each.first} -> {each.second}")
+        say(str(each))
     if not found:
         say("no difference in optimizers and schedules")
     return 1 if found else 0
+
+
+def _has_model(args: Namespace) -> bool:
+    return any((args.code, args.parameters, args.transformers))
 
 
 def _by_field(args: Namespace) -> list[ConfigDifference]:
@@ -52,20 +57,23 @@ def _by_field(args: Namespace) -> list[ConfigDifference]:
 
 
 def _by_parameter(args: Namespace) -> list[ConfigDifference]:
-    from nshtrainer.analysis.config_diff import by_field, by_parameter
-    from nshtrainer.analysis.dry_run import dry_run
-    from nshtrainer.config.io import read_document
-    from nshtrainer.project.find_configs import lengths_in
-    from nshtrainer.project.run_file import read_run
-    from nshtrainer.project.user_code import load_user_code
+    from nshtrainer.analysis.config_diff import by_field
+    from nshtrainer.analysis.file_explanation import explain_config, load_source, read_config
+    from nshtrainer.project.find_configs import schedules_in
     from nshtrainer.runs.quiet_lightning import quiet
 
-    code = load_user_code(args.code)
-    first, second = (read_run(read_document(file), code) for file in (args.first, args.second))
+    source, files = load_source(args), (args.first, args.second)
+    first, second = configs = [read_config(source, file) for file in files]
     with quiet():
-        one, two = (dry_run(code, config, lengths_in(args)) for config in (first, second))
-    missing = one.found.missing + two.found.missing
-    for text in dict.fromkeys(missing):
+        one, two = found = [
+            explain_config(source, config, file, args)
+            for config, file in zip(configs, files, strict=True)
+        ]
+    for text in dict.fromkeys(one.missing + two.missing):
         say(f"unknown: {text}", sys.stderr)
-    left = by_field(first, second, args, schedules_only=True) if missing else []
-    return [*left, *by_parameter(one, two)]
+    is_resolved = all(
+        each.sources.schedulers or not schedules_in(config)
+        for each, config in zip(found, configs, strict=True)
+    )
+    left = [] if is_resolved else by_field(first, second, args, schedules_only=True)
+    return [*left, *one.diff(two)]

@@ -1,14 +1,14 @@
 """Show parameter groups and schedules without training.
 
-The model and its optimizers are built as in `fit`, on the CPU and without data: one row per
-parameter group, and the unassigned parameters. The length of the run is read from the trainer
-section of the file, or from the options.
+The model is a file with code, a config.json of transformers, or a list of names and shapes. Its
+optimizer is built without data and, unless the code has a LightningModuleBase, without memory: one
+row per parameter group, and the unassigned parameters. The length of the run is read from the
+trainer section of the file, or from the options.
 """
 
 from __future__ import annotations
 
 from argparse import Namespace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from nshtrainer.cli.length_options import add_length_arguments
@@ -21,7 +21,12 @@ HELP = "show parameter groups and schedules without training"
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this command."""
-    parser.add_run_arguments()
+    code = "file with a model, or train.py:NAME of a class, of a function without arguments, ..."
+    parser.add_argument("code", nargs="?", metavar="train.py", is_file=True, help=code)
+    parser.add_model_files()
+    config = "YAML, JSON or TOML with an optimizer (default: the module's configure_optimizers)"
+    parser.add_file("--config", help=config)
+    parser.add_overrides("override of the file")
     parser.add_argument(
         "--parameter", metavar="NAME", help="show which rule matches this parameter, and why"
     )
@@ -35,30 +40,31 @@ def run(args: Namespace) -> int:
     from nshtrainer.project.user_code import split_target
 
     # Obvious errors are reported before torch is imported.
-    split_target(args.code)
-    document = read_document(args.config)
+    if args.code:
+        split_target(args.code)
+    if args.config:
+        read_document(args.config)
 
-    from nshtrainer.analysis.dry_run import dry_run
-    from nshtrainer.analysis.parameter_trace import print_way, trace_parameter
-    from nshtrainer.analysis.summary import print_explained
+    from nshtrainer.analysis.file_explanation import (
+        explain_config,
+        explain_module,
+        load_source,
+        read_config,
+    )
     from nshtrainer.config.formats.json import write_json
-    from nshtrainer.project.find_configs import lengths_in
-    from nshtrainer.project.run_file import read_run
-    from nshtrainer.project.user_code import load_user_code
+    from nshtrainer.console import say_lines
     from nshtrainer.runs.quiet_lightning import quiet
 
-    code = load_user_code(args.code)
-    config = read_run(document, code, args.overrides)
+    source = load_source(args)
     with quiet():
-        plan = dry_run(code, config, lengths_in(args))
-    found = plan.found
-    if args.parameter is None:
-        show = partial(print_explained, found)
-    else:
-        found = trace_parameter(args.parameter, plan.module, config.model, found)
-        show = partial(print_way, found)
+        if args.config is None:
+            found = explain_module(source, args)
+        else:
+            config = read_config(source, args.config, args.overrides)
+            found = explain_config(source, config, args.config, args)
+    shown = found if args.parameter is None else found.parameter(args.parameter)
     if args.json:
-        print(write_json(found.to_dict()), end="")
+        print(write_json(shown.to_dict()), end="")
     else:
-        show()
+        say_lines(shown)
     return 0

@@ -82,7 +82,8 @@ def fresh_states(
 
 def form_of(param: Tensor) -> Form:
     """Return the properties of a parameter that determine the form of its state."""
-    return tuple(param.shape), param.dtype, param.stride(), param.layout
+    is_strided = str(param.layout) == "torch.strided"
+    return tuple(param.shape), param.dtype, param.stride() if is_strided else (), param.layout
 
 
 def step_of_one(

@@ -9,7 +9,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from nshtrainer.optimizer.checkpoint.fresh_state import after_a_step, form_of, like, step_of_one
+from nshtrainer.optimizer.checkpoint.fresh_state import (
+    Form,
+    after_a_step,
+    form_of,
+    like,
+    step_of_one,
+)
 from nshtrainer.optimizer.groups.lazy_parameters import is_lazy
 
 if TYPE_CHECKING:
@@ -19,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["state_bytes"]
 
 Group: TypeAlias = Mapping[str, Any]
+
+_OF_EACH = 2
+"""Number of parameters of each form that step: a model repeats few forms many times."""
 
 
 def state_bytes(optimizer: Optimizer, group: Group, copies: int = 0) -> int | None:
@@ -45,12 +54,39 @@ def state_bytes(optimizer: Optimizer, group: Group, copies: int = 0) -> int | No
     params: list[Tensor] = [param for param in shards if param.requires_grad]
     if any(map(is_lazy, params)):
         return None
-    # On `meta` all parameters fit at once.
-    states = after_a_step(optimizer, group, [like(param, "meta", "dense") for param in params])
-    found = _one_by_one(optimizer, group, params) if states is None else sum(_sizes(states))
+    found = _of_forms(optimizer, group, params)
+    if found is None:
+        # On `meta` all parameters fit at once.
+        states = after_a_step(optimizer, group, [like(param, "meta", "dense") for param in params])
+        found = _one_by_one(optimizer, group, params) if states is None else sum(_sizes(states))
     if found is None:
         return None
     return found + copies * sum(param.numel() * param.element_size() for param in params)
+
+
+def _of_forms(optimizer: Optimizer, group: Group, params: Sequence[Tensor]) -> int | None:
+    """Return the sum over the parameters after a step of two of each form.
+
+    Returns:
+        None if the step fails, or if two parameters of one form have states of different sizes, as
+        where the first one has a state for all.
+    """
+    forms = [form_of(param) for param in params]
+    numbers, taken = Counter(forms), Counter[Form]()
+    made: dict[Tensor, Form] = {}
+    for param, form in zip(params, forms, strict=True):  # in their order, which may have a meaning
+        taken[form] += 1
+        if taken[form] <= _OF_EACH:
+            made[like(param, "meta", "dense")] = form
+    states = after_a_step(optimizer, group, [*made])
+    if states is None or not states.keys() <= made.keys():
+        return None
+    sizes: dict[Form, set[int]] = {}
+    for param, form in made.items():
+        sizes.setdefault(form, set()).add(sum(_sizes(states.get(param, {}))))
+    if any(len(found) > 1 for found in sizes.values()):
+        return None
+    return sum(numbers[form] * size for form, (size,) in sizes.items())
 
 
 def _one_by_one(optimizer: Optimizer, group: Group, params: Sequence[Tensor]) -> int | None:

@@ -15,6 +15,7 @@ from nshtrainer.config.messages import join_names
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import Params
 from nshtrainer.optimizer.groups.conv_kernels import refuse_stacks
+from nshtrainer.optimizer.stand_ins import device_type
 from nshtrainer.optimizer.third_party.lora_pairs import check_pairs
 from nshtrainer.optimizer.third_party.muon_groups import (
     as_named,
@@ -206,7 +207,7 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
         super()._check_needs(groups)
         if self.pairs_by is not None:
             check_pairs(self, self.pairs_by, groups)
-        on_cpu = described(groups, lambda param: param.device.type == "cpu")
+        on_cpu = described(groups, lambda param: device_type(param) == "cpu")
         if self.instead_on_cpu and on_cpu:
             raise OptimizerError(
                 f"{type(self).__name__} needs a GPU; move the model to it before its optimizer is "

@@ -13,6 +13,7 @@ from pydantic import Field
 from typing_extensions import final, override
 
 from nshtrainer.optimizer.base import Params, optimizer_registry
+from nshtrainer.optimizer.stand_ins import device_type
 from nshtrainer.optimizer.torch_config import TorchOptimizerConfigBase, target_class
 from nshtrainer.types import Beta, NonNegative, PositiveInt
 
@@ -99,7 +100,7 @@ class MuonConfig(TorchOptimizerConfigBase):
     @override
     def chosen_target(self, params: Sequence[Tensor]) -> str:
         # Only CPUs emulate bfloat16.
-        if all(param.ndim == 2 and param.device.type not in _MAYBE_CPU for param in params):
+        if all(param.ndim == 2 and device_type(param) not in _MAYBE_CPU for param in params):
             return self.target
         target_class(self.target)  # raises, with the remedy, if torch has no Muon
         from nshtrainer.optimizer.torch_optim.portable_muon import bfloat16_is_emulated
