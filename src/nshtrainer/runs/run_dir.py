@@ -38,7 +38,15 @@ from nshtrainer.runs.newest_checkpoint import (
 )
 from nshtrainer.config.document import fail
 from nshtrainer.config.file_lock import AlreadyLockedError, hold
-from nshtrainer.config.files import is_zip, kind_of, reason_of, replace_file, write_file
+from nshtrainer.config.files import (
+    is_zip,
+    kind_of,
+    reason_of,
+    replace_file,
+    set_aside,
+    write_file,
+)
+from nshtrainer.console import say
 from nshtrainer.escaping import printable
 from nshtrainer.exceptions import ConfigError
 
@@ -140,10 +148,18 @@ class RunFolder:
             yield
 
     def _check_files(self) -> None:
-        files = [self.metrics, self.optimizer, self.picture, self.schedule]
-        for path in (*files, self.last, self.best, self.exception):
+        """Rename what is no file where this run writes one; refuse it for a checkpoint."""
+        for path in (self.last, self.best, self.exception):
             if kind_of(path) not in {None, "file"}:
                 fail(str(path), "is not a regular file; move it away, or give another --out")
+        for path in (self.metrics, self.optimizer, self.picture, self.schedule):
+            if kind_of(path) in {None, "file"}:
+                continue
+            try:
+                say(f"{path}: is not a regular file; it is renamed to {set_aside(path).name}")
+            except OSError as error:
+                text = f"is not a regular file, and cannot be renamed: {reason_of(error)}"
+                fail(str(path), f"{text}; move it away, or give another --out", error)
 
     def set_aside_exception(self, checkpoint: Path) -> None:
         """Rename the checkpoint of an exception if the run resumes from another checkpoint.
