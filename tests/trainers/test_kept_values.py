@@ -81,7 +81,8 @@ def test_a_rate_is_kept_in_the_units_of_the_file(tmp_path: Path) -> None:
     before, after = (
         Setup(AdamWConfig.model_validate({"lr": lr, "lr_scaling": scaling})) for lr in (0.1, 0.3)
     )
-    (module, _) = resumed(after, stopped(before, tmp_path), tmp_path)
+    module, _ = resumed(after, stopped(before, tmp_path), tmp_path)
+    adopt_kept_values(module.trainer, module)  # a second time
     assert module.hparams.optimizer.lr == pytest.approx(0.1)
 
 

@@ -309,7 +309,7 @@ def _difference(run: Path, config: str, code: str | None) -> str | None:
         return None
     pairs = ((manifest.last.config_file, config), (manifest.last.code, code))
     texts = [f"{was}, not {now}" for was, now in pairs if was and now and was != now]
-    return f"is of {' and '.join(texts)}" if texts else None
+    return f"belongs to {' and '.join(texts)}" if texts else None
 
 
 def difference_from(checkpoint: Path, folder: RunFolder, code: str) -> str | None:

@@ -23,6 +23,7 @@ from nshtrainer.console import say
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.integrations.lightning.checkpoint.in_force import adopt_kept_values
 from nshtrainer.integrations.lightning.run_length import run_length_of
+from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 from nshtrainer.manifest import LOCK, RunRecord, Stretch, git_state, lock_owner, relative_path
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class RunManifest(Callback):
             return
         run, step = run_length_of(trainer), trainer.global_step
         lengths = {name: getattr(run, name) for name in ("total_steps", "steps_per_epoch")}
+        lengths["schedule_steps"] = _schedule_steps(trainer)
         config = self.config_of(trainer, pl_module)
         self._write("update", config=config, lengths=lengths, first_step=step, steps=step)
 
@@ -186,6 +188,13 @@ def code_of(cls: type) -> str:
     """Return the file and the name of a class, such as `train.py:MyModel`."""
     file = code_file(cls)
     return f"{relative_path(file) if file else cls.__module__}:{cls.__qualname__}"
+
+
+def _schedule_steps(trainer: pl.Trainer) -> int | None:
+    """Return the steps that the only schedule was resolved for; a resume may keep them."""
+    schedulers = [each.scheduler for each in trainer.lr_scheduler_configs]
+    plans = [each.plan for each in schedulers if isinstance(each, CurveScheduler)]
+    return plans[0].run.total_steps if len(plans) == 1 else None
 
 
 def _devices(trainer: pl.Trainer) -> dict[str, Any]:

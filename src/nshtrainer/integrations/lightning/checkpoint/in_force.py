@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from pydantic import ValidationError
 
 from nshtrainer.config import Config
+from nshtrainer.config.files import kind_of
 from nshtrainer.config.parts import find_fields
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
@@ -19,6 +23,9 @@ if TYPE_CHECKING:
     import lightning.pytorch as pl
 
 __all__ = ["adopt_kept_values"]
+
+_ADOPTED = "_adopted_values"
+"""Attribute of a module: the config of the optimizer whose values it has."""
 
 T = TypeVar("T", bound=Config)
 Data = dict[str, Any]
@@ -42,7 +49,7 @@ def adopt_kept_values(trainer: pl.Trainer, module: pl.LightningModule) -> bool:
         return False
     changed: dict[str, Config] = {}
     for name, config in _only(hparams, OptimizerConfigBase, trainer.optimizers):
-        changed[name] = _of_optimizer(config, trainer.optimizers[0])
+        changed[name] = _of_optimizer(config, trainer.optimizers[0], module)
     schedulers = [each.scheduler for each in trainer.lr_scheduler_configs]
     for name, config in _only(hparams, LRSchedulerConfigBase, schedulers):
         changed[name] = _of_schedule(config, schedulers[0])
@@ -52,7 +59,22 @@ def adopt_kept_values(trainer: pl.Trainer, module: pl.LightningModule) -> bool:
         vars(module)["_config"] = hparams.replace(**changed)
     except ValidationError:  # the field does not take the kept class
         return False
+    _log_again(trainer, changed)
     return True
+
+
+def _log_again(trainer: pl.Trainer, changed: Mapping[str, Config]) -> None:
+    """Correct what loggers were told before the checkpoint was loaded, where they allow it."""
+    for logger in trainer.loggers:
+        if not isinstance(logger, (CSVLogger, TensorBoardLogger, WandbLogger)):
+            continue
+        if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
+            # Lightning does not replace the file.
+            file = Path(logger.log_dir, logger.NAME_HPARAMS_FILE)
+            if kind_of(file) == "file":
+                file.unlink()
+        logger.log_hyperparams({name: config.to_dict() for name, config in changed.items()})
+        logger.save()
 
 
 def _only(hparams: Config, kind: type[T], built: list[Any]) -> list[tuple[str, T]]:
@@ -61,11 +83,15 @@ def _only(hparams: Config, kind: type[T], built: list[Any]) -> list[tuple[str, T
     return [*found.items()] if len(found) == len(built) == 1 else []
 
 
-def _of_optimizer(config: OptimizerConfigBase, optimizer: Any) -> OptimizerConfigBase:
-    own, hooks = as_data(config), record_of(getattr(optimizer, "optimizer", optimizer)).state_hooks
-    if own is None or hooks is None or hooks.in_force is None:
+def _of_optimizer(
+    config: OptimizerConfigBase, optimizer: Any, module: pl.LightningModule
+) -> OptimizerConfigBase:
+    hooks = record_of(getattr(optimizer, "optimizer", optimizer)).state_hooks
+    own, saved = as_data(config), hooks and hooks.in_force
+    if own is None or not saved or vars(module).get(_ADOPTED) is saved:
         return config
-    built, saved = as_data(hooks.config) or own, hooks.in_force
+    vars(module)[_ADOPTED] = saved
+    built = as_data(hooks.config) or own
     if built["name"] != saved["name"]:  # another class takes over the options that it has
         common = own.keys() & saved.keys() - {"name"}
         return _rebuilt(config, {**own, **{key: saved[key] for key in common}})
