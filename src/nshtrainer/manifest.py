@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AwareDatetime, BaseModel, ValidationError
 from typing_extensions import Self
 
 from nshtrainer.config.document import fail
@@ -118,10 +118,10 @@ class Stretch(BaseModel, frozen=True, extra="allow"):
     checkpoint: str | None = None
     """The checkpoint that the stretch resumed from."""
 
-    started: str
+    started: AwareDatetime
     """Time of the start, in UTC."""
 
-    ended: str | None = None
+    ended: AwareDatetime | None = None
     """Time of the end; None while it runs, and for a process that was killed."""
 
     outcome: Outcome = "running"
@@ -316,5 +316,6 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _time() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+def _time() -> datetime:
+    now = datetime.now(timezone.utc)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
