@@ -116,7 +116,7 @@ class Stretch(BaseModel, frozen=True, extra="allow"):
     """The length of the run, as far as it is known."""
 
     checkpoint: str | None = None
-    """The checkpoint that the stretch resumed from."""
+    """The checkpoint that the stretch resumed from; only `nshtrainer fit` knows its path."""
 
     started: AwareDatetime
     """Time of the start, in UTC."""

@@ -150,7 +150,7 @@ class TrainingRun:
             callbacks += [SummaryCallback(file), RichProgressBar() if has_bar else EpochLines()]
         if self._keeps:
             self.record = ScheduleRecord(self.folder)
-            callbacks += [self.record, FitManifest(self.folder, self.config)]
+            callbacks += [self.record, FitManifest(self.folder, self.config, self.checkpoint)]
         if self._saves:
             callbacks += self._checkpoints()
             # Lightning takes no checkpoint callback of any kind where checkpoints are switched off.

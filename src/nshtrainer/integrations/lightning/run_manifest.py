@@ -51,29 +51,47 @@ class RunManifest(Callback):
         self._given = folder
         self._record: RunRecord | None = None
         self._lock = ExitStack()
-        self._is_first = False
+        self._resumes = self._waits = False
 
     # -- the file ------------------------------------------------------------------------------
 
     @override
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Note that the run resumes: until it trains, the manifest is that of the run before."""
+        self._resumes = trainer.state.fn == "fit"
+
+    @override
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the manifest of a new run."""
-        self._record, self._is_first = None, stage == "fit" and trainer.is_global_zero
-        if trainer.ckpt_path is None and self._is_first:
+        if not self._resumes:
             self._begin(trainer, pl_module)
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the manifest of a resumed run, once its checkpoint has been loaded."""
-        adopt_kept_values(trainer, pl_module)
-        if self._record is None and self._is_first:
-            self._begin(trainer, pl_module)
-        if self._record is None:
+        """Wait for the first batch; a resumed run may have nothing left to train."""
+        self._waits = trainer.is_global_zero
+
+    @override
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Write what trains, now that a checkpoint has been loaded."""
+        if not self._waits:
             return
+        self._waits = False
+        adopt_kept_values(trainer, pl_module)
+        if self._record is None:
+            self._begin(trainer, pl_module)
+        if self._record is not None:
+            self._update(trainer, pl_module)
+
+    def _update(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         run, step = run_length_of(trainer), trainer.global_step
         lengths = {name: getattr(run, name) for name in ("total_steps", "steps_per_epoch")}
         lengths["schedule_steps"] = _schedule_steps(trainer)
-        config = self.config_of(trainer, pl_module)
+        config = self.config_of(trainer, module)
         self._write("update", config=config, lengths=lengths, first_step=step, steps=step)
 
     @override
@@ -89,6 +107,8 @@ class RunManifest(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Write that the run failed, or was interrupted."""
+        if trainer.state.fn == "fit" and self._record is None and not self._resumes:
+            self._begin(trainer, pl_module)
         is_failure = isinstance(exception, Exception)
         error = f"{type(exception).__name__}: {exception}".removesuffix(": ")
         outcome = "failed" if is_failure else "interrupted"
@@ -100,7 +120,7 @@ class RunManifest(Callback):
         self._end(trainer, "completed")
 
     def _begin(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        if getattr(trainer, "fast_dev_run", False):
+        if getattr(trainer, "fast_dev_run", False) or not trainer.is_global_zero:
             return
         folder = self._folder_of(trainer)
         if folder is None:
@@ -108,13 +128,11 @@ class RunManifest(Callback):
             return
         file = code_file(type(module))
         seed = os.environ.get("PL_GLOBAL_SEED", "")
-        checkpoint = None if trainer.ckpt_path is None else relative_path(Path(trainer.ckpt_path))
         stretch = Stretch.now(
             code=code_of(type(module)),
             git=git_state(file.parent if file else Path.cwd()),
             devices=_devices(trainer),
             seed=int(seed) if seed.isdecimal() else None,
-            checkpoint=checkpoint,
             **self.facts(),
         )
         try:
@@ -128,7 +146,7 @@ class RunManifest(Callback):
     def _end(self, trainer: pl.Trainer, outcome: str, error: str | None = None) -> None:
         if self._record is not None:
             self._write("end", outcome, error, **_results(trainer))
-        self._record = None
+        self._record, self._resumes = None, False
         self._lock.close()
 
     def _write(self, method: str, *values: Any, **named: Any) -> None:
