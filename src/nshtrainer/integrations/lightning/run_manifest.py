@@ -6,7 +6,7 @@ import inspect
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -24,7 +24,15 @@ from nshtrainer.exceptions import ConfigError
 from nshtrainer.integrations.lightning.checkpoint.in_force import adopt_kept_values
 from nshtrainer.integrations.lightning.run_length import run_length_of
 from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
-from nshtrainer.manifest import LOCK, RunRecord, Stretch, git_state, lock_owner, relative_path
+from nshtrainer.manifest import (
+    LOCK,
+    Outcome,
+    RunRecord,
+    Stretch,
+    git_state,
+    lock_owner,
+    relative_path,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,25 +90,22 @@ class RunManifest(Callback):
             return
         self._waits = False
         adopt_kept_values(trainer, pl_module)
-        if self._record is None:
+        if self._resumes and self._record is None:
             self._begin(trainer, pl_module)
-        if self._record is not None:
-            self._update(trainer, pl_module)
 
-    def _update(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        run, step = run_length_of(trainer), trainer.global_step
-        lengths = {name: getattr(run, name) for name in ("total_steps", "steps_per_epoch")}
-        lengths["schedule_steps"] = _schedule_steps(trainer)
-        config = self.config_of(trainer, module)
-        self._write("update", config=config, lengths=lengths, first_step=step, steps=step)
+        def update(record: RunRecord) -> None:
+            step = trainer.global_step
+            config = self.config_of(trainer, pl_module)
+            record.update(config, lengths=_lengths(trainer), first_step=step, steps=step)
+
+        self._write(update)
 
     @override
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Write the number of steps and the metrics that a killed run leaves."""
-        if self._record is not None:
-            self._write("update", **_results(trainer))
+        self._write(lambda record: record.update(**_results(trainer)))
 
     @override
     def on_exception(
@@ -109,10 +114,11 @@ class RunManifest(Callback):
         """Write that the run failed, or was interrupted."""
         if trainer.state.fn == "fit" and self._record is None and not self._resumes:
             self._begin(trainer, pl_module)
-        is_failure = isinstance(exception, Exception)
-        error = f"{type(exception).__name__}: {exception}".removesuffix(": ")
-        outcome = "failed" if is_failure else "interrupted"
-        self._end(trainer, outcome, truncate(error, 500) if is_failure else None)
+        if isinstance(exception, Exception):
+            error = f"{type(exception).__name__}: {exception}".removesuffix(": ")
+            self._end(trainer, "failed", truncate(error, 500))
+        else:
+            self._end(trainer, "interrupted")
 
     @override
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -135,26 +141,26 @@ class RunManifest(Callback):
             seed=int(seed) if seed.isdecimal() else None,
             **self.facts(),
         )
-        try:
+
+        def begin(record: RunRecord) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             self.lock(folder)
-            self._record = RunRecord(folder)
-        except OSError as error:
-            say(f"{folder}: no manifest is written: {error}", sys.stderr)
-        self._write("begin", stretch, self.config_of(trainer, module))
+            record.begin(stretch, self.config_of(trainer, module))
 
-    def _end(self, trainer: pl.Trainer, outcome: str, error: str | None = None) -> None:
-        if self._record is not None:
-            self._write("end", outcome, error, **_results(trainer))
+        self._record = RunRecord(folder)
+        self._write(begin)
+
+    def _end(self, trainer: pl.Trainer, outcome: Outcome, error: str | None = None) -> None:
+        self._write(lambda record: record.end(outcome, error, **_results(trainer)))
         self._record, self._resumes = None, False
         self._lock.close()
 
-    def _write(self, method: str, *values: Any, **named: Any) -> None:
+    def _write(self, act: Callable[[RunRecord], None]) -> None:
         """Write the file; the run goes on if that fails, and a line is printed."""
         if self._record is None:
             return
         try:
-            getattr(self._record, method)(*values, **named)
+            act(self._record)
         except (ConfigError, OSError, ValueError) as error:
             say(f"no manifest is written: {error}", sys.stderr)
             self._record = None
@@ -208,11 +214,17 @@ def code_of(cls: type) -> str:
     return f"{relative_path(file) if file else cls.__module__}:{cls.__qualname__}"
 
 
-def _schedule_steps(trainer: pl.Trainer) -> int | None:
-    """Return the steps that the only schedule was resolved for; a resume may keep them."""
+def _lengths(trainer: pl.Trainer) -> dict[str, Any]:
+    """Return the lengths of the run, and the one that its only schedule was resolved for."""
+    run = run_length_of(trainer)
     schedulers = [each.scheduler for each in trainer.lr_scheduler_configs]
     plans = [each.plan for each in schedulers if isinstance(each, CurveScheduler)]
-    return plans[0].run.total_steps if len(plans) == 1 else None
+    return {
+        "total_steps": run.total_steps,
+        "steps_per_epoch": run.steps_per_epoch,
+        # A resume may keep the schedule of a shorter run.
+        "schedule_steps": plans[0].run.total_steps if len(plans) == 1 else None,
+    }
 
 
 def _devices(trainer: pl.Trainer) -> dict[str, Any]:
