@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nshtrainer.create import create
     from nshtrainer.integrations.lightning.lightning_cli import LightningCLI
     from nshtrainer.integrations.lightning.module import LightningModuleBase
+    from nshtrainer.integrations.lightning.run_manifest import RunManifest
     from nshtrainer.integrations.lightning.trainer import Trainer
     from nshtrainer.metric import MetricConfig
     from nshtrainer.run_length import RunLength
@@ -34,6 +35,7 @@ __all__ = [
     "LightningModuleBase",
     "MetricConfig",
     "RunLength",
+    "RunManifest",
     "Trainer",
     "TrainerConfig",
     "__version__",
@@ -52,6 +54,7 @@ _HOMES = {
     "LightningModuleBase": "nshtrainer.integrations.lightning.module",
     "MetricConfig": "nshtrainer.metric",
     "RunLength": "nshtrainer.run_length",
+    "RunManifest": "nshtrainer.integrations.lightning.run_manifest",
     "Trainer": "nshtrainer.integrations.lightning.trainer",
     "TrainerConfig": "nshtrainer.trainer_config",
     "create": "nshtrainer.create",

@@ -13,7 +13,6 @@ from tests.cli.support import rates
 
 from nshtrainer.cli import main
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.runs.metrics import rows_before
 from nshtrainer.runs.newest_checkpoint import note_start
 from nshtrainer.runs.run_dir import RunFolder, choose_folder
 from nshtrainer.runs.slurm import requeue
@@ -277,39 +276,14 @@ def test_a_checkpoint_does_not_make_a_run_delete_what_is_not_its_own(
     assert mine.is_dir()
 
 
-DAMAGED_TABLES = {
-    b"step,rate\n0,1\n1,\xff\n2,3,4\nx,1\n9\n\n": 3,
-    b"\0\1\2\n" * 9: 8,
-    b"rate\n1\n": 1,
-    b"": 0,
-}
-
-
-@pytest.mark.parametrize("content", DAMAGED_TABLES)
-def test_damaged_rows_of_a_table_are_left_out(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
-) -> None:
-    path = tmp_path / "metrics.csv"
-    path.write_bytes(content)
-    whole = [row["step"] for row in rows_before(path, 10)]
-    assert whole == (["0", "1"] if content.startswith(b"step") else [])
-    said = capsys.readouterr().out
-    if "cannot be read" not in said:  # csv of Python 3.10 refuses NUL
-        left_out = DAMAGED_TABLES[content]
-        assert (f"{path}: damaged rows are dropped ({left_out} of" in said) == bool(left_out)
-
-
-@pytest.mark.parametrize("name", ["metrics.csv", "schedule.csv", "checkpoints/last.ckpt"])
-def test_what_is_no_file_where_a_run_writes_one_is_an_error(
+@pytest.mark.parametrize("name", ["last", "best"])
+def test_what_is_no_file_where_a_run_writes_a_checkpoint_is_an_error(
     home: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     for make in (Path.mkdir, os.mkfifo):
-        path = Path("o", name)
+        path = Path(f"o/checkpoints/{name}.ckpt")
         path.parent.mkdir(parents=True, exist_ok=True)
         make(path)
         assert main([*FIT, "--out", "o", "--resume", "auto"]) == 2
-        said = capsys.readouterr().err
-        assert f"{path}: is not a regular file; move it away, or give another --out\n" in said or (
-            f"{path}: is not a regular file but a " in said
-        )
+        assert f"{path}: is not a regular file but a " in capsys.readouterr().err
         path.rmdir() if path.is_dir() else path.unlink()

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from typing_extensions import override
 
 from nshtrainer.config.messages import dotted, join_names
-from nshtrainer.config.parts import nested_parts
+from nshtrainer.config.parts import leaves_of
 from nshtrainer.escaping import printable
-from nshtrainer.exceptions import ScheduleError
+from nshtrainer.exceptions import ConfigError, ScheduleError
 from nshtrainer.lr_scheduler.preview import describe_tracks, number_text
 from nshtrainer.optimizer.wrappers.config import unwrapped
 from nshtrainer.project.find_configs import optimizers_in, run_length, schedules_in
+from nshtrainer.project.partial_check import read_data_loosely
 
 if TYPE_CHECKING:
     from nshtrainer.analysis.summary import GroupRow, OptimizationSummary
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from nshtrainer.project.find_configs import LocatedSchedule
     from nshtrainer.run_length import RunLength
 
-__all__ = ["ConfigDifference", "DiffValue", "by_field", "by_parameter"]
+__all__ = ["ConfigDifference", "DiffValue", "by_data", "by_field", "by_parameter"]
 
 _HOW = frozenset({"capturable", "differentiable", "foreach", "fused"})
 """Options that choose the implementation of an update, not its result."""
@@ -81,6 +82,36 @@ def by_field(
     return list(_differing(one | mine, two | theirs))
 
 
+def by_data(
+    first: Mapping[str, Any], second: Mapping[str, Any], args: Namespace
+) -> list[ConfigDifference]:
+    """Compare two configs as plain data, whose classes need not be known.
+
+    Optimizers and schedules are compared as `by_field` does, if their classes are known here.
+
+    Args:
+        first: The first config.
+        second: The second config.
+        args: Lengths of both runs, as from the command line.
+    """
+    both = (first, second)
+    closed: tuple[str, ...] = ()
+    found: list[ConfigDifference] = []
+    try:
+        one, two = (read_data_loosely(each) for each in both)
+        found = by_field(one, two, args)
+        places = [path for each in (one, two) for path, _ in optimizers_in(each)]
+        places += [each.path for config in (one, two) for each in schedules_in(config)]
+        closed = tuple(f"{dotted(path)}." for path in places)
+    except (ConfigError, ScheduleError):  # a custom class is not registered here
+        found = []
+    mine, theirs = (
+        {dotted(keys): _plainly(value) for keys, value in leaves_of(each)} for each in both
+    )
+    rest = [each for each in _differing(mine, theirs) if not f"{each.where}.".startswith(closed)]
+    return [*found, *rest]
+
+
 def _optimizers_of(config: Config) -> Facts:
     """Return the fields of the optimizers and of their wrappers."""
     found = [(path, *unwrapped(each)) for path, each in optimizers_in(config)]
@@ -97,19 +128,9 @@ def _leaves_of(configs: Iterable[tuple[Keys, Config]]) -> Facts:
     return {
         dotted((*path, *keys)): _plainly(value)
         for path, config in configs
-        for keys, value in _leaves(config.to_dict())
+        for keys, value in leaves_of(config.to_dict())
         if keys[-1] not in _HOW
     }
-
-
-def _leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """Return the leaf values of plain data with their paths; a list of values is one leaf."""
-    parts = nested_parts(value)
-    if not parts:
-        yield path, value
-        return
-    for key, part in parts.items():
-        yield from _leaves(part, (*path, key))
 
 
 def _resolved(config: Config, args: Namespace) -> Facts | None:

@@ -25,7 +25,18 @@ __all__ = [
     "without_resume",
 ]
 
-VERBS = ("fit", "explain", "diff", "plot", "validate", "list", "show", "schema", "completion")
+VERBS = (
+    "fit",
+    "runs",
+    "explain",
+    "diff",
+    "plot",
+    "validate",
+    "list",
+    "show",
+    "schema",
+    "completion",
+)
 """The command modules, in the order of the help."""
 
 _WITH_OVERRIDES = ("fit", "explain", "plot")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["AlreadyLockedError", "hold", "try_lock"]
+__all__ = ["AlreadyLockedError", "hold", "is_held", "try_lock"]
 
 if sys.platform == "win32":  # pragma: no cover
     import msvcrt
@@ -36,6 +37,9 @@ else:
         except BlockingIOError:
             return False
         return True
+
+
+_ATTEMPTS, _PAUSE = 3, 0.02
 
 
 class AlreadyLockedError(Exception):
@@ -84,17 +88,34 @@ def hold(path: Path, owner: str) -> Generator[None]:
         _held.discard(file)
 
 
+def is_held(path: Path) -> bool | None:
+    """Return True if a process holds a lock file; None on a file system without locks."""
+    try:
+        with path.open("r+b") as file:
+            return not try_lock(file)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+
+
 def _locked(path: Path) -> IO[bytes]:
+    attempts = _ATTEMPTS
     while True:
         file = path.open("a+b", buffering=0)
         try:
             is_free = try_lock(file)
         except OSError:  # a file system without locks
             return file
-        if not is_free:
+        if not is_free and attempts:  # `is_held` may have tried the lock just now
+            attempts -= 1
+            file.close()
+            time.sleep(_PAUSE)
+        elif not is_free:
             with file:
                 file.seek(0)
                 raise AlreadyLockedError(file.read(200).decode("utf-8", "replace"))
-        if os.fstat(file.fileno()).st_nlink:  # still in the folder: no one removed it in between
+        elif os.fstat(file.fileno()).st_nlink:  # still in the folder: no one removed it in between
             return file
-        file.close()  # the previous holder removed this file just now
+        else:
+            file.close()  # the previous holder removed this file just now

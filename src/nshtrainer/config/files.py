@@ -25,6 +25,7 @@ __all__ = [
     "reason_of",
     "remove_left_over",
     "replace_file",
+    "set_aside",
     "write_file",
 ]
 
@@ -189,6 +190,17 @@ def replace_file(target: Path, content: bytes | memoryview) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file or a folder to the first free name of `<name>.old`, `<name>.old2`, ...
+
+    Raises:
+        OSError: The system refuses.
+    """
+    names = (path.with_name(f"{path.name}.old{number or ''}") for number in (0, *range(2, 10**6)))
+    free = next(name for name in names if not os.path.lexists(name))
+    return path.rename(free)
 
 
 def remove_left_over(target: Path) -> None:

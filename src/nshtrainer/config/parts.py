@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
-__all__ = ["find_configs", "find_fields", "nested_parts", "parts_of"]
+__all__ = ["find_configs", "find_fields", "leaves_of", "nested_parts", "parts_of"]
 
 T = TypeVar("T")
 
@@ -43,6 +43,20 @@ def nested_parts(value: Any) -> dict[Any, Any] | None:
     parts = dict(parts_of(value))
     is_open = isinstance(value, list) and any(isinstance(part, Mapping) for part in parts.values())
     return parts if is_open or isinstance(value, Mapping) else None
+
+
+def leaves_of(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Yield the leaf values of plain data with their paths; a list of values is one leaf.
+
+    >>> dict(leaves_of({"optimizer": {"lr": 0.1, "betas": [0.9, 0.99]}}))
+    {('optimizer', 'lr'): 0.1, ('optimizer', 'betas'): [0.9, 0.99]}
+    """
+    parts = nested_parts(value)
+    if not parts:
+        yield path, value
+        return
+    for key, part in parts.items():
+        yield from leaves_of(part, (*path, key))
 
 
 def find_configs(

@@ -71,10 +71,13 @@ def height_axis(title: str, low: float, high: float) -> Axis:
     ('0', '2e-4', '4e-4', '6e-4', '8e-4', '1e-3')
     >>> height_axis("betas.0", 0.85, 0.95).labels
     ('0.84', '0.86', '0.88', '0.9', '0.92', '0.94', '0.96')
+    >>> height_axis("reward", -3, -1).labels
+    ('-3', '-2.5', '-2', '-1.5', '-1', '-0.5', '0')
     """
+    below = low < 0
     if high <= 0:
-        high = 1.0
-    close = high > low > 0.6 * high
+        high = 0.0 if below else 1.0
+    close = below or high > low > 0.6 * high
     ticks = _round_values(low if close else 0, high, around=close)
     top = max(ticks[-1], high)
     small = max(map(abs, ticks)) < 0.01

@@ -6,14 +6,14 @@ field of that kind, and any value is allowed elsewhere. Errors and their places 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, cast
 
 from pydantic import ConfigDict, Field, create_model
 
 from nshtrainer.config import Config
 from nshtrainer.config.document import Document
-from nshtrainer.config.io import load, read_document
+from nshtrainer.config.io import load, read_document, read_mapping
 from nshtrainer.config.messages import dotted
 from nshtrainer.config.overrides import Overridden, parse_override, with_default_prefix
 from nshtrainer.config.parts import parts_of
@@ -24,7 +24,7 @@ from nshtrainer.project.components import registries
 from nshtrainer.project.run_file import PARTS
 from nshtrainer.trainer_config import TrainerConfig
 
-__all__ = ["check_loosely", "read_loosely"]
+__all__ = ["check_loosely", "read_data_loosely", "read_loosely"]
 
 Path = tuple[Any, ...]
 
@@ -66,6 +66,15 @@ def read_loosely(file: str, overrides: Sequence[str] = ()) -> tuple[Config, Docu
     document = read_document(file)
     config, _ = _read(document, [_with_prefix(text, document.data) for text in overrides])
     return config, document
+
+
+def read_data_loosely(data: Mapping[str, Any]) -> Config:
+    """Return every section of plain data that names a registered component, and `trainer`.
+
+    Raises:
+        ConfigError: The data is invalid; the message has a line for each problem.
+    """
+    return _read(read_mapping(data), ())[0]
 
 
 def _read(document: Document, overrides: Sequence[str]) -> tuple[Config, _PartialModelBuilder]:

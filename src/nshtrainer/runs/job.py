@@ -19,19 +19,21 @@ from nshtrainer.analysis.dry_run import build_trainer
 from nshtrainer.console import say, say_lines
 from nshtrainer.runs.quiet_lightning import quiet
 from nshtrainer.runs.linked_processes import code_of_lost_process, linked_processes
+from nshtrainer.runs.manifest import FitManifest
 from nshtrainer.runs.metrics import loggers_for
 from nshtrainer.runs.reports import EpochLines, SummaryCallback, metrics_text
+from nshtrainer.runs.run_dir import RunFolder, difference_from
 from nshtrainer.runs.schedule_record import ScheduleRecord
 from nshtrainer.runs.signals import GracefulStop, Interrupted, Signals
 from nshtrainer.runs.slurm import requeue
 from nshtrainer.escaping import printable
 from nshtrainer.exceptions import BadUpdateError, CheckpointError
+from nshtrainer.integrations.lightning.run_manifest import code_of
 from nshtrainer.metric import MetricConfig
 
 if TYPE_CHECKING:
     from nshtrainer.project.run_file import RunConfig
     from nshtrainer.project.user_code import UserCode
-    from nshtrainer.runs.run_dir import RunFolder
     from nshtrainer.integrations.lightning.trainer import Trainer
 
 __all__ = ["TrainingRun"]
@@ -148,7 +150,7 @@ class TrainingRun:
             callbacks += [SummaryCallback(file), RichProgressBar() if has_bar else EpochLines()]
         if self._keeps:
             self.record = ScheduleRecord(self.folder)
-            callbacks.append(self.record)
+            callbacks += [self.record, FitManifest(self.folder, self.config, self.checkpoint)]
         if self._saves:
             callbacks += self._checkpoints()
             # Lightning takes no checkpoint callback of any kind where checkpoints are switched off.
@@ -185,7 +187,7 @@ class TrainingRun:
         data = self.code.data.build(self.config.data) if self.code.data else None
         module = self.code.module(self.config.model)
         if self._keeps and trainer.is_global_zero:
-            self.folder.write_config(self.config, self.code.path)
+            self.folder.prepare()
         # Absolute, since names such as "best" and "hpc" have a meaning for Lightning.
         path = None if self.checkpoint is None else str(self.checkpoint.absolute())
         try:
@@ -219,6 +221,9 @@ class TrainingRun:
             raise CheckpointError(printable(f"{self.checkpoint}: is damaged: {problem}"))
         self.first_step = step
         _say(f"resuming from {printable(self.checkpoint)} (step {step}, epoch {epoch + 1})")
+        other = difference_from(self.checkpoint, self.folder, code_of(self.code.module))
+        if other is not None:
+            _say(printable(f"the checkpoint {other}"))
 
     def _interrupted(self, error: BaseException) -> int:
         assert self.signals.asked is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from typing_extensions import override
 
+from nshtrainer.config.files import kind_of, replace_file, set_aside
+from nshtrainer.config.messages import truncate
 from nshtrainer.console import say
-from nshtrainer.config.files import replace_file
 
 __all__ = ["loggers_for", "rows_before"]
 
@@ -32,29 +34,49 @@ def loggers_for(folder: Path) -> list[Logger]:
     return loggers
 
 
-def rows_before(path: Path, step: int) -> list[dict[str, str]]:
+def rows_before(path: Path, step: int, columns: Collection[str] = ()) -> list[dict[str, str]]:
     """Read the rows of a table before a step, without an incomplete last line.
 
-    Damaged rows are dropped, and a line is printed.
+    A damaged table is renamed, a line is printed, and its valid rows are returned.
+
+    Args:
+        path: The CSV file.
+        step: The first step to leave out.
+        columns: The columns that the table must have; by default at least `step`.
     """
+    kind = kind_of(path)
+    if kind != "file":
+        if kind is not None:
+            _start_again(path, "is not a regular file")
+        return []
     try:
         with path.open(newline="", encoding="utf-8", errors="replace") as file:
-            lines = [line for line in file if line.endswith("\n")]
-        rows = list(csv.DictReader(lines))
-    except FileNotFoundError:
-        return []
+            # Only the last line can lack its end: its writer was killed.
+            reader = csv.DictReader([line for line in file if line.endswith("\n")])
+        rows, head = list(reader), list(reader.fieldnames or ())
     except (OSError, csv.Error) as error:
-        say(f"{path}: cannot be read ({error}): a new table is started")
+        _start_again(path, f"cannot be read ({error})")
+        return []
+    if not head:
+        return []
+    if "step" not in head or len(set(head)) < len(head) or (columns and set(head) != set(columns)):
+        _start_again(path, f"has another header ({truncate(','.join(head))})")
         return []
     whole = [row for row in rows if _is_whole(row)]
     if len(whole) < len(rows):
-        say(f"{path}: damaged rows are dropped ({len(rows) - len(whole)} of {len(rows)})")
+        _start_again(path, f"damaged rows are dropped ({len(rows) - len(whole)} of {len(rows)})")
     return [row for row in whole if int(row["step"]) < step]
 
 
+def _start_again(path: Path, why: str) -> None:
+    say(f"{path}: {why}; it is renamed to {set_aside(path).name}, and a new table is started")
+
+
 def _is_whole(row: dict[Any, Any]) -> bool:
-    is_complete = None not in row and None not in row.values()
-    return is_complete and re.fullmatch("[0-9]{1,18}", row.get("step", "")) is not None
+    if None in row or None in row.values() or not re.fullmatch("[0-9]{1,18}", row["step"]):
+        return False
+    text = "".join(row.values())  # zeros and characters that are no UTF-8, as a bad disk leaves
+    return text.isprintable() and "\ufffd" not in text
 
 
 class _RunCSVLogger(CSVLogger):

@@ -6,6 +6,7 @@ from the checkpoint itself, and each run records at its start how many starts th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 from zipfile import ZipFile
@@ -27,9 +28,9 @@ def checkpoints_of(run: Path) -> Found:
     return [paths] if paths else []
 
 
-def by_run(runs: Path) -> Found:
+def by_run(runs: Iterable[Path]) -> Found:
     """Return the checkpoints by run; step counts of different runs are not comparable."""
-    found = [(run, paths) for run in runs.glob("*") for paths in checkpoints_of(run)]
+    found = [(run, paths) for run in runs for paths in checkpoints_of(run)]
     return [paths for _, paths in sorted(found, key=_rank_of_run, reverse=True)]
 
 

@@ -1,7 +1,8 @@
 """The folder of one run: its config, checkpoints and metrics.
 
 runs/digits/20260131-142501/
-    config.yaml            the config, overrides and defaults included; `fit` can read it again
+    config.yaml            the config that trains, with defaults; `fit` can read it again
+    manifest.json          what each start or resume ran with: command, commit, versions, outcome
     checkpoints/best.ckpt  the best by the primary metric, if one is set
     checkpoints/last.ckpt  the newest, from the end of an epoch or from a signal
     checkpoints/exception.ckpt  the state at an exception, if it could be saved
@@ -16,17 +17,14 @@ runs/digits/20260131-142501/
 
 from __future__ import annotations
 
-import os
 import re
-import socket
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
-from shlex import quote
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from nshtrainer.runs.newest_checkpoint import (
     Found,
@@ -38,18 +36,25 @@ from nshtrainer.runs.newest_checkpoint import (
 )
 from nshtrainer.config.document import fail
 from nshtrainer.config.file_lock import AlreadyLockedError, hold
-from nshtrainer.config.files import is_zip, kind_of, reason_of, replace_file, write_file
+from nshtrainer.config.files import (
+    is_zip,
+    kind_of,
+    reason_of,
+    replace_file,
+    set_aside,
+)
+from nshtrainer.console import say
 from nshtrainer.escaping import printable
 from nshtrainer.exceptions import ConfigError
+from nshtrainer.manifest import LOCK, Manifest, lock_owner, relative_path
 
-if TYPE_CHECKING:
-    from nshtrainer.config import Config
+__all__ = ["AUTOMATIC", "ResumePoint", "RunFolder", "choose_folder", "difference_from"]
 
-__all__ = ["ResumePoint", "RunFolder", "choose_folder"]
-
-_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/")
+ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/")
 """The start of a URL, such as `s3://`; a `Path` keeps one slash of it."""
 
+AUTOMATIC = frozenset({"auto", "last"})
+"""Values of `--resume` that search for a checkpoint of the same run file and module."""
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -58,10 +63,12 @@ class RunFolder:
     Args:
         path: The folder; it may not exist yet.
         is_new: True if the name was generated, so that another name can replace it.
+        config_file: The run file, relative to the current folder.
     """
 
     path: Path
     is_new: bool = False
+    config_file: str | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -114,7 +121,7 @@ class RunFolder:
                 name = self.path.name
                 names = chain([name], (f"{name}-{number}" for number in count(2)))
                 paths = map(self.path.with_name, names)
-                return RunFolder(next(path for path in paths if _is_made(path)))
+                return replace(self, path=next(path for path in paths if _is_made(path)))
             self.checkpoints.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _cannot_be_made(self.path, error) from error
@@ -127,10 +134,9 @@ class RunFolder:
         Raises:
             ConfigError: Another running process writes to the folder.
         """
-        owner = f"{os.getpid()} on {socket.gethostname()}"
         with ExitStack() as stack:
             try:
-                stack.enter_context(hold(self.path / ".lock", owner))
+                stack.enter_context(hold(self.path / LOCK, lock_owner()))
             except AlreadyLockedError as error:
                 text = f"in use by another run (process {error})"
                 advice = "wait for its end, stop that run, or choose another folder with --out"
@@ -140,10 +146,18 @@ class RunFolder:
             yield
 
     def _check_files(self) -> None:
-        files = [self.metrics, self.optimizer, self.picture, self.schedule]
-        for path in (*files, self.last, self.best, self.exception):
+        """Rename what is no file where this run writes one; refuse it for a checkpoint."""
+        for path in (self.last, self.best, self.exception):
             if kind_of(path) not in {None, "file"}:
                 fail(str(path), "is not a regular file; move it away, or give another --out")
+        for path in (self.metrics, self.optimizer, self.picture, self.schedule):
+            if kind_of(path) in {None, "file"}:
+                continue
+            try:
+                say(f"{path}: is not a regular file; it is renamed to {set_aside(path).name}")
+            except OSError as error:
+                text = f"is not a regular file, and cannot be renamed: {reason_of(error)}"
+                fail(str(path), f"{text}; move it away, or give another --out", error)
 
     def set_aside_exception(self, checkpoint: Path) -> None:
         """Rename the checkpoint of an exception if the run resumes from another checkpoint.
@@ -170,25 +184,20 @@ class RunFolder:
         if path == checkpoint != self.last:
             replace_file(self.last.absolute(), checkpoint.read_bytes())
 
-    def write_config(self, config: Config, code: Path) -> None:
-        """Create the folder, and write the resolved config into it.
-
-        Args:
-            config: The config of the run.
-            code: The file with the user's classes, for the comment about the schema.
+    def prepare(self) -> None:
+        """Create the folder, and record the start of the run.
 
         Raises:
-            ConfigError: There can be no such folder.
+            ConfigError: There can be no such folder, or a checkpoint cannot be written.
         """
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _cannot_be_made(self.path, error) from error
         self._check_files()
+        # Lightning does not replace this file, so it would have the values of an earlier start.
+        (self.path / "tensorboard" / "hparams.yaml").unlink(missing_ok=True)
         note_start(self.path)
-        command = printable(f"nshtrainer schema --for {quote(str(code))} -o FILE")
-        comment = f"# For completion in an editor: {command}"
-        write_file(self.path / "config.yaml", f"{comment}\n{config.to_yaml()}")
 
 
 def _is_made(path: Path) -> bool:
@@ -218,7 +227,9 @@ class ResumePoint(NamedTuple):
     passed_over: tuple[str, ...] = ()
 
 
-def choose_folder(config: Path, out: Path | None, resume: str | None) -> ResumePoint:
+def choose_folder(
+    config: Path, out: Path | None, resume: str | None, code: str | None = None
+) -> ResumePoint:
     """Choose the folder of a run, and the checkpoint to resume from.
 
     A resumed run keeps its folder.
@@ -227,39 +238,90 @@ def choose_folder(config: Path, out: Path | None, resume: str | None) -> ResumeP
         config: The file of the run; its name without the suffix names the parent folder of runs.
         out: The folder, if it was given.
         resume: `last`, `auto` (`last` if it exists), a checkpoint, the folder of a run, or None.
+        code: The file and the class of the module, such as `train.py:MyModel`; runs of other
+            modules are not searched for a checkpoint.
 
     Raises:
         ConfigError: The checkpoint does not exist, a new run would mix with an old one, or a path
             is a URL.
     """
-    start = _chosen(config, out, resume)
+    start = _chosen(config, out, resume, code)
     for path in filter(None, (start.folder.path, start.checkpoint)):
-        if _ADDRESS.match(str(path)):
+        if ADDRESS.match(str(path)):
             fail(str(path), "is a URL, not a local folder; give a local path")
         if "::" in str(path.absolute()):  # fsspec joins addresses by it
             text = "contains '::', which Lightning reads as two URLs; choose another path"
             fail(str(path.absolute()), text)
-    return start
+    folder = replace(start.folder, config_file=relative_path(config))
+    return start._replace(folder=folder)
 
 
-def _chosen(config: Path, out: Path | None, resume: str | None) -> ResumePoint:
+def _chosen(config: Path, out: Path | None, resume: str | None, code: str | None) -> ResumePoint:
     runs = Path("runs") / config.stem
     if resume is None:
         return ResumePoint(RunFolder(_unused(out)) if out else _new(runs))
+    others: list[str] = []
     passed_over: tuple[str, ...] = ()
-    if resume in {"last", "auto"}:
-        found = checkpoints_of(out) if out else by_run(runs)
+    if resume in AUTOMATIC:
+        own, others = ([], []) if out else _own_runs(runs, relative_path(config), code)
+        found = checkpoints_of(out) if out else by_run(own)
         if not found and resume == "auto":
-            return ResumePoint(RunFolder(out) if out else _new(runs))
-        checkpoint, passed_over = _newest(found, resume, out or runs)
+            return ResumePoint(RunFolder(out) if out else _new(runs), None, tuple(others))
+        checkpoint, passed_over = _newest(found, resume, out or runs, others)
     elif kind_of(resume) == "folder":
         checkpoint, passed_over = _newest(checkpoints_of(Path(resume)), resume, Path(resume))
     else:
         checkpoint = _given(resume)
+    passed_over = (*others, *passed_over)
     if out is not None:
         return ResumePoint(RunFolder(out), checkpoint, passed_over)
-    own = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else None
-    return ResumePoint(RunFolder(own) if own else _new(runs), checkpoint, passed_over)
+    own_folder = _run_of(checkpoint)
+    return ResumePoint(RunFolder(own_folder) if own_folder else _new(runs), checkpoint, passed_over)
+
+
+def _run_of(checkpoint: Path) -> Path | None:
+    return checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else None
+
+
+def _own_runs(runs: Path, config: str, code: str | None) -> tuple[list[Path], list[str]]:
+    """Return the runs of one experiment, and a line for each other one with the same file name."""
+    own: list[Path] = []
+    others: dict[str, list[Path]] = {}
+    for run in sorted(runs.glob("*")):
+        difference = _difference(run, config, code)
+        own.append(run) if difference is None else others.setdefault(difference, []).append(run)
+    lines = [
+        f"{folders[-1]}{f' and {len(folders) - 1} more' * (len(folders) > 1)}: {difference}; "
+        "to resume from it, give its path"
+        for difference, folders in others.items()
+        if any(map(checkpoints_of, folders))
+    ]
+    return own, lines
+
+
+def _difference(run: Path, config: str, code: str | None) -> str | None:
+    """Return how the experiment of a folder differs; None if it does not, or is not recorded."""
+    try:
+        manifest = Manifest.read(run)
+    except ConfigError:  # set aside when the run resumes
+        return None
+    if manifest is None:
+        return None
+    pairs = ((manifest.last.config_file, config), (manifest.last.code, code))
+    texts = [f"{was}, not {now}" for was, now in pairs if was and now and was != now]
+    return f"belongs to {' and '.join(texts)}" if texts else None
+
+
+def difference_from(checkpoint: Path, folder: RunFolder, code: str) -> str | None:
+    """Return how the run that wrote a checkpoint differs from this one, as far as it is recorded.
+
+    Args:
+        checkpoint: The checkpoint to resume from.
+        folder: The folder of this run.
+        code: The file and the class of the module.
+    """
+    run = _run_of(checkpoint)
+    return run and _difference(run, folder.config_file or "", code)
 
 
 def _new(runs: Path) -> RunFolder:
@@ -273,12 +335,16 @@ def _unused(out: Path) -> Path:
     return out
 
 
-def _newest(found: Found, resume: str, where: Path) -> tuple[Path, tuple[str, ...]]:
+def _newest(
+    found: Found, resume: str, where: Path, others: Sequence[str] = ()
+) -> tuple[Path, tuple[str, ...]]:
     """Return the newest readable checkpoint, and why others were skipped."""
     path, passed_over = newest(found)
     if path is None:
         why = f" that can be read ({'; '.join(passed_over)})" if passed_over else ""
-        fail(f"--resume {resume}", f"no checkpoint in {where}{why}; start without --resume")
+        own = f" of this run file and module ({'; '.join(others)})" if others else ""
+        text = f"no checkpoint in {where}{why}{own}; start without --resume"
+        fail(f"--resume {resume}", text)
     return path, passed_over
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -14,8 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from nshtrainer.runs.metrics import rows_before
-from nshtrainer.config.files import replace_file, write_file
+from nshtrainer.config.files import write_file
 from nshtrainer.escaping import csv_cell, printable
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.integrations.lightning.checkpoint.entries import refuse_entry
@@ -24,6 +20,7 @@ from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 from nshtrainer.lr_scheduler.preview import describe_tracks, number_text, preview_tracks
 from nshtrainer.lr_scheduler.track import Track
 from nshtrainer.plotting import Plot, rendered
+from nshtrainer.runs.schedule_table import ScheduleTable
 
 if TYPE_CHECKING:
     from nshtrainer.runs.run_dir import RunFolder
@@ -31,18 +28,24 @@ if TYPE_CHECKING:
 
 __all__ = ["ScheduleRecord"]
 
-_MOST_ROWS = 2000
-"""Above this number of updates only every 2nd, 4th, ... is written; all are compared."""
-
-_HEAD = ("step", "hyperparameter", "planned", "used")
+_MOST_UNREAD = 5_000
+"""Values in memory above which the table is written."""
 
 
 class Row(NamedTuple):
-    """One value at one update; a schedule that monitors a metric has no planned value."""
+    """One value at one update.
+
+    Args:
+        step: The number of the update.
+        planned: The planned value; a schedule that monitors a metric has none.
+        used: The used value. A copy of a tensor is read later: its device may be busy.
+        why: The reason for a difference.
+    """
 
     step: int
     planned: float | None
-    used: float
+    used: Any
+    why: str
 
 
 @dataclass
@@ -62,12 +65,11 @@ class _Watch:
     track: Track | None
     groups: list[int]
     by_metric: bool
-    rows: list[Row] = field(default_factory=list[Row])
+    oldest: Row | None = None
     newest: Row | None = None
-    every: int = 1
+    unread: list[Row] = field(default_factory=list[Row])
     unlike: int = 0
     first: Row | None = None
-    why: str = ""
 
     @property
     def name(self) -> str:
@@ -81,35 +83,37 @@ class _Watch:
         base = 1.0 if self.track.kind == "value" else group[f"initial_{self.place}"]
         return base * self.track.curve(position)
 
-    def look(self, groups: Sequence[dict[str, Any]], step: int, position: int) -> bool:
-        """Compare and store the values of an update; return True if one differs from the plan."""
+    def look(self, groups: Sequence[dict[str, Any]], step: int, position: int, why: str) -> None:
+        """Store the values of an update, and compare those that are no tensors."""
         planned = self.planned(position, groups[self.groups[0]])
-        keep = step % self.every == 0
-        unlike = False
+        rows: list[Row] = []
         for place, index in enumerate(self.groups):
             used = self.place.get(groups[index])
-            # A tensor may lie on an accelerator, which would have to be waited for.
-            if isinstance(used, Tensor) and not (keep and place == 0):
-                continue
-            row = self.newest = Row(step, planned, float(used))
-            if planned is not None and not _same(planned, used):
-                self.first, unlike = self.first or row, True
-            if keep and place == 0:
-                self.rows.append(row)
-        self.unlike += unlike
-        self._thin()
-        return unlike
+            if isinstance(used, Tensor):
+                if place:
+                    continue
+                used = used.detach().clone()
+            rows.append(Row(step, planned, used, why))
+        self.newest = rows[0]
+        self.oldest = self.oldest or rows[0]
+        self.unread.append(rows[0])
+        different = [row for row in rows if not isinstance(row.used, Tensor) and _differs(row)]
+        self._count(different[:1])
 
-    def _thin(self) -> None:
-        if len(self.rows) > _MOST_ROWS:
-            self.every *= 2
-            self.rows = [row for row in self.rows if row.step % self.every == 0]
+    def read(self) -> Iterator[tuple[int, float | str, float]]:
+        """Yield the stored values, and compare those in tensors."""
+        rows, self.unread = self.unread, []
+        self._count([row for row in rows if isinstance(row.used, Tensor) and _differs(row)])
+        for step, planned, used, _ in rows:
+            yield step, "" if planned is None else planned, float(used)
+
+    def _count(self, different: list[Row]) -> None:
+        self.unlike += len(different)
+        self.first = self.first or next(iter(different), None)
 
 
-def _same(planned: float, used: Any) -> bool:
-    if isinstance(used, Tensor):  # in its own precision
-        return bool(used == planned)
-    return used == planned
+def _differs(row: Row) -> bool:
+    return row.planned is not None and bool(row.used != row.planned)  # in a tensor's own precision
 
 
 @dataclass
@@ -131,6 +135,7 @@ class _Record:
     looks_at: str | None
     began: int = field(init=False)
     watches: list[_Watch] = field(default_factory=list[_Watch])
+    ended: list[_Watch] = field(default_factory=list[_Watch])
     planned: object = None
 
     def __post_init__(self) -> None:
@@ -146,8 +151,10 @@ class _Record:
         self.watches = list(self._watches())
         for watch in self.watches:
             if watch.name in old:
-                watch.rows, watch.every = old[watch.name].rows, old[watch.name].every
-                watch.unlike, watch.first = old[watch.name].unlike, old[watch.name].first
+                before = old.pop(watch.name)
+                watch.oldest, watch.unread = before.oldest, before.unread
+                watch.unlike, watch.first = before.unlike, before.first
+        self.ended += old.values()
 
     @property
     def _plan(self) -> SchedulePlan | None:
@@ -185,14 +192,10 @@ class _Record:
             moved = self.scheduler.last_epoch
             if self.scheduler.plan.run.total_time is not None:
                 position = moved  # given by the clock, not by the number of updates
-        groups = self.optimizer.param_groups
+        is_as_it_should = moved == position
+        why = "written by other code" if is_as_it_should else f"the scheduler had made {moved} steps"
         for watch in self.watches:
-            if watch.look(groups, self.updates, position) and not watch.why:
-                watch.why = (
-                    "written by other code"
-                    if moved == position
-                    else f"the scheduler had made {moved} steps"
-                )
+            watch.look(self.optimizer.param_groups, self.updates, position, why)
         self.updates += 1
 
     def metrics(self) -> dict[str, float]:
@@ -201,17 +204,17 @@ class _Record:
         for watch in self.watches:
             if watch.newest is None:
                 continue
-            found[f"schedule/{self.prefix}{watch.name}/used"] = watch.newest.used
+            found[f"schedule/{self.prefix}{watch.name}/used"] = float(watch.newest.used)
             if watch.newest.planned is not None:
                 found[f"schedule/{self.prefix}{watch.name}/planned"] = watch.newest.planned
         return found
 
-    def table(self) -> Iterator[tuple[int, str, float | str, float]]:
-        """Yield the rows of the file."""
-        for watch in self.watches:
+    def read_into(self, table: ScheduleTable) -> None:
+        """Add the values since the last call to the file."""
+        for watch in (*self.ended, *self.watches):
             name = csv_cell(self.prefix + watch.name)
-            for step, planned, used in watch.rows:
-                yield step, name, "" if planned is None else planned, used
+            for step, planned, used in watch.read():
+                table.add((step, name, planned, used))
 
     def plot(self, label: str) -> Plot:
         """Return the plot of the plan.
@@ -239,7 +242,7 @@ class _Record:
         count = f"{self.updates:,} updates"
         if self.updates > self.began > 0:
             count = f"{count}, of which {self.updates - self.began:,} in this run"
-        texts = [text for watch in self.watches for text in self._text(watch)]
+        texts = [text for watch in (*self.ended, *self.watches) for text in self._text(watch)]
         if self._plan is not None and self._plan.difference is not None:
             texts.append(f"planned for {self._plan.difference}")
         if not texts:
@@ -247,8 +250,8 @@ class _Record:
         return f"{count}, {'; '.join(texts)}"
 
     def _text(self, watch: _Watch) -> Iterator[str]:
-        if watch.by_metric and watch.rows:
-            first, last = number_text(watch.rows[0].used), number_text(watch.rows[-1].used)
+        if watch.by_metric and watch.oldest and watch.newest:
+            first, last = (number_text(float(row.used)) for row in (watch.oldest, watch.newest))
             looks = f" monitors {self.looks_at}" if self.looks_at else ""
             text = f"{watch.name} from {first} to {last}"
             yield f"{text}; nothing was planned: {type(self.scheduler).__name__}{looks}"
@@ -256,7 +259,7 @@ class _Record:
             row = watch.first
             yield (
                 f"{watch.name}: {watch.unlike:,} values not as planned, the first at step "
-                f"{row.step:,}: planned {row.planned!r}, used {row.used!r} ({watch.why})"
+                f"{row.step:,}: planned {row.planned!r}, used {row.used!r} ({row.why})"
             )
 
 
@@ -272,7 +275,8 @@ class ScheduleRecord(Callback):
         self._folder = folder
         self._records: list[_Record] = []
         self._resumed: dict[str, int] = {}
-        self._before: list[dict[str, str]] = []
+        self._table = ScheduleTable(folder.schedule)
+        self._unread = 0
 
     # -- following the run -------------------------------------------------------------------
 
@@ -295,8 +299,8 @@ class ScheduleRecord(Callback):
                 )
             )
         began = max((record.updates for record in self._records), default=0)
-        rows = rows_before(self._folder.schedule, began) if began else []
-        self._before = [row for row in rows if row.keys() == set(_HEAD)]
+        if began:
+            self._table.resume(began)
         self._draw()
 
     @override
@@ -310,9 +314,12 @@ class ScheduleRecord(Callback):
             if record.optimizer is not getattr(optimizer, "optimizer", optimizer):
                 continue
             record.look()
+            self._unread += len(record.watches)
             if every and record.updates % every == 0:
                 for logger in trainer.loggers:
                     logger.log_metrics(record.metrics(), step=trainer.global_step)
+        if self._unread >= _MOST_UNREAD:
+            self._write()
 
     @override
     def on_save_checkpoint(
@@ -343,6 +350,8 @@ class ScheduleRecord(Callback):
         """Summarize planned against used values, a line for each scheduler."""
         for record in self._records:
             yield f"{record.prefix[:-1]}: {record.summary()}" if record.prefix else record.summary()
+        if self._table.every > 1:
+            yield f"{self._folder.schedule.name} is long; it has 1 of {self._table.every} updates"
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -362,12 +371,7 @@ class ScheduleRecord(Callback):
             write_file(self._folder.picture, rendered(plots, ".svg", title))
 
     def _write(self) -> None:
-        rows = [row for record in self._records for row in record.table()]
-        if not rows:
-            return
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(_HEAD)
-        writer.writerows([row[key] for key in _HEAD] for row in self._before)
-        writer.writerows(sorted(rows, key=itemgetter(0)))
-        replace_file(self._folder.schedule, text.getvalue().encode())
+        for record in self._records:
+            record.read_into(self._table)
+        self._table.write()
+        self._unread = 0

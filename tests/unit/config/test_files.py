@@ -18,7 +18,14 @@ import pytest
 from nshtrainer import Config
 from nshtrainer.config import file_lock as locks
 from nshtrainer.config import files
-from nshtrainer.config.files import kind_of, read_file, remove_left_over, replace_file, write_file
+from nshtrainer.config.files import (
+    kind_of,
+    read_file,
+    remove_left_over,
+    replace_file,
+    set_aside,
+    write_file,
+)
 from nshtrainer.escaping import printable
 from nshtrainer.exceptions import ConfigError
 
@@ -145,6 +152,32 @@ def test_threads_write_one_file_at_once(home: Path) -> None:
     in_threads(8, write)
     assert Line.from_file("line.yaml").text in set("01234567")
     assert list(home.iterdir()) == [home / "line.yaml"]
+
+
+def test_processes_write_one_file_at_once(home: Path) -> None:
+    # What a killed process of the same number left is in nobody's way.
+    script = """
+import os
+from pathlib import Path
+from nshtrainer.config.files import write_file
+for end in ("tmp", "part"):
+    Path(f".line.yaml.{os.getpid()}.{end}").touch()
+for _ in range(50):
+    write_file("line.yaml", f"text: p{os.getpid()}")
+"""
+    writers = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(3)]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    assert Line.from_file("line.yaml").text in {f"p{writer.pid}" for writer in writers}
+
+
+def test_what_is_set_aside_replaces_nothing(home: Path) -> None:
+    for content in "abc":
+        Path("a.csv").write_text(content, encoding="utf-8")
+        set_aside(Path("a.csv"))
+    Path("a.csv").mkdir()
+    assert set_aside(Path("a.csv")) == Path("a.csv.old4")
+    texts = [Path(f"a.csv.old{number}").read_text(encoding="utf-8") for number in ("", 2, 3)]
+    assert texts == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("length", [7, 200, 240, 245, 250, 255])

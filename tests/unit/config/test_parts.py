@@ -10,7 +10,7 @@ from pydantic import ConfigDict
 from nshtrainer import Config
 from nshtrainer.config.field_types import hints_of_constructor
 from nshtrainer.config.overrides import with_default_prefix
-from nshtrainer.config.parts import find_configs, find_fields, nested_parts, parts_of
+from nshtrainer.config.parts import find_configs, find_fields, leaves_of, nested_parts, parts_of
 from nshtrainer.exceptions import ConfigError
 
 
@@ -74,3 +74,13 @@ def test_a_path_may_leave_out_its_prefix(text: str, inside: Any, whole: str) -> 
 def test_an_unknown_first_key_is_refused() -> None:
     with pytest.raises(ConfigError, match="unknown key 'lrr'"):
         with_default_prefix("lrr=1", ["model"], ["lr"])
+
+
+def test_leaves_are_values_and_lists_of_values() -> None:
+    data = {"a": {"b": 1, "c": [1, 2]}, "d": [{"e": None}], "f": {}}
+    assert dict(leaves_of(data)) == {
+        ("a", "b"): 1,
+        ("a", "c"): [1, 2],
+        ("d", 0, "e"): None,
+        ("f",): {},
+    }

@@ -78,6 +78,8 @@ GROUPS = [
         (height_axis("", 0, 0), "0 0.2 0.4 0.6 0.8 1"),
         (height_axis("", 0.8, 0.8), "0 0.2 0.4 0.6 0.8"),
         (height_axis("", 0.85, 0.95), "0.84 0.86 0.88 0.9 0.92 0.94 0.96"),
+        (height_axis("", -3, 2), "-3 -2 -1 0 1 2"),
+        (height_axis("", -3, -2), "-3 -2.5 -2 -1.5 -1 -0.5 0"),
     ],
 )
 def test_ticks_are_round(axis: Axis, labels: str) -> None:

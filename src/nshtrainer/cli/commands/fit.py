@@ -41,14 +41,16 @@ def run(args: Namespace) -> int:
     """Train; return 0, 128 plus the number of the signal that ended it, or 1 after a NaN or Inf."""
     from nshtrainer.config.io import read_document
     from nshtrainer.project.user_code import split_target
-    from nshtrainer.runs.run_dir import choose_folder
+    from nshtrainer.runs.run_dir import AUTOMATIC, choose_folder
 
     # Obvious errors are reported before torch is imported.
     split_target(args.code)
     document = read_document(args.config)
-    start = choose_folder(args.config, args.out, args.resume)
+    is_search = args.resume in AUTOMATIC
+    start = None if is_search else choose_folder(args.config, args.out, args.resume)
 
     from nshtrainer.cli.parser import without_resume
+    from nshtrainer.integrations.lightning.run_manifest import code_of
     from nshtrainer.project.components import warn_of_conflicts
     from nshtrainer.project.run_file import read_run
     from nshtrainer.project.user_code import load_user_code
@@ -56,6 +58,7 @@ def run(args: Namespace) -> int:
 
     warn_of_conflicts()
     code = load_user_code(args.code)
+    start = start or choose_folder(args.config, args.out, args.resume, code_of(code.module))
     config = read_run(document, code, args.overrides)
     return TrainingRun(
         code,

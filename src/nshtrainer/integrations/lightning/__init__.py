@@ -12,6 +12,7 @@ from nshtrainer.integrations.lightning.optimizer_callback import OptimizerCallba
 from nshtrainer.integrations.lightning.ownership_check import OwnershipCheck
 from nshtrainer.integrations.lightning.plateau_callback import PlateauCallback
 from nshtrainer.integrations.lightning.run_length import TrainerRunLength, run_length_of
+from nshtrainer.integrations.lightning.run_manifest import RunManifest
 from nshtrainer.integrations.lightning.trainer import Trainer
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "OwnershipCheck",
     "PlateauCallback",
     "RNGStateCallback",
+    "RunManifest",
     "Trainer",
     "TrainerRunLength",
     "run_length_of",

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from typing_extensions import override
 
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.integrations.lightning.checkpoint.in_force import adopt_kept_values
 from nshtrainer.integrations.lightning.checkpoint.paths import drop_foreign_paths
 from nshtrainer.integrations.lightning.checkpoint.resume import check_resume, learn_names
 from nshtrainer.integrations.lightning.checkpoint.rng_state import RNGStateCallback
@@ -81,6 +82,11 @@ class OptimizerCallback(Callback):
             for optimizer in trainer.optimizers:
                 _check_closure(optimizer, trainer)
                 _check_graph(optimizer, pl_module)
+
+    @override
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Let the hyperparameters have the values that a resumed run kept from its checkpoint."""
+        adopt_kept_values(trainer, pl_module)
 
     @override
     def on_train_batch_start(

@@ -174,6 +174,18 @@ class OptimizerStateHooks:
         """Set the config that the optimizer was built from."""
         self._config, self._in_force = config, None
 
+    @property
+    def config(self) -> OptimizerConfigBase | None:
+        """The config that the optimizer was built from, if it is known."""
+        return self._config
+
+    @property
+    def in_force(self) -> dict[str, Any] | None:
+        """The config with the values kept from a loaded state, as plain data, if it is known."""
+        if self._in_force is None:  # no state was loaded since the config was set
+            self._in_force = as_data(self._config)
+        return self._in_force
+
     def begin(self, optimizer: Optimizer) -> None:
         """Note the options of the groups, which are now as the config sets them."""
         self._begun = [_options(group) for group in optimizer.param_groups]
@@ -192,10 +204,8 @@ class OptimizerStateHooks:
                 saved.setdefault("param_names", [names[param][0] for param in group["params"]])
         if self._parked:
             state[PARKED] = dict(self._parked)
-        if self._in_force is None:  # no state was loaded since the config was set
-            self._in_force = as_data(self._config)
-        if self._in_force is not None:
-            state[CONFIG] = self._in_force
+        if self.in_force is not None:
+            state[CONFIG] = self.in_force
 
     def load(self, optimizer: Optimizer, state: StateDict) -> StateDict:
         """Return the state in the order of the optimizer, with the options that the policy sets.

@@ -17,6 +17,7 @@ from nshtrainer.configs import (
     ResumeConfig,
 )
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer_record import record_of
 
 pytestmark = pytest.mark.filterwarnings(CONFIG_CHANGED)
 
@@ -295,3 +296,13 @@ def test_a_group_without_a_name_is_what_its_parameters_were_in():
     again = AdamWConfig().create_optimizer(groups("b", "a"))
     again.load_state_dict(state)
     assert [group["lr"] for group in again.param_groups] == [0.2, 0.1]
+
+
+def test_the_config_in_force_has_the_values_of_the_checkpoint() -> None:
+    config = AdamWConfig(lr=0.5, weight_decay=0.5)
+    optimizer = config.create_optimizer(Layers())
+    hooks = record_of(optimizer).state_hooks
+    assert (hooks.config, hooks.in_force) == (config, config.to_dict())
+    optimizer.load_state_dict(saved(AdamWConfig(lr=0.1))[1])
+    assert hooks.config == config
+    assert hooks.in_force == AdamWConfig(lr=0.1).to_dict()
