@@ -13,6 +13,7 @@ from nshtrainer.duration import DurationField, EpochsConfig, FractionConfig, Ste
 from nshtrainer.types import Fraction
 
 __all__ = [
+    "EMACallbackConfig",
     "EMAWeightAveragingConfig",
     "SWAWeightAveragingConfig",
     "WeightAveragingConfig",
@@ -86,6 +87,9 @@ class SWAWeightAveragingConfig(WeightAveragingConfigBase):
     start: DurationField = cast("Any", FractionConfig(value=0.75))
     every: DurationField = cast("Any", EpochsConfig(value=1))
 
+
+EMACallbackConfig: TypeAlias = EMAWeightAveragingConfig
+"""The name of 1.5.4 for the class."""
 
 AnyWeightAveraging: TypeAlias = EMAWeightAveragingConfig | SWAWeightAveragingConfig
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, final
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
 from typing_extensions import override
 
 from nshtrainer.analysis.summary import print_explained, summarize
@@ -45,6 +46,9 @@ class SummaryCallback(Callback):
             total_steps=run_length_of(trainer).total_steps,
         )
         print_explained(found)
+        for each in trainer.early_stopping_callbacks:
+            if isinstance(each, EarlyStopping):
+                say(f"stops      after {each.patience} checks of {each.monitor} ({each.mode}) without an improvement")
         if self._file is not None:
             write_file(self._file, write_json(found.to_dict()))
 
