@@ -1,7 +1,5 @@
 """Base class, registry and field type of callback configs."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -32,7 +30,7 @@ class CallbackConfigBase(NamedConfig):
     """
 
     @abstractmethod
-    def create_callback(self) -> Callback:
+    def create_callback(self) -> "Callback":
         """Create the callback."""
 
 

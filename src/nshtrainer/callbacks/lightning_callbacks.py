@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from typing_extensions import Self, override
 
 from nshtrainer.callbacks.base import CallbackConfigBase, callback_registry
@@ -37,6 +37,14 @@ __all__ = [
     "RichProgressBarConfig",
     "TimerConfig",
 ]
+
+
+def _as_number(key: Any) -> Any:
+    return int(key) if isinstance(key, str) and key.isdecimal() else key
+
+
+_Epoch = Annotated[NonNegativeInt, BeforeValidator(_as_number)]
+"""An epoch as a key, which is text in JSON."""
 
 
 class LightningCallbackConfigBase(ConstructedConfig, CallbackConfigBase):
@@ -222,7 +230,7 @@ class GradientAccumulationSchedulerConfig(LightningCallbackConfigBase):
     name: Literal["gradient_accumulation_scheduler"] = "gradient_accumulation_scheduler"
 
     scheduling: Annotated[
-        Mapping[NonNegativeInt, PositiveInt], AfterValidator(FrozenDict), Field(min_length=1)
+        Mapping[_Epoch, PositiveInt], AfterValidator(FrozenDict), Field(min_length=1)
     ]
     """Epoch, counted from 0, -> batches whose gradients are summed for one update from then on;
     one batch before the first epoch that is given."""

@@ -1,7 +1,5 @@
 """Base class, registry and field types of logger configs."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
@@ -41,7 +39,7 @@ class LoggerConfigBase(NamedConfig):
     the logger's `version`; empty if there is none."""
 
     @abstractmethod
-    def create_logger(self, save_dir: str | PathLike[str], /) -> Logger:
+    def create_logger(self, save_dir: "str | PathLike[str]", /) -> "Logger":
         """Create the logger; a logger of Lightning starts a run with its first entry.
 
         Args:
