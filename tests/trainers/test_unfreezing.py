@@ -108,8 +108,18 @@ def test_epochs_of_changing_accumulation_are_counted_as_they_are() -> None:
 
 
 @pytest.mark.filterwarnings(MID_EPOCH, NO_SAVER)
-@pytest.mark.parametrize("stop", [6, 12, 13, 14])
-@pytest.mark.parametrize("rules", [RULES, FROZEN])
+@pytest.mark.parametrize(
+    ("stop", "rules"),
+    [
+        (6, FROZEN),
+        (12, RULES),
+        (14, RULES),
+        *(
+            pytest.param(stop, rules, marks=pytest.mark.slow)
+            for stop, rules in [(6, RULES), (12, FROZEN), (13, RULES), (13, FROZEN), (14, FROZEN)]
+        ),
+    ],
+)
 def test_a_resumed_run_equals_the_uninterrupted_one(tmp_path: Path, stop: int, rules: Any) -> None:
     hparams = {
         "optimizer": {**ADAMW, "groups": rules, "include_frozen": True},

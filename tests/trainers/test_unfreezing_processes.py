@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 import torch.multiprocessing as mp
-from tests.trainers.unfreezing_processes import Net, fitted, work
+from tests.trainers.unfreezing_processes import CALLBACKS, Net, fitted, work
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:torch.distributed is disabled, unavailable or uninitialized")
 def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
     mp.spawn(work, (tmp_path,), nprocs=2)
-    two = torch.load(tmp_path / "two.pt", weights_only=True)
-    one, start = fitted(1), Net().state_dict()
-    for name, value in one.items():
-        torch.testing.assert_close(two[name], value)
-        assert not torch.equal(value, start[name])
+    start = Net().state_dict()
+    for callback in CALLBACKS:
+        two = torch.load(tmp_path / f"{callback}.pt", weights_only=True)
+        for name, value in fitted(callback, 1).items():
+            torch.testing.assert_close(two[name], value)
+            assert not torch.equal(value, start[name])
     assert "use strategy ddp" in torch.load(tmp_path / "sharded.pt", weights_only=True)

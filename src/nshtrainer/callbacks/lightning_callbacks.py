@@ -248,7 +248,8 @@ class BackboneFinetuningConfig(LightningCallbackConfigBase):
     3
     """
 
-    target = "lightning.pytorch.callbacks:BackboneFinetuning"
+    # Lightning's class, which continues in a resumed run.
+    target = "nshtrainer.integrations.lightning.callbacks.backbone_finetuning:BackboneFinetuning"
 
     name: Literal["backbone_finetuning"] = "backbone_finetuning"
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from nshtrainer.duration import AnyDuration
     from nshtrainer.optimizer.groups.selectors import Selection
 
-__all__ = ["Unfreezing"]
+__all__ = ["Unfreezing", "renew_ddp"]
 
 _SHARDING = (DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy)
 
@@ -120,10 +120,7 @@ class Unfreezing(Callback):
             param.requires_grad_(not frozen)
             param.grad = None
         self._is_frozen = frozen
-        if isinstance(trainer.strategy, DDPStrategy):
-            # DDP exchanges the gradients of the parameters that were trainable when it was created.
-            trainer.strategy.model = module
-            trainer.strategy.configure_ddp()
+        renew_ddp(trainer, module)
 
     def _chosen(self, trainer: pl.Trainer, module: pl.LightningModule) -> list[Tensor]:
         if self._select is None:
@@ -153,6 +150,17 @@ class Unfreezing(Callback):
                 problem = describe_unknown("parameter group", wanted, dict.fromkeys(names))
                 raise OptimizerError(f"unfreeze.groups: {problem}; {_REMEDY}")
             yield from found
+
+
+def renew_ddp(trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    """Wrap the module again if DDP wraps it, after parameters were frozen or unfrozen.
+
+    DDP exchanges the gradients of the parameters that were trainable when it was created, and waits
+    for each of them.
+    """
+    if isinstance(trainer.strategy, DDPStrategy):
+        trainer.strategy.model = module
+        trainer.strategy.configure_ddp()
 
 
 _REMEDY = "if they are frozen when the optimizer is created, set its include_frozen: true"
