@@ -89,6 +89,23 @@ def test_a_group_that_is_frozen_in_the_file_is_unfrozen() -> None:
     assert first_move(module, "body.weight") == first_move(module, "body.bias") == 13
 
 
+class Broken(Net):
+    def training_step(self, batch: Tensor) -> Tensor:
+        raise RuntimeError("broken")
+
+
+def test_a_run_leaves_the_parameters_for_the_next() -> None:
+    module = Net()
+    trainer(max_epochs=1, callbacks=[unfreeze(after="1 epochs")]).fit(module, data(4))
+    assert module.body.weight.requires_grad
+    trainer(max_epochs=2, callbacks=[unfreeze(after="1 epochs")]).fit(module, data(4))
+    assert module.body.weight in module.trainer.optimizers[0].state
+    broken = Broken()
+    with pytest.raises(RuntimeError, match="broken"):
+        trainer(max_epochs=1, callbacks=[unfreeze(after="1 epochs")]).fit(broken, data(4))
+    assert broken.body.weight.requires_grad
+
+
 def test_the_schedule_covers_the_group_from_the_start() -> None:
     hparams = {"optimizer": {**ADAMW, "groups": RULES}, "lr_scheduler": "cosine"}
     ours, plain = Net(hparams), Net(hparams)

@@ -55,6 +55,7 @@ class Unfreezing(Callback):
         self._groups = groups
         self._select = select
         self._params: list[Tensor] = []
+        self._were_trainable: list[bool] = []
         self._is_frozen = False
         self._start = 0
 
@@ -73,6 +74,7 @@ class Unfreezing(Callback):
                 "strategy ddp"
             )
         self._params = self._chosen(trainer, pl_module)
+        self._were_trainable = [param.requires_grad for param in self._params]
         self._switch(trainer, pl_module, frozen=True)
         chosen = frozenset(map(id, self._params))
         for optimizer in trainer.optimizers:
@@ -99,6 +101,19 @@ class Unfreezing(Callback):
     ) -> None:
         """Unfreeze the parameters if the step is reached."""
         self._unfreeze_if_due(trainer, pl_module)
+
+    @override
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Leave parameters that are still frozen as they were, for another run of the module."""
+        for param, was_trainable in zip(self._params, self._were_trainable, strict=True):
+            param.requires_grad_(param.requires_grad or was_trainable)
+
+    @override
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Leave them as they were after an error as well."""
+        self.teardown(trainer, pl_module, "fit")
 
     @property
     def _counts_epochs(self) -> bool:
