@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from nshtrainer.config.named import NamedConfig
 from nshtrainer.exceptions import ConfigError
@@ -38,10 +38,7 @@ class ConstructedConfig(NamedConfig):
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of the constructor, with mappings that it may change."""
         fields = {name: value for name, value in dict(self).items() if name != "name"}
-        return {
-            self.renamed.get(name, name): dict(value) if isinstance(value, FrozenDict) else value
-            for name, value in fields.items()
-        }
+        return {self.renamed.get(name, name): _changeable(fields[name]) for name in fields}
 
     def build(self, **given: Any) -> Any:
         """Build the object.
@@ -59,3 +56,7 @@ class ConstructedConfig(NamedConfig):
             )
         module, _, name = self.target.partition(":")
         return getattr(import_module(module), name)(**{**self.arguments(), **given})
+
+
+def _changeable(value: Any) -> Any:
+    return dict(cast("FrozenDict[Any, Any]", value)) if isinstance(value, FrozenDict) else value

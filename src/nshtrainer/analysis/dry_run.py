@@ -120,7 +120,8 @@ def _set_up(trainer: Trainer, module: LightningModule, steps_per_epoch: Any) -> 
 
 def _accumulation(trainer: Trainer) -> int:
     """Return the batches in one update of the first epoch."""
-    for each in trainer.callbacks:
+    callbacks: list[Any] = getattr(trainer, "callbacks", [])
+    for each in callbacks:
         if isinstance(each, GradientAccumulationScheduler):
             return each.get_accumulate_grad_batches(0)
     return trainer.accumulate_grad_batches

@@ -8,7 +8,7 @@ import json
 import re
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from lightning.fabric.loggers.logger import (
     rank_zero_experiment,  # pyright: ignore[reportUnknownVariableType]
@@ -53,7 +53,8 @@ class RunLoggers(Callback):
             self.loggers.append(_created(board, folder))
 
     def _configured(self, folder: Path, configured: Any) -> list[Logger]:
-        configs: Any = configured if isinstance(configured, tuple) else (configured,)
+        configs: list[LoggerConfigBase] = []
+        configs += configured if isinstance(configured, tuple) else (configured,)
         tables = [each for each in configs if _is_table(each)]
         known, found, names = self._identities(), list[Logger](), list[str]()
         for config in (each for each in configs if not _is_table(each)):
@@ -82,7 +83,7 @@ class RunLoggers(Callback):
         """Write down the identities, in the first process."""
         if self._services and trainer.is_global_zero:
             for logger in self._services.values():
-                _ = logger.experiment
+                getattr(logger, "experiment", None)  # it starts the run, which has an identity then
             found = {key: str(logger.version) for key, logger in self._services.items()}
             replace_file(self._file, json.dumps(found).encode())
 
@@ -106,14 +107,15 @@ class RunLoggers(Callback):
                 finish(exit_code=code)
 
 
-def _is_table(config: LoggerConfigBase) -> bool:
+def _is_table(config: LoggerConfigBase) -> TypeGuard[CSVLoggerConfig]:
     """Return True for a CSV logger without a place of its own: the table of the run."""
     return isinstance(config, CSVLoggerConfig) and not config.is_placed
 
 
 def _table(folder: Path, config: CSVLoggerConfig | None = None) -> Logger:
-    options = {**(config or CSVLoggerConfig()).arguments(), "save_dir": folder}
-    return _RunCSVLogger(**{**options, "name": "", "version": ""})
+    options: dict[str, Any] = (config or CSVLoggerConfig()).arguments()
+    options |= {"save_dir": folder, "name": "", "version": ""}
+    return _RunCSVLogger(**options)
 
 
 def _created(config: LoggerConfigBase, folder: Path) -> Logger:

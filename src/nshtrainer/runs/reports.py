@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, final
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping
 from typing_extensions import override
 
 from nshtrainer.analysis.summary import print_explained, summarize
@@ -47,8 +46,8 @@ class SummaryCallback(Callback):
         )
         print_explained(found)
         for each in trainer.early_stopping_callbacks:
-            if isinstance(each, EarlyStopping):
-                say(f"stops      after {each.patience} checks of {each.monitor} ({each.mode}) without an improvement")
+            metric = f"{each.monitor} ({each.mode})"
+            say(f"stops      after {each.patience} checks of {metric} without an improvement")
         if self._file is not None:
             write_file(self._file, write_json(found.to_dict()))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import lightning.pytorch as pl
 from lightning.pytorch import Callback
@@ -117,10 +117,10 @@ def _loggers(given: Mapping[str, Any]) -> Any:
 
     A trial run gets no logger of Lightning; it must not start a run of a service either.
     """
-    value = given.get("logger")
-    several: list[Any] = list(value) if isinstance(value, (list, tuple)) else [value]
+    value: Any = given.get("logger")
+    several: list[Any] = [*value] if isinstance(value, (list, tuple)) else [value]
     if not any(isinstance(each, LoggerConfigBase) for each in several):
-        return value
+        return cast("Any", value)
     if given.get("fast_dev_run"):
         return True
     folder = Path(given.get("default_root_dir") or Path.cwd())

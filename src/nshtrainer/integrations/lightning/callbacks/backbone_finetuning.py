@@ -31,7 +31,8 @@ class BackboneFinetuning(callbacks.BackboneFinetuning):
         resumes = self._restarting
         super().on_fit_start(trainer, pl_module)
         if resumes and self.previous_backbone_lr is not None:
-            self.make_trainable(pl_module.backbone)
+            for param in pl_module.get_submodule("backbone").parameters():
+                param.requires_grad_(True)
             renew_ddp(trainer, pl_module)
 
     @override
