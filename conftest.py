@@ -45,12 +45,11 @@ def lacks(package: str) -> bool:
 
 def enter_empty_folder(namespace: dict[str, Any]) -> None:
     """Let the examples of one file write and register what they like."""
-    from nshtrainer.lr_scheduler import lr_scheduler_registry
-    from nshtrainer.optimizer import optimizer_registry
+    from nshtrainer.project.components import registries
 
     namespace["lacks"] = lacks
     namespace["__folder__"] = Path.cwd(), TemporaryDirectory(), ExitStack()
-    for registry in (optimizer_registry, lr_scheduler_registry):
+    for registry in registries().values():
         list(registry)  # imports our own: what is registered in the block is forgotten after it
         namespace["__folder__"][2].enter_context(registry.scoped())
     os.chdir(namespace["__folder__"][1].name)

@@ -28,6 +28,8 @@ from nshtrainer.configs import (
     ParameterGroupConfig,
     ResumeConfig,
     SelectorConfig,
+    callback_registry,
+    logger_registry,
     lr_scheduler_registry,
     optimizer_registry,
 )
@@ -332,6 +334,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "optimizers": lambda: components(optimizer_registry, lambda cls: not is_of_a_package(cls)),
     "schedules": lambda: components(lr_scheduler_registry, lambda cls: not is_from_torch(cls)),
     "schedules from torch": lambda: components(lr_scheduler_registry, is_from_torch),
+    "loggers": lambda: components(logger_registry, lambda _: True),
+    "callbacks": lambda: components(callback_registry, lambda _: True),
     "recommended optimizers": lambda: recommended(optimizer_registry),
     "recommended schedules": lambda: recommended(lr_scheduler_registry),
     "implementations": implementations,

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
-from nshtrainer import configs, lr_scheduler, optimizer
+from nshtrainer import callbacks, configs, loggers, lr_scheduler, optimizer
 from nshtrainer.optimizer import third_party as packages
 from nshtrainer.optimizer.third_party.index import INDEX
 
@@ -18,6 +18,8 @@ FACADES: dict[ModuleType, Iterable[str]] = {
     configs: vars(configs)["_MODULES"],
     optimizer: vars(optimizer)["_MODULES"],
     lr_scheduler: vars(lr_scheduler)["_MODULES"],
+    loggers: vars(loggers)["_MODULES"],
+    callbacks: vars(callbacks)["_MODULES"],
     packages: INDEX,
 }
 """The modules whose public names each facade offers."""

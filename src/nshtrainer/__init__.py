@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nshtrainer import configs, exceptions, lr_scheduler, optimizer
+    from nshtrainer import callbacks, configs, exceptions, loggers, lr_scheduler, optimizer
     from nshtrainer.analysis.explanation import explain
     from nshtrainer.config import Config
     from nshtrainer.config.document import large_files
@@ -39,11 +39,13 @@ __all__ = [
     "Trainer",
     "TrainerConfig",
     "__version__",
+    "callbacks",
     "configs",
     "create",
     "exceptions",
     "explain",
     "large_files",
+    "loggers",
     "lr_scheduler",
     "optimizer",
 ]

@@ -23,14 +23,18 @@ _MODULES = [
     "nshtrainer.duration",
     "nshtrainer.optimizer",
     "nshtrainer.lr_scheduler",
+    "nshtrainer.loggers",
+    "nshtrainer.callbacks",
     "nshtrainer.trainer_config",
     "nshtrainer.weight_averaging",
 ]
 """The modules whose public names are names of this module."""
 
 if TYPE_CHECKING:
+    from nshtrainer.callbacks import *
     from nshtrainer.config import *
     from nshtrainer.duration import *
+    from nshtrainer.loggers import *
     from nshtrainer.lr_scheduler import *
     from nshtrainer.metric import *
     from nshtrainer.optimizer import *

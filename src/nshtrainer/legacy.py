@@ -22,6 +22,7 @@ from nshtrainer.config import Config
 from nshtrainer.config.document import MAX_DEPTH
 from nshtrainer.config.messages import dotted
 from nshtrainer.exceptions import CheckpointError, ConfigError, NshtrainerWarning
+from nshtrainer.loggers.base import logger_registry
 from nshtrainer.trainer_config import TrainerConfig
 
 if TYPE_CHECKING:
@@ -108,8 +109,10 @@ def read_trainer_config(path: FilePath) -> TrainerConfig:
     notes: list[str] = []
     old: Data = _Converter(str(path))(_saved(path, "trainer"))
     old |= _mapping(old.get("lightning_kwargs"))
-    data = {key: old.pop(key) for key in TrainerConfig.model_fields if old.get(key) is not None}
+    known = TrainerConfig.model_fields.keys() - {"callbacks"}
+    data = {key: old.pop(key) for key in known if old.get(key) is not None}
     data |= _clipping(old.pop("gradient_clipping", None)) | _renamed_values(data)
+    data |= _loggers(old.pop("loggers", None)) | _stopping(old.pop("early_stopping", None))
     lost = [key for key, value in old.items() if key not in _SAY_NOTHING and _is_set(value)]
     if lost:
         notes.append(f"these options have no counterpart and are left out: {', '.join(lost)}")
@@ -250,6 +253,27 @@ def _clipping(old: Any) -> Data:
         return {}
     algorithm = clipping.get("algorithm")
     return {"gradient_clip_val": clipping.get("value"), "gradient_clip_algorithm": algorithm}
+
+
+def _loggers(old: Any) -> Data:
+    """Return the enabled loggers that have a counterpart, with the options that it has."""
+    known = logger_registry.summaries()
+    found = [
+        {key: each[key] for key in logger_registry[each["name"]].model_fields if key in each}
+        for each in map(_mapping, cast("list[Any]", old) if isinstance(old, list) else ())
+        if each.get("name") in known and each.get("enabled") is not False
+    ]
+    return {"logger": found} if found else {}
+
+
+def _stopping(old: Any) -> Data:
+    stopping = _mapping(old)
+    if not stopping or stopping.get("enabled") is False:
+        return {}
+    options = {**stopping, **_mapping(stopping.get("metric"))}
+    known = ("patience", "min_delta", "strict", "monitor", "mode")
+    given = {key: options[key] for key in known if options.get(key) is not None}
+    return {"callbacks": [{"name": "early_stopping", **given}]}
 
 
 def _renamed_values(data: Data) -> Data:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal, TypeAlias, cast
 
-from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
+from nshtrainer.callbacks.base import CallbackConfig
 from nshtrainer.config import Config
+from nshtrainer.loggers.base import LoggerField
 from nshtrainer.metric import MetricConfig
 from nshtrainer.resume import ResumeConfig
 from nshtrainer.types import (
@@ -19,6 +19,7 @@ from nshtrainer.types import (
     OrUnlimited,
     PositiveInt,
     ScheduleClock,
+    TimeSpan,
 )
 from nshtrainer.weight_averaging import WeightAveragingField
 
@@ -29,21 +30,6 @@ Limit: TypeAlias = NonNegativeInt | Fraction
 
 Interval: TypeAlias = PositiveInt | Annotated[float, Field(gt=0, le=1, strict=True)]
 """A whole number of batches, 1 or more, or a share of an epoch in (0, 1]."""
-
-_TIME_SPAN = r"^\d+:\d{1,2}:\d{1,2}:\d{1,2}$"
-
-
-def _time_span(text: str) -> str:
-    if re.match(_TIME_SPAN, text) is None:
-        problem = "Input should be days:hours:minutes:seconds, such as 00:12:30:00"
-        raise PydanticCustomError("time_span", problem)
-    return text
-
-
-TimeSpan: TypeAlias = Annotated[
-    str, AfterValidator(_time_span), Field(json_schema_extra={"pattern": _TIME_SPAN})
-]
-"""Days, hours, minutes and seconds, such as `00:12:30:00`."""
 
 Precision: TypeAlias = Literal[
     "transformer-engine",
@@ -95,8 +81,12 @@ class TrainerConfig(Config):
     precision: Precision | None = None
     """Floating-point format; left out, `32-true`."""
 
-    logger: bool | None = None
-    """Log metrics: `true` uses TensorBoard, or CSV if TensorBoard is not installed."""
+    logger: LoggerField = None
+    """Loggers of metrics: one, such as `wandb`, or a list. `true` uses TensorBoard, or CSV if
+    TensorBoard is not installed."""
+
+    callbacks: tuple[CallbackConfig, ...] = ()
+    """Callbacks, such as `early_stopping`, in order."""
 
     fast_dev_run: bool | NonNegativeInt = False
     """Run this many batches of everything (`true`: one) to find mistakes; nothing is saved."""
@@ -226,7 +216,11 @@ class TrainerConfig(Config):
         The others are left to Lightning, which also reads them from the environment.
         """
         fields = type(self).model_fields
-        given = {name: value for name, value in dict(self).items() if name not in OURS}
+        given = {
+            name: value
+            for name, value in dict(self).items()
+            if name not in OURS and name != "callbacks"
+        }
         changed = {name: value for name, value in given.items() if value != fields[name].default}
         if isinstance(self.devices, tuple):
             changed["devices"] = list(self.devices)

@@ -13,9 +13,11 @@ Noise(scale=0.0)
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, NoReturn, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 from typing_extensions import override
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "Positive",
     "PositiveInt",
     "ScheduleClock",
+    "TimeSpan",
 ]
 
 GREATEST = 1e15
@@ -82,6 +85,21 @@ def _shows(name: str) -> str:
 
 Label: TypeAlias = Annotated[str, StringConstraints(min_length=1), AfterValidator(_shows)]
 """A name for tables, pictures and loggers: text without control characters."""
+
+_TIME_SPAN = r"^\d+:\d{1,2}:\d{1,2}:\d{1,2}$"
+
+
+def _time_span(text: str) -> str:
+    if re.match(_TIME_SPAN, text) is None:
+        problem = "Input should be days:hours:minutes:seconds, such as 00:12:30:00"
+        raise PydanticCustomError("time_span", problem)
+    return text
+
+
+TimeSpan: TypeAlias = Annotated[
+    str, AfterValidator(_time_span), Field(json_schema_extra={"pattern": _TIME_SPAN})
+]
+"""Days, hours, minutes and seconds, such as `00:12:30:00`."""
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -13,6 +13,7 @@ from nshtrainer.duration import DurationField, EpochsConfig, FractionConfig, Ste
 from nshtrainer.types import Fraction
 
 __all__ = [
+    "EMACallbackConfig",
     "EMAWeightAveragingConfig",
     "SWAWeightAveragingConfig",
     "WeightAveragingConfig",
@@ -92,6 +93,9 @@ class SWAWeightAveragingConfig(WeightAveragingConfigBase):
     every: DurationField = cast("Any", EpochsConfig(value=1))
     """Duration between two updates whose weights are averaged; by default an epoch."""
 
+
+EMACallbackConfig: TypeAlias = EMAWeightAveragingConfig
+"""The name of 1.5.4 for the class."""
 
 AnyWeightAveraging: TypeAlias = EMAWeightAveragingConfig | SWAWeightAveragingConfig
 

@@ -15,12 +15,14 @@ import pytest
 from tools.facades import FACADES, renewed, source_of
 
 import nshtrainer
-from nshtrainer import configs, lr_scheduler, optimizer
+from nshtrainer import callbacks, configs, loggers, lr_scheduler, optimizer
+from nshtrainer.callbacks import callback_registry
 from nshtrainer.config.registry import Registry
+from nshtrainer.loggers import logger_registry
 from nshtrainer.lr_scheduler import lr_scheduler_registry
 from nshtrainer.optimizer import optimizer_registry
 
-LAZY = [configs, optimizer, lr_scheduler]
+LAZY = [configs, optimizer, lr_scheduler, loggers, callbacks]
 OF_THE_RUN = {"RunLength", "run_length_of"}
 
 
@@ -53,19 +55,24 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 @pytest.mark.parametrize(
     ("facade", "registry"),
-    [(optimizer, optimizer_registry), (lr_scheduler, lr_scheduler_registry)],
-    ids=["optimizers", "schedules"],
+    [
+        (optimizer, optimizer_registry),
+        (lr_scheduler, lr_scheduler_registry),
+        (loggers, logger_registry),
+        (callbacks, callback_registry),
+    ],
+    ids=["optimizers", "schedules", "loggers", "callbacks"],
 )
 def test_every_registered_config_is_a_name_of_its_package(
     facade: types.ModuleType, registry: dict[str, type]
 ) -> None:
     ours = [cls for cls in registry.values() if cls.__module__.startswith("nshtrainer.")]
-    assert len(ours) > 30
+    assert len(ours) > 3
     assert [cls for cls in ours if getattr(facade, cls.__name__) is not cls] == []
 
 
-def test_configs_has_the_names_of_both_packages() -> None:
-    for facade in (optimizer, lr_scheduler):
+def test_configs_has_the_names_of_all_packages() -> None:
+    for facade in LAZY[1:]:
         names = set(dir(facade)) - OF_THE_RUN
         assert names <= set(dir(configs))
         assert [n for n in names if getattr(facade, n) is not getattr(configs, n)] == []
@@ -95,7 +102,11 @@ def test_type_checkers_see_the_modules_whose_names_a_facade_offers(
     assert renewed(text, ["a.new.module"]) != text
 
 
-@pytest.mark.parametrize("registry", [optimizer_registry, lr_scheduler_registry], ids=repr)
+@pytest.mark.parametrize(
+    "registry",
+    [optimizer_registry, lr_scheduler_registry, logger_registry, callback_registry],
+    ids=repr,
+)
 def test_a_module_of_configs_is_named_once(registry: Registry[Any]) -> None:
     home = inspect.getfile(registry.base)
     texts = [path.read_text(encoding="utf-8") for path in Path(home).parents[1].rglob("*.py")]

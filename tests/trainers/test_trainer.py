@@ -42,7 +42,7 @@ LIGHTNINGS = {
 
 
 def test_the_options_are_lightnings_and_ours() -> None:
-    assert set(TrainerConfig.model_fields) == {*LIGHTNINGS, *OURS}
+    assert set(TrainerConfig.model_fields) == {*LIGHTNINGS, *OURS, "callbacks"}
 
 
 @pytest.mark.parametrize("name", LIGHTNINGS)
@@ -67,7 +67,8 @@ EXAMPLES: dict[str, list[Any]] = {
     "gradient_clip_val": [0.5, 1],
     "deterministic": [True, "warn"],
     "profiler": ["simple"],
-    "logger": [True, False],
+    "logger": [True, False, "wandb", ("csv", {"name": "mlflow", "run_name": "first"})],
+    "callbacks": [("early_stopping", {"name": "timer", "duration": "00:01:00:00"})],
     "primary_metric": [MetricConfig(monitor="val/loss", mode="min")],
     "seed": [0, 2**32 - 1],
 }
@@ -120,7 +121,9 @@ def test_values_keep_their_type_through_files(name: str, value: Any) -> None:
         ("profiler", "sample"),
         ("seed", -1),
         ("seed", 2**32),
-        ("callbacks", []),
+        ("callbacks", ["no_such_callback"]),
+        ("logger", "no_such_logger"),
+        ("logger", []),
         ("max_epoch", 3),
     ],
 )

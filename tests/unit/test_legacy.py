@@ -16,7 +16,9 @@ import nshtrainer
 from nshtrainer.configs import (
     AdafactorConfig,
     AdamWConfig,
+    CSVLoggerConfig,
     DurationConfig,
+    EarlyStoppingCallbackConfig,
     EpochsConfig,
     LinearWarmupCosineDecayLRSchedulerConfig,
     LRSchedulerConfig,
@@ -25,6 +27,7 @@ from nshtrainer.configs import (
     SGDConfig,
     StepsConfig,
     TrainerConfig,
+    WandbLoggerConfig,
 )
 from nshtrainer.exceptions import CheckpointError, NshtrainerWarning
 from nshtrainer.legacy import convert, read_hparams, read_trainer_config
@@ -148,15 +151,38 @@ def test_the_options_of_the_trainer_come_back(checkpoint: Path) -> None:
 
 
 def test_options_without_a_counterpart_are_named(tmp_path: Path) -> None:
-    lost = {"precision": "16-mixed-auto", "early_stopping": {"patience": 3}, "loggers": [{}]}
+    lost = {"precision": "16-mixed-auto", "callbacks": [{"name": "print_table"}], "detect": 1}
     path = saved(tmp_path, MODEL, {**TRAINER, **lost, "gradient_clipping": None})
     with pytest.warns(NshtrainerWarning) as caught:
         config = read_trainer_config(path)
-    assert "counterpart and are left out: early_stopping, loggers" in str(caught[0].message)
+    assert "counterpart and are left out: callbacks, detect" in str(caught[0].message)
     assert "precision is left out: TrainerConfig does not take it" in str(caught[0].message)
     assert Path(caught[0].filename) == Path(__file__)
     assert config.precision is None
     assert config.gradient_clip_val is None
+
+
+def test_loggers_and_early_stopping_come_back(tmp_path: Path) -> None:
+    old = {
+        "loggers": [
+            {"name": "wandb", "enabled": True, "priority": 2, "project": "x", "watch": {"log": 1}},
+            {"name": "csv", "enabled": True, "prefix": ""},
+            {"name": "tensorboard", "enabled": False},
+            {"name": "actsave"},
+        ],
+        "early_stopping": {
+            "name": "early_stopping",
+            "metric": {"monitor": "val/f1", "mode": "max"},
+            "patience": 7,
+            "min_lr": None,
+        },
+    }
+    assert read_trainer_config(saved(tmp_path, MODEL, old)) == TrainerConfig(
+        logger=(WandbLoggerConfig(project="x"), CSVLoggerConfig()),
+        callbacks=(EarlyStoppingCallbackConfig(monitor="val/f1", mode="max", patience=7),),
+    )
+    off = {"loggers": None, "early_stopping": {"enabled": False, "patience": 7}}
+    assert read_trainer_config(saved(tmp_path, MODEL, off)) == TrainerConfig()
 
 
 def test_options_of_another_shape_are_named(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 
 from nshtrainer.analysis.advice import COMMAND_LINE
 from nshtrainer.analysis.explanation import Explanation, with_batch
@@ -108,11 +109,20 @@ def _set_up(trainer: Trainer, module: LightningModule, steps_per_epoch: Any) -> 
     """Build the optimizers of a module for a given number of updates per epoch."""
     loader = _Endless()
     if steps_per_epoch is not None:
-        loader = _Batches(steps_per_epoch, trainer.accumulate_grad_batches)
+        loader = _Batches(steps_per_epoch, _accumulation(trainer))
     vars(trainer.fit_loop)["_data_source"].instance = loader  # in place of `fit`
     module.trainer = trainer
     trainer.strategy.connect(module)
     trainer.strategy.setup_optimizers(trainer)
+
+
+def _accumulation(trainer: Trainer) -> int:
+    """Return the batches in one update of the first epoch."""
+    callbacks: list[Any] = getattr(trainer, "callbacks", [])
+    for each in callbacks:
+        if isinstance(each, GradientAccumulationScheduler):
+            return each.get_accumulate_grad_batches(0)
+    return trainer.accumulate_grad_batches
 
 
 def _trainer(options: TrainerConfig, lengths: RunLength) -> Trainer:

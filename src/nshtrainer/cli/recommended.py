@@ -37,4 +37,18 @@ RECOMMENDED: dict[str, dict[str, str]] = {
         "sequence": "to run one schedule after another",
         "schedules": "to schedule weight decay, momentum or single parameter groups",
     },
+    "logger": {
+        "csv": "for a table of metrics in a file",
+        "tensorboard": "for curves on this machine; extra tensorboard",
+        "wandb": "for Weights & Biases, online or offline; extra wandb",
+        "mlflow": "for an MLflow server or a database; extra mlflow",
+    },
+    "callback": {
+        "early_stopping": "to stop when a metric has stopped improving",
+        "model_checkpoint": "to keep the best checkpoints, or one every so often",
+        "learning_rate_monitor": "to log the learning rate of each parameter group",
+        "unfreeze": "to freeze parameters at first, and train them from an epoch on",
+        "gradient_accumulation_scheduler": "to change the batch size during training",
+        "timer": "to stop after a time",
+    },
 }

@@ -14,10 +14,18 @@ __all__ = ["is_from_torch", "registries", "registry_of", "warn_of_conflicts"]
 
 def registries() -> dict[str, Registry[Any]]:
     """Return the registry of every kind of component."""
+    from nshtrainer.callbacks.base import callback_registry
+    from nshtrainer.loggers.base import logger_registry
     from nshtrainer.lr_scheduler.base import lr_scheduler_registry
     from nshtrainer.optimizer.base import optimizer_registry
 
-    return {each.kind: each for each in (optimizer_registry, lr_scheduler_registry)}
+    found: tuple[Registry[Any], ...] = (
+        optimizer_registry,
+        lr_scheduler_registry,
+        logger_registry,
+        callback_registry,
+    )
+    return {each.kind: each for each in found}
 
 
 def registry_of(kind: str) -> Registry[Any]:

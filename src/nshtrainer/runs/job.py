@@ -16,11 +16,15 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 
 from nshtrainer.analysis.dry_run import build_trainer
+from nshtrainer.callbacks.lightning_callbacks import (
+    ModelCheckpointCallbackConfig,
+    RichProgressBarConfig,
+)
 from nshtrainer.console import say, say_lines
 from nshtrainer.runs.quiet_lightning import quiet
 from nshtrainer.runs.linked_processes import code_of_lost_process, linked_processes
 from nshtrainer.runs.manifest import FitManifest
-from nshtrainer.runs.metrics import loggers_for
+from nshtrainer.runs.metrics import RunLoggers
 from nshtrainer.runs.reports import EpochLines, SummaryCallback, metrics_text
 from nshtrainer.runs.run_dir import RunFolder, difference_from
 from nshtrainer.runs.schedule_record import ScheduleRecord
@@ -35,10 +39,15 @@ if TYPE_CHECKING:
     from nshtrainer.project.run_file import RunConfig
     from nshtrainer.project.user_code import UserCode
     from nshtrainer.integrations.lightning.trainer import Trainer
+    from nshtrainer.trainer_config import TrainerConfig
 
 __all__ = ["TrainingRun"]
 
 _NEXT_PROBLEM = re.compile(r"\n\t(?=(?:Missing|Unexpected) key\(s\) in |size mismatch for )")
+
+
+class _RunCheckpoint(ModelCheckpoint):
+    """A checkpoint of a run, whose state in it has another key than that of a user's callback."""
 
 
 @dataclass
@@ -137,17 +146,34 @@ class TrainingRun:
         if self._keeps:
             arguments["default_root_dir"] = options.default_root_dir or self.folder.path
             if options.logger is not False:
-                arguments["logger"] = loggers_for(self.folder.path)
+                own = RunLoggers(self.folder.path, options.logger)
+                arguments["logger"] = own.loggers
+                arguments["callbacks"].append(own)
         if not self._saves and not options.barebones:
             arguments["enable_checkpointing"] = False
-        return build_trainer(options, **arguments)
+        return build_trainer(self._placed(options), **arguments)
+
+    def _placed(self, options: TrainerConfig) -> TrainerConfig:
+        """Return the options with the folder of the run for checkpoints without a folder."""
+        folder = str(self.folder.checkpoints)
+        placed = [
+            each.replace(dirpath=each.dirpath or folder)
+            if isinstance(each, ModelCheckpointCallbackConfig)
+            else each
+            for each in options.callbacks
+        ]
+        return options.replace(callbacks=placed)
 
     def _callbacks(self) -> list[Callback]:
         callbacks: list[Callback] = []
         if not self.config.trainer.barebones:
             file = self.folder.optimizer if self._keeps else None
             has_bar = sys.stdout.isatty() and self.config.trainer.enable_progress_bar is not False
-            callbacks += [SummaryCallback(file), RichProgressBar() if has_bar else EpochLines()]
+            callbacks.append(SummaryCallback(file))
+            if not has_bar:
+                callbacks.append(EpochLines())
+            elif not any(isinstance(c, RichProgressBarConfig) for c in self.config.trainer.callbacks):
+                callbacks.append(RichProgressBar())
         if self._keeps:
             self.record = ScheduleRecord(self.folder)
             callbacks += [self.record, FitManifest(self.folder, self.config, self.checkpoint)]
@@ -160,13 +186,13 @@ class TrainingRun:
 
     def _checkpoints(self) -> list[Callback]:
         folder = self.folder.checkpoints
-        last = ModelCheckpoint(
+        last = _RunCheckpoint(
             folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
         )
         metric = self._metric
         if metric is None:
             return [last]
-        best = ModelCheckpoint(
+        best = _RunCheckpoint(
             folder,
             filename="best",
             monitor=metric.monitor,

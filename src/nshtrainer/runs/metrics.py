@@ -1,37 +1,130 @@
-"""Loggers of a run: a CSV file that a resumed run appends to, and TensorBoard."""
+"""Loggers of a run: a CSV file that a resumed run appends to, and those of its config."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from lightning.fabric.loggers.logger import (
     rank_zero_experiment,  # pyright: ignore[reportUnknownVariableType]
 )
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from typing_extensions import override
 
 from nshtrainer.config.files import kind_of, replace_file, set_aside
 from nshtrainer.config.messages import truncate
 from nshtrainer.console import say
+from nshtrainer.loggers.base import LoggerConfigBase
+from nshtrainer.loggers.lightning_loggers import CSVLoggerConfig, TensorboardLoggerConfig
 
-__all__ = ["loggers_for", "rows_before"]
+__all__ = ["RunLoggers", "rows_before"]
 
 
-def loggers_for(folder: Path) -> list[Logger]:
-    """Return the loggers of a run in this folder."""
-    loggers: list[Logger] = [_RunCSVLogger(folder, name="", version="")]
-    if find_spec("tensorboard"):
-        loggers.append(
-            TensorBoardLogger(folder, name="tensorboard", version="", default_hp_metric=False)
-        )
-    return loggers
+class RunLoggers(Callback):
+    """Loggers of a run in its folder: the configured ones, and a table of metrics.
+
+    A run that is resumed in its folder continues its runs at services such as W&B, whose identities
+    are in a file of the folder. A run of W&B is ended with the training, so that another training
+    in this process starts one of its own.
+
+    Args:
+        folder: The folder of the run.
+        configured: The `logger` of the trainer's config; `None` and `True` are TensorBoard, if it
+            is installed.
+    """
+
+    def __init__(self, folder: Path, configured: Any = None) -> None:
+        self._file = folder / ".loggers.json"
+        self._services: dict[str, Logger] = {}
+        self.loggers: list[Logger]
+        """The loggers; the first one is `self.logger` of a module."""
+        if isinstance(configured, (LoggerConfigBase, tuple)):
+            self.loggers = self._configured(folder, configured)
+            return
+        board = TensorboardLoggerConfig(default_hp_metric=False)
+        self.loggers = [_table(folder)]
+        if find_spec("tensorboard"):
+            self.loggers.append(_created(board, folder))
+
+    def _configured(self, folder: Path, configured: Any) -> list[Logger]:
+        configs: list[LoggerConfigBase] = []
+        configs += configured if isinstance(configured, tuple) else (configured,)
+        tables = [each for each in configs if _is_table(each)]
+        known, found, names = self._identities(), list[Logger](), list[str]()
+        for config in (each for each in configs if not _is_table(each)):
+            field: str = config.identity_field
+            key = f"{config.name} {names.count(config.name)}"
+            names.append(config.name)
+            if field and getattr(config, field) is None and key in known:
+                config = config.replace(**{field: known[key]})  # noqa: PLW2901
+            found.append(_created(config, folder))
+            if field:
+                self._services[key] = found[-1]
+        return [*found, _table(folder, *tables[:1])]
+
+    def _identities(self) -> dict[str, str]:
+        try:
+            found: Any = json.loads(self._file.read_text(encoding="utf-8"))
+            return {str(key): str(value) for key, value in found.items()}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, AttributeError) as error:
+            say(f"{self._file}: cannot be read ({error}): loggers start new runs")
+            return {}
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write down the identities, in the first process."""
+        if self._services and trainer.is_global_zero:
+            for logger in self._services.values():
+                getattr(logger, "experiment", None)  # it starts the run, which has an identity then
+            found = {key: str(logger.version) for key, logger in self._services.items()}
+            replace_file(self._file, json.dumps(found).encode())
+
+    @override
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """End the runs of W&B."""
+        self._finish(0)
+
+    @override
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """End the runs of W&B as failed."""
+        self._finish(1)
+
+    def _finish(self, code: int) -> None:
+        for logger in self._services.values():
+            finish = getattr(vars(logger).pop("_experiment", None), "finish", None)
+            vars(logger)["_experiment"] = None
+            if finish is not None:
+                finish(exit_code=code)
+
+
+def _is_table(config: LoggerConfigBase) -> TypeGuard[CSVLoggerConfig]:
+    """Return True for a CSV logger without a place of its own: the table of the run."""
+    return isinstance(config, CSVLoggerConfig) and not config.is_placed
+
+
+def _table(folder: Path, config: CSVLoggerConfig | None = None) -> Logger:
+    options: dict[str, Any] = (config or CSVLoggerConfig()).arguments()
+    options |= {"save_dir": folder, "name": "", "version": ""}
+    return _RunCSVLogger(**options)
+
+
+def _created(config: LoggerConfigBase, folder: Path) -> Logger:
+    """Create a logger; event files without a place of their own are in `tensorboard/`."""
+    if isinstance(config, TensorboardLoggerConfig) and not config.is_placed:
+        config = config.replace(experiment_name="tensorboard", version="")
+    return config.create_logger(folder)
 
 
 def rows_before(path: Path, step: int, columns: Collection[str] = ()) -> list[dict[str, str]]:

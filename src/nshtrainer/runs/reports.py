@@ -44,6 +44,9 @@ class SummaryCallback(Callback):
             total_steps=run_length_of(trainer).total_steps,
         )
         print_explained(found)
+        for each in trainer.early_stopping_callbacks:
+            metric = f"{each.monitor} ({each.mode})"
+            say(f"stops      after {each.patience} checks of {metric} without an improvement")
         if self._file is not None:
             write_file(self._file, write_json(found.to_dict()))
 

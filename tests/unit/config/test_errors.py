@@ -11,6 +11,7 @@ from pydantic import Field
 from tests.unit.config.table_config import AdamW, Run
 from typing_extensions import TypeAliasType
 
+from nshtrainer import TrainerConfig
 from nshtrainer.config import Config
 from nshtrainer.config.field_types import hints_of, models_of, part_of
 from nshtrainer.config.formats.yaml_reader import read_yaml
@@ -21,7 +22,8 @@ TABLE = read_yaml((Path(__file__).parent / "bad_input.yaml").read_text()).data
 
 @pytest.mark.parametrize("case", TABLE, ids=lambda case: case["what"])
 def test_bad_input_says_what_the_table_says(case: dict[str, Any]) -> None:
-    read = getattr(Run, f"from_{case['format']}")
+    cls = TrainerConfig if case.get("of") == "trainer" else Run
+    read = getattr(cls, f"from_{case['format']}")
     with pytest.raises(ConfigError) as caught:
         read(case["text"], overrides=case.get("overrides", ()))
     assert str(caught.value).splitlines() == case["says"]

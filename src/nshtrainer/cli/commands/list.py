@@ -1,4 +1,4 @@
-"""List the recommended optimizers and schedules, or all that a file can name."""
+"""List the recommended components, or all that a file can name."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from nshtrainer.cli.parser import VerbParser
     from nshtrainer.config.registry import Registry
 
-HELP = "list optimizers and schedules"
+HELP = "list optimizers, schedules, loggers and callbacks"
 
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument("kind", nargs="?", help="optimizer or lr_scheduler (default: both)")
+    parser.add_argument(
+        "kind", nargs="?", help="optimizer, lr_scheduler, logger or callback (default: all)"
+    )
     parser.add_argument("--all", action="store_true", help="list all, not only the recommended")
 
 

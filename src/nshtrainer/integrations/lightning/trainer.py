@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from inspect import Parameter, Signature, signature
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import lightning.pytorch as pl
 from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 
+from nshtrainer.callbacks.base import CallbackConfigBase
 from nshtrainer.config.validation import plain_containers
 from nshtrainer.integrations.lightning.checkpoint.atomic import write_checkpoints_atomically
 from nshtrainer.integrations.lightning.checkpoint.entries import check_checkpoints_of
 from nshtrainer.integrations.lightning.optimizer_callback import missing_callbacks
 from nshtrainer.integrations.lightning.weight_averaging import AveragingCallback
+from nshtrainer.loggers.base import LoggerConfigBase
 from nshtrainer.trainer_config import OURS, TrainerConfig
 
 if TYPE_CHECKING:
@@ -33,9 +37,12 @@ def _signature() -> Signature:
 class Trainer(pl.Trainer):
     """Lightning's Trainer with a typed config, a primary metric and a seed.
 
-    Arguments given in Python override the config's; objects, such as callbacks, are given in
-    Python only. The `seed` is set when the trainer is created, so create the trainer before the
-    module to seed the initial weights. Checkpoints are written atomically.
+    Arguments given in Python override the config's, and callbacks are added to the config's. With
+    `enable_checkpointing=False` or `enable_progress_bar=False` in Python, the config's callbacks
+    for checkpoints or a progress bar are left out. Loggers and callbacks may be given as configs.
+
+    The `seed` is set when the trainer is created, so create the trainer before the module to seed
+    the initial weights. Checkpoints are written atomically.
 
     Args:
         config: A `TrainerConfig`, a mapping with its fields, or None for the defaults.
@@ -65,7 +72,8 @@ class Trainer(pl.Trainer):
         if self.config.seed is not None:
             pl.seed_everything(self.config.seed, workers=True)
         given = {**self.config.lightning_arguments(), **lightning_arguments}
-        given["callbacks"] = _with_ours(given.get("callbacks"), self.config)
+        given["logger"] = _loggers(given)
+        given["callbacks"] = _callbacks(self.config, lightning_arguments)
         super().__init__(**given)
         write_checkpoints_atomically(self)
         check_checkpoints_of(self)
@@ -104,11 +112,41 @@ def _plain(config: TrainerConfig | Mapping[str, Any]) -> Any:
     return dict(plain_containers(config)) if isinstance(config, Mapping) else config
 
 
-def _with_ours(
-    callbacks: Iterable[Callback] | Callback | None, config: TrainerConfig
-) -> list[Callback]:
+def _loggers(given: Mapping[str, Any]) -> Any:
+    """Return the argument `logger` of Lightning's Trainer, with loggers created from configs.
+
+    A trial run gets no logger of Lightning; it must not start a run of a service either.
+    """
+    value: Any = given.get("logger")
+    several: list[Any] = [*value] if isinstance(value, (list, tuple)) else [value]
+    if not any(isinstance(each, LoggerConfigBase) for each in several):
+        return cast("Any", value)
+    if given.get("fast_dev_run"):
+        return True
+    folder = Path(given.get("default_root_dir") or Path.cwd())
+    return [
+        each.create_logger(folder) if isinstance(each, LoggerConfigBase) else each
+        for each in several
+    ]
+
+
+def _callbacks(config: TrainerConfig, arguments: Mapping[str, Any]) -> list[Callback]:
     """Return the given callbacks, those of the config, and the missing ones of this package."""
-    given = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
+    value: Any = arguments.get("callbacks") or ()
+    given = _created([value] if isinstance(value, (Callback, CallbackConfigBase)) else value)
+    unwanted = tuple(cls for key, cls in _SWITCHES.items() if arguments.get(key) is False)
+    given += [each for each in _created(config.callbacks) if not isinstance(each, unwanted)]
     if config.weight_averaging is not None:
         given.append(AveragingCallback(config.weight_averaging))
     return [*given, *missing_callbacks(given)]
+
+
+def _created(callbacks: Iterable[Callback | CallbackConfigBase]) -> list[Callback]:
+    return [
+        each.create_callback() if isinstance(each, CallbackConfigBase) else each
+        for each in callbacks
+    ]
+
+
+_SWITCHES = {"enable_checkpointing": Checkpoint, "enable_progress_bar": ProgressBar}
+"""Arguments of Lightning's Trainer that exclude callbacks, and the classes of these."""

@@ -1,0 +1,65 @@
+"""Early stopping by the primary metric."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+from lightning.pytorch import callbacks
+from lightning.pytorch.utilities import rank_zero_info
+from typing_extensions import override
+
+from nshtrainer.exceptions import MetricError
+from nshtrainer.integrations.lightning.trainer_settings import LightningSettings
+
+__all__ = ["EarlyStopping"]
+
+
+class EarlyStopping(callbacks.EarlyStopping):
+    """Lightning's callback, which monitors the primary metric where no metric is named.
+
+    The class has the name of Lightning's, so that a checkpoint with the state of one of them fits
+    the other.
+
+    Args:
+        monitor: The name of the metric, or `None` for the primary metric.
+        mode: `min` or `max`; `None` for that of the primary metric if it is monitored, else `min`.
+        **options: Further arguments of Lightning's callback.
+    """
+
+    def __init__(
+        self,
+        monitor: str | None = None,
+        *,
+        mode: Literal["min", "max"] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(monitor or "the primary metric", mode=mode or "min", **options)
+        self._given = monitor, mode
+        self._options = options
+
+    @override
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Resolve the metric, before the state in a checkpoint is loaded.
+
+        Raises:
+            MetricError: No metric is named, and there is no primary metric.
+        """
+        if None in self._given:
+            self._resolve(LightningSettings(trainer, pl_module))
+        super().setup(trainer, pl_module, stage)
+
+    def _resolve(self, settings: LightningSettings) -> None:
+        monitor, mode = self._given
+        metric = settings.primary_metric
+        if metric is not None and monitor in {None, metric.monitor}:
+            monitor, mode = metric.monitor, mode or metric.mode
+        if monitor is None:
+            raise MetricError(
+                "early_stopping: monitor is not set, and there is no primary metric; set monitor, "
+                "or primary_metric of the trainer"
+            )
+        if self._given[0] is None:
+            rank_zero_info(f"early_stopping monitors {monitor} ({mode}), the primary metric")
+        self._given = monitor, mode or "min"
+        super().__init__(monitor, mode=mode or "min", **self._options)
