@@ -13,6 +13,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from nshtrainer.integrations.lightning_hook import watch
+
 if TYPE_CHECKING:
     from nshtrainer import configs, exceptions, lr_scheduler, optimizer
     from nshtrainer.config import Config
@@ -55,6 +57,9 @@ _HOMES = {
     "create": "nshtrainer.create",
     "large_files": "nshtrainer.config.document",
 }
+
+
+watch()
 
 
 def __getattr__(name: str) -> object:
