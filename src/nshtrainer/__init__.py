@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from nshtrainer.integrations.lightning.trainer import Trainer
     from nshtrainer.metric import MetricConfig
     from nshtrainer.run_length import RunLength
+    from nshtrainer.runs.fit import fit
+    from nshtrainer.runs.loaded_run import load_run
     from nshtrainer.trainer_config import TrainerConfig
 
 __version__ = "2.0.0.dev0"
@@ -41,7 +43,9 @@ __all__ = [
     "configs",
     "create",
     "exceptions",
+    "fit",
     "large_files",
+    "load_run",
     "lr_scheduler",
     "optimizer",
 ]
@@ -55,7 +59,9 @@ _HOMES = {
     "Trainer": "nshtrainer.integrations.lightning.trainer",
     "TrainerConfig": "nshtrainer.trainer_config",
     "create": "nshtrainer.create",
+    "fit": "nshtrainer.runs.fit",
     "large_files": "nshtrainer.config.document",
+    "load_run": "nshtrainer.runs.loaded_run",
 }
 
 

@@ -170,12 +170,12 @@ class RunFolder:
         if path == checkpoint != self.last:
             replace_file(self.last.absolute(), checkpoint.read_bytes())
 
-    def write_config(self, config: Config, code: Path) -> None:
+    def write_config(self, config: Config, code: Path | None) -> None:
         """Create the folder, and write the resolved config into it.
 
         Args:
             config: The config of the run.
-            code: The file with the user's classes, for the comment about the schema.
+            code: The file with the user's classes, if any, for the comment about the schema.
 
         Raises:
             ConfigError: There can be no such folder.
@@ -187,8 +187,8 @@ class RunFolder:
         self._check_files()
         note_start(self.path)
         command = printable(f"nshtrainer schema --for {quote(str(code))} -o FILE")
-        comment = f"# For completion in an editor: {command}"
-        write_file(self.path / "config.yaml", f"{comment}\n{config.to_yaml()}")
+        comment = f"# For completion in an editor: {command}\n" if code else ""
+        write_file(self.path / "config.yaml", f"{comment}{config.to_yaml()}")
 
 
 def _is_made(path: Path) -> bool:
