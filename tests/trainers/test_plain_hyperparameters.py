@@ -15,7 +15,6 @@ import yaml
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from tests.trainers.support import BOTH_TRAINERS, data, trainer
 
-from nshtrainer import Config
 from nshtrainer.configs import (
     AdamWConfig,
     CosineScheduleConfig,
@@ -34,15 +33,6 @@ if TYPE_CHECKING:
 @dataclass
 class Options:
     optimizer: OptimizerConfig
-    width: int = 3
-
-
-class Odd(Config):
-    value: Any
-
-
-@dataclass
-class Others:
     width: int = 3
 
 
@@ -161,26 +151,6 @@ def test_a_checkpoint_with_pickled_configs_still_loads(checkpoint: Path) -> None
     torch.save(content, checkpoint)
     loaded = Base.load_from_checkpoint(checkpoint, weights_only=False)
     assert loaded.optimizer == AdamWConfig(lr=0.3)
-
-
-class Whole(pl.LightningModule):
-    def __init__(self, config: SGDConfig) -> None:
-        super().__init__()
-        self.config = config
-
-
-def test_a_mapping_that_is_saved_as_one_argument_is_converted(tmp_path: Path) -> None:
-    config = SGDConfig(lr=0.2)
-    content = {"hparams_name": "config", "hyper_parameters": config.to_dict(), "state_dict": {}}
-    torch.save({**content, "pytorch-lightning_version": pl.__version__}, tmp_path / "whole.ckpt")
-    with pytest.warns(UserWarning, match="contains no parameters"):
-        assert Whole.load_from_checkpoint(tmp_path / "whole.ckpt").config == config
-
-
-def test_only_what_holds_a_config_is_changed() -> None:
-    same: Any = {"others": Others(), "list": [1, (2,)], "class": Options, "odd": Odd(value=print)}
-    assert plain(same) is same
-    assert plain((AdamWConfig(lr=1.0),)) == (AdamWConfig(lr=1.0).to_dict(),)
 
 
 @pytest.mark.slow
