@@ -13,6 +13,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from nshtrainer.integrations.lightning_hook import watch
+
 if TYPE_CHECKING:
     from nshtrainer import callbacks, configs, exceptions, loggers, lr_scheduler, optimizer
     from nshtrainer.analysis.explanation import explain
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from nshtrainer.integrations.lightning.trainer import Trainer
     from nshtrainer.metric import MetricConfig
     from nshtrainer.run_length import RunLength
+    from nshtrainer.runs.fit import fit
+    from nshtrainer.runs.loaded_run import load_run
     from nshtrainer.trainer_config import TrainerConfig
 
 __version__ = "2.0.0.dev0"
@@ -44,7 +48,9 @@ __all__ = [
     "create",
     "exceptions",
     "explain",
+    "fit",
     "large_files",
+    "load_run",
     "loggers",
     "lr_scheduler",
     "optimizer",
@@ -61,8 +67,13 @@ _HOMES = {
     "TrainerConfig": "nshtrainer.trainer_config",
     "create": "nshtrainer.create",
     "explain": "nshtrainer.analysis.explanation",
+    "fit": "nshtrainer.runs.fit",
     "large_files": "nshtrainer.config.document",
+    "load_run": "nshtrainer.runs.loaded_run",
 }
+
+
+watch()
 
 
 def __getattr__(name: str) -> object:

@@ -28,6 +28,8 @@ __all__ = [
 VERBS = (
     "fit",
     "runs",
+    "evaluate",
+    "predict",
     "explain",
     "diff",
     "plot",
@@ -39,7 +41,7 @@ VERBS = (
 )
 """The command modules, in the order of the help."""
 
-_WITH_OVERRIDES = ("fit", "explain", "plot")
+_WITH_OVERRIDES = ("fit", "evaluate", "predict", "explain", "plot")
 _FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
 _PATH = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*")
 
@@ -70,12 +72,22 @@ class VerbParser(argparse.ArgumentParser):
             self.bare.update(dict.fromkeys(action.option_strings, str(action.const)))
         return action
 
-    def add_run_arguments(self) -> None:
+    def add_run_arguments(self, **config: Any) -> None:
         """Add the arguments that define a run: code, file and overrides."""
         code = "file with one LightningModuleBase, or train.py:Name"
         self.add_argument("code", metavar="train.py", is_file=True, help=code)
-        self.add_file("--config", type=Path, required=True)
+        self.add_file("--config", type=Path, required=True, **config)
         self.add_overrides("override of the file")
+
+    def add_trained_run_arguments(self) -> None:
+        """Add the arguments that define a trained run: those of a run, and its checkpoint."""
+        self.add_run_arguments(metavar="FILE|FOLDER", help="run file, or the folder of a run")
+        self.add_argument(
+            "--checkpoint",
+            metavar="best|last|PATH",
+            is_file=True,
+            help="weights to use (default: best of the newest run, or last if there is no best)",
+        )
 
     def add_file(self, name: str, **kwargs: Any) -> None:
         """Add an argument for a config file."""
@@ -191,12 +203,12 @@ def _is_override(token: str) -> bool:
 
 
 def without_resume(tokens: Sequence[str]) -> list[str]:
-    """Return a command line without `--resume` and its value."""
+    """Return a command line without `--resume` and `--weights`, and their values."""
     kept: list[str] = []
     for before, token in zip(("", *tokens), tokens, strict=False):
         is_bare = token.startswith("-") or _is_override_after_bare(token)
-        is_value = before == "--resume" and not is_bare
-        if not (is_value or token == "--resume" or token.startswith("--resume=")):
+        is_value = before == "--weights" or (before == "--resume" and not is_bare)
+        if not (is_value or token.partition("=")[0] in {"--resume", "--weights"}):
             kept.append(token)
     return kept
 

@@ -7,8 +7,10 @@ This module never loads a plug-in.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
-from types import UnionType
+from contextlib import suppress
+from types import SimpleNamespace, UnionType
 from typing import (
     Annotated,
     Any,
@@ -24,6 +26,7 @@ from typing import (
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from typing_extensions import Format, get_annotations
 
 __all__ = [
     "Hints",
@@ -35,6 +38,7 @@ __all__ = [
     "hints_of",
     "hints_of_constructor",
     "is_choice",
+    "is_registry",
     "models_of",
     "names_of",
 ]
@@ -44,7 +48,7 @@ Hints: TypeAlias = "tuple[Any, ...]"
 
 def hints_of(annotation: Any, metadata: Iterable[Any] = ()) -> Hints:
     """List the types that an annotation allows, with unions and `Annotated` taken apart."""
-    registry = next((item for item in metadata if _is_registry(item)), None)
+    registry = next((item for item in metadata if is_registry(item)), None)
     if registry is not None:
         return (registry,)
     origin = get_origin(annotation)
@@ -62,19 +66,26 @@ def hints_of(annotation: Any, metadata: Iterable[Any] = ()) -> Hints:
 
 
 def hints_of_constructor(cls: Any, *, include_extras: bool = False) -> dict[str, Any]:
-    """Return the annotations of a constructor's arguments; empty if one cannot be resolved.
+    """Return the annotations of a constructor's arguments, as far as they can be resolved.
+
+    An annotation may name a class that is imported for type checkers only.
 
     Args:
         cls: The class.
         include_extras: Keep `Annotated`.
     """
-    try:
-        return get_type_hints(cls.__init__, include_extras=include_extras)
-    except (NameError, TypeError):
-        return {}
+    function = inspect.unwrap(cls.__init__)
+    known: dict[str, Any] = getattr(function, "__globals__", {})
+    found: dict[str, Any] = {}
+    for name, hint in get_annotations(function, format=Format.FORWARDREF).items():
+        one = SimpleNamespace(__annotations__={name: hint})
+        with suppress(AttributeError, NameError, SyntaxError, TypeError):
+            found |= get_type_hints(one, known, include_extras=include_extras)
+    return found
 
 
-def _is_registry(item: Any) -> bool:
+def is_registry(item: Any) -> bool:
+    """Return True for a registry of components, which stands for all their classes."""
     return hasattr(item, "kind") and hasattr(item, "find")
 
 
@@ -89,7 +100,7 @@ def models_of(hints: Hints, data: Any) -> list[type[BaseModel]]:
 
 
 def _models(hint: Any, data: Any) -> list[type[BaseModel]]:
-    if _is_registry(hint):
+    if is_registry(hint):
         name = _name_in(data)
         model = None if name is None else hint.find(name, plugins=False)
         return [] if model is None else [model]
@@ -115,7 +126,7 @@ def is_choice(hints: Hints, name: str) -> bool:
     if any(get_origin(hint) is Literal and name in get_args(hint) for hint in hints):
         return False  # the text itself is a value of the union
     return any(
-        _is_registry(hint) or any(name in names_of(model) for model in _models(hint, None))
+        is_registry(hint) or any(name in names_of(model) for model in _models(hint, None))
         for hint in hints
     )
 

@@ -16,13 +16,15 @@ from nshtrainer.exceptions import ConfigError
 from nshtrainer.project.data_config import DataClass, data_class
 
 if TYPE_CHECKING:
+    from lightning.pytorch import LightningDataModule
     from torch.nn import Module
 
     from nshtrainer.integrations.lightning.module import LightningModuleBase
 
-__all__ = ["UserCode", "load_model", "load_user_code", "split_target"]
+__all__ = ["UserCode", "code_of_class", "load_model", "load_user_code", "split_target"]
 
 _MARK = "__nshtrainer_user_code__"
+_WRITE = "add `class MyModel(nshtrainer.LightningModuleBase[MyConfig])`"
 
 
 @dataclass(frozen=True)
@@ -30,20 +32,54 @@ class UserCode:
     """The classes found in a user's file.
 
     Args:
-        path: The file.
+        path: The file; `None` if the class was defined in a notebook or an interpreter.
         module: The module class to train.
         data: The datamodule class; `None` if the module defines its own loaders.
     """
 
-    path: Path
+    path: Path | None
     module: type[LightningModuleBase[Any]]
     data: DataClass | None
 
+    @property
+    def name(self) -> str:
+        """The name of the file without its suffix, or of the class."""
+        return self.path.stem if self.path else self.module.__name__
 
-def load_user_code(target: str) -> UserCode:
+
+def code_of_class(
+    cls: type[LightningModuleBase[Any]], data: type[LightningDataModule] | None = None
+) -> UserCode:
+    """Return the classes to train with: a module class, and the datamodule beside it.
+
+    Args:
+        cls: The module class.
+        data: The datamodule class; by default, the only one that the same file defines.
+
+    Raises:
+        ConfigError: The class is no `LightningModuleBase`, or its file has several datamodules.
+    """
+    from lightning.pytorch import LightningDataModule
+
+    from nshtrainer.integrations.lightning.module import LightningModuleBase
+
+    if not issubclass(cast("type", cls), LightningModuleBase):
+        fail(cls.__name__, f"is not a LightningModuleBase; {_WRITE}")
+    home = sys.modules[cls.__module__]
+    file: str | None = getattr(home, "__file__", None)
+    path = None if file is None else Path(file)
+    data = data or _only(home, LightningDataModule, path or Path(home.__name__))
+    return UserCode(path, cls, data_class(data, path or Path(home.__name__)) if data else None)
+
+
+def load_user_code(target: str, data: type[LightningDataModule] | None = None) -> UserCode:
     """Import `train.py` or `train.py:Name`, and find the classes to train with.
 
     Exceptions raised by the file itself are not wrapped.
+
+    Args:
+        target: The file, with the name of the module class if it has several.
+        data: The datamodule class; by default, the only one in the file.
 
     Raises:
         ConfigError: No such file, a syntax error, `sys.exit` at import, no module class or several,
@@ -55,15 +91,16 @@ def load_user_code(target: str) -> UserCode:
 
     found = _named(module, name, path) if name else _only(module, LightningModuleBase, path)
     if found is None:
-        write = "add `class MyModel(nshtrainer.LightningModuleBase[MyConfig])`"
-        raise ConfigError(f"{path}: has no LightningModuleBase class; {write}")
-    return _with_data(module, found, path)
+        raise ConfigError(f"{path}: has no LightningModuleBase class; {_WRITE}")
+    return _with_data(module, found, path, data)
 
 
-def _with_data(module: ModuleType, found: Any, path: Path) -> UserCode:
+def _with_data(
+    module: ModuleType, found: Any, path: Path, data: type[LightningDataModule] | None = None
+) -> UserCode:
     from lightning.pytorch import LightningDataModule
 
-    data = _only(module, LightningDataModule, path)
+    data = data or _only(module, LightningDataModule, path)
     return UserCode(path, found, data_class(data, path) if data else None)
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,29 +19,29 @@ from nshtrainer.callbacks.lightning_callbacks import (
     RichProgressBarConfig,
 )
 from nshtrainer.console import say, say_lines
-from nshtrainer.runs.quiet_lightning import quiet
+from nshtrainer.escaping import printable
+from nshtrainer.exceptions import BadUpdateError, CheckpointError
+from nshtrainer.integrations.lightning.run_manifest import code_of
+from nshtrainer.metric import MetricConfig
 from nshtrainer.runs.linked_processes import code_of_lost_process, linked_processes
 from nshtrainer.runs.manifest import FitManifest
 from nshtrainer.runs.metrics import RunLoggers
+from nshtrainer.runs.quiet_lightning import quiet
 from nshtrainer.runs.reports import EpochLines, SummaryCallback, metrics_text
 from nshtrainer.runs.run_dir import RunFolder, difference_from
 from nshtrainer.runs.schedule_record import ScheduleRecord
 from nshtrainer.runs.signals import GracefulStop, Interrupted, Signals
 from nshtrainer.runs.slurm import requeue
-from nshtrainer.escaping import printable
-from nshtrainer.exceptions import BadUpdateError, CheckpointError
-from nshtrainer.integrations.lightning.run_manifest import code_of
-from nshtrainer.metric import MetricConfig
+from nshtrainer.runs.weights import load_weights, misfits_of
 
 if TYPE_CHECKING:
-    from nshtrainer.project.run_file import RunConfig
-    from nshtrainer.project.user_code import UserCode
     from nshtrainer.integrations.lightning.trainer import Trainer
+    from nshtrainer.project.run_file import RunConfig
+    from nshtrainer.runs.loaded_run import Run
+    from nshtrainer.runs.run_dir import RunFolder
     from nshtrainer.trainer_config import TrainerConfig
 
 __all__ = ["TrainingRun"]
-
-_NEXT_PROBLEM = re.compile(r"\n\t(?=(?:Missing|Unexpected) key\(s\) in |size mismatch for )")
 
 
 class _RunCheckpoint(ModelCheckpoint):
@@ -55,22 +53,23 @@ class TrainingRun:
     """One training run.
 
     Args:
-        code: The user's classes.
-        config: The file of the run, overrides included.
+        loaded: The run file and the user's classes.
         folder: The output directory.
         checkpoint: The checkpoint to resume from, if any.
-        argv: The command line without `--resume`, for the message on how to resume.
+        how_to_resume: Returns the command that resumes from a checkpoint, for a message.
         resumes_itself: True if the same command, run again, resumes.
         passed_over: Unreadable checkpoints that were skipped, each with the reason.
+        weights: The file with the initial weights of a new run, if any.
     """
 
-    code: UserCode
-    config: RunConfig
+    loaded: Run
     folder: RunFolder
     checkpoint: Path | None
-    argv: Sequence[str]
+    how_to_resume: Callable[[Path], str]
     resumes_itself: bool = False
     passed_over: Sequence[str] = ()
+    weights: Path | None = None
+    trainer: Trainer | None = field(default=None, init=False)
     signals: Signals = field(default_factory=Signals)
     first_step: int = field(default=0, init=False)
     record: ScheduleRecord | None = field(default=None, init=False)
@@ -80,8 +79,11 @@ class TrainingRun:
         """Train, and print where the results are.
 
         Returns:
-            0, or 128 plus the number of the signal that ended the run, or 1 if a NaN or Inf in
-            the loss or a gradient ended it.
+            0, or 128 plus the number of the signal that ended the run, or the code of another
+            process of the run that ended.
+
+        Raises:
+            BadUpdateError: A NaN or Inf in the loss or a gradient ended the run.
         """
         with self.signals, linked_processes():
             try:
@@ -96,10 +98,10 @@ class TrainingRun:
             for text in self.passed_over:
                 _say(f"skipped {printable(text)}")
             self._say_where_from()
-            if self._keeps and not getattr(rank_zero_only, "rank", 0):
+            if self.keeps and not getattr(rank_zero_only, "rank", 0):
                 self.folder = self.folder.claimed()
-            trainer = self._trainer()
-            if self._keeps and trainer.is_global_zero:
+            self.trainer = trainer = self._trainer()
+            if self.keeps and trainer.is_global_zero:
                 stack.enter_context(self.folder.held())
                 if self.checkpoint is not None:
                     self.folder.set_aside_exception(self.checkpoint)
@@ -115,26 +117,31 @@ class TrainingRun:
         lost = code_of_lost_process(error, trainer)
         if lost is not None:
             say(f"stopped: another process of this run ended with code {lost}", sys.stderr)
-        elif self.signals.asked is not None:
+            self._say_how_to_go_on("stopped", self.folder.last)
+            return lost
+        if self.signals.asked is not None:
             return self._interrupted(error)
-        elif isinstance(error, BadUpdateError):
-            say_lines(error, sys.stderr)
+        if isinstance(error, BadUpdateError):
+            self._say_how_to_go_on("stopped", self.folder.last)
         else:
             self._say_what_is_left(error)
-            raise error
-        self._say_how_to_go_on("stopped", self.folder.last)
-        return lost or 1
+        raise error
 
     # -- building ----------------------------------------------------------------------------
 
     @property
-    def _keeps(self) -> bool:
+    def config(self) -> RunConfig:
+        """The sections of the run file."""
+        return self.loaded.config
+
+    @property
+    def keeps(self) -> bool:
         """True unless fast_dev_run or barebones is set."""
         return not (self.config.trainer.fast_dev_run or self.config.trainer.barebones)
 
     @property
     def _saves(self) -> bool:
-        return self._keeps and self.config.trainer.enable_checkpointing is not False
+        return self.keeps and self.config.trainer.enable_checkpointing is not False
 
     def _trainer(self) -> Trainer:
         options = self.config.trainer
@@ -143,7 +150,7 @@ class TrainingRun:
             arguments["enable_progress_bar"] = False
         if options.enable_model_summary is None:
             arguments["enable_model_summary"] = False  # the plan lists the parameters
-        if self._keeps:
+        if self.keeps:
             arguments["default_root_dir"] = options.default_root_dir or self.folder.path
             if options.logger is not False:
                 own = RunLoggers(self.folder.path, options.logger)
@@ -167,14 +174,16 @@ class TrainingRun:
     def _callbacks(self) -> list[Callback]:
         callbacks: list[Callback] = []
         if not self.config.trainer.barebones:
-            file = self.folder.optimizer if self._keeps else None
+            file = self.folder.optimizer if self.keeps else None
             has_bar = sys.stdout.isatty() and self.config.trainer.enable_progress_bar is not False
             callbacks.append(SummaryCallback(file))
             if not has_bar:
                 callbacks.append(EpochLines())
-            elif not any(isinstance(c, RichProgressBarConfig) for c in self.config.trainer.callbacks):
+            elif not any(
+                isinstance(c, RichProgressBarConfig) for c in self.config.trainer.callbacks
+            ):
                 callbacks.append(RichProgressBar())
-        if self._keeps:
+        if self.keeps:
             self.record = ScheduleRecord(self.folder)
             callbacks += [self.record, FitManifest(self.folder, self.config, self.checkpoint)]
         if self._saves:
@@ -210,9 +219,11 @@ class TrainingRun:
         )
 
     def _fit(self, trainer: Trainer) -> None:
-        data = self.code.data.build(self.config.data) if self.code.data else None
-        module = self.code.module(self.config.model)
-        if self._keeps and trainer.is_global_zero:
+        data, module = self.loaded.data(), self.loaded.module()
+        if self.weights is not None and self.checkpoint is None:
+            load_weights(module, self.weights)
+            _say(f"starting from the weights of {printable(self.weights)}")
+        if self.keeps and trainer.is_global_zero:
             self.folder.prepare()
         # Absolute, since names such as "best" and "hpc" have a meaning for Lightning.
         path = None if self.checkpoint is None else str(self.checkpoint.absolute())
@@ -220,13 +231,12 @@ class TrainingRun:
             # Said aloud, or the environment could ask torch to run what is in the file.
             trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
         except RuntimeError as error:
-            if path is None or not str(error).startswith("Error(s) in loading state_dict"):
+            listed = misfits_of(error) if path else None
+            if listed is None:
                 raise
-            # No name of a weight begins a line of PyTorch's list of what does not fit.
-            listed = "\n  ".join(map(printable, _NEXT_PROBLEM.split(str(error))))
             raise CheckpointError(
                 f"{self.checkpoint}: has the weights of another model; resume with the code and "
-                f"the config that wrote it, or start without --resume. {listed}"
+                f"the config that wrote it, or start without --resume.{listed}"
             ) from error
 
     # -- saying ------------------------------------------------------------------------------
@@ -271,10 +281,8 @@ class TrainingRun:
         if not path.exists():
             _say(f"{why} before there was a checkpoint")
             return
-        is_module = sys.argv[0].endswith("__main__.py")
-        program = ["python", "-m", "nshtrainer"] if is_module else ["nshtrainer"]
-        command = shlex.join([*program, *self.argv, "--resume", str(path)])
-        _say(f"{why}; the last checkpoint is {printable(path)}\nto resume: {printable(command)}")
+        command = printable(self.how_to_resume(path))
+        _say(f"{why}; the last checkpoint is {printable(path)}\nto resume: {command}")
 
     @rank_zero_only
     def _requeue(self) -> None:

@@ -41,7 +41,7 @@ def linked_processes() -> Generator[None]:
     try:
         yield
     finally:
-        del os.environ[_FIRST]
+        os.environ.pop(_FIRST, None)  # another thread may have ended a run of its own
 
 
 def code_of_lost_process(error: BaseException, trainer: Trainer) -> int | None:

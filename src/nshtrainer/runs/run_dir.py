@@ -26,14 +26,6 @@ from itertools import chain, count
 from pathlib import Path
 from typing import NamedTuple
 
-from nshtrainer.runs.newest_checkpoint import (
-    Found,
-    by_run,
-    checkpoints_of,
-    fault_of,
-    newest,
-    note_start,
-)
 from nshtrainer.config.document import fail
 from nshtrainer.config.file_lock import AlreadyLockedError, hold
 from nshtrainer.config.files import (
@@ -47,6 +39,14 @@ from nshtrainer.console import say
 from nshtrainer.escaping import printable
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.manifest import LOCK, Manifest, lock_owner, relative_path
+from nshtrainer.runs.newest_checkpoint import (
+    Found,
+    by_run,
+    checkpoints_of,
+    fault_of,
+    newest,
+    note_start,
+)
 
 __all__ = ["AUTOMATIC", "ResumePoint", "RunFolder", "choose_folder", "difference_from"]
 
@@ -55,6 +55,7 @@ ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/")
 
 AUTOMATIC = frozenset({"auto", "last"})
 """Values of `--resume` that search for a checkpoint of the same run file and module."""
+
 
 @dataclass(frozen=True)
 class RunFolder:

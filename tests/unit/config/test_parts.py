@@ -47,15 +47,15 @@ def test_configs_are_found_with_their_paths() -> None:
     assert find_fields(Branch(), Leaf) == {"one": Leaf()}
 
 
-def test_hints_that_cannot_be_resolved_are_none() -> None:
+def test_hints_that_cannot_be_resolved_are_left_out() -> None:
     class Known:
         def __init__(self, lr: float) -> None: ...
 
     class Unresolved:
-        def __init__(self, lr: Missing) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+        def __init__(self, lr: Missing, width: int) -> None: ...  # type: ignore[name-defined]  # noqa: F821
 
     assert hints_of_constructor(Known) == {"lr": float, "return": type(None)}
-    assert hints_of_constructor(Unresolved) == {}
+    assert hints_of_constructor(Unresolved) == {"width": int, "return": type(None)}
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from typing_extensions import Self, TypeVar, override
 
 from nshtrainer.config import Config
 from nshtrainer.config.validation import plain_containers
+from nshtrainer.integrations.hyperparameters import plain
 from nshtrainer.integrations.lightning.checkpoint.entries import check_loaded
 from nshtrainer.integrations.lightning.checkpoint.paths import drop_foreign_paths
 from nshtrainer.integrations.lightning.configure_optimizers import (
@@ -158,7 +159,7 @@ class LightningModuleBase(LightningModule, Generic[T]):
     @override
     def hparams_initial(self) -> AttributeDict:
         """The hyperparameters at construction, as plain data for loggers."""
-        return AttributeDict({**self._others, **self._initial_config.to_dict()})
+        return AttributeDict({**plain(self._others), **self._initial_config.to_dict()})
 
     @property
     def lr(self) -> float:

@@ -1,0 +1,47 @@
+"""Evaluate a trained model: print its validation metrics, and its test metrics if it has a test.
+
+The weights are those of --checkpoint: the best of the newest run of the file, or of the folder of a
+run, unless another one is named. Nothing is trained or written.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nshtrainer.cli.parser import VerbParser
+
+HELP = "print the metrics of a trained model"
+
+
+def add_arguments(parser: VerbParser) -> None:
+    """Add the arguments of this command."""
+    parser.add_trained_run_arguments()
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: Namespace) -> int:
+    """Print the metrics."""
+    from nshtrainer.project.user_code import split_target
+    from nshtrainer.runs.trained_run import find_checkpoint
+
+    # Obvious errors are reported before torch is imported.
+    split_target(args.code)
+    checkpoint = find_checkpoint(args.config, args.checkpoint)
+
+    from nshtrainer.config.formats.json import write_json
+    from nshtrainer.console import say
+    from nshtrainer.runs.loaded_run import load_run
+    from nshtrainer.runs.reports import metrics_text
+    from nshtrainer.runs.trained_run import evaluate
+
+    loaded = load_run(args.config, args.code, overrides=args.overrides)
+    found = evaluate(loaded, checkpoint, bar=not args.json)
+    if args.json:
+        print(write_json({"checkpoint": str(checkpoint), **found}), end="")
+        return 0
+    say(f"checkpoint  {checkpoint}")
+    for name, metrics in found.items():
+        say(f"{name:<10}  {metrics_text(metrics)}")
+    return 0

@@ -1,0 +1,114 @@
+"""Warm start: the weights of a file, without the state of its optimizer, schedule or loops."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from nshtrainer.config.document import fail
+from nshtrainer.config.files import kind_of
+from nshtrainer.escaping import printable
+from nshtrainer.exceptions import CheckpointError
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule
+
+__all__ = ["check_weights", "load_weights", "misfits_of"]
+
+_NEXT_PROBLEM = re.compile(r"\n\t(?=(?:Missing|Unexpected) key\(s\) in |size mismatch for )")
+
+
+def check_weights(weights: Path | None, resume: str | None) -> None:
+    """Check the path of the weights of a new run, before torch is imported.
+
+    Args:
+        weights: The file, if one is given.
+        resume: The value of `--resume`; `auto` is allowed, since it may start a new run.
+
+    Raises:
+        ConfigError: There is no such file, its package is not installed, or the run resumes.
+    """
+    if weights is None:
+        return
+    place = f"--weights {weights}"
+    if resume not in {None, "auto"}:
+        fail(place, "starts a new run, and --resume continues one; give one of the two")
+    if kind_of(weights) != "file":
+        fail(place, "no such file; give a checkpoint, a state_dict or a .safetensors file")
+    if weights.suffix == ".safetensors" and not find_spec("safetensors"):
+        fail(place, "needs the package safetensors; run pip install safetensors")
+
+
+def load_weights(module: LightningModule, path: Path) -> None:
+    """Load the weights of a checkpoint, a `state_dict` file or a safetensors file into a module.
+
+    With `strict_loading = False` in the module, missing and unexpected names are allowed.
+
+    Raises:
+        CheckpointError: The file holds no weights, or those of another model; each difference is
+            named.
+    """
+    weights = _read(path)
+    module.configure_model()  # as before the weights of a checkpoint are loaded
+    try:
+        module.load_state_dict(weights, strict=module.strict_loading)
+    except RuntimeError as error:
+        listed = misfits_of(error)
+        if listed is None:
+            raise
+        raise CheckpointError(
+            f"{printable(path)}: does not fit {type(module).__name__}; rename its keys, or set "
+            "strict_loading = False in the module to load those that have the same name and shape"
+            f"{listed}"
+        ) from error
+
+
+def misfits_of(error: RuntimeError) -> str | None:
+    """Return the lines of PyTorch's error about a `state_dict`; None if it is another error."""
+    if not str(error).startswith("Error(s) in loading state_dict"):
+        return None
+    # No name of a weight begins a line of PyTorch's list of what does not fit.
+    return "\n  ".join(["", *map(printable, _NEXT_PROBLEM.split(str(error))[1:])])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the tensors of a file by name, on the CPU; no code in the file is run."""
+    try:
+        saved = _load(path)
+    except OSError:  # the error names the file and the reason
+        raise
+    except Exception as error:  # a damaged file can raise anything
+        # Only the first sentence: then PyTorch advises to load the file unsafely.
+        why, _, _ = str(error).partition(". ")[0].partition("\n")
+        raise CheckpointError(
+            f"{printable(path)}: cannot be read as weights ({type(error).__name__}: "
+            f"{printable(why)}); give a checkpoint, a state_dict or a .safetensors file"
+        ) from error
+    if isinstance(saved, Mapping):
+        found: Any = cast("Mapping[str, Any]", saved).get("state_dict", saved)
+        if isinstance(found, Mapping) and found and all(map(_is_entry, cast("Any", found).items())):
+            return dict(cast("Mapping[str, Any]", found))
+    raise CheckpointError(
+        f"{printable(path)}: has no weights; give a checkpoint with a state_dict, or a file of "
+        "torch.save(model.state_dict(), path)"
+    )
+
+
+def _load(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        return import_module("safetensors.torch").load_file(path)
+    import torch
+
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _is_entry(item: tuple[Any, Any]) -> bool:
+    """Return True for an entry of a `state_dict`: a tensor, or extra state under its own key."""
+    from torch import Tensor
+
+    name, value = item
+    return isinstance(name, str) and (isinstance(value, Tensor) or name.endswith("_extra_state"))
