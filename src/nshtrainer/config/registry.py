@@ -31,7 +31,7 @@ from typing_extensions import LiteralString, TypeVar, overload
 
 from nshtrainer.config.field_types import names_of
 from nshtrainer.config.lazy_index import IndexEntry, read_index, same_source, summary_of
-from nshtrainer.config.messages import suggest, truncate
+from nshtrainer.config.messages import format_value, suggest, truncate
 from nshtrainer.config.named import NamedConfig
 from nshtrainer.config.plugins import announced, conflicts, find_plugin, loading
 from nshtrainer.config.validation import plain_containers
@@ -283,7 +283,8 @@ class Registry(Mapping[str, type[T]], Generic[T]):
             return self._build(dict(plain_containers(value)), info)
         raise self._problem(
             "component_type",
-            f"write the {self.kind} as a mapping with a 'name', or give a config; got {value!r}",
+            f"write the {self.kind} as a mapping with a 'name', or give a config "
+            f"(got {format_value(value)})",
             value,
         )
 
@@ -292,7 +293,12 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         cls = self._classes.get(name) if isinstance(name, str) else None
         if cls is None:
             cls = self._class_for(value, info)
-        return cls.__pydantic_validator__.validate_python(value, context=info.context)
+        try:
+            return cls.__pydantic_validator__.validate_python(value, context=info.context)
+        except ValidationError as error:
+            from nshtrainer.config.errors import explained
+
+            raise explained(error, cls, value) from None
 
     def _class_for(self, value: dict[Any, Any], info: ValidationInfo) -> type[T]:
         if "name" not in value:
@@ -306,7 +312,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         if not isinstance(name, str):
             raise self._problem(
                 "name_type",
-                f"the name of the {self.kind} must be a string; got {name!r}",
+                f"the name of the {self.kind} must be a string (got {format_value(name)})",
                 name,
                 "name",
             )
