@@ -15,6 +15,7 @@ from importlib import import_module
 from threading import RLock
 from typing import (
     TYPE_CHECKING,
+    Annotated,
     Any,
     Generic,
     cast,
@@ -23,6 +24,7 @@ from typing import (
 from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    TypeAdapter,
     ValidationError,
     ValidationInfo,
 )
@@ -35,7 +37,7 @@ from nshtrainer.config.messages import format_value, suggest, truncate
 from nshtrainer.config.named import NamedConfig
 from nshtrainer.config.plugins import announced, conflicts, find_plugin, loading
 from nshtrainer.config.validation import plain_containers
-from nshtrainer.exceptions import RegistryError
+from nshtrainer.exceptions import ConfigError, RegistryError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -241,6 +243,21 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         if name in self._indexed:
             return self._classes.setdefault(name, self._indexed[name].load())
         return self._load_plugin(name) if plugins else None
+
+    def read(self, value: str | Mapping[str, Any]) -> T:
+        """Return the config of a name, or of a mapping with a name, as a field reads it.
+
+        Raises:
+            ConfigError: The value describes no valid config.
+        """
+        from nshtrainer.config.document import Document
+        from nshtrainer.config.errors import describe
+
+        try:
+            return TypeAdapter(Annotated[Any, self]).validate_python(value)
+        except ValidationError as error:
+            text = describe(error, self.base, Document(value, self.kind))
+            raise ConfigError(text) from error
 
     def summaries(self) -> dict[str, tuple[str, str]]:
         """Return class name and first line of each member; indexed members are not imported."""
