@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import NoneType
 from typing import Any, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -11,7 +12,13 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from nshtrainer.config.document import Document, Keys
 from nshtrainer.config.field_types import Hints, field_of, hints_at, hints_below, models_of, part_of
-from nshtrainer.config.messages import describe_unknown, dotted, format_value, lower_first
+from nshtrainer.config.messages import (
+    describe_unknown,
+    dotted,
+    format_value,
+    lower_first,
+    truncate,
+)
 from nshtrainer.escaping import printable
 
 __all__ = ["Problem", "describe", "explained", "paths_of", "problems_of"]
@@ -180,7 +187,11 @@ def _problem(item: dict[str, Any], model: type[BaseModel], data: Any) -> Problem
     path = _real_path(location, kind, model, data)
     context: dict[str, Any] = {"path": path, "input": value, "msg": item["msg"]}
     context.update(item.get("ctx", {}))
-    if context.keys() >= {*_PARTS}:  # of a class within, which has found its words
+    if _is_nothing(value) and NoneType in hints_at(model, path, data):
+        text, got, advice = f"{value!r} is text", "", "write null (in Python None)"
+    elif home := _other_home(path, model, data) if kind == "extra_forbidden" else "":
+        text, got, advice = f"unknown key {truncate(str(path[-1]))!r}", "", f"put it {home}"
+    elif context.keys() >= {*_PARTS}:  # of a class within, which has found its words
         text, got, advice = (context[name] for name in _PARTS)
     elif kind == "extra_forbidden":
         text, got, advice = _unknown_key(path, model, data), "", ""
@@ -220,12 +231,43 @@ def _is_real(hints: Hints, data: Any, key: Any) -> bool:
 
 
 def _unknown_key(path: Keys, model: type[BaseModel], data: Any) -> str:
-    parent = data
-    for key in path[:-1]:
-        parent = part_of(parent, key)
-    models = models_of(hints_at(model, path[:-1], data), parent)
+    models = models_of(hints_at(model, path[:-1], data), _at(data, path[:-1]))
     known = list(dict.fromkeys(field for each in models for field in each.model_fields))
     return describe_unknown("key", path[-1], known)
+
+
+def _other_home(path: Keys, model: type[BaseModel], data: Any) -> str:
+    """Return the place of the nearest other section that has a field of the last key's name.
+
+    Sections are the classes along the path, and those in their fields.
+    """
+    *above, key = path
+    for size in range(len(above), -1, -1):
+        here = tuple(above[:size])
+        hints = hints_at(model, here, data)
+        part = _at(data, here)
+        if size < len(above) and _have(hints, part, key):
+            return f"under {dotted(here)!r}" if here else "at the top of the file"
+        fields = [name for each in models_of(hints, part) for name in each.model_fields]
+        for name in fields:
+            if _have(hints_below(hints, part, name), part_of(part, name), key):
+                return f"under {dotted((*here, name))!r}"
+    return ""
+
+
+def _have(hints: Hints, data: Any, key: Any) -> bool:
+    return any(field_of(model, key) for model in models_of(hints, data))
+
+
+def _at(data: Any, path: Keys) -> Any:
+    for key in path:
+        data = part_of(data, key)
+    return data
+
+
+def _is_nothing(value: Any) -> bool:
+    """Return True for a word that is not YAML's for no value, but is meant as it."""
+    return isinstance(value, str) and value.lower() in ("none", "null", "nil")
 
 
 _Text = tuple[str, str, str]
