@@ -4,7 +4,7 @@ Prints:
 
     AdamWConfig lr=0.001 betas=(0.9, 0.999)
     AdamWConfig lr=0.0003 betas=(0.9, 0.95)
-    lr: Input should be greater than or equal to 0
+    lr: must be >= 0 (got -1.0)
     step    0: 0.000
     step  100: 1.000
     step  550: 0.505

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, overload
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, overload
 
-from nshtrainer.exceptions import OptimizerError
-from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
-from nshtrainer.optimizer.base import OptimizerConfigBase, Params
+from nshtrainer.config.named import NamedConfig
+from nshtrainer.exceptions import ArgumentError, OptimizerError
+from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase, lr_scheduler_registry
+from nshtrainer.optimizer.base import OptimizerConfigBase, Params, optimizer_registry
 from nshtrainer.optimizer.build import build_optimizer
 from nshtrainer.optimizer_record import get_requirements
 from nshtrainer.run_length import RunLength, run_length_of
@@ -15,23 +17,32 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
+    from nshtrainer.config.registry import Registry
+
 __all__ = ["create"]
+
+_T = TypeVar("_T", bound=NamedConfig)
+_Data: TypeAlias = str | Mapping[str, Any]
+"""A config as a file writes it: the name alone, or a mapping with it."""
 
 
 @overload
 def create(
-    optimizer_config: OptimizerConfigBase,
-    scheduler_config: LRSchedulerConfigBase,
+    optimizer_config: OptimizerConfigBase | _Data,
+    scheduler_config: LRSchedulerConfigBase | _Data,
     model: Params,
     run: RunLength | Any = None,
 ) -> tuple[Optimizer, LRScheduler]: ...
 @overload
 def create(
-    optimizer_config: OptimizerConfigBase, scheduler_config: None, model: Params, run: Any = None
+    optimizer_config: OptimizerConfigBase | _Data,
+    scheduler_config: None,
+    model: Params,
+    run: Any = None,
 ) -> tuple[Optimizer, None]: ...
 def create(
-    optimizer_config: OptimizerConfigBase,
-    scheduler_config: LRSchedulerConfigBase | None,
+    optimizer_config: OptimizerConfigBase | _Data,
+    scheduler_config: LRSchedulerConfigBase | _Data | None,
     model: Params,
     run: RunLength | Any = None,
 ) -> tuple[Optimizer, LRScheduler | None]:
@@ -42,8 +53,9 @@ def create(
     interval and the metric.
 
     Args:
-        optimizer_config: The config of the optimizer.
-        scheduler_config: The config of the schedule; `None` for none.
+        optimizer_config: The config of the optimizer, or what a file has in its place: a mapping
+            with its name, or the name alone.
+        scheduler_config: The config of the schedule, likewise; `None` for none.
         model: The module to train, after it was sharded, compiled or moved. Other arguments of
             torch's optimizers are accepted as well.
         run: The length of the run: a `RunLength`, or a module or trainer of Lightning or of
@@ -53,6 +65,8 @@ def create(
         The optimizer, and the scheduler or `None`.
 
     Raises:
+        ArgumentError: An argument is of another kind, or two are swapped.
+        ConfigError: A mapping or a name describes no valid config.
         OptimizerError: The config does not fit the model, or the trainer.
         ScheduleError: The schedule does not fit the run, or the length of the run is unknown.
 
@@ -68,13 +82,47 @@ def create(
     >>> scheduler.get_last_lr()
     [0.05]
     """
+    config = _config(optimizer_registry, optimizer_config)
+    schedule = None
+    if scheduler_config is not None:
+        schedule = _config(lr_scheduler_registry, scheduler_config)
+    if isinstance(model, (RunLength, NamedConfig)):
+        raise ArgumentError(f"create: the model is {_kind_of(model)}; {_ORDER}")
     length = RunLength() if run is None else run_length_of(run)
-    optimizer = build_optimizer(optimizer_config, model, run=length)
+    optimizer = build_optimizer(config, model, run=length)
     problem = length.settings.loop_problem
     if problem is not None and any(get_requirements(optimizer)):
-        raise OptimizerError(f"{optimizer_config.name} cannot work here: {problem}")
+        raise OptimizerError(f"{config.name} cannot work here: {problem}")
     length.settings.attach_check()
-    if scheduler_config is None:
+    if schedule is None:
         return optimizer, None
     source = length if run is None else run
-    return optimizer, scheduler_config.create_scheduler(optimizer, source)["scheduler"]
+    return optimizer, schedule.create_scheduler(optimizer, source)["scheduler"]
+
+
+_ORDER = "write create(optimizer_config, scheduler_config, model, run)"
+_REMEDIES = {
+    "optimizer": "give a config or a name, such as AdamWConfig(lr=1e-3) or 'adamw'",
+    "lr_scheduler": "give a config or a name, such as CosineScheduleConfig() or 'cosine', or None",
+}
+
+
+def _config(registry: Registry[_T], value: Any) -> _T:
+    """Return a config as it is, and read a name or a mapping."""
+    if isinstance(value, registry.base):
+        return value
+    if isinstance(value, (str, Mapping)):
+        return registry.read(cast("_Data", value))
+    remedy = f"{_REMEDIES[registry.kind]}; {_ORDER}"
+    if isinstance(value, type) and issubclass(value, registry.base):
+        remedy = f"write {value.__name__}(...)"
+    elif getattr(cast("Any", value), "param_groups", None):
+        remedy += "; an optimizer that is built already goes to scheduler_config.create_scheduler"
+    raise ArgumentError(f"create: the {registry.kind} config is {_kind_of(value)}; {remedy}")
+
+
+def _kind_of(value: Any) -> str:
+    """Return the kind of a wrong argument, for a message."""
+    if value is None or isinstance(value, type):
+        return "None" if value is None else f"the class {value.__name__}"
+    return f"an object of {type(value).__name__}"

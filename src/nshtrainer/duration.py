@@ -301,13 +301,14 @@ def _read(value: Any) -> Any:
     if isinstance(value, str):
         return _from_text(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
-        steps = f"'{value} steps' or " if isinstance(value, int) else ""
-        raise _problem(f"a bare number has no unit; write {steps}'{value} epochs'")
+        raise _without_unit(str(value))
     return value
 
 
 def _from_text(text: str) -> dict[str, Any]:
     match = re.match(_PATTERN, text)
+    if match is None and re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,15})?", text):
+        raise _without_unit(text)
     if match is None:
         raise _problem(f"{truncate(text)!r} is no duration; {_WAYS}")
     digits, multiple, unit = match.groups()
@@ -323,6 +324,11 @@ def _from_text(text: str) -> dict[str, Any]:
     if number != number.to_integral_value():
         raise _problem(f"{truncate(text)!r}: {name} are whole; write a whole number")
     return {"name": name, "value": int(number)}
+
+
+def _without_unit(number: str) -> PydanticCustomError:
+    steps = f"'{number} steps' or " if number.lstrip("-").isdecimal() else ""
+    return _problem(f"a bare number has no unit; write {steps}'{number} epochs'")
 
 
 def _problem(text: str) -> PydanticCustomError:

@@ -1,6 +1,7 @@
 """Exceptions and warnings of this package.
 
     NshtrainerError(Exception)
+    ├── ArgumentError(TypeError)        an argument of another kind than the function takes
     ├── ConfigError(ValueError)         a file, override or command line that is not valid
     ├── RegistryError(ValueError)       a class that cannot be registered
     ├── OptimizerError(ValueError)      an optimizer that cannot be built or used as it is
@@ -14,8 +15,9 @@
     ├── CheckpointWarning               … because part of a checkpoint is not used
     └── ConfigChangedWarning            … because the config differs from the checkpoint's
 
-The constructor of a config and `model_validate` raise pydantic's own `ValidationError`.
-`Config.from_*`, overrides and the command line turn it into a `ConfigError` with the place.
+The constructor of a config and `model_validate` raise pydantic's own `ValidationError`, with the
+messages of a `ConfigError`. `Config.from_*`, overrides and the command line raise a `ConfigError`,
+which has the place in front of each message.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing_extensions import override
 from nshtrainer.escaping import printable_lines
 
 __all__ = [
+    "ArgumentError",
     "BadUpdateError",
     "CheckpointError",
     "CheckpointWarning",
@@ -52,6 +55,10 @@ class NshtrainerError(Exception):
         from nshtrainer.short_traceback import short_traceback
 
         return short_traceback(self)
+
+
+class ArgumentError(NshtrainerError, TypeError):
+    """An argument of another kind than the function takes, such as a model in place of a config."""
 
 
 class ConfigError(NshtrainerError, ValueError):

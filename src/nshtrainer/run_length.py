@@ -302,10 +302,12 @@ def run_length_of(source: Any) -> RunLength:
     """
     found = known_run_length(source)
     if found is None:
+        number = isinstance(source, int) and not isinstance(source, bool)
+        example = f"total_steps={source}" if number else "total_steps=..., steps_per_epoch=..."
         raise ScheduleError(
             f"the run length of {type(source).__module__}.{type(source).__qualname__} is unknown; "
             "pass the LightningModule, a Trainer of Lightning or of transformers, or "
-            "RunLength(total_steps=..., steps_per_epoch=...)"
+            f"RunLength({example})"
         )
     return found
 

@@ -53,7 +53,7 @@ WRITTEN = {
 REFUSED = {
     "a bare number": (1000, "write '1000 steps' or '1000 epochs'"),
     "a bare fraction": (0.5, "a bare number has no unit; write '0.5 epochs'"),
-    "a number as text": ("1000", "'1000' is no duration; write '1000 steps'"),
+    "a number as text": ("1000", "a bare number has no unit; write '1000 steps' or '1000 epochs'"),
     "an unknown unit": (
         "5 parsecs",
         "write '1000 steps', '5 epochs', '10%', '1M samples', '3B tokens' or '30 minutes'",

@@ -86,7 +86,7 @@ def test_a_name_that_cannot_be_shown_is_refused() -> None:
 
 def test_a_time_in_another_form_is_refused() -> None:
     assert TrainerConfig(max_time="00:12:30:00").max_time == "00:12:30:00"
-    with pytest.raises(ValidationError, match="should be days:hours:minutes:seconds"):
+    with pytest.raises(ValidationError, match="must be days:hours:minutes:seconds"):
         TrainerConfig(max_time="an hour")
 
 

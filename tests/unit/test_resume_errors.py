@@ -28,7 +28,7 @@ from nshtrainer.exceptions import (
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"policy": "kept"}, "Input should be 'keep', 'extend', 'override' or 'error'"),
+        ({"policy": "kept"}, "must be 'keep', 'extend', 'override' or 'error'"),
         ({"policy": "override"}, "override takes nothing; list what it takes"),
         ({"policy": "extend", "fields": ["lr"]}, "extend takes no fields; write policy: override"),
         ({"policy": "error", "fields": ["lr"]}, "error takes no fields; write policy: override"),

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from rich_argparse import RichHelpFormatter
 from typing_extensions import override
 
-from nshtrainer.config.messages import find_similar
+from nshtrainer.config.messages import describe_unknown, find_similar
 from nshtrainer.escaping import printable, printable_lines
 
 __all__ = [
@@ -43,6 +43,8 @@ VERBS = (
 
 _WITH_OVERRIDES = ("fit", "evaluate", "predict", "explain", "plot")
 _FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
+_REQUIRED = re.compile("the following arguments are required: (.*)")
+_COMMAND = re.compile("argument COMMAND: invalid choice: '(.*?)'")
 _PATH = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*")
 
 
@@ -76,12 +78,14 @@ class VerbParser(argparse.ArgumentParser):
         """Add the arguments that define a run: code, file and overrides."""
         code = "file with one LightningModuleBase, or train.py:Name"
         self.add_argument("code", metavar="train.py", is_file=True, help=code)
-        self.add_file("--config", type=Path, required=True, **config)
+        kind = {"type": lambda path: Path(_config_in(path)), **config}
+        self.add_file("--config", required=True, **kind)
         self.add_overrides("override of the file")
 
     def add_trained_run_arguments(self) -> None:
         """Add the arguments that define a trained run: those of a run, and its checkpoint."""
-        self.add_run_arguments(metavar="FILE|FOLDER", help="run file, or the folder of a run")
+        text = "run file, or the folder of a run"
+        self.add_run_arguments(type=Path, metavar="FILE|FOLDER", help=text)
         self.add_argument(
             "--checkpoint",
             metavar="best|last|PATH",
@@ -91,12 +95,14 @@ class VerbParser(argparse.ArgumentParser):
 
     def add_file(self, name: str, **kwargs: Any) -> None:
         """Add an argument for a config file."""
-        kwargs = {"metavar": "FILE", "help": "YAML, JSON or TOML", **kwargs}
+        text = "YAML, JSON or TOML, or the folder of a run"
+        kwargs = {"metavar": "FILE", "help": text, "type": _config_in, **kwargs}
         self.add_argument(name, is_file=True, **kwargs)
 
     def add_overrides(self, text: str) -> None:
         """Add the overrides, with a help text."""
-        self.add_argument("overrides", nargs="*", metavar="key=value", help=text)
+        # With a default, or argparse would call them required.
+        self.add_argument("overrides", nargs="*", default=[], metavar="key=value", help=text)
 
     def add_model_files(self) -> None:
         """Add the options for a model without code."""
@@ -112,7 +118,20 @@ class VerbParser(argparse.ArgumentParser):
     @override
     def error(self, message: str) -> NoReturn:
         """Exit with an escaped message and the usage."""
+        required, command = _REQUIRED.fullmatch(message), _COMMAND.match(message)
+        if required:
+            message = f"missing {required[1]}; write {self._shortest_use()}"
+        elif command:
+            message = describe_unknown("command", command[1], VERBS)
         super().error(printable_lines(printable(message)))
+
+    def _shortest_use(self) -> str:
+        """Return the command with the arguments that it needs."""
+        words = [self.prog]
+        for action in (action for action in self._actions if action.required):
+            name = action.metavar or "|".join(action.choices or [action.dest])
+            words += [*action.option_strings[:1], str(name)]
+        return " ".join(words)
 
 
 def make_parser() -> tuple[VerbParser, dict[str, VerbParser]]:
@@ -145,9 +164,10 @@ def parse(argv: Sequence[str]) -> tuple[Callable[[argparse.Namespace], int], arg
     rest, overrides = list(argv), []
     if rest and rest[0] in _WITH_OVERRIDES:
         rest, overrides = split_overrides(rest, verbs[rest[0]])
+        _refuse_bare_config(rest, verbs[rest[0]])
     args, left = parser.parse_known_args(rest)
     if left:
-        _refuse_rest(args.verb, verbs[args.verb], left[0])
+        _refuse_rest(args.verb, verbs[args.verb], left)
     if overrides:
         args.overrides = overrides
     args.argv = list(argv)
@@ -185,6 +205,23 @@ def split_overrides(tokens: Sequence[str], parser: VerbParser) -> tuple[list[str
         else:
             rest.append(token)
     return rest, overrides
+
+
+def _config_in(path: str) -> str:
+    """Return the config of a run for its folder, and any other path as it is."""
+    from nshtrainer.config.files import kind_of
+
+    file = Path(path, "config.yaml")
+    return str(file) if kind_of(path) == "folder" and kind_of(file) == "file" else path
+
+
+def _refuse_bare_config(tokens: Sequence[str], parser: VerbParser) -> None:
+    """Refuse a config file without its option `--config`."""
+    if "--config" not in parser.options or any(t.startswith("--config") for t in tokens):
+        return
+    for token in tokens:
+        if token.endswith((".yaml", ".yml", ".json", ".toml")):
+            parser.error(f"{token} is given without its option; write --config {token}")
 
 
 def _is_override_after_bare(token: str) -> bool:
@@ -227,8 +264,13 @@ def _refuse_typo(name: str, parser: VerbParser) -> None:
         parser.error(f"unknown option {name}; did you mean {near[0]}? {override}")
 
 
-def _refuse_rest(verb: str, parser: VerbParser, token: str) -> NoReturn:
+def _refuse_rest(verb: str, parser: VerbParser, left: Sequence[str]) -> NoReturn:
+    token, *after = left
     if verb in _WITH_OVERRIDES and not token.startswith("-"):
-        parser.error(f"{token} is not an override; write path.to.key=value")
+        write = f"{token}={after[0] if after else 'VALUE'}" if _PATH.fullmatch(token) else _OVERRIDE
+        parser.error(f"{token} is not an override; write {write}")
     near = find_similar(token, parser.options)
     parser.error(f"unknown argument {token}{f'; did you mean {near[0]}?' if near else ''}")
+
+
+_OVERRIDE = "path.to.key=value"

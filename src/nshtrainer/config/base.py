@@ -12,12 +12,19 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import pydantic.main
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import CoreSchema
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+)
+from pydantic_core import CoreSchema, from_json
 from typing_extensions import Self, override
 
 from nshtrainer.config.display.class_help import ConfigMeta, plain_docs
-from nshtrainer.config.validation import with_strict_numbers
+from nshtrainer.config.validation import constructor_of, with_strict_numbers
+from nshtrainer.exceptions import ArgumentError
 
 if TYPE_CHECKING:
     from nshtrainer.config.files import FilePath
@@ -54,6 +61,7 @@ class Config(BaseModel, metaclass=ConfigMeta):
         validate_default=True,
         populate_by_name=True,
         ser_json_inf_nan="constants",
+        hide_input_in_errors=True,
     )
 
     @classmethod
@@ -114,6 +122,58 @@ class Config(BaseModel, metaclass=ConfigMeta):
         from nshtrainer.config.display.fields import config_table
 
         return config_table(self)
+
+    # -- messages ----------------------------------------------------------------------------
+
+    # pydantic's own entry points with one difference: the messages of their errors. A validator
+    # around the class would do the same for any use of it, at a call of Python for each value.
+
+    if not TYPE_CHECKING:  # a type checker derives the constructor from the fields
+
+        def __init__(self, /, *values: Any, **data: Any) -> None:
+            __tracebackhide__ = True
+            if values:
+                raise _by_name(type(self), values[0])
+            try:
+                validated = self.__pydantic_validator__.validate_python(data, self_instance=self)
+            except ValidationError as error:
+                raise _explained(error, type(self), data) from None
+            if validated is not self:
+                super().__init__(**data)  # warns of the validator that returned another object
+
+        __init__.__pydantic_base_init__ = True  # configs within others are built without a call
+
+        def __init_subclass__(cls, **kwargs: Any) -> None:
+            super().__init_subclass__(**kwargs)
+            if hasattr(cls.__init__, "__pydantic_base_init__"):
+                cls.__init__ = constructor_of(cls, Config.__init__)
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            try:
+                super().__setattr__(name, value)
+            except ValidationError as error:
+                raise _explained(error, type(self), {name: value}) from None
+
+    @classmethod
+    @override
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        """Validate data; see pydantic for the options."""
+        __tracebackhide__ = True
+        try:
+            return cls.__pydantic_validator__.validate_python(obj, **options)
+        except ValidationError as error:
+            raise _explained(error, cls, obj) from None
+
+    @classmethod
+    @override
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
+        """Validate JSON text; see pydantic for the options."""
+        __tracebackhide__ = True
+        try:
+            return cls.__pydantic_validator__.validate_json(json_data, **options)
+        except ValidationError as error:
+            data = None if error.errors()[0]["type"] == "json_invalid" else from_json(json_data)
+            raise _explained(error, cls, data) from None
 
     # -- as a value --------------------------------------------------------------------------
 
@@ -257,3 +317,17 @@ class Config(BaseModel, metaclass=ConfigMeta):
         from nshtrainer.config.io import updated_text
 
         write_file(path, updated_text(self, path, format_of(path)))
+
+
+def _explained(error: ValidationError, cls: type[Config], data: Any) -> ValidationError:
+    from nshtrainer.config.errors import explained
+
+    return explained(error, cls, data)
+
+
+def _by_name(cls: type[Config], value: Any) -> ArgumentError:
+    first = next((name for name in cls.model_fields if name != "name"), "field")
+    return ArgumentError(
+        f"{cls.__name__}: takes its fields by name (got a {type(value).__name__} without one); "
+        f"write {cls.__name__}({first}=...)"
+    )

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import NoneType
 from typing import Any, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from nshtrainer.config.document import Document, Keys
 from nshtrainer.config.field_types import Hints, field_of, hints_at, hints_below, models_of, part_of
-from nshtrainer.config.messages import describe_unknown, dotted, format_value, lower_first
+from nshtrainer.config.messages import (
+    describe_unknown,
+    dotted,
+    format_value,
+    lower_first,
+    truncate,
+)
 from nshtrainer.escaping import printable
 
-__all__ = ["Problem", "describe", "paths_of", "problems_of"]
+__all__ = ["Problem", "describe", "explained", "paths_of", "problems_of"]
 
 
 _MOST = 20
@@ -34,6 +42,7 @@ class Problem:
         advice: The remedy, if the text does not include it.
         kinds: pydantic's names of the error, one for each member of a union.
         tagged: pydantic's location went through a member of a union.
+        value: The value in the data, or its mapping where it is missing.
     """
 
     path: Keys
@@ -42,6 +51,7 @@ class Problem:
     advice: str = ""
     kinds: frozenset[str] = frozenset()
     tagged: bool = False
+    value: Any = None
 
     def __str__(self) -> str:
         got = f" (got {self.got})" if self.got else ""
@@ -61,6 +71,32 @@ def describe(error: ValidationError, model: type[BaseModel], document: Document)
     lines = [line(problem, document) for problem in problems[:_MOST]]
     more = len(problems) - len(lines) + max(error.error_count() - _MOST_READ, 0)
     return "\n".join([*lines, f"... and {more} more"] if more else lines)
+
+
+def explained(error: ValidationError, model: type[BaseModel], data: Any) -> ValidationError:
+    """Return the error of a constructor with the messages that a file gets, and no other parts.
+
+    Paths have no tags of unions, pydantic's types of errors are kept, and values are not dumped.
+
+    Args:
+        error: What validating the data as `model` raised.
+        model: The class at the root.
+        data: The data.
+    """
+    details = [_details(problem) for problem in problems_of(error, model, data)]
+    return ValidationError.from_exception_data(error.title, details, hide_input=True)
+
+
+def _details(problem: Problem) -> InitErrorDetails:
+    parts = {name: printable(getattr(problem, name)) for name in _PARTS}
+    template: Any = str(replace(problem, **{name: parts[name] and f"{{{name}}}" for name in parts}))
+    kind: Any = min(problem.kinds)
+    error = PydanticCustomError(kind, template, parts)
+    return InitErrorDetails(type=error, loc=problem.path, input=problem.value)
+
+
+_PARTS = ("text", "got", "advice")
+"""The parts of a message, which its error keeps for the messages of a class around it."""
 
 
 def line(problem: Problem, document: Document) -> str:
@@ -138,8 +174,10 @@ def _merge(first: Problem | None, second: Problem) -> Problem:
     unknown_keys = [one for one in (first, second) if "extra_forbidden" in one.kinds]
     if len(unknown_keys) == 1:  # another member of the union has this key
         return second if unknown_keys[0] is first else first
-    both = second.text.startswith("must be ") and first.text.startswith("must be ")
-    joined = f" or {second.text.removeprefix('must be ')}" if both else f", or {second.text}"
+    if first.text.startswith("must be ") and not second.text.startswith("must be "):
+        first, second = second, first  # a sentence with its remedy, then a further possibility
+    comma = "" if first.text.startswith("must be ") else ","
+    joined = f"{comma} or {second.text.removeprefix('must be ')}"
     kinds = first.kinds | second.kinds
     return replace(first, text=first.text + joined, advice="", kinds=kinds)
 
@@ -147,8 +185,15 @@ def _merge(first: Problem | None, second: Problem) -> Problem:
 def _problem(item: dict[str, Any], model: type[BaseModel], data: Any) -> Problem:
     location, kind, value = item["loc"], item["type"], item["input"]
     path = _real_path(location, kind, model, data)
-    context = {"path": path, "input": value, "msg": item["msg"], **item.get("ctx", {})}
-    if kind == "extra_forbidden":
+    context: dict[str, Any] = {"path": path, "input": value, "msg": item["msg"]}
+    context.update(item.get("ctx", {}))
+    if _is_nothing(value) and NoneType in hints_at(model, path, data):
+        text, got, advice = f"{value!r} is text", "", "write null (in Python None)"
+    elif home := _other_home(path, model, data) if kind == "extra_forbidden" else "":
+        text, got, advice = f"unknown key {truncate(str(path[-1]))!r}", "", f"put it {home}"
+    elif context.keys() >= {*_PARTS}:  # of a class within, which has found its words
+        text, got, advice = (context[name] for name in _PARTS)
+    elif kind == "extra_forbidden":
         text, got, advice = _unknown_key(path, model, data), "", ""
     elif kind == "missing" and path and isinstance(path[-1], int):
         path = path[:-1]
@@ -160,7 +205,8 @@ def _problem(item: dict[str, Any], model: type[BaseModel], data: Any) -> Problem
         text, got, advice = _other(context)
     if location[-1:] == ("[key]",):
         text = f"a key {text}"
-    return Problem(path, text, got, advice, frozenset({kind}), tagged=len(location) > len(path))
+    tagged = len(location) > len(path)
+    return Problem(path, text, got, advice, frozenset({kind}), tagged=tagged, value=value)
 
 
 def _real_path(location: Keys, kind: str, model: type[BaseModel], data: Any) -> Keys:
@@ -185,12 +231,43 @@ def _is_real(hints: Hints, data: Any, key: Any) -> bool:
 
 
 def _unknown_key(path: Keys, model: type[BaseModel], data: Any) -> str:
-    parent = data
-    for key in path[:-1]:
-        parent = part_of(parent, key)
-    models = models_of(hints_at(model, path[:-1], data), parent)
+    models = models_of(hints_at(model, path[:-1], data), _at(data, path[:-1]))
     known = list(dict.fromkeys(field for each in models for field in each.model_fields))
     return describe_unknown("key", path[-1], known)
+
+
+def _other_home(path: Keys, model: type[BaseModel], data: Any) -> str:
+    """Return the place of the nearest other section that has a field of the last key's name.
+
+    Sections are the classes along the path, and those in their fields.
+    """
+    *above, key = path
+    for size in range(len(above), -1, -1):
+        here = tuple(above[:size])
+        hints = hints_at(model, here, data)
+        part = _at(data, here)
+        if size < len(above) and _have(hints, part, key):
+            return f"under {dotted(here)!r}" if here else "at the top of the file"
+        fields = [name for each in models_of(hints, part) for name in each.model_fields]
+        for name in fields:
+            if _have(hints_below(hints, part, name), part_of(part, name), key):
+                return f"under {dotted((*here, name))!r}"
+    return ""
+
+
+def _have(hints: Hints, data: Any, key: Any) -> bool:
+    return any(field_of(model, key) for model in models_of(hints, data))
+
+
+def _at(data: Any, path: Keys) -> Any:
+    for key in path:
+        data = part_of(data, key)
+    return data
+
+
+def _is_nothing(value: Any) -> bool:
+    """Return True for a word that is not YAML's for no value, but is meant as it."""
+    return isinstance(value, str) and value.lower() in ("none", "null", "nil")
 
 
 _Text = tuple[str, str, str]
@@ -254,6 +331,10 @@ def _missing(context: dict[str, Any]) -> _Text:
     return "is required", "", f"add '{context['path'][-1]}: ...'"
 
 
+def _frozen(context: dict[str, Any]) -> _Text:
+    return "is frozen", "", f"make a changed copy with replace({dotted(context['path'])}=...)"
+
+
 def _unknown_name(context: dict[str, Any]) -> _Text:
     tags = [tag.strip().strip("'") for tag in context["expected_tags"].split(",")]
     return describe_unknown("name", context["tag"], tags), "", ""
@@ -307,5 +388,6 @@ _TEXTS: dict[str, Callable[[dict[str, Any]], _Text]] = {
     "assertion_error": _raised,
     "union_tag_invalid": _unknown_name,
     "union_tag_not_found": _missing,
+    "frozen_instance": _frozen,
 }
 _ABOUT_NAMES = ("union_tag_invalid", "union_tag_not_found")

@@ -109,12 +109,13 @@ def _validate(model: type[Model], document: Document, plugins: bool) -> Model:
     context = None if plugins else {"plugins": False}
     try:
         with count_work():
-            return model.model_validate(document.data, context=context)
+            # Not `model_validate`, whose errors are ready for a reader without a file.
+            return model.__pydantic_validator__.validate_python(document.data, context=context)
     except ValidationError as error:
         data = _with_whole_numbers(error, model, document.data)
         if data is document.data:
             raise
-        return model.model_validate(data, context=context)
+        return model.__pydantic_validator__.validate_python(data, context=context)
 
 
 def _with_whole_numbers(error: ValidationError, model: type[Model], data: Any) -> Any:

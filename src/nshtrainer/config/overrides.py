@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from pathlib import PurePath
+from types import MappingProxyType
 from typing import Any, cast
 
 from pydantic import BaseModel
@@ -82,7 +83,11 @@ def parse_override(text: str) -> Override:
 
 
 def with_default_prefix(
-    text: str, known: Collection[str], inside: Collection[str] | None, prefix: str = "model"
+    text: str,
+    known: Collection[str],
+    inside: Collection[str] | None,
+    prefix: str = "model",
+    others: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> str:
     """Return an override with the prefix of its path, which may be omitted.
 
@@ -94,6 +99,7 @@ def with_default_prefix(
         known: The first keys of whole paths.
         inside: The first keys of paths below the prefix; None if any key is possible.
         prefix: The prefix.
+        others: The first keys of paths below other prefixes, which may not be omitted.
 
     Raises:
         ConfigError: The first key is none of these.
@@ -103,6 +109,9 @@ def with_default_prefix(
     if first in known or not (first and equals):
         return text
     if inside is not None and first not in inside:
+        other = next((name for name, keys in others.items() if first in keys), "")
+        if other:
+            fail(text, f"unknown key {first!r}; write {other}.{text}")
         fail(text, describe_unknown("key", first, dict.fromkeys([*known, *inside])))
     return f"{prefix}.{text}"
 

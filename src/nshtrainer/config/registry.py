@@ -15,6 +15,7 @@ from importlib import import_module
 from threading import RLock
 from typing import (
     TYPE_CHECKING,
+    Annotated,
     Any,
     Generic,
     cast,
@@ -23,6 +24,7 @@ from typing import (
 from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    TypeAdapter,
     ValidationError,
     ValidationInfo,
 )
@@ -31,11 +33,11 @@ from typing_extensions import LiteralString, TypeVar, overload
 
 from nshtrainer.config.field_types import names_of
 from nshtrainer.config.lazy_index import IndexEntry, read_index, same_source, summary_of
-from nshtrainer.config.messages import suggest, truncate
+from nshtrainer.config.messages import format_value, suggest, truncate
 from nshtrainer.config.named import NamedConfig
 from nshtrainer.config.plugins import announced, conflicts, find_plugin, loading
 from nshtrainer.config.validation import plain_containers
-from nshtrainer.exceptions import RegistryError
+from nshtrainer.exceptions import ConfigError, RegistryError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -242,6 +244,21 @@ class Registry(Mapping[str, type[T]], Generic[T]):
             return self._classes.setdefault(name, self._indexed[name].load())
         return self._load_plugin(name) if plugins else None
 
+    def read(self, value: str | Mapping[str, Any]) -> T:
+        """Return the config of a name, or of a mapping with a name, as a field reads it.
+
+        Raises:
+            ConfigError: The value describes no valid config.
+        """
+        from nshtrainer.config.document import Document
+        from nshtrainer.config.errors import describe
+
+        try:
+            return TypeAdapter(Annotated[Any, self]).validate_python(value)
+        except ValidationError as error:
+            text = describe(error, self.base, Document(value, self.kind))
+            raise ConfigError(text) from error
+
     def summaries(self) -> dict[str, tuple[str, str]]:
         """Return class name and first line of each member; indexed members are not imported."""
         self._import_all()
@@ -283,7 +300,8 @@ class Registry(Mapping[str, type[T]], Generic[T]):
             return self._build(dict(plain_containers(value)), info)
         raise self._problem(
             "component_type",
-            f"write the {self.kind} as a mapping with a 'name', or give a config; got {value!r}",
+            f"write the {self.kind} as a mapping with a 'name', or give a config "
+            f"(got {format_value(value)})",
             value,
         )
 
@@ -292,7 +310,12 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         cls = self._classes.get(name) if isinstance(name, str) else None
         if cls is None:
             cls = self._class_for(value, info)
-        return cls.__pydantic_validator__.validate_python(value, context=info.context)
+        try:
+            return cls.__pydantic_validator__.validate_python(value, context=info.context)
+        except ValidationError as error:
+            from nshtrainer.config.errors import explained
+
+            raise explained(error, cls, value) from None
 
     def _class_for(self, value: dict[Any, Any], info: ValidationInfo) -> type[T]:
         if "name" not in value:
@@ -306,7 +329,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         if not isinstance(name, str):
             raise self._problem(
                 "name_type",
-                f"the name of the {self.kind} must be a string; got {name!r}",
+                f"the name of the {self.kind} must be a string (got {format_value(name)})",
                 name,
                 "name",
             )

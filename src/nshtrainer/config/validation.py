@@ -6,16 +6,21 @@ schema is edited once, when a class is created. Validation stays in Rust.
 
 pydantic and the registries read a `DictConfig`, which Hydra passes to a program, as a mapping.
 `Any` and `Sequence`, which accept an object unchanged, are edited to convert it first.
+
+A class has a constructor of its own, whose signature is that of its fields.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from inspect import Parameter, Signature, signature
+from types import FunctionType, MappingProxyType
 from typing import Any, cast, get_origin
 
 from pydantic_core import core_schema
+from typing_extensions import override
 
-__all__ = ["plain_containers", "with_strict_numbers"]
+__all__ = ["constructor_of", "plain_containers", "with_strict_numbers"]
 
 _NUMBERS = frozenset({"bool", "float", "int"})
 
@@ -112,3 +117,32 @@ def plain_containers(value: Any) -> Any:
         raise ValueError(f"{error.full_key}: is missing ('???'); give it a value") from error
     except OmegaConfBaseException as error:
         raise ValueError(f"{error.full_key}: {str(error).partition(chr(10))[0]}") from error
+
+
+def constructor_of(cls: type, base: Any) -> FunctionType:
+    """Return the constructor of `base` for a class, with a signature of the fields of the class.
+
+    Libraries such as hydra-zen read the signature of the constructor unless it is pydantic's.
+    """
+    own = FunctionType(base.__code__, base.__globals__, closure=base.__closure__)
+    own.__qualname__ = f"{cls.__qualname__}.__init__"
+    own.__dict__.update(base.__dict__, __signature__=_FieldsSignature(cls))
+    return own
+
+
+class _FieldsSignature(Signature):
+    """The signature of a constructor, derived from the fields of its class when it is read."""
+
+    def __init__(self, cls: type) -> None:
+        own = Parameter("self", Parameter.POSITIONAL_ONLY)
+        super().__init__([own, Parameter("data", Parameter.VAR_KEYWORD)])
+        self._cls: type | None = cls
+
+    @property
+    @override
+    def parameters(self) -> MappingProxyType[str, Parameter]:
+        cls, self._cls = self._cls, None
+        if cls is not None:  # else pydantic reads it, for the signature of the class
+            own = super().parameters["self"]
+            super().__init__([own, *signature(cls).parameters.values()])
+        return super().parameters

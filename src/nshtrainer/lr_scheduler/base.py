@@ -175,11 +175,12 @@ class LRSchedulerConfigBase(NamedConfig):
         """
         raise NotImplementedError(f"{type(self).__name__} has no tracks, but a torch scheduler")
 
-    def preview(self, run: RunLength, num_points: int = 200) -> Preview:
+    def preview(self, run: RunLength | Any, num_points: int = 200) -> Preview:
         """Return the values of the schedule before it runs, by hyperparameter.
 
         Args:
-            run: The length of the run; with `base_lr` the rates are absolute.
+            run: The length of the run, or a trainer that knows it; with `base_lr` the rates are
+                absolute.
             num_points: The approximate number of steps to sample, evenly over the run.
 
         Raises:
@@ -188,6 +189,7 @@ class LRSchedulerConfigBase(NamedConfig):
         """
         from nshtrainer.lr_scheduler.preview import preview_tracks
 
+        run = run_length_of(run)
         if not self.is_curve:
             raise ScheduleError(f"{self.describe(run)}; there is nothing to draw")
         return preview_tracks(self.tracks(run), run, num_points, label=self.name)
@@ -225,17 +227,19 @@ class LRSchedulerConfigBase(NamedConfig):
         plot = Plot(label or self.name, self.preview(length), self.describe(length))
         return Picture((plot,))
 
-    def describe(self, run: RunLength) -> str:
+    def describe(self, run: RunLength | Any) -> str:
         """Describe the schedule in a sentence: the phases and the last value of its curves.
 
         Args:
-            run: The length of the run; with `base_lr` the rates are absolute.
+            run: The length of the run, or a trainer that knows it; with `base_lr` the rates are
+                absolute.
 
         Raises:
             ScheduleError: The schedule does not fit this run, or the length of the run is unknown.
         """
         from nshtrainer.lr_scheduler.preview import describe_tracks
 
+        run = run_length_of(run)
         if self.is_curve:
             return describe_tracks(self.tracks(run), run, label=self.name)
         metadata = self.metadata()

@@ -21,7 +21,7 @@ from nshtrainer.config.registry import Registry
 from nshtrainer.escaping import printable
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.project.components import registries
-from nshtrainer.project.run_file import PARTS
+from nshtrainer.project.run_file import IN_TRAINER, PARTS
 from nshtrainer.trainer_config import TrainerConfig
 
 __all__ = ["check_loosely", "read_data_loosely", "read_loosely"]
@@ -33,6 +33,13 @@ class _Open(Config):
     """A mapping with some known keys."""
 
     model_config = ConfigDict(extra="allow")
+
+
+class _Model(_Open):
+    """The section `model`, with the names that messages put under it."""
+
+    optimizer: Any = None
+    lr_scheduler: Any = None
 
 
 def check_loosely(file: str) -> str:
@@ -100,7 +107,7 @@ def _with_prefix(text: str, data: Any) -> str:
         return with_default_prefix(text, [*keys, *registries()], inside=())
     model: Any = keys.get("model")
     inside: list[str] = [*model] if isinstance(model, dict) else []
-    return with_default_prefix(text, PARTS, [*inside, *registries()])
+    return with_default_prefix(text, PARTS, [*inside, *registries()], others=IN_TRAINER)
 
 
 def _report(file: str, shapes: _PartialModelBuilder) -> Iterable[str]:
@@ -140,6 +147,8 @@ class _PartialModelBuilder:
         fields: dict[str, Any] = {}
         for part in ("model", "data"):
             fields[part] = (self._type(part, data[part], (part,)) if part in data else Any, None)
+        if fields["model"][0] is Any and isinstance(data.get("model", {}), dict):
+            fields["model"] = (_Model, _Model())
         fields["trainer"] = (TrainerConfig, TrainerConfig())
         if "trainer" in data:
             self.checked.append("trainer")
@@ -150,7 +159,7 @@ class _PartialModelBuilder:
         registry = self._registry(key, value)
         if registry is not None:
             self.checked.append(dotted(path))
-            return Annotated[registry.base, registry]
+            return Annotated[registry.base, registry] | None
         if _has_text_keys(value) and self._inside(value):
             return self._mapping(cast("dict[Any, Any]", value), path)
         if isinstance(value, list) and self._inside(value):
@@ -165,9 +174,12 @@ class _PartialModelBuilder:
         fields: dict[str, Any] = {}
         for index, (key, value) in enumerate(data.items()):
             found = self._type(key, value, (*path, key))
-            if found is not Any:
+            if key in _Model.model_fields:
+                fields[key] = (found, None)
+            elif found is not Any:
                 fields[f"field_{index}"] = (found, Field(alias=str(key)))
-        return create_model("Mapping", __base__=_Open, **fields)
+        base = _Model if path == ("model",) else _Open
+        return create_model("Mapping", __base__=base, **fields)
 
     def _inside(self, value: Any) -> bool:
         """Return True if the value contains a component."""

@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from nshtrainer.config.document import Document
     from nshtrainer.project.user_code import UserCode
 
-__all__ = ["PARTS", "AnyRunConfig", "RunConfig", "read_run", "run_config_for"]
+__all__ = ["IN_TRAINER", "PARTS", "AnyRunConfig", "RunConfig", "read_run", "run_config_for"]
 
 PARTS = ("model", "data", "trainer")
+
+IN_TRAINER = {"trainer": TrainerConfig.model_fields}
+"""The keys of the section whose name an override does not leave out."""
 
 _TRAINER = "Options of the trainer."
 
@@ -110,7 +113,9 @@ def read_run(document: Document, code: UserCode, overrides: Iterable[str] = ()) 
     if hparams.model_config.get("extra") != "allow":
         fields = hparams.model_fields
         inside = [*fields, *(field.alias for field in fields.values() if field.alias)]
-    texts = [with_default_prefix(text, cls.model_fields, inside) for text in overrides]
+    texts = [
+        with_default_prefix(text, cls.model_fields, inside, others=IN_TRAINER) for text in overrides
+    ]
     return load(cls, document, texts, plugins=True)
 
 

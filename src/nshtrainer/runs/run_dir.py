@@ -258,7 +258,8 @@ def choose_folder(
 
 
 def _chosen(config: Path, out: Path | None, resume: str | None, code: str | None) -> ResumePoint:
-    runs = Path("runs") / config.stem
+    is_of_a_run = config.name == "config.yaml" and kind_of(config.parent / "checkpoints")
+    runs = Path("runs") / (config.parent.parent.name if is_of_a_run else config.stem)
     if resume is None:
         return ResumePoint(RunFolder(_unused(out)) if out else _new(runs))
     others: list[str] = []

@@ -141,5 +141,5 @@ def test_hydra_zen_knows_the_whole_signature() -> None:
 
 
 def test_a_value_out_of_range_fails_where_it_is_instantiated() -> None:
-    with pytest.raises(InstantiationException, match="greater than or equal to 0"):
+    with pytest.raises(InstantiationException, match="lr\n  must be >= 0"):
         instantiate(builds(AdamWConfig, lr=-1.0))

@@ -346,8 +346,9 @@ class GroupingConfigBase(OptimizerConfigBase):
             yield ("options", key), _custom(self._unknown(key), group.options[key])
         given = {key: value for key, value in group.options.items() if key in known}
         # The options of a rule have the ranges of the config's fields.
+        plain = self.without_grouping()
         try:
-            self.without_grouping().replace(**given)
+            plain.__pydantic_validator__.validate_python({**dict(plain), **given})
         except ValidationError as error:
             for item in error.errors(include_url=False):
                 yield ("options", *item["loc"]), cast("dict[str, Any]", item)

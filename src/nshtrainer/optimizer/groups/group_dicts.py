@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from nshtrainer.config import Config
 from nshtrainer.config.document import Document
 from nshtrainer.config.errors import describe
+from nshtrainer.config.messages import truncate
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.groups.lazy_parameters import is_lazy
 from nshtrainer.optimizer.groups.parameters import ParameterSubset
@@ -84,12 +85,19 @@ def groups_of(params: Params | Any, *, include_frozen: bool = False) -> list[Gro
         chosen = [p for p in params.inventory if p in params.chosen]
         tensors, names = [p.tensor for p in chosen], [p.name for p in chosen]
         return [Group("the parameters", tensors, names, params.model is None, {})]
-    if isinstance(params, torch.Tensor) or not isinstance(params, (Iterable, torch.nn.Module)):
-        kind = type(params).__name__
-        raise OptimizerError(f"got one {kind}; give a list of parameters, or the module")
+    is_one = isinstance(params, (torch.Tensor, torch.optim.Optimizer, str, Mapping, BaseModel))
+    if is_one or not isinstance(params, (Iterable, torch.nn.Module)):
+        raise OptimizerError(_no_parameters(params))
     if isinstance(params, torch.nn.Module):
         return [_group("the parameters", params, {}, include_frozen)]
     return _groups_of_items(list(cast("Iterable[Any]", params)), include_frozen)
+
+
+def _no_parameters(params: Any) -> str:
+    kind = type(params).__name__
+    if callable(params) and getattr(params, "__name__", "").endswith("parameters"):
+        return f"got the method {params.__name__}; call it: model.{params.__name__}()"
+    return f"got one {kind}; give a list of parameters, or the module"
 
 
 def _groups_of_items(items: list[Any], include_frozen: bool) -> list[Group]:
@@ -130,7 +138,9 @@ def _group(label: str, params: Any, options: dict[str, Any], include_frozen: boo
     tensors = [item[1] for item in items] if any(named) else items
     for item in tensors:
         if not isinstance(item, torch.Tensor):
-            raise OptimizerError(f"{label}: {item!r} is a {type(item).__name__}, not a parameter")
+            kind = type(item).__name__
+            problem = f"{truncate(repr(item))} is a {kind}, not a parameter"
+            raise OptimizerError(f"{label}: {problem}; give the module, or its parameters()")
     names = [item[0] for item in items] if any(named) else options.get("param_names")
     return Group(label, tensors, names, any(named), options)
 

@@ -272,16 +272,16 @@ def test_multiplicative_builds_torchs_own_which_keeps_plain_data(unit: Any, expe
 # -- what is refused -------------------------------------------------------------------------------
 
 REFUSED: dict[str, tuple[type, dict[str, Any], str]] = {
-    "a negative gamma": (StepLRConfig, {"step_size": 1, "gamma": -0.1}, "greater than or equal"),
+    "a negative gamma": (StepLRConfig, {"step_size": 1, "gamma": -0.1}, "must be >= 0"),
     "a gamma of nan": (ExponentialLRConfig, {"gamma": float("nan")}, "finite"),
-    "a step size of 0": (StepLRConfig, {"step_size": 0}, "greater than 0"),
-    "a broken step size": (StepLRConfig, {"step_size": 2.0}, "valid integer"),
+    "a step size of 0": (StepLRConfig, {"step_size": 0}, "must be > 0"),
+    "a broken step size": (StepLRConfig, {"step_size": 2.0}, "must be a whole number"),
     "milestones in disorder": (MultiStepLRConfig, {"milestones": (5, 3)}, r"got 5, 3"),
     "a milestone twice": (MultiStepLRConfig, {"milestones": (3, 3)}, "each must come after"),
     "no milestones": (MultiStepLRConfig, {"milestones": ()}, "at least 1 item"),
-    "no wave": (CosineAnnealingLRConfig, {"T_max": 0}, "greater than 0"),
+    "no wave": (CosineAnnealingLRConfig, {"T_max": 0}, "must be > 0"),
     "a negative least rate": (CosineAnnealingLRConfig, {"T_max": 1, "eta_min": -1}, "eta_min"),
-    "no time at a constant": (ConstantLRConfig, {"total_iters": 0}, "greater than 0"),
+    "no time at a constant": (ConstantLRConfig, {"total_iters": 0}, "must be > 0"),
     "a base above the peak": (
         CyclicLRConfig, {"base_lr": 2, "max_lr": 1}, r"base_lr \(2.0\) is above max_lr \(1.0\)"
     ),
@@ -299,8 +299,8 @@ REFUSED: dict[str, tuple[type, dict[str, Any], str]] = {
     "a scale mode without effect": (
         CyclicLRConfig, {"base_lr": 1, "max_lr": 2, "scale_mode": "iterations"}, "without scale_fn"
     ),
-    "a share of all": (OneCycleLRConfig, {"max_lr": 1, "pct_start": 1.0}, "less than 1"),
-    "a share of nothing": (OneCycleLRConfig, {"max_lr": 1, "pct_start": 0.0}, "greater than 0"),
+    "a share of all": (OneCycleLRConfig, {"max_lr": 1, "pct_start": 1.0}, "must be < 1"),
+    "a share of nothing": (OneCycleLRConfig, {"max_lr": 1, "pct_start": 0.0}, "must be > 0"),
     "two lengths": (OneCycleLRConfig, {"max_lr": 1, "total_steps": 5, "epochs": 5}, "useless"),
     "half a length": (OneCycleLRConfig, {"max_lr": 1, "steps_per_epoch": 5}, "without epochs"),
     "one cycle's momenta": (OneCycleLRConfig, {"max_lr": 1, "base_momentum": 0.99}, "is above"),
