@@ -81,6 +81,7 @@ format: $(VENV)/.dev ## Format the code, fix lint errors, update generated code 
 	$(BIN)/ruff format
 	$(BIN)/python tools/package_optimizers/generate.py
 	$(BIN)/python tools/facades.py
+	$(BIN)/python tools/run_schema.py
 	$(BIN)/python docs/tables.py
 
 metrics: $(VENV)/.dev ## Print code metrics: sizes, ancestors, helpers, cycles, calls per config value

@@ -31,17 +31,19 @@ Interval: TypeAlias = PositiveInt | Annotated[float, Field(gt=0, le=1, strict=Tr
 """A whole number of batches, 1 or more, or a share of an epoch in (0, 1]."""
 
 _TIME_SPAN = r"^\d+:\d{1,2}:\d{1,2}:\d{1,2}$"
+_TIME_ADVICE = "days:hours:minutes:seconds, such as 00:12:30:00"
 
 
 def _time_span(text: str) -> str:
     if re.match(_TIME_SPAN, text) is None:
-        problem = "Input should be days:hours:minutes:seconds, such as 00:12:30:00"
-        raise PydanticCustomError("time_span", problem)
+        raise PydanticCustomError("time_span", f"Input should be {_TIME_ADVICE}")
     return text
 
 
 TimeSpan: TypeAlias = Annotated[
-    str, AfterValidator(_time_span), Field(json_schema_extra={"pattern": _TIME_SPAN})
+    str,
+    AfterValidator(_time_span),
+    Field(json_schema_extra={"pattern": _TIME_SPAN, "patternErrorMessage": _TIME_ADVICE}),
 ]
 """Days, hours, minutes and seconds, such as `00:12:30:00`."""
 

@@ -99,8 +99,9 @@ def _rows(cls: type[Config]) -> Iterator[tuple[str, str, str, str, str]]:
     from nshtrainer.cli.schema_text import range_text, type_text
     from nshtrainer.config.docstrings import field_docs
     from nshtrainer.config.messages import format_value
+    from nshtrainer.config.schema import with_root
 
-    schema, docs = cls.json_schema(), field_docs(cls)
+    schema, docs = with_root(cls.model_json_schema()), field_docs(cls)
     for name, field in cls.model_fields.items():
         part: dict[str, Any] = schema["properties"].get(field.alias or name, {})
         default = "required" if field.is_required() else format_value(field.get_default())
