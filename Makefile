@@ -122,7 +122,7 @@ $(VENV)/.run: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(INSTALL) --upgrade pip
 	@$(INSTALL) torch
-	@$(INSTALL) -e '.[completion,examples,tensorboard]'
+	@$(INSTALL) -e '.[examples,tensorboard]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run

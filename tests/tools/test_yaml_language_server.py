@@ -145,7 +145,7 @@ def test_values_are_completed(editor: Editor, text: str, values: set[str]) -> No
 def test_fields_of_a_nested_component_are_completed(editor: Editor) -> None:
     found = editor.completions(optimizer("name: lookahead\noptimizer:\n  name: sgd\n  |"))
     assert "momentum" in found
-    assert "num_steps" not in found
+    assert "alpha" not in found
 
 
 # -- hover ---------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from typing import Any, NoReturn
 from rich_argparse import RichHelpFormatter
 from typing_extensions import override
 
-from nshtrainer.config.messages import find_similar
 from nshtrainer.escaping import printable, printable_lines
 
 __all__ = [
@@ -29,7 +28,6 @@ VERBS = ("fit", "explain", "diff", "plot", "validate", "list", "show", "schema",
 """The command modules, in the order of the help."""
 
 _WITH_OVERRIDES = ("fit", "explain", "plot")
-_FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
 _PATH = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*")
 
 
@@ -40,6 +38,11 @@ class VerbParser(argparse.ArgumentParser):
         self.options: dict[str, bool] = {}
         self.bare: dict[str, str] = {}
         """Values of the options that are given without one."""
+        self.actions: dict[str, argparse.Action] = {}
+        """All arguments, by their name or option."""
+        self.positionals: list[str] = []
+        self.completed: dict[str, str] = {}
+        """How a shell completes an argument, by its name or option: `file`, `override`, ..."""
         super().__init__(**kwargs, allow_abbrev=False, formatter_class=RichHelpFormatter)
 
     @override
@@ -48,12 +51,15 @@ class VerbParser(argparse.ArgumentParser):
 
         Args:
             *names: As for argparse.
-            **kwargs: As for argparse; `is_file` marks a path for shell completion.
+            **kwargs: As for argparse; `is_file` marks a path for shell completion, and
+                `completed` a `component`, a `kind` of components or an `override`.
         """
-        is_file = kwargs.pop("is_file", False)
+        completed = "file" if kwargs.pop("is_file", False) else kwargs.pop("completed", "")
         action = super().add_argument(*names, **kwargs)
-        if is_file:
-            setattr(action, "complete", _FILES)  # noqa: B010 - where shtab looks
+        keys = action.option_strings or [action.dest]
+        self.actions.update(dict.fromkeys(keys, action))
+        self.completed.update(dict.fromkeys(keys, completed))
+        self.positionals += keys if not action.option_strings else []
         self.options.update(dict.fromkeys(action.option_strings, action.nargs != 0))
         if action.nargs == "?":
             self.bare.update(dict.fromkeys(action.option_strings, str(action.const)))
@@ -73,7 +79,9 @@ class VerbParser(argparse.ArgumentParser):
 
     def add_overrides(self, text: str) -> None:
         """Add the overrides, with a help text."""
-        self.add_argument("overrides", nargs="*", metavar="key=value", help=text)
+        self.add_argument(
+            "overrides", nargs="*", metavar="key=value", help=text, completed="override"
+        )
 
     def add_code(self, text: str) -> None:
         """Add the option for the user's code, with a help text."""
@@ -191,6 +199,8 @@ def _value_of(name: str, remaining: Iterator[str], parser: VerbParser) -> str:
 
 
 def _refuse_typo(name: str, parser: VerbParser) -> None:
+    from nshtrainer.config.messages import find_similar
+
     near = find_similar(name, parser.options, cutoff=0.75)
     if near and "." not in name:
         override = f"(to override a key of the file, write {name[2:]}=VALUE)"
@@ -198,6 +208,8 @@ def _refuse_typo(name: str, parser: VerbParser) -> None:
 
 
 def _refuse_rest(verb: str, parser: VerbParser, token: str) -> NoReturn:
+    from nshtrainer.config.messages import find_similar
+
     if verb in _WITH_OVERRIDES and not token.startswith("-"):
         parser.error(f"{token} is not an override; write path.to.key=value")
     near = find_similar(token, parser.options)

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nshtrainer.console import say_lines
-from nshtrainer.exceptions import RegistryError
-from nshtrainer.project.components import registries
 
 if TYPE_CHECKING:
     from nshtrainer.config.registry import Registry
@@ -54,6 +52,8 @@ def ready_made_text() -> str:
 
 def _load_plugins() -> bool:
     """Register the components of installed plug-ins; return True if there are any."""
+    from nshtrainer.project.components import registries
+
     found = [(registry, name) for registry in registries().values() for name in registry.plugins()]
     for registry, name in found:
         _load_plugin(registry, name)
@@ -62,6 +62,8 @@ def _load_plugins() -> bool:
 
 def _load_plugin(registry: Registry[Any], name: str) -> None:
     """Register a plug-in; a broken one is left out, so that the rest of a file can be checked."""
+    from nshtrainer.exceptions import RegistryError
+
     try:
         registry.find(name)
     except RegistryError as error:

@@ -16,7 +16,8 @@ HELP = "list optimizers and schedules"
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument("kind", nargs="?", help="optimizer or lr_scheduler (default: both)")
+    text = "optimizer or lr_scheduler (default: both)"
+    parser.add_argument("kind", nargs="?", help=text, completed="kind")
     parser.add_argument("--all", action="store_true", help="list all, not only the recommended")
 
 

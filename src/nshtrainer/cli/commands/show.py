@@ -25,7 +25,7 @@ nshtrainer list shows the recommended names, nshtrainer list --all every name"""
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this command."""
     help_text = "a name of 'nshtrainer list', a class such as AdamWConfig, or trainer"
-    parser.add_argument("name", metavar="NAME", nargs="?", help=help_text)
+    parser.add_argument("name", metavar="NAME", nargs="?", help=help_text, completed="component")
 
 
 def run(args: Namespace) -> int:
