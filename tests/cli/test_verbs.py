@@ -343,7 +343,7 @@ def test_a_component_of_the_users_own_is_known_with_the_code(home: Path, capsys:
         assert main(["validate", "own.yaml", "--for", "train.py"]) == 0
 
 
-# -- schema and completion -----------------------------------------------------------------------
+# -- schema -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("code", [[], ["--for", "train.py"]])
@@ -367,19 +367,3 @@ def test_a_schema_is_written_to_a_file(home: Path, capsys: Captured) -> None:
     assert captured.out == ""
     assert "# yaml-language-server: $schema=run.schema.json\n" in captured.err
     assert json.loads(Path("run.schema.json").read_text(encoding="utf-8"))["title"]
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
-def test_a_shell_learns_to_complete_the_verbs(shell: str, capsys: Captured) -> None:
-    assert main(["completion", shell]) == 0
-    out = capsys.readouterr().out
-    assert all(verb in out for verb in ("fit", "validate", "schema"))
-    assert {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}[shell] in out
-
-
-def test_without_shtab_completion_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, capsys: Captured
-) -> None:
-    monkeypatch.setitem(sys.modules, "shtab", None)
-    assert main(["completion", "bash"]) == 2
-    assert "pip install 'nshtrainer[completion]'" in capsys.readouterr().err

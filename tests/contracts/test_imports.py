@@ -13,7 +13,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "src" / "nshtrainer"
 HEAVY = {"lightning", "numpy", "pandas", "pytorch_lightning", "torch", "torchmetrics"}
-ON_USE = {"rich", "ruamel", "shtab", "tensorboard", "tomli_w"}
+ON_USE = {"rich", "ruamel", "tensorboard", "tomli_w"}
 
 # They hold classes of torch's and are themselves imported on use.
 TORCH_MODULES = {

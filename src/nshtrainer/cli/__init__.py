@@ -39,8 +39,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str]) -> int:
-    from nshtrainer.cli.parser import parse
     from nshtrainer.exceptions import NshtrainerError
+
+    if argv and argv[0] == "__complete":  # from a script of `nshtrainer completion`
+        from nshtrainer.cli.complete import print_candidates
+
+        return print_candidates(argv[1:])
+    from nshtrainer.cli.parser import parse
 
     try:
         run, args = parse(argv)

@@ -13,7 +13,6 @@ from typing import Any, NoReturn
 from rich_argparse import RichHelpFormatter
 from typing_extensions import override
 
-from nshtrainer.config.messages import describe_unknown, find_similar
 from nshtrainer.escaping import printable, printable_lines
 
 __all__ = [
@@ -42,7 +41,6 @@ VERBS = (
 """The command modules, in the order of the help."""
 
 _WITH_OVERRIDES = ("fit", "evaluate", "predict", "explain", "plot")
-_FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
 _REQUIRED = re.compile("the following arguments are required: (.*)")
 _COMMAND = re.compile("argument COMMAND: invalid choice: '(.*?)'")
 _PATH = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*")
@@ -55,6 +53,11 @@ class VerbParser(argparse.ArgumentParser):
         self.options: dict[str, bool] = {}
         self.bare: dict[str, str] = {}
         """Values of the options that are given without one."""
+        self.actions: dict[str, argparse.Action] = {}
+        """All arguments, by their name or option."""
+        self.positionals: list[str] = []
+        self.completed: dict[str, str] = {}
+        """How a shell completes an argument, by its name or option: `file`, `override`, ..."""
         super().__init__(**kwargs, allow_abbrev=False, formatter_class=RichHelpFormatter)
 
     @override
@@ -63,12 +66,15 @@ class VerbParser(argparse.ArgumentParser):
 
         Args:
             *names: As for argparse.
-            **kwargs: As for argparse; `is_file` marks a path for shell completion.
+            **kwargs: As for argparse; `is_file` marks a path for shell completion, and
+                `completed` a `component`, a `kind` of components or an `override`.
         """
-        is_file = kwargs.pop("is_file", False)
+        completed = "file" if kwargs.pop("is_file", False) else kwargs.pop("completed", "")
         action = super().add_argument(*names, **kwargs)
-        if is_file:
-            setattr(action, "complete", _FILES)  # noqa: B010 - where shtab looks
+        keys = action.option_strings or [action.dest]
+        self.actions.update(dict.fromkeys(keys, action))
+        self.completed.update(dict.fromkeys(keys, completed))
+        self.positionals += keys if not action.option_strings else []
         self.options.update(dict.fromkeys(action.option_strings, action.nargs != 0))
         if action.nargs == "?":
             self.bare.update(dict.fromkeys(action.option_strings, str(action.const)))
@@ -102,7 +108,14 @@ class VerbParser(argparse.ArgumentParser):
     def add_overrides(self, text: str) -> None:
         """Add the overrides, with a help text."""
         # With a default, or argparse would call them required.
-        self.add_argument("overrides", nargs="*", default=[], metavar="key=value", help=text)
+        self.add_argument(
+            "overrides",
+            nargs="*",
+            default=[],
+            metavar="key=value",
+            help=text,
+            completed="override",
+        )
 
     def add_model_files(self) -> None:
         """Add the options for a model without code."""
@@ -122,6 +135,8 @@ class VerbParser(argparse.ArgumentParser):
         if required:
             message = f"missing {required[1]}; write {self._shortest_use()}"
         elif command:
+            from nshtrainer.config.messages import describe_unknown
+
             message = describe_unknown("command", command[1], VERBS)
         super().error(printable_lines(printable(message)))
 
@@ -258,6 +273,8 @@ def _value_of(name: str, remaining: Iterator[str], parser: VerbParser) -> str:
 
 
 def _refuse_typo(name: str, parser: VerbParser) -> None:
+    from nshtrainer.config.messages import find_similar
+
     near = find_similar(name, parser.options, cutoff=0.75)
     if near and "." not in name:
         override = f"(to override a key of the file, write {name[2:]}=VALUE)"
@@ -265,6 +282,8 @@ def _refuse_typo(name: str, parser: VerbParser) -> None:
 
 
 def _refuse_rest(verb: str, parser: VerbParser, left: Sequence[str]) -> NoReturn:
+    from nshtrainer.config.messages import find_similar
+
     token, *after = left
     if verb in _WITH_OVERRIDES and not token.startswith("-"):
         write = f"{token}={after[0] if after else 'VALUE'}" if _PATH.fullmatch(token) else _OVERRIDE

@@ -208,13 +208,13 @@ class Config(BaseModel, metaclass=ConfigMeta):
     def json_schema(cls) -> dict[str, Any]:
         """Return the JSON Schema (2020-12) of this class, for editors and other tools.
 
-        Components of a registry appear as they are registered at the time of the call.
+        Components of a registry appear as they are registered at the time of the call. Beside
+        `model_json_schema`, which accepts the same values, the schema is short, and editors
+        report a problem at its place.
         """
-        schema = cls.model_json_schema()
-        if "$ref" in schema:  # a recursive class is a reference; editors need its keys at the root
-            own = schema["$defs"][schema.pop("$ref").rpartition("/")[2]]
-            schema = {**own, **schema}
-        return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+        from nshtrainer.config.schema import for_editors
+
+        return for_editors(cls.model_json_schema())
 
     # -- reading -----------------------------------------------------------------------------
 

@@ -36,6 +36,7 @@ from nshtrainer.config.lazy_index import IndexEntry, read_index, same_source, su
 from nshtrainer.config.messages import format_value, suggest, truncate
 from nshtrainer.config.named import NamedConfig
 from nshtrainer.config.plugins import announced, conflicts, find_plugin, loading
+from nshtrainer.config.schema.unions import NAME_ALONE
 from nshtrainer.config.validation import plain_containers
 from nshtrainer.exceptions import ConfigError, RegistryError
 
@@ -379,7 +380,12 @@ class Registry(Mapping[str, type[T]], Generic[T]):
 
     def _union(self, ref: str) -> CoreSchema:
         members = {name: cls.__pydantic_core_schema__ for name, cls in sorted(self.items())}
-        return core_schema.tagged_union_schema(members, discriminator="name", ref=ref)
+        return core_schema.tagged_union_schema(
+            members,
+            discriminator="name",
+            ref=ref,
+            metadata={"pydantic_js_updates": {"title": self.kind, NAME_ALONE: True}},
+        )
 
 
 def _where(cls: type | IndexEntry) -> str:

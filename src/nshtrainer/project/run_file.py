@@ -18,7 +18,6 @@ from nshtrainer.trainer_config import TrainerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from nshtrainer.config.document import Document
     from nshtrainer.project.user_code import UserCode
@@ -117,8 +116,3 @@ def read_run(document: Document, code: UserCode, overrides: Iterable[str] = ()) 
         with_default_prefix(text, cls.model_fields, inside, others=IN_TRAINER) for text in overrides
     ]
     return load(cls, document, texts, plugins=True)
-
-
-def schema_comment(schema: str | Path) -> str:
-    """Return the comment that makes editors validate a YAML file with a schema."""
-    return f"# yaml-language-server: $schema={schema}"

@@ -16,9 +16,8 @@ HELP = "list optimizers, schedules, loggers and callbacks"
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument(
-        "kind", nargs="?", help="optimizer, lr_scheduler, logger or callback (default: all)"
-    )
+    text = "optimizer, lr_scheduler, logger or callback (default: all)"
+    parser.add_argument("kind", nargs="?", help=text, completed="kind")
     parser.add_argument("--all", action="store_true", help="list all, not only the recommended")
 
 

@@ -17,22 +17,16 @@ HELP = "print the JSON Schema of a run file, for editors"
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this command."""
-    parser.add_code("include the fields of this code")
+    parser.add_code("include the fields and components of this code")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="output file")
 
 
 def run(args: Namespace) -> int:
     """Print or write the schema, and print the comment that makes an editor use it."""
     from nshtrainer.config.files import write_file
-    from nshtrainer.config.formats.json import write_json
-    from nshtrainer.project.run_file import AnyRunConfig, run_config_for, schema_comment
+    from nshtrainer.project.run_schema import run_schema_text, schema_comment
 
-    cls = AnyRunConfig
-    if args.code:
-        from nshtrainer.project.user_code import load_user_code
-
-        cls = run_config_for(load_user_code(args.code))
-    text = write_json(cls.json_schema())
+    text = run_schema_text(args.code)
     if args.output is None:
         print(text, end="")
     else:

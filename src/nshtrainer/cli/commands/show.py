@@ -24,7 +24,7 @@ nshtrainer list shows the recommended names, nshtrainer list --all every name"""
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this command."""
     help_text = "a name of 'nshtrainer list', a class such as AdamWConfig, or trainer"
-    parser.add_argument("name", metavar="NAME", nargs="?", help=help_text)
+    parser.add_argument("name", metavar="NAME", nargs="?", help=help_text, completed="component")
 
 
 def run(args: Namespace) -> int:
@@ -99,8 +99,9 @@ def _rows(cls: type[Config]) -> Iterator[tuple[str, str, str, str, str]]:
     from nshtrainer.cli.schema_text import range_text, type_text
     from nshtrainer.config.docstrings import field_docs
     from nshtrainer.config.messages import format_value
+    from nshtrainer.config.schema import with_root
 
-    schema, docs = cls.json_schema(), field_docs(cls)
+    schema, docs = with_root(cls.model_json_schema()), field_docs(cls)
     for name, field in cls.model_fields.items():
         part: dict[str, Any] = schema["properties"].get(field.alias or name, {})
         default = "required" if field.is_required() else format_value(field.get_default())
