@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nshtrainer.integrations.lightning.trainer import Trainer
     from nshtrainer.metric import MetricConfig
     from nshtrainer.run_length import RunLength
+    from nshtrainer.telemetry import watch_telemetry
     from nshtrainer.trainer_config import TrainerConfig
 
 __version__ = "2.0.0.dev0"
@@ -42,6 +43,7 @@ __all__ = [
     "large_files",
     "lr_scheduler",
     "optimizer",
+    "watch_telemetry",
 ]
 
 _HOMES = {
@@ -54,6 +56,7 @@ _HOMES = {
     "TrainerConfig": "nshtrainer.trainer_config",
     "create": "nshtrainer.create",
     "large_files": "nshtrainer.config.document",
+    "watch_telemetry": "nshtrainer.telemetry",
 }
 
 
