@@ -34,7 +34,9 @@ _RUN = 16
 _foreach_norm: Any = vars(torch)["_foreach_norm"]
 
 
-def watch_telemetry(optimizer: Any, every: int = 50, log: Log | None = None) -> Telemetry:
+def watch_telemetry(
+    optimizer: Any, every: int = 50, log: Log | None = None, *, name: str = "telemetry"
+) -> Telemetry:
     """Measure the steps of an optimizer, in any training loop.
 
     Args:
@@ -42,6 +44,7 @@ def watch_telemetry(optimizer: Any, every: int = 50, log: Log | None = None) -> 
         every: Steps from one measurement to the next, at least 1.
         log: A function that is called after each measured step with the values, by name, and the
             number of steps since the call of `watch_telemetry`.
+        name: The first part of the names of the values.
 
     Returns:
         The telemetry, whose `latest` holds the last values. It measures until `remove` is called.
@@ -68,7 +71,7 @@ def watch_telemetry(optimizer: Any, every: int = 50, log: Log | None = None) -> 
         raise OptimizerError(
             f"telemetry: {type(optimizer).__name__} is not an optimizer; pass a torch optimizer"
         )
-    return Telemetry(inner, every, log)
+    return Telemetry(inner, every, log, name)
 
 
 class Telemetry:
@@ -94,13 +97,15 @@ class Telemetry:
         optimizer: The torch optimizer.
         every: Steps from one measurement to the next.
         log: The function that is called after each measured step.
+        name: The first part of the names of the values.
     """
 
-    def __init__(self, optimizer: Optimizer, every: int, log: Log | None) -> None:
+    def __init__(self, optimizer: Optimizer, every: int, log: Log | None, name: str) -> None:
         self.steps = 0
         """Steps since the telemetry was attached, without those that a hook has skipped."""
         self._every = every
         self._log = log
+        self._name = name
         self._skipped = 0
         self._clipped: dict[int, Any] = {}
         self._groups: list[_Group] | None = None
@@ -117,7 +122,7 @@ class Telemetry:
     @property
     def latest(self) -> dict[str, float]:
         """The values of the last measured step by name; empty before the first."""
-        return {f"telemetry/{name}": float(value) for name, value in self._measured.items()}
+        return {f"{self._name}/{name}": float(value) for name, value in self._measured.items()}
 
     def remove(self) -> None:
         """Stop measuring."""
@@ -237,10 +242,12 @@ class _Group:
 def _squares_of(groups: Sequence[_Group]) -> Tensor:
     """Return the sums of squares of all groups, one row each, over all processes."""
     found: Any = 0.0
-    for mesh in dict.fromkeys(mesh for group in groups for mesh in group.meshes):
+    all_reduce: Any = torch.distributed.all_reduce
+    meshes: Iterable[Any] = dict.fromkeys(mesh for group in groups for mesh in group.meshes)
+    for mesh in meshes:
         rows = torch.stack([group.squares(mesh) for group in groups])
-        for dim in range(mesh.ndim if mesh is not None else 0):
-            torch.distributed.all_reduce(rows, group=mesh.get_group(dim))
+        for group in [] if mesh is None else mesh.get_all_groups():
+            all_reduce(rows, group=group)
         found = rows + found
     return found
 

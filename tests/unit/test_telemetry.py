@@ -67,7 +67,9 @@ def test_values_are_those_of_the_step(kind: str) -> None:
     for step in range(4):
         backward(model)
         before = {param: param.detach().clone() for param in model.parameters()}
-        grads = {param: param.grad.clone() for param in model.parameters() if param.grad is not None}
+        grads = {
+            param: param.grad.clone() for param in model.parameters() if param.grad is not None
+        }
         optimizer.step(lambda: backward(model))
         if step % 2 == 0:
             assert bool(telemetry.latest) == (step > 0)
