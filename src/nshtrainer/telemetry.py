@@ -246,8 +246,9 @@ def _squares_of(groups: Sequence[_Group]) -> Tensor:
     meshes: Iterable[Any] = dict.fromkeys(mesh for group in groups for mesh in group.meshes)
     for mesh in meshes:
         rows = torch.stack([group.squares(mesh) for group in groups])
-        for group in [] if mesh is None else mesh.get_all_groups():
-            all_reduce(rows, group=group)
+        processes: list[Any] = [] if mesh is None else mesh.get_all_groups()
+        for some in processes:
+            all_reduce(rows, group=some)
         found = rows + found
     return found
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
 import nshtrainer
 from nshtrainer.configs import (
@@ -172,6 +176,22 @@ def test_sparse_gradients() -> None:
     embedding(torch.tensor([1, 1])).sum().backward()
     optimizer.step()
     assert telemetry.latest["telemetry/0/grad_norm"] == pytest.approx(math.sqrt(8))
+
+
+def test_sharded_and_replicated_parameters(tmp_path: Path) -> None:
+    dist.init_process_group("gloo", f"file://{tmp_path}/meet", rank=0, world_size=1)
+    try:
+        mesh = init_device_mesh("cpu", (1, 1))
+        whole = torch.tensor([3.0, 4.0])
+        params = [nn.Parameter(distribute_tensor(whole, mesh, [Replicate(), Shard(0)]))]
+        optimizer = torch.optim.SGD([*params, nn.Parameter(torch.tensor([12.0]))], lr=0.5)
+        telemetry = nshtrainer.watch_telemetry(optimizer, every=1)
+        params[0].sum().backward()
+        optimizer.step()
+        assert telemetry.latest["telemetry/0/weight_norm"] == pytest.approx(13)
+        assert telemetry.latest["telemetry/0/update_norm"] == pytest.approx(0.5 * math.sqrt(2))
+    finally:
+        dist.destroy_process_group()
 
 
 def test_loss_scaling_is_undone() -> None:
