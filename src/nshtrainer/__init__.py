@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nshtrainer.run_length import RunLength
     from nshtrainer.runs.fit import fit
     from nshtrainer.runs.loaded_run import load_run
+    from nshtrainer.telemetry import watch_telemetry
     from nshtrainer.trainer_config import TrainerConfig
 
 __version__ = "2.0.0.dev0"
@@ -54,6 +55,7 @@ __all__ = [
     "loggers",
     "lr_scheduler",
     "optimizer",
+    "watch_telemetry",
 ]
 
 _HOMES = {
@@ -70,6 +72,7 @@ _HOMES = {
     "fit": "nshtrainer.runs.fit",
     "large_files": "nshtrainer.config.document",
     "load_run": "nshtrainer.runs.loaded_run",
+    "watch_telemetry": "nshtrainer.telemetry",
 }
 
 

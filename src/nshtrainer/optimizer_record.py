@@ -86,6 +86,8 @@ class OptimizerRecord:
         """Returns the scheduler that reads a metric and writes the rate, while it lives."""
         self.batch_size: float | None = None
         """The batch size for which `lr_scaling` scaled the rate."""
+        self.clipped: Any = None
+        """The number of steps that clipping by norm has clipped; None without such clipping."""
         self.watch: Any = None
         """The check that the parameters still belong to the model."""
         self.model: Callable[[], Any] = _nothing

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from nshtrainer.callbacks.base import CallbackConfig
 from nshtrainer.config import Config
+from nshtrainer.duration import DurationField, StepsConfig
 from nshtrainer.loggers.base import LoggerField
 from nshtrainer.metric import MetricConfig
 from nshtrainer.resume import ResumeConfig
@@ -50,9 +51,28 @@ Precision: TypeAlias = Literal[
 ]
 
 OURS = frozenset(
-    {"non_finite", "primary_metric", "resume", "schedule_clock", "seed", "weight_averaging"}
+    {
+        "non_finite",
+        "primary_metric",
+        "resume",
+        "schedule_clock",
+        "seed",
+        "telemetry",
+        "weight_averaging",
+    }
 )
 """The options that are not Lightning's."""
+
+
+class TelemetryConfig(Config):
+    """Telemetry of the optimizer's steps: norms of gradients, weights and updates per group.
+
+    >>> str(TelemetryConfig(every="100 steps").every)
+    '100 steps'
+    """
+
+    every: DurationField = cast("Any", StepsConfig(value=50))
+    """Time from one measurement to the next; at least one step of the optimizer."""
 
 
 class TrainerConfig(Config):
@@ -203,6 +223,9 @@ class TrainerConfig(Config):
     """Updates that move a schedule if the gradient scaler of 16-mixed leaves some out:
     `optimizer_steps` counts all attempts, `successful_steps` the updates that are made. Left out,
     the setting of the hyperparameters, or else `optimizer_steps`."""
+
+    telemetry: TelemetryConfig | None = None
+    """Log the norms of gradients, weights and updates of each parameter group; left out, do not."""
 
     weight_averaging: WeightAveragingField = cast("Any", None)
     """The average of the weights that is validated and saved, such as `ema`; left out, none."""

@@ -200,3 +200,13 @@ def test_nothing_is_alive_after_a_run(tmp_path: Path, inner: Any):
     del made, held
     gc.collect()  # a Trainer of transformers and its callbacks refer to each other
     assert [ref() for ref in refs] == [None] * 4
+
+
+def test_telemetry_reaches_the_log(tmp_path: Path):
+    run = line(tmp_path, max_steps=10)
+    run.optimizer, run.lr_scheduler = nshtrainer.create(AdamWConfig(), COSINE, run.model, run)
+    nshtrainer.watch_telemetry(run.optimizer, 5, lambda values, _: run.log(values))
+    run.train()
+    rows = [row for row in run.state.log_history if "telemetry/skipped" in row]
+    assert [row["step"] for row in rows] == [4, 9]
+    assert all(row["telemetry/0/update_norm"] > 0 for row in rows)

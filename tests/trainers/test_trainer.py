@@ -27,6 +27,7 @@ from nshtrainer.integrations.lightning import (
 
 OBJECTS = {"self", "callbacks", "plugins"}
 OURS = {
+    "telemetry",
     "non_finite",
     "primary_metric",
     "resume",

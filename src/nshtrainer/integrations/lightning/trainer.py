@@ -16,6 +16,7 @@ from nshtrainer.config.validation import plain_containers
 from nshtrainer.integrations.lightning.checkpoint.atomic import write_checkpoints_atomically
 from nshtrainer.integrations.lightning.checkpoint.entries import check_checkpoints_of
 from nshtrainer.integrations.lightning.optimizer_callback import missing_callbacks
+from nshtrainer.integrations.lightning.telemetry import TelemetryCallback
 from nshtrainer.integrations.lightning.weight_averaging import AveragingCallback
 from nshtrainer.loggers.base import LoggerConfigBase
 from nshtrainer.trainer_config import OURS, TrainerConfig
@@ -138,6 +139,8 @@ def _callbacks(config: TrainerConfig, arguments: Mapping[str, Any]) -> list[Call
     given += [each for each in _created(config.callbacks) if not isinstance(each, unwanted)]
     if config.weight_averaging is not None:
         given.append(AveragingCallback(config.weight_averaging))
+    if config.telemetry is not None:
+        given.append(TelemetryCallback(config.telemetry))
     return [*given, *missing_callbacks(given)]
 
 

@@ -12,6 +12,7 @@ from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
 
 from nshtrainer.optimizer.wrappers.hooks import norm_of, params_with_grad, register_grad_hook
+from nshtrainer.optimizer_record import record_of
 
 __all__ = ["ClipNorm", "clip_adaptively", "clip_values", "elements_of", "total_norm"]
 
@@ -37,6 +38,7 @@ class ClipNorm:
 
     def attach(self, optimizer: Optimizer) -> None:
         """Register the step hooks."""
+        record_of(optimizer).clipped = 0
         register_grad_hook(optimizer, self._clip)
         optimizer.register_step_post_hook(_forget_scale)
 
@@ -47,12 +49,15 @@ class ClipNorm:
             self._clip_if_larger(optimizer, params)
         else:
             factor = self._wide_factor(params)
+            if not torch.compiler.is_compiling():
+                record_of(optimizer).clipped = record_of(optimizer).clipped + (factor < 1)
             for (device, dtype), grads in _by_kind([param.grad for param in params]).items():
                 _foreach_mul(grads, factor.to(device, dtype))
 
     def _clip_if_larger(self, optimizer: Optimizer, params: Sequence[Tensor]) -> None:
         norm = total_norm(params)
         scale = (norm.item() + 1e-6) / self._limit  # as in torch's formula
+        record_of(optimizer).clipped += scale > 1
         if scale == math.inf:
             factor = self._wide_factor(params).item()
             for grad in [cast("Tensor", param.grad) for param in params]:
