@@ -19,6 +19,7 @@ _MODULES = ("nshtrainer.callbacks.base", *callback_registry.modules)
 
 if TYPE_CHECKING:
     from nshtrainer.callbacks.lightning_callbacks import *
+    from nshtrainer.callbacks.norm_logging import *
     from nshtrainer.callbacks.unfreeze import *
 else:
     __getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -40,6 +40,7 @@ callback_registry: Registry[CallbackConfigBase] = Registry(
     entry_point_group="nshtrainer.callbacks",
     modules=(
         "nshtrainer.callbacks.lightning_callbacks",
+        "nshtrainer.callbacks.norm_logging",
         "nshtrainer.callbacks.unfreeze",
     ),
 )

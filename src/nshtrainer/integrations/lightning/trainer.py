@@ -16,7 +16,6 @@ from nshtrainer.config.validation import plain_containers
 from nshtrainer.integrations.lightning.checkpoint.atomic import write_checkpoints_atomically
 from nshtrainer.integrations.lightning.checkpoint.entries import check_checkpoints_of
 from nshtrainer.integrations.lightning.optimizer_callback import missing_callbacks
-from nshtrainer.integrations.lightning.telemetry import TelemetryCallback
 from nshtrainer.integrations.lightning.weight_averaging import AveragingCallback
 from nshtrainer.loggers.base import LoggerConfigBase
 from nshtrainer.trainer_config import OURS, TrainerConfig
@@ -140,7 +139,7 @@ def _callbacks(config: TrainerConfig, arguments: Mapping[str, Any]) -> list[Call
     if config.weight_averaging is not None:
         given.append(AveragingCallback(config.weight_averaging))
     if config.telemetry is not None:
-        given.append(TelemetryCallback(config.telemetry))
+        given.append(config.telemetry.create_callback())
     return [*given, *missing_callbacks(given)]
 
 

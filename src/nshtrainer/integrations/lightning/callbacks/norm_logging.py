@@ -11,13 +11,13 @@ from nshtrainer.integrations.lightning.run_length import run_length_of
 from nshtrainer.telemetry import watch_telemetry
 
 if TYPE_CHECKING:
+    from nshtrainer.callbacks.norm_logging import NormLoggingCallbackConfig
     from nshtrainer.telemetry import Telemetry
-    from nshtrainer.trainer_config import TelemetryConfig
 
-__all__ = ["TelemetryCallback"]
+__all__ = ["NormLogging"]
 
 
-class TelemetryCallback(Callback):
+class NormLogging(Callback):
     """Callback that logs gradient, weight and update norms to all loggers of the trainer.
 
     The values are those of `nshtrainer.watch_telemetry`, named `telemetry/<group>/grad_norm` and
@@ -28,14 +28,14 @@ class TelemetryCallback(Callback):
         config: The time from one measurement to the next.
     """
 
-    def __init__(self, config: TelemetryConfig) -> None:
+    def __init__(self, config: NormLoggingCallbackConfig) -> None:
         self._config = config
         self._watched: list[Telemetry] = []
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Watch the optimizers of the run."""
-        every = self._config.every.resolve(run_length_of(trainer), "telemetry.every")
+        every = self._config.every.resolve(run_length_of(trainer), "norm_logging: every")
 
         def log(values: dict[str, float], _step: int) -> None:
             for logger in trainer.loggers:
