@@ -257,7 +257,7 @@ class TrainingRun:
             raise CheckpointError(printable(f"{self.checkpoint}: is damaged: {problem}"))
         self.first_step = step
         _say(f"resuming from {printable(self.checkpoint)} (step {step}, epoch {epoch + 1})")
-        other = difference_from(self.checkpoint, self.folder, code_of(self.code.module))
+        other = difference_from(self.checkpoint, self.folder, code_of(self.loaded.code.module))
         if other is not None:
             _say(printable(f"the checkpoint {other}"))
 
