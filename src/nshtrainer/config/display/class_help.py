@@ -47,6 +47,11 @@ _is_plain: ContextVar[bool] = ContextVar("_is_plain", default=False)
 
 _OF_PYDANTIC = frozenset(dir(BaseModel))
 
+_FOR_AUTHORS = frozenset(
+    {"config_for_group", "create_scheduler_impl", "json_schema", "metadata", "tracks"}
+)
+"""Methods that the author of a component writes, or a tool calls: shown where they are defined."""
+
 
 def _set_doc(cls: type, text: str | None) -> None:
     type.__dict__["__doc__"].__set__(cls, text)
@@ -75,8 +80,8 @@ def _is_shown(cls: type[BaseModel], name: str) -> bool:
         return name.startswith("__") and inspect.isfunction(member)
     if home is cls or not home.__module__.startswith("nshtrainer."):
         return True
-    if isinstance(member, classmethod):
-        return home.__base__ is BaseModel
+    if name in _FOR_AUTHORS or isinstance(member, classmethod):
+        return name not in _FOR_AUTHORS and home.__base__ is BaseModel
     kinds = (base for base in cls.__mro__ if vars(base).get("__registry__"))
     return inspect.isfunction(member) and any(name in vars(base) for base in kinds)
 
