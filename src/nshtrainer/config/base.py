@@ -18,6 +18,7 @@ from typing_extensions import Self, override
 
 from nshtrainer.config.display.class_help import ConfigMeta, plain_docs
 from nshtrainer.config.validation import with_strict_numbers
+from nshtrainer.escaping import without_commands
 
 if TYPE_CHECKING:
     from nshtrainer.config.files import FilePath
@@ -98,6 +99,10 @@ class Config(BaseModel, metaclass=ConfigMeta):
         from nshtrainer.config.display.fields import shown_fields
 
         return shown_fields(self)
+
+    @override
+    def __repr__(self) -> str:
+        return without_commands(super().__repr__())
 
     @override
     def __str__(self) -> str:
