@@ -40,6 +40,17 @@ def test_help_is_short_and_has_no_member_of_pydantic(cls: Any, lines: int) -> No
     assert "create_optimizer(self" in text or cls is not AdamWConfig
 
 
+def test_help_on_a_config_is_that_on_its_class() -> None:
+    on_class, on_config = (help_of(each).splitlines() for each in (AdamWConfig, AdamWConfig()))
+    assert on_config[1:] == on_class[1:]
+    assert AdamWConfig().__doc__ == AdamWConfig.__doc__
+
+
+def test_a_class_made_from_the_body_of_another_keeps_its_docstring() -> None:
+    copy = type(NoDocs)("Copy", (Config,), {**vars(OwnArgs), "lr": 0.1})
+    assert copy.__doc__ == OwnArgs.__doc__
+
+
 def test_help_describes_every_field_with_its_type_range_and_default() -> None:
     text = help_of(AdamWConfig)
     assert "lr (float, >= 0, default 0.001): Learning rate: about the size of one" in text
