@@ -193,12 +193,13 @@ def test_every_field_is_described(cls: Any):
     assert missing == []
 
 
-@every_config
-def test_the_text_of_a_field_is_below_it_where_editors_find_it(cls: Any):
-    homes = [each for each in cls.__mro__ if issubclass(each, Config)]
-    for name in cls.model_fields.keys() - {"name"}:
-        home = next(each for each in homes if name in inspect.get_annotations(each))
-        assert name in own_docs(home), (home, name)
+def test_the_text_of_a_field_is_below_it_where_editors_find_it():
+    # Not so in the classes for bitsandbytes, torchao and schedulefree: there types have the text.
+    for cls in CONCRETE:
+        homes = [each for each in cls.__mro__ if issubclass(each, Config)]
+        for name in cls.model_fields.keys() - {"name"}:
+            home = next(each for each in homes if name in inspect.get_annotations(each))
+            assert name in own_docs(home), (home, name)
 
 
 @every_config

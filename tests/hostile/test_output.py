@@ -15,7 +15,8 @@ from tests.cli.support import TRAIN, is_command
 
 import nshtrainer
 from nshtrainer.cli import main
-from nshtrainer.configs import AdamWConfig, SchedulesConfig
+from nshtrainer.config.display.html import html_table
+from nshtrainer.configs import AdamWConfig, CosineScheduleConfig, SchedulesConfig
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.runs.quiet_lightning import quiet
 
@@ -36,6 +37,9 @@ NAMES = {
     "mathtext": "$\\frac{$",
 }
 FILES = {kind: name.replace("/", "-") for kind, name in NAMES.items()}
+
+SHOWN = {"body", "strong", "table", "tr", "td", "th", "img", "div"}
+"""The elements of what a notebook shows."""
 
 Captured = pytest.CaptureFixture[str]
 
@@ -97,6 +101,27 @@ def test_the_name_of_a_file_is_shown_and_not_obeyed(
         ET.parse(Path(f"{name}.{suffix}"))
     with Path(f"{name}.csv").open(newline="", encoding="utf-8") as stream:
         assert not any(row[0][:1] in set("=+-@\t\r") for row in csv.reader(stream))
+
+
+class Noted(nshtrainer.Config):
+    note: str
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=list(NAMES))
+def test_what_a_notebook_or_a_prompt_shows_obeys_no_name(name: str) -> None:
+    config = Noted(note=name)
+    picture = CosineScheduleConfig().plot(total_steps=10, label=name)
+    for html in (config._repr_html_(), picture._repr_html_(), html_table([name], [[name]])):
+        page = ET.fromstring(f"<body>{html}</body>")
+        assert {each.tag for each in page.iter()} <= SHOWN
+        assert not {key for each in page.iter() for key in each.attrib} - {"style", "src", "alt"}
+    ET.fromstring(picture._repr_svg_())
+    error = ConfigError(f"{name}: invalid")
+    for shown in (repr(config), f"{picture!r}\n{picture}", *error._render_traceback_()):
+        for line in shown.split("\n"):
+            assert line.isprintable()
+            assert not is_command(line)
+    assert eval(repr(config)) == config
 
 
 @pytest.mark.parametrize("name", ["::error::x", "a ##[error]x", "##vso[task.complete]"])

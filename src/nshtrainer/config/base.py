@@ -24,6 +24,7 @@ from typing_extensions import Self, override
 
 from nshtrainer.config.display.class_help import ConfigMeta, plain_docs
 from nshtrainer.config.validation import constructor_of, with_strict_numbers
+from nshtrainer.escaping import without_commands
 from nshtrainer.exceptions import ArgumentError
 
 if TYPE_CHECKING:
@@ -106,6 +107,10 @@ class Config(BaseModel, metaclass=ConfigMeta):
         from nshtrainer.config.display.fields import shown_fields
 
         return shown_fields(self)
+
+    @override
+    def __repr__(self) -> str:
+        return without_commands(super().__repr__())
 
     @override
     def __str__(self) -> str:

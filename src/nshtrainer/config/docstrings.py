@@ -26,7 +26,8 @@ def class_docs(cls: type) -> str:
     >>> class_docs(StepsConfig).partition("\n")[0]
     'A number of optimizer updates.'
     """
-    return inspect.cleandoc(vars(cls).get("__doc__") or "")
+    doc = vars(cls).get("__doc__")
+    return inspect.cleandoc(getattr(doc, "text", doc) or "")
 
 
 def field_docs(cls: type[BaseModel]) -> dict[str, str]:

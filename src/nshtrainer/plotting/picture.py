@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from nshtrainer.escaping import printable, xml_text
+from nshtrainer.escaping import printable, without_commands, xml_text
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.plotting.figure import Plot, figure_of
 
@@ -75,13 +75,13 @@ class Picture:
 
     @override
     def __repr__(self) -> str:
-        return f"<Picture of {'; '.join(self._notes())}>"
+        return without_commands(f"<Picture of {'; '.join(self._notes())}>")
 
     @override
     def __str__(self) -> str:
         from nshtrainer.plotting.terminal import text
 
-        return text(figure_of(self.plots))
+        return without_commands(text(figure_of(self.plots)))
 
     def _notes(self) -> list[str]:
         return [printable(f"{plot.label}: {plot.description}") for plot in self.plots]

@@ -47,9 +47,25 @@ _is_plain: ContextVar[bool] = ContextVar("_is_plain", default=False)
 
 _OF_PYDANTIC = frozenset(dir(BaseModel))
 
+_FOR_AUTHORS = frozenset(
+    {"config_for_group", "create_scheduler_impl", "json_schema", "metadata", "tracks"}
+)
+"""Methods that the author of a component writes, or a tool calls: shown where they are defined."""
 
-def _set_doc(cls: type, text: str | None) -> None:
-    type.__dict__["__doc__"].__set__(cls, text)
+
+class _Doc:
+    """The docstring of a class, which is the same for its instances."""
+
+    def __init__(self, text: str | None) -> None:
+        self.text = text
+
+    def __get__(self, _instance: object, owner: type[BaseModel]) -> str | None:
+        return _with_fields(owner)
+
+
+def _set_doc(cls: type, text: str | _Doc | None) -> None:
+    held = text if isinstance(text, _Doc) else _Doc(text)  # a class that is unpickled has one
+    type.__dict__["__doc__"].__set__(cls, held)
 
 
 def _signature(cls: Any) -> inspect.Signature:
@@ -75,8 +91,8 @@ def _is_shown(cls: type[BaseModel], name: str) -> bool:
         return name.startswith("__") and inspect.isfunction(member)
     if home is cls or not home.__module__.startswith("nshtrainer."):
         return True
-    if isinstance(member, classmethod):
-        return home.__base__ is BaseModel
+    if name in _FOR_AUTHORS or isinstance(member, classmethod):
+        return name not in _FOR_AUTHORS and home.__base__ is BaseModel
     kinds = (base for base in cls.__mro__ if vars(base).get("__registry__"))
     return inspect.isfunction(member) and any(name in vars(base) for base in kinds)
 
@@ -193,6 +209,10 @@ def plain_types(annotations: dict[str, Any]) -> dict[str, Any]:
 @dataclass_transform(kw_only_default=True, field_specifiers=(Field, PrivateAttr))
 class ConfigMeta(ModelMetaclass):
     """The class of config classes: they describe their fields, and hide pydantic's members."""
+
+    def __init__(self, *args: Any, **_options: Any) -> None:
+        super().__init__(*args)
+        _set_doc(self, args[2].get("__doc__"))
 
     __doc__ = property(_with_fields, _set_doc)  # pyright: ignore[reportAssignmentType]
     __signature__ = property(_signature, _set_signature)

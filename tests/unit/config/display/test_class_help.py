@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pydoc
+import sys
 from collections.abc import Callable
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -28,14 +29,26 @@ def help_of(thing: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("cls", "lines"), [(AdamWConfig, 130), (CosineScheduleConfig, 170), (Config, 120)]
+    ("cls", "lines"), [(AdamWConfig, 120), (CosineScheduleConfig, 150), (Config, 120)]
 )
 def test_help_is_short_and_has_no_member_of_pydantic(cls: Any, lines: int) -> None:
     text = help_of(cls)
-    assert text.count("\n") < lines
+    # From 3.13 on a long signature has a line for each argument.
+    assert text.count("\n") < lines + 60 * (sys.version_info >= (3, 13))
     assert "model_dump" not in text
     assert "parse_obj" not in text
     assert "create_optimizer(self" in text or cls is not AdamWConfig
+
+
+def test_help_on_a_config_is_that_on_its_class() -> None:
+    on_class, on_config = (help_of(each).splitlines() for each in (AdamWConfig, AdamWConfig()))
+    assert on_config[1:] == on_class[1:]
+    assert AdamWConfig().__doc__ == AdamWConfig.__doc__
+
+
+def test_a_class_made_from_the_body_of_another_keeps_its_docstring() -> None:
+    copy = type(NoDocs)("Copy", (Config,), {**vars(OwnArgs), "lr": 0.1})
+    assert copy.__doc__ == OwnArgs.__doc__
 
 
 def test_help_describes_every_field_with_its_type_range_and_default() -> None:
@@ -146,7 +159,7 @@ def test_members_are_those_of_use_on_the_class() -> None:
     members = dir(AdamWConfig)
     assert {"create_optimizer", "from_yaml", "from_file"} <= {*members}
     assert not {"parse_obj", "model_dump", "to_yaml", "target", "at_batch"} & {*members}
-    assert {"create_scheduler", "preview", "describe"} <= {*dir(CosineScheduleConfig)}
+    assert {"create_scheduler", "plot", "describe"} <= {*dir(CosineScheduleConfig)}
     assert {"to_yaml", "override", "replace"} <= {*dir(Config)}
 
 

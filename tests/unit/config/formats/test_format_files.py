@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from tests.unit.config.formats.test_formats import Leaf, Tree
 
 from nshtrainer.config import Config
@@ -202,4 +203,4 @@ def test_the_name_of_the_file_stands_in_every_line(tmp_path: Path) -> None:
         f"{path}:1:9: number: must be a number (got 'x')",
         f"{path}:2:7: text: must be text (got 5); put it in quotes",
     ]
-    assert caught.value.__cause__ is not None
+    assert isinstance(caught.value.__context__, ValidationError)
