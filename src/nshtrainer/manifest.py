@@ -125,7 +125,7 @@ class Stretch(BaseModel, frozen=True, extra="allow"):
     """Time of the end; None while it runs, and for a process that was killed."""
 
     outcome: Outcome = "running"
-    """How it ended."""
+    """The end of the stretch, or `running`."""
 
     error: str | None = None
     """The class and the text of the error that ended it."""

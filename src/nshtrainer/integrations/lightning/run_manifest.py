@@ -156,7 +156,7 @@ class RunManifest(Callback):
         self._lock.close()
 
     def _write(self, act: Callable[[RunRecord], None]) -> None:
-        """Write the file; the run goes on if that fails, and a line is printed."""
+        """Write the file; if that fails, print a line and continue the run."""
         if self._record is None:
             return
         try:
