@@ -173,6 +173,21 @@ def test_of_two_processes_the_first_records_the_run(home: Path) -> None:
     assert (stretch["outcome"], stretch["devices"]["processes"]) == ("completed", 2)
 
 
+def test_tables_of_an_earlier_run_without_a_checkpoint_are_set_aside(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("o").mkdir()
+    for name in ("metrics", "schedule"):
+        Path(f"o/{name}.csv").write_text("step,rate\n0,9\n", encoding="utf-8")
+    assert main([*FIT, ONE]) == 0
+    said = capsys.readouterr().out
+    for name in ("metrics", "schedule"):
+        text = f"o/{name}.csv: belongs to an earlier run; it is renamed to {name}.csv.old\n"
+        assert text in said
+        rows = Path(f"o/{name}.csv").read_text(encoding="utf-8").splitlines()
+        assert not any(row.startswith("0,9") for row in rows)
+
+
 # -- whose checkpoint a run resumes from -----------------------------------------------------------
 
 

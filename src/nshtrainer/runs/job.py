@@ -17,24 +17,24 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressB
 
 from nshtrainer.analysis.dry_run import build_trainer
 from nshtrainer.console import say, say_lines
-from nshtrainer.runs.quiet_lightning import quiet
+from nshtrainer.escaping import printable
+from nshtrainer.exceptions import BadUpdateError, CheckpointError
+from nshtrainer.integrations.lightning.run_manifest import code_of
+from nshtrainer.metric import MetricConfig
 from nshtrainer.runs.linked_processes import code_of_lost_process, linked_processes
 from nshtrainer.runs.manifest import FitManifest
 from nshtrainer.runs.metrics import loggers_for
+from nshtrainer.runs.quiet_lightning import quiet
 from nshtrainer.runs.reports import EpochLines, SummaryCallback, metrics_text
 from nshtrainer.runs.run_dir import RunFolder, difference_from
 from nshtrainer.runs.schedule_record import ScheduleRecord
 from nshtrainer.runs.signals import GracefulStop, Interrupted, Signals
 from nshtrainer.runs.slurm import requeue
-from nshtrainer.escaping import printable
-from nshtrainer.exceptions import BadUpdateError, CheckpointError
-from nshtrainer.integrations.lightning.run_manifest import code_of
-from nshtrainer.metric import MetricConfig
 
 if TYPE_CHECKING:
+    from nshtrainer.integrations.lightning.trainer import Trainer
     from nshtrainer.project.run_file import RunConfig
     from nshtrainer.project.user_code import UserCode
-    from nshtrainer.integrations.lightning.trainer import Trainer
 
 __all__ = ["TrainingRun"]
 
@@ -187,7 +187,7 @@ class TrainingRun:
         data = self.code.data.build(self.config.data) if self.code.data else None
         module = self.code.module(self.config.model)
         if self._keeps and trainer.is_global_zero:
-            self.folder.prepare()
+            self.folder.prepare(resumes=self.checkpoint is not None)
         # Absolute, since names such as "best" and "hpc" have a meaning for Lightning.
         path = None if self.checkpoint is None else str(self.checkpoint.absolute())
         try:

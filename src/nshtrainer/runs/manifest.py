@@ -63,5 +63,5 @@ class FitManifest(RunManifest):
         if file is not None:
             yield f"For completion in an editor: nshtrainer schema --for {quote(str(file))} -o FILE"
         kept = [each.difference for each in differing(as_data(in_force), as_data(self._config))]
-        if kept:
+        if kept and self._resumes:
             yield f"Kept from the checkpoint (-> the value in the run file): {', '.join(kept)}"

@@ -23,8 +23,8 @@ from nshtrainer.plotting import Plot, rendered
 from nshtrainer.runs.schedule_table import ScheduleTable
 
 if TYPE_CHECKING:
-    from nshtrainer.runs.run_dir import RunFolder
     from nshtrainer.lr_scheduler.driver.plan import SchedulePlan
+    from nshtrainer.runs.run_dir import RunFolder
 
 __all__ = ["ScheduleRecord"]
 
@@ -193,7 +193,9 @@ class _Record:
             if self.scheduler.plan.run.total_time is not None:
                 position = moved  # given by the clock, not by the number of updates
         is_as_it_should = moved == position
-        why = "written by other code" if is_as_it_should else f"the scheduler had made {moved} steps"
+        why = (
+            "written by other code" if is_as_it_should else f"the scheduler had made {moved} steps"
+        )
         for watch in self.watches:
             watch.look(self.optimizer.param_groups, self.updates, position, why)
         self.updates += 1

@@ -59,6 +59,7 @@ def run(args: Namespace) -> int:
 
 def _list(runs: list[RecordedRun], folder: Path, args: Namespace) -> None:
     from nshtrainer.config.formats.json import write_json
+    from nshtrainer.config.messages import truncate
     from nshtrainer.runs.listing import differing_values
 
     different = differing_values(runs)
@@ -74,7 +75,7 @@ def _list(runs: list[RecordedRun], folder: Path, args: Namespace) -> None:
             os.path.relpath(each.path, folder) if each.path != folder else each.path.name,
             each.started.astimezone().strftime("%Y-%m-%d %H:%M") if each.started else "",
             *_facts(each),
-            ", ".join(f"{key}={value}" for key, value in own.items()),
+            ", ".join(truncate(f"{key}={value}") for key, value in own.items()),
         )
         for each, own in zip(runs, different, strict=True)
     ]
