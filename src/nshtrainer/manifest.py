@@ -282,7 +282,7 @@ def config_hash(config: Data) -> str:
 def git_state(code: Path | None) -> GitState | None:
     """Return the commit that is checked out; None without git or a commit.
 
-    Files that git does not track, but for the code, are left out: the folder of the runs is one.
+    Files that git does not track are left out, such as results of runs; the code is not.
 
     Args:
         code: The file of the code; None for the current folder.

@@ -11,8 +11,10 @@ from ruamel.yaml import YAML
 from tests.cli.support import MID_EPOCH, only_run, start
 
 from nshtrainer.cli import main
+from nshtrainer.exceptions import ConfigError
 from nshtrainer.manifest import config_hash
 from nshtrainer.runs.listing import read_run_folder
+from nshtrainer.runs.run_dir import choose_folder
 
 FIT = ["fit", "train.py", "--config", "run.yaml", "--out", "o"]
 ONE = "trainer.max_epochs=1"
@@ -186,6 +188,13 @@ def test_tables_of_an_earlier_run_without_a_checkpoint_are_set_aside(
         assert text in said
         rows = Path(f"o/{name}.csv").read_text(encoding="utf-8").splitlines()
         assert not any(row.startswith("0,9") for row in rows)
+
+
+def test_a_folder_that_another_process_has_filled_meanwhile_is_refused(home: Path) -> None:
+    folder = choose_folder(Path("run.yaml"), Path("o"), "auto").folder
+    assert main([*FIT, ONE]) == 0
+    with folder.claimed().held(), pytest.raises(ConfigError, match=r"already contains a run"):
+        folder.prepare(resumes=False)
 
 
 # -- whose checkpoint a run resumes from -----------------------------------------------------------

@@ -187,8 +187,11 @@ class RunFolder:
             resumes: False to set aside the tables that an earlier run has left.
 
         Raises:
-            ConfigError: There can be no such folder, or a checkpoint cannot be written.
+            ConfigError: There can be no such folder, a checkpoint cannot be written, or another
+                process has trained here since the folder was chosen.
         """
+        if not resumes:
+            _unused(self.path)
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
         except OSError as error:
