@@ -73,7 +73,12 @@ _PACKAGES = (
 
 
 class GitState(BaseModel, frozen=True, extra="allow"):
-    """The commit of the code, and whether files that git tracks differ from it."""
+    """The state of a repository.
+
+    Args:
+        commit: The hash of the commit.
+        is_dirty: True if a tracked file differs from the commit, or the code is not tracked.
+    """
 
     commit: str
     is_dirty: bool
@@ -125,7 +130,7 @@ class Stretch(BaseModel, frozen=True, extra="allow"):
     """Time of the end; None while it runs, and for a process that was killed."""
 
     outcome: Outcome = "running"
-    """How it ended."""
+    """The end of the stretch, or `running`."""
 
     error: str | None = None
     """The class and the text of the error that ended it."""
@@ -274,24 +279,35 @@ def config_hash(config: Data) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def git_state(folder: Path) -> GitState | None:
-    """Return the commit that is checked out in a folder; None without git or a commit.
+def git_state(code: Path | None) -> GitState | None:
+    """Return the commit that is checked out; None without git or a commit.
 
-    Files that git does not track are left out: the folder of the runs is one of them.
+    Files that git does not track are left out, such as results of runs; the code is not.
+
+    Args:
+        code: The file of the code; None for the current folder.
     """
-    command = ["git", "--no-optional-locks", "-C", str(folder), "-c", "core.fsmonitor=false"]
-    status = ["status", "--porcelain=v2", "--branch", "--untracked-files=no"]
-    try:
-        done = subprocess.run(  # noqa: S603 - a fixed command
-            [*command, *status], capture_output=True, timeout=_GIT_SECONDS, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    head, *lines = done.stdout.decode(errors="replace").splitlines() or [""]
+    folder = Path.cwd() if code is None else code.absolute().parent
+    status = _git(folder, "status", "--porcelain=v2", "--branch", "--untracked-files=no")
+    head, *lines = (status or "").splitlines() or [""]
     commit = head.removeprefix("# branch.oid ")
     if commit in {head, "(initial)"}:
         return None
-    return GitState(commit=commit, is_dirty=any(not line.startswith("#") for line in lines))
+    is_tracked = code is None or _git(folder, "ls-files", "--error-unmatch", "--", code.name)
+    is_changed = any(not line.startswith("#") for line in lines)
+    return GitState(commit=commit, is_dirty=is_changed or not is_tracked)
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Return the output of git; None if it fails."""
+    # Without a lock on the index, which another git may want, and programs that its config names.
+    command = ["git", "--no-optional-locks", "-C", str(folder), "-c", "core.fsmonitor=false"]
+    command += arguments
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_GIT_SECONDS, check=True)  # noqa: S603 - fixed
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.decode(errors="replace")
 
 
 def lock_owner() -> str:

@@ -11,8 +11,10 @@ from ruamel.yaml import YAML
 from tests.cli.support import MID_EPOCH, only_run, start
 
 from nshtrainer.cli import main
+from nshtrainer.exceptions import ConfigError
 from nshtrainer.manifest import config_hash
 from nshtrainer.runs.listing import read_run_folder
+from nshtrainer.runs.run_dir import choose_folder
 
 FIT = ["fit", "train.py", "--config", "run.yaml", "--out", "o"]
 ONE = "trainer.max_epochs=1"
@@ -171,6 +173,28 @@ def test_of_two_processes_the_first_records_the_run(home: Path) -> None:
     assert start(*FIT[:-2], *two, GLOO_SOCKET_IFNAME="lo").returncode == 0
     (stretch,) = stretches(str(only_run()))
     assert (stretch["outcome"], stretch["devices"]["processes"]) == ("completed", 2)
+
+
+def test_tables_of_an_earlier_run_without_a_checkpoint_are_set_aside(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("o").mkdir()
+    for name in ("metrics", "schedule"):
+        Path(f"o/{name}.csv").write_text("step,rate\n0,9\n", encoding="utf-8")
+    assert main([*FIT, ONE]) == 0
+    said = capsys.readouterr().out
+    for name in ("metrics", "schedule"):
+        text = f"o/{name}.csv: belongs to an earlier run; it is renamed to {name}.csv.old\n"
+        assert text in said
+        rows = Path(f"o/{name}.csv").read_text(encoding="utf-8").splitlines()
+        assert not any(row.startswith("0,9") for row in rows)
+
+
+def test_a_folder_that_another_process_has_filled_meanwhile_is_refused(home: Path) -> None:
+    folder = choose_folder(Path("run.yaml"), Path("o"), "auto").folder
+    assert main([*FIT, ONE]) == 0
+    with folder.claimed().held(), pytest.raises(ConfigError, match=r"already contains a run"):
+        folder.prepare(resumes=False)
 
 
 # -- whose checkpoint a run resumes from -----------------------------------------------------------

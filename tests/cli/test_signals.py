@@ -26,12 +26,15 @@ FIT = ["fit", "train.py", "--config", "run.yaml"]
 
 POINTS = """
 
+import sys
 import nshtrainer.runs.job as training
 import nshtrainer.runs.quiet_lightning as quiet
 
 def before(where, name, point):
     own = getattr(where, name)
     def stopped(*arguments, **named):
+        if sys._getframe(1).f_globals["__name__"] == "nshtrainer.runs.newest_checkpoint":
+            return own(*arguments, **named)  # the run has not begun
         for number in os.environ.get("AT", "").partition(f"{point} ")[2].split():
             os.kill(os.getpid(), getattr(signal, number))
         return own(*arguments, **named)

@@ -14,6 +14,7 @@ from nshtrainer.config.file_lock import hold, is_held
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.manifest import (
     NAME,
+    GitState,
     Manifest,
     RunRecord,
     Stretch,
@@ -120,31 +121,35 @@ def git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", *own, "-C", str(folder), *arguments], check=True, capture_output=True)
 
 
-def test_the_commit_is_recorded_and_whether_tracked_files_differ(tmp_path: Path) -> None:
+def test_the_commit_is_recorded_and_whether_the_code_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = tmp_path / "train.py"
+    code.write_text("a", encoding="utf-8")
     git(tmp_path, "init")
-    assert git_state(tmp_path) is None  # no commit
-    (tmp_path / "train.py").write_text("a", encoding="utf-8")
+    assert git_state(code) is None  # no commit
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-m", "one")
-    state = git_state(tmp_path)
+    state = git_state(code)
     assert state is not None
     assert (len(state.commit), state.is_dirty) == (40, False)
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "new").touch()
-    assert git_state(tmp_path / "runs") == state
-    (tmp_path / "train.py").write_text("b", encoding="utf-8")
-    dirty = git_state(tmp_path)
-    assert dirty is not None
-    assert (dirty.commit, dirty.is_dirty) == (state.commit, True)
+    (tmp_path / "new.py").touch()
+    assert git_state(code) == state
+    dirty = GitState(commit=state.commit, is_dirty=True)
+    assert git_state(tmp_path / "new.py") == dirty  # in no commit
+    monkeypatch.chdir(tmp_path)
+    assert git_state(None) == state
+    code.write_text("b", encoding="utf-8")
+    assert git_state(code) == git_state(None) == dirty
 
 
 def test_without_a_repository_or_git_there_is_no_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert git_state(tmp_path) is None
+    assert git_state(tmp_path / "train.py") is None
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert git_state(tmp_path) is None
+    assert git_state(tmp_path / "train.py") is None
 
 
 def test_a_path_is_relative_to_the_current_folder(

@@ -90,13 +90,11 @@ def hold(path: Path, owner: str) -> Generator[None]:
 
 def is_held(path: Path) -> bool | None:
     """Return True if a process holds a lock file; None on a file system without locks."""
-    try:
-        with path.open("r+b") as file:
-            return not try_lock(file)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return None
+    # Some network file systems need the right to write, which others may not have.
+    mode = "r+b" if os.access(path, os.W_OK) else "rb"
+    with suppress(OSError), path.open(mode) as file:
+        return not try_lock(file)
+    return None if os.access(path, os.F_OK) else False
 
 
 def _locked(path: Path) -> IO[bytes]:

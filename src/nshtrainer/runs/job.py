@@ -224,7 +224,7 @@ class TrainingRun:
             load_weights(module, self.weights)
             _say(f"starting from the weights of {printable(self.weights)}")
         if self.keeps and trainer.is_global_zero:
-            self.folder.prepare()
+            self.folder.prepare(resumes=self.checkpoint is not None)
         # Absolute, since names such as "best" and "hpc" have a meaning for Lightning.
         path = None if self.checkpoint is None else str(self.checkpoint.absolute())
         try:

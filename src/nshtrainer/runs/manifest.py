@@ -61,7 +61,8 @@ class FitManifest(RunManifest):
     def _comments(self, module: pl.LightningModule, in_force: RunConfig) -> Iterator[str]:
         file = code_file(type(module))
         if file is not None:
-            yield f"For completion in an editor: nshtrainer schema --for {quote(str(file))} -o FILE"
+            code = quote(relative_path(file))
+            yield f"For completion in an editor: nshtrainer schema --for {code} -o FILE"
         kept = [each.difference for each in differing(as_data(in_force), as_data(self._config))]
-        if kept:
+        if kept and self._resumes:
             yield f"Kept from the checkpoint (-> the value in the run file): {', '.join(kept)}"

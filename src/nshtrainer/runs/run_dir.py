@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
@@ -152,13 +152,8 @@ class RunFolder:
             if kind_of(path) not in {None, "file"}:
                 fail(str(path), "is not a regular file; move it away, or give another --out")
         for path in (self.metrics, self.optimizer, self.picture, self.schedule):
-            if kind_of(path) in {None, "file"}:
-                continue
-            try:
-                say(f"{path}: is not a regular file; it is renamed to {set_aside(path).name}")
-            except OSError as error:
-                text = f"is not a regular file, and cannot be renamed: {reason_of(error)}"
-                fail(str(path), f"{text}; move it away, or give another --out", error)
+            if kind_of(path) not in {None, "file"}:
+                _rename(path, "is not a regular file")
 
     def set_aside_exception(self, checkpoint: Path) -> None:
         """Rename the checkpoint of an exception if the run resumes from another checkpoint.
@@ -185,20 +180,43 @@ class RunFolder:
         if path == checkpoint != self.last:
             replace_file(self.last.absolute(), checkpoint.read_bytes())
 
-    def prepare(self) -> None:
+    def prepare(self, *, resumes: bool) -> None:
         """Create the folder, and record the start of the run.
 
+        Args:
+            resumes: False to set aside the tables that an earlier run has left.
+
         Raises:
-            ConfigError: There can be no such folder, or a checkpoint cannot be written.
+            ConfigError: There can be no such folder, a checkpoint cannot be written, or another
+                process has trained here since the folder was chosen.
         """
+        if not resumes:
+            _unused(self.path)
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _cannot_be_made(self.path, error) from error
         self._check_files()
+        for path in () if resumes else (self.metrics, self.schedule):
+            if kind_of(path):
+                _rename(path, "belongs to an earlier run")
         # Lightning does not replace this file, so it would have the values of an earlier start.
-        (self.path / "tensorboard" / "hparams.yaml").unlink(missing_ok=True)
+        with suppress(OSError):
+            (self.path / "tensorboard" / "hparams.yaml").unlink()
         note_start(self.path)
+
+
+def _rename(path: Path, why: str) -> None:
+    """Set a file aside, and print a line.
+
+    Raises:
+        ConfigError: The system refuses.
+    """
+    try:
+        say(f"{path}: {why}; it is renamed to {set_aside(path).name}")
+    except OSError as error:
+        text = f"{why}, and cannot be renamed: {reason_of(error)}"
+        fail(str(path), f"{text}; move it away, or give another --out", error)
 
 
 def _is_made(path: Path) -> bool:

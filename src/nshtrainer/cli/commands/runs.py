@@ -54,17 +54,23 @@ def run(args: Namespace) -> int:
     return 0
 
 
+def _print_json(data: Any) -> None:
+    from nshtrainer.config.formats.json import write_json
+
+    print(write_json(data), end="")
+
+
 # -- list ------------------------------------------------------------------------------------------
 
 
 def _list(runs: list[RecordedRun], folder: Path, args: Namespace) -> None:
-    from nshtrainer.config.formats.json import write_json
+    from nshtrainer.config.messages import truncate
     from nshtrainer.runs.listing import differing_values
 
     different = differing_values(runs)
     if args.json:
         rows = [{**r.to_dict(), "differs": d} for r, d in zip(runs, different, strict=True)]
-        print(write_json(rows), end="")
+        _print_json(rows)
         return
     if not runs:
         say(f"no runs in {folder}")
@@ -74,7 +80,7 @@ def _list(runs: list[RecordedRun], folder: Path, args: Namespace) -> None:
             os.path.relpath(each.path, folder) if each.path != folder else each.path.name,
             each.started.astimezone().strftime("%Y-%m-%d %H:%M") if each.started else "",
             *_facts(each),
-            ", ".join(f"{key}={value}" for key, value in own.items()),
+            ", ".join(truncate(f"{key}={value}") for key, value in own.items()),
         )
         for each, own in zip(runs, different, strict=True)
     ]
@@ -119,12 +125,11 @@ def _number(value: float | None) -> str:
 
 def _compare(first: RecordedRun, second: RecordedRun, args: Namespace) -> None:
     from nshtrainer.analysis.config_diff import by_data
-    from nshtrainer.config.formats.json import write_json
 
     found = by_data(first.config, second.config, _lengths(first, second))
     if args.json:
         runs = [each.to_dict() for each in (first, second)]
-        print(write_json({"runs": runs, "config": [each._asdict() for each in found]}), end="")
+        _print_json({"runs": runs, "config": [each._asdict() for each in found]})
     else:
         for each in found:
             say(f"{each.where}: {each.first} -> {each.second}")

@@ -132,11 +132,10 @@ class RunManifest(Callback):
         if folder is None:
             say("no manifest is written: the folder of the run is not local", sys.stderr)
             return
-        file = code_file(type(module))
         seed = os.environ.get("PL_GLOBAL_SEED", "")
         stretch = Stretch.now(
             code=code_of(type(module)),
-            git=git_state(file.parent if file else Path.cwd()),
+            git=git_state(code_file(type(module))),
             devices=_devices(trainer),
             seed=int(seed) if seed.isdecimal() else None,
             **self.facts(),
@@ -156,7 +155,7 @@ class RunManifest(Callback):
         self._lock.close()
 
     def _write(self, act: Callable[[RunRecord], None]) -> None:
-        """Write the file; the run goes on if that fails, and a line is printed."""
+        """Write the file; if that fails, print a line and continue the run."""
         if self._record is None:
             return
         try:
@@ -203,9 +202,10 @@ class RunManifest(Callback):
 def code_file(cls: type) -> Path | None:
     """Return the file of a class; None if it was defined in a notebook or an interpreter."""
     try:
-        return Path(inspect.getfile(cls))
+        path = Path(inspect.getfile(cls))
     except (OSError, TypeError):
         return None
+    return path if path.is_file() else None
 
 
 def code_of(cls: type) -> str:

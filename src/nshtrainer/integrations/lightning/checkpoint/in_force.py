@@ -64,7 +64,7 @@ def adopt_kept_values(trainer: pl.Trainer, module: pl.LightningModule) -> bool:
 
 
 def _log_again(trainer: pl.Trainer, changed: Mapping[str, Config]) -> None:
-    """Correct what loggers were told before the checkpoint was loaded, where they allow it."""
+    """Log the changed hyperparameters again with loggers that can replace values."""
     for logger in trainer.loggers:
         if not isinstance(logger, (CSVLogger, TensorBoardLogger, WandbLogger)):
             continue
