@@ -170,7 +170,9 @@ class TrainingRun:
             callbacks.append(SummaryCallback(file))
             if not has_bar:
                 callbacks.append(EpochLines())
-            elif not any(isinstance(c, RichProgressBarConfig) for c in self.config.trainer.callbacks):
+            elif not any(
+                isinstance(c, RichProgressBarConfig) for c in self.config.trainer.callbacks
+            ):
                 callbacks.append(RichProgressBar())
         if self._keeps:
             self.record = ScheduleRecord(self.folder)

@@ -14,12 +14,12 @@ from lightning.fabric.loggers.logger import (
     rank_zero_experiment,  # pyright: ignore[reportUnknownVariableType]
 )
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from typing_extensions import override
 
-from nshtrainer.console import say
 from nshtrainer.config.files import replace_file
+from nshtrainer.console import say
 from nshtrainer.loggers.base import LoggerConfigBase
 from nshtrainer.loggers.lightning_loggers import CSVLoggerConfig, TensorboardLoggerConfig
 
@@ -101,10 +101,9 @@ class RunLoggers(Callback):
 
     def _finish(self, code: int) -> None:
         for logger in self._services.values():
-            finish = getattr(vars(logger).pop("_experiment", None), "finish", None)
-            vars(logger)["_experiment"] = None
-            if finish is not None:
-                finish(exit_code=code)
+            if isinstance(logger, WandbLogger) and vars(logger)["_experiment"] is not None:
+                logger.experiment.finish(exit_code=code)
+                vars(logger)["_experiment"] = None
 
 
 def _is_table(config: LoggerConfigBase) -> TypeGuard[CSVLoggerConfig]:
