@@ -101,8 +101,9 @@ class RunLoggers(Callback):
 
     def _finish(self, code: int) -> None:
         for logger in self._services.values():
-            if isinstance(logger, WandbLogger) and vars(logger)["_experiment"] is not None:
-                logger.experiment.finish(exit_code=code)
+            run = vars(logger).get("_experiment")
+            if isinstance(logger, WandbLogger) and run is not None:
+                run.finish(exit_code=code)
                 vars(logger)["_experiment"] = None
 
 

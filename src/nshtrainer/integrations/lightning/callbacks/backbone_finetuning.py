@@ -23,8 +23,9 @@ class BackboneFinetuning(callbacks.BackboneFinetuning):
 
     Lightning (2.6) freezes the backbone at the start of each run, and unfreezes it at one epoch
     only: in a run that is resumed after that epoch it stays frozen. With DDP, which does not know
-    of the unfrozen parameters, each process trains a backbone of its own. The class has the name of
-    Lightning's, so that a checkpoint with the state of one of them fits the other.
+    of the unfrozen parameters, each process trains a backbone of its own. The class has the
+    same name as the one in Lightning, so that a checkpoint with the state of one of them fits the
+    other.
     """
 
     @override

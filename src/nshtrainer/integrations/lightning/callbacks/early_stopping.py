@@ -22,8 +22,8 @@ __all__ = ["EarlyStopping"]
 class EarlyStopping(callbacks.EarlyStopping):
     """Lightning's callback, which monitors the primary metric where no metric is named.
 
-    The class has the name of Lightning's, so that a checkpoint with the state of one of them fits
-    the other.
+    The class has the same name as the one in Lightning, so that a checkpoint with the state of one
+    of them fits the other.
 
     Args:
         monitor: The name of the metric, or `None` for the primary metric.
