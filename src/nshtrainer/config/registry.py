@@ -144,7 +144,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
     def _check_class(self, cls: Any) -> None:
         if not (isinstance(cls, type) and issubclass(cls, self.base)):
             raise RegistryError(
-                f"{cls!r} cannot be an {self.kind}: derive it from {self.base.__name__}"
+                f"{cls!r} is no {self.kind}: derive it from {self.base.__name__}"
             )
         if inspect.isabstract(cls):
             missing = ", ".join(sorted(cls.__abstractmethods__))
