@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from typing_extensions import Self
 
 from nshtrainer.callbacks.base import CallbackConfig
 from nshtrainer.callbacks.norm_logging import NormLoggingCallbackConfig
@@ -221,6 +222,13 @@ class TrainerConfig(Config):
 
     seed: Annotated[int, Field(ge=0, le=2**32 - 1, strict=True)] | None = None
     """Seed of random numbers, in this process and in the workers of data loaders."""
+
+    @model_validator(mode="after")
+    def _has_a_logger(self) -> Self:
+        needy = [each.name for each in self.callbacks if each.needs_logger]
+        if needy and self.logger is False:
+            raise ValueError(f"{needy[0]} only logs, and logger is false; remove one of them")
+        return self
 
     def lightning_arguments(self) -> dict[str, Any]:
         """Return the arguments for Lightning's Trainer: the options that are not at their defaults.

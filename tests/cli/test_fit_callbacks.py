@@ -185,6 +185,49 @@ def test_a_backbone_is_trained_after_a_resume(home: Path) -> None:
         assert torch.equal(weight("o")[name], value)
 
 
+# -- errors ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "says"),
+    [
+        ("[early_stopping, early_stopping]", "trainer.callbacks: several of EarlyStopping cannot"),
+        ("[backbone_finetuning]", "backbone_finetuning: Line has no module called backbone; re"),
+        (
+            "[{name: early_stopping, monitor: val/los}]",
+            "early_stopping.monitor: unknown metric 'val/los'; did you mean 'val/loss'?",
+        ),
+        (
+            "[{name: unfreeze, groups: [x], after: 1 epochs}]",
+            "unfreeze.groups: unknown parameter group 'x'; if they are frozen when",
+        ),
+    ],
+)
+def test_what_lightning_would_raise_is_a_line(
+    home: Path, capsys: pytest.CaptureFixture[str], callbacks: str, says: str
+) -> None:
+    assert main([*FIT, f"trainer.callbacks={callbacks}"]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_missing_metric_may_be_allowed(home: Path) -> None:
+    callbacks = "[{name: early_stopping, monitor: val/los, strict: false}]"
+    assert main([*FIT, f"trainer.callbacks={callbacks}", "trainer.max_epochs=1"]) == 0
+
+
+@pytest.mark.slow
+def test_weights_alone_are_skipped_by_a_resume(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    callback = "{name: model_checkpoint, save_weights_only: true, filename: weights}"
+    options = [FIXED, f"trainer.callbacks=[{callback}]"]
+    assert main([*FIT, *options, "trainer.max_epochs=1"]) == 0
+    assert main([*FIT, *options, "--resume", "last"]) == 0
+    said = capsys.readouterr().out
+    assert "skipped o/checkpoints/weights.ckpt: has the weights alone\n" in said
+    assert "resuming from o/checkpoints/last.ckpt (step 4, epoch 1)" in said
+
+
 # -- output ----------------------------------------------------------------------------------------
 
 

@@ -184,7 +184,7 @@ def test_an_unknown_kind_is_refused(capsys: Captured) -> None:
     assert main(["list", "optimiser"]) == 2
     assert capsys.readouterr().err == (
         "unknown kind of component 'optimiser'; did you mean 'optimizer'? "
-        "(known: optimizer, lr_scheduler)\n"
+        "(known: optimizer, lr_scheduler, logger, callback)\n"
     )
 
 

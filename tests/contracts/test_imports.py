@@ -32,7 +32,7 @@ TORCH_MODULES = {
     "optimizer/wrappers/sam.py",
     "optimizer/wrappers/skipping.py",
 }
-UPPER_FLOORS = ("integrations/", "cli/")
+UPPER_FLOORS = ("analysis/", "cli/", "integrations/", "runs/")
 
 
 NEEDS_NO_TORCH = [
@@ -44,6 +44,7 @@ NEEDS_NO_TORCH = [
     "from nshtrainer.optimizer import AdamWConfig, AOAdamW8bitConfig; AdamWConfig(lr=1e-3)",
     "from nshtrainer.lr_scheduler import ReduceLROnPlateauConfig; ReduceLROnPlateauConfig()",
     "from nshtrainer import Config, RunLength, TrainerConfig; TrainerConfig()",
+    "from nshtrainer import TrainerConfig; TrainerConfig(logger='wandb', callbacks=['timer'])",
 ]
 READS = """
 import nshtrainer

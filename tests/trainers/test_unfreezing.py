@@ -36,10 +36,11 @@ class Net(LightningModuleBase[TinyConfig]):
         torch.manual_seed(0)
         self.body = nn.Linear(2, 3)
         self.head = nn.Linear(3, 1)
+        self.free = nn.Parameter(torch.zeros(1))
         self.walk: dict[int, dict[str, Tensor]] = {}
 
     def training_step(self, batch: Tensor) -> Tensor:
-        return (self.head(self.body(torch.ones(1, 2))) - 1).square().mean()
+        return (self.head(self.body(torch.ones(1, 2))) + self.free - 1).square().mean()
 
     def on_train_batch_end(self, *_: Any) -> None:
         self.walk[self.trainer.global_step] = copy.deepcopy(self.state_dict())
@@ -173,6 +174,21 @@ def test_a_resumed_run_equals_the_uninterrupted_one(tmp_path: Path, stop: int, r
 def test_what_is_not_there_is_named(fields: dict[str, Any], says: str) -> None:
     with pytest.raises(OptimizerError, match=says):
         trainer(max_epochs=1, callbacks=[unfreeze(after="1 epochs", **fields)]).fit(Net(), data())
+
+
+def test_without_groups_none_is_suggested() -> None:
+    run = trainer(max_epochs=1, callbacks=[unfreeze(after="1 epochs", groups=("body",))])
+    with pytest.raises(OptimizerError, match=r"unknown parameter group 'body'; if they are frozen"):
+        run.fit(Net({"optimizer": "sgd"}), data())
+
+
+def test_groups_may_be_unfrozen_one_after_another() -> None:
+    rules = [*RULES, {"name": "head", "select": "head"}]
+    module = Net({"optimizer": {**ADAMW, "groups": [*rules, {"name": "free", "select": "free"}]}})
+    steps = {"head": "1 epochs", "body": "2 epochs"}
+    callbacks = [unfreeze(after=after, groups=(name,)) for name, after in steps.items()]
+    trainer(max_epochs=3, callbacks=callbacks).fit(module, data(4))
+    assert [first_move(module, f"{name}.weight") for name in steps] == [5, 9]
 
 
 @pytest.mark.parametrize("fields", [{"groups": ("body",)}, {"select": "body"}])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from typing_extensions import assert_type
 
 import nshtrainer
 from nshtrainer import Config, LightningModuleBase, MetricConfig, RunLength, Trainer, TrainerConfig
-from nshtrainer.configs import AOAdamW8bitConfig, BNBAdamW8bitConfig
+from nshtrainer.callbacks import EarlyStoppingCallbackConfig, UnfreezeCallbackConfig
+from nshtrainer.configs import AOAdamW8bitConfig, BNBAdamW8bitConfig, EMACallbackConfig
+from nshtrainer.loggers import CSVLoggerConfig, WandbLoggerConfig
 from nshtrainer.lr_scheduler import (
     LinearWarmupCosineDecayLRSchedulerConfig,
     LRSchedulerConfigBase,
@@ -22,6 +26,14 @@ assert_type(AOAdamW8bitConfig(), AOAdamW8bitConfig)
 assert_type(BNBAdamW8bitConfig().lr, float)
 assert_type(AdamWConfig().weight_decay, float)
 assert_type(ReduceLROnPlateauConfig().patience, int)
+
+assert_type(WandbLoggerConfig(project="digits").tags, tuple[str, ...] | None)
+assert_type(EMACallbackConfig(decay=0.99).decay, float)
+trainer = TrainerConfig(
+    logger=(WandbLoggerConfig(), CSVLoggerConfig()),
+    callbacks=(EarlyStoppingCallbackConfig(), UnfreezeCallbackConfig(select="a", after="1 epochs")),
+)
+assert_type(trainer.callbacks[0].name, Any)
 
 optimizers: tuple[type[OptimizerConfigBase], ...] = (AdamWConfig, LionConfig, AOAdamW8bitConfig)
 schedules: tuple[type[LRSchedulerConfigBase], ...] = (

@@ -154,6 +154,12 @@ def build_trainer(options: TrainerConfig, **changes: Any) -> Trainer:
         return Trainer(options, **changes)
     except (ValueError, MisconfigurationException) as error:
         raise ConfigError(f"invalid trainer options: {error}") from error
+    except RuntimeError as error:
+        if not str(error).startswith("Found more than one stateful callback"):
+            raise
+        what = str(error).partition("`")[2].partition("`")[0]
+        text = f"trainer.callbacks: several of {what} cannot be told apart in a checkpoint"
+        raise ConfigError(f"{text}; remove one of them, or let them differ") from error
 
 
 _ELSEWHERE = {

@@ -1,7 +1,7 @@
 """Base class, registry and field type of callback configs."""
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 
 from nshtrainer.config.named import NamedConfig
 from nshtrainer.config.registry import Registry
@@ -28,6 +28,9 @@ class CallbackConfigBase(NamedConfig):
     >>> type(GreetingConfig().create_callback()).__name__
     'LambdaCallback'
     """
+
+    needs_logger: ClassVar[bool] = False
+    """True if the callback does nothing but log, so that a run without a logger is an error."""
 
     @abstractmethod
     def create_callback(self) -> "Callback":

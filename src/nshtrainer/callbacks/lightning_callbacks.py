@@ -202,6 +202,7 @@ class LearningRateMonitorConfig(LightningCallbackConfigBase):
     """
 
     target = "lightning.pytorch.callbacks:LearningRateMonitor"
+    needs_logger = True
 
     name: Literal["learning_rate_monitor"] = "learning_rate_monitor"
 
@@ -289,6 +290,7 @@ class DeviceStatsMonitorConfig(LightningCallbackConfigBase):
     """
 
     target = "lightning.pytorch.callbacks:DeviceStatsMonitor"
+    needs_logger = True
 
     name: Literal["device_stats_monitor"] = "device_stats_monitor"
 

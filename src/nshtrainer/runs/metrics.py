@@ -15,7 +15,7 @@ from lightning.fabric.loggers.logger import (
     rank_zero_experiment,  # pyright: ignore[reportUnknownVariableType]
 )
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from typing_extensions import override
 
@@ -103,10 +103,10 @@ class RunLoggers(Callback):
 
     def _finish(self, code: int) -> None:
         for logger in self._services.values():
-            finish = getattr(vars(logger).pop("_experiment", None), "finish", None)
-            vars(logger)["_experiment"] = None
-            if finish is not None:
-                finish(exit_code=code)
+            run = vars(logger).get("_experiment")
+            if isinstance(logger, WandbLogger) and run is not None:
+                run.finish(exit_code=code)
+                vars(logger)["_experiment"] = None
 
 
 def _is_table(config: LoggerConfigBase) -> TypeGuard[CSVLoggerConfig]:

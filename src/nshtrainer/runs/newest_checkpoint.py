@@ -106,6 +106,8 @@ def _step_or_fault(path: Path) -> int | str:
         return fault_of(path) or f"cannot be read as a checkpoint: {type(error).__name__}"
     if not isinstance(saved, dict):
         return "is not a checkpoint"
+    if "state_dict" in saved and "optimizer_states" not in saved:
+        return "has the weights alone"
     step = cast("dict[Any, Any]", saved).get("global_step")
     return step if type(step) is int else -1
 

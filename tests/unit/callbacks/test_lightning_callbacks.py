@@ -55,6 +55,13 @@ def test_what_is_wrong_has_a_remedy(text: str, says: str):
         read(text)
 
 
+@pytest.mark.parametrize("name", ["learning_rate_monitor", "device_stats_monitor"])
+def test_a_callback_that_only_logs_needs_a_logger(name: str):
+    with pytest.raises(ConfigError, match=f"{name} only logs, and logger is false; remove one"):
+        read(name, "logger=false")
+    assert read(name, "logger=csv")
+
+
 def test_times_become_what_lightning_takes():
     timer: Any = TimerConfig(duration="1:2:3:4").create_callback()
     assert timer.time_remaining() == 93784

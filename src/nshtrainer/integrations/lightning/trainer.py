@@ -131,11 +131,11 @@ def _loggers(given: Mapping[str, Any]) -> Any:
 
 
 def _callbacks(config: TrainerConfig, arguments: Mapping[str, Any]) -> list[Callback]:
-    """Return the given callbacks, those of the config, and the missing ones of this package."""
-    value: Any = arguments.get("callbacks") or ()
-    given = _created([value] if isinstance(value, (Callback, CallbackConfigBase)) else value)
+    """Return the callbacks of the config, the given ones, and the missing ones of this package."""
     unwanted = tuple(cls for key, cls in _SWITCHES.items() if arguments.get(key) is False)
-    given += [each for each in _created(config.callbacks) if not isinstance(each, unwanted)]
+    given = [each for each in _created(config.callbacks) if not isinstance(each, unwanted)]
+    value: Any = arguments.get("callbacks") or ()
+    given += _created([value] if isinstance(value, (Callback, CallbackConfigBase)) else value)
     if config.weight_averaging is not None:
         given.append(AveragingCallback(config.weight_averaging))
     if config.telemetry is not None:

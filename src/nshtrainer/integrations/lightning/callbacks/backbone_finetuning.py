@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import lightning.pytorch as pl
 from lightning.pytorch import callbacks
+from torch.nn import Module
 from typing_extensions import override
 
+from nshtrainer.exceptions import OptimizerError
 from nshtrainer.integrations.lightning.callbacks.unfreezing import renew_ddp
 
 if TYPE_CHECKING:
@@ -21,9 +23,24 @@ class BackboneFinetuning(callbacks.BackboneFinetuning):
 
     Lightning (2.6) freezes the backbone at the start of each run, and unfreezes it at one epoch
     only: in a run that is resumed after that epoch it stays frozen. With DDP, which does not know
-    of the unfrozen parameters, each process trains a backbone of its own. The class has the name of
-    Lightning's, so that a checkpoint with the state of one of them fits the other.
+    of the unfrozen parameters, each process trains a backbone of its own. The class has the
+    same name as the one in Lightning, so that a checkpoint with the state of one of them fits the
+    other.
     """
+
+    @override
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Freeze the backbone.
+
+        Raises:
+            OptimizerError: The module has no backbone.
+        """
+        if not isinstance(getattr(pl_module, "backbone", None), Module):
+            raise OptimizerError(
+                f"backbone_finetuning: {type(pl_module).__name__} has no module called backbone; "
+                "rename one, or use unfreeze"
+            )
+        super().setup(trainer, pl_module, stage)
 
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

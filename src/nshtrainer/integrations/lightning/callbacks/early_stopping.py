@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import lightning.pytorch as pl
 from lightning.pytorch import callbacks
 from lightning.pytorch.utilities import rank_zero_info
 from typing_extensions import override
 
+from nshtrainer.config.messages import describe_unknown
 from nshtrainer.exceptions import MetricError
 from nshtrainer.integrations.lightning.trainer_settings import LightningSettings
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["EarlyStopping"]
 
@@ -18,8 +22,8 @@ __all__ = ["EarlyStopping"]
 class EarlyStopping(callbacks.EarlyStopping):
     """Lightning's callback, which monitors the primary metric where no metric is named.
 
-    The class has the name of Lightning's, so that a checkpoint with the state of one of them fits
-    the other.
+    The class has the same name as the one in Lightning, so that a checkpoint with the state of one
+    of them fits the other.
 
     Args:
         monitor: The name of the metric, or `None` for the primary metric.
@@ -48,6 +52,14 @@ class EarlyStopping(callbacks.EarlyStopping):
         if None in self._given:
             self._resolve(LightningSettings(trainer, pl_module))
         super().setup(trainer, pl_module, stage)
+
+    @override
+    def _validate_condition_metric(self, logs: dict[str, Tensor]) -> bool:
+        if self.strict and self.monitor not in logs:
+            problem = describe_unknown("metric", self.monitor, logs)
+            remedy = "log it, choose another, or set strict: false"
+            raise MetricError(f"early_stopping.monitor: {problem}; {remedy}")
+        return super()._validate_condition_metric(logs)
 
     def _resolve(self, settings: LightningSettings) -> None:
         monitor, mode = self._given

@@ -162,7 +162,9 @@ class Unfreezing(Callback):
                 if name == wanted or name.startswith(f"{wanted}/")
             ]
             if not found:
-                problem = describe_unknown("parameter group", wanted, dict.fromkeys(names))
+                problem = describe_unknown(
+                    "parameter group", wanted, dict.fromkeys(filter(None, names))
+                )
                 raise OptimizerError(f"unfreeze.groups: {problem}; {_REMEDY}")
             yield from found
 
