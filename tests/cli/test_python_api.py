@@ -65,6 +65,7 @@ def test_the_folder_of_a_run_gives_its_config_and_code(home: Path) -> None:
     run = nshtrainer.load_run(only_run())
     assert run.config.model.optimizer.lr == 0.3
     assert type(run.module()).__name__ == "Line"
+    assert run.code.target == "train.py"
     result = nshtrainer.fit(run, overrides=["optimizer.lr=0.4"])
     assert result.folder is not None
     assert result.folder.parent == Path("runs/run")
@@ -75,7 +76,7 @@ def test_the_code_of_a_file_is_train_py_beside_it_or_has_to_be_named(home: Path)
     file = Path("run.yaml").rename("other/run.yaml")
     with pytest.raises(ConfigError, match=r"is unknown: there is no other/train.py; pass code"):
         nshtrainer.load_run(file)
-    assert nshtrainer.load_run(file, "train.py:Line").code.path == Path("train.py")
+    assert nshtrainer.load_run(file, "train.py:Line").code.target == "train.py:Line"
     with pytest.raises(ConfigError, match=r"without a file needs its code; pass code="):
         nshtrainer.load_run({"trainer": {}})
 

@@ -82,7 +82,8 @@ def load_run(
     Args:
         config: A run file, the folder of a run, or a mapping with the sections of a run file.
         code: The file with the module, `train.py:Name`, or the module's class. The default is the
-            code that the folder of a run records, or `train.py` beside the run file.
+            code that the folder of a run records, or `train.py` beside the run file; it is
+            imported, so name the code of a run from an untrusted source.
         data: The datamodule's class; by default, the only one beside the module.
         overrides: Values that replace the file's, such as `"optimizer.lr=3e-4"`.
 
@@ -98,7 +99,7 @@ def load_run(
     if isinstance(config, (str, Path)):
         file, source = _located(Path(config))
         document = read_document(file)
-        found = _load_code(code or _code_of(file), data)
+        found = _load_code(code or _code_of(file, is_record=file != Path(config)), data)
         return Run(found, read_run(document, found, texts), source)
     if isinstance(config, Run):
         new = code is not None or data is not None
@@ -107,7 +108,7 @@ def load_run(
     if code is None:
         fail("", "a config without a file needs its code; pass code='train.py', or the class")
     found = _load_code(code, data)
-    return _validated(config, found, texts, Path(f"{found.name}.yaml"))
+    return _validated(config, found, texts, Path(f"{found.module.__name__}.yaml"))
 
 
 def _located(path: Path) -> tuple[Path, Path]:
@@ -136,16 +137,16 @@ def _validated(
     return Run(code, read_run(document, code, overrides), source)
 
 
-def _code_of(source: Path) -> str:
-    """Return the code of a run file: as recorded in the folder of a run, or `train.py` beside it.
+def _code_of(file: Path, *, is_record: bool) -> str:
+    """Return the code of a run file: as the folder of a run records it, or `train.py` beside it.
 
     Raises:
         ConfigError: The code is unknown.
     """
-    found = _RECORDED.search(read_file(source))
+    found = _RECORDED.search(read_file(file)) if is_record else None
     if found is not None:
         return shlex.split(found[1])[0]
-    beside = source.with_name("train.py")
+    beside = file.with_name("train.py")
     if kind_of(beside) != "file":
-        fail(str(source), f"its code is unknown: there is no {beside}; pass code='train.py'")
+        fail(str(file), f"its code is unknown: there is no {beside}; pass code='train.py'")
     return str(beside)

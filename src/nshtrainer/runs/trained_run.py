@@ -91,7 +91,9 @@ def predict(run: Run, checkpoint: Path, out: Path) -> int:
     if trainer.world_size > 1:
         fail("trainer.devices", "predictions are written by one process; set devices=1")
     if not _defines(parts, "predict_dataloader"):
-        fail(type(parts[0]).__name__, "has no predict_dataloader, and neither has its data; add one")
+        fail(
+            type(parts[0]).__name__, "has no predict_dataloader, and neither has its data; add one"
+        )
     predictions: Any = _start(trainer.predict, parts, checkpoint)
     content = io.BytesIO()
     torch.save(predictions, content)

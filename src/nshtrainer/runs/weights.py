@@ -79,8 +79,6 @@ def _read(path: Path) -> dict[str, Any]:
     """Return the tensors of a file by name, on the CPU; no code in the file is run."""
     try:
         saved = _load(path)
-    except OSError:  # the error names the file and the reason
-        raise
     except Exception as error:  # a damaged file can raise anything
         # Only the first sentence: then PyTorch advises to load the file unsafely.
         why, _, _ = str(error).partition(". ")[0].partition("\n")
