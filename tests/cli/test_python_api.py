@@ -11,6 +11,7 @@ from typing import Any
 import lightning.pytorch as pl
 import pytest
 import torch
+from omegaconf import OmegaConf
 from tests.cli.support import MID_EPOCH, only_run, rates
 from torch.utils.data import DataLoader
 
@@ -89,6 +90,16 @@ def test_classes_and_mappings_need_no_file() -> None:
     assert again.config.data == run.config.data
     same = nshtrainer.load_run(again.config, Model, data=Ones)
     assert same.config.to_dict() == again.config.to_dict()
+
+
+def test_containers_of_omegaconf_are_mappings() -> None:
+    sections = {
+        "model": {"optimizer": {"name": "sgd", "lr": "${data.value}"}},
+        "data": {"value": 0.3},
+    }
+    config: Any = OmegaConf.create(sections)
+    run = nshtrainer.load_run(config, Model, data=Ones, overrides=["optimizer.momentum=0.5"])
+    assert run.config.model.optimizer == SGDConfig(lr=0.3, momentum=0.5)
 
 
 def test_a_config_object_of_python_alone_is_kept() -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from nshtrainer.config.document import fail
 from nshtrainer.config.files import kind_of, read_file
 from nshtrainer.config.io import read_document, read_mapping
+from nshtrainer.config.validation import plain_containers
 from nshtrainer.integrations.hyperparameters import plain
 from nshtrainer.project.run_file import RunConfig, read_run
 from nshtrainer.project.user_code import UserCode, code_of_class, load_user_code
@@ -128,7 +129,7 @@ def _load_code(code: Code, data: type[LightningDataModule] | None) -> UserCode:
 def _validated(
     config: Mapping[str, Any] | RunConfig, code: UserCode, overrides: Sequence[str], source: Path
 ) -> Run:
-    given = dict(config)
+    given: dict[str, Any] = dict(plain_containers(config))
     # The classes of a loaded config are others than those of a file that is imported again.
     sections = plain(given) if overrides or isinstance(config, RunConfig) else given
     if not overrides and isinstance(given.get("model"), code.module.hparams_cls()):

@@ -30,6 +30,8 @@ def run(args: Namespace) -> int:
     split_target(args.code)
     checkpoint = find_checkpoint(args.config, args.checkpoint)
 
+    from lightning.fabric.utilities.rank_zero import rank_zero_only
+
     from nshtrainer.config.formats.json import write_json
     from nshtrainer.console import say
     from nshtrainer.runs.loaded_run import load_run
@@ -38,6 +40,8 @@ def run(args: Namespace) -> int:
 
     loaded = load_run(args.config, args.code, overrides=args.overrides)
     found = evaluate(loaded, checkpoint, bar=not args.json)
+    if getattr(rank_zero_only, "rank", 0):
+        return 0
     if args.json:
         print(write_json({"checkpoint": str(checkpoint), **found}), end="")
         return 0
