@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import signal
 import threading
 from pathlib import Path
@@ -66,7 +67,7 @@ def test_the_folder_of_a_run_gives_its_config_and_code(home: Path) -> None:
     run = nshtrainer.load_run(only_run())
     assert run.config.model.optimizer.lr == 0.3
     assert type(run.module()).__name__ == "Line"
-    assert run.code.target == "train.py"
+    assert run.code.path == Path("train.py")
     result = nshtrainer.fit(run, overrides=["optimizer.lr=0.4"])
     assert result.folder is not None
     assert result.folder.parent == Path("runs/run")
@@ -77,9 +78,23 @@ def test_the_code_of_a_file_is_train_py_beside_it_or_has_to_be_named(home: Path)
     file = Path("run.yaml").rename("other/run.yaml")
     with pytest.raises(ConfigError, match=r"is unknown: there is no other/train.py; pass code"):
         nshtrainer.load_run(file)
-    assert nshtrainer.load_run(file, "train.py:Line").code.target == "train.py:Line"
+    assert nshtrainer.load_run(file, "train.py:Line").code.path == Path("train.py")
     with pytest.raises(ConfigError, match=r"without a file needs its code; pass code="):
         nshtrainer.load_run({"trainer": {}})
+
+
+def test_a_program_is_not_run_again_for_the_code_of_its_own_runs(home: Path) -> None:
+    program = (
+        f"{Path('train.py').read_text(encoding='utf-8')}\n"
+        "config = {'trainer': {'max_epochs': 1, 'accelerator': 'cpu', 'log_every_n_steps': 1}}\n"
+        "result = nshtrainer.fit(Line, config)\n"
+        "assert nshtrainer.load_run(result.folder, Line).module().hparams.width == 2\n"
+        "nshtrainer.load_run(result.folder)\n"
+    )
+    Path("sweep.py").write_text(program, encoding="utf-8")
+    with pytest.raises(ConfigError, match="its code is the running program, which would run again"):
+        runpy.run_path("sweep.py", run_name="__main__")
+    assert len(list(Path("runs/sweep").iterdir())) == 1
 
 
 def test_classes_and_mappings_need_no_file() -> None:

@@ -31,14 +31,19 @@ class UserCode:
     """The classes found in a user's file.
 
     Args:
-        target: The file, or `train.py:Name`; `None` for a class that was given in Python.
+        path: The file; `None` if the class was defined in a notebook or an interpreter.
         module: The module class to train.
         data: The datamodule class; `None` if the module defines its own loaders.
     """
 
-    target: str | None
+    path: Path | None
     module: type[LightningModuleBase[Any]]
     data: DataClass | None
+
+    @property
+    def name(self) -> str:
+        """The name of the file without its suffix, or of the class."""
+        return self.path.stem if self.path else self.module.__name__
 
 
 def code_of_class(
@@ -60,9 +65,10 @@ def code_of_class(
     if not issubclass(cast("type", cls), LightningModuleBase):
         fail(cls.__name__, f"is not a LightningModuleBase; {_WRITE}")
     home = sys.modules[cls.__module__]
-    place = Path(getattr(home, "__file__", None) or home.__name__)
-    data = data or _only(home, LightningDataModule, place)
-    return UserCode(None, cls, data_class(data, place) if data else None)
+    file: str | None = getattr(home, "__file__", None)
+    path = None if file is None else Path(file)
+    data = data or _only(home, LightningDataModule, path or Path(home.__name__))
+    return UserCode(path, cls, data_class(data, path or Path(home.__name__)) if data else None)
 
 
 def load_user_code(target: str, data: type[LightningDataModule] | None = None) -> UserCode:
@@ -88,7 +94,7 @@ def load_user_code(target: str, data: type[LightningDataModule] | None = None) -
     if found is None:
         raise ConfigError(f"{path}: has no LightningModuleBase class; {_WRITE}")
     data = data or _only(module, LightningDataModule, path)
-    return UserCode(target, found, data_class(data, path) if data else None)
+    return UserCode(path, found, data_class(data, path) if data else None)
 
 
 def split_target(target: str) -> tuple[Path, str]:

@@ -15,23 +15,23 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressB
 
 from nshtrainer.analysis.dry_run import build_trainer
 from nshtrainer.console import say, say_lines
-from nshtrainer.escaping import printable
-from nshtrainer.exceptions import BadUpdateError, CheckpointError
-from nshtrainer.metric import MetricConfig
+from nshtrainer.runs.quiet_lightning import quiet
 from nshtrainer.runs.linked_processes import code_of_lost_process, linked_processes
 from nshtrainer.runs.metrics import loggers_for
-from nshtrainer.runs.quiet_lightning import quiet
 from nshtrainer.runs.reports import EpochLines, SummaryCallback, metrics_text
 from nshtrainer.runs.schedule_record import ScheduleRecord
 from nshtrainer.runs.signals import GracefulStop, Interrupted, Signals
 from nshtrainer.runs.slurm import requeue
 from nshtrainer.runs.weights import load_weights, misfits_of
+from nshtrainer.escaping import printable
+from nshtrainer.exceptions import BadUpdateError, CheckpointError
+from nshtrainer.metric import MetricConfig
 
 if TYPE_CHECKING:
-    from nshtrainer.integrations.lightning.trainer import Trainer
     from nshtrainer.project.run_file import RunConfig
     from nshtrainer.runs.loaded_run import Run
     from nshtrainer.runs.run_dir import RunFolder
+    from nshtrainer.integrations.lightning.trainer import Trainer
 
 __all__ = ["TrainingRun"]
 
@@ -193,7 +193,7 @@ class TrainingRun:
             load_weights(module, self.weights)
             _say(f"starting from the weights of {printable(self.weights)}")
         if self.keeps and trainer.is_global_zero:
-            self.folder.write_config(self.config, self.loaded.code.target)
+            self.folder.write_config(self.config, self.loaded.code.path)
         # Absolute, since names such as "best" and "hpc" have a meaning for Lightning.
         path = None if self.checkpoint is None else str(self.checkpoint.absolute())
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +110,7 @@ def load_run(
     if code is None:
         fail("", "a config without a file needs its code; pass code='train.py', or the class")
     found = _load_code(code, data)
-    return _validated(config, found, texts, Path(f"{found.module.__name__}.yaml"))
+    return _validated(config, found, texts, Path(f"{found.name}.yaml"))
 
 
 def _located(path: Path) -> tuple[Path, Path]:
@@ -146,7 +147,13 @@ def _code_of(file: Path, *, is_record: bool) -> str:
     """
     found = _RECORDED.search(read_file(file)) if is_record else None
     if found is not None:
-        return shlex.split(found[1])[0]
+        recorded = shlex.split(found[1])[0]
+        program: str | None = getattr(sys.modules["__main__"], "__file__", None)
+        if program and Path(recorded).resolve() == Path(program).resolve():
+            fail(
+                str(file), "its code is the running program, which would run again; pass the class"
+            )
+        return recorded
     beside = file.with_name("train.py")
     if kind_of(beside) != "file":
         fail(str(file), f"its code is unknown: there is no {beside}; pass code='train.py'")

@@ -170,7 +170,7 @@ class RunFolder:
         if path == checkpoint != self.last:
             replace_file(self.last.absolute(), checkpoint.read_bytes())
 
-    def write_config(self, config: Config, code: str | None) -> None:
+    def write_config(self, config: Config, code: Path | None) -> None:
         """Create the folder, and write the resolved config into it.
 
         Args:
@@ -186,7 +186,7 @@ class RunFolder:
             raise _cannot_be_made(self.path, error) from error
         self._check_files()
         note_start(self.path)
-        command = printable(f"nshtrainer schema --for {quote(code or '')} -o FILE")
+        command = printable(f"nshtrainer schema --for {quote(str(code))} -o FILE")
         comment = f"# For completion in an editor: {command}\n" if code else ""
         write_file(self.path / "config.yaml", f"{comment}{config.to_yaml()}")
 
