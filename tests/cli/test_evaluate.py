@@ -126,7 +126,7 @@ def test_predictions_are_written_as_plain_data(run: Path, capsys: Captured) -> N
         ("predict train.py:Whole --config {} --out no/p.pt", "no/p.pt: cannot be written"),
         (
             "evaluate train.py:Line --config {} --checkpoint x",
-            "--checkpoint x: no such file",
+            "--checkpoint x: no such file; give",
         ),
         (
             "evaluate train.py:Line --config other.yaml",

@@ -71,7 +71,7 @@ def test_weights_that_do_not_fit_are_named_with_the_remedy(
     torch.save(weights, "w.pt")
     assert main([*FIT, "--weights", "w.pt"]) == 2
     first, *lines = capsys.readouterr().err.splitlines()
-    assert first.startswith("w.pt: does not fit Line; rename its keys, or set strict_loading = Fal")
+    assert first.startswith("w.pt: does not fit Line; use the config that wrote it; a new layer")
     assert len(lines) == len(problems)
     for line, problem in zip(lines, problems, strict=True):
         assert line.startswith(f"  {problem}")

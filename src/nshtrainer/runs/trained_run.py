@@ -36,7 +36,8 @@ def find_checkpoint(source: Path, which: str | None) -> Path:
         path = Path(str(which))
         found, problems = newest([[path]]) if kind_of(path) else (None, (f"{path}: no such file",))
         if found is None:
-            fail(f"--checkpoint {problems[0]}", "give a checkpoint, 'best' or 'last'")
+            problem = problems[0].removeprefix(f"{path}: ")
+            fail(f"--checkpoint {path}", f"{problem}; give a checkpoint, 'best' or 'last'")
         return found
     last = _newest_of(source)
     best, _ = newest([[path] for path in [last.with_name("best.ckpt")] if kind_of(path)])

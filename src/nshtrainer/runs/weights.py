@@ -61,8 +61,8 @@ def load_weights(module: LightningModule, path: Path) -> None:
         if listed is None:
             raise
         raise CheckpointError(
-            f"{printable(path)}: does not fit {type(module).__name__}; rename its keys, or set "
-            "strict_loading = False in the module to load those that have the same name and shape"
+            f"{printable(path)}: does not fit {type(module).__name__}; use the config that wrote "
+            "it; a new layer needs a new name, and strict_loading = False in the module"
             f"{listed}"
         ) from error
 
