@@ -34,7 +34,9 @@ def saved(path: Path) -> dict[str, Any]:
     return torch.load(path, weights_only=True)
 
 
-@pytest.mark.parametrize("kind", ["checkpoint", "state_dict", "weights.safetensors"])
+@pytest.mark.parametrize(
+    "kind", ["checkpoint", "state_dict", "plain", "compiled", "weights.safetensors"]
+)
 def test_a_run_starts_from_weights_alone(
     home: Path, trained: Path, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -44,6 +46,9 @@ def test_a_run_starts_from_weights_alone(
         shutil.copy(trained, kind)
     elif kind == "state_dict":
         torch.save(WEIGHTS, kind)
+    elif kind in {"plain", "compiled"}:
+        old, new = ("layer.", "") if kind == "plain" else ("", "_orig_mod.")
+        torch.save({f"{new}{name.removeprefix(old)}": WEIGHTS[name] for name in WEIGHTS}, kind)
     else:
         save_file(WEIGHTS, kind)
     assert main([*FIT, *STILL, "--weights", kind, "--out", "o"]) == 0
