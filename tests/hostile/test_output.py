@@ -122,7 +122,7 @@ def test_a_name_for_tables_and_loggers_has_no_control_characters(kind: str) -> N
         SchedulesConfig.from_mapping({"groups": {name: {"lr": {"name": "cosine"}}}})
 
 
-PRINTS = {"completion": 1, "evaluate": 1, "explain": 1, "console": 2, "plot": 1, "schema": 1}
+PRINTS = {"completion": 1, "explain": 1, "console": 2, "plot": 1, "schema": 1}
 """Modules that print what is made for a program, or a picture; the rest goes through `say`."""
 
 

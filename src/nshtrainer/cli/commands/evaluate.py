@@ -33,7 +33,7 @@ def run(args: Namespace) -> int:
     from lightning.fabric.utilities.rank_zero import rank_zero_only
 
     from nshtrainer.config.formats.json import write_json
-    from nshtrainer.console import say
+    from nshtrainer.console import say, say_lines
     from nshtrainer.runs.loaded_run import load_run
     from nshtrainer.runs.reports import metrics_text
     from nshtrainer.runs.trained_run import evaluate
@@ -43,7 +43,7 @@ def run(args: Namespace) -> int:
     if getattr(rank_zero_only, "rank", 0):
         return 0
     if args.json:
-        print(write_json({"checkpoint": str(checkpoint), **found}), end="")
+        say_lines(write_json({"checkpoint": str(checkpoint), **found}).rstrip())
         return 0
     say(f"checkpoint  {checkpoint}")
     for name, metrics in found.items():
