@@ -101,7 +101,7 @@ def test_without_a_best_checkpoint_the_last_is_used(run: Path, capsys: Captured)
     found = json.loads(capsys.readouterr().out)
     assert (found["checkpoint"], len(found)) == ("copy/checkpoints/last.ckpt", 2)
     assert main(["evaluate", "train.py:Line", "--config", "copy", "--checkpoint", "best"]) == 2
-    assert "best.ckpt: is a broken link; give --checkpoint last" in capsys.readouterr().err
+    assert "copy: has no best checkpoint; give --checkpoint last" in capsys.readouterr().err
 
 
 def test_predictions_are_written_as_plain_data(run: Path, capsys: Captured) -> None:
@@ -126,7 +126,7 @@ def test_predictions_are_written_as_plain_data(run: Path, capsys: Captured) -> N
         ("predict train.py:Whole --config {} --out no/p.pt", "no/p.pt: cannot be written"),
         (
             "evaluate train.py:Line --config {} --checkpoint x",
-            "--checkpoint x: no such file",
+            "--checkpoint x: no such file; give",
         ),
         (
             "evaluate train.py:Line --config other.yaml",

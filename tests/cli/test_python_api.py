@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import signal
 import threading
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import lightning.pytorch as pl
 import pytest
 import torch
+from omegaconf import OmegaConf
 from tests.cli.support import MID_EPOCH, only_run, rates
 from torch.utils.data import DataLoader
 
@@ -65,6 +67,8 @@ def test_the_folder_of_a_run_gives_its_config_and_code(home: Path) -> None:
     run = nshtrainer.load_run(only_run())
     assert run.config.model.optimizer.lr == 0.3
     assert type(run.module()).__name__ == "Line"
+    assert run.code.path
+    assert run.code.path.samefile("train.py")
     result = nshtrainer.fit(run, overrides=["optimizer.lr=0.4"])
     assert result.folder is not None
     assert result.folder.parent == Path("runs/run")
@@ -80,6 +84,20 @@ def test_the_code_of_a_file_is_train_py_beside_it_or_has_to_be_named(home: Path)
         nshtrainer.load_run({"trainer": {}})
 
 
+def test_a_program_is_not_run_again_for_the_code_of_its_own_runs(home: Path) -> None:
+    program = (
+        f"{Path('train.py').read_text(encoding='utf-8')}\n"
+        "config = {'trainer': {'max_epochs': 1, 'accelerator': 'cpu', 'log_every_n_steps': 1}}\n"
+        "result = nshtrainer.fit(Line, config)\n"
+        "assert nshtrainer.load_run(result.folder, Line).module().hparams.width == 2\n"
+        "nshtrainer.load_run(result.folder)\n"
+    )
+    Path("sweep.py").write_text(program, encoding="utf-8")
+    with pytest.raises(ConfigError, match="its code is the running program, which would run again"):
+        runpy.run_path("sweep.py", run_name="__main__")
+    assert len(list(Path("runs/sweep").iterdir())) == 1
+
+
 def test_classes_and_mappings_need_no_file() -> None:
     run = nshtrainer.load_run({"trainer": TRAINER, "data": {"rows": 2}}, Model, data=Ones)
     assert run.config.model == Options()
@@ -88,6 +106,16 @@ def test_classes_and_mappings_need_no_file() -> None:
     assert again.config.data == run.config.data
     same = nshtrainer.load_run(again.config, Model, data=Ones)
     assert same.config.to_dict() == again.config.to_dict()
+
+
+def test_containers_of_omegaconf_are_mappings() -> None:
+    sections = {
+        "model": {"optimizer": {"name": "sgd", "lr": "${data.value}"}},
+        "data": {"value": 0.3},
+    }
+    config: Any = OmegaConf.create(sections)
+    run = nshtrainer.load_run(config, Model, data=Ones, overrides=["optimizer.momentum=0.5"])
+    assert run.config.model.optimizer == SGDConfig(lr=0.3, momentum=0.5)
 
 
 def test_a_config_object_of_python_alone_is_kept() -> None:

@@ -34,7 +34,9 @@ def saved(path: Path) -> dict[str, Any]:
     return torch.load(path, weights_only=True)
 
 
-@pytest.mark.parametrize("kind", ["checkpoint", "state_dict", "weights.safetensors"])
+@pytest.mark.parametrize(
+    "kind", ["checkpoint", "state_dict", "plain", "compiled", "weights.safetensors"]
+)
 def test_a_run_starts_from_weights_alone(
     home: Path, trained: Path, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -44,6 +46,9 @@ def test_a_run_starts_from_weights_alone(
         shutil.copy(trained, kind)
     elif kind == "state_dict":
         torch.save(WEIGHTS, kind)
+    elif kind in {"plain", "compiled"}:
+        old, new = ("layer.", "") if kind == "plain" else ("", "_orig_mod.")
+        torch.save({f"{new}{name.removeprefix(old)}": WEIGHTS[name] for name in WEIGHTS}, kind)
     else:
         save_file(WEIGHTS, kind)
     assert main([*FIT, *STILL, "--weights", kind, "--out", "o"]) == 0
@@ -71,7 +76,7 @@ def test_weights_that_do_not_fit_are_named_with_the_remedy(
     torch.save(weights, "w.pt")
     assert main([*FIT, "--weights", "w.pt"]) == 2
     first, *lines = capsys.readouterr().err.splitlines()
-    assert first.startswith("w.pt: does not fit Line; rename its keys, or set strict_loading = Fal")
+    assert first.startswith("w.pt: does not fit Line; use the config that wrote it; a new layer")
     assert len(lines) == len(problems)
     for line, problem in zip(lines, problems, strict=True):
         assert line.startswith(f"  {problem}")

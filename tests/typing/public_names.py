@@ -43,3 +43,8 @@ schedules: tuple[type[LRSchedulerConfigBase], ...] = (
 configs: tuple[type[Config], ...] = (MetricConfig, TrainerConfig)
 classes: tuple[type, ...] = (LightningModuleBase, Trainer)
 errors: tuple[type[ValueError], ...] = (nshtrainer.exceptions.ConfigError,)
+
+
+def train_from_python() -> None:
+    assert_type(nshtrainer.fit("train.py", "run.yaml").metrics, dict[str, float])
+    assert_type(nshtrainer.load_run("run.yaml").trainer(), Trainer)

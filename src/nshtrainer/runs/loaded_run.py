@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from nshtrainer.config.document import fail
 from nshtrainer.config.files import kind_of, read_file
 from nshtrainer.config.io import read_document, read_mapping
+from nshtrainer.config.validation import plain_containers
 from nshtrainer.integrations.hyperparameters import plain
 from nshtrainer.project.run_file import RunConfig, read_run
 from nshtrainer.project.user_code import UserCode, code_of_class, load_user_code
@@ -82,7 +84,8 @@ def load_run(
     Args:
         config: A run file, the folder of a run, or a mapping with the sections of a run file.
         code: The file with the module, `train.py:Name`, or the module's class. The default is the
-            code that the folder of a run records, or `train.py` beside the run file.
+            code that the folder of a run records, or `train.py` beside the run file; it is
+            imported, so name the code of a run from an untrusted source.
         data: The datamodule's class; by default, the only one beside the module.
         overrides: Values that replace the file's, such as `"optimizer.lr=3e-4"`.
 
@@ -98,7 +101,7 @@ def load_run(
     if isinstance(config, (str, Path)):
         file, source = _located(Path(config))
         document = read_document(file)
-        found = _load_code(code or _code_of(file), data)
+        found = _load_code(code or _code_of(file, is_record=file != Path(config)), data)
         return Run(found, read_run(document, found, texts), source)
     if isinstance(config, Run):
         new = code is not None or data is not None
@@ -127,7 +130,7 @@ def _load_code(code: Code, data: type[LightningDataModule] | None) -> UserCode:
 def _validated(
     config: Mapping[str, Any] | RunConfig, code: UserCode, overrides: Sequence[str], source: Path
 ) -> Run:
-    given = dict(config)
+    given: dict[str, Any] = dict(plain_containers(config))
     # The classes of a loaded config are others than those of a file that is imported again.
     sections = plain(given) if overrides or isinstance(config, RunConfig) else given
     if not overrides and isinstance(given.get("model"), code.module.hparams_cls()):
@@ -136,16 +139,22 @@ def _validated(
     return Run(code, read_run(document, code, overrides), source)
 
 
-def _code_of(source: Path) -> str:
-    """Return the code of a run file: as recorded in the folder of a run, or `train.py` beside it.
+def _code_of(file: Path, *, is_record: bool) -> str:
+    """Return the code of a run file: as the folder of a run records it, or `train.py` beside it.
 
     Raises:
         ConfigError: The code is unknown.
     """
-    found = _RECORDED.search(read_file(source))
+    found = _RECORDED.search(read_file(file)) if is_record else None
     if found is not None:
-        return shlex.split(found[1])[0]
-    beside = source.with_name("train.py")
+        recorded = shlex.split(found[1])[0]
+        program: str | None = getattr(sys.modules["__main__"], "__file__", None)
+        if program and Path(recorded).resolve() == Path(program).resolve():
+            fail(
+                str(file), "its code is the running program, which would run again; pass the class"
+            )
+        return recorded
+    beside = file.with_name("train.py")
     if kind_of(beside) != "file":
-        fail(str(source), f"its code is unknown: there is no {beside}; pass code='train.py'")
+        fail(str(file), f"its code is unknown: there is no {beside}; pass code='train.py'")
     return str(beside)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from nshtrainer.config.document import fail
 from nshtrainer.config.files import kind_of, write_file
 from nshtrainer.escaping import printable
-from nshtrainer.exceptions import CheckpointError
-from nshtrainer.runs.newest_checkpoint import by_run, checkpoints_of, fault_of, newest
+from nshtrainer.exceptions import CheckpointError, ConfigError
+from nshtrainer.runs.newest_checkpoint import newest
+from nshtrainer.runs.run_dir import choose_folder
 from nshtrainer.runs.weights import misfits_of
 
 if TYPE_CHECKING:
@@ -33,21 +34,28 @@ def find_checkpoint(source: Path, which: str | None) -> Path:
     """
     if which not in {None, "best", "last"}:
         path = Path(str(which))
-        if fault := fault_of(path) if kind_of(path) else "no such file":
-            fail(f"--checkpoint {which}", f"{fault}; give a checkpoint, 'best' or 'last'")
-        return path
+        found, problems = newest([[path]]) if kind_of(path) else (None, (f"{path}: no such file",))
+        if found is None:
+            problem = problems[0].removeprefix(f"{path}: ")
+            fail(f"--checkpoint {path}", f"{problem}; give a checkpoint, 'best' or 'last'")
+        return found
+    last = _newest_of(source)
+    best, _ = newest([[path] for path in [last.with_name("best.ckpt")] if kind_of(path)])
+    if which == "best" and best is None:
+        fail(str(source), "has no best checkpoint; give --checkpoint last")
+    return best if best and which != "last" else last
+
+
+def _newest_of(source: Path) -> Path:
+    """Return the newest checkpoint of the folder of a run, or of the newest run of a run file."""
     is_folder = kind_of(source) == "folder"
-    where = source if is_folder else Path("runs") / source.stem
-    last, passed_over = newest(checkpoints_of(where) if is_folder else by_run(where))
-    if last is None:
-        why = f" that can be read ({'; '.join(passed_over)})" if passed_over else ""
-        fail(str(source), f"no checkpoint in {where}{why}; train first, or give --checkpoint PATH")
-    best = last.with_name("best.ckpt")
-    if which == "last" or fault_of(best):
-        if which == "best":
-            fail("--checkpoint best", f"{best}: {fault_of(best)}; give --checkpoint last")
-        return last
-    return best
+    try:
+        start = choose_folder(source, None, str(source) if is_folder else "last")
+    except ConfigError as error:
+        problem = str(error).partition(": ")[2].rpartition("; ")[0]
+        fail(str(source), f"{problem}; train first, or give --checkpoint PATH", error)
+    assert start.checkpoint is not None
+    return start.checkpoint
 
 
 def evaluate(run: Run, checkpoint: Path, *, bar: bool = True) -> dict[str, dict[str, float]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, KeysView, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +13,7 @@ from nshtrainer.config.document import fail
 from nshtrainer.config.files import kind_of
 from nshtrainer.escaping import printable
 from nshtrainer.exceptions import CheckpointError
+from nshtrainer.optimizer.checkpoint.match import prefixes_of
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule
@@ -46,14 +47,16 @@ def check_weights(weights: Path | None, resume: str | None) -> None:
 def load_weights(module: LightningModule, path: Path) -> None:
     """Load the weights of a checkpoint, a `state_dict` file or a safetensors file into a module.
 
-    With `strict_loading = False` in the module, missing and unexpected names are allowed.
+    The names may all have one prefix more or less, as in a plain model that the module holds as
+    `self.net`. With `strict_loading = False` in the module, missing and unexpected names are
+    allowed.
 
     Raises:
         CheckpointError: The file holds no weights, or those of another model; each difference is
             named.
     """
-    weights = _read(path)
     module.configure_model()  # as before the weights of a checkpoint are loaded
+    weights = _renamed(_read(path), module.state_dict().keys())
     try:
         module.load_state_dict(weights, strict=module.strict_loading)
     except RuntimeError as error:
@@ -61,8 +64,8 @@ def load_weights(module: LightningModule, path: Path) -> None:
         if listed is None:
             raise
         raise CheckpointError(
-            f"{printable(path)}: does not fit {type(module).__name__}; rename its keys, or set "
-            "strict_loading = False in the module to load those that have the same name and shape"
+            f"{printable(path)}: does not fit {type(module).__name__}; use the config that wrote "
+            "it; a new layer needs a new name, and strict_loading = False in the module"
             f"{listed}"
         ) from error
 
@@ -75,12 +78,26 @@ def misfits_of(error: RuntimeError) -> str | None:
     return "\n  ".join(["", *map(printable, _NEXT_PROBLEM.split(str(error))[1:])])
 
 
+def _renamed(weights: dict[str, Any], names: KeysView[str]) -> dict[str, Any]:
+    """Add or remove the one prefix that makes all names those of the module, if there is one."""
+    if not (names and names.isdisjoint(weights)):
+        return weights
+    more = [{f"{start}{name}": weights[name] for name in weights} for start in _starts(names)]
+    less = [
+        {name.removeprefix(start): weights[name] for name in weights} for start in _starts(weights)
+    ]
+    fitting = [each for each in (*more, *less) if each.keys() == names]
+    return fitting[0] if len(fitting) == 1 else weights
+
+
+def _starts(names: Iterable[str]) -> Iterator[str]:
+    return prefixes_of(next(iter(names)))  # the first name is enough: one prefix must fit all
+
+
 def _read(path: Path) -> dict[str, Any]:
     """Return the tensors of a file by name, on the CPU; no code in the file is run."""
     try:
         saved = _load(path)
-    except OSError:  # the error names the file and the reason
-        raise
     except Exception as error:  # a damaged file can raise anything
         # Only the first sentence: then PyTorch advises to load the file unsafely.
         why, _, _ = str(error).partition(". ")[0].partition("\n")

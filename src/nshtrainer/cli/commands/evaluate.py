@@ -30,16 +30,20 @@ def run(args: Namespace) -> int:
     split_target(args.code)
     checkpoint = find_checkpoint(args.config, args.checkpoint)
 
+    from lightning.fabric.utilities.rank_zero import rank_zero_only
+
     from nshtrainer.config.formats.json import write_json
-    from nshtrainer.console import say
+    from nshtrainer.console import say, say_lines
     from nshtrainer.runs.loaded_run import load_run
     from nshtrainer.runs.reports import metrics_text
     from nshtrainer.runs.trained_run import evaluate
 
     loaded = load_run(args.config, args.code, overrides=args.overrides)
     found = evaluate(loaded, checkpoint, bar=not args.json)
+    if getattr(rank_zero_only, "rank", 0):
+        return 0
     if args.json:
-        print(write_json({"checkpoint": str(checkpoint), **found}), end="")
+        say_lines(write_json({"checkpoint": str(checkpoint), **found}).rstrip())
         return 0
     say(f"checkpoint  {checkpoint}")
     for name, metrics in found.items():

@@ -27,6 +27,7 @@ __all__ = [
     "by_place",
     "groups_in_order",
     "lacking",
+    "prefixes_of",
     "saved_in",
 ]
 
@@ -267,14 +268,14 @@ def rename_with_prefix(
 def _renamings(names: Sequence[str], own: Sequence[CurrentParam]) -> Iterator[Renaming]:
     """Yield functions that add one prefix to the saved names, or remove one from all of them."""
     # The first name is enough: one prefix must fit all names.
-    for prefix in {prefix for name in own[0].names for prefix in _prefixes(name)}:
+    for prefix in {prefix for name in own[0].names for prefix in prefixes_of(name)}:
         yield prefix.__add__
-    for prefix in _prefixes(names[0]):
+    for prefix in prefixes_of(names[0]):
         if all(name.startswith(prefix) for name in names):
             yield methodcaller("removeprefix", prefix)
 
 
-def _prefixes(name: str) -> Iterator[str]:
+def prefixes_of(name: str) -> Iterator[str]:
     """Return the prefixes of a name: `a.` and `a.b.` of `a.b.weight`."""
     parts = name.split(".")
     return (".".join(parts[:end]) + "." for end in range(1, len(parts)))
