@@ -162,7 +162,7 @@ def explain_configs(
         optimizer: The config of the optimizer.
         scheduler: The config of the schedule, if any.
         run: The length of the run.
-        advice: How to give a length that is missing.
+        advice: The remedies for a length that is missing.
         notes: Remarks on facts about the model that are missing.
     """
     import torch
@@ -202,7 +202,7 @@ def with_batch(
     Args:
         config: The config of the optimizer, or one with it.
         run: The length of the run.
-        advice: How to give a length that is missing.
+        advice: The remedies for a length that is missing.
     """
     _, scaling = next(find_configs(config, BatchScalingConfig), ((), None))
     if scaling is None or run.samples_per_step is not None:
