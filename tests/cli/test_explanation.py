@@ -234,8 +234,12 @@ def test_control_characters_in_names_are_escaped() -> None:
 
 def test_a_wide_terminal_has_a_table_and_a_narrow_one_blocks(monkeypatch: Any) -> None:
     found = explain(make_model(), CONFIG)
+    monkeypatch.setenv("COLUMNS", "80")
+    in_a_file = str(found)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "160")
-    wide = str(found).splitlines()
+    assert str(found) == in_a_file
+    wide = in_a_file.splitlines()
     assert wide[1].split()[:3] == ["group", "optimizer", "implementation"]
     assert max(map(len, wide)) <= 160
     monkeypatch.setenv("COLUMNS", "80")
@@ -244,6 +248,7 @@ def test_a_wide_terminal_has_a_table_and_a_narrow_one_blocks(monkeypatch: Any) -
     assert max(map(len, narrow.splitlines())) <= 80
     numbers = {word for line in wide for word in line.split() if word[0].isdigit()}
     assert numbers <= set(narrow.split())
+    assert "\x1b" not in narrow
 
 
 # -- size ------------------------------------------------------------------------------------------
