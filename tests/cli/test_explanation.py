@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 from torch.distributed import destroy_process_group, init_process_group
 
@@ -119,6 +119,20 @@ def test_a_missing_length_is_a_remark() -> None:
         make_model(), {"name": "lookahead", "optimizer": {"name": "sgd", "lr_scaling": scaling}}
     )
     assert found.missing[0].endswith("; pass run=RunLength(samples_per_step=...)")
+
+
+def test_a_trainer_tells_the_length_and_is_not_changed() -> None:
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
+    trainer = Trainer(max_steps=7, accelerator="cpu", enable_progress_bar=False, **quiet)
+    before = list(trainer.callbacks)  # type: ignore[attr-defined]
+    found = explain(make_model(), "adamw", "cosine", trainer)
+    assert (found.total_steps, found.missing) == (7, [])
+    assert trainer.callbacks == before  # type: ignore[attr-defined]
+
+
+def test_a_run_that_is_limited_by_time_has_no_number_of_steps() -> None:
+    found = explain(make_model(), "adamw", "cosine", RunLength(total_time=3600))
+    assert (found.total_steps, len(found.schedules)) == (None, 1)
 
 
 def test_what_is_no_model_or_no_config_is_refused() -> None:
