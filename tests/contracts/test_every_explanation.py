@@ -84,6 +84,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         ],
     },
     "frozen": {"name": "sgd", "include_frozen": True},
+    "rates in tensors": {"name": "adamw", "tensor_lr": True},
     "routes": {"name": "muon_with_adamw"},
     "wrapped": {
         "name": "lookahead",
