@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Sequence
+from io import StringIO
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, TextIO
 
@@ -35,7 +35,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: st
     table = _table(columns, rows)
     table.title = title or None
     table.title_justify = "left"
-    print(_drawn(table), end="")
+    print(_drawn(table, sys.stdout), end="")
 
 
 def records_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -46,7 +46,9 @@ def records_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         rows: The cells.
     """
     cells = [[printable(cell) for cell in row] for row in rows]
-    return _drawn(_table(columns, cells)) if _fits(columns, cells) else _blocks(columns, cells)
+    if not _fits(columns, cells):
+        return _blocks(columns, cells)
+    return _drawn(_table(columns, cells), StringIO())  # as to a file: without codes for a terminal
 
 
 def _fits(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
@@ -70,9 +72,8 @@ def _blocks(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _width() -> int:
-    """Return the width of the terminal; output to a file is wide, unless COLUMNS is set."""
-    known = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return get_terminal_size((_WIDE, 24)).columns if known else _WIDE
+    """Return the width of the terminal; output to a file or a pipe is wide."""
+    return get_terminal_size((_WIDE, 24)).columns if sys.stdout.isatty() else _WIDE
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
@@ -88,10 +89,10 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     return table
 
 
-def _drawn(table: Table) -> str:
+def _drawn(table: Table, file: TextIO) -> str:
     from rich.console import Console
 
-    console = Console(file=sys.stdout, width=_width())
+    console = Console(file=file, width=_width())
     with console.capture() as drawn:
         console.print(table)
     return without_commands(drawn.get())

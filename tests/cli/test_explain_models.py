@@ -154,6 +154,12 @@ def test_the_optimizer_comes_from_a_run_file_or_from_a_config_alone(
     assert found["total_steps"] == steps
 
 
+def test_hyperparameters_of_a_run_file_are_not_used_silently(capsys: Captured) -> None:
+    Path("wide.yaml").write_text("model: {width: 9, depth: 1, optimizer: sgd}", encoding="utf-8")
+    found = data(capsys, "model.py:Net", "--config", "wide.yaml")
+    assert found["missing"] == ["model.width, depth: not used, the code builds the model by itself"]
+
+
 def test_overrides_take_precedence_over_the_file(capsys: Captured) -> None:
     found = data(capsys, "model.py:Net", "--config", "opt.yaml", "optimizer.lr=0.5")
     assert found["groups"][0]["lr"] == 0.5
@@ -319,6 +325,7 @@ def test_names_may_be_any_text() -> None:
         ('{"w": {"shape": [1], "dtype": "nn"}}', "w: unknown dtype 'nn'"),
         ('{"w": [99999999999, 99999999999]}', "w: has more than 2**56 elements"),
         ('{"w": [0, 9999999999999999999999]}', "w: has more than 2**56 elements"),
+        (json.dumps({"w": [1] * 65}), "w: must be a shape such as [10, 20] (got "),
         ('{"a..w": [1]}', "'a..w' is no name of a parameter"),
         ('{"": [1]}', "'' is no name of a parameter"),
         (json.dumps({".".join("a" * 101): [1]}), "is no name of a parameter"),

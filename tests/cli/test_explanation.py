@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 from torch.distributed import destroy_process_group, init_process_group
 
@@ -119,6 +119,20 @@ def test_a_missing_length_is_a_remark() -> None:
         make_model(), {"name": "lookahead", "optimizer": {"name": "sgd", "lr_scaling": scaling}}
     )
     assert found.missing[0].endswith("; pass run=RunLength(samples_per_step=...)")
+
+
+def test_a_trainer_tells_the_length_and_is_not_changed() -> None:
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
+    trainer = Trainer(max_steps=7, accelerator="cpu", enable_progress_bar=False, **quiet)
+    before = list(trainer.callbacks)  # type: ignore[attr-defined]
+    found = explain(make_model(), "adamw", "cosine", trainer)
+    assert (found.total_steps, found.missing) == (7, [])
+    assert trainer.callbacks == before  # type: ignore[attr-defined]
+
+
+def test_a_run_that_is_limited_by_time_has_no_number_of_steps() -> None:
+    found = explain(make_model(), "adamw", "cosine", RunLength(total_time=3600))
+    assert (found.total_steps, len(found.schedules)) == (None, 1)
 
 
 def test_what_is_no_model_or_no_config_is_refused() -> None:
@@ -234,8 +248,12 @@ def test_control_characters_in_names_are_escaped() -> None:
 
 def test_a_wide_terminal_has_a_table_and_a_narrow_one_blocks(monkeypatch: Any) -> None:
     found = explain(make_model(), CONFIG)
+    monkeypatch.setenv("COLUMNS", "80")
+    in_a_file = str(found)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "160")
-    wide = str(found).splitlines()
+    assert str(found) == in_a_file
+    wide = in_a_file.splitlines()
     assert wide[1].split()[:3] == ["group", "optimizer", "implementation"]
     assert max(map(len, wide)) <= 160
     monkeypatch.setenv("COLUMNS", "80")
@@ -244,6 +262,7 @@ def test_a_wide_terminal_has_a_table_and_a_narrow_one_blocks(monkeypatch: Any) -
     assert max(map(len, narrow.splitlines())) <= 80
     numbers = {word for line in wide for word in line.split() if word[0].isdigit()}
     assert numbers <= set(narrow.split())
+    assert "\x1b" not in narrow
 
 
 # -- size ------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def test_a_run_keeps_as_data_what_it_said_at_its_start(
     assert main([*FIT, "--out", "o"]) == 0
     said = capsys.readouterr().out.partition("epoch 1/3")[0]
     assert main(["explain", *FIT[1:], "--steps-per-epoch", "4"]) == 0
-    assert capsys.readouterr().out == said
+    assert capsys.readouterr().out == said.removesuffix("\n")
     assert main(["explain", *FIT[1:], "--steps-per-epoch", "4", "--json"]) == 0
     assert capsys.readouterr().out == Path("o/optimizer.json").read_text(encoding="utf-8")
 

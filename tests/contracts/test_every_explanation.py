@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.contracts import test_every_optimizer as of_torch
 from tests.contracts import test_every_package_optimizer as of_packages
+from tests.support import configs_of
 from torch import nn
 
 from nshtrainer import Config, create, explain
 from nshtrainer.analysis.summary import GroupRow
 from nshtrainer.configs import OptimizerConfig
+from nshtrainer.exceptions import NshtrainerError
 
 pytestmark = pytest.mark.usefixtures("_as_written")
 _as_written = of_packages._as_written
@@ -68,6 +73,26 @@ def test_it_agrees_with_what_is_built_and_changes_nothing(of: Any, cls: Any) -> 
     assert list(map(facts, on_meta.groups)) == list(map(facts, built.groups))
 
 
+def outcome(call: Callable[[], Any]) -> Any:
+    """Return the result, or the message of an error."""
+    try:
+        return call()
+    except NshtrainerError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("cls", of_torch.EVERY, ids=lambda cls: cls.__name__)
+@settings(max_examples=3)
+@given(data=st.data())
+def test_any_config_is_explained_as_it_is_built_or_refused_alike(
+    cls: Any, data: st.DataObject
+) -> None:
+    config = data.draw(configs_of(cls)).replace(lr_scaling=None)
+    model = of_torch.make_model(cls)
+    found = outcome(lambda: explain(model, config))
+    assert found == outcome(lambda: explain(model, config.create_optimizer(model)))
+
+
 class Holder(Config):
     optimizer: OptimizerConfig
 
@@ -84,6 +109,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
         ],
     },
     "frozen": {"name": "sgd", "include_frozen": True},
+    "rates in tensors": {"name": "adamw", "tensor_lr": True},
+    "a hook on the rate": {"name": "rprop", "tensor_lr": True},
     "routes": {"name": "muon_with_adamw"},
     "wrapped": {
         "name": "lookahead",

@@ -8,7 +8,7 @@ __all__ = ["COMMAND_LINE", "IN_PYTHON", "Advice"]
 
 
 class Advice(NamedTuple):
-    """How to give missing lengths of a run: the steps, and the samples in a step."""
+    """Remedies for missing lengths of a run: the steps, and the samples in a step."""
 
     steps: str
     samples: str

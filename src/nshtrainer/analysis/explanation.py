@@ -162,12 +162,12 @@ def explain_configs(
         optimizer: The config of the optimizer.
         scheduler: The config of the schedule, if any.
         run: The length of the run.
-        advice: How to give a length that is missing.
+        advice: The remedies for a length that is missing.
         notes: Remarks on facts about the model that are missing.
     """
     import torch
 
-    run, missing = with_batch(optimizer, run, advice)
+    run, missing = with_batch(optimizer, _unchecked(run), advice)
     missing += notes
     parameters = tuple(replace(p, tensor=stand_in(p.tensor)) for p in inventory(model))
     schedulers: list[Any] = []
@@ -181,6 +181,12 @@ def explain_configs(
             missing.append(f"the schedule: {str(error).partition(';')[0]}; {advice.steps}")
     sources = Sources(parameters, [built], schedulers, [("optimizer", optimizer)], model)
     return _explanation(sources, run, missing)
+
+
+def _unchecked(run: RunLength) -> RunLength:
+    """Return a run whose trainer gets no callbacks that check the lengths."""
+    # An attribute of the instance takes precedence over the method.
+    return run.replace(settings=run.settings.replace(attach_check=lambda: None))
 
 
 def _chosen(
@@ -202,7 +208,7 @@ def with_batch(
     Args:
         config: The config of the optimizer, or one with it.
         run: The length of the run.
-        advice: How to give a length that is missing.
+        advice: The remedies for a length that is missing.
     """
     _, scaling = next(find_configs(config, BatchScalingConfig), ((), None))
     if scaling is None or run.samples_per_step is not None:
@@ -222,18 +228,25 @@ def _explain_built(
             "a config of a schedule cannot be explained for an optimizer that was built; pass its "
             "scheduler, or the config of the optimizer"
         )
-    by_step = isinstance(scheduler, CurveScheduler)
-    often = "step" if by_step else "call of step()"
+    often = "step" if _is_curve(scheduler) else "call of step()"
     entry = SimpleNamespace(scheduler=scheduler, interval=often, frequency=1, monitor=None)
     schedulers = [entry] if scheduler is not None else []
     watch = watched(optimizer)
     config = watch and watch.config
     configs = [("optimizer", config)] if config is not None else []
     sources = Sources(inventory(model), [optimizer], schedulers, configs, model)
-    return _explanation(sources, scheduler.plan.run if by_step else run, [])
+    return _explanation(sources, run, [])
 
 
 def _explanation(sources: Sources, run: RunLength, missing: Sequence[str]) -> Explanation:
-    lengths = run.snapshot()  # lengths that were not needed are not read
-    total = None if lengths.total_time else lengths.total_steps
+    plans = [each.scheduler.plan for each in sources.schedulers if _is_curve(each.scheduler)]
+    # Lengths that were not needed are not read.
+    lengths = [each.snapshot() for each in (run, *(plan.run for plan in plans))]
+    total = next((each.total_steps for each in lengths if each.total_steps), None)
+    if any(each.total_time for each in lengths):
+        total = None  # these are positions on a clock
     return Explanation(**vars(summarize(sources, total_steps=total, missing=missing)))
+
+
+def _is_curve(scheduler: Any) -> bool:
+    return isinstance(scheduler, CurveScheduler)

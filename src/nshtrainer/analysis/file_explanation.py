@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nshtrainer.analysis.advice import COMMAND_LINE
 from nshtrainer.config.document import fail
 from nshtrainer.config.messages import join_names
+from nshtrainer.config.parts import parts_of
 from nshtrainer.exceptions import ConfigError, OptimizerError
+from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
+from nshtrainer.optimizer.base import OptimizerConfigBase
 from nshtrainer.project.find_configs import lengths_in, optimizers_in, run_length, schedules_in
 
 if TYPE_CHECKING:
@@ -17,8 +20,6 @@ if TYPE_CHECKING:
 
     from nshtrainer.analysis.explanation import Explanation
     from nshtrainer.config import Config
-    from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
-    from nshtrainer.optimizer.base import OptimizerConfigBase
     from nshtrainer.project.user_code import UserCode
 
 __all__ = ["ModelSource", "explain_config", "explain_module", "load_source", "read_config"]
@@ -105,8 +106,9 @@ def explain_config(source: ModelSource, config: Any, file: str, args: Namespace)
     from nshtrainer.analysis.explanation import explain_configs
 
     parts, run = _parts(config, file), run_length(config, args)
+    notes = [*source.notes, *_unused(config)]
     try:
-        return explain_configs(source.model, *parts, run, COMMAND_LINE, source.notes)
+        return explain_configs(source.model, *parts, run, COMMAND_LINE, notes)
     except OptimizerError as error:
         raise OptimizerError("; ".join([str(error), *source.notes])) from error
 
@@ -132,3 +134,15 @@ def _parts(config: Config, file: str) -> tuple[OptimizerConfigBase, LRSchedulerC
         found = f"{len(optimizers)} optimizers and {len(schedules)} schedules"
         fail(file, f"must have one optimizer and at most one schedule; it has {found}")
     return optimizers[0][1], schedules[0].schedule if schedules else None
+
+
+def _unused(config: Config) -> Iterator[str]:
+    """Yield a remark on hyperparameters in a run file: a model is built without them."""
+    used = (LRSchedulerConfigBase, OptimizerConfigBase)
+    keys = [
+        key
+        for key, part in parts_of(getattr(config, "model", None))
+        if key and part is not None and not isinstance(part, used)
+    ]
+    if keys:
+        yield f"model.{join_names(map(str, keys))}: not used, the code builds the model by itself"

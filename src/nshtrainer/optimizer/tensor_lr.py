@@ -53,5 +53,7 @@ def keep_tensor_rates(optimizer: Optimizer, state_dict: Mapping[str, Any]) -> di
 def _tensor(rate: Any, *, like: Tensor) -> Tensor:
     import torch
 
-    # The fused and the compiled kernels read 32 bits, for parameters of any type.
-    return torch.tensor(float(rate), dtype=torch.float32, device=like.device)
+    # The fused and the compiled kernels read 32 bits, for parameters of any type. On `meta` a rate
+    # would have no value.
+    device = "cpu" if like.is_meta else like.device
+    return torch.tensor(float(rate), dtype=torch.float32, device=device)

@@ -33,6 +33,8 @@ _DIGITS = re.compile(r"([0-9]+)")
 
 _MOST_TENSORS, _LONGEST, _DEEPEST = 200_000, 1000, 100
 _MOST_NUMBERS = 2**56
+_MOST_DIMENSIONS = 64
+"""The most dimensions that PyTorch's kernels support."""
 
 GUESSED = "types and roles of modules: guessed from names and shapes; give the code to be sure"
 
@@ -144,7 +146,8 @@ def _tensor(document: Document, name: Any, value: Any) -> ParameterForm:
     given = cast("dict[str, Any]", value) if is_full else {"shape": value}
     shape, path = given.get("shape"), (name, "shape") if is_full else (name,)
     sizes = cast("list[Any]", shape) if isinstance(shape, list) else [None]
-    if any(type(size) is not int or size < 0 for size in sizes):
+    is_shape = all(type(size) is int and size >= 0 for size in sizes)
+    if not is_shape or len(sizes) > _MOST_DIMENSIONS:
         shown = format_value(shape)
         fail(document.place(path), f"{name}: must be a shape such as [10, 20] (got {shown})")
     if math.prod(size or 1 for size in sizes) > _MOST_NUMBERS:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["read_transformers_model"]
 
-_COUNTS = re.compile(r".*(layer|block|depth|expert|stage|head).*", re.IGNORECASE)
+_COUNTS = re.compile(r"(?!.*(dim|length|size)s?$).*(layer|block|depth|expert|stage|head).*")
+"""Fields that may be a number of modules."""
+
 _MOST = 10_000
 """The most modules of one kind that a config may ask for."""
 

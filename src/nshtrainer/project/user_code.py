@@ -260,7 +260,8 @@ def _own_classes(module: ModuleType, base: type, *, imported: bool) -> list[Any]
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, base) and not inspect.isabstract(value)
     ]
-    theirs = [cls for cls in found if not cls.__module__.startswith(("nshtrainer.", "lightning."))]
+    ours = ("nshtrainer.", "lightning.", "torch.")
+    theirs = [cls for cls in found if not cls.__module__.startswith(ours)]
     return list(
         dict.fromkeys(cls for cls in theirs if imported or cls.__module__ == module.__name__)
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import field_validator
 
 from nshtrainer.config import Config
+from nshtrainer.config.io import read_text
 from nshtrainer.config.named import NamedConfig
 from nshtrainer.config.registry import Registry
 from nshtrainer.duration import DurationConfig, StepsConfig
+from nshtrainer.project.parameter_list import tensors_in
 from nshtrainer.types import Beta, NonNegative, NonNegativeInt
 
 
@@ -61,3 +64,8 @@ class Run(Config):
     mode: Literal["min", "max"] = "min"
     data: Data | None = None
     stages: tuple[AdamW, ...] = ()
+
+    @classmethod
+    def from_parameters(cls, text: str, *, overrides: Sequence[str] = ()) -> object:
+        """Read text as a list of parameters."""
+        return dict(tensors_in(read_text(text, "json", "<json>")))

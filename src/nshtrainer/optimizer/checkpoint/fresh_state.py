@@ -156,7 +156,11 @@ def _bare_copy(optimizer: Optimizer, group: dict[str, Any]) -> Optimizer:
     """Return an optimizer as pickle makes it: one group, no state, no hooks, and its data."""
     # Not by the constructor, whose arguments are unknown and which may have effects.
     bare = type(optimizer).__new__(type(optimizer))
-    own = {name: value for name, value in vars(optimizer).items() if _is_data(value, set())}
+    own = {
+        name: value
+        for name, value in vars(optimizer).items()
+        if not name.endswith("_hooks") and _is_data(value, set())
+    }
     vars(bare).update(copy.deepcopy(own))
     defaults = optimizer.defaults
     bare.__setstate__({"defaults": defaults, "state": _States(), "param_groups": [group]})
