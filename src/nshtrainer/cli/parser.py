@@ -65,13 +65,13 @@ class VerbParser(argparse.ArgumentParser):
         """Add the arguments that define a run: code, file and overrides."""
         code = "file with one LightningModuleBase, or train.py:Name"
         self.add_argument("code", metavar="train.py", is_file=True, help=code)
-        self.add_file("--config", type=lambda path: Path(_config_in(path)), required=True)
+        self.add_file("--config", type=_config_in, required=True)
         self.add_overrides("override of the file")
 
     def add_file(self, name: str, **kwargs: Any) -> None:
         """Add an argument for a config file."""
         text = "YAML, JSON or TOML, or the folder of a run"
-        kwargs = {"metavar": "FILE", "help": text, "type": _config_in, **kwargs}
+        kwargs = {"metavar": "FILE", "help": text, "type": _file_in, **kwargs}
         self.add_argument(name, is_file=True, **kwargs)
 
     def add_overrides(self, text: str) -> None:
@@ -175,7 +175,11 @@ def split_overrides(tokens: Sequence[str], parser: VerbParser) -> tuple[list[str
     return rest, overrides
 
 
-def _config_in(path: str) -> str:
+def _config_in(path: str) -> Path:
+    return Path(_file_in(path))
+
+
+def _file_in(path: str) -> str:
     """Return the config of a run for its folder, and any other path as it is."""
     from nshtrainer.config.files import kind_of
 
