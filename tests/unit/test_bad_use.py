@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
-
 from tests.support import without_names
 
 import nshtrainer

@@ -74,3 +74,10 @@ def test_a_path_may_leave_out_its_prefix(text: str, inside: Any, whole: str) -> 
 def test_an_unknown_first_key_is_refused() -> None:
     with pytest.raises(ConfigError, match="unknown key 'lrr'"):
         with_default_prefix("lrr=1", ["model"], ["lr"])
+
+
+def test_a_key_of_another_section_is_refused_with_its_path() -> None:
+    others = {"trainer": ["max_steps"]}
+    with pytest.raises(ConfigError, match=r"unknown key 'max_steps'; write trainer.max_steps=1$"):
+        with_default_prefix("max_steps=1", ["model"], ["lr"], others=others)
+    assert with_default_prefix("max_steps=1", ["model"], None, others=others)[:6] == "model."
