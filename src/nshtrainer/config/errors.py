@@ -165,9 +165,10 @@ def _is_after_name(problem: Problem, others: Mapping[Keys, Problem]) -> bool:
 
 
 def _has_deeper(problem: Problem, others: list[Problem]) -> bool:
-    """Return True if another member of the union matched more of the data."""
+    """Return True if another member of the union matched more, or an item of a list is wrong."""
     size = len(problem.path)
-    return problem.tagged and any(
+    is_moot = problem.tagged or "too_short" in problem.kinds  # wrong items are not counted
+    return is_moot and any(
         len(other.path) > size and other.path[:size] == problem.path for other in others
     )
 

@@ -106,5 +106,6 @@ def format_value(value: Any) -> str:
 
 
 def lower_first(text: str) -> str:
-    """Lower the first letter of a sentence, unless its first word is in capitals."""
-    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+    """Lower the first letter of a sentence, unless its first word has other capitals."""
+    is_word = text.partition(" ")[0][1:].islower()
+    return text[:1].lower() + text[1:] if is_word else text

@@ -298,6 +298,9 @@ class Registry(Mapping[str, type[T]], Generic[T]):
             return self._build({"name": value}, info)
         if isinstance(value, Mapping):
             return self._build(dict(plain_containers(value)), info)
+        if isinstance(value, type) and issubclass(value, self.base):
+            text = f"{value.__name__} is a class; write {value.__name__}(...)"
+            raise self._problem("component_type", text, value)
         raise self._problem(
             "component_type",
             f"write the {self.kind} as a mapping with a 'name', or give a config "

@@ -9,8 +9,8 @@ from inspect import Parameter, Signature, signature
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
-from lightning.pytorch import Callback
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback
 
 from nshtrainer.config.validation import plain_containers
 from nshtrainer.exceptions import MetricError
