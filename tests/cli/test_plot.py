@@ -218,7 +218,7 @@ def test_what_makes_no_sense_is_refused_with_its_place(
 
 
 USAGE = [
-    ([], "required: FILE"),
+    ([], "missing FILE; write nshtrainer plot FILE"),
     (["run.yaml", "--total-steps", "1.5"], "'1.5' is not a whole number; give a whole number"),
     (
         ["run.yaml", "--total-steps", "many"],

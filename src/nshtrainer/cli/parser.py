@@ -87,7 +87,9 @@ class VerbParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Exit with an escaped message and the usage."""
         required, command = _REQUIRED.fullmatch(message), _COMMAND.match(message)
-        if required:
+        if required and required[1] == "COMMAND":
+            message = f"missing COMMAND; {self.prog} --help lists the commands"
+        elif required:
             message = f"missing {required[1]}; write {self._shortest_use()}"
         elif command:
             message = describe_unknown("command", command[1], VERBS)
