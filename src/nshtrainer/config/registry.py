@@ -257,7 +257,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
             return TypeAdapter(Annotated[Any, self]).validate_python(value)
         except ValidationError as error:
             text = describe(error, self.base, Document(value, self.kind))
-            raise ConfigError(text) from error
+            raise ConfigError(text) from None
 
     def summaries(self) -> dict[str, tuple[str, str]]:
         """Return class name and first line of each member; indexed members are not imported."""
