@@ -55,10 +55,20 @@ def load_user_code(target: str) -> UserCode:
 
     found = _named(module, name, path) if name else _only(module, LightningModuleBase, path)
     if found is None:
-        write = "add `class MyModel(nshtrainer.LightningModuleBase[MyConfig])`"
+        write = _advice(module)
         raise ConfigError(f"{path}: has no LightningModuleBase class; {write}")
     data = _only(module, LightningDataModule, path)
     return UserCode(path, found, data_class(data, path) if data else None)
+
+
+def _advice(module: ModuleType) -> str:
+    """Return the remedy for a file without a LightningModuleBase."""
+    from lightning.pytorch import LightningModule
+
+    plain = _own_classes(module, LightningModule, imported=False)
+    if plain:
+        return f"derive {plain[0].__name__} from nshtrainer.LightningModuleBase[MyConfig]"
+    return "add `class MyModel(nshtrainer.LightningModuleBase[MyConfig])`"
 
 
 def split_target(target: str) -> tuple[Path, str]:
