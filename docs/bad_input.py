@@ -1,4 +1,4 @@
-"""The table of invalid input in the docs, from the cases that the tests run."""
+"""The tables of mistakes in the docs, from the cases that the tests run."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-CASES = Path(__file__).parents[1] / "tests/unit/config/bad_input.yaml"
+TESTS = Path(__file__).parents[1] / "tests"
+FILES = TESTS / "unit/config/bad_input.yaml"
+PYTHON = TESTS / "unit/bad_use.yaml"
+COMMANDS = TESTS / "cli/bad_commands.yaml"
 HEAD = ("Problem", "Input", "Message")
 
 
-def rows() -> Iterator[list[str]]:
+def rows(cases: Path) -> Iterator[list[str]]:
     """Yield the problem, the input and the message of each case."""
-    for case in YAML(typ="safe").load(CASES):
+    for case in YAML(typ="safe").load(cases):
         yield [case["what"], code(given(case)), code("\n".join(case["says"]))]
 
 

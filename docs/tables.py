@@ -351,7 +351,9 @@ PARTS: dict[str, Callable[[], str]] = {
         lr_scheduler_registry["linear_warmup_cosine_decay"]
     ),
     "fields of reduce_lr_on_plateau": lambda: fields(lr_scheduler_registry["reduce_lr_on_plateau"]),
-    "bad input": lambda: table(bad_input.HEAD, bad_input.rows()),
+    "bad input": lambda: table(bad_input.HEAD, bad_input.rows(bad_input.FILES)),
+    "bad use": lambda: table(bad_input.HEAD, bad_input.rows(bad_input.PYTHON)),
+    "bad commands": lambda: table(bad_input.HEAD, bad_input.rows(bad_input.COMMANDS)),
     "gallery": gallery,
 }
 PICTURES: dict[str, Callable[[], str]] = {

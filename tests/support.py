@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import math
+import re
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -368,3 +369,8 @@ def saved_and_loaded(state: Any) -> Any:
     torch.save(state, file)
     file.seek(0)
     return torch.load(file, weights_only=True)
+
+
+def without_names(message: str) -> str:
+    """A message without its list of known names, which grows with the package."""
+    return re.sub(r" \(known: [^)]*\)| \(\d+ are registered; [^)]*\)", "", message)

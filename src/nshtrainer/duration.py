@@ -141,10 +141,12 @@ class EpochsConfig(_DurationConfig):
             return position
         moved = run.after_epochs(sign * self.value, position)
         if moved is None:
-            why = (
-                "the number of steps per epoch is unknown; give the duration in steps, set "
-                "limit_train_batches to a number of batches, or pass RunLength(steps_per_epoch=...)"
+            remedy = run.remedy(
+                plain="pass RunLength(steps_per_epoch=...), or give the duration in steps",
+                trainer="give the duration in steps, set limit_train_batches to a number of "
+                "batches, or pass RunLength(steps_per_epoch=...)",
             )
+            why = f"the number of steps per epoch is unknown; {remedy}"
             raise _unknown(f"{field}: {self}", run, why)
         return moved
 
@@ -172,11 +174,14 @@ class FractionConfig(_DurationConfig):
             RunLengthError: The total number of steps is unknown; the message names `field`.
         """
         if run.total_steps is None:
-            why = (
-                "the length of the run is unknown; set max_steps, or max_epochs (with "
-                "limit_train_batches where the data has no length), give the duration in steps, "
-                "take a schedule without an end, or pass RunLength(total_steps=...)"
+            remedy = run.remedy(
+                plain="pass RunLength(total_steps=...), give the duration in steps, or take a "
+                "schedule without an end",
+                trainer="set max_steps, or max_epochs (with limit_train_batches where the data "
+                "has no length), give the duration in steps, take a schedule without an end, or "
+                "pass RunLength(total_steps=...)",
             )
+            why = f"the length of the run is unknown; {remedy}"
             raise _unknown(f"{field}: {self} of the run", run, why)
         return Exact(repr(self.value)) * run.total_steps
 
@@ -203,11 +208,13 @@ class _ShownConfig(_DurationConfig):
             return 0
         per_step: float | None = getattr(run, self.per_step)
         if per_step is None:
-            why = (
-                f"{self.per_step} is unknown; give the duration in steps, pass "
-                f"RunLength({self.per_step}=...), or give the module's hyperparameters a field "
-                f"{self.per_step}"
+            passed = f"pass RunLength({self.per_step}=...)"
+            remedy = run.remedy(
+                plain=f"{passed}, or give the duration in steps",
+                trainer=f"give the duration in steps, {passed}, or give the module's "
+                f"hyperparameters a field {self.per_step}",
             )
+            why = f"{self.per_step} is unknown; {remedy}"
             raise _unknown(f"{field}: {self}", run, why)
         return self.value / Exact(repr(per_step))
 
@@ -261,10 +268,13 @@ class TimeConfig(_DurationConfig):
             RunLengthError: The run is not limited by time; the message names `field`.
         """
         if run.total_time is None:
-            why = (
-                "the length of the run is not a time; give the duration in steps or as a share of "
-                "the run, limit the run by max_time alone, or pass RunLength(total_time=...)"
+            remedy = run.remedy(
+                plain="pass RunLength(total_time=...), or give the duration in steps or as a "
+                "share of the run",
+                trainer="give the duration in steps or as a share of the run, limit the run by "
+                "max_time alone, or pass RunLength(total_time=...)",
             )
+            why = f"the length of the run is not a time; {remedy}"
             raise _unknown(f"{field}: {self}", run, why)
         share = Exact(repr(self.value)) / Exact(repr(float(run.total_time)))
         return share * (run.total_steps or 0)

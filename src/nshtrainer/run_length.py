@@ -145,6 +145,15 @@ class RunLength:
         """Return the lengths that are known now, as a plain value."""
         return self
 
+    def remedy(self, plain: str, trainer: str) -> str:  # noqa: ARG002 - for a trainer's
+        """Return the remedy of a message for the loop of the run.
+
+        Args:
+            plain: What a loop without a trainer passes.
+            trainer: What a trainer is given.
+        """
+        return plain
+
     def differs_from(self, other: RunLength) -> bool:
         """Return True if a length that is known here differs in the other run."""
         own = ((name, vars(self).get(name)) for name in COUNTS)
@@ -284,6 +293,11 @@ class LazyRunLength(RunLength):
         """Return the lengths that were read so far, without their sources."""
         policies = {name: getattr(self.settings, name) for name in _POLICIES}
         return _UNKNOWN.replace(**self._asked, **policies)
+
+    @override
+    def remedy(self, plain: str, trainer: str) -> str:
+        """Return the remedy for a trainer."""
+        return trainer
 
     @property
     def _asked(self) -> dict[str, Any]:

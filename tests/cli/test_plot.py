@@ -168,9 +168,12 @@ REFUSED = [
         ["run.yaml"],
         "run.yaml:5:5: model.lr_scheduler: max_duration: 100% of the run cannot become steps",
     ),
-    (["run.yaml"], "give --total-steps or --steps-per-epoch\n"),
+    (["run.yaml"], "; give --total-steps or --steps-per-epoch, give the duration"),
     (["bare.yaml", "--total-steps", "9"], "bare.yaml:1:1: warmup_duration: 1 epochs cannot become"),
-    (["bare.yaml", "--total-steps", "9"], ", or give --steps-per-epoch\n"),
+    (
+        ["bare.yaml", "--total-steps", "9"],
+        "; give --steps-per-epoch, or give the duration in",
+    ),
     (["run.yaml", "lr_scheduler=constant"], "constant has no end of its own, and the length of"),
     (
         ["run.yaml", "--total-steps", "9", "lr_scheduler.warmup_duration=1M samples"],
@@ -215,7 +218,7 @@ def test_what_makes_no_sense_is_refused_with_its_place(
 
 
 USAGE = [
-    ([], "required: FILE"),
+    ([], "missing FILE; write nshtrainer plot FILE"),
     (["run.yaml", "--total-steps", "1.5"], "'1.5' is not a whole number; give a whole number"),
     (
         ["run.yaml", "--total-steps", "many"],

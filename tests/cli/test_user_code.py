@@ -69,11 +69,13 @@ def test_the_same_name_in_another_folder_is_another_file(home: Path) -> None:
     assert load_user_code("sub/train.py").module is not first
 
 
+THEIRS = "import lightning\n\n\nclass Net(lightning.LightningModule):\n    pass\n"
 REFUSED = [
     ("nope.py", "", "nope.py: no such file; the current folder is "),
     (".", "", ".: is a folder; give the Python file with your LightningModuleBase"),
     ("train.txt", "", "train.txt: is not a Python file; give train.py, or train.py:Name"),
     ("train.py", "x = 1\n", "train.py: has no LightningModuleBase class; add `class "),
+    ("train.py", THEIRS, "; derive Net from nshtrainer.LightningModuleBase[MyConfig]"),
     ("train.py", "def f(:\n", "train.py:1:7: is not valid Python: invalid syntax"),
     (
         "train.py",

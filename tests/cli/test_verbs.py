@@ -77,7 +77,7 @@ def test_the_module_is_the_command() -> None:
 def test_no_verb_is_a_usage_error(capsys: Captured) -> None:
     with pytest.raises(SystemExit, match="2"):
         main([])
-    assert "required: COMMAND" in capsys.readouterr().err
+    assert "missing COMMAND" in capsys.readouterr().err
 
 
 def test_an_option_that_is_nearly_one_is_no_override(home: Path, capsys: Captured) -> None:

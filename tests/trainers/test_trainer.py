@@ -9,12 +9,13 @@ from typing import Any
 import lightning.pytorch as pl
 import pytest
 import torch
-from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from pydantic import ValidationError
-from tests.trainers.support import QUIET, Tiny, data
+from tests.trainers.support import QUIET, Tiny, data, trainer
 
 from nshtrainer import Trainer, TrainerConfig
 from nshtrainer.configs import MetricConfig
+from nshtrainer.exceptions import MetricError
 from nshtrainer.integrations.lightning import (
     FiniteGradientCheck,
     FoundRates,
@@ -238,3 +239,44 @@ def test_the_primary_metric_is_what_a_plateau_schedule_looks_at() -> None:
     trainer.fit(Validated({"lr_scheduler": "reduce_lr_on_plateau"}), data(), data(2))
     (config,) = trainer.lr_scheduler_configs
     assert (config.monitor, config.scheduler.mode) == ("score", "max")
+
+
+# -- a metric that is never logged -----------------------------------------------------------------
+
+
+class Logging(Tiny):
+    def training_step(self, batch: Any) -> Any:
+        if batch[0, 0] > 1e9:
+            raise RuntimeError("of the user's own")
+        loss = super().training_step(batch)
+        self.log("train/loss", loss)
+        return loss
+
+    def validation_step(self, batch: Any) -> None:
+        self.log("val/loss", super().training_step(batch))
+
+
+@pytest.mark.parametrize(
+    ("monitors", "who"),
+    [
+        (lambda _: EarlyStopping("val_loss"), "EarlyStopping"),
+        (lambda path: ModelCheckpoint(path, monitor="val_loss"), "ModelCheckpoint"),
+    ],
+)
+def test_a_metric_that_is_never_logged_is_an_error_with_the_nearest(
+    monitors: Any, who: str, tmp_path: Path
+) -> None:
+    says = rf"^{who} monitors 'val_loss', which was never logged; did you mean 'val/loss'\?"
+    fitting = trainer(max_epochs=1, callbacks=[monitors(tmp_path)])
+    with pytest.raises(MetricError, match=says):
+        fitting.fit(Logging(), data(), data())
+
+
+def test_another_error_of_a_run_is_raised_as_it_is() -> None:
+    with pytest.raises(RuntimeError, match="of the user's own") as caught:
+        trainer(max_epochs=1).fit(Logging(), torch.full((2, 1, 2), 1e10), data())
+    assert not isinstance(caught.value, MetricError)
+
+
+def test_fit_has_the_arguments_of_lightnings() -> None:
+    assert inspect.signature(Trainer.fit) == inspect.signature(pl.Trainer.fit)

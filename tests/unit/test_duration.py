@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from fractions import Fraction as Rational
 from types import SimpleNamespace
@@ -23,7 +24,7 @@ from nshtrainer.configs import (
     TokensConfig,
 )
 from nshtrainer.exceptions import RunLengthError
-from nshtrainer.run_length import TICKS
+from nshtrainer.run_length import TICKS, LazyRunLength
 
 DURATION = TypeAdapter[Any](DurationConfig)
 
@@ -142,7 +143,7 @@ def test_no_epochs_are_no_steps_whatever_the_run():
 
 def test_an_unknown_epoch_is_an_error_that_names_the_field_and_the_ways_out():
     with pytest.raises(RunLengthError, match=r"max_duration: 2 epochs.*limit_train_batches"):
-        EpochsConfig(value=2).resolve(RunLength(total_steps=10), "max_duration")
+        EpochsConfig(value=2).resolve(LazyRunLength(total_steps=10), "max_duration")
 
 
 def test_a_run_may_say_why_it_knows_nothing():
@@ -151,12 +152,32 @@ def test_a_run_may_say_why_it_knows_nothing():
         EpochsConfig(value=2).resolve(run)
 
 
+@pytest.mark.parametrize(
+    ("text", "argument"),
+    [
+        ("2 epochs", "steps_per_epoch"),
+        ("10%", "total_steps"),
+        ("5 samples", "samples_per_step"),
+        ("5 tokens", "tokens_per_step"),
+        ("5 minutes", "total_time"),
+    ],
+)
+def test_a_plain_loop_is_told_of_the_arguments_of_its_length(text: str, argument: str):
+    duration = DURATION.validate_python(text)
+    with pytest.raises(RunLengthError, match=rf"; pass RunLength\({argument}=\.\.\.\), ") as plain:
+        duration.resolve(RunLength())
+    assert not re.search("max_|limit_|hparams|hyperparameters", str(plain.value))
+    with pytest.raises(RunLengthError, match=r"max_|limit_|hyperparameters") as of_trainer:
+        duration.resolve(LazyRunLength())
+    assert f"pass RunLength({argument}=...)" in str(of_trainer.value)
+
+
 def test_an_unknown_total_is_an_error_that_names_the_field_and_the_ways_out():
     with pytest.raises(
         RunLengthError,
         match=r"warmup_duration: 10% of the run.*max_steps.*limit_train_batches.*without an end",
     ):
-        FractionConfig(value=0.1).resolve(RunLength(steps_per_epoch=10), "warmup_duration")
+        FractionConfig(value=0.1).resolve(LazyRunLength(steps_per_epoch=10), "warmup_duration")
 
 
 @given(count=st.integers(0, 10**15), per_step=st.integers(1, 10**7))
@@ -171,7 +192,7 @@ def test_samples_and_tokens_become_the_updates_in_which_they_are_shown(count: in
 def test_what_a_step_shows_is_asked_of_the_run_and_its_absence_is_an_error(unit: str):
     duration = DURATION.validate_python(f"5 {unit}")
     with pytest.raises(
-        RunLengthError, match=rf"decay: 5 {unit} .*{unit}_per_step is unknown; give"
+        RunLengthError, match=rf"decay: 5 {unit} .*{unit}_per_step is unknown; pass"
     ):
         duration.resolve(RunLength(total_steps=10), "decay")
     assert DURATION.validate_python(f"0 {unit}").resolve(RunLength()) == 0
@@ -194,5 +215,5 @@ def test_in_such_a_run_a_count_is_refused(text: str):
 
 
 def test_a_time_in_a_run_of_steps_is_an_error_that_says_what_to_do():
-    with pytest.raises(RunLengthError, match=r"decay: 60 seconds .*not a time; give .*max_time"):
+    with pytest.raises(RunLengthError, match=r"decay: 60 seconds .*not a time; pass .*total_time"):
         TimeConfig(value=60).resolve(RunLength(total_steps=10), "decay")

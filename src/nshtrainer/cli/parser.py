@@ -84,8 +84,7 @@ class VerbParser(argparse.ArgumentParser):
         """Add the arguments that define a run: code, file and overrides."""
         code = "file with one LightningModuleBase, or train.py:Name"
         self.add_argument("code", metavar="train.py", is_file=True, help=code)
-        kind = {"type": lambda path: Path(_config_in(path)), **config}
-        self.add_file("--config", required=True, **kind)
+        self.add_file("--config", required=True, **{"type": _config_in, **config})
         self.add_overrides("override of the file")
 
     def add_trained_run_arguments(self) -> None:
@@ -102,7 +101,7 @@ class VerbParser(argparse.ArgumentParser):
     def add_file(self, name: str, **kwargs: Any) -> None:
         """Add an argument for a config file."""
         text = "YAML, JSON or TOML, or the folder of a run"
-        kwargs = {"metavar": "FILE", "help": text, "type": _config_in, **kwargs}
+        kwargs = {"metavar": "FILE", "help": text, "type": _file_in, **kwargs}
         self.add_argument(name, is_file=True, **kwargs)
 
     def add_overrides(self, text: str) -> None:
@@ -132,7 +131,9 @@ class VerbParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Exit with an escaped message and the usage."""
         required, command = _REQUIRED.fullmatch(message), _COMMAND.match(message)
-        if required:
+        if required and required[1] == "COMMAND":
+            message = f"missing COMMAND; {self.prog} --help lists the commands"
+        elif required:
             message = f"missing {required[1]}; write {self._shortest_use()}"
         elif command:
             from nshtrainer.config.messages import describe_unknown
@@ -222,7 +223,11 @@ def split_overrides(tokens: Sequence[str], parser: VerbParser) -> tuple[list[str
     return rest, overrides
 
 
-def _config_in(path: str) -> str:
+def _config_in(path: str) -> Path:
+    return Path(_file_in(path))
+
+
+def _file_in(path: str) -> str:
     """Return the config of a run for its folder, and any other path as it is."""
     from nshtrainer.config.files import kind_of
 

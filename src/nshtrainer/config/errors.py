@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import NoneType
-from typing import Any, cast, get_args, get_origin
+from typing import Any, TypeAlias, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -29,6 +29,10 @@ _MOST = 20
 
 _MOST_READ = 200
 """The most pydantic errors that are examined; several of them may be one problem."""
+
+
+_Text: TypeAlias = tuple[str, str, str]
+"""The problem, the value that was found, and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -161,9 +165,10 @@ def _is_after_name(problem: Problem, others: Mapping[Keys, Problem]) -> bool:
 
 
 def _has_deeper(problem: Problem, others: list[Problem]) -> bool:
-    """Return True if another member of the union matched more of the data."""
+    """Return True if another member of the union matched more, or an item of a list is wrong."""
     size = len(problem.path)
-    return problem.tagged and any(
+    is_moot = problem.tagged or "too_short" in problem.kinds  # wrong items are not counted
+    return is_moot and any(
         len(other.path) > size and other.path[:size] == problem.path for other in others
     )
 
@@ -185,28 +190,36 @@ def _merge(first: Problem | None, second: Problem) -> Problem:
 def _problem(item: dict[str, Any], model: type[BaseModel], data: Any) -> Problem:
     location, kind, value = item["loc"], item["type"], item["input"]
     path = _real_path(location, kind, model, data)
-    context: dict[str, Any] = {"path": path, "input": value, "msg": item["msg"]}
-    context.update(item.get("ctx", {}))
-    if _is_nothing(value) and NoneType in hints_at(model, path, data):
+    holder = path[:-1] if kind == "unknown_name" and path[-1:] == ("name",) else path
+    if _is_nothing(value) and NoneType in hints_at(model, holder, data):
+        path = holder
         text, got, advice = f"{value!r} is text", "", "write null (in Python None)"
-    elif home := _other_home(path, model, data) if kind == "extra_forbidden" else "":
-        text, got, advice = f"unknown key {truncate(str(path[-1]))!r}", "", f"put it {home}"
-    elif context.keys() >= {*_PARTS}:  # of a class within, which has found its words
-        text, got, advice = (context[name] for name in _PARTS)
-    elif kind == "extra_forbidden":
-        text, got, advice = _unknown_key(path, model, data), "", ""
     elif kind == "missing" and path and isinstance(path[-1], int):
         path = path[:-1]
         sizes = [len(get_args(h)) for h in hints_at(model, path, data) if get_origin(h) is tuple]
         text, got, advice = f"must have {sizes[0] if sizes else 'more'} items", str(len(value)), ""
-    elif kind in _TEXTS:
-        text, got, advice = _TEXTS[kind](context)
     else:
-        text, got, advice = _other(context)
+        text, got, advice = _said(item, path, model, data)
     if location[-1:] == ("[key]",):
         text = f"a key {text}"
     tagged = len(location) > len(path)
     return Problem(path, text, got, advice, frozenset({kind}), tagged=tagged, value=value)
+
+
+def _said(item: dict[str, Any], path: Keys, model: type[BaseModel], data: Any) -> _Text:
+    """Return the message for pydantic's type of error."""
+    kind = item["type"]
+    context: dict[str, Any] = {"path": path, "input": item["input"], "msg": item["msg"]}
+    context.update(item.get("ctx", {}))
+    home = _other_home(path, model, data) if kind == "extra_forbidden" else ""
+    if home:
+        return f"unknown key {truncate(str(path[-1]))!r}", "", f"put it {home}"
+    if context.keys() >= {*_PARTS}:  # of a class within, which has found its words
+        text, got, advice = (context[name] for name in _PARTS)
+        return text, got, advice
+    if kind == "extra_forbidden":
+        return _unknown_key(path, model, data), "", ""
+    return _TEXTS.get(kind, _other)(context)
 
 
 def _real_path(location: Keys, kind: str, model: type[BaseModel], data: Any) -> Keys:
@@ -268,9 +281,6 @@ def _at(data: Any, path: Keys) -> Any:
 def _is_nothing(value: Any) -> bool:
     """Return True for a word that is not YAML's for no value, but is meant as it."""
     return isinstance(value, str) and value.lower() in ("none", "null", "nil")
-
-
-_Text = tuple[str, str, str]
 
 
 def _must(what: str, advice: str = "") -> Callable[[dict[str, Any]], _Text]:

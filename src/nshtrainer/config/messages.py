@@ -24,6 +24,10 @@ _MOST_COMPARED = 10_000
 """The most names that are compared with a mistyped one: about half a second."""
 
 
+_MOST_LISTED = 20
+"""The most known names that a message lists."""
+
+
 def find_similar(
     name: str, known: Iterable[str], limit: int = 1, *, cutoff: float = 0.6
 ) -> list[str]:
@@ -54,7 +58,7 @@ def describe_unknown(what: str, name: Any, known: Iterable[Any]) -> str:
     "unknown key 'lrr'; did you mean 'lr'? (known: lr, betas)"
     """
     names = list(map(str, known))  # a key of YAML may be a number
-    listed = f" (known: {', '.join(names)})" if names else ""
+    listed = f" (known: {join_names(names, _MOST_LISTED)})" if names else ""
     return f"unknown {what} {truncate(str(name))!r}{suggest(str(name), names)}{listed}"
 
 
@@ -106,5 +110,6 @@ def format_value(value: Any) -> str:
 
 
 def lower_first(text: str) -> str:
-    """Lower the first letter of a sentence, unless its first word is in capitals."""
-    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+    """Lower the first letter of a sentence, unless its first word has other capitals."""
+    is_word = text.partition(" ")[0][1:].islower()
+    return text[:1].lower() + text[1:] if is_word else text

@@ -256,7 +256,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
             return TypeAdapter(Annotated[Any, self]).validate_python(value)
         except ValidationError as error:
             text = describe(error, self.base, Document(value, self.kind))
-            raise ConfigError(text) from error
+            raise ConfigError(text) from None
 
     def summaries(self) -> dict[str, tuple[str, str]]:
         """Return class name and first line of each member; indexed members are not imported."""
@@ -297,6 +297,9 @@ class Registry(Mapping[str, type[T]], Generic[T]):
             return self._build({"name": value}, info)
         if isinstance(value, Mapping):
             return self._build(dict(plain_containers(value)), info)
+        if isinstance(value, type) and issubclass(value, self.base):
+            text = f"{value.__name__} is a class; write {value.__name__}(...)"
+            raise self._problem("component_type", text, value)
         raise self._problem(
             "component_type",
             f"write the {self.kind} as a mapping with a 'name', or give a config "

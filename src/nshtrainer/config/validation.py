@@ -146,3 +146,8 @@ class _FieldsSignature(Signature):
             own = super().parameters["self"]
             super().__init__([own, *signature(cls).parameters.values()])
         return super().parameters
+
+    @override
+    def replace(self, **changes: Any) -> Signature:
+        """Return a plain signature, as for the constructor of an instance, with changes."""
+        return Signature([*self.parameters.values()]).replace(**changes)

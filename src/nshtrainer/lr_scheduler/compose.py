@@ -169,9 +169,10 @@ def _check_room(run: RunLength, begin: Position, end: Position) -> None:
 
 def _total(run: RunLength) -> int:
     if run.total_steps is None:
+        remedy = run.remedy(plain="", trainer="set max_steps, or ")
         raise ScheduleError(
             "a phase takes what remains of the run, whose length is unknown; give it a duration, "
-            "or set max_steps, or pass RunLength(total_steps=...)"
+            f"{remedy}or pass RunLength(total_steps=...)"
         )
     return run.total_steps
 

@@ -7,7 +7,7 @@ field of that kind, and any value is allowed elsewhere. Errors and their places 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Optional, cast
 
 from pydantic import ConfigDict, Field, create_model
 
@@ -159,7 +159,7 @@ class _PartialModelBuilder:
         registry = self._registry(key, value)
         if registry is not None:
             self.checked.append(dotted(path))
-            return Annotated[registry.base, registry] | None
+            return Optional[Annotated[registry.base, registry]]  # noqa: UP045 - not for a value
         if _has_text_keys(value) and self._inside(value):
             return self._mapping(cast("dict[Any, Any]", value), path)
         if isinstance(value, list) and self._inside(value):

@@ -12,6 +12,8 @@ from pydantic import ConfigDict, Field, ValidationError, create_model
 from nshtrainer.config import Config
 from nshtrainer.config.io import load
 from nshtrainer.config.overrides import with_default_prefix
+from nshtrainer.escaping import printable
+from nshtrainer.exceptions import ConfigError
 from nshtrainer.lr_scheduler.base import LRSchedulerConfig
 from nshtrainer.optimizer.base import OptimizerConfig
 from nshtrainer.trainer_config import TrainerConfig
@@ -115,4 +117,10 @@ def read_run(document: Document, code: UserCode, overrides: Iterable[str] = ()) 
     texts = [
         with_default_prefix(text, cls.model_fields, inside, others=IN_TRAINER) for text in overrides
     ]
-    return load(cls, document, texts, plugins=True)
+    try:
+        return load(cls, document, texts, plugins=True)
+    except ConfigError as error:
+        if ": unknown optimizer " in str(error) or ": unknown lr_scheduler " in str(error):
+            note = f"to use a component of your own, import its module in {code.path or code.name}"
+            raise ConfigError(f"{error}\n({printable(note)})") from error
+        raise

@@ -91,7 +91,7 @@ def load_user_code(target: str, data: type[LightningDataModule] | None = None) -
 
     found = _named(module, name, path) if name else _only(module, LightningModuleBase, path)
     if found is None:
-        raise ConfigError(f"{path}: has no LightningModuleBase class; {_WRITE}")
+        raise ConfigError(f"{path}: has no LightningModuleBase class; {_advice(module)}")
     return _with_data(module, found, path, data)
 
 
@@ -191,6 +191,16 @@ def _needed(function: Any) -> list[str]:
         for name, each in inspect.signature(function).parameters.items()
         if each.default is inspect.Parameter.empty and each.kind not in several
     ]
+
+
+def _advice(module: ModuleType) -> str:
+    """Return the remedy for a file without a LightningModuleBase."""
+    from lightning.pytorch import LightningModule
+
+    plain = _own_classes(module, LightningModule, imported=False)
+    if plain:
+        return f"derive {plain[0].__name__} from nshtrainer.LightningModuleBase[MyConfig]"
+    return _WRITE
 
 
 def split_target(target: str) -> tuple[Path, str]:

@@ -53,6 +53,7 @@ def test_the_signature_of_the_constructor_has_the_fields() -> None:
             parameters = inspect.signature(constructor).parameters
             assert [name for name in parameters if name != "self"] == ["inner", "size"]
             assert parameters["size"].default == cls().size
+    assert [*inspect.signature(Outer().__init__).parameters] == ["inner", "size"]
     assert Outer.__init__.__qualname__ == "Outer.__init__"
 
 

@@ -84,3 +84,10 @@ def test_leaves_are_values_and_lists_of_values() -> None:
         ("d", 0, "e"): None,
         ("f",): {},
     }
+
+
+def test_a_key_of_another_section_is_refused_with_its_path() -> None:
+    others = {"trainer": ["max_steps"]}
+    with pytest.raises(ConfigError, match=r"unknown key 'max_steps'; write trainer.max_steps=1$"):
+        with_default_prefix("max_steps=1", ["model"], ["lr"], others=others)
+    assert with_default_prefix("max_steps=1", ["model"], None, others=others)[:6] == "model."

@@ -18,6 +18,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from typing_extensions import final, override
 
 from nshtrainer.exceptions import MetricError, NshtrainerWarning
+from nshtrainer.metric import never_logged
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -213,12 +214,8 @@ class PlateauCallback(Callback):
             return
         for feed in self._live(trainer):
             if feed.config.strict and not feed.fed and feed.value(trainer) is None:
-                known = ", ".join(sorted(trainer.callback_metrics)) or "none"
-                raise MetricError(
-                    f"the plateau scheduler monitors {feed.monitor!r}, which was never logged "
-                    f"(available: {known}); correct its metric, or log it with "
-                    f"self.log({feed.monitor!r}, ...)"
-                )
+                who = "the plateau scheduler"
+                raise MetricError(never_logged(who, feed.monitor, trainer.callback_metrics))
 
 
 def _is_ours(config: LRSchedulerConfig) -> bool:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import lightning.pytorch as pl
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 
 from nshtrainer.callbacks.base import CallbackConfigBase
 from nshtrainer.config.validation import plain_containers
+from nshtrainer.exceptions import MetricError
 from nshtrainer.integrations.lightning.checkpoint.atomic import write_checkpoints_atomically
 from nshtrainer.integrations.lightning.checkpoint.entries import check_checkpoints_of
 from nshtrainer.integrations.lightning.optimizer_callback import missing_callbacks
 from nshtrainer.integrations.lightning.weight_averaging import AveragingCallback
 from nshtrainer.loggers.base import LoggerConfigBase
+from nshtrainer.metric import never_logged
 from nshtrainer.trainer_config import OURS, TrainerConfig
 
 if TYPE_CHECKING:
@@ -26,6 +31,12 @@ if TYPE_CHECKING:
     from nshtrainer.types import NonFinite, ScheduleClock
 
 __all__ = ["Trainer"]
+
+_NEVER_LOGGED = re.compile(
+    r"`(?P<who>ModelCheckpoint)\(monitor='(?P<best>.*?)'\)` could not find"
+    r"|Early stopping conditioned on metric `(?P<stop>.*?)` which is not available"
+)
+"""The beginnings of Lightning's messages about a metric that was not logged."""
 
 
 def _signature() -> Signature:
@@ -77,6 +88,25 @@ class Trainer(pl.Trainer):
         super().__init__(**given)
         write_checkpoints_atomically(self)
         check_checkpoints_of(self)
+
+    if not TYPE_CHECKING:  # type checkers read the arguments of Lightning's
+
+        @wraps(pl.Trainer.fit)
+        def fit(self, *arguments: Any, **options: Any) -> None:
+            """Train as Lightning's `Trainer` does.
+
+            Raises:
+                MetricError: A checkpoint or early stopping monitors a metric that is never logged.
+            """
+            try:
+                super().fit(*arguments, **options)
+            except (MisconfigurationException, RuntimeError) as error:
+                found = _NEVER_LOGGED.match(str(error))
+                if found is None:
+                    raise
+                who, metric = found["who"] or "EarlyStopping", found["best"] or found["stop"]
+                text = never_logged(who, metric, self.callback_metrics)
+                raise MetricError(text) from error
 
     @property
     def primary_metric(self) -> MetricConfig | None:

@@ -72,9 +72,10 @@ def epochs_of(run: RunLength) -> Epochs:
     """
     steps = run.steps_per_epoch
     if steps is None:
+        limit = run.remedy(plain="", trainer="set limit_train_batches to a number of batches, ")
         why = run.unknown_because or (
-            "the number of steps per epoch is unknown; count steps (unit: step), set "
-            "limit_train_batches to a number of batches, or pass RunLength(steps_per_epoch=...)"
+            f"the number of steps per epoch is unknown; count steps (unit: step), {limit}or pass "
+            "RunLength(steps_per_epoch=...)"
         )
         raise RunLengthError(f"unit: epochs cannot be counted, because {why}")
     if run.start and isinstance(steps, tuple):
