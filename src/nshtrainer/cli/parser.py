@@ -24,7 +24,10 @@ __all__ = [
     "without_resume",
 ]
 
-VERBS = ("fit", "explain", "diff", "plot", "validate", "list", "show", "schema", "completion")
+VERBS = (
+    *("new", "fit", "explain", "diff", "plot"),
+    *("validate", "list", "show", "schema", "completion"),
+)
 """The command modules, in the order of the help."""
 
 _WITH_OVERRIDES = ("fit", "explain", "plot")

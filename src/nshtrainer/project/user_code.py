@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from nshtrainer.config import Config
 from nshtrainer.config.document import fail
 from nshtrainer.config.files import kind_of
 from nshtrainer.exceptions import ConfigError
@@ -18,7 +19,7 @@ from nshtrainer.project.data_config import DataClass, data_class
 if TYPE_CHECKING:
     from nshtrainer.integrations.lightning.module import LightningModuleBase
 
-__all__ = ["UserCode", "load_user_code", "split_target"]
+__all__ = ["UserCode", "config_class", "import_components", "load_user_code", "split_target"]
 
 _MARK = "__nshtrainer_user_code__"
 
@@ -59,6 +60,26 @@ def load_user_code(target: str) -> UserCode:
         raise ConfigError(f"{path}: has no LightningModuleBase class; {write}")
     data = _only(module, LightningDataModule, path)
     return UserCode(path, found, data_class(data, path) if data else None)
+
+
+def config_class(target: str) -> type[Config] | None:
+    """Import `train.py:Name`; return the class with this name if it is a config class.
+
+    Raises:
+        ConfigError: No such file, a syntax error, or `sys.exit` at import.
+    """
+    path, name = split_target(target)
+    found = getattr(_import_file(path), name, None)
+    return found if isinstance(found, type) and issubclass(found, Config) else None
+
+
+def import_components(target: str) -> None:
+    """Import `train.py` for the components that it registers.
+
+    Raises:
+        ConfigError: No such file, a syntax error, or `sys.exit` at import.
+    """
+    _import_file(split_target(target)[0])
 
 
 def split_target(target: str) -> tuple[Path, str]:
