@@ -68,10 +68,10 @@ def test_the_schema_has_the_plug_ins_that_can_be_imported(
     info = tmp_path / "shiny-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Name: shiny\nVersion: 1.0\n", encoding="utf-8")
-    announced = "[nshtrainer.optimizers]\nsignum = shiny_plugin:SignumConfig\n"
+    announced = f"[nshtrainer.optimizers]\nsignum = shiny_{works}:SignumConfig\n"
     (info / "entry_points.txt").write_text(announced, encoding="utf-8")
     if works:
-        (tmp_path / "shiny_plugin.py").write_text(OWN, encoding="utf-8")
+        (tmp_path / f"shiny_{works}.py").write_text(OWN, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     with optimizer_registry.scoped():
         assert main(["schema"]) == 0
