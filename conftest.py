@@ -30,6 +30,9 @@ from sybil.sybil import SybilCollection
 # be said before torch is imported; torch itself is left to the tests that need it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# The tests of the projects that `nshtrainer new` writes; tests/cli/test_new.py runs them there.
+collect_ignore_glob = ["src/nshtrainer/cli/templates/*"]
+
 
 def write_named_file(example: Example) -> None:
     """Write a block that begins with `# name.suffix` to that file."""

@@ -25,18 +25,8 @@ __all__ = [
 ]
 
 VERBS = (
-    "fit",
-    "runs",
-    "evaluate",
-    "predict",
-    "explain",
-    "diff",
-    "plot",
-    "validate",
-    "list",
-    "show",
-    "schema",
-    "completion",
+    *("new", "fit", "runs", "evaluate", "predict", "explain", "diff", "plot"),
+    *("validate", "list", "show", "schema", "completion"),
 )
 """The command modules, in the order of the help."""
 
@@ -57,7 +47,7 @@ class VerbParser(argparse.ArgumentParser):
         """All arguments, by their name or option."""
         self.positionals: list[str] = []
         self.completed: dict[str, str] = {}
-        """How a shell completes an argument, by its name or option: `file`, `override`, ..."""
+        """Kind of value that a shell completes, by name or option: `file`, `override`, ..."""
         super().__init__(**kwargs, allow_abbrev=False, formatter_class=RichHelpFormatter)
 
     @override

@@ -24,7 +24,8 @@ def run_schema_text(code: str | None) -> str:
     takes two seconds.
 
     Args:
-        code: `train.py` or `train.py:Name`, whose fields and components the schema has too.
+        code: `train.py` or `train.py:Name`, whose fields and components the schema has too. A name
+            may be that of a config class, for a file that the class alone describes.
 
     Raises:
         ConfigError: The code cannot be imported.
@@ -35,9 +36,10 @@ def run_schema_text(code: str | None) -> str:
         return ready_made_text()
     from nshtrainer.config.schema import schema_text
     from nshtrainer.project.run_file import run_config_for
-    from nshtrainer.project.user_code import load_user_code
+    from nshtrainer.project.user_code import config_class, load_user_code, split_target
 
-    cls = run_config_for(load_user_code(code))
+    own = config_class(code) if split_target(code)[1] else None
+    cls = own or run_config_for(load_user_code(code))
     _load_plugins()
     return schema_text(cls.json_schema())
 

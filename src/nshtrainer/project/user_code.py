@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
+from nshtrainer.config import Config
 from nshtrainer.config.document import fail
 from nshtrainer.config.files import kind_of
 from nshtrainer.exceptions import ConfigError
@@ -21,7 +22,15 @@ if TYPE_CHECKING:
 
     from nshtrainer.integrations.lightning.module import LightningModuleBase
 
-__all__ = ["UserCode", "code_of_class", "load_model", "load_user_code", "split_target"]
+__all__ = [
+    "UserCode",
+    "code_of_class",
+    "config_class",
+    "import_components",
+    "load_model",
+    "load_user_code",
+    "split_target",
+]
 
 _MARK = "__nshtrainer_user_code__"
 _WRITE = "add `class MyModel(nshtrainer.LightningModuleBase[MyConfig])`"
@@ -201,6 +210,26 @@ def _advice(module: ModuleType) -> str:
     if plain:
         return f"derive {plain[0].__name__} from nshtrainer.LightningModuleBase[MyConfig]"
     return _WRITE
+
+
+def config_class(target: str) -> type[Config] | None:
+    """Import `train.py:Name`; return the class with this name if it is a config class.
+
+    Raises:
+        ConfigError: No such file, a syntax error, or `sys.exit` at import.
+    """
+    path, name = split_target(target)
+    found = getattr(_import_file(path), name, None)
+    return found if isinstance(found, type) and issubclass(found, Config) else None
+
+
+def import_components(target: str) -> None:
+    """Import `train.py` for the components that it registers.
+
+    Raises:
+        ConfigError: No such file, a syntax error, or `sys.exit` at import.
+    """
+    _import_file(split_target(target)[0])
 
 
 def split_target(target: str) -> tuple[Path, str]:

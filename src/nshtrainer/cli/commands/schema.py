@@ -17,7 +17,7 @@ HELP = "print the JSON Schema of a run file, for editors"
 
 def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this command."""
-    parser.add_code("include the fields and components of this code")
+    parser.add_code("include this code's fields and components; train.py:Name: a config class")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="output file")
 
 

@@ -25,16 +25,20 @@ def add_arguments(parser: VerbParser) -> None:
     """Add the arguments of this command."""
     help_text = "a name of 'nshtrainer list', a class such as AdamWConfig, or trainer"
     parser.add_argument("name", metavar="NAME", nargs="?", help=help_text, completed="component")
+    parser.add_code("also look in this code")
 
 
 def run(args: Namespace) -> int:
     """Print the docstring of a class and a table of its fields."""
     from nshtrainer.config.docstrings import class_docs
     from nshtrainer.console import print_table, say, say_lines
+    from nshtrainer.project.user_code import import_components
 
     if args.name is None:
         say_lines(_USAGE, sys.stderr)
         return 2
+    if args.code:
+        import_components(args.code)
     cls = _class_of(args.name)
     say(f"{cls.__name__}  (from nshtrainer.configs)" if _is_ours(cls) else _full_name(cls))
     say()
@@ -60,7 +64,7 @@ def _class_of(name: str) -> type[Config]:
     """
     from nshtrainer import configs
     from nshtrainer.config import Config
-    from nshtrainer.config.messages import describe_unknown
+    from nshtrainer.config.messages import suggest, truncate
     from nshtrainer.exceptions import ConfigError
     from nshtrainer.project.components import registries
 
@@ -75,7 +79,10 @@ def _class_of(name: str) -> type[Config]:
     known = {
         part for registry in registries().values() for part in (*registry, *registry.plugins())
     }
-    raise ConfigError(describe_unknown("component", name, sorted(known)))
+    remedy = "nshtrainer list --all shows all names; --for train.py adds those of your code"
+    raise ConfigError(
+        f"unknown component {truncate(name)!r}{suggest(name, sorted(known))} ({remedy})"
+    )
 
 
 def _declared(cls: type[Config]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from itertools import count
@@ -103,7 +104,8 @@ def _named(counts: Counter[str], keys: dict[str, str], taken: set[str]) -> dict[
     names: dict[str, str] = {}
     for text, uses in counts.items():
         if uses * (len(text) - _REFERENCE) > len(text) + len(keys[text]):
-            numbered = (f"{keys[text]}{number or ''}" for number in count(0))
+            key = re.sub(r"\W", "_", keys[text])  # a pointer gives "/" and "~" another meaning
+            numbered = (f"{key}{number or ''}" for number in count(0))
             names[text] = next(name for name in numbered if name not in taken)
             taken.add(names[text])
     return names

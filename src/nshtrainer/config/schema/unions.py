@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import Any
 
 from nshtrainer.config.schema.walk import DEFS, Schema, map_parts
 
@@ -45,15 +46,27 @@ class _Unions:
         if part.pop(NAME_ALONE, False):
             union = {key: part.pop(key) for key in ("oneOf", "discriminator")}
             part["anyOf"] = [{"enum": self._names_alone(union)}, union]
-        unions = [each for each in part.get("anyOf", ()) if "discriminator" in each]
+        unions = [each for each in part.get("anyOf", ()) if self._is_by_name(each)]
         others = [each for each in part.get("anyOf", ()) if each not in unions]
         if len(unions) == 1 and all(_is_no_mapping(each) for each in others):
             del part["anyOf"]
             part |= self._mapping_or(unions[0], others)
-        elif "discriminator" in part:
-            part |= self._by_name(part.pop("discriminator")["mapping"])
+        elif self._is_by_name(part):
             del part["oneOf"]
+            part |= self._by_name(part.pop("discriminator"))
         return map_parts(part, self.rewrite)
+
+    def _is_by_name(self, part: Schema) -> bool:
+        """Return True for a union of classes by a text; pydantic also knows numbers and values."""
+        union: Schema = part.get("discriminator", {})
+        return "discriminator" in part and all(
+            name in self._names(ref, union["propertyName"])
+            for name, ref in union["mapping"].items()
+        )
+
+    def _names(self, ref: Any, key: str) -> list[Any]:
+        name: Schema = self._classes[ref]["properties"][key] if isinstance(ref, str) else {}
+        return [name["const"]] if "const" in name else name.get("enum", [])
 
     def _names_alone(self, union: Schema) -> list[str]:
         """Return the names of the classes without a required field."""
@@ -63,42 +76,50 @@ class _Unions:
     def _mapping_or(self, union: Schema, others: list[Schema]) -> Schema:
         """Return the schema of a named class or another value.
 
-        Any mapping fits the `anyOf`, which thus has no part in messages about mappings.
+        Any mapping with a known name fits the `anyOf`, which thus adds no message about it.
         """
-        named = self._by_name(union["discriminator"]["mapping"])
+        named = self._by_name(union["discriminator"])
         mapping = {key: named.pop(key) for key in ("type", "properties")}
         return {"anyOf": [*others, mapping], "if": {"type": "object"}, "then": named}
 
-    def _by_name(self, classes: dict[str, str]) -> Schema:
-        names = {
-            ref: [name for name in classes if classes[name] == ref] for ref in classes.values()
-        }
+    def _by_name(self, discriminator: Schema) -> Schema:
+        key: str = discriminator["propertyName"]
+        names: dict[str, list[str]] = {}
+        for name, ref in discriminator["mapping"].items():
+            names.setdefault(ref, []).append(name)
         # A pattern, since a server that completes takes the beginning of a const for the whole.
         conditions = [
-            {"if": {"properties": {"name": {"pattern": _exactly(names[ref])}}}, "then": part}
-            for ref, part in zip(names, map(self._class, names), strict=True)
+            {
+                "if": {"properties": {key: {"pattern": _exactly(known)}}},
+                "then": self._class(ref, key),
+            }
+            for ref, known in names.items()
         ]
-        known = [self._name(name, ref) for name, ref in classes.items()]
+        described = [
+            {"const": name, **self._description(ref)}
+            for ref, known in names.items()
+            for name in known
+        ]
         return {
             "type": "object",
-            "properties": {"name": {"anyOf": known}},
-            "required": ["name"],
-            "if": {"properties": {"name": {"type": "string"}}, "required": ["name"]},
+            "properties": {key: {"anyOf": described}},
+            "required": [key],
+            "if": {"properties": {key: {"type": "string"}}, "required": [key]},
             "then": {"allOf": conditions},
         }
 
-    def _name(self, name: str, ref: str) -> Schema:
-        description = self._classes[ref].get("description")
-        return {"const": name, "description": description} if description else {"const": name}
+    def _description(self, ref: str) -> Schema:
+        text = self._classes[ref].get("description")
+        return {"description": text} if text else {}
 
-    def _class(self, ref: str) -> Schema:
+    def _class(self, ref: str, key: str) -> Schema:
         """Return a class, or a reference to it if there are several."""
         if self._uses[ref] > 1:
             return {"$ref": ref}
         self.inlined.add(ref)
         known = ("type", "description")  # from the union, and from its name
-        own = {key: part for key, part in self._classes[ref].items() if key not in known}
-        return {**own, "properties": {**own["properties"], "name": True}}
+        own = {each: part for each, part in self._classes[ref].items() if each not in known}
+        return {**own, "properties": {**own["properties"], key: True}}
 
 
 def _is_no_mapping(part: Schema) -> bool:

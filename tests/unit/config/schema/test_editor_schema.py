@@ -176,3 +176,53 @@ def test_a_recursive_class_has_its_keys_at_the_top():
     assert accepts(Tree.json_schema(), {"left": {"left": None}})
     assert not accepts(Tree.json_schema(), {"left": {"right": None}})
     assert for_editors({"type": "integer"})["type"] == "integer"
+
+
+class One(Config):
+    kind: Literal["one"] = "one"
+    size: int = Field(default=1, alias="a/b", description="A text that is written once.")
+
+
+class Two(Config):
+    kind: Literal["two", "zwei"] = "two"
+    size: int = Field(default=1, alias="a/b", description="A text that is written once.")
+
+
+class First(Config):
+    number: Literal[1] = 1
+    size: int = Field(default=1, alias="a/b", description="A text that is written once.")
+
+
+class Second(Config):
+    number: Literal[2] = 2
+
+
+class Others(Config):
+    """Unions by another key than `name`, and by a number."""
+
+    by_kind: Annotated[One | Two, Field(discriminator="kind")] = One()
+    by_number: Annotated[First | Second, Field(discriminator="number")] = First()
+
+
+class Outer(Config):
+    others: Others
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"by_kind": {"kind": "one", "a/b": 2}, "by_number": {"number": 1}},
+        {"by_kind": {"kind": "zwei", "a/b": 3}, "by_number": {"number": 2}},
+        {"by_kind": {"kind": "three"}},
+        {"by_kind": {"kind": "two", "a/b": "c"}},
+        {"by_kind": {"name": "one"}},
+        {"by_number": {"number": 3}},
+        {"by_number": {"number": "1"}},
+        {"by_number": {"number": 2, "a/b": 2}},
+    ],
+    ids=str,
+)
+def test_classes_may_be_told_apart_by_another_key(value: Any):
+    assert schema_text(Outer.json_schema()).count("A text that is written once.") == 1
+    value = {"others": value}
+    assert accepts(Outer.json_schema(), value) == accepts(Outer.model_json_schema(), value)
