@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from nshtrainer.callbacks.base import CallbackConfig
-from nshtrainer.callbacks.norm_logging import NormLoggingCallbackConfig
 from nshtrainer.config import Config
+from nshtrainer.duration import DurationField, StepsConfig
 from nshtrainer.loggers.base import LoggerField
 from nshtrainer.metric import MetricConfig
 from nshtrainer.resume import ResumeConfig
@@ -63,6 +63,17 @@ OURS = frozenset(
     }
 )
 """The options that are not Lightning's."""
+
+
+class TelemetryConfig(Config):
+    """Telemetry of the optimizer's steps, as with the callback `norm_logging`.
+
+    >>> str(TelemetryConfig(every="100 steps").every)
+    '100 steps'
+    """
+
+    every: DurationField = cast("Any", StepsConfig(value=50))
+    """Time from one measurement to the next; at least one step of the optimizer."""
 
 
 class TrainerConfig(Config):
@@ -214,7 +225,7 @@ class TrainerConfig(Config):
     `optimizer_steps` counts all attempts, `successful_steps` the updates that are made. Left out,
     the setting of the hyperparameters, or else `optimizer_steps`."""
 
-    telemetry: NormLoggingCallbackConfig | None = None
+    telemetry: TelemetryConfig | None = None
     """Log the norms of gradients, weights and updates of each parameter group; left out, do not."""
 
     weight_averaging: WeightAveragingField = cast("Any", None)

@@ -15,7 +15,7 @@ from nshtrainer.cli import main
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.runs.newest_checkpoint import note_start
 from nshtrainer.runs.run_dir import RunFolder, choose_folder
-from nshtrainer.runs.slurm import requeue
+from nshtrainer.runs.signals import requeue
 
 FIT = ["fit", "train.py", "--config", "run.yaml"]
 RUN = Path("run.yaml")

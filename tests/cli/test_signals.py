@@ -28,7 +28,7 @@ POINTS = """
 
 import sys
 import nshtrainer.runs.job as training
-import nshtrainer.runs.quiet_lightning as quiet
+import nshtrainer.runs.reports as quiet
 
 def before(where, name, point):
     own = getattr(where, name)

@@ -18,7 +18,7 @@ from nshtrainer.cli import main
 from nshtrainer.config.display.html import html_table
 from nshtrainer.configs import AdamWConfig, CosineScheduleConfig, SchedulesConfig
 from nshtrainer.exceptions import ConfigError
-from nshtrainer.runs.quiet_lightning import quiet
+from nshtrainer.runs.reports import quiet
 
 NAMES = {
     "escape": "a\x1b[2J\x1b]0;title\x07",

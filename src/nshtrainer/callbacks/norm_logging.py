@@ -35,4 +35,4 @@ class NormLoggingCallbackConfig(CallbackConfigBase):
     def create_callback(self) -> Callback:
         from nshtrainer.integrations.lightning.callbacks.norm_logging import NormLogging
 
-        return NormLogging(self)
+        return NormLogging(self.every)

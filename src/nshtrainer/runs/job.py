@@ -26,12 +26,10 @@ from nshtrainer.metric import MetricConfig
 from nshtrainer.runs.linked_processes import code_of_lost_process, linked_processes
 from nshtrainer.runs.manifest import FitManifest
 from nshtrainer.runs.metrics import RunLoggers
-from nshtrainer.runs.quiet_lightning import quiet
-from nshtrainer.runs.reports import EpochLines, SummaryCallback, metrics_text
+from nshtrainer.runs.reports import EpochLines, SummaryCallback, metrics_text, quiet
 from nshtrainer.runs.run_dir import RunFolder, difference_from
 from nshtrainer.runs.schedule_record import ScheduleRecord
-from nshtrainer.runs.signals import GracefulStop, Interrupted, Signals
-from nshtrainer.runs.slurm import requeue
+from nshtrainer.runs.signals import GracefulStop, Interrupted, Signals, requeue
 from nshtrainer.runs.weights import load_weights, misfits_of
 
 if TYPE_CHECKING:

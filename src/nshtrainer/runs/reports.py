@@ -1,9 +1,12 @@
-"""Console output at the start of a run and after each epoch."""
+"""Console output of a run: its start, its epochs, and nothing of Lightning's own."""
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Mapping
+import warnings
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, final
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -12,7 +15,9 @@ from typing_extensions import override
 from nshtrainer.analysis.summary import Sources, print_explained, summarize
 from nshtrainer.config.files import write_file
 from nshtrainer.config.formats.json import write_json
-from nshtrainer.console import say
+from nshtrainer.console import say, say_lines
+from nshtrainer.escaping import printable_lines
+from nshtrainer.exceptions import CheckpointWarning, ConfigChangedWarning
 from nshtrainer.optimizer.groups.parameters import inventory
 from nshtrainer.run_length import run_length_of
 
@@ -20,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-__all__ = ["EpochLines", "SummaryCallback", "metrics_text"]
+__all__ = ["EpochLines", "SummaryCallback", "metrics_text", "quiet"]
 
 
 @final
@@ -73,3 +78,52 @@ class EpochLines(Callback):
 def metrics_text(metrics: Mapping[str, Any]) -> str:
     """Format metrics: `train/loss 0.1234  val/accuracy 0.981`."""
     return "  ".join(f"{name} {float(value):.4g}" for name, value in metrics.items())
+
+
+# -- silence ---------------------------------------------------------------------------------------
+
+_NOISE = (
+    # Advice for data that is slow to read; for a small run it makes no sense.
+    "The '.*_dataloader' does not have many workers",
+    # A resumed run keeps its folder.
+    "(?s)Checkpoint directory .* exists and is not empty",
+    # Config changes on resume are printed as lines of this package.
+    "The dirpath has changed",
+    # lightning 2.6.6 calls what torch 2.13 deprecates.
+    ".isinstance.treespec, LeafSpec",
+)
+
+_LINES = (CheckpointWarning, ConfigChangedWarning)
+"""Warnings that are printed as lines, regardless of warning filters."""
+
+
+@contextmanager
+def quiet() -> Generator[None]:
+    """Silence Lightning's own output, and print config changes."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        for message in _NOISE:
+            warnings.filterwarnings("ignore", message)
+        for category in _LINES:
+            warnings.simplefilter("always", category)
+        warnings.showwarning = _printing(warnings.showwarning)
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def _printing(show: Any) -> Any:
+    """Return a `showwarning` that prints warnings about a changed config without their place."""
+
+    def shown(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, _LINES):
+            say_lines(message)
+        else:
+            show(printable_lines(message), category, *place, **more)
+
+    return shown

@@ -3,12 +3,15 @@
 An exception saves a checkpoint too, if possible. Lightning alone saves nothing at Ctrl-C and
 SIGTERM, and exits with code 1 or, after SIGTERM, 0. At SLURM's signal Lightning saves immediately,
 even in the middle of an update.
+
+A requeue requires `#SBATCH --signal=SIGUSR1@90 --requeue`, and a program that `srun` starts.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,15 +19,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, final
 
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 from torch.optim import Optimizer
 from typing_extensions import Self, override
 
-from nshtrainer.runs.slurm import requeue_signal
+from nshtrainer.config.files import reason_of
 
-__all__ = ["GracefulStop", "Interrupted", "Signals"]
+__all__ = ["GracefulStop", "Interrupted", "Signals", "requeue"]
 
 _HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -54,7 +58,7 @@ class Signals:
         self.patient = False
         self.leaving = False
         self._terminals = [number for number in (1, 2) if os.isatty(number)]
-        self._requeues = requeue_signal()
+        self._requeues = _requeue_signal()
         self._before: dict[int, Any] = {}
         self._process = os.getpid()
 
@@ -273,3 +277,28 @@ def _log_step(trainer: Trainer) -> None:
     connector = trainer._logger_connector  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     connector.on_batch_end()
     connector.update_train_step_metrics()
+
+
+# -- SLURM -----------------------------------------------------------------------------------------
+
+
+def _requeue_signal() -> signal.Signals | None:
+    """Return the signal that SLURM sends; None outside a SLURM job."""
+    return signal.SIGUSR1 if os.name == "posix" and SLURMEnvironment.detect() else None
+
+
+def requeue() -> str:
+    """Requeue this job.
+
+    Returns:
+        A message with the result.
+    """
+    array, number = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    # A job in an array has the number of the array and one of its own.
+    job = os.environ["SLURM_JOB_ID"] if array is None else f"{array}_{number}"
+    command = ["scontrol", "requeue", job]
+    try:
+        code = subprocess.run(command, check=False).returncode  # noqa: S603 - numbers alone
+    except OSError as error:
+        return f"{' '.join(command)}: {reason_of(error)}; not requeued"
+    return f"{' '.join(command)}: " + (f"failed with exit code {code}" if code else "requeued")

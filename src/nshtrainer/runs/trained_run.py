@@ -123,7 +123,7 @@ def _prepared(run: Run, *, bar: bool = True) -> tuple[Any, list[Any]]:
         changes = {}
     elif not (bar and sys.stdout.isatty()):
         changes["enable_progress_bar"] = False
-    from nshtrainer.runs.quiet_lightning import quiet
+    from nshtrainer.runs.reports import quiet
 
     with quiet():
         trainer = run.trainer(**changes, enable_model_summary=False)
@@ -131,7 +131,7 @@ def _prepared(run: Run, *, bar: bool = True) -> tuple[Any, list[Any]]:
 
 
 def _start(start: Any, parts: list[Any], checkpoint: Path, **options: Any) -> Any:
-    from nshtrainer.runs.quiet_lightning import quiet
+    from nshtrainer.runs.reports import quiet
 
     module, data = parts
     # Absolute, since names such as "best" and "hpc" have a meaning for Lightning.

@@ -60,7 +60,7 @@ def _by_parameter(args: Namespace) -> list[ConfigDifference]:
     from nshtrainer.analysis.config_diff import by_field
     from nshtrainer.analysis.file_explanation import explain_config, load_source, read_config
     from nshtrainer.project.find_configs import schedules_in
-    from nshtrainer.runs.quiet_lightning import quiet
+    from nshtrainer.runs.reports import quiet
 
     source, files = load_source(args), (args.first, args.second)
     first, second = configs = [read_config(source, file) for file in files]

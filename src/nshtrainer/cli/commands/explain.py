@@ -53,7 +53,7 @@ def run(args: Namespace) -> int:
     )
     from nshtrainer.config.formats.json import write_json
     from nshtrainer.console import say_lines
-    from nshtrainer.runs.quiet_lightning import quiet
+    from nshtrainer.runs.reports import quiet
 
     source = load_source(args)
     with quiet():

@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from nshtrainer.callbacks.base import CallbackConfigBase
 from nshtrainer.config.validation import plain_containers
 from nshtrainer.exceptions import MetricError
+from nshtrainer.integrations.lightning.callbacks.norm_logging import NormLogging
 from nshtrainer.integrations.lightning.checkpoint.atomic import write_checkpoints_atomically
 from nshtrainer.integrations.lightning.checkpoint.entries import check_checkpoints_of
 from nshtrainer.integrations.lightning.optimizer_callback import missing_callbacks
@@ -169,7 +170,7 @@ def _callbacks(config: TrainerConfig, arguments: Mapping[str, Any]) -> list[Call
     if config.weight_averaging is not None:
         given.append(AveragingCallback(config.weight_averaging))
     if config.telemetry is not None:
-        given.append(config.telemetry.create_callback())
+        given.append(NormLogging(config.telemetry.every))
     return [*given, *missing_callbacks(given)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from typing_extensions import override
@@ -11,7 +11,6 @@ from nshtrainer.integrations.lightning.run_length import run_length_of
 from nshtrainer.telemetry import watch_telemetry
 
 if TYPE_CHECKING:
-    from nshtrainer.callbacks.norm_logging import NormLoggingCallbackConfig
     from nshtrainer.telemetry import Telemetry
 
 __all__ = ["NormLogging"]
@@ -25,17 +24,17 @@ class NormLogging(Callback):
     after `gradient_clip_val` of the trainer, and before the clipping of a `clipped` optimizer.
 
     Args:
-        config: The time from one measurement to the next.
+        every: The time from one measurement to the next.
     """
 
-    def __init__(self, config: NormLoggingCallbackConfig) -> None:
-        self._config = config
+    def __init__(self, every: Any) -> None:
+        self._every = every
         self._watched: list[Telemetry] = []
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Watch the optimizers of the run."""
-        every = self._config.every.resolve(run_length_of(trainer), "norm_logging: every")
+        every = self._every.resolve(run_length_of(trainer), "norm_logging: every")
 
         def log(values: dict[str, float], _step: int) -> None:
             for logger in trainer.loggers:
