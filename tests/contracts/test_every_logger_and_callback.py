@@ -29,7 +29,7 @@ LOGGERS = [cls for cls in logger_registry.values() if issubclass(cls, LightningL
 CALLBACKS = [
     cls
     for cls in callback_registry.values()
-    if issubclass(cls, LightningCallbackConfigBase) and cls.__name__ != "UnfreezeCallbackConfig"
+    if issubclass(cls, LightningCallbackConfigBase) and cls.name_of() not in OWN
 ]
 every_config = pytest.mark.parametrize("cls", [*LOGGERS, *CALLBACKS], ids=lambda cls: cls.__name__)
 
