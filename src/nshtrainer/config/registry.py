@@ -143,9 +143,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
 
     def _check_class(self, cls: Any) -> None:
         if not (isinstance(cls, type) and issubclass(cls, self.base)):
-            raise RegistryError(
-                f"{cls!r} is no {self.kind}: derive it from {self.base.__name__}"
-            )
+            raise RegistryError(f"{cls!r} is no {self.kind}: derive it from {self.base.__name__}")
         if inspect.isabstract(cls):
             missing = ", ".join(sorted(cls.__abstractmethods__))
             raise RegistryError(f"{_where(cls)} is abstract: write its {missing}")
