@@ -180,6 +180,22 @@ def test_two_runs_of_one_process_are_two_runs_of_wandb(capfd: Any) -> None:
     assert yaml.safe_load(Path("a/hparams.yaml").read_text("utf-8"))["optimizer"]["lr"] == 0.1
 
 
+def test_a_service_that_cannot_be_used_is_a_line(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lightning.pytorch.loggers import WandbLogger
+
+    def experiment(logger: WandbLogger) -> None:
+        raise OSError("no API key")
+
+    monkeypatch.setattr(WandbLogger, "experiment", property(experiment))
+    assert main([*FIT, "trainer.logger=wandb"]) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        "trainer.logger: wandb cannot start a run: no API key; correct that, or remove the logger\n"
+    )
+
+
 @pytest.mark.parametrize("damage", ["[", "[]", '"x"'])
 def test_identities_that_cannot_be_read_are_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str

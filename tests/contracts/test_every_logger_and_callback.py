@@ -26,10 +26,13 @@ else:
     import tomli as tomllib
 
 LOGGERS = [cls for cls in logger_registry.values() if issubclass(cls, LightningLoggerConfigBase)]
+OWN = {"NormLoggingCallbackConfig", "UnfreezeCallbackConfig"}
+"""Callbacks that are not derived from one of Lightning's."""
+
 CALLBACKS = [
     cls
     for cls in callback_registry.values()
-    if issubclass(cls, LightningCallbackConfigBase) and cls.name_of() not in OWN
+    if issubclass(cls, LightningCallbackConfigBase) and cls.__name__ not in OWN
 ]
 every_config = pytest.mark.parametrize("cls", [*LOGGERS, *CALLBACKS], ids=lambda cls: cls.__name__)
 

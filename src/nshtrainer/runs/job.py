@@ -72,6 +72,7 @@ class TrainingRun:
     first_step: int = field(default=0, init=False)
     record: ScheduleRecord | None = field(default=None, init=False)
     stop: GracefulStop | None = field(default=None, init=False)
+    loggers: RunLoggers | None = field(default=None, init=False)
 
     def run(self) -> int:
         """Train, and print where the results are.
@@ -151,9 +152,9 @@ class TrainingRun:
         if self.keeps:
             arguments["default_root_dir"] = options.default_root_dir or self.folder.path
             if options.logger is not False:
-                own = RunLoggers(self.folder.path, options.logger)
-                arguments["logger"] = own.loggers
-                arguments["callbacks"].append(own)
+                self.loggers = RunLoggers(self.folder.path, options.logger)
+                arguments["logger"] = self.loggers.loggers
+                arguments["callbacks"].append(self.loggers)
         if not self._saves and not options.barebones:
             arguments["enable_checkpointing"] = False
         return build_trainer(self._placed(options), **arguments)
@@ -223,6 +224,8 @@ class TrainingRun:
             _say(f"starting from the weights of {printable(self.weights)}")
         if self.keeps and trainer.is_global_zero:
             self.folder.prepare(resumes=self.checkpoint is not None)
+        if self.loggers is not None:
+            self.loggers.start()
         # Absolute, since names such as "best" and "hpc" have a meaning for Lightning.
         path = None if self.checkpoint is None else str(self.checkpoint.absolute())
         try:

@@ -22,6 +22,7 @@ from typing_extensions import override
 from nshtrainer.config.files import kind_of, replace_file, set_aside
 from nshtrainer.config.messages import truncate
 from nshtrainer.console import say
+from nshtrainer.exceptions import ConfigError
 from nshtrainer.loggers.base import LoggerConfigBase
 from nshtrainer.loggers.lightning_loggers import CSVLoggerConfig, TensorboardLoggerConfig
 
@@ -80,12 +81,25 @@ class RunLoggers(Callback):
             say(f"{self._file}: cannot be read ({error}): loggers start new runs")
             return {}
 
+    def start(self) -> None:
+        """Start the runs at services, in the first process.
+
+        Raises:
+            ConfigError: A service cannot be used, for example without a login.
+        """
+        name = ""
+        try:
+            for name in self._services:
+                getattr(self._services[name], "experiment", None)
+        except Exception as error:  # a service may raise anything
+            text = f"{name.split()[0]} cannot start a run: {str(error).rstrip('.')}"
+            remedy = "correct that, or remove the logger"
+            raise ConfigError(f"trainer.logger: {text}; {remedy}") from error
+
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write down the identities, in the first process."""
         if self._services and trainer.is_global_zero:
-            for logger in self._services.values():
-                getattr(logger, "experiment", None)  # it starts the run, which has an identity then
             found = {key: str(logger.version) for key, logger in self._services.items()}
             replace_file(self._file, json.dumps(found).encode())
 
