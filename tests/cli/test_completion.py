@@ -133,6 +133,15 @@ def test_the_answer_of_the_program_has_a_line_for_each_word(
     assert capsys.readouterr().out == f"adamwschedulefree\t{text}\n"
 
 
+def test_completion_imports_little_since_every_key_press_waits_for_it() -> None:
+    program = (
+        "import sys; from nshtrainer.cli import main; main(['__complete', 'show', 'adam'])\n"
+        "assert not {'pydantic', 'ruamel', 'torch'} & {*sys.modules}, 'too much'"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    assert b"adamw\t" in done.stdout
+
+
 # -- the shells ----------------------------------------------------------------------------------
 
 
