@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +60,7 @@ FIT = "fit train.py --config run.yaml "
         ("diff a.yaml ", [FILES]),
         ("diff a.yaml b.yaml ", []),
         ("schema --for ", [FILES]),
+        ("schema --for=", [FILES]),
         ("fit --con", ["--config"]),
         ("fit train.py --out out --con", ["--config"]),
         ("fit train.py --out=out opt", ["optimizer=", "optimizer."]),
@@ -121,8 +123,23 @@ def test_the_schema_that_a_file_names_is_used(folder: Path) -> None:
     comment = "# yaml-language-server: $schema=own.json\n"
     (folder / "run.yaml").write_text(comment + RUN, encoding="utf-8")
     assert words(FIT + "wi") == ["width="]
-    (folder / "own.json").write_text("{", encoding="utf-8")
+    assert words("fit train.py --config=run.yaml wi") == ["width="]
+    for broken in ("{", "[]"):
+        (folder / "own.json").write_text(broken, encoding="utf-8")
+        assert words(FIT + "opt") == ["optimizer=", "optimizer."]
+
+
+def test_a_strangers_schema_neither_hangs_nor_writes_a_command(folder: Path) -> None:
+    (folder / "run.yaml").write_text("# yaml-language-server: $schema=/dev/zero\n", "utf-8")
     assert words(FIT + "opt") == ["optimizer=", "optimizer."]
+    twice: dict[str, Any] = {
+        f"{n}": {"allOf": [{"$ref": f"#/$defs/{n + 1}"}] * 2} for n in range(60)
+    }
+    fields = {"$(rm)": {}, "a b;c": {}, "wi": {"$ref": "#/$defs/0"}, "me": {"$ref": "#"}}
+    own = {"properties": {"model": {"properties": fields}}, "$defs": twice}
+    (folder / "own.json").write_text(json.dumps(own), encoding="utf-8")
+    (folder / "run.yaml").write_text("# yaml-language-server: $schema=own.json\n", "utf-8")
+    assert words(FIT) == ["model.", "wi=", "me="]
 
 
 def test_the_answer_of_the_program_has_a_line_for_each_word(
@@ -131,6 +148,15 @@ def test_the_answer_of_the_program_has_a_line_for_each_word(
     assert main(["__complete", "show", "adamwsc"]) == 0
     text = optimizer_registry.summaries()["adamwschedulefree"][1]
     assert capsys.readouterr().out == f"adamwschedulefree\t{text}\n"
+
+
+def test_completion_imports_little_since_every_key_press_waits_for_it() -> None:
+    program = (
+        "import sys; from nshtrainer.cli import main; main(['__complete', 'show', 'adam'])\n"
+        "assert not {'pydantic', 'ruamel', 'torch'} & {*sys.modules}, 'too much'"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    assert b"adamw\t" in done.stdout
 
 
 # -- the shells ----------------------------------------------------------------------------------

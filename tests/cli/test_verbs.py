@@ -40,6 +40,7 @@ LOOKS = [
     ["plot", "run.yaml", "--total-steps", "12", "-o", "x.html"],
     ["diff", "run.yaml", "run.yaml", "--total-steps", "12"],
     ["completion", "bash"],
+    ["__complete", "fit", "train.py", "--config", "run.yaml", "optimizer."],
 ]
 LOOKER = """
 import json, sys

@@ -77,6 +77,8 @@ def editor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Editor]:
         patch.chdir(folder)
         assert main(["schema", "-o", "any.json"]) == 0
         assert main(["schema", "--for", "train.py", "-o", "own.json"]) == 0
+        assert main(["new", "plain", "--plain"]) == 0
+        assert main(["new", "lightning"]) == 0
     editor = Editor([program, str(SERVER)], folder)
     yield editor
     editor.close()
@@ -238,6 +240,18 @@ def test_a_problem_of_an_own_component_is_shown_at_its_place(editor: Editor) -> 
     assert problem == ("memry", "Property memry is not allowed.")
     problems = dict(editor.problems(own_run("model:\n  optimizer: signum\n  widht: 3")))
     assert problems == {"widht": "Property widht is not allowed."}
+
+
+@pytest.mark.parametrize(("kind", "start"), [("plain", ""), ("lightning", "model:\n  ")])
+def test_a_new_project_is_completed_without_a_setting(
+    editor: Editor, kind: str, start: str
+) -> None:
+    comment, *lines = (editor.folder / kind / "run.yaml").read_text("utf-8").splitlines()
+    here = comment.replace("=", f"={kind}/")
+    assert editor.problems("\n".join([here, *lines])) == []
+    found = editor.completions(f"{here}\n{start}|\n")
+    assert found["hidden_size"] == "Units of each hidden layer."
+    assert "adamw" in editor.completions(f"{here}\n{start}optimizer: |\n")
 
 
 def test_only_the_schema_of_the_code_knows_its_components(editor: Editor) -> None:

@@ -1,7 +1,8 @@
 """The command line: `nshtrainer fit | explain | diff | plot | validate | list | show | ...`.
 
 Each verb is a module of this folder with `HELP`, `add_arguments` and `run`. Nothing heavy is
-imported before it is used: only `fit`, `explain`, and a command with `--for train.py` import torch.
+imported before it is used: only `new`, `fit`, `explain`, and a command with `--for train.py` import
+torch.
 """
 
 from __future__ import annotations

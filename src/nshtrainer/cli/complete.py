@@ -41,7 +41,7 @@ def complete(words: Sequence[str]) -> Candidates:
 
 def print_candidates(words: Sequence[str]) -> int:
     """Print a line for each candidate: the word, a tab and a description."""
-    for text, description in complete(words).items():
+    for text, description in complete(words or [""]).items():
         print(printable(text), printable(description), sep="\t")
     return 0
 
@@ -49,8 +49,9 @@ def print_candidates(words: Sequence[str]) -> int:
 def _arguments(parser: VerbParser, before: list[str], current: str) -> Candidates:
     """Return what a command takes after some words."""
     last = before[-1] if before else ""
-    if parser.options.get(last):
-        kinds = [last]
+    option = current.partition("=")[0] if "=" in current else last
+    if parser.options.get(option):
+        kinds = [option]
     elif current.startswith("-"):
         return {option: parser.actions[option].help or "" for option in parser.options}
     else:
@@ -98,8 +99,9 @@ def _values(parser: VerbParser, name: str, before: list[str], current: str) -> C
         return {FILES: ""}
     if kind == "override":
         rest, overrides = split_overrides(before, parser)
-        named = (file for option, file in itertools.pairwise(rest) if option == "--config")
-        file = next(named, None) or next(iter(_positionals(parser, before)), "")
+        named = [file for option, file in itertools.pairwise(rest) if option == "--config"]
+        named += [word.partition("=")[2] for word in rest if word.startswith("--config=")]
+        file = next(iter([*named, *_positionals(parser, before)]), "")
         return override_candidates(file, overrides, current)
     components = SchemaPaths(ready_made_schema(), {}).components() if kind else {}
     if kind == "component":

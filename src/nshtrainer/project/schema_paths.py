@@ -19,6 +19,8 @@ _MAIN = "model"
 """The section whose keys need no prefix."""
 
 _COMMENT = re.compile(r"^#\s*yaml-language-server:\s*\$schema=(\S+)", re.MULTILINE)
+_SAFE = re.compile(r"[\w.=+%@,:/ -]+")
+_MOST_BYTES = 2**24
 _SENTENCE = re.compile(r"(?<=\.)\s")
 
 
@@ -39,7 +41,9 @@ def override_candidates(file: str, overrides: Iterable[str], start: str) -> dict
         key, _, value = override.partition("=")
         _put(data, key.split("."), value)
     schema = _schema_of(Path(file)) if file else None
-    return SchemaPaths(schema or ready_made_schema(), data).overrides(start)
+    found = SchemaPaths(schema or ready_made_schema(), data).overrides(start)
+    # The words get into a command line, and the schema may be a stranger's.
+    return {word: text for word, text in found.items() if _SAFE.fullmatch(word)}
 
 
 def ready_made_schema() -> Schema:
@@ -63,9 +67,16 @@ def _data_of(path: Path) -> dict[str, Any]:
 def _schema_of(path: Path) -> Schema | None:
     """Return the schema that the comment in a file names, if it can be read."""
     with suppress(OSError, ValueError, RecursionError):
-        named = _COMMENT.search(path.read_text(encoding="utf-8"))
-        return json.loads((path.parent / named[1]).read_text(encoding="utf-8")) if named else None
+        named = _COMMENT.search(_text_of(path))
+        found = json.loads(_text_of(path.parent / named[1])) if named else None
+        return cast("Schema", found) if isinstance(found, dict) else None
     return None
+
+
+def _text_of(path: Path) -> str:
+    """Return the text of a file; empty for a device, a pipe or a huge file."""
+    is_usual = path.is_file() and path.stat().st_size <= _MOST_BYTES
+    return path.read_text(encoding="utf-8") if is_usual else ""
 
 
 def _put(data: dict[str, Any], path: list[str], value: str) -> None:
@@ -154,15 +165,20 @@ class SchemaPaths:
         return parts
 
     def _applied(self, parts: Iterable[Schema], value: Any) -> Iterator[Schema]:
-        """Yield parts of the schema, and those that they refer to under the given value."""
-        for part in parts:
+        """Yield parts of the schema, and those that they refer to under the given value, once."""
+        waiting, seen = [*parts], set[int]()
+        while waiting:
+            part = waiting.pop(0)
+            if id(part) in seen:
+                continue
+            seen.add(id(part))
             yield part
             inside = [each for key in ("allOf", "anyOf", "oneOf") for each in part.get(key, ())]
             if "$ref" in part:
-                inside.append(self._defs[part["$ref"].rpartition("/")[2]])
+                inside.append(self._defs.get(part["$ref"].rpartition("/")[2], {}))
             if "then" in part and _may_hold(part["if"], value):
                 inside.append(part["then"])
-            yield from self._applied(inside, value)
+            waiting = [*inside, *waiting]
 
     def _text(self, part: Schema) -> str:
         parts = self._applied([part], None)

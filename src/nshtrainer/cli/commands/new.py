@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def run(args: Namespace) -> int:
         write_file(folder / name, path.read_bytes())
     write_file(folder / "run.schema.json", run_schema_text(str(folder / code)))
     say(f"wrote {folder}: {', '.join(sorted([*files, 'run.schema.json']))}")
-    say(f"to train: cd {folder} && {command}")
+    say(f"to train: cd {quote(str(folder))} && {command}")
     return 0
 
 

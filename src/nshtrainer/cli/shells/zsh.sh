@@ -16,7 +16,8 @@ _nshtrainer() {
     done
     (( $#open )) && _describe -t keys key open -S ''
     (( $#closed )) && _describe -t values value closed
-    [[ -n $files ]] && _files
+    # After an option such as --config=
+    [[ -n $files ]] && { compset -P '--*='; _files; }
 }
 
 if [[ $funcstack[1] == _nshtrainer ]]; then
