@@ -32,7 +32,7 @@ TORCH_MODULES = {
     "optimizer/wrappers/sam.py",
     "optimizer/wrappers/skipping.py",
 }
-UPPER_FLOORS = ("integrations/", "cli/")
+UPPER_FLOORS = ("analysis/", "cli/", "integrations/", "runs/")
 
 
 NEEDS_NO_TORCH = [

@@ -17,22 +17,22 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressB
 
 from nshtrainer.analysis.dry_run import build_trainer
 from nshtrainer.console import say, say_lines
-from nshtrainer.runs.quiet_lightning import quiet
+from nshtrainer.escaping import printable
+from nshtrainer.exceptions import BadUpdateError, CheckpointError
+from nshtrainer.metric import MetricConfig
 from nshtrainer.runs.linked_processes import code_of_lost_process, linked_processes
 from nshtrainer.runs.metrics import loggers_for
+from nshtrainer.runs.quiet_lightning import quiet
 from nshtrainer.runs.reports import EpochLines, SummaryCallback, metrics_text
 from nshtrainer.runs.schedule_record import ScheduleRecord
 from nshtrainer.runs.signals import GracefulStop, Interrupted, Signals
 from nshtrainer.runs.slurm import requeue
-from nshtrainer.escaping import printable
-from nshtrainer.exceptions import BadUpdateError, CheckpointError
-from nshtrainer.metric import MetricConfig
 
 if TYPE_CHECKING:
+    from nshtrainer.integrations.lightning.trainer import Trainer
     from nshtrainer.project.run_file import RunConfig
     from nshtrainer.project.user_code import UserCode
     from nshtrainer.runs.run_dir import RunFolder
-    from nshtrainer.integrations.lightning.trainer import Trainer
 
 __all__ = ["TrainingRun"]
 

@@ -16,8 +16,8 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from typing_extensions import override
 
-from nshtrainer.console import say
 from nshtrainer.config.files import replace_file
+from nshtrainer.console import say
 
 __all__ = ["loggers_for", "rows_before"]
 

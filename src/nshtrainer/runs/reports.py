@@ -10,9 +10,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from typing_extensions import override
 
 from nshtrainer.analysis.summary import Sources, print_explained, summarize
-from nshtrainer.console import say
 from nshtrainer.config.files import write_file
 from nshtrainer.config.formats.json import write_json
+from nshtrainer.console import say
 from nshtrainer.optimizer.groups.parameters import inventory
 from nshtrainer.run_length import run_length_of
 

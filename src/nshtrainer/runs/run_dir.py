@@ -28,6 +28,11 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
+from nshtrainer.config.document import fail
+from nshtrainer.config.file_lock import AlreadyLockedError, hold
+from nshtrainer.config.files import is_zip, kind_of, reason_of, replace_file, write_file
+from nshtrainer.escaping import printable
+from nshtrainer.exceptions import ConfigError
 from nshtrainer.runs.newest_checkpoint import (
     Found,
     by_run,
@@ -36,11 +41,6 @@ from nshtrainer.runs.newest_checkpoint import (
     newest,
     note_start,
 )
-from nshtrainer.config.document import fail
-from nshtrainer.config.file_lock import AlreadyLockedError, hold
-from nshtrainer.config.files import is_zip, kind_of, reason_of, replace_file, write_file
-from nshtrainer.escaping import printable
-from nshtrainer.exceptions import ConfigError
 
 if TYPE_CHECKING:
     from nshtrainer.config import Config

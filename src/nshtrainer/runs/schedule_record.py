@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from nshtrainer.runs.metrics import rows_before
 from nshtrainer.config.files import replace_file, write_file
 from nshtrainer.escaping import csv_cell, printable
 from nshtrainer.exceptions import ScheduleError
@@ -24,10 +23,11 @@ from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 from nshtrainer.lr_scheduler.preview import describe_tracks, number_text, preview_tracks
 from nshtrainer.lr_scheduler.track import Track
 from nshtrainer.plotting import Plot, rendered
+from nshtrainer.runs.metrics import rows_before
 
 if TYPE_CHECKING:
-    from nshtrainer.runs.run_dir import RunFolder
     from nshtrainer.lr_scheduler.driver.plan import SchedulePlan
+    from nshtrainer.runs.run_dir import RunFolder
 
 __all__ = ["ScheduleRecord"]
 
