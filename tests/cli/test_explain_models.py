@@ -57,6 +57,7 @@ def make_nothing():
     return None
 
 
+number = int
 net = Net()
 """
 LIGHTNING = """
@@ -179,7 +180,8 @@ def test_a_lightning_module_has_its_own_optimizers_or_those_of_a_file(capsys: Ca
     ("arguments", "text"),
     [
         (["model.py:Block"], "model.py:Block: needs arguments (width); write a function without"),
-        (["model.py:make_nothing"], "model.py:make_nothing: returned a NoneType; return a torch."),
+        (["model.py:make_nothing"], "model.py:make_nothing: returned NoneType; return a torch.nn"),
+        (["model.py:number"], "model.py:int: returned int; return a torch.nn.Module"),
         (["model.py:make_modal"], "unknown model or function 'make_modal'; did you mean 'make_mod"),
         (["lit.py", "--parameters", "shapes.json"], "give one of train.py, --parameters and --tra"),
         ([], "give one of train.py, --parameters and --transformers (got none)"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from nshtrainer.config import Config
 from nshtrainer.config.document import fail
@@ -144,7 +144,10 @@ def _any_model(module: ModuleType, path: Path) -> Any:
 
     from nshtrainer.integrations.lightning.module import LightningModuleBase
 
-    for base in cast("tuple[type, ...]", (LightningModuleBase, LightningModule, Module)):
+    of_a_run = _only(module, LightningModuleBase, path)
+    if of_a_run is not None:
+        return of_a_run
+    for base in (LightningModule, Module):
         models: list[Any] = [value for value in vars(module).values() if isinstance(value, base)]
         if len(models) == 1:
             return models[0]
@@ -177,7 +180,7 @@ def _built(found: Any, path: Path) -> Module:
 
     if isinstance(found, torch.nn.Module):
         return found
-    place = f"{path}:{found.__name__}"
+    place = f"{path}:{getattr(found, '__name__', type(found).__name__)}"
     needed = _needed(found)
     if needed:
         remedy = f"write a function without arguments that returns it, {path}:make_model"
@@ -189,15 +192,19 @@ def _built(found: Any, path: Path) -> Module:
         model = found()
     if isinstance(model, torch.nn.Module):
         return model
-    raise ConfigError(f"{place}: returned a {type(model).__name__}; return a torch.nn.Module")
+    raise ConfigError(f"{place}: returned {type(model).__name__}; return a torch.nn.Module")
 
 
 def _needed(function: Any) -> list[str]:
     """Return the arguments without defaults."""
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    try:
+        arguments = inspect.signature(function).parameters.items()
+    except ValueError:  # a class written in C may have no signature
+        return []
     return [
         name
-        for name, each in inspect.signature(function).parameters.items()
+        for name, each in arguments
         if each.default is inspect.Parameter.empty and each.kind not in several
     ]
 
