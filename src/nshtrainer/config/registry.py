@@ -7,6 +7,7 @@ kind of component is a field, even if the user's own config class was defined be
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -316,6 +317,8 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         try:
             return cls.__pydantic_validator__.validate_python(value, context=info.context)
         except ValidationError as error:
+            if _is_within():
+                raise
             from nshtrainer.config.errors import explained
 
             raise explained(error, cls, value) from None
@@ -387,3 +390,13 @@ class Registry(Mapping[str, type[T]], Generic[T]):
 
 def _where(cls: type | IndexEntry) -> str:
     return str(cls) if isinstance(cls, IndexEntry) else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _is_within() -> bool:
+    """Return True if a config or a component around this one is validated by this package.
+
+    It then explains the errors, once for all levels and with whole paths. The stack knows it at no
+    cost to a validation that succeeds.
+    """
+    around = sys._getframe(3)  # noqa: SLF001 - past `_build` and `_validate`
+    return around.f_globals["__name__"].startswith("nshtrainer.config.")
