@@ -93,7 +93,12 @@ def test_errors_are_explained_once_for_all_levels(
 ) -> None:
     calls: list[Any] = []
     explained = errors.explained
-    monkeypatch.setattr(errors, "explained", lambda *args: calls.append(args) or explained(*args))
+
+    def counted(*arguments: Any) -> ValidationError:
+        calls.append(arguments)
+        return explained(*arguments)
+
+    monkeypatch.setattr(errors, "explained", counted)
     data: dict[str, Any] = {"name": "adamw", "lrr": 1}
     for _ in range(depth):
         data = {"name": "lookahead", "optimizer": data}

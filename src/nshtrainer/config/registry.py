@@ -7,7 +7,6 @@ kind of component is a field, even if the user's own config class was defined be
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -398,5 +397,7 @@ def _is_within() -> bool:
     It then explains the errors, once for all levels and with whole paths. The stack knows it at no
     cost to a validation that succeeds.
     """
-    around = sys._getframe(3)  # noqa: SLF001 - past `_build` and `_validate`
-    return around.f_globals["__name__"].startswith("nshtrainer.config.")
+    around = inspect.currentframe()
+    for _ in ("_build", "_validate", "the caller of the validator"):
+        around = around and around.f_back
+    return around is not None and around.f_globals["__name__"].startswith("nshtrainer.config.")
