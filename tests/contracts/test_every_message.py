@@ -87,6 +87,31 @@ def test_a_constructor_says_it_of_what_is_within():
     assert lines_of(caught.value)[0].startswith("optimizer.optimizer.lrr: unknown key 'lrr'; did ")
 
 
+@pytest.mark.parametrize("depth", [0, 3])
+def test_errors_are_explained_once_for_all_levels(
+    depth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Any] = []
+    explained = errors.explained
+
+    def counted(*arguments: Any) -> ValidationError:
+        calls.append(arguments)
+        return explained(*arguments)
+
+    monkeypatch.setattr(errors, "explained", counted)
+    data: dict[str, Any] = {"name": "adamw", "lrr": 1}
+    for _ in range(depth):
+        data = {"name": "lookahead", "optimizer": data}
+    for read in (
+        configs.LookaheadConfig.model_validate,
+        TypeAdapter(OptimizerConfig).validate_python,
+    ):
+        calls.clear()
+        with pytest.raises(ValidationError, match="did you mean 'lr'"):
+            read({"name": "lookahead", "optimizer": data})
+        assert len(calls) == 1
+
+
 SAYS = "optimizer.lr: must be >= 0 (got -1)"
 
 

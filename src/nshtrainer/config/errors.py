@@ -114,7 +114,8 @@ def problems_of(error: ValidationError, model: type[BaseModel], data: Any) -> li
     """List the problems in an error, with the errors of the members of one union merged."""
     items = cast("Any", error.errors(include_url=False))[:_MOST_READ]
     meant = [item for item in items if not _is_other_member(item["loc"], model, data)]
-    found = [_problem(item, model, data) for item in meant or items]
+    sections = _Sections(model, data)
+    found = [_problem(item, model, data, sections) for item in meant or items]
     deepest = [problem for problem in found if not _has_deeper(problem, found)]
     merged: dict[Keys, Problem] = {}
     for problem in deepest:
@@ -187,7 +188,9 @@ def _merge(first: Problem | None, second: Problem) -> Problem:
     return replace(first, text=first.text + joined, advice="", kinds=kinds)
 
 
-def _problem(item: dict[str, Any], model: type[BaseModel], data: Any) -> Problem:
+def _problem(
+    item: dict[str, Any], model: type[BaseModel], data: Any, sections: _Sections
+) -> Problem:
     location, kind, value = item["loc"], item["type"], item["input"]
     path = _real_path(location, kind, model, data)
     holder = path[:-1] if kind == "unknown_name" and path[-1:] == ("name",) else path
@@ -199,21 +202,23 @@ def _problem(item: dict[str, Any], model: type[BaseModel], data: Any) -> Problem
         sizes = [len(get_args(h)) for h in hints_at(model, path, data) if get_origin(h) is tuple]
         text, got, advice = f"must have {sizes[0] if sizes else 'more'} items", str(len(value)), ""
     else:
-        text, got, advice = _said(item, path, model, data)
+        text, got, advice = _said(item, path, model, data, sections)
     if location[-1:] == ("[key]",):
         text = f"a key {text}"
     tagged = len(location) > len(path)
     return Problem(path, text, got, advice, frozenset({kind}), tagged=tagged, value=value)
 
 
-def _said(item: dict[str, Any], path: Keys, model: type[BaseModel], data: Any) -> _Text:
+def _said(
+    item: dict[str, Any], path: Keys, model: type[BaseModel], data: Any, sections: _Sections
+) -> _Text:
     """Return the message for pydantic's type of error."""
     kind = item["type"]
     context: dict[str, Any] = {"path": path, "input": item["input"], "msg": item["msg"]}
     context.update(item.get("ctx", {}))
-    home = _other_home(path, model, data) if kind == "extra_forbidden" else ""
-    if home:
-        return f"unknown key {truncate(str(path[-1]))!r}", "", f"put it {home}"
+    remedy = sections.remedy(path) if kind == "extra_forbidden" else ""
+    if remedy:
+        return f"unknown key {truncate(str(path[-1]))!r}", "", remedy
     if context.keys() >= {*_PARTS}:  # of a class within, which has found its words
         text, got, advice = (context[name] for name in _PARTS)
         return text, got, advice
@@ -249,27 +254,38 @@ def _unknown_key(path: Keys, model: type[BaseModel], data: Any) -> str:
     return describe_unknown("key", path[-1], known)
 
 
-def _other_home(path: Keys, model: type[BaseModel], data: Any) -> str:
-    """Return the place of the nearest other section that has a field of the last key's name.
+class _Sections:
+    """The sections of the data: the classes along a path, and those in their fields.
 
-    Sections are the classes along the path, and those in their fields.
+    Args:
+        model: The class at the root.
+        data: The data.
     """
-    *above, key = path
-    for size in range(len(above), -1, -1):
-        here = tuple(above[:size])
-        hints = hints_at(model, here, data)
-        part = _at(data, here)
-        if size < len(above) and _have(hints, part, key):
-            return f"under {dotted(here)!r}" if here else "at the top of the file"
-        fields = [name for each in models_of(hints, part) for name in each.model_fields]
-        for name in fields:
-            if _have(hints_below(hints, part, name), part_of(part, name), key):
-                return f"under {dotted((*here, name))!r}"
-    return ""
 
+    def __init__(self, model: type[BaseModel], data: Any) -> None:
+        self._model, self._data = model, data
+        self._homes: dict[Keys, dict[str, Keys]] = {}
 
-def _have(hints: Hints, data: Any, key: Any) -> bool:
-    return any(field_of(model, key) for model in models_of(hints, data))
+    def remedy(self, path: Keys) -> str:
+        """Return where a key belongs: in the nearest section that has it; empty if none has."""
+        *above, key = path
+        for size in range(len(above), -1, -1):
+            home = self._near(tuple(above[:size])).get(key)
+            if home not in (None, tuple(above)):
+                return f"put it {f'under {dotted(home)!r}' if home else 'at the top of the file'}"
+        return ""
+
+    def _near(self, here: Keys) -> dict[str, Keys]:
+        """Return the section of each key of the class at a path, and of those in its fields."""
+        if here not in self._homes:
+            hints, part = hints_at(self._model, here, self._data), _at(self._data, here)
+            names = [name for model in models_of(hints, part) for name in model.model_fields]
+            places = [((*here, name), hints_below(hints, part, name)) for name in names]
+            homes = self._homes[here] = {}
+            for place, below in [(here, hints), *places]:
+                for model in models_of(below, _at(self._data, place)):
+                    homes.update(dict.fromkeys(model.model_fields.keys() - homes, place))
+        return self._homes[here]
 
 
 def _at(data: Any, path: Keys) -> Any:

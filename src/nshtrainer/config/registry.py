@@ -315,6 +315,8 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         try:
             return cls.__pydantic_validator__.validate_python(value, context=info.context)
         except ValidationError as error:
+            if _is_within():
+                raise
             from nshtrainer.config.errors import explained
 
             raise explained(error, cls, value) from None
@@ -391,3 +393,15 @@ class Registry(Mapping[str, type[T]], Generic[T]):
 
 def _where(cls: type | IndexEntry) -> str:
     return str(cls) if isinstance(cls, IndexEntry) else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _is_within() -> bool:
+    """Return True if a config or a component around this one is validated by this package.
+
+    It then explains the errors, once for all levels and with whole paths. The stack knows it at no
+    cost to a validation that succeeds.
+    """
+    around = inspect.currentframe()
+    for _ in ("_build", "_validate", "the caller of the validator"):
+        around = around and around.f_back
+    return around is not None and around.f_globals["__name__"].startswith("nshtrainer.config.")
