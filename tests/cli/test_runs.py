@@ -217,6 +217,14 @@ def test_two_runs_are_compared_by_what_their_configs_mean(capsys: Captured) -> N
     assert {"where": "model.width", "first": "2", "second": "4"} in data["config"]
 
 
+def test_a_schedule_that_a_resume_has_kept_is_compared_as_it_was(capsys: Captured) -> None:
+    for name, epochs in (("a", 2), ("b", 3)):
+        lengths = {"steps_per_epoch": 10, "schedule_steps": 20}
+        record(name, config(trainer__max_epochs=epochs), "completed", lengths=lengths)
+    assert main(["runs", "a", "b"]) == 0
+    assert capsys.readouterr().out.startswith("trainer.max_epochs: 2 -> 3\n ")
+
+
 def test_a_schedule_in_runs_of_unknown_lengths_is_compared_by_its_fields(
     capsys: Captured,
 ) -> None:

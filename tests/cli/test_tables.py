@@ -89,7 +89,13 @@ HARMS = {
 }
 
 
-@pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS)
+@pytest.mark.parametrize(
+    "harm",
+    [
+        pytest.param(harm, marks=[pytest.mark.slow] * (name in {"junk", "a pipe"}), id=name)
+        for name, harm in HARMS.items()
+    ],
+)
 def test_damaged_tables_do_not_stop_a_resume(
     home: Path, capsys: Captured, harm: Callable[[Path], None]
 ) -> None:

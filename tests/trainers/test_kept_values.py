@@ -31,7 +31,16 @@ def resumed(setup: Setup, path: Path, folder: Path, **how: Any) -> tuple[Any, Pa
     return runner.lightning_module, folder / "resumed.ckpt"
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+QUICK = {"a longer run", "all at once", "two groups"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(row, marks=[pytest.mark.slow] * (row.name not in QUICK), id=row.name)
+        for row in ROWS
+    ],
+)
 def test_a_resumed_run_saves_the_hyperparameters_that_trained_it(row: Row, tmp_path: Path) -> None:
     module, path = resumed(row.after, stopped(row.before, tmp_path), tmp_path)
     saved = torch.load(path, weights_only=True)["hyper_parameters"]["hparams"]

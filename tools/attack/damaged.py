@@ -21,7 +21,15 @@ RESUMES = (
     ["--out", "o", "--resume", "o/checkpoints/best.ckpt"],
 )
 
-SIDE = ("metrics.csv", "schedule.csv", "schedule.svg", "optimizer.json", ".lock", "config.yaml")
+SIDE = (
+    "metrics.csv",
+    "schedule.csv",
+    "schedule.svg",
+    "optimizer.json",
+    ".lock",
+    "config.yaml",
+    "manifest.json",
+)
 
 DEVICES = ("/dev/null", "/dev/zero")
 

@@ -77,7 +77,7 @@ def _list(runs: list[RecordedRun], folder: Path, args: Namespace) -> None:
         return
     rows = [
         (
-            os.path.relpath(each.path, folder) if each.path != folder else each.path.name,
+            os.path.relpath(each.path, folder) if each.path != folder else str(folder),
             each.started.astimezone().strftime("%Y-%m-%d %H:%M") if each.started else "",
             *_facts(each),
             ", ".join(truncate(f"{key}={value}") for key, value in own.items()),
@@ -143,11 +143,18 @@ def _compare(first: RecordedRun, second: RecordedRun, args: Namespace) -> None:
 
 
 def _lengths(first: RecordedRun, second: RecordedRun) -> Namespace:
-    """Return the steps per epoch if they are the same in both runs."""
-    both = [each.manifest.last.lengths if each.manifest else {} for each in (first, second)]
-    steps = [lengths.get("steps_per_epoch") for lengths in both]
-    is_known = steps[0] == steps[1] and isinstance(steps[0], (int, float))
-    return Namespace(steps_per_epoch=steps[0] if is_known else None)
+    """Return the lengths that both runs share; a resumed run may have kept a shorter schedule."""
+    one, two = (each.manifest.last.lengths if each.manifest else {} for each in (first, second))
+    return Namespace(
+        **{
+            name: one[key]
+            for name, key in (
+                ("total_steps", "schedule_steps"),
+                ("steps_per_epoch", "steps_per_epoch"),
+            )
+            if isinstance(one.get(key), (int, float)) and one[key] == two.get(key)
+        }
+    )
 
 
 def _rows_of_facts(*runs: RecordedRun) -> Iterator[tuple[str, ...]]:
