@@ -128,6 +128,8 @@ assert_type(
 )
 assert_type(schedule.warmup_duration.resolve(RunLength(total_steps=10)), int)
 assert_type(schedule.curve(RunLength(total_steps=10, steps_per_epoch=5))(3), float)
+picture = schedule.plot(RunLength(total_steps=10)) + schedule.plot(total_steps=10, base_lr=0.1)
+picture.save("picture.svg")
 
 plateau = ReduceLROnPlateauConfig(
     patience=3, factor=0.5, metric=MetricConfig(monitor="val/loss", mode="min"), min_lr=(0.0, 1e-6)

@@ -148,7 +148,7 @@ def _with_integers(data: Any, paths: set[Keys], here: Keys) -> Any:
 def _report(error: ValidationError, model: type[Model], document: Document) -> NoReturn:
     from nshtrainer.config.errors import describe
 
-    raise ConfigError(describe(error, model, document)) from None  # which says all that is known
+    raise ConfigError(describe(error, model, document)) from None  # pydantic's has nothing more
 
 
 def _load_overridden(

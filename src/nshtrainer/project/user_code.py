@@ -72,7 +72,7 @@ def code_of_class(
 
     from nshtrainer.integrations.lightning.module import LightningModuleBase
 
-    if not issubclass(cast("type", cls), LightningModuleBase):
+    if not issubclass(cls, LightningModuleBase):
         fail(cls.__name__, f"is not a LightningModuleBase; {_WRITE}")
     home = sys.modules[cls.__module__]
     file: str | None = getattr(home, "__file__", None)

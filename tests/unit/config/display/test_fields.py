@@ -6,8 +6,10 @@ from datetime import datetime, timezone
 from typing import Any
 
 from pydantic import ConfigDict, Field
+from rich.pretty import pretty_repr
 
 from nshtrainer import Config
+from nshtrainer.configs import ParameterGroupConfig, SGDConfig
 
 
 class Odd:
@@ -73,6 +75,13 @@ def test_hidden_fields_are_left_out_and_further_keys_shown() -> None:
 def test_str_is_the_repr() -> None:
     config = Values(required=1, odd=0)
     assert str(config) == repr(config)
+
+
+def test_rich_prints_a_config_as_python_that_makes_it() -> None:
+    config = SGDConfig(lr=0.1, groups=({"name": "head", "select": "head"},))  # type: ignore[arg-type]
+    text = pretty_repr(config, max_width=40)
+    assert len(text.splitlines()) > 3
+    assert eval(text, {each.__name__: each for each in (SGDConfig, ParameterGroupConfig)}) == config
 
 
 def test_a_table_shows_a_number_of_thousands_of_digits_by_its_size() -> None:

@@ -103,7 +103,7 @@ def test_help_in_ipython_has_each_fields_text() -> None:
     assert "Annotated" not in info["init_definition"]
 
 
-@pytest.mark.parametrize("use_jedi", [False, True])
+@pytest.mark.parametrize("use_jedi", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_names_of_fields_are_completed(use_jedi: bool) -> None:
     names: dict[str, Any] = {"AdamWConfig": AdamWConfig, "config": AdamWConfig()}
     ip = completer.IPCompleter(namespace=names, global_namespace={}, use_jedi=use_jedi)
