@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from nshtrainer.config import Config
 from nshtrainer.config.document import fail
@@ -72,7 +72,7 @@ def code_of_class(
 
     from nshtrainer.integrations.lightning.module import LightningModuleBase
 
-    if not issubclass(cls, LightningModuleBase):
+    if not issubclass(cast("type", cls), LightningModuleBase):
         fail(cls.__name__, f"is not a LightningModuleBase; {_WRITE}")
     home = sys.modules[cls.__module__]
     file: str | None = getattr(home, "__file__", None)
