@@ -20,6 +20,7 @@ from nshtrainer.config.messages import (
     truncate,
 )
 from nshtrainer.escaping import printable
+from nshtrainer.short_traceback import short_traceback
 
 __all__ = ["Problem", "describe", "explained", "paths_of", "problems_of"]
 
@@ -88,7 +89,9 @@ def explained(error: ValidationError, model: type[BaseModel], data: Any) -> Vali
         data: The data.
     """
     details = [_details(problem) for problem in problems_of(error, model, data)]
-    return ValidationError.from_exception_data(error.title, details, hide_input=True)
+    made: Any = ValidationError.from_exception_data(error.title, details, hide_input=True)
+    made._render_traceback_ = short_traceback  # which IPython calls
+    return made
 
 
 def _details(problem: Problem) -> InitErrorDetails:
