@@ -1,4 +1,4 @@
-"""The scalar options of Lightning's Trainer as a config; objects stay Python arguments."""
+"""The options of Lightning's Trainer as a config: scalars, loggers and callbacks."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ OURS = frozenset(
 class TrainerConfig(Config):
     """Every scalar option of `lightning.Trainer`, with Lightning's own defaults.
 
-    An option that is left out or `None` is Lightning's choice. Callbacks, plug-ins, loggers and
-    strategy objects are arguments of `nshtrainer.Trainer` in Python.
+    An option that is left out or `None` is Lightning's choice. Loggers and callbacks are configs;
+    plug-ins, strategies and other objects are arguments of `nshtrainer.Trainer` in Python.
 
     >>> config = TrainerConfig(max_epochs=3, limit_train_batches=0.5)
     >>> config.lightning_arguments()
