@@ -221,14 +221,13 @@ class TrainerConfig(Config):
     def lightning_arguments(self) -> dict[str, Any]:
         """Return the arguments for Lightning's Trainer: the options that are not at their defaults.
 
-        The others are left to Lightning, which also reads them from the environment.
+        The others are left to Lightning, which also reads them from the environment. Configs of
+        loggers and callbacks are left out; `nshtrainer.Trainer` creates these.
         """
         fields = type(self).model_fields
-        given = {
-            name: value
-            for name, value in dict(self).items()
-            if name not in OURS and name != "callbacks"
-        }
+        created = {"callbacks"} if isinstance(self.logger, bool) else {"callbacks", "logger"}
+        left_out = OURS | created
+        given = {name: value for name, value in dict(self).items() if name not in left_out}
         changed = {name: value for name, value in given.items() if value != fields[name].default}
         if isinstance(self.devices, tuple):
             changed["devices"] = list(self.devices)
