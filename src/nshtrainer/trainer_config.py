@@ -1,4 +1,4 @@
-"""The scalar options of Lightning's Trainer as a config; objects stay Python arguments."""
+"""The options of Lightning's Trainer as a config: scalars, loggers and callbacks."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ class TelemetryConfig(Config):
 class TrainerConfig(Config):
     """Every scalar option of `lightning.Trainer`, with Lightning's own defaults.
 
-    An option that is left out or `None` is Lightning's choice. Callbacks, plug-ins, loggers and
-    strategy objects are arguments of `nshtrainer.Trainer` in Python.
+    An option that is left out or `None` is Lightning's choice. Loggers and callbacks are configs;
+    plug-ins, strategies and other objects are arguments of `nshtrainer.Trainer` in Python.
 
     >>> config = TrainerConfig(max_epochs=3, limit_train_batches=0.5)
     >>> config.lightning_arguments()
@@ -244,14 +244,13 @@ class TrainerConfig(Config):
     def lightning_arguments(self) -> dict[str, Any]:
         """Return the arguments for Lightning's Trainer: the options that are not at their defaults.
 
-        The others are left to Lightning, which also reads them from the environment.
+        The others are left to Lightning, which also reads them from the environment. Configs of
+        loggers and callbacks are left out; `nshtrainer.Trainer` creates these.
         """
         fields = type(self).model_fields
-        given = {
-            name: value
-            for name, value in dict(self).items()
-            if name not in OURS and name != "callbacks"
-        }
+        created = {"callbacks"} if isinstance(self.logger, bool) else {"callbacks", "logger"}
+        left_out = OURS | created
+        given = {name: value for name, value in dict(self).items() if name not in left_out}
         changed = {name: value for name, value in given.items() if value != fields[name].default}
         if isinstance(self.devices, tuple):
             changed["devices"] = list(self.devices)

@@ -74,6 +74,12 @@ def test_a_switch_in_python_leaves_out_callbacks_of_the_config(
     assert not kinds()
 
 
+def test_the_environment_chooses_where_nothing_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PL_TRAINER_LOGGER", "False")
+    assert Trainer(**LOUD).loggers == []
+    assert Trainer({"logger": "csv"}, **LOUD).loggers != []
+
+
 # -- early stopping --------------------------------------------------------------------------------
 
 

@@ -14,6 +14,12 @@ def test_only_what_was_changed_is_given_to_lightning():
     assert config.lightning_arguments() == {"max_epochs": 3, "accelerator": "cpu"}
 
 
+def test_configs_of_loggers_and_callbacks_are_not_given_to_lightning():
+    config = TrainerConfig(logger="csv", callbacks=["timer"], max_epochs=1)  # type: ignore[arg-type]
+    assert config.lightning_arguments() == {"max_epochs": 1}
+    assert TrainerConfig(logger=False).lightning_arguments() == {"logger": False}
+
+
 def test_what_is_ours_is_not_given_to_lightning():
     metric = MetricConfig(monitor="val/loss", mode="min")
     assert TrainerConfig(seed=1, primary_metric=metric).lightning_arguments() == {}

@@ -84,7 +84,9 @@ class Trainer(pl.Trainer):
         if self.config.seed is not None:
             pl.seed_everything(self.config.seed, workers=True)
         given = {**self.config.lightning_arguments(), **lightning_arguments}
-        given["logger"] = _loggers(given)
+        logger = given.get("logger", self.config.logger)
+        if logger is not None:  # else the environment may choose
+            given["logger"] = _loggers(logger, given)
         given["callbacks"] = _callbacks(self.config, lightning_arguments)
         super().__init__(**given)
         write_checkpoints_atomically(self)
@@ -143,13 +145,12 @@ def _plain(config: TrainerConfig | Mapping[str, Any]) -> Any:
     return dict(plain_containers(config)) if isinstance(config, Mapping) else config
 
 
-def _loggers(given: Mapping[str, Any]) -> Any:
+def _loggers(value: Any, given: Mapping[str, Any]) -> Any:
     """Return the argument `logger` of Lightning's Trainer, with loggers created from configs.
 
     A trial run gets no logger of Lightning; it must not start a run of a service either.
     """
-    value: Any = given.get("logger")
-    several: list[Any] = [*value] if isinstance(value, (list, tuple)) else [value]
+    several = cast("list[Any]", value if isinstance(value, (list, tuple)) else [value])
     if not any(isinstance(each, LoggerConfigBase) for each in several):
         return cast("Any", value)
     if given.get("fast_dev_run"):
