@@ -217,13 +217,17 @@ STARTS = {
 @pytest.mark.parametrize(
     ("typed", "given"),
     [
-        ("sche\t", "<schema>"),
-        ("show adamwsc\t", "<show><adamwschedulefree>"),
         (
             "fit tr\t--conf\trun\topt\t.optimizer.nest\ttr\t",
             "<fit><train.py><--config><run.yaml><optimizer.optimizer.nesterov=true>",
         ),
-        ("fit train.py optimizer=adadel\t", "<fit><train.py><optimizer=adadelta>"),
+        pytest.param("sche\t", "<schema>", marks=pytest.mark.slow),
+        pytest.param("show adamwsc\t", "<show><adamwschedulefree>", marks=pytest.mark.slow),
+        pytest.param(
+            "fit train.py optimizer=adadel\t",
+            "<fit><train.py><optimizer=adadelta>",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_shell_completes_what_is_typed(

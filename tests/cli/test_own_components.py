@@ -61,7 +61,7 @@ def test_the_schema_of_a_config_class_is_that_of_its_files(
     assert "unknown module 'YourConfig'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("works", [True, False])
+@pytest.mark.parametrize("works", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_schema_has_the_plug_ins_that_can_be_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured, works: bool
 ) -> None:

@@ -114,6 +114,7 @@ class Both(Config):
     lr_scheduler: LRSchedulerConfig
 
 
+@pytest.mark.slow
 def test_the_schema_is_small(monkeypatch: pytest.MonkeyPatch):
     assert len(schema_text(Both.json_schema()).encode()) <= 260_000
     core = {
