@@ -125,3 +125,7 @@ def test_states_of_many_parameters_of_few_forms_are_their_sum() -> None:
     sizes = [3, 5, 3, 3, 5, 7]
     params = [torch.zeros(size, requires_grad=True) for size in sizes]
     assert size_of(torch.optim.SGD(params, lr=0.1, momentum=0.9)) == sum(sizes) * 4
+
+
+def test_the_size_of_a_lazy_parameter_is_unknown() -> None:
+    assert size_of(torch.optim.SGD(nn.LazyLinear(2).parameters(), momentum=0.9)) is None
