@@ -25,6 +25,8 @@ from nshtrainer.configs import (
 )
 from nshtrainer.exceptions import ConfigError, OptimizerError
 from nshtrainer.optimizer import OptimizerConfig, OptimizerConfigBase, optimizer_registry
+from nshtrainer.optimizer.groups.parameters import ParameterSubset, inventory
+from nshtrainer.optimizer.stale_parameters import watched
 
 
 class Block(nn.Module):
@@ -326,3 +328,13 @@ def test_in_a_file_what_is_wrong_has_its_place():
     assert role.startswith("<yaml>:4:34: optimizer.routes.0.select.role: must be 'bias', ")
     assert closure.startswith("<yaml>:4:56: optimizer.routes.0.optimizer: lbfgs computes the loss")
     assert rate == "<yaml>:5:62: optimizer.routes.1.optimizer.lr: must be >= 0 (got -1)"
+
+
+def test_a_part_of_a_model_gets_routes_and_no_watch() -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    every = tuple(inventory(model))
+    route = RouteConfig(name="first", select="0", optimizer="sgd")
+    config = RoutedOptimizerConfig(routes=[route], default="adamw")
+    optimizer = config.create_optimizer(ParameterSubset(model, every, frozenset(every)))
+    assert [group["name"] for group in optimizer.param_groups] == ["first", "default"]
+    assert watched(optimizer) is None

@@ -26,9 +26,6 @@ __all__ = ["state_bytes"]
 
 Group: TypeAlias = Mapping[str, Any]
 
-_OF_EACH = 2
-"""Number of parameters of each form that step: a model repeats few forms many times."""
-
 
 def state_bytes(optimizer: Optimizer, group: Group, copies: int = 0) -> int | None:
     """Return the bytes of state for a group after each parameter was updated once.
@@ -65,18 +62,32 @@ def state_bytes(optimizer: Optimizer, group: Group, copies: int = 0) -> int | No
 
 
 def _of_forms(optimizer: Optimizer, group: Group, params: Sequence[Tensor]) -> int | None:
-    """Return the sum over the parameters after a step of two of each form.
+    """Return the sum over the parameters, after steps of one and of two parameters of each form.
 
     Returns:
-        None if the step fails, or if two parameters of one form have states of different sizes, as
-        where the first one has a state for all.
+        None if a step fails, or if the size of a state depends on other parameters, as where the
+        first parameter has a state for all.
     """
     forms = [form_of(param) for param in params]
-    numbers, taken = Counter(forms), Counter[Form]()
+    one, two = (_sizes_of_forms(optimizer, group, params, forms, each) for each in (1, 2))
+    if one is None or one != two:
+        return None
+    return sum(number * sum(one[form]) for form, number in Counter(forms).items())
+
+
+def _sizes_of_forms(
+    optimizer: Optimizer,
+    group: Group,
+    params: Sequence[Tensor],
+    forms: Sequence[Form],
+    each: int,
+) -> dict[Form, set[int]] | None:
+    """Return the sizes of the states of each form after a step of a few of its parameters."""
+    taken: Counter[Form] = Counter()
     made: dict[Tensor, Form] = {}
     for param, form in zip(params, forms, strict=True):  # in their order, which may have a meaning
         taken[form] += 1
-        if taken[form] <= _OF_EACH:
+        if taken[form] <= each:
             made[like(param, "meta", "dense")] = form
     states = after_a_step(optimizer, group, [*made])
     if states is None or not states.keys() <= made.keys():
@@ -84,9 +95,7 @@ def _of_forms(optimizer: Optimizer, group: Group, params: Sequence[Tensor]) -> i
     sizes: dict[Form, set[int]] = {}
     for param, form in made.items():
         sizes.setdefault(form, set()).add(sum(_sizes(states.get(param, {}))))
-    if any(len(found) > 1 for found in sizes.values()):
-        return None
-    return sum(numbers[form] * size for form, (size,) in sizes.items())
+    return sizes
 
 
 def _one_by_one(optimizer: Optimizer, group: Group, params: Sequence[Tensor]) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -101,3 +102,30 @@ def test_hooks_of_the_optimizer_do_not_run() -> None:
     optimizer.register_step_pre_hook(lambda *_: seen.append("a step"))
     assert size_of(optimizer) == 8
     assert seen == []
+
+
+class Joint(torch.optim.SGD):
+    """Keeps one state for all parameters, with the first."""
+
+    @override
+    def step(self, closure: Any = None) -> Any:
+        for group in self.param_groups:
+            numbers = sum(param.numel() for param in group["params"])
+            first = group["params"][0]
+            self.state[first]["joint"] = first.new_zeros(numbers)
+
+
+@pytest.mark.parametrize("sizes", [[3], [3, 3], [3] * 5, [2, 3, 3, 3], [3, 3, 3, 2]])
+def test_a_state_for_all_parameters_counts_once(sizes: list[int]) -> None:
+    params = [torch.zeros(size, requires_grad=True) for size in sizes]
+    assert size_of(Joint(params, lr=0.1)) == sum(sizes) * 4
+
+
+def test_states_of_many_parameters_of_few_forms_are_their_sum() -> None:
+    sizes = [3, 5, 3, 3, 5, 7]
+    params = [torch.zeros(size, requires_grad=True) for size in sizes]
+    assert size_of(torch.optim.SGD(params, lr=0.1, momentum=0.9)) == sum(sizes) * 4
+
+
+def test_the_size_of_a_lazy_parameter_is_unknown() -> None:
+    assert size_of(torch.optim.SGD(nn.LazyLinear(2).parameters(), momentum=0.9)) is None
