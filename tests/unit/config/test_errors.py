@@ -14,6 +14,7 @@ from typing_extensions import TypeAliasType
 from nshtrainer.config import Config
 from nshtrainer.config.field_types import hints_of, models_of, part_of
 from nshtrainer.config.formats.yaml_reader import read_yaml
+from nshtrainer.duration import DurationConfig
 from nshtrainer.exceptions import ConfigError
 
 TABLE = read_yaml((Path(__file__).parent / "bad_input.yaml").read_text()).data
@@ -70,6 +71,7 @@ class Unions(Config):
     whole: tuple[int, int] | int = 1
     switch: bool | Annotated[int, Field(ge=0)] = False
     aliased: int = Field(1, alias="Aliased")
+    until: Literal["never"] | DurationConfig = "never"
 
 
 @pytest.mark.parametrize(
@@ -104,6 +106,7 @@ class Unions(Config):
         ({"whole": [1]}, ["whole: must have 2 items (got 1)"]),
         ({"switch": "yes"}, ["switch: must be true or false or a whole number (got 'yes')"]),
         ({"Aliased": "1"}, ["Aliased: must be a whole number (got '1'); write it without quotes"]),
+        ({"until": 5}, ["until: a bare number has no unit; write '5 steps' or '5 epochs', or 'never'"]),
         ({"open": A.model_construct(rate="x"), "step": {1, 2}}, [NOT_A_SET]),
     ],
 )  # fmt: skip
