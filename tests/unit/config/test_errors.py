@@ -51,6 +51,7 @@ Alias = TypeAliasType("Alias", Union[A, B])  # noqa: UP007
 
 KNOWN = "(known: name, rate, size)"
 SISE = f"unknown key 'sise'; did you mean 'size'? {KNOWN}"
+UNTIL = "until: a bare number has no unit; write '5 steps' or '5 epochs', or 'never'"
 NOT_A_SET = "step: must be a whole number (got a set)"
 
 
@@ -106,7 +107,7 @@ class Unions(Config):
         ({"whole": [1]}, ["whole: must have 2 items (got 1)"]),
         ({"switch": "yes"}, ["switch: must be true or false or a whole number (got 'yes')"]),
         ({"Aliased": "1"}, ["Aliased: must be a whole number (got '1'); write it without quotes"]),
-        ({"until": 5}, ["until: a bare number has no unit; write '5 steps' or '5 epochs', or 'never'"]),
+        ({"until": 5}, [UNTIL]),
         ({"open": A.model_construct(rate="x"), "step": {1, 2}}, [NOT_A_SET]),
     ],
 )  # fmt: skip
