@@ -11,7 +11,16 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from nshtrainer.config.document import Document, Keys
-from nshtrainer.config.field_types import Hints, field_of, hints_at, hints_below, models_of, part_of
+from nshtrainer.config.field_types import (
+    Hints,
+    Sections,
+    field_of,
+    hints_at,
+    hints_below,
+    models_of,
+    part_at,
+    part_of,
+)
 from nshtrainer.config.messages import (
     describe_unknown,
     dotted,
@@ -117,7 +126,7 @@ def problems_of(error: ValidationError, model: type[BaseModel], data: Any) -> li
     """List the problems in an error, with the errors of the members of one union merged."""
     items = cast("Any", error.errors(include_url=False))[:_MOST_READ]
     meant = [item for item in items if not _is_other_member(item["loc"], model, data)]
-    sections = _Sections(model, data)
+    sections = Sections(model, data)
     found = [_problem(item, model, data, sections) for item in meant or items]
     deepest = [problem for problem in found if not _has_deeper(problem, found)]
     merged: dict[Keys, Problem] = {}
@@ -192,7 +201,7 @@ def _merge(first: Problem | None, second: Problem) -> Problem:
 
 
 def _problem(
-    item: dict[str, Any], model: type[BaseModel], data: Any, sections: _Sections
+    item: dict[str, Any], model: type[BaseModel], data: Any, sections: Sections
 ) -> Problem:
     location, kind, value = item["loc"], item["type"], item["input"]
     path = _real_path(location, kind, model, data)
@@ -213,15 +222,16 @@ def _problem(
 
 
 def _said(
-    item: dict[str, Any], path: Keys, model: type[BaseModel], data: Any, sections: _Sections
+    item: dict[str, Any], path: Keys, model: type[BaseModel], data: Any, sections: Sections
 ) -> _Text:
     """Return the message for pydantic's type of error."""
     kind = item["type"]
     context: dict[str, Any] = {"path": path, "input": item["input"], "msg": item["msg"]}
     context.update(item.get("ctx", {}))
-    remedy = sections.remedy(path) if kind == "extra_forbidden" else ""
-    if remedy:
-        return f"unknown key {truncate(str(path[-1]))!r}", "", remedy
+    home = sections.home(path) if kind == "extra_forbidden" else None
+    if home is not None:
+        where = f"under {dotted(home)!r}" if home else "at the top of the file"
+        return f"unknown key {truncate(str(path[-1]))!r}", "", f"put it {where}"
     if context.keys() >= {*_PARTS}:  # of a class within, which has found its words
         text, got, advice = (context[name] for name in _PARTS)
         return text, got, advice
@@ -252,49 +262,9 @@ def _is_real(hints: Hints, data: Any, key: Any) -> bool:
 
 
 def _unknown_key(path: Keys, model: type[BaseModel], data: Any) -> str:
-    models = models_of(hints_at(model, path[:-1], data), _at(data, path[:-1]))
+    models = models_of(hints_at(model, path[:-1], data), part_at(data, path[:-1]))
     known = list(dict.fromkeys(field for each in models for field in each.model_fields))
     return describe_unknown("key", path[-1], known)
-
-
-class _Sections:
-    """The sections of the data: the classes along a path, and those in their fields.
-
-    Args:
-        model: The class at the root.
-        data: The data.
-    """
-
-    def __init__(self, model: type[BaseModel], data: Any) -> None:
-        self._model, self._data = model, data
-        self._homes: dict[Keys, dict[str, Keys]] = {}
-
-    def remedy(self, path: Keys) -> str:
-        """Return where a key belongs: in the nearest section that has it; empty if none has."""
-        *above, key = path
-        for size in range(len(above), -1, -1):
-            home = self._near(tuple(above[:size])).get(key)
-            if home not in (None, tuple(above)):
-                return f"put it {f'under {dotted(home)!r}' if home else 'at the top of the file'}"
-        return ""
-
-    def _near(self, here: Keys) -> dict[str, Keys]:
-        """Return the section of each key of the class at a path, and of those in its fields."""
-        if here not in self._homes:
-            hints, part = hints_at(self._model, here, self._data), _at(self._data, here)
-            names = [name for model in models_of(hints, part) for name in model.model_fields]
-            places = [((*here, name), hints_below(hints, part, name)) for name in names]
-            homes = self._homes[here] = {}
-            for place, below in [(here, hints), *places]:
-                for model in models_of(below, _at(self._data, place)):
-                    homes.update(dict.fromkeys(model.model_fields.keys() - homes, place))
-        return self._homes[here]
-
-
-def _at(data: Any, path: Keys) -> Any:
-    for key in path:
-        data = part_of(data, key)
-    return data
 
 
 def _is_nothing(value: Any) -> bool:

@@ -30,6 +30,7 @@ from typing_extensions import Format, get_annotations
 
 __all__ = [
     "Hints",
+    "Sections",
     "default_at",
     "default_of",
     "field_of",
@@ -41,9 +42,12 @@ __all__ = [
     "is_registry",
     "models_of",
     "names_of",
+    "part_at",
+    "part_of",
 ]
 
 Hints: TypeAlias = "tuple[Any, ...]"
+Path: TypeAlias = "tuple[Any, ...]"
 
 
 def hints_of(annotation: Any, metadata: Iterable[Any] = ()) -> Hints:
@@ -197,3 +201,44 @@ def default_of(field: FieldInfo) -> Any:
     if field.default_factory is not None and field.default_factory_takes_validated_data:
         return None
     return field.get_default(call_default_factory=True, validated_data={})
+
+
+def part_at(data: Any, path: Iterable[Any]) -> Any:
+    """Return the part of data or of a config at a path; None if there is none."""
+    for key in path:
+        data = part_of(data, key)
+    return data
+
+
+class Sections:
+    """The sections of the data: the classes along a path, and those in their fields.
+
+    Args:
+        model: The class at the root.
+        data: The data.
+    """
+
+    def __init__(self, model: type[BaseModel], data: Any) -> None:
+        self._model, self._data = model, data
+        self._homes: dict[Path, dict[str, Path]] = {}
+
+    def home(self, path: Path) -> Path | None:
+        """Return the path of the nearest other section that has the last key; None if none has."""
+        *above, key = path
+        for size in range(len(above), -1, -1):
+            home = self._near(tuple(above[:size])).get(key)
+            if home not in (None, tuple(above)):
+                return home
+        return None
+
+    def _near(self, here: Path) -> dict[str, Path]:
+        """Return the section of each key of the class at a path, and of those in its fields."""
+        if here not in self._homes:
+            hints, part = hints_at(self._model, here, self._data), part_at(self._data, here)
+            names = [name for model in models_of(hints, part) for name in model.model_fields]
+            places = [((*here, name), hints_below(hints, part, name)) for name in names]
+            homes = self._homes[here] = {}
+            for place, below in [(here, hints), *places]:
+                for model in models_of(below, part_at(self._data, place)):
+                    homes.update(dict.fromkeys(model.model_fields.keys() - homes, place))
+        return self._homes[here]

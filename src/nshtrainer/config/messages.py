@@ -23,7 +23,6 @@ __all__ = [
 _MOST_COMPARED = 10_000
 """The most names that are compared with a mistyped one: about half a second."""
 
-
 _MOST_LISTED = 20
 """The most known names that a message lists."""
 

@@ -297,15 +297,12 @@ class Registry(Mapping[str, type[T]], Generic[T]):
             return self._build({"name": value}, info)
         if isinstance(value, Mapping):
             return self._build(dict(plain_containers(value)), info)
+        text = f"write the {self.kind} as a mapping with a 'name', or give a config"
         if isinstance(value, type) and issubclass(value, self.base):
             text = f"{value.__name__} is a class; write {value.__name__}(...)"
-            raise self._problem("component_type", text, value)
-        raise self._problem(
-            "component_type",
-            f"write the {self.kind} as a mapping with a 'name', or give a config "
-            f"(got {format_value(value)})",
-            value,
-        )
+        else:
+            text += f" (got {format_value(value)})"
+        raise self._problem("component_type", text, value)
 
     def _build(self, value: dict[Any, Any], info: ValidationInfo) -> T:
         name = value.get("name")
@@ -398,8 +395,7 @@ def _where(cls: type | IndexEntry) -> str:
 def _is_within() -> bool:
     """Return True if a config or a component around this one is validated by this package.
 
-    It then explains the errors, once for all levels and with whole paths. The stack knows it at no
-    cost to a validation that succeeds.
+    It then explains the errors, once. The stack knows it at no cost to a validation that succeeds.
     """
     around = inspect.currentframe()
     for _ in ("_build", "_validate", "the caller of the validator"):

@@ -15,6 +15,7 @@ from nshtrainer import TrainerConfig
 from nshtrainer.config import Config
 from nshtrainer.config.field_types import hints_of, models_of, part_of
 from nshtrainer.config.formats.yaml_reader import read_yaml
+from nshtrainer.duration import DurationConfig
 from nshtrainer.exceptions import ConfigError
 
 TABLE = read_yaml((Path(__file__).parent / "bad_input.yaml").read_text()).data
@@ -52,6 +53,7 @@ Alias = TypeAliasType("Alias", Union[A, B])  # noqa: UP007
 
 KNOWN = "(known: name, rate, size)"
 SISE = f"unknown key 'sise'; did you mean 'size'? {KNOWN}"
+UNTIL = "until: a bare number has no unit; write '5 steps' or '5 epochs', or 'never'"
 NOT_A_SET = "step: must be a whole number (got a set)"
 
 
@@ -72,6 +74,7 @@ class Unions(Config):
     whole: tuple[int, int] | int = 1
     switch: bool | Annotated[int, Field(ge=0)] = False
     aliased: int = Field(1, alias="Aliased")
+    until: Literal["never"] | DurationConfig = "never"
 
 
 @pytest.mark.parametrize(
@@ -106,6 +109,7 @@ class Unions(Config):
         ({"whole": [1]}, ["whole: must have 2 items (got 1)"]),
         ({"switch": "yes"}, ["switch: must be true or false or a whole number (got 'yes')"]),
         ({"Aliased": "1"}, ["Aliased: must be a whole number (got '1'); write it without quotes"]),
+        ({"until": 5}, [UNTIL]),
         ({"open": A.model_construct(rate="x"), "step": {1, 2}}, [NOT_A_SET]),
     ],
 )  # fmt: skip
