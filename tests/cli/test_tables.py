@@ -182,3 +182,15 @@ def test_values_in_tensors_are_compared_and_written(home: Path, capsys: Captured
     assert main([*FIT, "optimizer.tensor_lr=true"]) == 0
     assert "schedule  12 updates, planned = used\n" in capsys.readouterr().out
     assert steps_in(Path("o/schedule.csv")) == list(range(12))
+
+
+def test_a_tensor_that_other_code_wrote_is_told(home: Path, capsys: Captured) -> None:
+    text = Path("train.py").read_text(encoding="utf-8")
+    group = "group = self.optimizers().param_groups[0]"
+    meddled = f"{group}\n        self.global_step == 5 and group['lr'].fill_(7.0)\n        stop("
+    Path("train.py").write_text(text.replace('stop("train', f'{meddled}"train'), encoding="utf-8")
+    assert main([*FIT, "optimizer.tensor_lr=true"]) == 0
+    line = "lr: 1 values not as planned, the first at step 5: planned 0.0793"
+    said = capsys.readouterr().out
+    assert line in said
+    assert "used 7.0 (written by other code)" in said

@@ -192,10 +192,8 @@ class _Record:
             moved = self.scheduler.last_epoch
             if self.scheduler.plan.run.total_time is not None:
                 position = moved  # given by the clock, not by the number of updates
-        is_as_it_should = moved == position
-        why = (
-            "written by other code" if is_as_it_should else f"the scheduler had made {moved} steps"
-        )
+        late = f"the scheduler had made {moved} steps"
+        why = "written by other code" if moved == position else late
         for watch in self.watches:
             watch.look(self.optimizer.param_groups, self.updates, position, why)
         self.updates += 1
@@ -261,7 +259,7 @@ class _Record:
             row = watch.first
             yield (
                 f"{watch.name}: {watch.unlike:,} values not as planned, the first at step "
-                f"{row.step:,}: planned {row.planned!r}, used {row.used!r} ({row.why})"
+                f"{row.step:,}: planned {row.planned!r}, used {float(row.used)!r} ({row.why})"
             )
 
 
