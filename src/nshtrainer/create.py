@@ -70,10 +70,10 @@ def create(
     """
     length = RunLength() if run is None else run_length_of(run)
     optimizer = build_optimizer(optimizer_config, model, run=length)
-    problem = length.settings.loop_problem
+    problem = length.context.loop_problem
     if problem is not None and any(get_requirements(optimizer)):
         raise OptimizerError(f"{optimizer_config.name} cannot work here: {problem}")
-    length.settings.attach_check()
+    length.context.attach_check()
     if scheduler_config is None:
         return optimizer, None
     source = length if run is None else run

@@ -217,9 +217,9 @@ def _check_interval(name: str, entry: Mapping[str, Any], source: Any) -> None:
     if moves_by_update and entry["frequency"] == 1:
         return
     run = known_run_length(source)
-    if run is not None and run.settings.interval_problem is not None:
+    if run is not None and run.context.interval_problem is not None:
         often = f"every {entry['frequency']} {entry['interval']}s"
-        raise ScheduleError(f"{name} moves {often}, and {run.settings.interval_problem}")
+        raise ScheduleError(f"{name} moves {often}, and {run.context.interval_problem}")
 
 
 lr_scheduler_registry: Registry[LRSchedulerConfigBase] = Registry(

@@ -26,7 +26,7 @@ def _drive(config: LRSchedulerConfigBase, optimizer: "Optimizer", module: Any) -
     from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 
     run = run_length_of(module)
-    run.settings.attach_check()
+    run.context.attach_check()
     return CurveScheduler(optimizer, SchedulePlan.of_config(config, run))
 
 

@@ -74,7 +74,7 @@ def watch_parameters(optimizer: Any, model: Any, config: OptimizerConfigBase | N
         if config is not None and hasattr(model, "configure_optimizers"):
             run = known_run_length(model)
             if run is not None:
-                run.settings.attach_check()
+                run.context.attach_check()
         optimizer.register_step_pre_hook(watching)
 
 

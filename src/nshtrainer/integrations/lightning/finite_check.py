@@ -71,7 +71,7 @@ class FiniteGradientCheck(Callback):
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Choose the action, and check an optimizer with a closure after the closure."""
-        self._choice = run_length_of(pl_module).settings.non_finite
+        self._choice = run_length_of(pl_module).context.non_finite
         self._poison = None
         self._restore()
         if self._choice == "skip":

@@ -133,7 +133,7 @@ def _steps(
     """Count the steps so far; in manual optimization only the schedule knows its own."""
     if module.automatic_optimization:
         return trainer.global_step
-    if scheduler.plan.run.settings.schedule_clock != "optimizer_steps":
+    if scheduler.plan.run.context.schedule_clock != "optimizer_steps":
         return None
     skipped = max(group.get("skipped", 0) for group in scheduler.optimizer.param_groups)
     return scheduler.last_epoch + int(skipped)

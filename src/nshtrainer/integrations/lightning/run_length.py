@@ -13,14 +13,14 @@ from typing import Any
 from typing_extensions import override
 
 from nshtrainer.exceptions import ScheduleError
-from nshtrainer.integrations.lightning.trainer_settings import LightningSettings
-from nshtrainer.run_length import TICKS, LazyRunLength
+from nshtrainer.integrations.lightning.run_context import LightningContext
+from nshtrainer.run_length import TICKS, LazyRunLength, samples_per_batch
 
 __all__ = ["TrainerRunLength", "run_length_of"]
 
 # Trainers are looked at by their attributes alone: those of `lightning` and of `pytorch_lightning`
 # share no class. Lazy attributes stand where the base declares plain ones:
-# pyright: reportIncompatibleVariableOverride=false
+# pyright: reportIncompatibleVariableOverride=false, reportIncompatibleMethodOverride=false
 
 
 class TrainerRunLength(LazyRunLength):
@@ -37,12 +37,12 @@ class TrainerRunLength(LazyRunLength):
 
     _trainer: Any
     _module: Any
-    settings: LightningSettings
+    context: LightningContext
 
     def __init__(self, trainer: Any, module: Any = None) -> None:
         module = module or getattr(trainer, "lightning_module", None)
-        settings = LightningSettings(trainer, module)
-        super().__init__(_trainer=trainer, _module=module, settings=settings)
+        context = LightningContext(trainer, module)
+        super().__init__(_trainer=trainer, _module=module, context=context)
 
     @cached_property
     def unknown_because(self) -> str | None:
@@ -104,13 +104,10 @@ class TrainerRunLength(LazyRunLength):
         The loader's `batch_size` is multiplied by the accumulation and the number of processes with
         separate data; a smaller last batch counts as a whole one.
         """
-        told = self.settings.told("samples_per_step")
+        told = self.context.told("samples_per_step")
         if told is not None or self._batches is None or len(set(self._accumulation)) > 1:
             return told
-        loader = self._trainer.train_dataloader
-        batch = getattr(loader, "batch_size", None)
-        if batch is None:
-            batch = getattr(getattr(loader, "batch_sampler", None), "batch_size", None)
+        batch = samples_per_batch(self._trainer.train_dataloader)
         # Processes that split tensors share their samples.
         sampler: Any = getattr(self._trainer.strategy, "distributed_sampler_kwargs", {})
         num_shares = sampler.get("num_replicas", self._trainer.world_size)
@@ -119,7 +116,7 @@ class TrainerRunLength(LazyRunLength):
     @cached_property
     def tokens_per_step(self) -> float | None:
         """Tokens per update from the trainer or the hyperparameters."""
-        return self.settings.told("tokens_per_step")
+        return self.context.told("tokens_per_step")
 
     @cached_property
     def shortened(self) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 from transformers import TrainerCallback  # pyright: ignore[reportMissingImports, reportUnknownVariableType]
 from typing_extensions import final
 
-from nshtrainer.integrations.transformers.trainer_settings import metric_of
+from nshtrainer.integrations.transformers.run_context import metric_of
 
 __all__ = ["MetricCallback"]
 

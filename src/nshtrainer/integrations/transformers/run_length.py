@@ -6,14 +6,14 @@ from functools import cached_property
 from typing import Any
 
 from nshtrainer.exceptions import ScheduleError
-from nshtrainer.integrations.transformers.trainer_settings import TransformersSettings
+from nshtrainer.integrations.transformers.run_context import TransformersContext
 from nshtrainer.run_length import LazyRunLength
 
 __all__ = ["TrainerRunLength", "run_length_of"]
 
 # Trainers are looked at by their attributes alone, so that nothing of transformers is imported.
 # Lazy attributes stand where the base declares plain ones:
-# pyright: reportIncompatibleVariableOverride=false
+# pyright: reportIncompatibleVariableOverride=false, reportIncompatibleMethodOverride=false
 
 _IN_A_SUBCLASS = (
     "create them in a subclass of the Trainer: def create_optimizer(self, model=None): "
@@ -36,8 +36,8 @@ class TrainerRunLength(LazyRunLength):
     _args: Any
 
     def __init__(self, trainer: Any) -> None:
-        settings = TransformersSettings(trainer)
-        super().__init__(_trainer=trainer, _args=trainer.args, settings=settings)
+        context = TransformersContext(trainer)
+        super().__init__(_trainer=trainer, _args=trainer.args, context=context)
 
     @cached_property
     def unknown_because(self) -> str | None:

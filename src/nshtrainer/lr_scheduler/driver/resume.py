@@ -108,7 +108,7 @@ def resolve_resume(own: SchedulePlan, state: Mapping[str, Any], groups: Based) -
             the run is shorter; or the policy names a field that the schedule does not have, or that
             cannot be taken from the config.
     """
-    policy, position, data = own.run.settings.policy, saved_position(state), as_data(own.config)
+    policy, position, data = own.run.context.policy, saved_position(state), as_data(own.config)
     _check_fields(policy, own)
     # The position of a scheduler of another package is known, its config is not.
     if not is_of_driver(state):
@@ -151,7 +151,7 @@ def after_another(
     change = Change((SCHEDULE,), "another scheduler", as_data(own.config) or own.label)
     resolution = resolve(
         [change],
-        own.run.settings.policy,
+        own.run.context.policy,
         lambda change: from_step(change, position, clause),
         error=ScheduleError,
     )
@@ -235,7 +235,8 @@ def _lengths(own: RunLength, saved: Mapping[str, Any]) -> RunLength:
     # The saved schedule counted steps, so a time limit of this run must not make it a clock.
     if "total_steps" in saved:
         ours.pop("total_time", None)
-    return RunLength.from_dict({**ours, **saved}).replace(settings=own.settings)
+    lengths = RunLength.from_dict({**ours, **saved})
+    return lengths.replace(context=own.context, shortened=lengths.shortened)
 
 
 def _is_curve(plan: SchedulePlan) -> bool:

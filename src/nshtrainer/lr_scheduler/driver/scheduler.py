@@ -106,7 +106,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
         self._is_noted = False
         self._stands_still = False
         self._untold: ResumedSchedule | None = None
-        by_successes = self._plan.run.settings.schedule_clock == "successful_steps"
+        by_successes = self._plan.run.context.schedule_clock == "successful_steps"
         self._successes = SuccessfulStepCounter() if by_successes else None
         # Read before `_write` replaces them.
         others = rates_of_torch(optimizer)

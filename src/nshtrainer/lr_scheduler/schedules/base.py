@@ -127,13 +127,13 @@ def warmup_end(warmup: AnyDuration | Literal["untuned"], run: RunLength) -> Posi
     """
     if warmup != "untuned":
         return warmup.exact(run, "warmup_duration")
-    if run.beta2 is None:
+    if run.context.beta2 is None:
         raise RunLengthError(
             "warmup_duration: untuned takes its length from beta2, which is unknown here; pass "
             "RunLength(beta2=...), or create the scheduler with an optimizer that has betas"
         )
     # Decimal: 2 / (1 - 0.9) is a little more than 20 in floats.
-    steps = StepsConfig(value=math.ceil(2 / (1 - Decimal(repr(run.beta2)))))
+    steps = StepsConfig(value=math.ceil(2 / (1 - Decimal(repr(run.context.beta2)))))
     return steps.exact(run, "warmup_duration")
 
 

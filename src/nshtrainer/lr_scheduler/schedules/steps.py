@@ -143,7 +143,7 @@ gamma: 0.7
         steps = positive_steps(duration, run, "step_duration")
         lengths = run.steps_per_epoch
         if isinstance(duration, EpochsConfig) and isinstance(lengths, tuple):
-            curve, begin = Exponential(self.gamma, 1, end=end), run.start + warmup
+            curve, begin = Exponential(self.gamma, 1, end=end), run.context.start + warmup
             return Stretched(curve, Epochs(lengths), begin, duration.value)
         exact = duration.exact(run, "step_duration")
         return Exponential(

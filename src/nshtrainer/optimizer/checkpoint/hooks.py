@@ -142,7 +142,7 @@ class OptimizerStateHooks:
         else:
             # Weak: an optimizer must not keep its model alive.
             self._model = ref(named)
-        self._resume = run and run.settings.resume
+        self._resume = run and run.context.resume
         self._is_joint = is_joint
         self._unchecked = {"": ()} if is_joint else unchecked or {}
         self._config = config
@@ -271,7 +271,7 @@ class OptimizerStateHooks:
         """Take the policy from the trainer of a model, if there is none yet."""
         if self._resume is None:
             run = known_run_length(model)
-            self._resume = run and run.settings.resume
+            self._resume = run and run.context.resume
 
     def __deepcopy__(self, memo: dict[int, Any]) -> OptimizerStateHooks:
         """Copy the hooks, for the copy of the model if that is made at the same time."""

@@ -49,7 +49,7 @@ def check_resume(
         CheckpointError: The policy forbids a change, or lists a schedule that cannot be taken from
             the config.
     """
-    policy = run_length_of(trainer).settings.policy
+    policy = run_length_of(trainer).context.policy
     check_states(trainer, module, checkpoint)
     others = changes_of_others(trainer, module, checkpoint)
     all_of_them = [*_changes_of_ours(trainer, module, checkpoint), *others]

@@ -1,4 +1,4 @@
-"""Settings of a Lightning trainer, read lazily."""
+"""Policies and limits of a Lightning trainer, read lazily."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from nshtrainer.exceptions import ConfigError
 from nshtrainer.integrations.lightning.plateau_callback import PlateauCallback
 from nshtrainer.metric import MetricConfig
 from nshtrainer.resume import ResumeConfig
-from nshtrainer.trainer_settings import TrainerSettings
+from nshtrainer.run_context import RunContext
 from nshtrainer.types import NonFinite, ScheduleClock
 
-__all__ = ["LightningSettings"]
+__all__ = ["LightningContext"]
 
 # Lazy attributes stand where the base declares plain ones:
 # pyright: reportIncompatibleVariableOverride=false
@@ -26,7 +26,7 @@ _WITH_THE_CALLBACK = (
 )
 
 
-class LightningSettings(TrainerSettings):
+class LightningContext(RunContext):
     """Policies of a trainer or of its module's hyperparameters, and limits of Lightning.
 
     Args:
@@ -38,7 +38,7 @@ class LightningSettings(TrainerSettings):
     _module: Any
 
     def __init__(self, trainer: Any, module: Any) -> None:
-        # Not the base's `__init__`: it would set, and so read, every setting.
+        # Not the base's `__init__`: it would set, and so read, every field.
         vars(self).update(_trainer=trainer, _module=module)
 
     @override

@@ -1,4 +1,4 @@
-"""Settings of a transformers Trainer, read lazily."""
+"""Metric and limits of a transformers Trainer, read lazily."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 from typing_extensions import override
 
 from nshtrainer.metric import MetricConfig
-from nshtrainer.trainer_settings import TrainerSettings
+from nshtrainer.run_context import RunContext
 
-__all__ = ["TransformersSettings", "metric_of"]
+__all__ = ["TransformersContext", "metric_of"]
 
 # Lazy attributes stand where the base declares plain ones:
 # pyright: reportIncompatibleVariableOverride=false
 
 
-class TransformersSettings(TrainerSettings):
+class TransformersContext(RunContext):
     """The Trainer's metric, and limits of its loop.
 
     Args:
@@ -37,7 +37,7 @@ class TransformersSettings(TrainerSettings):
     )
 
     def __init__(self, trainer: Any) -> None:
-        # Not the base's `__init__`: it would set, and so read, every setting.
+        # Not the base's `__init__`: it would set, and so read, every field.
         vars(self).update(_trainer=trainer, _args=trainer.args)
 
     @override
