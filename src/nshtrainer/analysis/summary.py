@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 from nshtrainer.analysis.sentences import group_sentence, schedulers_of, sentences
 from nshtrainer.config.messages import join_names
 from nshtrainer.console import print_table, say
-from nshtrainer.optimizer.checkpoint.state_size import state_bytes
-from nshtrainer.optimizer.groups.lazy_parameters import is_lazy
-from nshtrainer.optimizer.groups.parameters import inventory
+from nshtrainer.optimizer.checkpoint.fresh_state import state_bytes
+from nshtrainer.optimizer.groups.parameters import inventory, is_lazy
 from nshtrainer.optimizer.wrappers.config import wrappers_around
 
 if TYPE_CHECKING:

@@ -282,7 +282,7 @@ class GreedyScheduleConfig(MetricScheduleConfigBase):
 
     def metric_scheduler(self, optimizer: Optimizer, mode: Any) -> ReduceLROnPlateau:
         """Build the scheduler of the paper."""
-        from nshtrainer.lr_scheduler.driver.greedy import GreedyLR
+        from nshtrainer.lr_scheduler.driver.metric_scheduler import GreedyLR
 
         options = {**dict(self)}
         for name in ("name", "metric", "warmup_duration", "schedule"):

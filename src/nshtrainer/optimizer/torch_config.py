@@ -11,10 +11,10 @@ from typing_extensions import Self, override
 from nshtrainer.config.messages import join_names
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import Params
+from nshtrainer.optimizer.build import arguments_of, target_class, version_of
 from nshtrainer.optimizer.groups.config import GroupingConfigBase
-from nshtrainer.optimizer.lr_check import check_rates, rate_requirements, rate_use_of
+from nshtrainer.optimizer.learning_rate import check_rates, rate_requirements, rate_use_of
 from nshtrainer.optimizer.options import Foreach, Maximize
-from nshtrainer.optimizer.target import arguments_of, target_class, version_of
 from nshtrainer.rate_use import set_rate_use
 
 if TYPE_CHECKING:
@@ -136,11 +136,11 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         import torch
 
         from nshtrainer.optimizer.checkpoint.hooks import OptimizerStateHooks
-        from nshtrainer.optimizer.groups.batch_size import batch_size_of
         from nshtrainer.optimizer.groups.build import build_groups
         from nshtrainer.optimizer.groups.group_dicts import names_in
         from nshtrainer.optimizer.groups.parameters import ParameterSubset
-        from nshtrainer.optimizer.stale_parameters import watch_parameters
+        from nshtrainer.optimizer.groups.scaling import batch_size_of
+        from nshtrainer.optimizer.parameter_checks import watch_parameters
         from nshtrainer.optimizer_record import record_of
 
         config, size = self, None
@@ -169,8 +169,8 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
 
     def _build(self, groups: list[Group], resumption: OptimizerStateHooks | None) -> Optimizer:
         from nshtrainer.optimizer.fused import should_use_fused
-        from nshtrainer.optimizer.groups.lazy_parameters import shapes_needed
-        from nshtrainer.optimizer.tensor_lr import with_tensor_rate
+        from nshtrainer.optimizer.groups.parameters import shapes_needed
+        from nshtrainer.optimizer.learning_rate import with_tensor_rate
 
         configs = self._checked(groups)
         if self._keeps_rates_in_tensors():
@@ -203,7 +203,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             resumption: The hooks that save and load states by name; None for a part.
         """
         from nshtrainer.optimizer.fused import FLAGS, FusedFallback, keep_flags
-        from nshtrainer.optimizer.tensor_lr import keep_tensor_rates
+        from nshtrainer.optimizer.learning_rate import keep_tensor_rates
         from nshtrainer.optimizer_record import add_requirements, record_of
 
         optimizer.register_load_state_dict_pre_hook(_refuse_another)
@@ -300,7 +300,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
 
     def _check_needs(self, groups: list[Group]) -> None:
         from nshtrainer.optimizer.groups.group_dicts import described, is_sharded
-        from nshtrainer.optimizer.groups.lazy_parameters import check_no_lazy
+        from nshtrainer.optimizer.groups.parameters import check_no_lazy
 
         if self.needs_one_group and len(groups) > 1:
             raise OptimizerError(

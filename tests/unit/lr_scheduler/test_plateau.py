@@ -23,7 +23,7 @@ from nshtrainer.configs import (
     ReduceLROnPlateauConfig,
 )
 from nshtrainer.exceptions import ConfigChangedWarning, MetricError, ScheduleError
-from nshtrainer.lr_scheduler.driver.greedy import GreedyLR
+from nshtrainer.lr_scheduler.driver.metric_scheduler import GreedyLR
 from nshtrainer.run_context import RunContext
 
 LOSS = MetricConfig(monitor="loss", mode="min")

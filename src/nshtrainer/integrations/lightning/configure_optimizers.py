@@ -11,7 +11,7 @@ from nshtrainer.exceptions import OptimizerError, ScheduleError
 from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
 from nshtrainer.optimizer.base import OptimizerConfigBase, innermost
 from nshtrainer.optimizer.build import build_optimizer
-from nshtrainer.optimizer.groups.batch_size import batch_size_of
+from nshtrainer.optimizer.groups.scaling import batch_size_of
 from nshtrainer.optimizer.routed_config import RoutingConfigBase
 from nshtrainer.optimizer.wrappers.config import WrappingConfigBase
 

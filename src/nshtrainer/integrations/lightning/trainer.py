@@ -10,8 +10,8 @@ import lightning.pytorch as pl
 from lightning.pytorch import Callback
 
 from nshtrainer.config.validation import plain_containers
-from nshtrainer.integrations.lightning.checkpoint.atomic import write_checkpoints_atomically
 from nshtrainer.integrations.lightning.checkpoint.entries import check_checkpoints_of
+from nshtrainer.integrations.lightning.checkpoint.files import write_checkpoints_atomically
 from nshtrainer.integrations.lightning.optimizer_callback import missing_callbacks
 from nshtrainer.integrations.lightning.weight_averaging import AveragingCallback
 from nshtrainer.trainer_config import OURS, TrainerConfig

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from nshtrainer.exceptions import NshtrainerWarning
+from nshtrainer.lr_scheduler.driver.hyperparameters import find
 from nshtrainer.lr_scheduler.driver.optimizer_hooks import (
     has_moving_rival,
     is_scheduled_by_torch,
@@ -18,14 +19,12 @@ from nshtrainer.lr_scheduler.driver.optimizer_hooks import (
     refuse_two,
     rival_of,
 )
-from nshtrainer.lr_scheduler.driver.param_values import find
 from nshtrainer.lr_scheduler.driver.scheduled_groups import ScheduledGroups
 
 if TYPE_CHECKING:
-    from nshtrainer.lr_scheduler.driver.base_values import Key
-    from nshtrainer.lr_scheduler.driver.first_steps import FirstSteps
-    from nshtrainer.lr_scheduler.driver.param_values import HyperparameterRef
-    from nshtrainer.lr_scheduler.driver.scheduled_values import Group, ScheduledValue
+    from nshtrainer.lr_scheduler.driver.hyperparameters import HyperparameterRef, Key
+    from nshtrainer.lr_scheduler.driver.scheduled_groups import Group, ScheduledValue
+    from nshtrainer.lr_scheduler.driver.step_checks import FirstSteps
     from nshtrainer.run_length import RunLength
 
 __all__ = ["ForeignValues"]

@@ -15,9 +15,8 @@ from nshtrainer.optimizer_record import record_of
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-    from nshtrainer.lr_scheduler.driver.param_values import HyperparameterRef
-    from nshtrainer.lr_scheduler.driver.scheduled_groups import ScheduledGroups
-    from nshtrainer.lr_scheduler.driver.scheduled_values import Group
+    from nshtrainer.lr_scheduler.driver.hyperparameters import HyperparameterRef
+    from nshtrainer.lr_scheduler.driver.scheduled_groups import Group, ScheduledGroups
 
 __all__ = [
     "has_moving_rival",

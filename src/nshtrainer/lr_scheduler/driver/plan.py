@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nshtrainer.exceptions import NshtrainerWarning, RunLengthError, ScheduleError
-from nshtrainer.lr_scheduler.driver.param_values import find
+from nshtrainer.lr_scheduler.driver.hyperparameters import find
 from nshtrainer.lr_scheduler.track import Track
 from nshtrainer.run_length import LazyRunLength
 
 if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
-    from nshtrainer.lr_scheduler.driver.param_values import HyperparameterRef
+    from nshtrainer.lr_scheduler.driver.hyperparameters import HyperparameterRef
     from nshtrainer.lr_scheduler.track import Curve
     from nshtrainer.run_length import RunLength
 

@@ -14,11 +14,9 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
-from nshtrainer.lr_scheduler.driver.accelerate_guard import MovesOnceAnUpdate
-from nshtrainer.lr_scheduler.driver.base_values import BaseValues
 from nshtrainer.lr_scheduler.driver.clock import Clock, SuccessfulStepCounter
-from nshtrainer.lr_scheduler.driver.first_steps import FirstSteps
 from nshtrainer.lr_scheduler.driver.foreign_values import ForeignValues
+from nshtrainer.lr_scheduler.driver.hyperparameters import BaseValues
 from nshtrainer.lr_scheduler.driver.optimizer_hooks import (
     has_moving_rival,
     is_held_by_torch,
@@ -33,9 +31,9 @@ from nshtrainer.lr_scheduler.driver.resume import (
     plan_data,
     resolve_resume,
 )
-from nshtrainer.lr_scheduler.driver.rhythm import Rhythm
 from nshtrainer.lr_scheduler.driver.saved_state import check_state, has_own_rates, saved_bases
-from nshtrainer.lr_scheduler.driver.scheduled_values import Group, refuse
+from nshtrainer.lr_scheduler.driver.scheduled_groups import Group, refuse
+from nshtrainer.lr_scheduler.driver.step_checks import FirstSteps, MovesOnceAnUpdate, Rhythm
 from nshtrainer.optimizer_record import on_step_skipped, record_of
 from nshtrainer.resume import Change, is_unheard
 from nshtrainer.run_length import RunLength

@@ -23,9 +23,9 @@ from nshtrainer.optimizer.checkpoint.match import (
     StateMatch,
     by_name,
     by_place,
+    check_names,
     saved_in,
 )
-from nshtrainer.optimizer.checkpoint.missing import check_names
 from nshtrainer.optimizer.checkpoint.state_check import check_form, check_states, refuse_sizes
 from nshtrainer.optimizer.checkpoint.whole_state import joint_match
 from nshtrainer.optimizer.groups.parameters import clean_names

@@ -20,8 +20,8 @@ from typing_extensions import Self
 
 from nshtrainer.config import Config
 from nshtrainer.optimizer.base import OptimizerConfigBase
-from nshtrainer.optimizer.groups.mup import WidthRule, WidthTransferConfig
 from nshtrainer.optimizer.groups.patterns import numbers_in
+from nshtrainer.optimizer.groups.scaling import WidthRule, WidthTransferConfig
 from nshtrainer.optimizer.groups.selectors import Selection
 from nshtrainer.rate_use import RateScope, ZeroRate
 from nshtrainer.types import FrozenDict, Label, NonNegative, PositiveInt

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
         LayerDecayConfig,
         ParameterGroupConfig,
     )
-    from nshtrainer.optimizer.groups.mup import WidthTransferConfig
     from nshtrainer.optimizer.groups.parameters import Parameter
+    from nshtrainer.optimizer.groups.scaling import WidthTransferConfig
 
     Factors: TypeAlias = list[tuple[str, float]]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
 from pydantic import (
@@ -16,6 +16,7 @@ from pydantic import (
 from typing_extensions import Self
 
 from nshtrainer.config import Config
+from nshtrainer.config.messages import find_similar, join_quoted
 from nshtrainer.optimizer.groups.parameters import Role
 from nshtrainer.optimizer.groups.patterns import matcher
 from nshtrainer.types import NonNegativeInt
@@ -23,8 +24,15 @@ from nshtrainer.types import NonNegativeInt
 if TYPE_CHECKING:
     from nshtrainer.optimizer.groups.parameters import Parameter
 
-__all__ = ["Selection", "SelectorConfig", "described", "needs_modules", "selects", "spelled_out"]
-
+__all__ = [
+    "Selection",
+    "SelectorConfig",
+    "described",
+    "nearest",
+    "needs_modules",
+    "selects",
+    "spelled_out",
+]
 
 _PATTERN = re.compile(r"^re:|[*?[]")
 """Syntax that makes a pattern more than a name."""
@@ -189,3 +197,39 @@ def described(selection: Selection) -> str:
 
 def _said(selector: SelectorConfig) -> Iterator[tuple[str, Any]]:
     return ((key, value) for key, value in dict(selector).items() if value is not None)
+
+
+def nearest(selection: Selection, parameters: Sequence[Parameter]) -> str:
+    """Return the names in a model most similar to a selection without matches, for a message."""
+    names = [name for parameter in parameters for name in parameter.names]
+    types = {name for parameter in parameters for p in parameter.places for name in p.types}
+    known = dict.fromkeys([*(path for name in names for path in _paths(name)), *types])
+    near = [
+        match
+        for text in _texts(selection)
+        for match in find_similar(text.strip("*."), known, limit=3)
+    ]
+    if near:
+        return f"the nearest are {join_quoted(dict.fromkeys(near))}"
+    # Nothing is similar: the roles help with a selection by role.
+    roles = sorted({role for parameter in parameters for role in parameter.roles})
+    return f"the model has {join_quoted(names)}, with the roles {', '.join(roles) or 'unknown'}"
+
+
+def _paths(name: str) -> Iterator[str]:
+    """Yield a name, and the names of the modules around it."""
+    while name:
+        yield name
+        name = name.rpartition(".")[0]
+
+
+def _texts(selection: Any) -> Iterator[str]:
+    """Yield the patterns and class names in a selection."""
+    if isinstance(selection, str):
+        yield selection.removeprefix("re:")
+    elif isinstance(selection, tuple):
+        for one in cast("tuple[Any, ...]", selection):
+            yield from _texts(one)
+    elif selection is not None:
+        for field in ("name", "module", "any_of", "all_of"):
+            yield from _texts(getattr(selection, field))

@@ -14,11 +14,11 @@ from typing_extensions import Self, override
 from nshtrainer.config.messages import join_names
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import Params
-from nshtrainer.optimizer.groups.conv_kernels import refuse_stacks
-from nshtrainer.optimizer.third_party.lora_pairs import check_pairs
-from nshtrainer.optimizer.third_party.muon_groups import (
+from nshtrainer.optimizer.groups.group_dicts import refuse_stacks
+from nshtrainer.optimizer.third_party.group_forms import (
     as_named,
     by_dimensions,
+    check_pairs,
     of_adamw,
     uses_muon,
 )

@@ -1,18 +1,31 @@
-"""Check that the optimizer reads the learning rate of each group."""
+"""Learning rates of parameter groups: checks that the optimizer reads them, and rates in tensors.
+
+A number is a constant in a compiled step, which is recompiled when the number changes, and in a
+captured CUDA graph, which never sees the change.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.rate_use import RateUse
 
 if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.optim import Optimizer
+
     from nshtrainer.optimizer.groups.config import GroupingConfigBase
     from nshtrainer.optimizer.groups.group_dicts import Group
 
-__all__ = ["check_rates", "rate_requirements", "rate_use_of"]
+__all__ = [
+    "check_rates",
+    "keep_tensor_rates",
+    "rate_requirements",
+    "rate_use_of",
+    "with_tensor_rate",
+]
 
 
 def check_rates(config: GroupingConfigBase, groups: Sequence[Group]) -> None:
@@ -50,3 +63,42 @@ def rate_use_of(config: GroupingConfigBase) -> RateUse:
     if config.lr_is_written:
         problem = f"{config.name} replaces lr by one of its own"
     return RateUse(config.name, config.lr_scope, config.lr_zero, problem)
+
+
+def with_tensor_rate(group: Group, rate: float) -> Group:
+    """Return the group with its rate in its own tensor, on the device of its parameters.
+
+    torch gives all groups the same tensor if the constructor gets one, and a schedule then writes
+    the rate of the last group into all of them.
+
+    Args:
+        group: A group of parameters; a rate that is already a tensor is kept.
+        rate: The rate of a group that does not set one.
+    """
+    import torch
+
+    given = group.options.get("lr", rate)
+    if isinstance(given, torch.Tensor) or not group.params:
+        return group
+    return group._replace(options={**group.options, "lr": _tensor(given, like=group.params[0])})
+
+
+def keep_tensor_rates(optimizer: Optimizer, state_dict: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep rates that are tensors as tensors when a state is loaded: a pre-hook."""
+    import torch
+
+    saved, own = state_dict["param_groups"], optimizer.param_groups
+    groups = [
+        {**theirs, "lr": _tensor(theirs["lr"], like=ours["lr"])}
+        if isinstance(ours.get("lr"), torch.Tensor)
+        else theirs
+        for theirs, ours in zip(saved, own, strict=True)
+    ]
+    return {**state_dict, "param_groups": groups}
+
+
+def _tensor(rate: Any, *, like: Tensor) -> Tensor:
+    import torch
+
+    # The fused and the compiled kernels read 32 bits, for parameters of any type.
+    return torch.tensor(float(rate), dtype=torch.float32, device=like.device)
