@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from typing_extensions import Self
 
 from nshtrainer.config import Config
-from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase, lr_scheduler_registry
+from nshtrainer.lr_scheduler.base import (
+    LRSchedulerConfigBase,
+    LRSchedulerMetadata,
+    lr_scheduler_registry,
+)
 from nshtrainer.lr_scheduler.compose import CurveConfig, curve_of_part
-from nshtrainer.lr_scheduler.curve_schedule import TrackScheduleConfigBase
-from nshtrainer.lr_scheduler.track import Curve, Track
+from nshtrainer.lr_scheduler.curve_schedule import METADATA, build_driver
+from nshtrainer.lr_scheduler.track import Track
 from nshtrainer.run_length import RunLength
 from nshtrainer.types import FrozenDict, Label
 
@@ -65,7 +69,7 @@ Motions: TypeAlias = Annotated[Mapping[Label, Motion], AfterValidator(FrozenDict
 
 
 @lr_scheduler_registry.register
-class SchedulesConfig(TrackScheduleConfigBase):
+class SchedulesConfig(LRSchedulerConfigBase):
     """Schedules of any hyperparameters, for all parameter groups or for some of them by name.
 
     A hyperparameter is a key of the optimizer's groups, such as `lr`, `weight_decay` or `momentum`;
@@ -104,6 +108,8 @@ groups:
     lr: {name: linear, warmup_duration: 30%}
 """
 
+    is_curve: ClassVar[bool] = True
+
     name: Literal["schedules"] = "schedules"
 
     default: Motions = Field(default_factory=dict)
@@ -129,6 +135,14 @@ groups:
                     )
         return self
 
+    def metadata(self) -> LRSchedulerMetadata:
+        """Return the interval of a curve: every update, without a metric."""
+        return LRSchedulerMetadata(METADATA)
+
+    def create_scheduler_impl(self, optimizer: Any, lightning_module: Any, /) -> Any:
+        """Resolve the curves for this run, and build the scheduler that applies them."""
+        return build_driver(self, optimizer, lightning_module)
+
     def tracks(self, run: RunLength) -> tuple[Track, ...]:
         """Return the tracks: first of each named group, then of the rest."""
         return tuple(
@@ -152,14 +166,10 @@ def _track(
         return Track(name, curve_of_part(value, run), "value", group)
     leader = getattr(motion, "follows", None)
     factor = _factor(motions[leader] if leader else motion)
-    return Track(name, _curve(factor, run), "factor", group)
+    assert factor is not None, "the leader is a factor: it was validated"
+    return Track(name, curve_of_part(factor, run), "factor", group)
 
 
 def _factor(motion: Any) -> LRSchedulerConfigBase | None:
     """Return the schedule of a motion that is a factor."""
     return motion.factor if isinstance(motion, HyperparameterScheduleConfig) else motion
-
-
-def _curve(config: LRSchedulerConfigBase | None, run: RunLength) -> Curve:
-    assert config is not None, "the leader is a factor: it was validated"
-    return curve_of_part(config, run)

@@ -138,7 +138,7 @@ class MetricScheduleConfigBase(LRSchedulerConfigBase):
         run.context.attach_check()
         return ObservingScheduler(
             optimizer,
-            SchedulePlan.of_config(self, run),
+            SchedulePlan(run, self),
             lambda shadow: self.metric_scheduler(shadow, mode),
         )
 

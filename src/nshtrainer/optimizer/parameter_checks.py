@@ -14,10 +14,10 @@ from weakref import ref
 
 from nshtrainer.config.messages import join_quoted
 from nshtrainer.exceptions import NshtrainerWarning, OptimizerError
+from nshtrainer.optimizer.groups.build import marked_options
 from nshtrainer.optimizer.groups.config import GroupingConfigBase
 from nshtrainer.optimizer.groups.group_dicts import is_sharded
 from nshtrainer.optimizer.groups.parameters import clean_names, inventory, is_lazy
-from nshtrainer.optimizer.groups.presets import marked_options
 from nshtrainer.optimizer_record import params_of, record_of
 from nshtrainer.resume import tell_of
 from nshtrainer.run_length import known_run_length

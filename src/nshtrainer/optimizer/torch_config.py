@@ -169,10 +169,20 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
 
     def _build(self, groups: list[Group], resumption: OptimizerStateHooks | None) -> Optimizer:
         from nshtrainer.optimizer.fused import should_use_fused
+        from nshtrainer.optimizer.groups.group_dicts import check_options
         from nshtrainer.optimizer.groups.parameters import shapes_needed
         from nshtrainer.optimizer.learning_rate import with_tensor_rate
 
-        configs = self._checked(groups)
+        alike = self.without_grouping()
+        configs = [check_options(alike, group) for group in groups]
+        self._check_needs(groups)
+        for group in groups:
+            own = (group.options.keys() & self._ours()) - {"name"}
+            if own:
+                raise OptimizerError(
+                    f"{group.label}: {', '.join(sorted(own))} applies to all groups; set it in "
+                    f"the {type(self).__name__}"
+                )
         if self._keeps_rates_in_tensors():
             groups = [with_tensor_rate(group, self.options()["lr"]) for group in groups]
         dicts = [self._group_dict(group) for group in groups]
@@ -276,29 +286,8 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         # A captured graph would never see another number, so `capturable` needs a tensor as well.
         return self.tensor_lr or getattr(self, "capturable", False)
 
-    def _checked(self, groups: list[Group]) -> list[Self]:
-        """Check the groups: their options, rates and parameters.
-
-        Returns:
-            The config with the options of each group.
-        """
-        from nshtrainer.optimizer.groups.group_dicts import check_options
-
-        alike = self.without_grouping()
-        configs = [check_options(alike, group) for group in groups]
-        self._check_needs(groups)
-        if self.lr_problem is not None:
-            check_rates(self, groups)
-        for group in groups:
-            own = (group.options.keys() & self._ours()) - {"name"}
-            if own:
-                raise OptimizerError(
-                    f"{group.label}: {', '.join(sorted(own))} applies to all groups; set it in "
-                    f"the {type(self).__name__}"
-                )
-        return configs
-
     def _check_needs(self, groups: list[Group]) -> None:
+        """Check that the optimizer takes the parameters, and reads the rate of each group."""
         from nshtrainer.optimizer.groups.group_dicts import described, is_sharded
         from nshtrainer.optimizer.groups.parameters import check_no_lazy
 
@@ -323,6 +312,8 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
                     f"{_UNDER_FSDP2[self.under_fsdp2]}. Keep them whole, as DDP does, or take "
                     f"another, such as AdamW. Sharded are: {join_names(sharded)}"
                 )
+        if self.lr_problem is not None:
+            check_rates(self, groups)
 
     @classmethod
     def asks(cls) -> list[str]:

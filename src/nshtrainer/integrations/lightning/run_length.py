@@ -7,7 +7,7 @@ even for a run that is limited in steps.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast, get_args
 
@@ -62,43 +62,43 @@ class LightningContext(RunContext):
     @cached_property
     def primary_metric(self) -> MetricConfig | None:
         """The `primary_metric` of the trainer, else that of the module's hyperparameters."""
-        told = self.told("primary_metric")
-        return told if isinstance(told, MetricConfig) else None
+        metric = self.setting("primary_metric")
+        return metric if isinstance(metric, MetricConfig) else None
 
     @cached_property
     def resume(self) -> ResumeConfig | None:
         """The `resume` of the trainer, else that of the module's hyperparameters."""
-        told = self.told("resume")
-        return told if isinstance(told, ResumeConfig) else None
+        policy = self.setting("resume")
+        return policy if isinstance(policy, ResumeConfig) else None
 
     @cached_property
     def schedule_clock(self) -> ScheduleClock:
         """The `schedule_clock` of the trainer, else that of the module's hyperparameters."""
-        return self._chosen("schedule_clock", ScheduleClock)
+        return self.setting("schedule_clock", get_args(ScheduleClock))
 
     @cached_property
     def non_finite(self) -> NonFinite:
         """The `non_finite` of the trainer, else that of the module's hyperparameters."""
-        return self._chosen("non_finite", NonFinite)
+        return self.setting("non_finite", get_args(NonFinite))
 
-    def _chosen(self, name: str, kind: Any) -> Any:
-        """Return the chosen setting; the first choice is the default.
+    def setting(self, name: str, choices: Sequence[str] = ()) -> Any:
+        """Return the trainer's setting of this name, else that of the module's hyperparameters.
+
+        Args:
+            name: The name of the setting.
+            choices: The valid values, the default first.
 
         Raises:
             ConfigError: The value is none of the choices.
         """
-        told, choices = self.told(name), get_args(kind)
-        if told not in (None, *choices):
-            raise ConfigError(f"{name} must be one of {', '.join(choices)}; it is {told!r}")
-        return told or choices[0]
-
-    def told(self, name: str) -> Any:
-        """Return the trainer's setting of this name, else that of the module's hyperparameters."""
-        own = getattr(self._trainer, name, None)
-        hparams = getattr(self._module, "hparams", None)
-        if own is None and isinstance(hparams, Mapping):
-            return cast("Mapping[str, Any]", hparams).get(name)
-        return getattr(hparams, name, None) if own is None else own
+        value = getattr(self._trainer, name, None)
+        if value is None:
+            hparams: Any = getattr(self._module, "hparams", None)
+            is_mapping = isinstance(hparams, Mapping)
+            value = cast("Any", hparams).get(name) if is_mapping else getattr(hparams, name, None)
+        if choices and value not in (None, *choices):
+            raise ConfigError(f"{name} must be one of {', '.join(choices)}; it is {value!r}")
+        return choices[0] if choices and value is None else value
 
     @cached_property
     def plateau_problem(self) -> str | None:
@@ -210,9 +210,9 @@ class TrainerRunLength(LazyRunLength):
         The loader's `batch_size` is multiplied by the accumulation and the number of processes with
         separate data; a smaller last batch counts as a whole one.
         """
-        told = self.context.told("samples_per_step")
-        if told is not None or self._batches is None or len(set(self._accumulation)) > 1:
-            return told
+        given = self.context.setting("samples_per_step")
+        if given is not None or self._batches is None or len(set(self._accumulation)) > 1:
+            return given
         batch = samples_per_batch(self._trainer.train_dataloader)
         # Processes that split tensors share their samples.
         sampler: Any = getattr(self._trainer.strategy, "distributed_sampler_kwargs", {})
@@ -222,7 +222,7 @@ class TrainerRunLength(LazyRunLength):
     @cached_property
     def tokens_per_step(self) -> float | None:
         """Tokens per update from the trainer or the hyperparameters."""
-        return self.context.told("tokens_per_step")
+        return self.context.setting("tokens_per_step")
 
     @cached_property
     def shortened(self) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias, cast
 
 from torch import Tensor
@@ -125,6 +126,7 @@ Key: TypeAlias = tuple[str, int]
 _Values: TypeAlias = dict[str, list[float | None]]
 
 
+@dataclass(eq=False)
 class BaseValues:
     """The base value of each hyperparameter, by the index of the parameter group.
 
@@ -132,11 +134,10 @@ class BaseValues:
     for every hyperparameter.
     """
 
-    def __init__(self) -> None:
-        self._values: _Values = {"lr": []}
-        self._awaited: _Values = {}
-        self._begun: Sequence[float | None] = ()
-        self._unnoted: Collection[int] = ()
+    _values: _Values = field(default_factory=lambda: {"lr": []})
+    _awaited: _Values = field(default_factory=dict[str, list[float | None]])
+    _begun: Sequence[float | None] = ()
+    _unnoted: Collection[int] = ()
 
     @property
     def lrs(self) -> list[float]:

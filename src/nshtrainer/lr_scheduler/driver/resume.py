@@ -63,7 +63,7 @@ class ResumedSchedule(NamedTuple):
     saved_label: str | None = None
     is_of_another: bool = False
 
-    def tell(self) -> None:
+    def warn(self) -> None:
         """Warn of the changes; for a state without its config, only of another curve."""
         if self.resolution is not None:
             self.resolution.tell(*self.more)
@@ -224,7 +224,7 @@ def _plan_of(
             return f"{name!r} is not registered here; import the module that registers it"
         if cls.is_curve != _is_curve(own):
             return f"a {name} is another kind of scheduler"
-        return SchedulePlan.of_config(cls.from_mapping(config), _lengths(own.run, run))
+        return SchedulePlan(_lengths(own.run, run), cls.from_mapping(config))
     except (ConfigError, RegistryError) as error:
         return f"that of the checkpoint cannot be built: {error}"
 

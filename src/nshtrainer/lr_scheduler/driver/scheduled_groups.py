@@ -138,10 +138,21 @@ def movements_of(followers: Iterable[Follower]) -> list[ScheduledValue]:
     movements: dict[Hashable, ScheduledValue] = {}
     cohorts: dict[Hashable, GroupBatch] = {}
     for group, place, curve, base, is_value in followers:
+        if not callable(curve):
+            raise ScheduleError(
+                "a curve is a function of the step, such as `lambda step: 1 / (1 + step)`, not "
+                f"{curve!r}"
+            )
         # Equal curves are one key: a schedule with hundreds of groups computes one factor.
-        key = place, _identity(curve), is_value
+        key: Hashable = (place, curve, is_value)
+        try:
+            hash(key)
+        except TypeError:  # a user's curve may hold a list
+            key = (place, id(curve), is_value)
         if key not in movements:
-            movements[key] = ScheduledValue(place.key, _callable(curve), [], place)
+            # A bound method saves the lookup of `__call__` on the class at each step.
+            call = curve if isinstance(curve, FunctionType) else curve.__call__
+            movements[key] = ScheduledValue(place.key, call, [], place)
         if (key, base) not in cohorts:
             movements[key].cohorts.append(
                 cohorts.setdefault((key, base), GroupBatch(base, is_value))
@@ -156,25 +167,6 @@ def refuse(factor: object, position: int, place: HyperparameterRef) -> NoReturn:
         f"the schedule of {place} gives {factor!r} at step {position}; a factor must be finite and "
         "not negative"
     )
-
-
-def _callable(curve: Curve) -> Curve:
-    """Return the function to call for a value, without the lookup of `__call__` on the class."""
-    if not callable(curve):
-        raise ScheduleError(
-            f"a curve is a function of the step, such as `lambda step: 1 / (1 + step)`, not "
-            f"{curve!r}"
-        )
-    return curve if isinstance(curve, FunctionType) else curve.__call__
-
-
-def _identity(curve: Curve) -> Hashable:
-    """Return a key that equal curves share, so that each is computed once."""
-    try:
-        hash(curve)
-    except TypeError:  # a user's curve may hold a list
-        return id(curve)
-    return curve
 
 
 # Rounds of the search for a base rate; a factor that is the same for all rates needs two.
@@ -213,6 +205,10 @@ class ScheduledGroups:
     def after_loading(self) -> None:
         """Read the groups of an optimizer that has loaded a state."""
 
+    @abstractmethod
+    def skip_next_step(self) -> None:
+        """Skip the next step: the update in progress changes nothing."""
+
     def catch_up(self) -> None:
         """Schedule parameter groups that were added, removed or exchanged.
 
@@ -230,7 +226,7 @@ class ScheduledGroups:
         if old:
             self._bases.follow(old, groups)
         self._groups = list(groups)
-        self._plan.begin()
+        self._plan.in_use.clear()  # the groups may have other base rates now
         self._movements = movements_of(self._followers())
         for movement in self._movements:
             movement.begin(max(self.last_epoch, 0), lambda group: id(group) not in known)

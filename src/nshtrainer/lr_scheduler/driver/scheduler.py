@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from math import inf
 from typing import TYPE_CHECKING, Any
-from weakref import WeakMethod
 
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
@@ -34,7 +33,7 @@ from nshtrainer.lr_scheduler.driver.resume import (
 from nshtrainer.lr_scheduler.driver.saved_state import check_state, has_own_rates, saved_bases
 from nshtrainer.lr_scheduler.driver.scheduled_groups import Group, refuse
 from nshtrainer.lr_scheduler.driver.step_checks import FirstSteps, MovesOnceAnUpdate, Rhythm
-from nshtrainer.optimizer_record import on_step_skipped, record_of
+from nshtrainer.optimizer_record import record_of
 from nshtrainer.resume import Change, is_unheard
 from nshtrainer.run_length import RunLength
 
@@ -90,7 +89,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
         self._plan = (
             plan
             if isinstance(plan, SchedulePlan)
-            else SchedulePlan.of_curve(plan, RunLength(), label)
+            else SchedulePlan(RunLength(), curve=plan, label=label)
         )
         self._bases = BaseValues()
         self._movements = []
@@ -102,8 +101,8 @@ class CurveScheduler(ForeignValues, LRScheduler):
         self._updated_at = -1
         self._is_nested = False
         self._is_noted = False
-        self._stands_still = False
-        self._untold: ResumedSchedule | None = None
+        self._skips_next = False
+        self._loaded: ResumedSchedule | None = None
         by_successes = self._plan.run.context.schedule_clock == "successful_steps"
         self._successes = SuccessfulStepCounter() if by_successes else None
         # Read before `_write` replaces them.
@@ -114,7 +113,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
         self._begin()
         if others:
             self._leave(others)
-        self._listen()
+        listen(self, after_updates=self._successes is not None)
 
     # -- moving --------------------------------------------------------------------------------
 
@@ -157,7 +156,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
 
     def _prepare(self, epoch: int | None) -> bool:
         """Update the plan for the current groups; return False if this step does not count."""
-        if self._is_left_out() and epoch is None:
+        if self._consume_skip() and epoch is None:
             if self._first is not None:
                 self._first.forget_updates()
             self._settle()
@@ -194,28 +193,24 @@ class CurveScheduler(ForeignValues, LRScheduler):
         """Record the groups for which the next step needs no preparation."""
         self._planned = None if self._first is not None else self._groups
 
-    def _stand_still(self) -> None:
+    @override
+    def skip_next_step(self) -> None:
         """Skip the next step: the update in progress changes nothing."""
         # No plan, so that the next step takes the slow path, which sees the flag.
-        self._stands_still, self._planned = True, None
+        self._skips_next, self._planned = True, None
         self._updated_at = self.last_epoch - 1  # as if it had moved, at the next update
         if self._first is not None:
             self._first.forget_updates()
 
-    def _is_left_out(self) -> bool:
+    def _consume_skip(self) -> bool:
         """Return True if the next step is to be skipped, and clear the flag."""
-        still, self._stands_still = self._stands_still, False
+        skips, self._skips_next = self._skips_next, False
         # The clock has seen the update as well, and would count it with the next one.
-        if still and self._clock is not None:
+        if skips and self._clock is not None:
             self._clock.position(self.optimizer.param_groups, 0)
-        return still
+        return skips
 
     # -- optimizer updates, and loading ----------------------------------------------------------
-
-    def _listen(self) -> None:
-        """Register for updates, skips and loaded states, by weak references."""
-        on_step_skipped(self.optimizer, WeakMethod(self._stand_still))
-        listen(self, after_updates=self._successes is not None)
 
     def _clock_of(self, plan: SchedulePlan) -> Clock | SuccessfulStepCounter | None:
         time = plan.run.total_time
@@ -243,8 +238,8 @@ class CurveScheduler(ForeignValues, LRScheduler):
         """Prepare an update that differs from the one before."""
         self.begin_loaded()
         # `found_inf` is of the update in progress, whose skip was reported before this hook.
-        if self._stands_still and not getattr(self.optimizer, "found_inf", False):
-            self._is_left_out()  # its step was never called
+        if self._skips_next and not getattr(self.optimizer, "found_inf", False):
+            self._consume_skip()  # its step was never called
         if self._is_planned():
             self._count_rhythm(moved)
             return
@@ -292,7 +287,8 @@ class CurveScheduler(ForeignValues, LRScheduler):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._listen()  # a copy registers with its own optimizer, not with the original's
+        # A copy registers with its own optimizer, not with the original's.
+        listen(self, after_updates=self._successes is not None)
 
     # -- within PyTorch's `SequentialLR` ---------------------------------------------------------
 
@@ -349,7 +345,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
         self._is_nested = self._is_idle()
         found = resolve_resume(self._plan, state_dict, self._based())
         # A warning that was given under the old plan is not repeated under the new one.
-        found.plan.is_told |= self._plan.is_told
+        found.plan.is_warned |= self._plan.is_warned
         self._plan, self.last_epoch = found.plan, found.position
         self._clock = self._clock_of(found.plan)
         count = len(self.optimizer.param_groups)
@@ -363,7 +359,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
             self._clock.elapsed = float(state_dict.get("elapsed", 0.0))
         self._write(new_only=self._is_nested)
         self._begin()
-        self._untold = found
+        self._loaded = found
         # The Trainer of transformers drops warnings while it loads: the next update warns.
         if not is_unheard():
             self.begin_loaded()
@@ -374,7 +370,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
         Args:
             position: The step of the trainer, from which a state of another scheduler is continued.
         """
-        found, self._untold = self._untold, None
+        found, self._loaded = self._loaded, None
         if found is None:
             return
         if found.is_of_another and position is not None:
@@ -382,7 +378,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
             found, self.last_epoch = after_another(self._plan, position), position
             self._write()
             self._begin()
-        found.tell()
+        found.warn()
 
     def changes(self, state_dict: dict[str, Any]) -> list[Change]:
         """Return the changes since a state was saved, as far as the state has them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
 from nshtrainer.exceptions import NshtrainerWarning, ScheduleError
@@ -23,6 +24,7 @@ _UPDATES_FOR_TWO_STEPS = 4
 _STEPS_OF_RHYTHM = 2
 
 
+@dataclass(eq=False)
 class FirstSteps:
     """Checks of the first two steps of a schedule, and of the optimizer updates before them.
 
@@ -35,19 +37,19 @@ class FirstSteps:
         checks_rhythm: Warn where `step` is not called once for each optimizer update.
     """
 
-    def __init__(self, *, takes_values: bool, checks_rhythm: bool) -> None:
-        self.takes_values = takes_values
-        self._checks_order = True
-        self.checks_rhythm = checks_rhythm
-        self.steps: int = 0
-        self.tried: dict[Key, tuple[float, float]] = {}
-        """Values of other code and their scaled replacements before the first step."""
-        self.rewritten: set[Key] = set()
-        """Keys that other code wrote repeatedly before the first step, as a manual warm-up does."""
-        self.left: set[Key] = set()
-        """Keys that a PyTorch scheduler writes until the first step."""
-        self._updates = self._all_updates = 0
-        self._is_early: bool = False
+    takes_values: bool
+    checks_rhythm: bool
+    steps: int = 0
+    tried: dict[Key, tuple[float, float]] = field(default_factory=dict[Key, tuple[float, float]])
+    """Values of other code and their scaled replacements before the first step."""
+    rewritten: set[Key] = field(default_factory=set[Key])
+    """Keys that other code wrote repeatedly before the first step, as a manual warm-up does."""
+    left: set[Key] = field(default_factory=set[Key])
+    """Keys that a PyTorch scheduler writes until the first step."""
+    _checks_order: bool = True
+    _updates: int = 0
+    _all_updates: int = 0
+    _is_early: bool = False
 
     def note_tried(self, key: Key, value: float, scaled: float) -> None:
         """Record a value of other code before the first step, and its scaled replacement."""
