@@ -261,7 +261,9 @@ class RunLength:
             return position + Fraction(repr(epochs)) * Fraction(repr(self.steps_per_epoch))
         lengths = [Fraction(repr(number)) for number in self.steps_per_epoch]
         epoch = _epoch_at(lengths, Fraction(self.context.start + position))
-        return _start_of(lengths, epoch + Fraction(repr(epochs))) - self.context.start
+        epoch += Fraction(repr(epochs))
+        last = min(max(0, math.floor(epoch)), len(lengths) - 1)
+        return sum(lengths[:last], Fraction()) + (epoch - last) * lengths[last] - self.context.start
 
     def factor_of(self, rate: float, name: str) -> float:
         """Return the factor that makes an absolute rate of the base rate.
@@ -313,12 +315,6 @@ def _epoch_at(lengths: list[Fraction], position: Fraction) -> Fraction:
             return epoch + position / length
         position -= length
     return len(lengths) - 1 + position / lengths[-1]
-
-
-def _start_of(lengths: list[Fraction], epoch: Fraction) -> Fraction:
-    """Return the position at which an epoch, or a part of one, begins."""
-    last = min(max(0, math.floor(epoch)), len(lengths) - 1)
-    return sum(lengths[:last], Fraction()) + (epoch - last) * lengths[last]
 
 
 def _check(name: str, number: object, kind: type | UnionType, *, least: int = 0) -> None:

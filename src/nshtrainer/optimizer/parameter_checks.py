@@ -227,7 +227,8 @@ def ownership_problems(optimizers: Sequence[Optimizer], model: Module) -> list[s
     clean = clean_names([name for name, _ in named])
     names: dict[Tensor, str] = {p: name for (_, p), name in zip(named, clean, strict=True)}
     owned = {param for optimizer in optimizers for param in params_of(optimizer)}
-    has_none = owned.isdisjoint(names) and not any(_was_for(opt, model) for opt in optimizers)
+    before = [known for known in map(watched, optimizers) if known is not None]
+    has_none = owned.isdisjoint(names) and not any(known.was_for(model) for known in before)
     if has_none or any(is_sharded(p) and p not in names for p in owned):
         return []
     found = {
@@ -243,11 +244,6 @@ def ownership_problems(optimizers: Sequence[Optimizer], model: Module) -> list[s
         for text, those in of_model.items()
         if those
     ]
-
-
-def _was_for(optimizer: Optimizer, model: Module) -> bool:
-    known = watched(optimizer)
-    return known is not None and known.was_for(model)
 
 
 def _frozen(optimizers: Sequence[Optimizer]) -> Iterator[Tensor]:

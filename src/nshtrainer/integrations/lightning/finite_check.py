@@ -150,7 +150,9 @@ class FiniteGradientCheck(Callback):
             self._choice == "skip" and get_requirements(optimizer).closure
         ):
             return
-        parts = _looked_after(optimizer)
+        # Optimizers that check their gradients themselves, and parts that do, are left out.
+        parts = () if skips_by_itself(optimizer) else parts_of(optimizer)
+        parts = [part for part in parts if not skips_by_itself(part)]
         params = [param for part in parts for param in params_with_grad(part)]
         if not params:
             return
@@ -195,13 +197,6 @@ def _skip_parts(optimizer: Optimizer, parts: Sequence[Optimizer]) -> None:
         for part in parts:
             notify_step_skipped(part)
         skip_step(optimizer)
-
-
-def _looked_after(optimizer: Optimizer) -> list[Optimizer]:
-    """Return the parts of an optimizer that do not check their gradients themselves."""
-    if skips_by_itself(optimizer):
-        return []
-    return [part for part in parts_of(optimizer) if not skips_by_itself(part)]
 
 
 def _are_bad(trainer: pl.Trainer, params: Sequence[Tensor], poison: Tensor | None) -> bool:

@@ -11,6 +11,7 @@ import argparse
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
+from operator import attrgetter
 from typing import Any, cast
 
 from lightning.pytorch import cli as lightning_cli
@@ -134,8 +135,11 @@ class LightningCLI(lightning_cli.LightningCLI):
         ]
         settled: dict[str, Config] = {}
         try:
-            root = _model_at(configs).from_mapping(_nested(given), overrides=overrides)
-            settled = {key: _at(root, key) for key in configs}
+            nested = Namespace()
+            for key, value in given.items():
+                nested[key] = value
+            root = _model_at(configs).from_mapping(nested.as_dict(), overrides=overrides)
+            settled = {key: attrgetter(key)(root) for key in configs}
         except ConfigError as error:
             parser.error(str(error))
         self._put({key: config.to_dict() for key, config in settled.items()})
@@ -313,16 +317,3 @@ def _model_at(configs: Mapping[str, type[Config]], prefix: str = "") -> type[Con
         for part in parts
     }
     return create_model("Arguments", __base__=Config, **fields)
-
-
-def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    data = Namespace()
-    for key, value in values.items():
-        data[key] = value
-    return data.as_dict()
-
-
-def _at(root: Any, key: str) -> Any:
-    for part in key.split("."):
-        root = getattr(root, part)
-    return root

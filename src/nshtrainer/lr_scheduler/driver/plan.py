@@ -156,12 +156,15 @@ class SchedulePlan:
             ScheduleError: The schedule does not fit this run and this rate.
         """
         # Groups with the same base rate and beta2 share their tracks.
-        key = base_lr, _initial_beta2(group)
+        betas = group.get("betas")
+        # The initial value: a schedule may have changed the current one.
+        name = f"initial_betas.{len(betas) - 1}" if betas else ""
+        key = base_lr, float(group.get(name, betas[-1])) if betas else None
         self.in_use[key] = None
         if key not in self._tracks:
             self._tracks[key] = self._resolved(self.run.replace(base_lr=key[0], beta2=key[1]))
-        name = group.get("name")
-        fitting = [t for t in self._tracks[key] if t.group is None or _fits(t.group, name)]
+        own = group.get("name")
+        fitting = [t for t in self._tracks[key] if t.group is None or _fits(t.group, own)]
         # The longest name is the most specific; a later entry of the dict replaces an earlier one.
         fitting.sort(key=lambda track: len(track.group or ""))
         return {track.hyperparameter: track for track in fitting}.values()
@@ -241,11 +244,3 @@ def _steps_of(run: RunLength) -> str:
 def _fits(wanted: str, name: str | None) -> bool:
     """Return True if a track is for a group, by its name or by the first part of `head/bias`."""
     return name is not None and f"{name}/".startswith(f"{wanted}/")
-
-
-def _initial_beta2(group: Group) -> float | None:
-    """Return the initial value of the last of the betas, which a schedule may have changed."""
-    betas = group.get("betas")
-    if betas is None:
-        return None
-    return float(group.get(f"initial_betas.{len(betas) - 1}", betas[-1]))

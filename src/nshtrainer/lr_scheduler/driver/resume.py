@@ -134,7 +134,10 @@ def resolve_resume(own: SchedulePlan, state: Mapping[str, Any], groups: Based) -
     if policy.takes_schedule:
         _check_run(policy, own.run, old.run, position)
     plan = _followed(own, old, resolution, policy)
-    now = _position_in(plan.run, old.run, state)
+    # In a run of another time, the same moment has another position.
+    now, time = position, plan.run.total_time
+    if time is not None and time != old.run.total_time:
+        now = int(state["elapsed"] / time * TICKS)
     return ResumedSchedule(plan, now, resolution, [*_jumps((old, position), (plan, now), groups)])
 
 
@@ -161,13 +164,6 @@ def after_another(
 def from_step(change: Change, position: int, clause: str) -> Change:
     """Follow the config's schedule from a step on."""
     return change.follow(f"taken from the config, from step {position} on, {clause}")
-
-
-def _position_in(run: RunLength, old: RunLength, state: Mapping[str, Any]) -> int:
-    """Return the saved position; in a run of another time, the same moment has another one."""
-    if run.total_time == old.total_time or run.total_time is None:
-        return saved_position(state)
-    return int(state["elapsed"] / run.total_time * TICKS)
 
 
 # -- changes ---------------------------------------------------------------------------------------

@@ -244,19 +244,16 @@ def _roles_by_shape(parameter: Parameter) -> Iterator[Role]:
     tensor = parameter.tensor
     if tensor.numel() == 1:
         yield "scalar"
-    elif _is_vector(tensor) and all(map(_is_gain, parameter.places)):
+    elif _is_vector(tensor) and all(
+        "weight" not in leaf or leaf == "weight_g"  # the gain of a weight norm
+        for leaf in (place.name.rpartition(".")[2] for place in parameter.places)
+    ):
         # A gain may have the dimensions of a matrix or a kernel, all but one of size 1.
         return
     elif parameter.is_kernel:
         yield "conv"
     elif tensor.ndim == 2 and min(tensor.shape) > 1 and parameter.is_multiplied:
         yield "matrix"
-
-
-def _is_gain(place: ParameterLocation) -> bool:
-    """Return True for the gain of a weight norm, and for a name without `weight`."""
-    own = place.name.rpartition(".")[2]
-    return "weight" not in own or own == "weight_g"
 
 
 @dataclass(frozen=True, eq=False)
@@ -387,13 +384,10 @@ def _modules_and_paths(root: Module) -> tuple[dict[str, Module], dict[str, tuple
         above, _, own = raw.rpartition(".")
         if raw:
             inside = paths[above]
-            is_put_in = own in _WRAPPERS or (own == "module" and _is_holder(modules[above]))
+            types = type(modules[above]).__mro__ if own == "module" else ()
+            is_put_in = own in _WRAPPERS or any(cls.__name__ in _HOLDERS for cls in types)
             paths[raw] = inside if is_put_in else (*inside, own)
     return modules, paths
-
-
-def _is_holder(module: Module) -> bool:
-    return any(cls.__name__ in _HOLDERS for cls in type(module).__mro__)
 
 
 def _through_parametrization(modules: dict[str, Module], raw: str, leaf: str) -> tuple[Module, str]:

@@ -168,7 +168,10 @@ def adapt_states(
         elif policy.takes_schedule:
             _begin_again(checkpoint)
     checkpoint["lr_schedulers"] = [
-        _own_state(pair, trainer, checkpoint) if pair in others else pair.state
+        pair.scheduler.state_dict()
+        | ({"last_epoch": position_of(trainer, checkpoint)} if pair.is_ours else {})
+        if pair in others
+        else pair.state
         for pair in pairs
         if pair.scheduler is not None
     ]
@@ -177,11 +180,6 @@ def adapt_states(
 def position_of(trainer: pl.Trainer, checkpoint: Mapping[str, Any]) -> int:
     """Return the number of updates of each optimizer; Lightning counts those of all together."""
     return checkpoint.get("global_step", 0) // max(1, len(trainer.optimizers))
-
-
-def _own_state(pair: _Pair, trainer: pl.Trainer, checkpoint: Checkpoint) -> dict[str, Any]:
-    state: dict[str, Any] = pair.scheduler.state_dict()
-    return {**state, "last_epoch": position_of(trainer, checkpoint)} if pair.is_ours else state
 
 
 # -- rates -----------------------------------------------------------------------------------------
