@@ -80,7 +80,7 @@ def run_length_of(source: Any) -> NoReturn:
         ScheduleError: Always; the message names the object to pass.
     """
     raise ScheduleError(
-        f"{_a(source)} does not know the length of the run; pass "
+        f"{_with_article(source)} does not know the length of the run; pass "
         "nshtrainer.integrations.accelerate.run_length(accelerator, loader, num_epochs=...), or "
         "RunLength(total_steps=..., steps_per_epoch=...)"
     )
@@ -163,11 +163,11 @@ def _optimizer_of(scheduler: Any, prepared: Sequence[Any]) -> Any:
         if hasattr(each, "step_was_skipped") and each.optimizer is scheduler.optimizer:
             return each
     raise ScheduleError(
-        f"{_a(scheduler)} was passed without its optimizer; prepare both together: "
+        f"{_with_article(scheduler)} was passed without its optimizer; prepare both together: "
         "nshtrainer.integrations.accelerate.prepare(accelerator, optimizer, scheduler)"
     )
 
 
-def _a(thing: object) -> str:
+def _with_article(thing: object) -> str:
     name = type(thing).__name__
     return f"an {name}" if name[0] in "AEIOU" else f"a {name}"

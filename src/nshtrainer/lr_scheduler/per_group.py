@@ -41,7 +41,7 @@ class HyperparameterScheduleConfig(Config):
     """Another hyperparameter whose factor this one shares: weight decay that follows `lr`."""
 
     @model_validator(mode="after")
-    def _is_one_of_them(self) -> Self:
+    def _check_exclusive(self) -> Self:
         given = [name for name, value in dict(self).items() if value is not None]
         if len(given) != 1:
             raise ValueError(
@@ -50,7 +50,7 @@ class HyperparameterScheduleConfig(Config):
         return self
 
 
-def _form(value: Any) -> str:
+def _kind_of_entry(value: Any) -> str:
     """Return the kind of an entry: a schedule is a name or has one, a motion has none."""
     if isinstance(value, Mapping):
         return "schedule" if "name" in value else "motion"
@@ -60,7 +60,7 @@ def _form(value: Any) -> str:
 Motion: TypeAlias = Annotated[
     Annotated[CurveConfig, Tag("schedule")]
     | Annotated[HyperparameterScheduleConfig, Tag("motion")],
-    Discriminator(_form),
+    Discriminator(_kind_of_entry),
 ]
 """A schedule, which is then a factor, or a `HyperparameterScheduleConfig`."""
 
@@ -121,7 +121,7 @@ groups:
     """Name of a parameter group -> its schedules, which override `default`."""
 
     @model_validator(mode="after")
-    def _moves_something(self) -> Self:
+    def _check_not_empty(self) -> Self:
         if not self.default and not any(self.groups.values()):
             raise ValueError("nothing is scheduled; write a hyperparameter below default or groups")
         for where, motions in self._by_group():

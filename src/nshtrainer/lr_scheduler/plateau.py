@@ -275,7 +275,7 @@ class GreedyScheduleConfig(MetricScheduleConfigBase):
     """Reductions with every rate at `min_lr` before the schedule restarts."""
 
     @model_validator(mode="after")
-    def _bounds_are_in_order(self) -> Self:
+    def _check_bounds(self) -> Self:
         if self.min_lr > self.max_lr:
             raise ValueError(f"min_lr {self.min_lr:g} is above max_lr {self.max_lr:g}; swap them")
         return self

@@ -157,7 +157,7 @@ class _Watch:
         names = {id(p): name for p, name in zip(named.values(), clean_names([*named]), strict=True)}
         mine = map(id, params_of(optimizer))
         self._names = {key: names[key] for key in mine if key in names}
-        self._had_names = bool(self._names)
+        self._has_names = bool(self._names)
         self._model = ref(model)
         self.config = config
         self._built = frozenset(map(id, params_of(optimizer)))
@@ -185,7 +185,7 @@ class _Watch:
 
     def was_for(self, model: Module) -> bool:
         """Return True if the optimizer had parameters of this model at its first step."""
-        return self._had_names and not self._names and self._model() is model
+        return self._has_names and not self._names and self._model() is model
 
     def check(self, optimizer: Optimizer) -> None:
         """Check that the model, if it still exists, has all parameters that it had."""

@@ -46,7 +46,7 @@ RouteName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-
 """Name of a route: letters, digits, `_`, `.` and `-`. A slash separates the name of a group."""
 
 
-def _routable(config: OptimizerConfigBase) -> OptimizerConfigBase:
+def _check_routable(config: OptimizerConfigBase) -> OptimizerConfigBase:
     if isinstance(config, RoutingConfigBase):
         raise ValueError(  # noqa: TRY004 - pydantic turns it into a place in a file
             f"{config.name} is routed itself; write its routes beside this one"
@@ -59,7 +59,7 @@ def _routable(config: OptimizerConfigBase) -> OptimizerConfigBase:
     return config
 
 
-Routable: TypeAlias = Annotated[OptimizerConfig, AfterValidator(_routable)]
+Routable: TypeAlias = Annotated[OptimizerConfig, AfterValidator(_check_routable)]
 """Optimizer config that can be used together with others."""
 
 
@@ -187,12 +187,12 @@ class RoutingConfigBase(OptimizerConfigBase):
         """Return the parameters of each route: the first that selects a parameter takes it."""
         self._check_selections(parameters)
         routes = self.all_routes()
-        assignment = assign(routes, parameters, _is_left_out)
+        assignment = assign(routes, parameters, _is_excluded)
         for name, reason in assignment.reasons.items():
             raise OptimizerError(f"route {name!r}: {reason}")
         taken: dict[str, list[Parameter]] = {route.name: [] for route in routes}
         for parameter, route in assignment.taken.items():
-            if not _is_left_out(route, parameter):
+            if not _is_excluded(route, parameter):
                 taken[route.name].append(parameter)
         _check_left([p for p in assignment.unmatched if p.tensor.requires_grad], taken)
         return taken
@@ -201,7 +201,7 @@ class RoutingConfigBase(OptimizerConfigBase):
         """Check selections that are only a part of a route; subclasses may have some."""
 
 
-def _is_left_out(route: RouteConfig, parameter: Parameter) -> bool:
+def _is_excluded(route: RouteConfig, parameter: Parameter) -> bool:
     """Return True for a frozen parameter, unless the optimizer of the route includes them."""
     optimizer = innermost(route.optimizer)
     return not (parameter.tensor.requires_grad or getattr(optimizer, "include_frozen", False))
@@ -289,7 +289,7 @@ class RoutedOptimizerConfig(RoutingConfigBase):
     parameter is an error."""
 
     @model_validator(mode="after")
-    def _routes_have_names_of_their_own(self) -> Self:
+    def _check_route_names(self) -> Self:
         if not self.routes:
             raise ValueError("there is no route; write at least one, or the optimizer alone")
         names = [route.name for route in self.all_routes()]

@@ -106,7 +106,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
     """Keep the rate in a tensor that schedules fill in place, as compiled steps need."""
 
     @model_validator(mode="after")
-    def _one_implementation(self) -> Self:
+    def _check_implementation(self) -> Self:
         given = {flag for flag in _FLAGS if getattr(self, flag, False)}
         for other in ("foreach", "differentiable"):
             if {"fused", other} <= given:
@@ -177,13 +177,13 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         configs = [check_options(alike, group) for group in groups]
         self._check_needs(groups)
         for group in groups:
-            own = (group.options.keys() & self._ours()) - {"name"}
+            own = (group.options.keys() & self._own_fields()) - {"name"}
             if own:
                 raise OptimizerError(
                     f"{group.label}: {', '.join(sorted(own))} applies to all groups; set it in "
                     f"the {type(self).__name__}"
                 )
-        if self._keeps_rates_in_tensors():
+        if self._has_tensor_rates():
             groups = [with_tensor_rate(group, self.options()["lr"]) for group in groups]
         dicts = [self._group_dict(group) for group in groups]
         fused = [
@@ -265,7 +265,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
                 default.
         """
         cls = target_class(self.target)
-        known, ours = arguments_of(cls), {*self._ours(), *self.group_keys}
+        known, ours = arguments_of(cls), {*self._own_fields(), *self.group_keys}
         fields = {k: field for k, field in type(self).model_fields.items() if k not in ours}
         for key in fields.keys() - known:
             default = fields[key].default
@@ -277,11 +277,11 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         return {key: getattr(self, key) for key in fields if key in known}
 
     @classmethod
-    def _ours(cls) -> set[str]:
+    def _own_fields(cls) -> set[str]:
         """Return the fields that are not arguments of the constructor."""
         return {"name", *TorchOptimizerConfigBase.model_fields, *cls.own_options}
 
-    def _keeps_rates_in_tensors(self) -> bool:
+    def _has_tensor_rates(self) -> bool:
         """Return True if the rates of the groups are tensors."""
         # A captured graph would never see another number, so `capturable` needs a tensor as well.
         return self.tensor_lr or getattr(self, "capturable", False)
@@ -334,7 +334,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
     @classmethod
     @override
     def group_options(cls) -> set[str]:
-        return cls.model_fields.keys() - cls._ours()
+        return cls.model_fields.keys() - cls._own_fields()
 
 
 def _refuse_another(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:

@@ -37,7 +37,7 @@ class ForeignValues(ScheduledGroups):
     _replaced: dict[Key, float]
     """The base values of the config, where a value that other code wrote has replaced them."""
 
-    def _leave(self, rates: Mapping[int, float]) -> None:
+    def _keep_rates(self, rates: Mapping[int, float]) -> None:
         """Keep the rates of a PyTorch scheduler, which computes the next rates from them."""
         if self._first is not None:
             self._first.left.update(("lr", index) for index in rates)
@@ -55,7 +55,7 @@ class ForeignValues(ScheduledGroups):
             metric = metric_rival_of(self.optimizer, place, standing)
             if metric is not None:
                 refuse_beside_metric(metric, self._plan.name)
-            self._warn_of(place, standing, self._note_of_base(place, group))
+            self._warn_of(place, standing, self._describe_base(place, group))
         place.set(group, value)
 
     def _warn_of(self, place: HyperparameterRef, standing: Any, more: str = "") -> None:
@@ -67,7 +67,7 @@ class ForeignValues(ScheduledGroups):
             stacklevel=4,
         )
 
-    def _note_of_base(self, place: HyperparameterRef, group: Group) -> str:
+    def _describe_base(self, place: HyperparameterRef, group: Group) -> str:
         """Describe the base value in use, if it differs from the config's."""
         key = str(place), [each is group for each in self._groups].index(True)
         if key not in self._replaced:
@@ -132,7 +132,7 @@ class ForeignValues(ScheduledGroups):
                 movement.place.set(group, scaled)
                 first.note_tried(key, value, scaled)
 
-    def _is_missed(self) -> bool:
+    def _would_move(self) -> bool:
         """Return True if the missing steps would change a value, and no other code does."""
         if has_moving_rival(self) or self._is_driven_by_another() or any(self._others_values()):
             return False

@@ -135,9 +135,9 @@ class BaseValues:
     """
 
     _values: _Values = field(default_factory=lambda: {"lr": []})
-    _awaited: _Values = field(default_factory=dict[str, list[float | None]])
-    _begun: Sequence[float | None] = ()
-    _unnoted: Collection[int] = ()
+    _of_late_groups: _Values = field(default_factory=dict[str, list[float | None]])
+    _before_loading: Sequence[float | None] = ()
+    _not_noted: Collection[int] = ()
 
     @property
     def lrs(self) -> list[float]:
@@ -162,7 +162,7 @@ class BaseValues:
         # A noted value wins: an earlier scheduler or a loaded state knows the base, `lr` does not.
         if base is None:
             # What a loaded state has for a group that was not there yet comes after the group's.
-            awaited = dict(enumerate(self._awaited.get(name, ())))
+            awaited = dict(enumerate(self._of_late_groups.get(name, ())))
             base = group.get(f"initial_{name}", awaited.get(index))
             base = values[index] = joining() if base is None else float(base)
         # Noted again, since a loaded state may have replaced the dict of the group.
@@ -206,8 +206,8 @@ class BaseValues:
             keep: Keep the base value of an index whose group has noted none.
         """
         # The first reload only: `restore` returns to the values from before any loading.
-        self._begun = self._begun or list(self._values["lr"])
-        self._unnoted = [k for k, group in enumerate(groups) if "initial_lr" not in group]
+        self._before_loading = self._before_loading or list(self._values["lr"])
+        self._not_noted = [k for k, group in enumerate(groups) if "initial_lr" not in group]
         for name, values in self._values.items():
             kept = [*values, *[None] * len(groups)] if keep else [None] * len(groups)
             noted = [group.get(f"initial_{name}") for group in groups]
@@ -230,7 +230,7 @@ class BaseValues:
                 own[: len(bases)] = bases
             # Users may load a state before they add the groups that it knows.
             del own[count:]
-            self._awaited[name] = [*[None] * count, *bases[count:]]
+            self._of_late_groups[name] = [*[None] * count, *bases[count:]]
 
     def restore(self, *, noted: bool) -> None:
         """Restore the base rates from before the optimizer loaded a state.
@@ -238,8 +238,8 @@ class BaseValues:
         Args:
             noted: Also for groups whose base rate is noted in that state.
         """
-        places = range(len(self._begun)) if noted else self._unnoted
-        self.update({("lr", k): base for k, base in enumerate(self._begun) if k in places})
+        places = range(len(self._before_loading)) if noted else self._not_noted
+        self.update({("lr", k): base for k, base in enumerate(self._before_loading) if k in places})
 
     def to_dict(self) -> _Values:
         """Return the base values as plain data."""

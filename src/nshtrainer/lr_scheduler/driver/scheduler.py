@@ -34,7 +34,7 @@ from nshtrainer.lr_scheduler.driver.saved_state import check_state, has_own_rate
 from nshtrainer.lr_scheduler.driver.scheduled_groups import Group, refuse
 from nshtrainer.lr_scheduler.driver.step_checks import FirstSteps, MovesOnceAnUpdate, Rhythm
 from nshtrainer.optimizer_record import record_of
-from nshtrainer.resume import Change, is_unheard
+from nshtrainer.resume import Change, drops_warnings
 from nshtrainer.run_length import RunLength
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
         self._clock = self._clock_of(self._plan)
         self._begin()
         if others:
-            self._leave(others)
+            self._keep_rates(others)
         listen(self, after_updates=self._successes is not None)
 
     # -- moving --------------------------------------------------------------------------------
@@ -265,7 +265,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
         if problem is not None:
             self._rhythm = None
             # Missing steps matter only if they would change a value.
-            if moved or self._is_missed():
+            if moved or self._would_move():
                 self._plan.warn_rhythm(problem)
 
     @override
@@ -361,7 +361,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
         self._begin()
         self._loaded = found
         # The Trainer of transformers drops warnings while it loads: the next update warns.
-        if not is_unheard():
+        if not drops_warnings():
             self.begin_loaded()
 
     def begin_loaded(self, position: int | None = None) -> None:

@@ -111,7 +111,7 @@ class WarmupScheduleConfigBase(CurveScheduleConfigBase):
         return 1 / (warmup + 1) if start == "auto" else start
 
     @model_validator(mode="after")
-    def _says_nothing_twice(self) -> Self:
+    def _check_exclusive(self) -> Self:
         return _refuse_both(self)
 
 
@@ -178,7 +178,7 @@ class MinimumScheduleConfigBase(CurveScheduleConfigBase):
         return minimum_of(self, run)
 
     @model_validator(mode="after")
-    def _says_nothing_twice(self) -> Self:
+    def _check_exclusive(self) -> Self:
         return _refuse_both(self)
 
 
@@ -344,7 +344,7 @@ class EndlessScheduleConfigBase(WarmupScheduleConfigBase):
         return Override(curve, start, length, self.minimum(run), shape)
 
     @model_validator(mode="after")
-    def _minimum_has_a_cooldown(self) -> Self:
+    def _check_cooldown(self) -> Self:
         given = "min_lr" if self.min_lr is not None else "min_factor" if self.min_factor else None
         if given and self.cooldown_duration == StepsConfig(value=0):
             raise ValueError(f"{given} is where a cool-down ends; give cooldown_duration as well")

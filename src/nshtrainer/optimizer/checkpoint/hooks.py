@@ -135,7 +135,7 @@ class OptimizerStateHooks:
         unchecked: Mapping[str, tuple[str, ...]] | None = None,
         config: OptimizerConfigBase | None = None,
     ) -> None:
-        self._model: Callable[[], Module | None] = _nobody
+        self._model: Callable[[], Module | None] = _no_model
         self._known: Names = {}
         if isinstance(named, Sequence):
             self._known = _names_in(named)
@@ -168,7 +168,7 @@ class OptimizerStateHooks:
             self._model = ref(model)
         if self._config is None:
             self.set_config(config)
-        self._learn_policy(model)
+        self._read_policy(model)
 
     def set_config(self, config: OptimizerConfigBase | None) -> None:
         """Set the config that the optimizer was built from."""
@@ -234,7 +234,7 @@ class OptimizerStateHooks:
         rebuilt = _rebuilt(optimizer, state, match, groups, policy)
         check_states(optimizer, rebuilt, match, groups, self._unchecked)
         # Set only after all checks have passed: a refused state changes nothing.
-        self._parked = _outside(match, groups, names)
+        self._parked = _find_parked(match, groups, names)
         self._in_force = resolution.config
         self.keeps_rates = any(
             "lr" in each.path and not each.is_followed for each in resolution.changes
@@ -264,10 +264,10 @@ class OptimizerStateHooks:
     def _policy(self) -> ResumeConfig:
         model = self._model()
         if hasattr(model, "configure_optimizers"):
-            self._learn_policy(model)
+            self._read_policy(model)
         return self._resume or ResumeConfig()
 
-    def _learn_policy(self, model: Any) -> None:
+    def _read_policy(self, model: Any) -> None:
         """Take the policy from the trainer of a model, if there is none yet."""
         if self._resume is None:
             run = known_run_length(model)
@@ -286,7 +286,7 @@ class OptimizerStateHooks:
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: the names of the optimizer's parameters, without the model."""
         # A weak reference cannot be pickled.
-        return {**vars(self), "_model": _nobody}
+        return {**vars(self), "_model": _no_model}
 
     def _groups(self, optimizer: Optimizer, names: Names) -> Iterator[CurrentGroup]:
         for index, group in enumerate(optimizer.param_groups):
@@ -301,7 +301,7 @@ class OptimizerStateHooks:
             yield CurrentGroup(_options(group) if is_late else self._begun[index], params)
 
 
-def _nobody() -> None:
+def _no_model() -> None:
     """Return no model, for parameters that were given without one."""
 
 
@@ -325,7 +325,7 @@ def _options(group: Mapping[str, Any]) -> Group:
     return {k: v.detach().clone() if hasattr(v, "detach") else v for k, v in own.items()}
 
 
-def _outside(
+def _find_parked(
     match: StateMatch, groups: Sequence[CurrentGroup], names: Mapping[Tensor, tuple[str, ...]]
 ) -> dict[str, Any]:
     """Return the saved states of parameters that are in the model but, frozen now, in no group."""

@@ -173,19 +173,19 @@ def by_name(state: StateDict, groups: Sequence[CurrentGroup], names: Collection[
     # In reverse, so that of two entries with one name the first counts.
     known = {each.name: each for each in reversed(saved) if each.name is not None}
     unnamed = iter([each for each in saved if each.name is None])
-    found = [[_find(own, known, unnamed) for own in group.params] for group in groups]
+    found = [[_find_saved(own, known, unnamed) for own in group.params] for group in groups]
     taken = {id(each) for each in chain.from_iterable(found)}
     match = StateMatch([], [], [], [each for each in saved if id(each) not in taken])
     for group, matched in zip(groups, found, strict=True):
         match.groups.append(_group_for(group, matched, state["param_groups"]))
         # A name may lead to the state of another optimizer, when a route has moved.
-        match.params.append([None if _is_anothers(each, group) else each for each in matched])
+        match.params.append([None if _is_of_another(each, group) else each for each in matched])
         pairs = zip(group.params, matched, strict=True)
-        match.foreign.extend(own for own, each in pairs if _is_anothers(each, group))
+        match.foreign.extend(own for own, each in pairs if _is_of_another(each, group))
     return match
 
 
-def _find(
+def _find_saved(
     own: CurrentParam, known: Mapping[Any, SavedParam], unnamed: Iterator[SavedParam]
 ) -> SavedParam | None:
     if not own.names:
@@ -203,7 +203,7 @@ def _group_for(
     return next((each for each in fitting if not lacking(each, own.options)), None)
 
 
-def _is_anothers(found: SavedParam | None, own: CurrentGroup) -> bool:
+def _is_of_another(found: SavedParam | None, own: CurrentGroup) -> bool:
     """Return True if another optimizer saved the state of a parameter."""
     if found is None or found.group is None or not found.state:
         return False
@@ -324,12 +324,12 @@ def check_names(
         fields = ", ".join(f"{field}: true" for field, given in allow.items() if given)
         raise OptimizerError(
             f"optimizer state does not match the model: "
-            f"{'; '.join(_said(missing, match.foreign, extra))}; give them the names that "
-            f"they had, or load it anyway with resume: {{{fields}}}"
+            f"{'; '.join(_describe_names(missing, match.foreign, extra))}; give them the names "
+            f"that they had, or load it anyway with resume: {{{fields}}}"
         )
 
 
-def _said(
+def _describe_names(
     missing: Sequence[CurrentParam], foreign: Sequence[CurrentParam], extra: Sequence[str]
 ) -> Iterator[str]:
     """Yield the missing, the moved and the unexpected parameters, in words."""

@@ -72,13 +72,13 @@ def settings_of(
     marked = marked_options(config, parameters, root)
     for place, (rule, own) in enumerate(zip(taken, marked, strict=True)):
         factors = [preset[place] for preset in presets]
-        tags = (*(tag for tag, _ in factors), *_tags(own))
+        tags = (*(tag for tag, _ in factors), *_option_tags(own))
         rate_factor = prod(factor for _, factor in factors)
         base = partial(config.base_value, parameters[place].tensor, rule.options if rule else {})
         yield Settings(tags, _options(base, rule, rate_factor, own))
 
 
-def _tags(own: dict[str, Any]) -> tuple[str, str]:
+def _option_tags(own: dict[str, Any]) -> tuple[str, str]:
     """Return the tags for a weight decay of 0 and for the other options of a parameter."""
     is_spared = own.get("weight_decay") == 0
     rest = {key: value for key, value in own.items() if not (is_spared and key == "weight_decay")}
@@ -263,7 +263,7 @@ def _pairs(config: GroupingConfigBase, params: Any) -> list[tuple[str, Any]]:
     if not items or not all(isinstance(item, tuple) for item in items):
         got = "group dicts" if any(isinstance(item, Mapping) for item in items) else "bare tensors"
         raise OptimizerError(
-            f"{_asked(config)}: parameters are selected by name, and these are {got}; "
+            f"{_describe_fields(config)}: parameters are selected by name, and these are {got}; "
             "give the module: create_optimizer(module)"
         )
     for name, tensor in items:
@@ -276,8 +276,8 @@ def _pairs(config: GroupingConfigBase, params: Any) -> list[tuple[str, Any]]:
 def _refuse_names_alone(config: GroupingConfigBase) -> None:
     if _needs_modules(config):
         raise OptimizerError(
-            f"{_asked(config)}: parameters are selected by the modules that hold them, and these "
-            "are names and tensors; give the module: create_optimizer(module)"
+            f"{_describe_fields(config)}: parameters are selected by the modules that hold them, and "
+            "these are names and tensors; give the module: create_optimizer(module)"
         )
 
 
@@ -290,7 +290,7 @@ def _needs_modules(config: GroupingConfigBase) -> bool:
     return config.no_decay == "bias_and_norm" or any(map(needs_modules, selections))
 
 
-def _asked(config: GroupingConfigBase) -> str:
+def _describe_fields(config: GroupingConfigBase) -> str:
     """Return the fields that need groups, for a message."""
     asked = {
         "groups": bool(config.groups),

@@ -85,7 +85,7 @@ def output_layers(
         paths: The parts of each name.
         matrices: The first matrix that a module holds itself, by the name of the module.
     """
-    found: set[Module | None] = {_told_output(module) for module in modules.values()}
+    found: set[Module | None] = {_declared_output(module) for module in modules.values()}
     owners = [
         (_PARAMETRIZATION.sub("", raw) if "parametrizations" in raw else raw, matrix)
         for raw, matrix in matrices.items()
@@ -161,7 +161,7 @@ def _declared_sizes(modules: Mapping[str, Module]) -> set[int]:
     return {value for value in values if type(value) is int and value > 0}
 
 
-def _told_output(module: Module) -> Module | None:
+def _declared_output(module: Module) -> Module | None:
     method = method_of(module, "get_output_embeddings")
     try:
         return method() if method is not None else None

@@ -38,12 +38,12 @@ _PATTERN = re.compile(r"^re:|[*?[]")
 """Syntax that makes a pattern more than a name."""
 
 
-def _can_match(pattern: str) -> str:
+def _check_pattern(pattern: str) -> str:
     matcher(pattern)
     return pattern
 
 
-Pattern: TypeAlias = Annotated[str, AfterValidator(_can_match)]
+Pattern: TypeAlias = Annotated[str, AfterValidator(_check_pattern)]
 """Glob for the name of a parameter or of a module, or `re:` and a regular expression."""
 
 ClassName: TypeAlias = Annotated[str, Field(pattern=r"^[^\W\d]\w*$")]
@@ -113,13 +113,13 @@ class SelectorConfig(Config):
     """Selections of which none may match."""
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    def _check_not_empty(self) -> Self:
         if all(value is None for value in dict(self).values()):
             raise ValueError(f"selects nothing; give one of {', '.join(type(self).model_fields)}")
         return self
 
     @model_serializer(mode="wrap")
-    def _only_what_is_said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _dump_given_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {key: value for key, value in handler(self).items() if value is not None}
 
 
@@ -143,10 +143,12 @@ def selects(selection: Selection, parameter: Parameter) -> bool:
         return any(map(matcher(selection), parameter.names))
     if isinstance(selection, tuple):
         return any(selects(one, parameter) for one in selection)
-    return all(_holds(field, wanted, parameter) for field, wanted in _said(selection))
+    return all(
+        _matches_field(field, wanted, parameter) for field, wanted in _given_fields(selection)
+    )
 
 
-def _holds(field: str, wanted: Any, parameter: Parameter) -> bool:
+def _matches_field(field: str, wanted: Any, parameter: Parameter) -> bool:
     each = cast("tuple[Any, ...]", wanted if isinstance(wanted, tuple) else (wanted,))
     if field == "ndim":
         return parameter.shaped.ndim in each
@@ -166,7 +168,7 @@ def needs_modules(selection: Selection) -> bool:
         return False
     if isinstance(selection, tuple):
         return any(map(needs_modules, selection))
-    said = dict(_said(selection))
+    said = dict(_given_fields(selection))
     inner = (said[field] for field in ("any_of", "all_of", "none_of") if field in said)
     return not said.keys().isdisjoint({"module", "role"}) or any(map(needs_modules, inner))
 
@@ -191,11 +193,12 @@ def described(selection: Selection) -> str:
     if isinstance(selection, tuple):
         return f"[{', '.join(map(described, selection))}]"
     if isinstance(selection, SelectorConfig):
-        return f"{{{', '.join(f'{key}: {described(value)}' for key, value in _said(selection))}}}"
+        fields = (f"{key}: {described(value)}" for key, value in _given_fields(selection))
+        return f"{{{', '.join(fields)}}}"
     return repr(selection)
 
 
-def _said(selector: SelectorConfig) -> Iterator[tuple[str, Any]]:
+def _given_fields(selector: SelectorConfig) -> Iterator[tuple[str, Any]]:
     return ((key, value) for key, value in dict(selector).items() if value is not None)
 
 

@@ -106,7 +106,7 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
             setattr(cls, key, shared[key])
 
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
+    def _check_related_fields(self) -> Self:
         if self.at_most:
             low, high = self.at_most
             if getattr(self, low) > getattr(self, high):
@@ -161,7 +161,7 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
     @override
     def _build(self, groups: list[Group], resumption: OptimizerStateHooks | None) -> Optimizer:
         self._check_installed()
-        if self._keeps_rates_in_tensors() and not self.takes_tensor_lr:
+        if self._has_tensor_rates() and not self.takes_tensor_lr:
             name = type(self).__name__
             raise OptimizerError(
                 f"{name}: this optimizer takes no tensor for its rate; leave tensor_lr at false"
@@ -221,7 +221,7 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
         each group themselves.
         """
         read = {*optimizer.defaults, *self.group_keys}
-        options = type(self).model_fields.keys() - self._ours()
+        options = type(self).model_fields.keys() - self._own_fields()
         kept = options if self.splits_by_dimensions else options & read
         for group in groups:
             unread = (group.options.keys() & options) - (kept - {*self.for_all})

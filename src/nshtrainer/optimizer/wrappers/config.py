@@ -195,7 +195,7 @@ class ClippedConfig(WrappingConfigBase):
     """Largest norm of all gradients together."""
 
     @model_validator(mode="after")
-    def _does_something(self) -> Self:
+    def _check_limits(self) -> Self:
         if not (self.adaptive or self.max_value or self.max_norm):
             raise ValueError(
                 "nothing is clipped: give max_norm, max_value or adaptive, or the optimizer alone"

@@ -161,9 +161,9 @@ class Lookahead:
                 group["lookahead_step"] = count
                 for param in updated:
                     # Optimizers initialize an empty state, so `slow` is written after the step.
-                    self._meet(param, optimizer.state[param], now=count % self._k == 0)
+                    self._update_slow(param, optimizer.state[param], now=count % self._k == 0)
 
-    def _meet(self, param: Tensor, state: dict[str, Any], *, now: bool) -> None:
+    def _update_slow(self, param: Tensor, state: dict[str, Any], *, now: bool) -> None:
         if "slow" not in state:
             state["slow"] = self._first.pop(param)
         if now:
@@ -199,7 +199,7 @@ class ClipNorm:
     @torch.no_grad()
     def _clip(self, optimizer: Optimizer) -> None:
         params = params_with_grad(optimizer)
-        if _can_be_looked_at(params):
+        if _is_readable(params):
             self._clip_if_larger(optimizer, params)
         else:
             factor = self._wide_factor(params)
@@ -213,7 +213,7 @@ class ClipNorm:
             factor = self._wide_factor(params).item()
             for grad in [cast("Tensor", param.grad) for param in params]:
                 grad.mul_(factor)
-        elif scale > 1 and norm.dtype is torch.float32 and _divides_by_itself(optimizer):
+        elif scale > 1 and norm.dtype is torch.float32 and _has_scaling_kernel(optimizer):
             # The kernel divides by this value, so the gradients are read and written once.
             vars(optimizer)["grad_scale"] = torch.tensor(scale, dtype=torch.float32)
         elif not scale <= 1:
@@ -254,7 +254,7 @@ def _wide_type(device: torch.device, dtype: torch.dtype) -> torch.dtype | None:
     return torch.promote_types(dtype, torch.float64) if has_it else None
 
 
-def _can_be_looked_at(values: Sequence[Tensor]) -> bool:
+def _is_readable(values: Sequence[Tensor]) -> bool:
     """Return True if the values of tensors can be read without waiting."""
     is_compiling = torch.compiler.is_compiling()
     return not is_compiling and all(value.device.type == "cpu" for value in values)
@@ -265,7 +265,7 @@ def elements_of(grad: Any) -> Tensor:
     return grad.coalesce().values() if grad.is_sparse else grad
 
 
-def _divides_by_itself(optimizer: Optimizer) -> bool:
+def _has_scaling_kernel(optimizer: Optimizer) -> bool:
     """Return True if torch's fused kernels do the step, which divide by a `grad_scale`."""
     kernels = type(optimizer) in (SGD, Adagrad, Adam, AdamW)
     return kernels and all(group.get("fused") for group in optimizer.param_groups)
@@ -301,7 +301,7 @@ def clip_adaptively(optimizer: Optimizer, limit: float, eps: float = 1e-3) -> No
             dims = tuple(range(1, param.ndim)) or None
             largest = norm_of(param, dims).clamp(min=eps) * limit
             norm = norm_of(grad, dims)
-            if not _can_be_looked_at([norm]) or norm.isinf().any():
+            if not _is_readable([norm]) or norm.isinf().any():
                 norm = norm_of(grad, dims, dtype=_wide_type(grad.device, grad.dtype))
             grad.mul_((largest / norm.clamp(min=1e-6)).clamp(max=1.0))
 

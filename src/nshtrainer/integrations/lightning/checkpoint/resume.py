@@ -166,7 +166,7 @@ def adapt_states(
         if pair.is_ours:
             _note_bases(trainer, module, checkpoint, pair)
         elif policy.takes_schedule:
-            _begin_again(checkpoint)
+            _reset_values(checkpoint)
     checkpoint["lr_schedulers"] = [
         pair.scheduler.state_dict()
         | ({"last_epoch": position_of(trainer, checkpoint)} if pair.is_ours else {})
@@ -206,7 +206,7 @@ def _note_bases(
             saved["initial_lr"] = live["initial_lr"]
 
 
-def _begin_again(checkpoint: Checkpoint) -> None:
+def _reset_values(checkpoint: Checkpoint) -> None:
     """Reset each scheduled value in the optimizers' states to its initial value."""
     for state in checkpoint.get("optimizer_states", []):
         for group in state.get("param_groups", []):
@@ -231,14 +231,14 @@ def _pairs(trainer: pl.Trainer, module: pl.LightningModule, checkpoint: Checkpoi
         _Pair(
             scheduler,
             state,
-            _own_of(scheduler, own if alone else None),
-            _saved_of(state, saved if alone else None),
+            _current_schedule(scheduler, own if alone else None),
+            _saved_schedule(state, saved if alone else None),
         )
         for scheduler, state in zip_longest(schedulers, states)
     ]
 
 
-def _own_of(scheduler: Any, in_config: Any) -> Any:
+def _current_schedule(scheduler: Any, in_config: Any) -> Any:
     if scheduler is None:
         return None
     if isinstance(scheduler, CurveScheduler):
@@ -246,7 +246,7 @@ def _own_of(scheduler: Any, in_config: Any) -> Any:
     return type(scheduler).__name__ if _is_of_curve(in_config) else in_config
 
 
-def _saved_of(state: Any, in_hyperparameters: Any) -> Any:
+def _saved_schedule(state: Any, in_hyperparameters: Any) -> Any:
     """Return the schedule that wrote a state; text if it is unknown."""
     if is_of_driver(state):
         return state.get("config") or state.get("curve")
@@ -320,7 +320,7 @@ def check_resume(
         lambda change: decide(change, policy, position, schedulers),
         error=CheckpointError,
     ).tell()
-    _say_if_over(trainer, checkpoint)
+    _warn_if_over(trainer, checkpoint)
 
 
 def _changes_of_ours(
@@ -357,7 +357,7 @@ def _check_schedule_fields(
         )
 
 
-def _say_if_over(trainer: pl.Trainer, checkpoint: Mapping[str, Any]) -> None:
+def _warn_if_over(trainer: pl.Trainer, checkpoint: Mapping[str, Any]) -> None:
     done = checkpoint.get("global_step", 0)
     if -1 < trainer.max_steps < done:
         tell_of(
