@@ -27,9 +27,7 @@ COUNTS = ("total_steps", "steps_per_epoch", "samples_per_step", "tokens_per_step
 """Lengths that a trainer counts, and may count again."""
 
 _LENGTHS = (*COUNTS, "total_time")
-
 _SAVED = (*_LENGTHS, "shortened")
-
 _CONTEXT = frozenset(each.name for each in fields(RunContext))
 
 TICKS = 1_000_000
@@ -52,9 +50,8 @@ class RunOptions(TypedDict, total=False):
 class RunLength:
     """The length of a training run, as far as it is known.
 
-    A plain loop passes the lengths, or the data loader to `RunLength.of`; under a trainer they are
-    read from the trainer, each when a schedule needs it: a schedule in steps never touches the data
-    loader.
+    A plain loop passes the lengths, or its data loader to `RunLength.of`. Those of a trainer are
+    read when a schedule needs them: a schedule in steps never touches the data loader.
 
     Args:
         total_steps: Updates of the optimizer in the whole run, 1 or more. `None`: unknown.
@@ -71,10 +68,7 @@ class RunLength:
         ScheduleError: A length is not a positive number; steps and a time are passed together; or
             the clock is unknown.
 
-    >>> run = RunLength(total_steps=1000, steps_per_epoch=100)
-    >>> run
-    RunLength(total_steps=1000, steps_per_epoch=100)
-    >>> run.steps_in_epochs(3)
+    >>> RunLength(total_steps=1000, steps_per_epoch=100).steps_in_epochs(3)
     300
     >>> RunLength(steps_per_epoch=(100, 50)).steps_in_epochs(2.5)
     175
@@ -97,12 +91,11 @@ class RunLength:
         tokens_per_step: float | None = None,
         **options: Unpack[RunOptions],
     ) -> None:
-        per_epoch = steps_per_epoch
-        if isinstance(per_epoch, (list, tuple)):
-            steps_per_epoch = tuple(per_epoch)
-            if not steps_per_epoch:
-                raise ScheduleError("steps_per_epoch must have at least one number")
-        for number in steps_per_epoch if isinstance(steps_per_epoch, tuple) else (per_epoch,):
+        is_listed = isinstance(steps_per_epoch, (list, tuple))
+        epochs: Any = tuple(steps_per_epoch) if is_listed else (steps_per_epoch,)
+        if not epochs:
+            raise ScheduleError("steps_per_epoch must have at least one number")
+        for number in epochs:
             _check("steps_per_epoch", number, int | float, least=1)
         _check("total_steps", total_steps, int, least=1)
         lengths = {
@@ -116,9 +109,16 @@ class RunLength:
             if total_steps is not None:
                 raise ScheduleError("the run has total_steps and total_time; give one of them")
             total_steps = TICKS
-        context = _context_of(options)
-        lengths |= {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
-        vars(self).update(lengths, context=context)
+        for name in options.keys() - RunOptions.__annotations__:
+            raise TypeError(f"RunLength got an unexpected keyword argument {name!r}")
+        given: dict[str, Any] = {name: v for name, v in options.items() if v is not None}
+        context = given.pop("context", None)
+        made = RunContext(**given)  # in any case, because this checks the values
+        context = made if context is None else context.replace(**given)
+        per_epoch = epochs if is_listed else steps_per_epoch
+        vars(self).update(
+            lengths, total_steps=total_steps, steps_per_epoch=per_epoch, context=context
+        )
 
     @classmethod
     def of(
@@ -161,8 +161,7 @@ class RunLength:
                 f"{type(loader).__name__}: has no batches; check the data, and drop_last for fewer "
                 "samples than a batch"
             )
-        per_epoch = math.ceil(batches / accumulate)
-        samples = samples_per_batch(loader)
+        per_epoch, samples = math.ceil(batches / accumulate), samples_per_batch(loader)
         shares = getattr(getattr(loader, "sampler", None), "num_replicas", 1)
         return RunLength(
             None if epochs is None else epochs * per_epoch,
@@ -300,14 +299,6 @@ def samples_per_batch(loader: Any) -> int | None:
     )
 
 
-def _context_of(options: RunOptions) -> RunContext:
-    """Return the context of these options, which change a context that is among them."""
-    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    context = given.pop("context", None)
-    made = RunContext(**given)
-    return made if context is None else context.replace(**given)
-
-
 def _epoch_at(lengths: list[Fraction], position: Fraction) -> Fraction:
     """Return the epochs up to a position."""
     for epoch, length in enumerate(lengths[:-1]):
@@ -326,9 +317,6 @@ def _check(name: str, number: object, kind: type | UnionType, *, least: int = 0)
     if not 0 < number < math.inf:  # type: ignore[operator]
         floor = f"at least {least}" if least else "above 0"
         raise ScheduleError(f"{name} must be {floor} and finite, not {number!r}")
-
-
-_UNKNOWN = RunLength()
 
 
 class LazyRunLength(RunLength):
@@ -365,7 +353,8 @@ class LazyRunLength(RunLength):
     def snapshot(self) -> RunLength:
         """Return the lengths that were read so far, without their sources."""
         asked = {name: value for name, value in vars(self).items() if name[0] != "_"}
-        return _UNKNOWN.replace(**{**asked, "context": self.context.snapshot()})
+        plain = RunLength.__new__(RunLength)  # nothing is read or checked again
+        return plain.replace(**{**asked, "context": self.context.snapshot()})
 
 
 def run_length_of(source: Any) -> RunLength:

@@ -95,7 +95,9 @@ def test_the_signature_names_lengths_only() -> None:
     named = {each.name for each in signature(RunLength).parameters.values()} - {"options"}
     assert named == {*COUNTS, "total_time"}
     assert RunOptions.__annotations__.keys() - {"context"} <= {f.name for f in fields(RunContext)}
-    with pytest.raises(TypeError, match="total_step"):
+    with pytest.raises(
+        TypeError, match="RunLength got an unexpected keyword argument 'total_step'"
+    ):
         RunLength(total_step=10)  # type: ignore[call-arg]
 
 

@@ -327,6 +327,15 @@ class ScheduledGroups:
         bases = zip(self._groups, self._bases.lrs, strict=False)
         return any(group.get("initial_lr", base) != base for group, base in bases)
 
+    @property
+    def base_lrs(self) -> list[float]:
+        """The base rate of each group."""
+        return self._bases.lrs
+
+    def get_last_lr(self) -> list[float | Tensor]:
+        """Return the current rates of the groups."""
+        return [float(group["lr"]) for group in self.optimizer.param_groups]
+
     def rates_at(self, position: int) -> list[float]:
         """Return base times curve for each group; the current value of a group without a plan."""
         values = {

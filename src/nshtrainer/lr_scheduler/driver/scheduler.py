@@ -390,20 +390,10 @@ class CurveScheduler(ForeignValues, LRScheduler):
 
     # -- looking -------------------------------------------------------------------------------
 
-    @property
-    def base_lrs(self) -> list[float]:  # type: ignore[override]
-        """The base rate of each group."""
-        return self._bases.lrs
-
     @override
     def get_lr(self) -> list[float | Tensor]:
         """Return base times curve of this position for each group, whatever its current rate."""
         return [*self.rates_at(max(self.last_epoch, 0))]
-
-    @override
-    def get_last_lr(self) -> list[float | Tensor]:
-        """Return the current rates of the groups."""
-        return [float(group["lr"]) for group in self.optimizer.param_groups]
 
     def __repr__(self) -> str:
         return f"CurveScheduler({self._plan.label}, position={self.last_epoch})"

@@ -276,8 +276,8 @@ def _pairs(config: GroupingConfigBase, params: Any) -> list[tuple[str, Any]]:
 def _refuse_names_alone(config: GroupingConfigBase) -> None:
     if _needs_modules(config):
         raise OptimizerError(
-            f"{_describe_fields(config)}: parameters are selected by the modules that hold them, and "
-            "these are names and tensors; give the module: create_optimizer(module)"
+            f"{_describe_fields(config)}: parameters are selected by the modules that hold them, "
+            "and these are names and tensors; give the module: create_optimizer(module)"
         )
 
 

@@ -209,11 +209,13 @@ class ClipNorm:
     def _clip_if_larger(self, optimizer: Optimizer, params: Sequence[Tensor]) -> None:
         norm = total_norm(params)
         scale = (norm.item() + 1e-6) / self._limit  # as in torch's formula
+        kernels = type(optimizer) in (SGD, Adagrad, Adam, AdamW)
+        is_fused = kernels and all(group.get("fused") for group in optimizer.param_groups)
         if scale == math.inf:
             factor = self._wide_factor(params).item()
             for grad in [cast("Tensor", param.grad) for param in params]:
                 grad.mul_(factor)
-        elif scale > 1 and norm.dtype is torch.float32 and _has_scaling_kernel(optimizer):
+        elif scale > 1 and norm.dtype is torch.float32 and is_fused:
             # The kernel divides by this value, so the gradients are read and written once.
             vars(optimizer)["grad_scale"] = torch.tensor(scale, dtype=torch.float32)
         elif not scale <= 1:
@@ -263,12 +265,6 @@ def _is_readable(values: Sequence[Tensor]) -> bool:
 def elements_of(grad: Any) -> Tensor:
     """Return the elements of a gradient, without the zeros of a sparse one."""
     return grad.coalesce().values() if grad.is_sparse else grad
-
-
-def _has_scaling_kernel(optimizer: Optimizer) -> bool:
-    """Return True if torch's fused kernels do the step, which divide by a `grad_scale`."""
-    kernels = type(optimizer) in (SGD, Adagrad, Adam, AdamW)
-    return kernels and all(group.get("fused") for group in optimizer.param_groups)
 
 
 def _forget_scale(optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
