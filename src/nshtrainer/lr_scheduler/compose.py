@@ -148,7 +148,11 @@ phases:
         ends: list[Position] = [_total(run)]
         for index in range(len(durations) - 1, place, -1):
             ends.insert(0, self._duration(index).before(run, _field(index), ends[0]))
-        _check_room(run, begins[-1], ends[0])
+        if begins[-1] > ends[0]:
+            total = _total(run)
+            taken = ceil(total + begins[-1] - ends[0])
+            text = f"the phases take {taken} steps, more than the run, which has {total}"
+            too_long(run, text, "shorten one")
         starts = list(map(ceil, begins))
         later = [max(starts[-1], floor(end)) for end in ends]
         return [*starts, *later[:-1]], later[-1]
@@ -159,13 +163,6 @@ phases:
 
 def _field(index: int) -> str:
     return f"phases.{index}.duration"
-
-
-def _check_room(run: RunLength, begin: Position, end: Position) -> None:
-    if begin > end:
-        total = _total(run)
-        text = f"the phases take {ceil(total + begin - end)} steps, more than the run, which has"
-        too_long(run, f"{text} {total}", "shorten one")
 
 
 def _total(run: RunLength) -> int:

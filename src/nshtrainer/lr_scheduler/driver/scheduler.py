@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["CurveScheduler"]
 
 
-class CurveScheduler(ForeignValues, LRScheduler):
+class CurveScheduler(ForeignValues, LRScheduler):  # pyright: ignore[reportIncompatibleVariableOverride]
     """A torch scheduler that writes `base * curve(position)` into every parameter group.
 
     The base of a rate is its `initial_lr` if another scheduler has noted one, else its `lr`; other

@@ -94,8 +94,10 @@ class FirstSteps:
         self._all_updates += self._updates
         if self.steps < _STEPS_OF_RHYTHM and self._all_updates >= _UPDATES_FOR_TWO_STEPS:
             self._warn_of_rhythm(plan)
-        self._is_early = (
-            is_moved and self._updates == self.steps == 0 and not _is_skipped(optimizer)
+        grads = (p.grad for group in optimizer.param_groups for p in group["params"])
+        # A `GradScaler` skips an update whose gradients are not finite.
+        self._is_early = (is_moved and self._updates == self.steps == 0) and not any(
+            grad is not None and not bool(grad.sum().isfinite()) for grad in grads
         )
         self.steps += 1
         self._updates = 0
@@ -118,12 +120,6 @@ class FirstSteps:
                 NshtrainerWarning,
                 stacklevel=7,
             )
-
-
-def _is_skipped(optimizer: Optimizer) -> bool:
-    """Return True if a gradient is not finite, for which a `GradScaler` skips the update."""
-    grads = [p.grad for group in optimizer.param_groups for p in group["params"]]
-    return any(grad is not None and not bool(grad.sum().isfinite()) for grad in grads)
 
 
 _WITHOUT_A_STEP = 5

@@ -53,10 +53,6 @@ GroupName: TypeAlias = Annotated[Label, AfterValidator(_check_reserved)]
 """Name of a parameter group; the names that presets make, and names with a slash, are reserved."""
 
 
-def _frozen(options: Mapping[str, Any]) -> FrozenDict[str, Any]:
-    return FrozenDict({key: _hashable(value) for key, value in options.items()})
-
-
 def _hashable(value: Any) -> Any:
     # Parameters with equal options are found by the hash of these.
     items = cast("list[Any]", value)
@@ -81,9 +77,10 @@ class ParameterGroupConfig(Config):
     select: Selection
     """Parameters of the group: a pattern for names, a selector, or a list of these."""
 
-    options: Annotated[Mapping[str, Any], AfterValidator(_frozen)] = Field(
-        default_factory=dict, validate_default=True
-    )
+    options: Annotated[
+        Mapping[str, Any],
+        AfterValidator(lambda given: FrozenDict({k: _hashable(v) for k, v in given.items()})),
+    ] = Field(default_factory=dict, validate_default=True)
     """Options of the optimizer for the group, such as `lr`, `betas` or `weight_decay`."""
 
     lr_mult: NonNegative | None = None

@@ -365,8 +365,9 @@ def _held_in_module(root: Module) -> Iterator[tuple[ParameterLocation, Tensor]]:
 
     for raw, leaf, tensor in held:
         owner, own = modules[raw], leaf
-        if "parametrizations" in raw:
-            owner, own = _through_parametrization(modules, raw, leaf)
+        *above, word, name = ["", *raw.split(".")] if "parametrizations" in raw else ("", "")
+        if word == "parametrizations":  # such as a weight norm, which replaces a parameter
+            owner, own = modules[".".join(above[1:])], name
         yield ParameterLocation(".".join((*paths[raw], leaf)), own, owner, outputs), tensor
 
 
@@ -388,11 +389,3 @@ def _modules_and_paths(root: Module) -> tuple[dict[str, Module], dict[str, tuple
             is_put_in = own in _WRAPPERS or any(cls.__name__ in _HOLDERS for cls in types)
             paths[raw] = inside if is_put_in else (*inside, own)
     return modules, paths
-
-
-def _through_parametrization(modules: dict[str, Module], raw: str, leaf: str) -> tuple[Module, str]:
-    """Return the module and the name that a parametrization, such as a weight norm, replaces."""
-    *above, word, name = ["", *raw.split(".")]
-    if word == "parametrizations":
-        return modules[".".join(above[1:])], name
-    return modules[raw], leaf
