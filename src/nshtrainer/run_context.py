@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypedDict, get_args
 
 from typing_extensions import Self
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nshtrainer.metric import MetricConfig
     from nshtrainer.resume import ResumeConfig
 
-__all__ = ["RunContext"]
+__all__ = ["RunContext", "RunOptions"]
 
 _KEPT = ("base_lr", "beta2", "start", "resume", "schedule_clock")
 """Fields that a resolved schedule needs after the trainer is gone."""
@@ -91,3 +91,15 @@ class RunContext:
 
     def attach_check(self) -> None:
         """Make a trainer compare the assumed length with its run's, and check its model."""
+
+
+class RunOptions(TypedDict, total=False):
+    """Arguments of `RunLength` beside the lengths: fields of its `RunContext`, or all of it."""
+
+    base_lr: float | None
+    beta2: float | None
+    shortened: str | None
+    unknown_because: str | None
+    resume: ResumeConfig | None
+    schedule_clock: ScheduleClock | None
+    context: RunContext

@@ -10,18 +10,14 @@ from fractions import Fraction
 from functools import cache
 from importlib import import_module
 from types import UnionType
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any
 
 from typing_extensions import Self, Unpack, override
 
 from nshtrainer.exceptions import RunLengthError, ScheduleError
-from nshtrainer.run_context import RunContext
+from nshtrainer.run_context import RunContext, RunOptions
 
-if TYPE_CHECKING:
-    from nshtrainer.resume import ResumeConfig
-    from nshtrainer.types import ScheduleClock
-
-__all__ = ["LazyRunLength", "RunLength", "RunOptions", "known_run_length", "run_length_of"]
+__all__ = ["LazyRunLength", "RunLength", "known_run_length", "run_length_of"]
 
 COUNTS = ("total_steps", "steps_per_epoch", "samples_per_step", "tokens_per_step")
 """Lengths that a trainer counts, and may count again."""
@@ -32,18 +28,6 @@ _CONTEXT = frozenset(each.name for each in fields(RunContext))
 
 TICKS = 1_000_000
 """The number of positions of a schedule in a run that is limited by time."""
-
-
-class RunOptions(TypedDict, total=False):
-    """Arguments of `RunLength` beside the lengths: fields of its `RunContext`, or all of it."""
-
-    base_lr: float | None
-    beta2: float | None
-    shortened: str | None
-    unknown_because: str | None
-    resume: ResumeConfig | None
-    schedule_clock: ScheduleClock | None
-    context: RunContext
 
 
 @dataclass(frozen=True, init=False, repr=False)

@@ -22,8 +22,8 @@ from nshtrainer.configs import (
 )
 from nshtrainer.exceptions import MetricError, OptimizerError, RunLengthError, ScheduleError
 from nshtrainer.lr_scheduler import LRSchedulerConfigBase, run_length_of
-from nshtrainer.run_context import RunContext
-from nshtrainer.run_length import COUNTS, TICKS, LazyRunLength, RunOptions
+from nshtrainer.run_context import RunContext, RunOptions
+from nshtrainer.run_length import COUNTS, TICKS, LazyRunLength
 
 
 @pytest.mark.parametrize(
