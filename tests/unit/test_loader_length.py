@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -60,7 +60,7 @@ def test_the_length_is_the_number_of_updates_of_a_loop(
 
 def test_samples_of_other_loaders_are_counted_where_they_are_known() -> None:
     data = samples(12)
-    one_of_two: Any = DistributedSampler(data, num_replicas=2, rank=0)
+    one_of_two = cast("Any", DistributedSampler)(data, num_replicas=2, rank=0)
     shared = RunLength.of(DataLoader(data, batch_size=3, sampler=one_of_two), accumulate=2)
     assert (shared.steps_per_epoch, shared.samples_per_step) == (1, 12)
     by_sampler = DataLoader(data, batch_sampler=BatchSampler(range(12), 5, drop_last=False))

@@ -88,14 +88,14 @@ class ForeignValues(ScheduledGroups):
         """
         others = list(self._others_values(first.tried))
         # A finder writes before the first step; a later rate comes from a second scheduler.
-        is_late = first.steps > 1 and any(movement.key == "lr" for movement, *_ in others)
+        is_late = first.steps > 1 and any(scheduled.key == "lr" for scheduled, *_ in others)
         if is_late and is_scheduled_by_torch(self.optimizer):
             refuse_two(self._plan.name, "a PyTorch scheduler", "lr")
         # The values of a rival schedule of this package are no base values either.
         found = {
             key: standing
-            for movement, key, group, standing in others
-            if not movement.is_value and rival_of(self, movement.place, group, standing) is None
+            for scheduled, key, group, standing in others
+            if not scheduled.is_value and rival_of(self, scheduled.place, group, standing) is None
         }
         if first.steps == 1:
             # Repeated values, and those of a PyTorch scheduler, are schedules of their own.
@@ -122,14 +122,14 @@ class ForeignValues(ScheduledGroups):
 
     def _try_values(self, first: FirstSteps) -> None:
         """Scale values that other code wrote before the first step, without rebasing yet."""
-        for movement, key, group, standing in list(self._others_values()):
-            is_left = movement.is_value or key in first.left
-            if is_left or rival_of(self, movement.place, group, standing) is not None:
+        for scheduled, key, group, standing in list(self._others_values()):
+            is_left = scheduled.is_value or key in first.left
+            if is_left or rival_of(self, scheduled.place, group, standing) is not None:
                 continue
             value = float(standing)  # 0 is written by code that only wants the optimizer's state
             if value and (key not in first.tried or standing != first.tried[key][1]):
-                scaled = value * self._factor(group, movement.place, value)
-                movement.place.set(group, scaled)
+                scaled = value * self._factor(group, scheduled.place, value)
+                scheduled.place.set(group, scaled)
                 first.note_tried(key, value, scaled)
 
     def _would_move(self) -> bool:
@@ -142,8 +142,8 @@ class ForeignValues(ScheduledGroups):
         later = {self.last_epoch + 1, max(self.last_epoch, last)}
         try:
             return any(
-                movement.factor(self.last_epoch) != movement.factor(position)
-                for movement in self._movements
+                scheduled.factor(self.last_epoch) != scheduled.factor(position)
+                for scheduled in self._scheduled
                 for position in later
             )
         except Exception:  # noqa: BLE001 - a user's function may be defined up to an end
@@ -153,8 +153,8 @@ class ForeignValues(ScheduledGroups):
         """Follow the same config in a run of another length, before the first step."""
         tried = self._first.tried if self._first is not None else {}
         others = [
-            (movement.place, group, tried.get(key, (float(standing),))[0])
-            for movement, key, group, standing in self._others_values(tried)
+            (scheduled.place, group, tried.get(key, (float(standing),))[0])
+            for scheduled, key, group, standing in self._others_values(tried)
         ]
         tried.clear()
         self._plan = self._plan.in_run(run)
@@ -171,13 +171,13 @@ class ForeignValues(ScheduledGroups):
             tried: Values of other code, and their scaled replacements, which count as foreign, too.
         """
         places = {id(group): index for index, group in enumerate(self._groups)}
-        for movement in self._movements:
-            for group, written in movement.written():
-                key = str(movement.place), places[id(group)]
-                standing = movement.place.get(group)
+        for scheduled in self._scheduled:
+            for group, written in scheduled.written():
+                key = str(scheduled.place), places[id(group)]
+                standing = scheduled.place.get(group)
                 is_scaled = tried and key in tried and standing == tried[key][1]
                 if _differs(standing, written) or is_scaled:
-                    yield movement, key, group, standing
+                    yield scheduled, key, group, standing
 
 
 def _differs(standing: Any, written: float) -> bool:

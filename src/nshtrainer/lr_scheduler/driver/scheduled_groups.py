@@ -34,7 +34,7 @@ __all__ = [
     "GroupBatch",
     "ScheduledGroups",
     "ScheduledValue",
-    "movements_of",
+    "collect_followers",
     "refuse",
 ]
 
@@ -69,7 +69,7 @@ class GroupBatch:
         """Return all groups of the batch."""
         return [*self.watched, *self.others, *(group for group, _ in self.filled)]
 
-    def settle(self, place: HyperparameterRef) -> None:
+    def sort_groups(self, place: HyperparameterRef) -> None:
         """Sort the groups by how they are written: tensors are filled, few numbers are checked."""
         # A tuple is replaced as a whole, so an item has no identity to check: the slow path.
         if place.item is not None:
@@ -91,13 +91,13 @@ class ScheduledValue(NamedTuple):
 
     key: str
     call: Callable[[int], float]
-    cohorts: list[GroupBatch]
+    batches: list[GroupBatch]
     place: HyperparameterRef
 
     @property
     def is_value(self) -> bool:
         """True if the curve is the value itself."""
-        return self.cohorts[0].is_value
+        return self.batches[0].is_value
 
     def factor(self, position: int) -> float:
         """Return the value of the curve at a position.
@@ -112,9 +112,9 @@ class ScheduledValue(NamedTuple):
 
     def written(self) -> Iterator[tuple[Group, float]]:
         """Yield each group with the value that was last written into it."""
-        for cohort in self.cohorts:
-            for group in cohort.groups():
-                yield group, cohort.written
+        for batch in self.batches:
+            for group in batch.groups():
+                yield group, batch.written
 
     def begin(self, position: int, takes: Callable[[Group], bool]) -> None:
         """Write the values of a position, whatever the current values are.
@@ -124,19 +124,19 @@ class ScheduledValue(NamedTuple):
             takes: Returns True for the groups to write; the others keep their values.
         """
         factor = self.factor(position)
-        for cohort in self.cohorts:
+        for batch in self.batches:
             # One float object for all groups: `is` then finds a foreign value without comparing.
-            cohort.written = cohort.base * factor
-            for group in cohort.watched:
+            batch.written = batch.base * factor
+            for group in batch.watched:
                 if takes(group):
-                    self.place.set(group, cohort.written)
-            cohort.settle(self.place)
+                    self.place.set(group, batch.written)
+            batch.sort_groups(self.place)
 
 
-def movements_of(followers: Iterable[Follower]) -> list[ScheduledValue]:
+def collect_followers(followers: Iterable[Follower]) -> list[ScheduledValue]:
     """Collect followers by curve, and within a curve by base value."""
-    movements: dict[Hashable, ScheduledValue] = {}
-    cohorts: dict[Hashable, GroupBatch] = {}
+    values: dict[Hashable, ScheduledValue] = {}
+    batches: dict[Hashable, GroupBatch] = {}
     for group, place, curve, base, is_value in followers:
         if not callable(curve):
             raise ScheduleError(
@@ -149,16 +149,14 @@ def movements_of(followers: Iterable[Follower]) -> list[ScheduledValue]:
             hash(key)
         except TypeError:  # a user's curve may hold a list
             key = (place, id(curve), is_value)
-        if key not in movements:
+        if key not in values:
             # A bound method saves the lookup of `__call__` on the class at each step.
             call = curve if isinstance(curve, FunctionType) else curve.__call__
-            movements[key] = ScheduledValue(place.key, call, [], place)
-        if (key, base) not in cohorts:
-            movements[key].cohorts.append(
-                cohorts.setdefault((key, base), GroupBatch(base, is_value))
-            )
-        cohorts[key, base].watched.append(group)
-    return list(movements.values())
+            values[key] = ScheduledValue(place.key, call, [], place)
+        if (key, base) not in batches:
+            values[key].batches.append(batches.setdefault((key, base), GroupBatch(base, is_value)))
+        batches[key, base].watched.append(group)
+    return list(values.values())
 
 
 def refuse(factor: object, position: int, place: HyperparameterRef) -> NoReturn:
@@ -185,7 +183,7 @@ class ScheduledGroups:
     last_epoch: int
     _plan: SchedulePlan
     _bases: BaseValues
-    _movements: list[ScheduledValue]
+    _scheduled: list[ScheduledValue]
     _groups: list[Group]
 
     @property
@@ -227,10 +225,10 @@ class ScheduledGroups:
             self._bases.follow(old, groups)
         self._groups = list(groups)
         self._plan.in_use.clear()  # the groups may have other base rates now
-        self._movements = movements_of(self._followers())
-        for movement in self._movements:
-            movement.begin(max(self.last_epoch, 0), lambda group: id(group) not in known)
-        self._settle()
+        self._scheduled = collect_followers(self._followers())
+        for scheduled in self._scheduled:
+            scheduled.begin(max(self.last_epoch, 0), lambda group: id(group) not in known)
+        self._note_planned()
 
     def _followers(self) -> Iterator[Follower]:
         """Yield each scheduled hyperparameter of each group, with its curve and base value."""
@@ -317,9 +315,9 @@ class ScheduledGroups:
     def moved_groups(self, key: str) -> list[list[Group]]:
         """Return the groups in which a hyperparameter moves, by curve."""
         return [
-            [group for cohort in movement.cohorts for group in cohort.groups()]
-            for movement in self._movements
-            if movement.key == key
+            [group for batch in scheduled.batches for group in batch.groups()]
+            for scheduled in self._scheduled
+            if scheduled.key == key
         ]
 
     def _is_driven_by_another(self) -> bool:
@@ -339,11 +337,11 @@ class ScheduledGroups:
     def rates_at(self, position: int) -> list[float]:
         """Return base times curve for each group; the current value of a group without a plan."""
         values = {
-            id(group): cohort.base * movement.factor(position)
-            for movement in self._movements
-            if movement.key == "lr"
-            for cohort in movement.cohorts
-            for group in cohort.groups()
+            id(group): batch.base * scheduled.factor(position)
+            for scheduled in self._scheduled
+            if scheduled.key == "lr"
+            for batch in scheduled.batches
+            for group in batch.groups()
         }
         groups = self.optimizer.param_groups
         return [values.get(id(group), float(group["lr"])) for group in groups]
@@ -352,20 +350,20 @@ class ScheduledGroups:
     def places(self) -> set[tuple[str, int]]:
         """The hyperparameters that this schedule moves, each with the identity of its group."""
         return {
-            (str(movement.place), id(group))
-            for movement in self._movements
-            for group, _ in movement.written()
+            (str(scheduled.place), id(group))
+            for scheduled in self._scheduled
+            for group, _ in scheduled.written()
         }
 
     def wrote(self, place: HyperparameterRef, group: Group, value: Any) -> bool:
         """Return True if this schedule wrote the value last."""
         return any(
             each is group and written == value
-            for movement in self._movements
-            if movement.place == place
-            for each, written in movement.written()
+            for scheduled in self._scheduled
+            if scheduled.place == place
+            for each, written in scheduled.written()
         )
 
     @abstractmethod
-    def _settle(self) -> None:
+    def _note_planned(self) -> None:
         """Record the groups for which the next step needs no preparation."""

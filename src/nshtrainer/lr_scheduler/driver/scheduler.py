@@ -92,7 +92,7 @@ class CurveScheduler(ForeignValues, LRScheduler):  # pyright: ignore[reportIncom
             else SchedulePlan(RunLength(), curve=plan, label=label)
         )
         self._bases = BaseValues()
-        self._movements = []
+        self._scheduled = []
         self._groups = []
         self._planned: list[Group] | None = None
         self._first: FirstSteps | None = None
@@ -132,23 +132,23 @@ class CurveScheduler(ForeignValues, LRScheduler):  # pyright: ignore[reportIncom
         if self._clock is not None and epoch is None:
             epoch = self._clock.position(groups, self.last_epoch)
         self.last_epoch = position = self.last_epoch + 1 if epoch is None else epoch
-        for key, call, cohorts, place in self._movements:
+        for key, call, batches, place in self._scheduled:
             factor = call(position)
             if not 0.0 <= factor < inf:
                 refuse(factor, position, place)
-            for cohort in cohorts:
-                written = cohort.written
-                cohort.written = value = cohort.base * factor
-                for group in cohort.watched:
+            for batch in batches:
+                written = batch.written
+                batch.written = value = batch.base * factor
+                for group in batch.watched:
                     # The object written last is still there: no one else has written.
                     if group[key] is written:
                         group[key] = value
                     else:
                         self._set(place, group, value, written)
-                if cohort.has_more:
-                    for group in cohort.others:
+                if batch.has_more:
+                    for group in batch.others:
                         group[key] = value
-                    for group, tensor in cohort.filled:
+                    for group, tensor in batch.filled:
                         if group[key] is tensor:
                             tensor.fill_(value)
                         else:
@@ -159,7 +159,7 @@ class CurveScheduler(ForeignValues, LRScheduler):  # pyright: ignore[reportIncom
         if self._consume_skip() and epoch is None:
             if self._first is not None:
                 self._first.forget_updates()
-            self._settle()
+            self._note_planned()
             return False
         self.catch_up()
         first = self._first
@@ -175,7 +175,7 @@ class CurveScheduler(ForeignValues, LRScheduler):  # pyright: ignore[reportIncom
                 # Later steps are compared with the updates one by one.
                 checks = first.checks_rhythm and self._clock is None
                 self._first, self._rhythm = None, Rhythm() if checks else None
-        self._settle()
+        self._note_planned()
         return True
 
     def _is_planned(self) -> bool:
@@ -189,7 +189,7 @@ class CurveScheduler(ForeignValues, LRScheduler):  # pyright: ignore[reportIncom
         except Exception:  # noqa: BLE001
             return False
 
-    def _settle(self) -> None:
+    def _note_planned(self) -> None:
         """Record the groups for which the next step needs no preparation."""
         self._planned = None if self._first is not None else self._groups
 
@@ -222,7 +222,7 @@ class CurveScheduler(ForeignValues, LRScheduler):  # pyright: ignore[reportIncom
         # A clock's position follows the time, so missing steps do no harm.
         first = FirstSteps(takes_values=takes, checks_rhythm=checks)
         self._first, self._rhythm = None if self._is_idle() else first, None
-        self._settle()
+        self._note_planned()
 
     @override
     def before_update(self) -> None:
