@@ -66,7 +66,7 @@ def durations(longest: int = LONGEST) -> st.SearchStrategy[Any]:
 def rate_curve(config: Any, run: Any) -> Callable[[int], float]:
     """The rates of a schedule, in a run that knows its base rate."""
     track = next(track for track in config.tracks(run) if track.hyperparameter == "lr")
-    base = run.base_lr if track.kind == "factor" else 1.0
+    base = run.context.base_lr if track.kind == "factor" else 1.0
     return lambda step: base * track.curve(step)
 
 

@@ -90,10 +90,10 @@ def create(
         raise ArgumentError(f"create: the model is {_kind_of(model)}; {_ORDER}")
     length = RunLength() if run is None else run_length_of(run)
     optimizer = build_optimizer(config, model, run=length)
-    problem = length.settings.loop_problem
+    problem = length.context.loop_problem
     if problem is not None and any(get_requirements(optimizer)):
         raise OptimizerError(f"{config.name} cannot work here: {problem}")
-    length.settings.attach_check()
+    length.context.attach_check()
     if schedule is None:
         return optimizer, None
     source = length if run is None else run

@@ -27,7 +27,7 @@ __all__ = [
     "check_changes",
     "check_field",
     "differing",
-    "is_unheard",
+    "drops_warnings",
     "resolve",
     "tell_of",
     "with_values",
@@ -84,7 +84,7 @@ class ResumeConfig(Config):
     """Drop the state of parameters that the model does not have."""
 
     @model_validator(mode="after")
-    def _fields_are_for_override(self) -> Self:
+    def _check_policy(self) -> Self:
         if self.policy == "override" and not self.fields:
             raise ValueError("override takes nothing; list what it takes, such as fields: [lr]")
         if self.fields and self.policy != "override":
@@ -339,7 +339,7 @@ def tell_of(text: str, category: type[Warning] = ConfigChangedWarning) -> None:
         warnings.warn(text, category, stacklevel=_level_of_user())
 
 
-def is_unheard() -> bool:
+def drops_warnings() -> bool:
     """Return True while the Trainer of transformers loads a state, and drops warnings."""
     frame = currentframe()
     while frame is not None and _package(frame.f_globals) in _INSIDE:

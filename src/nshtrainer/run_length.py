@@ -5,50 +5,37 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from dataclasses import InitVar, dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from functools import cache
 from importlib import import_module
-from operator import attrgetter
 from types import UnionType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from typing_extensions import Self, override
+from typing_extensions import Self, Unpack, override
 
 from nshtrainer.exceptions import RunLengthError, ScheduleError
-from nshtrainer.trainer_settings import TrainerSettings
-
-if TYPE_CHECKING:
-    from nshtrainer.resume import ResumeConfig
-    from nshtrainer.types import ScheduleClock
+from nshtrainer.run_context import RunContext, RunOptions
 
 __all__ = ["LazyRunLength", "RunLength", "known_run_length", "run_length_of"]
-
-_LENGTHS = (
-    "total_steps",
-    "steps_per_epoch",
-    "total_time",
-    "samples_per_step",
-    "tokens_per_step",
-    "shortened",
-)
 
 COUNTS = ("total_steps", "steps_per_epoch", "samples_per_step", "tokens_per_step")
 """Lengths that a trainer counts, and may count again."""
 
-_POLICIES = ("resume", "schedule_clock")
-"""Arguments of a plain loop that are kept in the settings."""
+_LENGTHS = (*COUNTS, "total_time")
+_SAVED = (*_LENGTHS, "shortened")
+_CONTEXT = frozenset(each.name for each in fields(RunContext))
 
 TICKS = 1_000_000
 """The number of positions of a schedule in a run that is limited by time."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, repr=False)
 class RunLength:
     """The length of a training run, as far as it is known.
 
-    A plain loop passes the lengths; under a trainer they are read from the trainer, each when a
-    schedule needs it: a schedule in steps never touches the data loader.
+    A plain loop passes the lengths, or its data loader to `RunLength.of`. Those of a trainer are
+    read when a schedule needs them: a schedule in steps never touches the data loader.
 
     Args:
         total_steps: Updates of the optimizer in the whole run, 1 or more. `None`: unknown.
@@ -58,18 +45,8 @@ class RunLength:
             are then ticks of the clock, a million in all, and `total_steps` is their number.
         samples_per_step: Samples in one update, over all devices and accumulated batches.
         tokens_per_step: Tokens in one update, likewise.
-        shortened: The reason why the run is shorter than intended, such as `fast_dev_run`.
-        unknown_because: The reason why lengths are unknown, and the remedy.
-        base_lr: The rate that a schedule multiplies, for schedules with absolute rates. The
-            optimizer fills it in, group by group.
-        start: Steps of the whole run before this part, which determine where its epochs begin.
-        beta2: The decay of the squared gradients, for warm-ups that derive their length from it.
-            The optimizer fills it in as well.
-        settings: The policies of the run and the limits of its trainer.
-        resume: The policy for loading optimizer and scheduler states under a changed config;
-            kept in `settings`.
-        schedule_clock: The updates that move a schedule: every attempt (`optimizer_steps`), or only
-            those that a `GradScaler` did not leave out (`successful_steps`); kept in `settings`.
+        **options: What a schedule is resolved with beside the lengths: fields of `RunContext`, such
+            as `resume`, `schedule_clock`, and `base_lr` for a curve without an optimizer.
 
     Raises:
         ScheduleError: A length is not a positive number; steps and a time are passed together; or
@@ -86,43 +63,121 @@ class RunLength:
     total_time: float | None = field(default=None, kw_only=True)
     samples_per_step: float | None = field(default=None, kw_only=True)
     tokens_per_step: float | None = field(default=None, kw_only=True)
-    shortened: str | None = field(default=None, kw_only=True)
-    unknown_because: str | None = field(default=None, kw_only=True)
-    base_lr: float | None = field(default=None, kw_only=True)
-    beta2: float | None = field(default=None, kw_only=True)
-    start: int = field(default=0, kw_only=True)
-    settings: TrainerSettings = field(default=TrainerSettings(), kw_only=True, repr=False)
-    resume: InitVar[ResumeConfig | None] = field(default=None, kw_only=True)
-    schedule_clock: InitVar[ScheduleClock | None] = field(default=None, kw_only=True)
+    context: RunContext = field(default=RunContext(), kw_only=True)
 
-    def __post_init__(
-        self, resume: ResumeConfig | None, schedule_clock: ScheduleClock | None
+    def __init__(
+        self,
+        total_steps: int | None = None,
+        steps_per_epoch: float | tuple[float, ...] | None = None,
+        *,
+        total_time: float | None = None,
+        samples_per_step: float | None = None,
+        tokens_per_step: float | None = None,
+        **options: Unpack[RunOptions],
     ) -> None:
-        if isinstance(self.steps_per_epoch, list):
-            object.__setattr__(self, "steps_per_epoch", tuple(self.steps_per_epoch))
-        if self.steps_per_epoch == ():
+        is_listed = isinstance(steps_per_epoch, (list, tuple))
+        epochs: Any = tuple(steps_per_epoch) if is_listed else (steps_per_epoch,)
+        if not epochs:
             raise ScheduleError("steps_per_epoch must have at least one number")
-        per_epoch = self.steps_per_epoch
-        for number in per_epoch if isinstance(per_epoch, tuple) else (per_epoch,):
+        for number in epochs:
             _check("steps_per_epoch", number, int | float, least=1)
-        _check("total_steps", self.total_steps, int, least=1)
-        for name in ("total_time", "samples_per_step", "tokens_per_step"):
-            _check(name, getattr(self, name), int | float)
-        if self.total_time is not None:
-            if self.total_steps is not None:
+        _check("total_steps", total_steps, int, least=1)
+        lengths = {
+            "total_time": total_time,
+            "samples_per_step": samples_per_step,
+            "tokens_per_step": tokens_per_step,
+        }
+        for name, number in lengths.items():
+            _check(name, number, int | float)
+        if total_time is not None:
+            if total_steps is not None:
                 raise ScheduleError("the run has total_steps and total_time; give one of them")
-            object.__setattr__(self, "total_steps", TICKS)
-        chosen = {"resume": resume, "schedule_clock": schedule_clock}
-        policies = {name: policy for name, policy in chosen.items() if policy is not None}
-        object.__setattr__(self, "settings", replace(self.settings, **policies))
+            total_steps = TICKS
+        for name in options.keys() - RunOptions.__annotations__:
+            raise TypeError(f"RunLength got an unexpected keyword argument {name!r}")
+        given: dict[str, Any] = {name: v for name, v in options.items() if v is not None}
+        context = given.pop("context", None)
+        made = RunContext(**given)  # in any case, because this checks the values
+        context = made if context is None else context.replace(**given)
+        per_epoch = epochs if is_listed else steps_per_epoch
+        vars(self).update(
+            lengths, total_steps=total_steps, steps_per_epoch=per_epoch, context=context
+        )
+
+    @classmethod
+    def of(
+        cls,
+        loader: Any,
+        *,
+        epochs: int | None = None,
+        accumulate: int = 1,
+        **options: Unpack[RunOptions],
+    ) -> RunLength:
+        """Return the length of a plain loop over a data loader.
+
+        The last batches of an epoch make an update of their own if they are fewer than
+        `accumulate`, as under Lightning.
+
+        Args:
+            loader: The `DataLoader`, or anything else with a length in batches. Samples per update
+                are counted if it has a `batch_size`, over the processes of a `DistributedSampler`.
+            epochs: The number of epochs. `None`: unknown.
+            accumulate: Batches in one update.
+            **options: As for `RunLength`.
+
+        Raises:
+            ScheduleError: The loader has no length or no batches, or a number is not positive.
+
+        >>> RunLength.of(range(10), epochs=3, accumulate=4)
+        RunLength(total_steps=9, steps_per_epoch=3)
+        """
+        _check("epochs", epochs, int, least=1)
+        _check("accumulate", accumulate, int, least=1)
+        try:
+            batches = len(loader)
+        except TypeError:
+            raise ScheduleError(
+                f"{type(loader).__name__}: has no length, so updates cannot be counted; pass "
+                "RunLength(total_steps=...)"
+            ) from None
+        if batches == 0:
+            raise ScheduleError(
+                f"{type(loader).__name__}: has no batches; check the data, and drop_last for fewer "
+                "samples than a batch"
+            )
+        per_epoch, samples = math.ceil(batches / accumulate), samples_per_batch(loader)
+        shares = getattr(getattr(loader, "sampler", None), "num_replicas", 1)
+        return RunLength(
+            None if epochs is None else epochs * per_epoch,
+            per_epoch,
+            samples_per_step=samples and samples * accumulate * shares,
+            **options,
+        )
+
+    @property
+    def shortened(self) -> str | None:
+        """The reason why the run is shorter than intended, such as `fast_dev_run`."""
+        return self.context.shortened
+
+    @property
+    def unknown_because(self) -> str | None:
+        """The reason why lengths are unknown, and the remedy."""
+        return self.context.unknown_because
+
+    def __repr__(self) -> str:
+        # A trainer's run shows what was read; ticks are no length of their own.
+        hidden = () if vars(self).get("total_time") is None else ("total_steps",)
+        known = {n: vars(self).get(n) for n in _LENGTHS if n not in hidden}
+        shown = ", ".join(f"{name}={v!r}" for name, v in known.items() if v is not None)
+        return f"{type(self).__name__}({shown})"
 
     def replace(self, **changes: Any) -> Self:
         """Return the run with some values changed, without reading the others."""
-        policies = {name: changes.pop(name) for name in _POLICIES if name in changes}
-        if policies:
-            changes["settings"] = self.settings.replace(**policies)
+        of_context = {name: changes.pop(name) for name in changes.keys() & _CONTEXT}
         other = copy.copy(self)
         vars(other).update(changes)
+        if of_context:
+            vars(other)["context"] = other.context.replace(**of_context)
         return other
 
     def slice(self, steps: int, start: int = 0) -> Self:
@@ -132,7 +187,10 @@ class RunLength:
             steps: The length of the part; 0 for unknown.
             start: The step of this run at which the part begins.
         """
-        changes: dict[str, Any] = {"total_steps": steps or None, "start": self.start + start}
+        changes: dict[str, Any] = {
+            "total_steps": steps or None,
+            "start": self.context.start + start,
+        }
         if self.total_time is not None and self.total_steps:
             changes["total_time"] = self.total_time * steps / self.total_steps
         return self.replace(**changes)
@@ -162,7 +220,8 @@ class RunLength:
     def to_dict(self) -> dict[str, Any]:
         """Return the lengths that are known now, as plain data for a checkpoint."""
         # Lengths that a trainer was not asked for are not read.
-        known: dict[str, Any] = {name: vars(self).get(name) for name in _LENGTHS}
+        held = {**vars(self.context), **vars(self)}
+        known: dict[str, Any] = {name: held.get(name) for name in _SAVED}
         if known["steps_per_epoch"].__class__ is tuple:
             known["steps_per_epoch"] = list(known["steps_per_epoch"])
         return {name: value for name, value in known.items() if value is not None}
@@ -171,7 +230,7 @@ class RunLength:
     def from_dict(cls, data: Mapping[str, Any]) -> RunLength:
         """Return the run with these lengths; keys of other releases are ignored."""
         ticks = {"total_steps"} if "total_time" in data else set[str]()
-        return RunLength(**{name: data[name] for name in data.keys() & {*_LENGTHS} - ticks})
+        return RunLength(**{name: data[name] for name in data.keys() & {*_SAVED} - ticks})
 
     def steps_in_epochs(self, epochs: float) -> int | None:
         """Return the updates in the first `epochs` epochs, rounded up; `None` if they are unknown.
@@ -193,8 +252,10 @@ class RunLength:
         if not isinstance(self.steps_per_epoch, tuple):
             return position + Fraction(repr(epochs)) * Fraction(repr(self.steps_per_epoch))
         lengths = [Fraction(repr(number)) for number in self.steps_per_epoch]
-        epoch = _epoch_at(lengths, Fraction(self.start + position))
-        return _start_of(lengths, epoch + Fraction(repr(epochs))) - self.start
+        epoch = _epoch_at(lengths, Fraction(self.context.start + position))
+        epoch += Fraction(repr(epochs))
+        last = min(max(0, math.floor(epoch)), len(lengths) - 1)
+        return sum(lengths[:last], Fraction()) + (epoch - last) * lengths[last] - self.context.start
 
     def factor_of(self, rate: float, name: str) -> float:
         """Return the factor that makes an absolute rate of the base rate.
@@ -207,22 +268,28 @@ class RunLength:
             RunLengthError: The base rate is unknown.
             ScheduleError: The rate is above the base rate.
         """
-        if self.base_lr is None:
+        base = self.context.base_lr
+        if base is None:
             raise RunLengthError(
                 f"{name}: {rate:g} is a rate, not a factor, and the base rate is unknown here; "
                 "pass RunLength(base_lr=...), or create the scheduler with its optimizer"
             )
-        if rate > self.base_lr:
+        if rate > base:
             raise ScheduleError(
                 f"{name}: {rate:g} is above the rate that it is the least of, which is "
-                f"{self.base_lr:g}; lower the one or raise the other"
+                f"{base:g}; lower the one or raise the other"
             )
-        return rate / self.base_lr if rate else 0.0
+        return rate / base if rate else 0.0
 
 
-for _name in _POLICIES:
-    # The default of an `InitVar` stays on the class, where readers and `replace` would find it.
-    setattr(RunLength, _name, property(attrgetter(f"settings.{_name}")))
+def samples_per_batch(loader: Any) -> int | None:
+    """Return the batch size of a data loader, or of its sampler; `None` if it has none."""
+    size = getattr(loader, "batch_size", None)
+    return (
+        getattr(getattr(loader, "batch_sampler", None), "batch_size", None)
+        if size is None
+        else size
+    )
 
 
 def _epoch_at(lengths: list[Fraction], position: Fraction) -> Fraction:
@@ -234,12 +301,6 @@ def _epoch_at(lengths: list[Fraction], position: Fraction) -> Fraction:
     return len(lengths) - 1 + position / lengths[-1]
 
 
-def _start_of(lengths: list[Fraction], epoch: Fraction) -> Fraction:
-    """Return the position at which an epoch, or a part of one, begins."""
-    last = min(max(0, math.floor(epoch)), len(lengths) - 1)
-    return sum(lengths[:last], Fraction()) + (epoch - last) * lengths[last]
-
-
 def _check(name: str, number: object, kind: type | UnionType, *, least: int = 0) -> None:
     if number is None:
         return
@@ -249,9 +310,6 @@ def _check(name: str, number: object, kind: type | UnionType, *, least: int = 0)
     if not 0 < number < math.inf:  # type: ignore[operator]
         floor = f"at least {least}" if least else "above 0"
         raise ScheduleError(f"{name} must be {floor} and finite, not {number!r}")
-
-
-_UNKNOWN = RunLength()
 
 
 class LazyRunLength(RunLength):
@@ -277,10 +335,6 @@ class LazyRunLength(RunLength):
         vars(self).update(held)
 
     @override
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self._asked.items())})"
-
-    @override
     def __eq__(self, other: object) -> bool:
         return self is other
 
@@ -291,18 +345,14 @@ class LazyRunLength(RunLength):
     @override
     def snapshot(self) -> RunLength:
         """Return the lengths that were read so far, without their sources."""
-        policies = {name: getattr(self.settings, name) for name in _POLICIES}
-        return _UNKNOWN.replace(**self._asked, **policies)
+        asked = {name: value for name, value in vars(self).items() if name[0] != "_"}
+        plain = RunLength.__new__(RunLength)  # nothing is read or checked again
+        return plain.replace(**{**asked, "context": self.context.snapshot()})
 
     @override
     def remedy(self, plain: str, trainer: str) -> str:
         """Return the remedy for a trainer."""
         return trainer
-
-    @property
-    def _asked(self) -> dict[str, Any]:
-        own = vars(self).items()
-        return {name: value for name, value in own if name[0] != "_" and name != "settings"}
 
 
 def run_length_of(source: Any) -> RunLength:

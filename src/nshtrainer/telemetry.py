@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer.wrappers.clipping import elements_of
+from nshtrainer.optimizer.wrappers.hooks import elements_of
 from nshtrainer.optimizer_record import (
     closure_of,
     on_step_skipped,

@@ -37,15 +37,15 @@ from nshtrainer.configs import (
 )
 from nshtrainer.optimizer.torch_config import target_class
 from nshtrainer.optimizer_record import record_of
+from nshtrainer.run_context import RunContext
 from nshtrainer.run_length import LazyRunLength
-from nshtrainer.trainer_settings import TrainerSettings
 
 RUN = RunLength(
     total_steps=20,
     steps_per_epoch=5,
     samples_per_step=8,
     tokens_per_step=64,
-    settings=TrainerSettings(primary_metric=MetricConfig(monitor="loss", mode="min")),
+    context=RunContext(primary_metric=MetricConfig(monitor="loss", mode="min")),
 )
 ON_CPU = [cls for cls in PACKAGES if not cls.instead_on_cpu]
 every_schedule = pytest.mark.parametrize(

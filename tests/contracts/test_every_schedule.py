@@ -150,7 +150,7 @@ def test_it_makes_no_jump(cls: Any):
 @given(data=st.data(), share=st.floats(0.01, 1))
 def test_a_minimum_may_be_a_rate(cls: Any, data: st.DataObject, share: float):
     run, drawn = data.draw(RUNS), data.draw(configs_of(cls, longest=100)).to_dict()
-    rate = run.base_lr * share
+    rate = run.context.base_lr * share
     drawn = {name: value for name, value in drawn.items() if not name.startswith("min_")}
     cooldown = {"cooldown_duration": "3 steps"} if "cooldown_duration" in cls.model_fields else {}
     config = cls.model_validate({**drawn, **cooldown, "min_lr": rate})

@@ -9,7 +9,7 @@ from tests.contracts import test_every_optimizer as of_torch
 from tests.contracts import test_every_package_optimizer as of_packages
 from torch import Tensor
 
-from nshtrainer.optimizer.checkpoint.state_size import state_bytes
+from nshtrainer.optimizer.checkpoint.fresh_state import state_bytes
 from nshtrainer.optimizer_record import parts_of
 
 UNKNOWN = {

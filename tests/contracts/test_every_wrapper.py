@@ -28,7 +28,7 @@ from nshtrainer.configs import (
     optimizer_registry,
 )
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer.checkpoint.state_size import state_bytes
+from nshtrainer.optimizer.checkpoint.fresh_state import state_bytes
 from nshtrainer.optimizer.wrappers.config import WrappingConfigBase
 
 WRAPPERS = [cls for cls in optimizer_registry.values() if issubclass(cls, WrappingConfigBase)]

@@ -19,18 +19,15 @@ ON_USE = {"rich", "ruamel", "tensorboard", "tomli_w"}
 TORCH_MODULES = {
     "lr_scheduler/driver/clock.py",
     "lr_scheduler/driver/foreign_values.py",
-    "lr_scheduler/driver/greedy.py",
+    "lr_scheduler/driver/hyperparameters.py",
     "lr_scheduler/driver/metric_scheduler.py",
     "lr_scheduler/driver/optimizer_hooks.py",
-    "lr_scheduler/driver/param_values.py",
     "lr_scheduler/driver/scheduled_groups.py",
-    "lr_scheduler/driver/scheduled_values.py",
     "lr_scheduler/driver/scheduler.py",
     "optimizer/routed_optimizer.py",
     "optimizer/torch_optim/portable_muon.py",
-    "optimizer/wrappers/clipping.py",
+    "optimizer/wrappers/hooks.py",
     "optimizer/wrappers/sam.py",
-    "optimizer/wrappers/skipping.py",
 }
 UPPER_FLOORS = ("analysis/", "cli/", "integrations/", "runs/")
 

@@ -21,7 +21,7 @@ from nshtrainer.configs import (
     optimizer_registry,
 )
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer.groups.lazy_parameters import shapes_needed
+from nshtrainer.optimizer.groups.parameters import shapes_needed
 from nshtrainer.optimizer_record import get_requirements
 
 REMEDY = "Run a batch through the model first"

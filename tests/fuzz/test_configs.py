@@ -25,7 +25,7 @@ from nshtrainer.config.formats.yaml_writer import write_yaml
 from nshtrainer.configs import lr_scheduler_registry
 from nshtrainer.exceptions import ConfigError, NshtrainerError
 from nshtrainer.metric import MetricConfig
-from nshtrainer.trainer_settings import TrainerSettings
+from nshtrainer.run_context import RunContext
 
 OPTIMIZERS = torchs_optimizers()
 SCHEDULES = list(lr_scheduler_registry.values())
@@ -38,7 +38,7 @@ OTHERS = [
     and not cls.__module__.startswith("nshtrainer.optimizer.third_party.")
 ]
 
-SETTINGS = TrainerSettings(primary_metric=MetricConfig(monitor="loss", mode="min"))
+SETTINGS = RunContext(primary_metric=MetricConfig(monitor="loss", mode="min"))
 
 few = settings(max_examples=settings.default.max_examples // 3)  # type: ignore[union-attr]
 slow = pytest.mark.slow
@@ -182,7 +182,7 @@ def drives_or_says_why(cls: Any, data: st.DataObject) -> None:
     """It is built and drives an optimizer, or the error is ours."""
     config = drawn(data, cls)
     run = RunLength(total_steps=12, steps_per_epoch=3, samples_per_step=8, tokens_per_step=64)
-    run = run.replace(base_lr=0.1, beta2=0.999, settings=SETTINGS)
+    run = run.replace(base_lr=0.1, beta2=0.999, context=SETTINGS)
     if config is not None:
         optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(1))], lr=0.1)
         made = config_or_none(lambda: config.create_scheduler(optimizer, run), NshtrainerError)

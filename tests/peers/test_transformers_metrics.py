@@ -99,10 +99,10 @@ def test_a_metric_that_nobody_would_show_is_refused(
 
 def test_the_direction_is_that_of_the_metric(tmp_path: Path):
     accuracy = run_length_of(line(tmp_path, metric_for_best_model="accuracy"))
-    assert accuracy.settings.primary_metric == MetricConfig(monitor="eval_accuracy", mode="max")
+    assert accuracy.context.primary_metric == MetricConfig(monitor="eval_accuracy", mode="max")
     loss = run_length_of(line(tmp_path, metric_for_best_model="eval_loss"))
-    assert loss.settings.primary_metric == MetricConfig(monitor="eval_loss", mode="min")
-    assert run_length_of(line(tmp_path)).settings.primary_metric is None
+    assert loss.context.primary_metric == MetricConfig(monitor="eval_loss", mode="min")
+    assert run_length_of(line(tmp_path)).context.primary_metric is None
 
 
 # -- what cannot work ------------------------------------------------------------------------------

@@ -157,7 +157,7 @@ def test_a_second_run_of_the_same_objects_is_a_warning(tmp_path: Path, epochs: i
     made.args.num_train_epochs = epochs
     text = (
         r"schedule 'linear': resolved for 6 steps, 6 of them taken in an earlier run, but this run "
-        rf"begins at step 0 and has {3 * epochs} steps\. Create the optimizer and the scheduler"
+        rf"begins at step 0 and has {3 * epochs} steps\. Create a new optimizer and scheduler"
     )
     with pytest.warns(NshtrainerWarning, match=text):
         made.train()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from operator import gt
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ import nshtrainer
 from nshtrainer.configs import AdamWConfig
 
 PACKAGE = Path(nshtrainer.__file__).parent
+
+MOST = {"configure_optimizers to AdamW": (47, 13), "warmup_duration to the driver": (73, 18)}
+"""The most functions and files on each way: a change that needs more explains why."""
 
 
 def test_functions_of_nshtrainer_between_two_events_are_counted_once() -> None:
@@ -34,14 +38,12 @@ def test_the_way_ends_with_the_first_function() -> None:
     assert not [each for each in passed(events_of(run), "replace") if "to_yaml" in each]
 
 
-def test_the_script_prints_a_line_for_each_way(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_way_has_more_functions_and_files(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--list"])
     out = capsys.readouterr().out
     found = re.findall(r"^(.*?)  +(\d+) functions in (\d+) files$", out, re.MULTILINE)
-    assert [name for name, _, _ in found] == [
-        "configure_optimizers to AdamW",
-        "warmup_duration to the driver",
-    ]
-    assert all(20 < int(functions) < 150 and int(files) > 5 for _, functions, files in found)
+    counts = {name: (int(functions), int(files)) for name, functions, files in found}
+    assert counts.keys() == MOST.keys()
+    assert {name: most for name, most in MOST.items() if any(map(gt, counts[name], most))} == {}
     assert " build_optimizer\n" in out
     assert " create_scheduler_impl\n" in out

@@ -20,7 +20,7 @@ from torch import Tensor
 
 import nshtrainer
 from nshtrainer.exceptions import CheckpointWarning
-from nshtrainer.integrations.lightning.checkpoint import paths as foreign_paths
+from nshtrainer.integrations.lightning.checkpoint import files as foreign_paths
 
 FIELDS = ("best_model_path", "kth_best_model_path", "last_model_path")
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from nshtrainer import LightningModuleBase
 from nshtrainer.configs import AdamWConfig
 from nshtrainer.exceptions import NshtrainerWarning
-from nshtrainer.optimizer.unowned_parameters import ownership_problems
+from nshtrainer.optimizer.parameter_checks import ownership_problems
 
 ADAMW = {"name": "adamw", "lr": 1e-3, "weight_decay": 0.1, "no_decay": "bias_and_norm"}
 BODY = {"name": "body", "select": "net.blocks", "freeze": True}

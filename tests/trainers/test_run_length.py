@@ -128,6 +128,15 @@ class TakesAny(Asking):
         return super().training_step(batch["long"] if isinstance(batch, dict) else batch)
 
 
+@pytest.mark.parametrize("accumulate", [1, 3, 10, 12])
+def test_the_length_of_a_plain_loop_is_that_of_lightning(accumulate: int) -> None:
+    module = Asking()
+    trainer(max_epochs=2, accumulate_grad_batches=accumulate).fit(module, data())
+    own = RunLength.of(data(), epochs=2, accumulate=accumulate)
+    assert (own.total_steps, own.steps_per_epoch) == module.planned
+    assert own.samples_per_step == module.run.samples_per_step
+
+
 @pytest.mark.filterwarnings("ignore:Your `IterableDataset` has `__len__` defined")
 @pytest.mark.parametrize("row", FINITE.values(), ids=FINITE)
 def test_the_planned_steps_are_those_of_the_run(row: tuple[Any, ...]) -> None:
@@ -267,11 +276,11 @@ def test_a_warm_up_that_a_dev_run_cannot_hold_is_clipped_with_a_warning() -> Non
 def test_the_metric_of_the_trainer_goes_before_that_of_the_hyperparameters() -> None:
     loss, score = MetricConfig(monitor="loss", mode="min"), MetricConfig(monitor="f1", mode="max")
     module = Tiny({"primary_metric": loss})
-    assert run_length_of(module).settings.primary_metric == loss
+    assert run_length_of(module).context.primary_metric == loss
     module.trainer = trainer(max_epochs=1)
-    assert run_length_of(module).settings.primary_metric == loss
+    assert run_length_of(module).context.primary_metric == loss
     module.trainer = Trainer({"primary_metric": score}, **QUIET)
-    assert run_length_of(module).settings.primary_metric == score
+    assert run_length_of(module).context.primary_metric == score
 
 
 @pytest.mark.parametrize(
@@ -280,13 +289,13 @@ def test_the_metric_of_the_trainer_goes_before_that_of_the_hyperparameters() -> 
 def test_hyperparameters_of_a_foreign_module_may_name_the_metric(saved: dict[str, Any]) -> None:
     module = Plain()
     module.save_hyperparameters(saved)
-    assert run_length_of(module).settings.primary_metric == saved.get("primary_metric")
+    assert run_length_of(module).context.primary_metric == saved.get("primary_metric")
 
 
 def test_a_module_without_a_trainer_knows_nothing() -> None:
     run = run_length_of(Tiny())
     assert (run.total_steps, run.steps_per_epoch, run.shortened) == (None, None, None)
-    assert (run.settings.primary_metric, run.settings.plateau_problem) == (None, None)
+    assert (run.context.primary_metric, run.context.plateau_problem) == (None, None)
     assert "Tiny is not attached to a trainer" in str(run.unknown_because)
 
 

@@ -20,7 +20,7 @@ from nshtrainer.configs import (
     SGDConfig,
 )
 from nshtrainer.exceptions import ArgumentError, OptimizerError, ScheduleError
-from nshtrainer.trainer_settings import TrainerSettings
+from nshtrainer.run_context import RunContext
 
 
 def test_both_are_torchs_own_and_belong_together() -> None:
@@ -54,7 +54,7 @@ def test_without_a_schedule_there_is_no_scheduler() -> None:
 
 def test_a_schedule_that_looks_at_a_metric_takes_that_of_the_run() -> None:
     loss = MetricConfig(monitor="loss", mode="min")
-    run = RunLength(settings=TrainerSettings(primary_metric=loss))
+    run = RunLength(context=RunContext(primary_metric=loss))
     plateau = ReduceLROnPlateauConfig(patience=0, factor=0.5)
     _, scheduler = nshtrainer.create(SGDConfig(lr=1.0), plateau, nn.Linear(2, 1), run)
     assert isinstance(scheduler, ReduceLROnPlateau)

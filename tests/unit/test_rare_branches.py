@@ -16,10 +16,10 @@ from nshtrainer import RunLength, TrainerConfig, configs, create
 from nshtrainer.configs import AdamWConfig, LinearScheduleConfig, SGDConfig, SkippingConfig
 from nshtrainer.exceptions import OptimizerError, ScheduleError
 from nshtrainer.lr_scheduler.curves import phases_of
-from nshtrainer.lr_scheduler.driver.param_values import default_of, find
+from nshtrainer.lr_scheduler.driver.hyperparameters import default_of, find
 from nshtrainer.optimizer import OptimizerConfigBase
+from nshtrainer.optimizer.checkpoint.fresh_state import state_bytes
 from nshtrainer.optimizer.checkpoint.hooks import OptimizerStateHooks, resume_by_name
-from nshtrainer.optimizer.checkpoint.state_size import state_bytes
 from nshtrainer.optimizer.groups.parameters import inventory
 from nshtrainer.optimizer.wrappers.config import unwrapped
 from nshtrainer.optimizer_record import make_skippable

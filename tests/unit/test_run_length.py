@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
+from inspect import signature
 from typing import Any, Literal
 
 import pytest
@@ -21,8 +22,8 @@ from nshtrainer.configs import (
 )
 from nshtrainer.exceptions import MetricError, OptimizerError, RunLengthError, ScheduleError
 from nshtrainer.lr_scheduler import LRSchedulerConfigBase, run_length_of
-from nshtrainer.run_length import TICKS, LazyRunLength
-from nshtrainer.trainer_settings import TrainerSettings
+from nshtrainer.run_context import RunContext, RunOptions
+from nshtrainer.run_length import COUNTS, TICKS, LazyRunLength
 
 
 @pytest.mark.parametrize(
@@ -78,15 +79,26 @@ def test_the_integration_of_a_package_is_found_by_its_name(package: str):
     assert run_length_of(type("Derived", (Trainer,), {})()).total_steps == 7
 
 
-def test_policies_that_are_passed_with_the_lengths_are_kept_in_the_settings():
+def test_policies_that_are_passed_with_the_lengths_are_kept_in_the_context():
     policy = ResumeConfig(policy="extend")
     run = RunLength(10, resume=policy)
-    assert run.settings == TrainerSettings(resume=policy)
+    assert run.context == RunContext(resume=policy)
     assert run == RunLength(10).replace(resume=policy) != RunLength(10)
-    assert replace(run, total_steps=20) == RunLength(20, settings=run.settings)
+    assert replace(run, total_steps=20) == RunLength(20, context=run.context)
     timed = run.replace(schedule_clock="successful_steps")
-    assert timed.settings == TrainerSettings(resume=policy, schedule_clock="successful_steps")
-    assert repr(timed) == repr(RunLength(10))
+    assert timed.context == RunContext(resume=policy, schedule_clock="successful_steps")
+    assert repr(timed) == "RunLength(total_steps=10)"
+    assert repr(RunLength(total_time=60)) == "RunLength(total_time=60)"
+
+
+def test_the_signature_names_lengths_only() -> None:
+    named = {each.name for each in signature(RunLength).parameters.values()} - {"options"}
+    assert named == {*COUNTS, "total_time"}
+    assert RunOptions.__annotations__.keys() - {"context"} <= {f.name for f in fields(RunContext)}
+    with pytest.raises(
+        TypeError, match="RunLength got an unexpected keyword argument 'total_step'"
+    ):
+        RunLength(total_step=10)  # type: ignore[call-arg]
 
 
 class Read(LazyRunLength):
@@ -121,8 +133,8 @@ class EveryOtherEpoch(LRSchedulerConfigBase):
 
 
 LAYER = Linear(1, 1)
-STEPS_ALONE = TrainerSettings(interval_problem="this trainer knows steps alone")
-ONLY_STEPS = RunLength(10, settings=STEPS_ALONE)
+STEPS_ALONE = RunContext(interval_problem="this trainer knows steps alone")
+ONLY_STEPS = RunLength(10, context=STEPS_ALONE)
 
 
 def test_a_scheduler_that_a_trainer_would_move_wrongly_is_refused():
@@ -141,7 +153,7 @@ def test_a_scheduler_that_a_trainer_would_move_wrongly_is_refused():
 
 def test_a_metric_that_a_trainer_does_not_show_is_refused():
     loss, accuracy = (MetricConfig(monitor=name, mode="min") for name in ("loss", "accuracy"))
-    run = RunLength(settings=STEPS_ALONE.replace(shown_metric=loss))
+    run = RunLength(context=STEPS_ALONE.replace(shown_metric=loss))
     with pytest.raises(
         MetricError, match="looks at accuracy, and the trainer shows loss to its sch"
     ):
@@ -150,7 +162,7 @@ def test_a_metric_that_a_trainer_does_not_show_is_refused():
 
 
 def test_an_optimizer_that_asks_more_than_a_trainer_does_is_refused():
-    run = RunLength(settings=TrainerSettings(loop_problem="this trainer calls a bare step()"))
+    run = RunLength(context=RunContext(loop_problem="this trainer calls a bare step()"))
     with pytest.raises(
         OptimizerError, match=r"lbfgs cannot work here: this trainer calls a bare st"
     ):

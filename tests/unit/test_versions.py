@@ -12,8 +12,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from nshtrainer.configs import AOAdamW8bitConfig
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.lr_scheduler.driver.greedy import GreedyLR
-from nshtrainer.optimizer import optimizer_registry, target
+from nshtrainer.lr_scheduler.driver.metric_scheduler import GreedyLR
+from nshtrainer.optimizer import build, optimizer_registry
 from nshtrainer.optimizer.third_party import index
 from nshtrainer.optimizer.torch_optim import portable_muon as muon
 
@@ -23,9 +23,9 @@ PACKAGES = [next(iter(members)) for members in index.INDEX.values()]
 
 @pytest.fixture(autouse=True)
 def _no_class_is_remembered() -> Any:
-    target.target_class.cache_clear()
+    build.target_class.cache_clear()
     yield
-    target.target_class.cache_clear()
+    build.target_class.cache_clear()
 
 
 def imported_again(module: ModuleType) -> Any:
@@ -84,7 +84,7 @@ def test_a_package_that_does_not_go_with_torch_is_a_clear_error(
 
     config = optimizer_registry[name]()
     package = config.target.partition(":")[0].partition(".")[0]  # type: ignore[attr-defined]
-    monkeypatch.setattr(target, "import_module", broken)
+    monkeypatch.setattr(build, "import_module", broken)
     message = rf"{package} \S+ cannot be imported beside torch 2\S+: {type(error).__name__}"
     with pytest.raises(OptimizerError, match=message) as raised:
         config.create_optimizer([torch.nn.Parameter(torch.eye(2))])
@@ -92,7 +92,7 @@ def test_a_package_that_does_not_go_with_torch_is_a_clear_error(
 
 
 def test_a_class_that_a_package_lacks_is_a_clear_error(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(target, "import_module", lambda _: ModuleType("none"))
+    monkeypatch.setattr(build, "import_module", lambda _: ModuleType("none"))
     with pytest.raises(
         OptimizerError, match=r"torchao \S+ has no torchao.optim.AdamW8bit; install"
     ):
@@ -100,5 +100,5 @@ def test_a_class_that_a_package_lacks_is_a_clear_error(monkeypatch: pytest.Monke
 
 
 def test_a_package_of_another_name_is_named_without_a_version() -> None:
-    assert target.version_of("torch.optim:SGD").startswith("torch 2.")
-    assert target.version_of("os.path:join") == "os"
+    assert build.version_of("torch.optim:SGD").startswith("torch 2.")
+    assert build.version_of("os.path:join") == "os"

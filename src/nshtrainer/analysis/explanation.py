@@ -29,7 +29,7 @@ from nshtrainer.optimizer.base import OptimizerConfig, OptimizerConfigBase, inne
 from nshtrainer.optimizer.build import build_optimizer
 from nshtrainer.optimizer.groups.config import BatchScalingConfig
 from nshtrainer.optimizer.groups.parameters import ParameterSubset, inventory
-from nshtrainer.optimizer.stale_parameters import watched
+from nshtrainer.optimizer.parameter_checks import watched
 from nshtrainer.optimizer.stand_ins import stand_in
 from nshtrainer.optimizer_record import optimizer_within
 from nshtrainer.run_length import RunLength, run_length_of
@@ -186,7 +186,7 @@ def explain_configs(
 def _unchecked(run: RunLength) -> RunLength:
     """Return a run whose trainer gets no callbacks that check the lengths."""
     # An attribute of the instance takes precedence over the method.
-    return run.replace(settings=run.settings.replace(attach_check=lambda: None))
+    return run.replace(context=run.context.replace(attach_check=lambda: None))
 
 
 def _chosen(

@@ -13,8 +13,8 @@ from nshtrainer.escaping import printable
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.optimizer.base import innermost
 from nshtrainer.optimizer.groups.assign import assign
+from nshtrainer.optimizer.groups.build import marked_options
 from nshtrainer.optimizer.groups.parameters import clean_names
-from nshtrainer.optimizer.groups.presets import marked_options
 from nshtrainer.optimizer.groups.selectors import described, selects
 from nshtrainer.optimizer.routed_config import RoutingConfigBase
 

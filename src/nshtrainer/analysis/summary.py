@@ -13,9 +13,8 @@ from nshtrainer.analysis.sentences import group_sentence, schedulers_of, sentenc
 from nshtrainer.config.messages import join_names
 from nshtrainer.console import records_text, say_lines
 from nshtrainer.escaping import printable
-from nshtrainer.optimizer.checkpoint.fresh_state import form_of
-from nshtrainer.optimizer.checkpoint.state_size import state_bytes
-from nshtrainer.optimizer.groups.lazy_parameters import is_lazy
+from nshtrainer.optimizer.checkpoint.fresh_state import form_of, state_bytes
+from nshtrainer.optimizer.groups.parameters import is_lazy
 from nshtrainer.optimizer.stand_ins import device_type
 from nshtrainer.optimizer.wrappers.config import wrappers_around
 from nshtrainer.optimizer_record import params_of

@@ -49,8 +49,15 @@ def run_length(
     steps_per_epoch = _updates(accelerator, loader, 1)
     if num_epochs is not None and steps_per_epoch is not None:
         limits.append(int(_updates(accelerator, loader, num_epochs) or 0))
+    # Accelerate counts the samples of all processes where the loader is shared by them.
+    size: int | None = getattr(loader, "total_batch_size", None)
+    is_shared = hasattr(loader.batch_sampler, "num_processes") or accelerator.num_processes == 1
     return RunLength(
-        min(limits, default=None), steps_per_epoch, samples_per_step=_samples(accelerator, loader)
+        min(limits, default=None),
+        steps_per_epoch,
+        samples_per_step=(
+            size * accelerator.gradient_accumulation_steps if size and is_shared else None
+        ),
     )
 
 
@@ -66,13 +73,6 @@ def _updates(accelerator: Any, loader: Any, num_epochs: int) -> float | None:
     return batches * num_epochs / every
 
 
-def _samples(accelerator: Any, loader: Any) -> int | None:
-    """Return the samples per update of all processes, if Accelerate counts them correctly."""
-    size: int | None = getattr(loader, "total_batch_size", None)
-    is_shared = hasattr(loader.batch_sampler, "num_processes") or accelerator.num_processes == 1
-    return size * accelerator.gradient_accumulation_steps if size and is_shared else None
-
-
 def run_length_of(source: Any) -> NoReturn:
     """Refuse objects of Accelerate, none of which knows the length of a run.
 
@@ -80,7 +80,7 @@ def run_length_of(source: Any) -> NoReturn:
         ScheduleError: Always; the message names the object to pass.
     """
     raise ScheduleError(
-        f"{_a(source)} does not know the length of the run; pass "
+        f"{_with_article(source)} does not know the length of the run; pass "
         "nshtrainer.integrations.accelerate.run_length(accelerator, loader, num_epochs=...), or "
         "RunLength(total_steps=..., steps_per_epoch=...)"
     )
@@ -141,7 +141,9 @@ def prepare(accelerator: Any, *objects: Any) -> Any:
         ScheduleError: A scheduler is passed without its optimizer.
     """
     others = [each for each in objects if not _is_scheduler(each)]
-    prepared = iter(_prepared(accelerator, others))
+    # Accelerate returns a tuple for several objects only.
+    together = accelerator.prepare(*others) if len(others) > 1 else map(accelerator.prepare, others)
+    prepared = iter(together)
     result = [each if _is_scheduler(each) else next(prepared) for each in objects]
     for place, each in enumerate(result):
         if _is_scheduler(each):
@@ -156,22 +158,16 @@ def _is_scheduler(each: Any) -> bool:
     return isinstance(each, LRScheduler)
 
 
-def _prepared(accelerator: Any, objects: Sequence[Any]) -> Sequence[Any]:
-    if len(objects) > 1:
-        return accelerator.prepare(*objects)
-    return [accelerator.prepare(each) for each in objects]
-
-
 def _optimizer_of(scheduler: Any, prepared: Sequence[Any]) -> Any:
     for each in prepared:
         if hasattr(each, "step_was_skipped") and each.optimizer is scheduler.optimizer:
             return each
     raise ScheduleError(
-        f"{_a(scheduler)} was passed without its optimizer; prepare both together: "
+        f"{_with_article(scheduler)} was passed without its optimizer; prepare both together: "
         "nshtrainer.integrations.accelerate.prepare(accelerator, optimizer, scheduler)"
     )
 
 
-def _a(thing: object) -> str:
+def _with_article(thing: object) -> str:
     name = type(thing).__name__
     return f"an {name}" if name[0] in "AEIOU" else f"a {name}"

@@ -29,17 +29,14 @@ _MODULES = (
 if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.compose import *
     from nshtrainer.lr_scheduler.curve_schedule import *
-    from nshtrainer.lr_scheduler.noise import *
     from nshtrainer.lr_scheduler.per_group import *
     from nshtrainer.lr_scheduler.plateau import *
     from nshtrainer.lr_scheduler.schedules.base import *
     from nshtrainer.lr_scheduler.schedules.cycles import *
     from nshtrainer.lr_scheduler.schedules.decays import *
-    from nshtrainer.lr_scheduler.schedules.points import *
     from nshtrainer.lr_scheduler.schedules.power_law import *
     from nshtrainer.lr_scheduler.schedules.stages import *
     from nshtrainer.lr_scheduler.schedules.steps import *
-    from nshtrainer.lr_scheduler.schedules.warmup_cosine import *
     from nshtrainer.lr_scheduler.torch_schedules.base import *
     from nshtrainer.lr_scheduler.torch_schedules.cyclic import *
     from nshtrainer.lr_scheduler.torch_schedules.nested import *

@@ -152,9 +152,9 @@ class LRSchedulerConfigBase(NamedConfig):
             "reduce_on_plateau": False,
         }
         entry: dict[str, Any] = {**defaults, **self.metadata(), **given}
-        _check_interval(self.name, entry, lightning_module)
+        entry = _fit_to_trainer(self.name, entry, lightning_module)
         check_schedule(optimizer, entry["scheduler"], lightning_module)
-        return cast("LRSchedulerEntry", _for_the_mode(entry, lightning_module))
+        return cast("LRSchedulerEntry", entry)
 
     def curve(self, run: RunLength) -> Curve:
         """Return the schedule as a pure function of the step, if it is one.
@@ -249,34 +249,20 @@ class LRSchedulerConfigBase(NamedConfig):
         return f"{self.name}: by the {often}{looks}; what it does is known only as it runs"
 
 
-def _check_interval(name: str, entry: Mapping[str, Any], source: Any) -> None:
-    """Refuse an interval that the trainer of the run cannot follow."""
-    moves_by_update = entry["interval"] == "step" or entry["reduce_on_plateau"]
-    if moves_by_update and entry["frequency"] == 1:
-        return
-    run = known_run_length(source)
-    if run is not None and run.settings.interval_problem is not None:
-        often = f"every {entry['frequency']} {entry['interval']}s"
-        raise ScheduleError(f"{name} moves {often}, and {run.settings.interval_problem}")
-
-
 lr_scheduler_registry: Registry[LRSchedulerConfigBase] = Registry(
     LRSchedulerConfigBase,
     kind="lr_scheduler",
     entry_point_group="nshtrainer.lr_schedulers",
     modules=(
-        "nshtrainer.lr_scheduler.schedules.warmup_cosine",
         "nshtrainer.lr_scheduler.schedules.decays",
         "nshtrainer.lr_scheduler.schedules.stages",
         "nshtrainer.lr_scheduler.schedules.power_law",
         "nshtrainer.lr_scheduler.schedules.steps",
         "nshtrainer.lr_scheduler.schedules.cycles",
-        "nshtrainer.lr_scheduler.schedules.points",
         "nshtrainer.lr_scheduler.torch_schedules.simple",
         "nshtrainer.lr_scheduler.torch_schedules.cyclic",
         "nshtrainer.lr_scheduler.torch_schedules.nested",
         "nshtrainer.lr_scheduler.compose",
-        "nshtrainer.lr_scheduler.noise",
         "nshtrainer.lr_scheduler.per_group",
         "nshtrainer.lr_scheduler.plateau",
     ),
@@ -287,12 +273,19 @@ LRSchedulerConfig: TypeAlias = Annotated[LRSchedulerConfigBase, lr_scheduler_reg
 """The type of a field that holds any registered scheduler config."""
 
 
-def _for_the_mode(entry: dict[str, Any], module: Any) -> dict[str, Any]:
-    """Drop the keys that Lightning warns about under manual optimization.
+def _fit_to_trainer(name: str, entry: dict[str, Any], source: Any) -> dict[str, Any]:
+    """Refuse an interval that the trainer cannot follow, and drop keys that it would warn about.
 
-    With a metric the warning stays: the user has to pass the metric to this scheduler.
+    Lightning warns about options for a metric under manual optimization. With a metric the warning
+    stays: the user has to pass the metric to this scheduler.
     """
+    moves_by_update = entry["interval"] == "step" or entry["reduce_on_plateau"]
+    if not moves_by_update or entry["frequency"] != 1:
+        run = known_run_length(source)
+        if run is not None and run.context.interval_problem is not None:
+            often = f"every {entry['frequency']} {entry['interval']}s"
+            raise ScheduleError(f"{name} moves {often}, and {run.context.interval_problem}")
     looks_at_metric = entry["monitor"] is not None or entry["reduce_on_plateau"]
-    if looks_at_metric or getattr(module, "automatic_optimization", True):
+    if looks_at_metric or getattr(source, "automatic_optimization", True):
         return entry
     return {key: entry[key] for key in entry.keys() - {"monitor", "reduce_on_plateau", "strict"}}

@@ -1,4 +1,4 @@
-"""Schedules made of schedules: in sequence, multiplied, or overridden from a step on.
+"""Schedules made of schedules: in sequence, multiplied, overridden from a step on, or with noise.
 
 All of them are curves of curves, so they nest, resume and preview like any other. Phases are joined
 in this module only.
@@ -7,13 +7,13 @@ in this module only.
 from __future__ import annotations
 
 from math import ceil, floor
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from nshtrainer.config import Config
-from nshtrainer.duration import AnyDuration, DurationConfig, DurationField, Position
+from nshtrainer.duration import AnyDuration, DurationConfig, DurationField, Position, StepsConfig
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.base import (
     LRSchedulerConfig,
@@ -21,13 +21,14 @@ from nshtrainer.lr_scheduler.base import (
     lr_scheduler_registry,
 )
 from nshtrainer.lr_scheduler.curve_schedule import CurveScheduleConfigBase
-from nshtrainer.lr_scheduler.curves import Override, Product, Sequence
+from nshtrainer.lr_scheduler.curves import Noisy, Override, Product, Sequence
 from nshtrainer.lr_scheduler.schedules.base import too_long
 from nshtrainer.lr_scheduler.track import Curve
 from nshtrainer.run_length import RunLength
-from nshtrainer.types import NonNegative
+from nshtrainer.types import Fraction, NonNegative, NonNegativeInt, Positive
 
 __all__ = [
+    "NoiseScheduleConfig",
     "OverrideScheduleConfig",
     "PhaseConfig",
     "ProductScheduleConfig",
@@ -147,7 +148,11 @@ phases:
         ends: list[Position] = [_total(run)]
         for index in range(len(durations) - 1, place, -1):
             ends.insert(0, self._duration(index).before(run, _field(index), ends[0]))
-        _check_room(run, begins[-1], ends[0])
+        if begins[-1] > ends[0]:
+            total = _total(run)
+            taken = ceil(total + begins[-1] - ends[0])
+            text = f"the phases take {taken} steps, more than the run, which has {total}"
+            too_long(run, text, "shorten one")
         starts = list(map(ceil, begins))
         later = [max(starts[-1], floor(end)) for end in ends]
         return [*starts, *later[:-1]], later[-1]
@@ -158,13 +163,6 @@ phases:
 
 def _field(index: int) -> str:
     return f"phases.{index}.duration"
-
-
-def _check_room(run: RunLength, begin: Position, end: Position) -> None:
-    if begin > end:
-        total = _total(run)
-        text = f"the phases take {ceil(total + begin - end)} steps, more than the run, which has"
-        too_long(run, f"{text} {total}", "shorten one")
 
 
 def _total(run: RunLength) -> int:
@@ -253,3 +251,62 @@ decay_duration: 10%
         start = ceil(exact)
         length = ceil(self.decay_duration.after(run, "decay_duration", exact)) - start
         return Override(inner, start, length, self.end_factor)
+
+
+@lr_scheduler_registry.register
+class NoiseScheduleConfig(CurveScheduleConfigBase):
+    """Another schedule times 1 + z, with a new random z at each update, within a limit.
+
+    z depends on the seed and the step alone: a resumed run draws the same values, and so does every
+    process of a run on several devices. With a limit of at most 1 the rate is never negative.
+
+    timm, the origin of the idea, draws normal noise until a value is within the limit; here the
+    truncated distribution is sampled directly, and `scale` has an effect.
+
+    Reference: the `noise_range_t` of timm's schedulers; R. Wightman, H. Touvron, H. Jégou, "ResNet
+    strikes back", arXiv 2110.00476.
+
+    >>> from nshtrainer import RunLength
+    >>> from nshtrainer.configs import ConstantScheduleConfig
+    >>> config = NoiseScheduleConfig(schedule=ConstantScheduleConfig(), limit=0.1)
+    >>> curve = config.curve(RunLength())
+    >>> all(0.9 <= curve(step) <= 1.1 for step in range(100))
+    True
+    >>> curve(7) == config.curve(RunLength())(7) != curve(8)
+    True
+    """
+
+    example = """
+schedule: {name: cosine, warmup_duration: 10%}
+limit: 0.2
+"""
+
+    name: Literal["noise"] = "noise"
+
+    schedule: CurveConfig
+    """The schedule to add noise to."""
+
+    limit: Fraction = 0.67
+    """The largest relative change, in [0, 1]."""
+
+    kind: Literal["normal", "uniform"] = "normal"
+    """Distribution of z: normal, truncated at the limit, or uniform up to the limit."""
+
+    scale: Positive = 1.0
+    """Standard deviation of the normal z before truncation."""
+
+    start: DurationField = cast("Any", StepsConfig(value=0))
+    """Start of the noise, counted from the beginning of the run."""
+
+    end: DurationConfig | None = None
+    """End of the noise; left out: never."""
+
+    seed: NonNegativeInt = 42
+    """Seed of the noise."""
+
+    def curve(self, run: RunLength) -> Noisy:
+        """Return the schedule with the noise."""
+        inner = curve_of_part(self.schedule, run)
+        start = self.start.resolve(run, "start")
+        end = None if self.end is None else self.end.resolve(run, "end")
+        return Noisy(inner, self.seed, self.limit, self.scale, self.kind, start, end)

@@ -1,4 +1,4 @@
-"""Bases of schedules that are functions of the step, for one or more hyperparameters."""
+"""Base of schedules that are functions of the step."""
 
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, final
@@ -11,55 +11,27 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
-__all__ = ["CurveScheduleConfigBase", "TrackScheduleConfigBase"]
+__all__ = ["METADATA", "CurveScheduleConfigBase", "build_driver"]
 
-_METADATA: LRSchedulerMetadata = {
+METADATA: LRSchedulerMetadata = {
     "interval": "step",
     "frequency": 1,
     "monitor": None,
     "reduce_on_plateau": False,
 }
+"""The options of a curve: a step with every update, without a metric."""
 
 
-def _drive(config: LRSchedulerConfigBase, optimizer: "Optimizer", module: Any) -> "LRScheduler":
+def build_driver(
+    config: LRSchedulerConfigBase, optimizer: "Optimizer", module: Any
+) -> "LRScheduler":
+    """Resolve the tracks of a schedule for a run, and build the scheduler that applies them."""
     from nshtrainer.lr_scheduler.driver.plan import SchedulePlan
     from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 
     run = run_length_of(module)
-    run.settings.attach_check()
-    return CurveScheduler(optimizer, SchedulePlan.of_config(config, run))
-
-
-class TrackScheduleConfigBase(LRSchedulerConfigBase):
-    """A schedule of one or more hyperparameters, each along a curve: write `tracks`.
-
-    One driver moves all of them with each update of the optimizer. A schedule of the learning rate
-    alone derives from `CurveScheduleConfigBase`.
-    """
-
-    is_curve: ClassVar[bool] = True
-
-    @abstractmethod
-    def tracks(self, run: RunLength) -> tuple[Track, ...]:
-        """Return the track of each scheduled hyperparameter, for a run of this length.
-
-        Args:
-            run: The length of the run; read only the lengths that the schedule needs.
-
-        Raises:
-            ScheduleError: The schedule does not fit this run, or the length of the run is unknown.
-        """
-
-    def metadata(self) -> LRSchedulerMetadata:
-        """Return the interval of a curve: every update, without a metric."""
-        return LRSchedulerMetadata(_METADATA)
-
-    @final
-    def create_scheduler_impl(
-        self, optimizer: "Optimizer", lightning_module: Any, /
-    ) -> "LRScheduler":
-        """Resolve the curves for this run, and build the scheduler that applies them."""
-        return _drive(self, optimizer, lightning_module)
+    run.context.attach_check()
+    return CurveScheduler(optimizer, SchedulePlan(run, config))
 
 
 class CurveScheduleConfigBase(LRSchedulerConfigBase):
@@ -100,11 +72,11 @@ class CurveScheduleConfigBase(LRSchedulerConfigBase):
 
     def metadata(self) -> LRSchedulerMetadata:
         """Return the interval of a curve: every update, without a metric."""
-        return LRSchedulerMetadata(_METADATA)
+        return LRSchedulerMetadata(METADATA)
 
     @final
     def create_scheduler_impl(
         self, optimizer: "Optimizer", lightning_module: Any, /
     ) -> "LRScheduler":
         """Resolve the curves for this run, and build the scheduler that applies them."""
-        return _drive(self, optimizer, lightning_module)
+        return build_driver(self, optimizer, lightning_module)

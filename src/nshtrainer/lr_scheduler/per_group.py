@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from typing_extensions import Self
 
 from nshtrainer.config import Config
-from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase, lr_scheduler_registry
+from nshtrainer.lr_scheduler.base import (
+    LRSchedulerConfigBase,
+    LRSchedulerMetadata,
+    lr_scheduler_registry,
+)
 from nshtrainer.lr_scheduler.compose import CurveConfig, curve_of_part
-from nshtrainer.lr_scheduler.curve_schedule import TrackScheduleConfigBase
-from nshtrainer.lr_scheduler.track import Curve, Track
+from nshtrainer.lr_scheduler.curve_schedule import METADATA, build_driver
+from nshtrainer.lr_scheduler.track import Track
 from nshtrainer.run_length import RunLength
 from nshtrainer.types import FrozenDict, Label
 
@@ -37,7 +41,7 @@ class HyperparameterScheduleConfig(Config):
     """Another hyperparameter whose factor this one shares: weight decay that follows `lr`."""
 
     @model_validator(mode="after")
-    def _is_one_of_them(self) -> Self:
+    def _check_exclusive(self) -> Self:
         given = [name for name, value in dict(self).items() if value is not None]
         if len(given) != 1:
             raise ValueError(
@@ -46,7 +50,7 @@ class HyperparameterScheduleConfig(Config):
         return self
 
 
-def _form(value: Any) -> str:
+def _kind_of_entry(value: Any) -> str:
     """Return the kind of an entry: a schedule is a name or has one, a motion has none."""
     if isinstance(value, Mapping):
         return "schedule" if "name" in value else "motion"
@@ -56,7 +60,7 @@ def _form(value: Any) -> str:
 Motion: TypeAlias = Annotated[
     Annotated[CurveConfig, Tag("schedule")]
     | Annotated[HyperparameterScheduleConfig, Tag("motion")],
-    Discriminator(_form),
+    Discriminator(_kind_of_entry),
 ]
 """A schedule, which is then a factor, or a `HyperparameterScheduleConfig`."""
 
@@ -65,7 +69,7 @@ Motions: TypeAlias = Annotated[Mapping[Label, Motion], AfterValidator(FrozenDict
 
 
 @lr_scheduler_registry.register
-class SchedulesConfig(TrackScheduleConfigBase):
+class SchedulesConfig(LRSchedulerConfigBase):
     """Schedules of any hyperparameters, for all parameter groups or for some of them by name.
 
     A hyperparameter is a key of the optimizer's groups, such as `lr`, `weight_decay` or `momentum`;
@@ -104,6 +108,8 @@ groups:
     lr: {name: linear, warmup_duration: 30%}
 """
 
+    is_curve: ClassVar[bool] = True
+
     name: Literal["schedules"] = "schedules"
 
     default: Motions = Field(default_factory=dict)
@@ -115,7 +121,7 @@ groups:
     """Name of a parameter group -> its schedules, which override `default`."""
 
     @model_validator(mode="after")
-    def _moves_something(self) -> Self:
+    def _check_not_empty(self) -> Self:
         if not self.default and not any(self.groups.values()):
             raise ValueError("nothing is scheduled; write a hyperparameter below default or groups")
         for where, motions in self._by_group():
@@ -128,6 +134,14 @@ groups:
                         "factor; give it one"
                     )
         return self
+
+    def metadata(self) -> LRSchedulerMetadata:
+        """Return the interval of a curve: every update, without a metric."""
+        return LRSchedulerMetadata(METADATA)
+
+    def create_scheduler_impl(self, optimizer: Any, lightning_module: Any, /) -> Any:
+        """Resolve the curves for this run, and build the scheduler that applies them."""
+        return build_driver(self, optimizer, lightning_module)
 
     def tracks(self, run: RunLength) -> tuple[Track, ...]:
         """Return the tracks: first of each named group, then of the rest."""
@@ -152,14 +166,10 @@ def _track(
         return Track(name, curve_of_part(value, run), "value", group)
     leader = getattr(motion, "follows", None)
     factor = _factor(motions[leader] if leader else motion)
-    return Track(name, _curve(factor, run), "factor", group)
+    assert factor is not None, "the leader is a factor: it was validated"
+    return Track(name, curve_of_part(factor, run), "factor", group)
 
 
 def _factor(motion: Any) -> LRSchedulerConfigBase | None:
     """Return the schedule of a motion that is a factor."""
     return motion.factor if isinstance(motion, HyperparameterScheduleConfig) else motion
-
-
-def _curve(config: LRSchedulerConfigBase | None, run: RunLength) -> Curve:
-    assert config is not None, "the leader is a factor: it was validated"
-    return curve_of_part(config, run)

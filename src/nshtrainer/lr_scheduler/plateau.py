@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch.optim.lr_scheduler import ReduceLROnPlateau
 
     from nshtrainer.lr_scheduler.preview import Preview
-    from nshtrainer.trainer_settings import TrainerSettings
+    from nshtrainer.run_context import RunContext
 
 __all__ = ["GreedyScheduleConfig", "MetricScheduleConfigBase", "ReduceLROnPlateauConfig"]
 
@@ -101,11 +101,11 @@ class MetricScheduleConfigBase(LRSchedulerConfigBase):
     ) -> LRSchedulerConfigType:
         """Build the scheduler in the direction of the metric, with the curve if there is one."""
         run = run_length_of(lightning_module)
-        settings = run.settings
-        problem = settings.observer_problem if self._has_a_curve() else settings.plateau_problem
+        context = run.context
+        problem = context.observer_problem if self._has_a_curve() else context.plateau_problem
         if problem is not None:
             raise MetricError(problem)
-        metric = self._metric_in(settings)
+        metric = self._metric_in(context)
         if self._has_a_curve():
             scheduler: Any = self._observing(optimizer, run, metric.mode)
         else:
@@ -113,8 +113,8 @@ class MetricScheduleConfigBase(LRSchedulerConfigBase):
             record_of(optimizer).metric_scheduler = ref(scheduler)
         return {"scheduler": scheduler, "monitor": metric.monitor}
 
-    def _metric_in(self, settings: TrainerSettings) -> MetricConfig:
-        metric, shown = self.metric or settings.primary_metric, settings.shown_metric
+    def _metric_in(self, context: RunContext) -> MetricConfig:
+        metric, shown = self.metric or context.primary_metric, context.shown_metric
         if metric is None:
             raise MetricError(
                 f"{self.name} names no metric, and there is no primary metric; write "
@@ -135,10 +135,10 @@ class MetricScheduleConfigBase(LRSchedulerConfigBase):
         from nshtrainer.lr_scheduler.driver.metric_scheduler import ObservingScheduler
         from nshtrainer.lr_scheduler.driver.plan import SchedulePlan
 
-        run.settings.attach_check()
+        run.context.attach_check()
         return ObservingScheduler(
             optimizer,
-            SchedulePlan.of_config(self, run),
+            SchedulePlan(run, self),
             lambda shadow: self.metric_scheduler(shadow, mode),
         )
 
@@ -275,14 +275,14 @@ class GreedyScheduleConfig(MetricScheduleConfigBase):
     """Reductions with every rate at `min_lr` before the schedule restarts."""
 
     @model_validator(mode="after")
-    def _bounds_are_in_order(self) -> Self:
+    def _check_bounds(self) -> Self:
         if self.min_lr > self.max_lr:
             raise ValueError(f"min_lr {self.min_lr:g} is above max_lr {self.max_lr:g}; swap them")
         return self
 
     def metric_scheduler(self, optimizer: Optimizer, mode: Any) -> ReduceLROnPlateau:
         """Build the scheduler of the paper."""
-        from nshtrainer.lr_scheduler.driver.greedy import GreedyLR
+        from nshtrainer.lr_scheduler.driver.metric_scheduler import GreedyLR
 
         options = {**dict(self)}
         for name in ("name", "metric", "warmup_duration", "schedule"):

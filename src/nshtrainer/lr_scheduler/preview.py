@@ -138,7 +138,7 @@ def _base_of(track: Track, run: RunLength, bases: Mapping[str, float]) -> float 
     for name in (_name(track), track.hyperparameter):
         if name in bases:
             return bases[name]
-    return run.base_lr if track.hyperparameter == "lr" else None
+    return run.context.base_lr if track.hyperparameter == "lr" else None
 
 
 def _within(phases: Sequence[Phase], updates: int) -> tuple[Phase, ...]:

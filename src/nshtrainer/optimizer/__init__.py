@@ -18,7 +18,7 @@ _MODULES = (
     "nshtrainer.optimizer.base",
     "nshtrainer.optimizer.groups.config",
     "nshtrainer.optimizer.groups.selectors",
-    "nshtrainer.optimizer.groups.mup",
+    "nshtrainer.optimizer.groups.scaling",
     *optimizer_registry.modules,
     "nshtrainer.optimizer.third_party",
 )
@@ -26,9 +26,8 @@ _MODULES = (
 
 if TYPE_CHECKING:
     from nshtrainer.optimizer.groups.config import *
-    from nshtrainer.optimizer.groups.mup import *
+    from nshtrainer.optimizer.groups.scaling import *
     from nshtrainer.optimizer.groups.selectors import *
-    from nshtrainer.optimizer.muon_with_adamw import *
     from nshtrainer.optimizer.routed_config import *
     from nshtrainer.optimizer.third_party import *
     from nshtrainer.optimizer.torch_optim.adam import *
@@ -36,6 +35,5 @@ if TYPE_CHECKING:
     from nshtrainer.optimizer.torch_optim.curvature import *
     from nshtrainer.optimizer.torch_optim.sgd import *
     from nshtrainer.optimizer.wrappers.config import *
-    from nshtrainer.optimizer.wrappers.sam_config import *
 else:
     __getattr__, __dir__ = lazy_names(__name__, _MODULES)

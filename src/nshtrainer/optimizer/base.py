@@ -87,9 +87,7 @@ optimizer_registry: Registry[OptimizerConfigBase] = Registry(
         "nshtrainer.optimizer.torch_optim.adaptive",
         "nshtrainer.optimizer.torch_optim.curvature",
         "nshtrainer.optimizer.routed_config",
-        "nshtrainer.optimizer.muon_with_adamw",
         "nshtrainer.optimizer.wrappers.config",
-        "nshtrainer.optimizer.wrappers.sam_config",
     ),
     index="nshtrainer.optimizer.third_party.index",
 )

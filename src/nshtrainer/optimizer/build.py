@@ -1,20 +1,23 @@
-"""Build an optimizer from any optimizer config."""
+"""Build an optimizer from any optimizer config, and import its class."""
 
 from __future__ import annotations
 
+import inspect
+from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import OptimizerConfigBase
 from nshtrainer.optimizer.groups.parameters import for_torch
-from nshtrainer.optimizer.stale_parameters import watch_parameters
+from nshtrainer.optimizer.parameter_checks import watch_parameters
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from nshtrainer.run_length import RunLength
 
-__all__ = ["attach_checks", "build_optimizer"]
+__all__ = ["arguments_of", "attach_checks", "build_optimizer", "target_class", "version_of"]
 
 
 def build_optimizer(
@@ -47,3 +50,42 @@ def attach_checks(optimizer: Any, params: Any) -> None:
     watch_parameters(optimizer, params)
     if isinstance(optimizer, Optimizer):
         resume_by_name(optimizer, params if isinstance(params, Module) else None)
+
+
+@cache
+def target_class(target: str) -> type[Optimizer]:
+    """Import the class that a target names.
+
+    Raises:
+        OptimizerError: The installed package cannot be imported, or does not have the class.
+    """
+    module, _, name = target.partition(":")
+    try:
+        cls = getattr(import_module(module), name, None)
+    except Exception as error:  # a package that is too new for PyTorch raises anything
+        raise OptimizerError(
+            f"{version_of(target)} cannot be imported beside {version_of('torch')}: {error!r}. "
+            "Install releases that go together."
+        ) from error
+    if cls is None:
+        raise OptimizerError(
+            f"{version_of(target)} has no {module}.{name}; install a newer release"
+        )
+    return cls
+
+
+@cache
+def arguments_of(cls: type[Optimizer]) -> frozenset[str]:
+    """Return the names of the constructor's arguments."""
+    return frozenset(inspect.signature(cls).parameters)
+
+
+def version_of(target: str) -> str:
+    """Return the name and version of a target's package, for messages."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    package = target.partition(":")[0].partition(".")[0]
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:  # the distribution has another name, or is not installed
+        return package

@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["CustomOptimizerConfig"]
 
 
-def _path(target: type) -> str:
-    return f"{target.__module__}:{target.__qualname__}"
-
-
 def _shown(options: FrozenDict[str, Any]) -> dict[str, Any]:
     plain = (bool, int, float, str, tuple, list, type(None))
     return {key: v if isinstance(v, plain) else repr(v) for key, v in options.items()}
@@ -53,7 +49,9 @@ class CustomOptimizerConfig(OptimizerConfigBase):
 
     name: Literal["custom"] = "custom"
 
-    target: Annotated[type[Any], PlainSerializer(_path)]
+    target: Annotated[
+        type[Any], PlainSerializer(lambda cls: f"{cls.__module__}:{cls.__qualname__}")
+    ]
     """The class of the optimizer."""
 
     options: Annotated[dict[str, Any], AfterValidator(FrozenDict), PlainSerializer(_shown)]

@@ -143,7 +143,13 @@ class FusedFallback:
         # The state has the order of the parameters, so it is checked only after a change.
         if order != self._seen.get(index):
             self._seen[index] = order
-            if not all(_state_fits(param, state.get(param, {})) for param in group["params"]):
+            kept = ((param, state.get(param, {})) for param in group["params"])
+            if not all(
+                _same_order(param, value)
+                for param, values in kept
+                for key, value in values.items()
+                if key != "step" and value is not None
+            ):
                 return False
         return not group.get("momentum") or _started_together(group["params"], state)
 
@@ -164,11 +170,6 @@ def _order_of_gradients(params: Sequence[Tensor]) -> list[tuple[int, ...] | None
             return None
         order.append(param.stride())
     return order
-
-
-def _state_fits(param: Tensor, state: Mapping[str, Any]) -> bool:
-    values = (value for key, value in state.items() if key != "step" and value is not None)
-    return all(_same_order(param, value) for value in values)
 
 
 def _started_together(params: Sequence[Tensor], state: _State) -> bool:

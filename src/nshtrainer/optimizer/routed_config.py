@@ -1,4 +1,4 @@
-"""Configs that route parameters to several optimizers and build one optimizer of them."""
+"""Configs of several optimizers for the parameters of one model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,16 @@ from nshtrainer.optimizer.base import (
 from nshtrainer.optimizer.build import build_optimizer
 from nshtrainer.optimizer.groups.assign import assign
 from nshtrainer.optimizer.groups.parameters import ParameterSubset, inventory
-from nshtrainer.optimizer.groups.selectors import Selection, described, needs_modules
+from nshtrainer.optimizer.groups.selectors import (
+    Selection,
+    SelectorConfig,
+    described,
+    nearest,
+    needs_modules,
+    selects,
+)
+from nshtrainer.optimizer.torch_optim.adam import AdamWConfig
+from nshtrainer.optimizer.torch_optim.curvature import MuonConfig
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -31,13 +40,13 @@ if TYPE_CHECKING:
     from nshtrainer.optimizer.groups.parameters import Parameter
     from nshtrainer.run_length import RunLength
 
-__all__ = ["RouteConfig", "RoutedOptimizerConfig", "RoutingConfigBase"]
+__all__ = ["MuonWithAdamWConfig", "RouteConfig", "RoutedOptimizerConfig", "RoutingConfigBase"]
 
 RouteName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")]
 """Name of a route: letters, digits, `_`, `.` and `-`. A slash separates the name of a group."""
 
 
-def _routable(config: OptimizerConfigBase) -> OptimizerConfigBase:
+def _check_routable(config: OptimizerConfigBase) -> OptimizerConfigBase:
     if isinstance(config, RoutingConfigBase):
         raise ValueError(  # noqa: TRY004 - pydantic turns it into a place in a file
             f"{config.name} is routed itself; write its routes beside this one"
@@ -50,7 +59,7 @@ def _routable(config: OptimizerConfigBase) -> OptimizerConfigBase:
     return config
 
 
-Routable: TypeAlias = Annotated[OptimizerConfig, AfterValidator(_routable)]
+Routable: TypeAlias = Annotated[OptimizerConfig, AfterValidator(_check_routable)]
 """Optimizer config that can be used together with others."""
 
 
@@ -100,8 +109,8 @@ class RoutingConfigBase(OptimizerConfigBase):
                 modules are needed but not given; an optimizer cannot be built of its parameters.
         """
         from nshtrainer.optimizer.checkpoint.hooks import OptimizerStateHooks
+        from nshtrainer.optimizer.parameter_checks import watch_parameters
         from nshtrainer.optimizer.routed_optimizer import RoutedOptimizer
-        from nshtrainer.optimizer.stale_parameters import watch_parameters
         from nshtrainer.optimizer_record import record_of
 
         model, parameters = _read(params, self.all_routes())
@@ -180,12 +189,12 @@ class RoutingConfigBase(OptimizerConfigBase):
         """Return the parameters of each route: the first that selects a parameter takes it."""
         self._check_selections(parameters)
         routes = self.all_routes()
-        assignment = assign(routes, parameters, _is_left_out)
+        assignment = assign(routes, parameters, _is_excluded)
         for name, reason in assignment.reasons.items():
             raise OptimizerError(f"route {name!r}: {reason}")
         taken: dict[str, list[Parameter]] = {route.name: [] for route in routes}
         for parameter, route in assignment.taken.items():
-            if not _is_left_out(route, parameter):
+            if not _is_excluded(route, parameter):
                 taken[route.name].append(parameter)
         _check_left([p for p in assignment.unmatched if p.tensor.requires_grad], taken)
         return taken
@@ -194,7 +203,7 @@ class RoutingConfigBase(OptimizerConfigBase):
         """Check selections that are only a part of a route; subclasses may have some."""
 
 
-def _is_left_out(route: RouteConfig, parameter: Parameter) -> bool:
+def _is_excluded(route: RouteConfig, parameter: Parameter) -> bool:
     """Return True for a frozen parameter, unless the optimizer of the route includes them."""
     optimizer = innermost(route.optimizer)
     return not (parameter.tensor.requires_grad or getattr(optimizer, "include_frozen", False))
@@ -284,7 +293,7 @@ class RoutedOptimizerConfig(RoutingConfigBase):
     parameter is an error."""
 
     @model_validator(mode="after")
-    def _routes_have_names_of_their_own(self) -> Self:
+    def _check_route_names(self) -> Self:
         if not self.routes:
             raise ValueError("there is no route; write at least one, or the optimizer alone")
         names = [route.name for route in self.all_routes()]
@@ -299,3 +308,65 @@ class RoutedOptimizerConfig(RoutingConfigBase):
             return self.routes
         rest = RouteConfig(name="default", select="*", optimizer=self.default, required=False)
         return (*self.routes, rest)
+
+
+@final
+@optimizer_registry.register
+class MuonWithAdamWConfig(RoutingConfigBase):
+    """Muon for the hidden matrices of a network, AdamW for the rest: the usual way to use Muon.
+
+    Hidden matrices are the weights of linear layers, without embeddings and the head;
+    `SelectorConfig.role` describes how these are found. A matrix in a module that is no linear
+    layer, such as learned positions, goes to AdamW. `include` and `exclude` correct the choice. The
+    defaults are taken from the reference implementation.
+
+    Reference: K. Jordan et al., Muon: An optimizer for hidden layers in neural networks, 2024.
+
+    >>> from torch import nn
+    >>> model = nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 4))
+    >>> MuonWithAdamWConfig().routing(model)
+    {'0.weight': 'adamw', '1.weight': 'muon', '1.bias': 'adamw'}
+    """
+
+    name: Literal["muon_with_adamw"] = "muon_with_adamw"
+
+    muon: MuonConfig = MuonConfig(lr=0.02, weight_decay=0.01)
+    """Optimizer of the hidden matrices."""
+
+    adamw: AdamWConfig = AdamWConfig(lr=3e-4, betas=(0.9, 0.95), weight_decay=0.01)
+    """Optimizer of embeddings, the head, norms, biases and the rest."""
+
+    convolutions: bool = False
+    """Use Muon for convolution kernels too, each as a matrix of outputs by all other dimensions."""
+
+    include: Selection | None = None
+    """More parameters for Muon, such as a head or a bare matrix."""
+
+    exclude: Selection | None = None
+    """Parameters that Muon does not take, such as a head that is not recognized; wins over
+    `include`."""
+
+    @override
+    def all_routes(self) -> tuple[RouteConfig, ...]:
+        roles = SelectorConfig(role=("matrix", "conv") if self.convolutions else "matrix")
+        select = roles
+        if self.include is not None:
+            more = self.include if isinstance(self.include, tuple) else (self.include,)
+            select = SelectorConfig(any_of=(roles, *more))
+        if self.exclude is not None:
+            select = SelectorConfig(all_of=select, none_of=self.exclude)
+        muon = self.muon.replace(flatten=self.convolutions or self.muon.flatten)
+        return (
+            RouteConfig(name="muon", select=select, optimizer=muon),
+            RouteConfig(name="adamw", select="*", optimizer=self.adamw, required=False),
+        )
+
+    @override
+    def _check_selections(self, parameters: Sequence[Parameter]) -> None:
+        for field in ("include", "exclude"):
+            selection = getattr(self, field)
+            if selection is not None and not any(selects(selection, p) for p in parameters):
+                raise OptimizerError(
+                    f"{type(self).__name__}: {field}: {described(selection)} matches no parameter; "
+                    f"{nearest(selection, parameters)}"
+                )

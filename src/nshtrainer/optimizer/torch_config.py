@@ -11,10 +11,10 @@ from typing_extensions import Self, override
 from nshtrainer.config.messages import join_names
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import Params
+from nshtrainer.optimizer.build import arguments_of, target_class, version_of
 from nshtrainer.optimizer.groups.config import GroupingConfigBase
-from nshtrainer.optimizer.lr_check import check_rates, rate_requirements, rate_use_of
+from nshtrainer.optimizer.learning_rate import check_rates, rate_requirements, rate_use_of
 from nshtrainer.optimizer.options import Foreach, Maximize
-from nshtrainer.optimizer.target import arguments_of, target_class, version_of
 from nshtrainer.rate_use import set_rate_use
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
     """Keep the rate in a tensor that schedules fill in place, as compiled steps need."""
 
     @model_validator(mode="after")
-    def _one_implementation(self) -> Self:
+    def _check_implementation(self) -> Self:
         given = {flag for flag in _FLAGS if getattr(self, flag, False)}
         for other in ("foreach", "differentiable"):
             if {"fused", other} <= given:
@@ -136,11 +136,11 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         import torch
 
         from nshtrainer.optimizer.checkpoint.hooks import OptimizerStateHooks
-        from nshtrainer.optimizer.groups.batch_size import batch_size_of
         from nshtrainer.optimizer.groups.build import build_groups
         from nshtrainer.optimizer.groups.group_dicts import names_in
         from nshtrainer.optimizer.groups.parameters import ParameterSubset
-        from nshtrainer.optimizer.stale_parameters import watch_parameters
+        from nshtrainer.optimizer.groups.scaling import batch_size_of
+        from nshtrainer.optimizer.parameter_checks import watch_parameters
         from nshtrainer.optimizer_record import record_of
 
         config, size = self, None
@@ -169,11 +169,21 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
 
     def _build(self, groups: list[Group], resumption: OptimizerStateHooks | None) -> Optimizer:
         from nshtrainer.optimizer.fused import should_use_fused
-        from nshtrainer.optimizer.groups.lazy_parameters import shapes_needed
-        from nshtrainer.optimizer.tensor_lr import with_tensor_rate
+        from nshtrainer.optimizer.groups.group_dicts import check_options
+        from nshtrainer.optimizer.groups.parameters import shapes_needed
+        from nshtrainer.optimizer.learning_rate import with_tensor_rate
 
-        configs = self._checked(groups)
-        if self._keeps_rates_in_tensors():
+        alike = self.without_grouping()
+        configs = [check_options(alike, group) for group in groups]
+        self._check_needs(groups)
+        for group in groups:
+            own = (group.options.keys() & self._own_fields()) - {"name"}
+            if own:
+                raise OptimizerError(
+                    f"{group.label}: {', '.join(sorted(own))} applies to all groups; set it in "
+                    f"the {type(self).__name__}"
+                )
+        if self._has_tensor_rates():
             groups = [with_tensor_rate(group, self.options()["lr"]) for group in groups]
         dicts = [self._group_dict(group) for group in groups]
         fused = [
@@ -203,7 +213,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
             resumption: The hooks that save and load states by name; None for a part.
         """
         from nshtrainer.optimizer.fused import FLAGS, FusedFallback, keep_flags
-        from nshtrainer.optimizer.tensor_lr import keep_tensor_rates
+        from nshtrainer.optimizer.learning_rate import keep_tensor_rates
         from nshtrainer.optimizer_record import add_requirements, record_of
 
         optimizer.register_load_state_dict_pre_hook(_refuse_another)
@@ -255,7 +265,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
                 default.
         """
         cls = target_class(self.target)
-        known, ours = arguments_of(cls), {*self._ours(), *self.group_keys}
+        known, ours = arguments_of(cls), {*self._own_fields(), *self.group_keys}
         fields = {k: field for k, field in type(self).model_fields.items() if k not in ours}
         for key in fields.keys() - known:
             default = fields[key].default
@@ -267,40 +277,19 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
         return {key: getattr(self, key) for key in fields if key in known}
 
     @classmethod
-    def _ours(cls) -> set[str]:
+    def _own_fields(cls) -> set[str]:
         """Return the fields that are not arguments of the constructor."""
         return {"name", *TorchOptimizerConfigBase.model_fields, *cls.own_options}
 
-    def _keeps_rates_in_tensors(self) -> bool:
+    def _has_tensor_rates(self) -> bool:
         """Return True if the rates of the groups are tensors."""
         # A captured graph would never see another number, so `capturable` needs a tensor as well.
         return self.tensor_lr or getattr(self, "capturable", False)
 
-    def _checked(self, groups: list[Group]) -> list[Self]:
-        """Check the groups: their options, rates and parameters.
-
-        Returns:
-            The config with the options of each group.
-        """
-        from nshtrainer.optimizer.groups.group_dicts import check_options
-
-        alike = self.without_grouping()
-        configs = [check_options(alike, group) for group in groups]
-        self._check_needs(groups)
-        if self.lr_problem is not None:
-            check_rates(self, groups)
-        for group in groups:
-            own = (group.options.keys() & self._ours()) - {"name"}
-            if own:
-                raise OptimizerError(
-                    f"{group.label}: {', '.join(sorted(own))} applies to all groups; set it in "
-                    f"the {type(self).__name__}"
-                )
-        return configs
-
     def _check_needs(self, groups: list[Group]) -> None:
+        """Check that the optimizer takes the parameters, and reads the rate of each group."""
         from nshtrainer.optimizer.groups.group_dicts import described, is_sharded
-        from nshtrainer.optimizer.groups.lazy_parameters import check_no_lazy
+        from nshtrainer.optimizer.groups.parameters import check_no_lazy
 
         if self.needs_one_group and len(groups) > 1:
             raise OptimizerError(
@@ -323,6 +312,8 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
                     f"{_UNDER_FSDP2[self.under_fsdp2]}. Keep them whole, as DDP does, or take "
                     f"another, such as AdamW. Sharded are: {join_names(sharded)}"
                 )
+        if self.lr_problem is not None:
+            check_rates(self, groups)
 
     @classmethod
     def asks(cls) -> list[str]:
@@ -343,7 +334,7 @@ class TorchOptimizerConfigBase(GroupingConfigBase):
     @classmethod
     @override
     def group_options(cls) -> set[str]:
-        return cls.model_fields.keys() - cls._ours()
+        return cls.model_fields.keys() - cls._own_fields()
 
 
 def _refuse_another(optimizer: Optimizer, state_dict: dict[str, Any]) -> None:

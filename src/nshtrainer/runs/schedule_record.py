@@ -15,7 +15,7 @@ from nshtrainer.config.files import write_file
 from nshtrainer.escaping import csv_cell, printable
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.integrations.lightning.checkpoint.entries import refuse_entry
-from nshtrainer.lr_scheduler.driver.param_values import HyperparameterRef, find
+from nshtrainer.lr_scheduler.driver.hyperparameters import HyperparameterRef, find
 from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 from nshtrainer.lr_scheduler.preview import describe_tracks, number_text, preview_tracks
 from nshtrainer.lr_scheduler.track import Track

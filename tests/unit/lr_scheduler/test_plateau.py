@@ -23,8 +23,8 @@ from nshtrainer.configs import (
     ReduceLROnPlateauConfig,
 )
 from nshtrainer.exceptions import ConfigChangedWarning, MetricError, ScheduleError
-from nshtrainer.lr_scheduler.driver.greedy import GreedyLR
-from nshtrainer.trainer_settings import TrainerSettings
+from nshtrainer.lr_scheduler.driver.metric_scheduler import GreedyLR
+from nshtrainer.run_context import RunContext
 
 LOSS = MetricConfig(monitor="loss", mode="min")
 RUN = RunLength(total_steps=20)
@@ -183,8 +183,8 @@ def test_before_it_runs_the_curve_beside_it_can_be_looked_at():
 
 
 def test_where_nobody_shows_the_metric_it_is_refused():
-    settings = TrainerSettings(observer_problem="Lightning shows no metric; use ours")
-    run = RunLength(total_steps=5, settings=settings)
+    settings = RunContext(observer_problem="Lightning shows no metric; use ours")
+    run = RunLength(total_steps=5, context=settings)
     with pytest.raises(MetricError, match="use ours"):
         build(plateau(schedule=LINE), sgd(1.0), run)
     assert build(plateau(), sgd(1.0), run)

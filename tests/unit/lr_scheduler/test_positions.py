@@ -103,7 +103,7 @@ def test_a_part_counts_epochs_from_where_it_begins():
 
 def test_a_part_of_a_part_knows_where_it_begins():
     part = ACCUMULATING.slice(300, 100).slice(100, 150)
-    assert (part.start, part.total_steps) == (250, 100)
+    assert (part.context.start, part.total_steps) == (250, 100)
     assert part.steps_in_epochs(1.5) == 75
 
 

@@ -26,7 +26,7 @@ from nshtrainer.configs import (
 from nshtrainer.exceptions import ConfigError, OptimizerError
 from nshtrainer.optimizer import OptimizerConfig, OptimizerConfigBase, optimizer_registry
 from nshtrainer.optimizer.groups.parameters import ParameterSubset, inventory
-from nshtrainer.optimizer.stale_parameters import watched
+from nshtrainer.optimizer.parameter_checks import watched
 
 
 class Block(nn.Module):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from nshtrainer.optimizer.groups.lazy_parameters import is_lazy
+from nshtrainer.optimizer.groups.parameters import is_lazy
 from nshtrainer.optimizer.stand_ins import device_type, stand_in
 
 

@@ -97,7 +97,8 @@ def _plot(
 
     try:
         run = run_length(config, args)
-        bases = dict(found.bases) if run.base_lr is None else {**found.bases, "lr": run.base_lr}
+        rate = run.context.base_lr
+        bases = dict(found.bases) if rate is None else {**found.bases, "lr": rate}
         run = run.replace(base_lr=bases.get("lr"), beta2=bases.get("betas.1"))
         try:
             return _resolved(found, label, run, bases, args)

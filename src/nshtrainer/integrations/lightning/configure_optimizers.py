@@ -11,7 +11,7 @@ from nshtrainer.exceptions import OptimizerError, ScheduleError
 from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
 from nshtrainer.optimizer.base import OptimizerConfigBase, innermost
 from nshtrainer.optimizer.build import build_optimizer
-from nshtrainer.optimizer.groups.batch_size import batch_size_of
+from nshtrainer.optimizer.groups.scaling import batch_size_of
 from nshtrainer.optimizer.routed_config import RoutingConfigBase
 from nshtrainer.optimizer.wrappers.config import WrappingConfigBase
 
@@ -33,12 +33,12 @@ def configure_optimizers(module: LightningModule, hparams: Config) -> OptimizerL
         OptimizerError: Not exactly one field holds an optimizer config, or it has no parameters.
         ScheduleError: More than one field holds a scheduler config.
     """
-    config = _the_optimizer(hparams)
+    config = _find_optimizer(hparams)
     optimizer = build_optimizer(config, module)
     within = innermost(config)
     if isinstance(within, RoutingConfigBase):
         rank_zero_info("\n".join(["Optimizers and their parameters:", within.describe(module)]))
-    scheduler = _the_scheduler(hparams)
+    scheduler = _find_scheduler(hparams)
     if scheduler is None:
         return optimizer
     return {"optimizer": optimizer, "lr_scheduler": scheduler.create_scheduler(optimizer, module)}
@@ -115,7 +115,7 @@ def _rate_holder(hparams: Config) -> tuple[str, Config]:
     )
 
 
-def _the_optimizer(hparams: Config) -> OptimizerConfigBase:
+def _find_optimizer(hparams: Config) -> OptimizerConfigBase:
     found = find_fields(hparams, OptimizerConfigBase)
     if len(found) == 1:
         return next(iter(found.values()))
@@ -130,7 +130,7 @@ def _the_optimizer(hparams: Config) -> OptimizerConfigBase:
     )
 
 
-def _the_scheduler(hparams: Config) -> LRSchedulerConfigBase | None:
+def _find_scheduler(hparams: Config) -> LRSchedulerConfigBase | None:
     found = find_fields(hparams, LRSchedulerConfigBase)
     if len(found) > 1:
         raise ScheduleError(

@@ -19,10 +19,16 @@ from typing_extensions import override
 from nshtrainer.config.messages import join_names
 from nshtrainer.exceptions import BadUpdateError
 from nshtrainer.integrations.lightning.run_length import run_length_of
-from nshtrainer.optimizer.wrappers.clipping import elements_of
 from nshtrainer.optimizer.wrappers.config import skips_by_itself
-from nshtrainer.optimizer.wrappers.hooks import params_with_grad, register_grad_hook
-from nshtrainer.optimizer.wrappers.skipping import Skipping, are_finite, is_finite, refuse_lbfgs
+from nshtrainer.optimizer.wrappers.hooks import (
+    Skipping,
+    are_finite,
+    elements_of,
+    is_finite,
+    params_with_grad,
+    refuse_lbfgs,
+    register_grad_hook,
+)
 from nshtrainer.optimizer_record import (
     get_requirements,
     make_skippable,
@@ -63,7 +69,7 @@ class FiniteGradientCheck(Callback):
         self._poison: Tensor | None = None
         """0, or NaN if a loss since the last update was not finite."""
         self._undo: list[Callable[[], None]] = []
-        self._looked: set[int] = set()
+        self._checked_steps: set[int] = set()
         """Optimizers whose gradients were already checked in the current step."""
 
     # -- hooks -----------------------------------------------------------------------------------
@@ -71,7 +77,7 @@ class FiniteGradientCheck(Callback):
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Choose the action, and check an optimizer with a closure after the closure."""
-        self._choice = run_length_of(pl_module).settings.non_finite
+        self._choice = run_length_of(pl_module).context.non_finite
         self._poison = None
         self._restore()
         if self._choice == "skip":
@@ -82,7 +88,7 @@ class FiniteGradientCheck(Callback):
                 if get_requirements(optimizer).closure and not skips_by_itself(optimizer):
                     self._undo.append(register_grad_hook(optimizer, self._skipping).remove)
         if self._choice != "ignore" and not pl_module.automatic_optimization:
-            look = partial(self._look_at_bare_step, trainer, pl_module)
+            look = partial(self._check_bare_step, trainer, pl_module)
             self._undo += [register_grad_hook(each, look).remove for each in trainer.optimizers]
 
     @override
@@ -121,22 +127,22 @@ class FiniteGradientCheck(Callback):
             BadUpdateError: The gradients are not finite and the run stops, or too many consecutive
                 updates were skipped.
         """
-        self._look(trainer, pl_module, optimizer)
-        self._looked.add(id(optimizer))
+        self._check_gradients(trainer, pl_module, optimizer)
+        self._checked_steps.add(id(optimizer))
 
-    def _look_at_bare_step(
+    def _check_bare_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
         """Check a step that Lightning does not see, as with `use_pl_optimizer=False`.
 
         Gradients that a custom GradScaler found non-finite are left to that scaler.
         """
-        if id(optimizer) in self._looked:
-            self._looked.remove(id(optimizer))
+        if id(optimizer) in self._checked_steps:
+            self._checked_steps.remove(id(optimizer))
         elif not getattr(optimizer, "found_inf", False):
-            self._look(trainer, pl_module, optimizer)
+            self._check_gradients(trainer, pl_module, optimizer)
 
-    def _look(
+    def _check_gradients(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
         poison, self._poison = self._poison, None
@@ -144,7 +150,9 @@ class FiniteGradientCheck(Callback):
             self._choice == "skip" and get_requirements(optimizer).closure
         ):
             return
-        parts = _looked_after(optimizer)
+        # Optimizers that check their gradients themselves, and parts that do, are left out.
+        parts = () if skips_by_itself(optimizer) else parts_of(optimizer)
+        parts = [part for part in parts if not skips_by_itself(part)]
         params = [param for part in parts for param in params_with_grad(part)]
         if not params:
             return
@@ -152,7 +160,10 @@ class FiniteGradientCheck(Callback):
         if self._choice == "skip":
             self._skip(trainer, optimizer, parts, bad)
         elif bad:
-            where, what = _where(trainer, optimizer), _what(pl_module, params, poison)
+            where, what = (
+                _describe_place(trainer, optimizer),
+                _describe_cause(pl_module, params, poison),
+            )
             raise BadUpdateError(
                 f"{where} is not applied: {what}. Check the data of this batch and the loss; "
                 "lower lr, or clip the gradients (gradient_clip_val). To skip such updates, set "
@@ -176,7 +187,7 @@ class FiniteGradientCheck(Callback):
         for undo in reversed(self._undo):
             undo()
         self._undo.clear()
-        self._looked.clear()
+        self._checked_steps.clear()
 
 
 def _skip_parts(optimizer: Optimizer, parts: Sequence[Optimizer]) -> None:
@@ -189,13 +200,6 @@ def _skip_parts(optimizer: Optimizer, parts: Sequence[Optimizer]) -> None:
         for part in parts:
             notify_step_skipped(part)
         skip_step(optimizer)
-
-
-def _looked_after(optimizer: Optimizer) -> list[Optimizer]:
-    """Return the parts of an optimizer that do not check their gradients themselves."""
-    if skips_by_itself(optimizer):
-        return []
-    return [part for part in parts_of(optimizer) if not skips_by_itself(part)]
 
 
 def _are_bad(trainer: pl.Trainer, params: Sequence[Tensor], poison: Tensor | None) -> bool:
@@ -223,7 +227,7 @@ def _scaler(trainer: pl.Trainer) -> Any:
     return getattr(trainer.precision_plugin, "scaler", None)
 
 
-def _where(trainer: pl.Trainer, optimizer: Optimizer) -> str:
+def _describe_place(trainer: pl.Trainer, optimizer: Optimizer) -> str:
     rates = sorted({float(group["lr"]) for group in optimizer.param_groups if "lr" in group})
     at = " to ".join(f"{rate:g}" for rate in dict.fromkeys([*rates[:1], *rates[-1:]]))
     batch = trainer.fit_loop.epoch_loop.batch_idx
@@ -231,7 +235,9 @@ def _where(trainer: pl.Trainer, optimizer: Optimizer) -> str:
     return f"update {trainer.global_step} ({place})"
 
 
-def _what(module: pl.LightningModule, params: Sequence[Tensor], poison: Tensor | None) -> str:
+def _describe_cause(
+    module: pl.LightningModule, params: Sequence[Tensor], poison: Tensor | None
+) -> str:
     names = {id(param): name for name, param in module.named_parameters()}
     bad = [
         names.get(id(param), "one that is not the module's")

@@ -11,6 +11,7 @@ import argparse
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
+from operator import attrgetter
 from typing import Any, cast
 
 from lightning.pytorch import cli as lightning_cli
@@ -98,9 +99,11 @@ class LightningCLI(lightning_cli.LightningCLI):
             return
         tokens = sys.argv[1:] if args is None else list(args)
         rest, self._overrides = split_overrides(tokens, self._keys())
-        self.config: Any = parser.parse_args([token for token in rest if not _prints(token)])
+        self.config: Any = parser.parse_args(
+            [token for token in rest if not _is_print_config(token)]
+        )
         settled = self._settle()
-        if any(map(_prints, rest)):
+        if any(map(_is_print_config, rest)):
             texts = [f"--{key}={config.to_yaml()}" for key, config in settled.items()]
             parser.parse_args([*rest, *texts])
 
@@ -110,10 +113,10 @@ class LightningCLI(lightning_cli.LightningCLI):
         settled = self._settle()
         self._dump_config()  # of the plain data, which Lightning keeps for checkpoints
         try:
-            self._put(settled)
+            self._set_values(settled)
             super().instantiate_classes()
         finally:
-            self._put({key: config.to_dict() for key, config in settled.items()})
+            self._set_values({key: config.to_dict() for key, config in settled.items()})
 
     def _keys(self) -> set[str]:
         """Return the keys of the config arguments that are known before parsing."""
@@ -134,18 +137,21 @@ class LightningCLI(lightning_cli.LightningCLI):
         ]
         settled: dict[str, Config] = {}
         try:
-            root = _model_at(configs).from_mapping(_nested(given), overrides=overrides)
-            settled = {key: _at(root, key) for key in configs}
+            nested = Namespace()
+            for key, value in given.items():
+                nested[key] = value
+            root = _model_at(configs).from_mapping(nested.as_dict(), overrides=overrides)
+            settled = {key: attrgetter(key)(root) for key in configs}
         except ConfigError as error:
             parser.error(str(error))
-        self._put({key: config.to_dict() for key, config in settled.items()})
+        self._set_values({key: config.to_dict() for key, config in settled.items()})
         return settled
 
     def _parsed(self) -> Any:
         """Return the parsed arguments of the subcommand; without one, all arguments."""
         return self.config.get(str(self.config.get("subcommand")), self.config)
 
-    def _put(self, values: Mapping[str, Any]) -> None:
+    def _set_values(self, values: Mapping[str, Any]) -> None:
         for key, value in values.items():
             self._parsed()[key] = value
 
@@ -262,7 +268,7 @@ def split_overrides(tokens: Sequence[str], keys: Iterable[str]) -> tuple[list[st
     return rest, overrides
 
 
-def _prints(token: str) -> bool:
+def _is_print_config(token: str) -> bool:
     return token.partition("=")[0] == _PRINT_CONFIG
 
 
@@ -313,16 +319,3 @@ def _model_at(configs: Mapping[str, type[Config]], prefix: str = "") -> type[Con
         for part in parts
     }
     return create_model("Arguments", __base__=Config, **fields)
-
-
-def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    data = Namespace()
-    for key, value in values.items():
-        data[key] = value
-    return data.as_dict()
-
-
-def _at(root: Any, key: str) -> Any:
-    for part in key.split("."):
-        root = getattr(root, part)
-    return root

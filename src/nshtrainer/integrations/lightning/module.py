@@ -20,7 +20,7 @@ from nshtrainer.config import Config
 from nshtrainer.config.validation import plain_containers
 from nshtrainer.integrations.hyperparameters import plain
 from nshtrainer.integrations.lightning.checkpoint.entries import check_loaded
-from nshtrainer.integrations.lightning.checkpoint.paths import drop_foreign_paths
+from nshtrainer.integrations.lightning.checkpoint.files import drop_foreign_paths
 from nshtrainer.integrations.lightning.configure_optimizers import (
     configure_optimizers,
     current_rate,

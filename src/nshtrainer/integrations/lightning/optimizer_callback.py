@@ -11,16 +11,15 @@ from lightning.pytorch.callbacks import WeightAveraging
 from typing_extensions import override
 
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.integrations.lightning.checkpoint.files import drop_foreign_paths
 from nshtrainer.integrations.lightning.checkpoint.in_force import adopt_kept_values
-from nshtrainer.integrations.lightning.checkpoint.paths import drop_foreign_paths
 from nshtrainer.integrations.lightning.checkpoint.resume import check_resume, learn_names
 from nshtrainer.integrations.lightning.checkpoint.rng_state import RNGStateCallback
 from nshtrainer.integrations.lightning.finite_check import FiniteGradientCheck
-from nshtrainer.integrations.lightning.length_check import LengthCheck
 from nshtrainer.integrations.lightning.lr_finder import FoundRates
-from nshtrainer.integrations.lightning.ownership_check import OwnershipCheck
 from nshtrainer.integrations.lightning.plateau_callback import PlateauCallback
-from nshtrainer.optimizer.stale_parameters import check_stale, check_unowned, watch_parameters
+from nshtrainer.integrations.lightning.run_checks import LengthCheck, OwnershipCheck
+from nshtrainer.optimizer.parameter_checks import check_stale, check_unowned, watch_parameters
 from nshtrainer.optimizer_record import get_requirements, parts_of
 
 if TYPE_CHECKING:

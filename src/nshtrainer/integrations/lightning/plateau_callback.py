@@ -130,7 +130,7 @@ class PlateauCallback(Callback):
         self._validations, self._epoch_began, self._epoch_ended = 0, False, False
         for feed in self._feeds:
             feed.take_over()
-        if self._feeds and _validation_is_left_out(trainer):
+        if self._feeds and _skips_validation(trainer):
             warnings.warn(
                 "the checkpoint was saved between a batch and the validation due after it, which "
                 "Lightning skips on resume, so the plateau scheduler misses one value; save "
@@ -143,7 +143,7 @@ class PlateauCallback(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Hand the schedulers back, and warn of one that was never fed."""
         self._close_epoch(trainer, pl_module)
-        for feed in self._live(trainer):
+        for feed in self._active_feeds(trainer):
             feed.hand_back()
             if not feed.ever_fed:
                 warnings.warn(
@@ -153,7 +153,7 @@ class PlateauCallback(Callback):
                     stacklevel=2,
                 )
 
-    def _live(self, trainer: Trainer) -> list[_Feed]:
+    def _active_feeds(self, trainer: Trainer) -> list[_Feed]:
         """Return the feeds still in use: other callbacks may exchange schedulers during a run."""
         in_use = {id(config) for config in trainer.lr_scheduler_configs}
         return [feed for feed in self._feeds if id(feed.config) in in_use]
@@ -176,7 +176,7 @@ class PlateauCallback(Callback):
 
     def _watching(self, trainer: Trainer) -> list[_Feed]:
         fitting = trainer.state.fn == "fit" and not trainer.sanity_checking
-        return self._live(trainer) if fitting else []
+        return self._active_feeds(trainer) if fitting else []
 
     # -- metrics of the training ---------------------------------------------------------------
 
@@ -185,7 +185,7 @@ class PlateauCallback(Callback):
         """Close the previous epoch, and remember the metrics before this one."""
         self._close_epoch(trainer, pl_module)
         self._epoch_began, self._epoch_ended = True, False
-        for feed in self._live(trainer):
+        for feed in self._active_feeds(trainer):
             feed.fed_this_epoch = False
             feed.before_epoch = feed.value(trainer)
 
@@ -203,7 +203,7 @@ class PlateauCallback(Callback):
         self._check(trainer)
 
     def _feed_training(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for feed in self._live(trainer) if self._epoch_ended else []:
+        for feed in self._active_feeds(trainer) if self._epoch_ended else []:
             if not (feed.by_validation or feed.fed_this_epoch):
                 feed.feed(trainer, pl_module, feed.before_epoch)
 
@@ -212,7 +212,7 @@ class PlateauCallback(Callback):
         whole = self._epoch_began and self._epoch_ended
         if not whole or (trainer.enable_validation and not self._validations):
             return
-        for feed in self._live(trainer):
+        for feed in self._active_feeds(trainer):
             if feed.config.strict and not feed.fed and feed.value(trainer) is None:
                 who = "the plateau scheduler"
                 raise MetricError(never_logged(who, feed.monitor, trainer.callback_metrics))
@@ -225,7 +225,7 @@ def _is_ours(config: LRSchedulerConfig) -> bool:
     return by_epoch or hasattr(config.scheduler, "observe")
 
 
-def _validation_is_left_out(trainer: Trainer) -> bool:
+def _skips_validation(trainer: Trainer) -> bool:
     """Return True if the run resumes right after a batch that a validation was to follow."""
     loop = trainer.fit_loop.epoch_loop
     if not (loop.restarted_on_train_batch_end and trainer.enable_validation):

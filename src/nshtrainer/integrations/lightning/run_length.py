@@ -1,4 +1,4 @@
-"""Run length of a Lightning trainer, read lazily.
+"""Run length, policies and limits of a Lightning trainer, read lazily.
 
 Lightning's `estimated_stepping_batches` is -1 or infinity if unknown, and reads the data loader
 even for a run that is limited in steps.
@@ -7,20 +7,126 @@ even for a run that is limited in steps.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, cast, get_args
 
 from typing_extensions import override
 
-from nshtrainer.exceptions import ScheduleError
-from nshtrainer.integrations.lightning.trainer_settings import LightningSettings
-from nshtrainer.run_length import TICKS, LazyRunLength
+from nshtrainer.exceptions import ConfigError, ScheduleError
+from nshtrainer.integrations.lightning.plateau_callback import PlateauCallback
+from nshtrainer.metric import MetricConfig
+from nshtrainer.resume import ResumeConfig
+from nshtrainer.run_context import RunContext
+from nshtrainer.run_length import TICKS, LazyRunLength, samples_per_batch
+from nshtrainer.types import NonFinite, ScheduleClock
 
-__all__ = ["TrainerRunLength", "run_length_of"]
+__all__ = ["LightningContext", "TrainerRunLength", "run_length_of"]
 
 # Trainers are looked at by their attributes alone: those of `lightning` and of `pytorch_lightning`
 # share no class. Lazy attributes stand where the base declares plain ones:
-# pyright: reportIncompatibleVariableOverride=false
+# pyright: reportIncompatibleVariableOverride=false, reportIncompatibleMethodOverride=false
+
+_WITH_THE_CALLBACK = (
+    "use nshtrainer.Trainer, or a LightningModuleBase whose configure_callbacks keeps what its "
+    "base returns"
+)
+
+
+class LightningContext(RunContext):
+    """Policies of a trainer or of its module's hyperparameters, and limits of Lightning.
+
+    Args:
+        trainer: A Lightning trainer, or `None` for a module that has none.
+        module: The module that is trained.
+    """
+
+    _trainer: Any
+    _module: Any
+
+    def __init__(self, trainer: Any, module: Any) -> None:
+        # Not the base's `__init__`: it would set, and so read, every field.
+        vars(self).update(_trainer=trainer, _module=module)
+
+    @override
+    def attach_check(self) -> None:
+        """Add callbacks that apply found rates and check lengths and parameters, once."""
+        from nshtrainer.integrations.lightning.lr_finder import FoundRates
+        from nshtrainer.integrations.lightning.run_checks import LengthCheck, OwnershipCheck
+
+        if self._trainer is not None:
+            callbacks: list[Any] = self._trainer.callbacks
+            ours = (FoundRates, LengthCheck, OwnershipCheck)
+            callbacks += [c() for c in ours if not any(isinstance(each, c) for each in callbacks)]
+
+    @cached_property
+    def primary_metric(self) -> MetricConfig | None:
+        """The `primary_metric` of the trainer, else that of the module's hyperparameters."""
+        metric = self.setting("primary_metric")
+        return metric if isinstance(metric, MetricConfig) else None
+
+    @cached_property
+    def resume(self) -> ResumeConfig | None:
+        """The `resume` of the trainer, else that of the module's hyperparameters."""
+        policy = self.setting("resume")
+        return policy if isinstance(policy, ResumeConfig) else None
+
+    @cached_property
+    def schedule_clock(self) -> ScheduleClock:
+        """The `schedule_clock` of the trainer, else that of the module's hyperparameters."""
+        return self.setting("schedule_clock", get_args(ScheduleClock))
+
+    @cached_property
+    def non_finite(self) -> NonFinite:
+        """The `non_finite` of the trainer, else that of the module's hyperparameters."""
+        return self.setting("non_finite", get_args(NonFinite))
+
+    def setting(self, name: str, choices: Sequence[str] = ()) -> Any:
+        """Return the trainer's setting of this name, else that of the module's hyperparameters.
+
+        Args:
+            name: The name of the setting.
+            choices: The valid values, the default first.
+
+        Raises:
+            ConfigError: The value is none of the choices.
+        """
+        value = getattr(self._trainer, name, None)
+        if value is None:
+            hparams: Any = getattr(self._module, "hparams", None)
+            is_mapping = isinstance(hparams, Mapping)
+            value = cast("Any", hparams).get(name) if is_mapping else getattr(hparams, name, None)
+        if choices and value not in (None, *choices):
+            raise ConfigError(f"{name} must be one of {', '.join(choices)}; it is {value!r}")
+        return choices[0] if choices and value is None else value
+
+    @cached_property
+    def plateau_problem(self) -> str | None:
+        """The reason why Lightning alone would step a plateau scheduler wrongly."""
+        trainer = self._trainer
+        if trainer is None or self.observer_problem is None:
+            return None
+        every = trainer.check_val_every_n_epoch
+        # A trainer that validates by the clock has no such attribute.
+        within = getattr(trainer, "val_check_interval", "a time")
+        if every == 1 and isinstance(within, float) and within == 1.0:
+            return None
+        return (
+            f"with check_val_every_n_epoch={every} and val_check_interval={within} Lightning "
+            "would pass stale values of the metric to the plateau scheduler, or miss some of "
+            f"them; {_WITH_THE_CALLBACK}, or validate once at the end of each epoch"
+        )
+
+    @cached_property
+    def observer_problem(self) -> str | None:
+        """The reason why a scheduler that Lightning steps by the update would get no metric."""
+        trainer = self._trainer
+        if trainer is None or any(isinstance(c, PlateauCallback) for c in trainer.callbacks):
+            return None
+        return (
+            "Lightning passes no metric to a scheduler that is stepped per update, such as a "
+            f"plateau schedule with a warm-up; {_WITH_THE_CALLBACK}"
+        )
 
 
 class TrainerRunLength(LazyRunLength):
@@ -37,12 +143,12 @@ class TrainerRunLength(LazyRunLength):
 
     _trainer: Any
     _module: Any
-    settings: LightningSettings
+    context: LightningContext
 
     def __init__(self, trainer: Any, module: Any = None) -> None:
         module = module or getattr(trainer, "lightning_module", None)
-        settings = LightningSettings(trainer, module)
-        super().__init__(_trainer=trainer, _module=module, settings=settings)
+        context = LightningContext(trainer, module)
+        super().__init__(_trainer=trainer, _module=module, context=context)
 
     @cached_property
     def unknown_because(self) -> str | None:
@@ -104,13 +210,10 @@ class TrainerRunLength(LazyRunLength):
         The loader's `batch_size` is multiplied by the accumulation and the number of processes with
         separate data; a smaller last batch counts as a whole one.
         """
-        told = self.settings.told("samples_per_step")
-        if told is not None or self._batches is None or len(set(self._accumulation)) > 1:
-            return told
-        loader = self._trainer.train_dataloader
-        batch = getattr(loader, "batch_size", None)
-        if batch is None:
-            batch = getattr(getattr(loader, "batch_sampler", None), "batch_size", None)
+        given = self.context.setting("samples_per_step")
+        if given is not None or self._batches is None or len(set(self._accumulation)) > 1:
+            return given
+        batch = samples_per_batch(self._trainer.train_dataloader)
         # Processes that split tensors share their samples.
         sampler: Any = getattr(self._trainer.strategy, "distributed_sampler_kwargs", {})
         num_shares = sampler.get("num_replicas", self._trainer.world_size)
@@ -119,7 +222,7 @@ class TrainerRunLength(LazyRunLength):
     @cached_property
     def tokens_per_step(self) -> float | None:
         """Tokens per update from the trainer or the hyperparameters."""
-        return self.settings.told("tokens_per_step")
+        return self.context.setting("tokens_per_step")
 
     @cached_property
     def shortened(self) -> str | None:

@@ -18,8 +18,8 @@ from nshtrainer.callbacks.base import CallbackConfigBase
 from nshtrainer.config.validation import plain_containers
 from nshtrainer.exceptions import MetricError
 from nshtrainer.integrations.lightning.callbacks.norm_logging import NormLogging
-from nshtrainer.integrations.lightning.checkpoint.atomic import write_checkpoints_atomically
 from nshtrainer.integrations.lightning.checkpoint.entries import check_checkpoints_of
+from nshtrainer.integrations.lightning.checkpoint.files import write_checkpoints_atomically
 from nshtrainer.integrations.lightning.optimizer_callback import missing_callbacks
 from nshtrainer.integrations.lightning.weight_averaging import AveragingCallback
 from nshtrainer.loggers.base import LoggerConfigBase

@@ -38,7 +38,7 @@ from nshtrainer.duration import StepsConfig
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.integrations.lightning.run_length import run_length_of
 from nshtrainer.lr_scheduler.schedules.periods import marks
-from nshtrainer.optimizer.groups.lazy_parameters import NO_SHAPE, is_lazy
+from nshtrainer.optimizer.groups.parameters import NO_SHAPE, is_lazy
 from nshtrainer.weight_averaging import EMAWeightAveragingConfig
 
 if TYPE_CHECKING:

@@ -1,19 +1,99 @@
-"""Run length of a transformers Trainer, computed by the Trainer itself."""
+"""Run length of a transformers Trainer, computed by the Trainer itself, and limits of its loop."""
 
 from __future__ import annotations
 
 from functools import cached_property
 from typing import Any
 
+from typing_extensions import override
+
 from nshtrainer.exceptions import ScheduleError
-from nshtrainer.integrations.transformers.trainer_settings import TransformersSettings
+from nshtrainer.metric import MetricConfig
+from nshtrainer.run_context import RunContext
 from nshtrainer.run_length import LazyRunLength
 
-__all__ = ["TrainerRunLength", "run_length_of"]
+__all__ = ["TrainerRunLength", "TransformersContext", "run_length_of"]
 
 # Trainers are looked at by their attributes alone, so that nothing of transformers is imported.
 # Lazy attributes stand where the base declares plain ones:
-# pyright: reportIncompatibleVariableOverride=false
+# pyright: reportIncompatibleVariableOverride=false, reportIncompatibleMethodOverride=false
+
+
+class TransformersContext(RunContext):
+    """The Trainer's metric, and limits of its loop.
+
+    Args:
+        trainer: A `transformers.Trainer` or an instance of a subclass.
+    """
+
+    _trainer: Any
+    _args: Any
+
+    interval_problem = (
+        "the transformers Trainer steps a scheduler with every update; use a schedule in steps, "
+        "such as step_lr with unit: epoch, or a custom curve"
+    )
+
+    loop_problem = (
+        "it needs a closure or second derivatives, and the transformers Trainer calls step() "
+        "without them; choose another optimizer, or train with Lightning or a custom loop"
+    )
+
+    def __init__(self, trainer: Any) -> None:
+        # Not the base's `__init__`: it would set, and so read, every field.
+        vars(self).update(_trainer=trainer, _args=trainer.args)
+
+    @override
+    def attach_check(self) -> None:
+        """Add callbacks that compare the lengths and report forgotten parameters, once."""
+        handler = self._trainer.callback_handler
+        if not any(hasattr(callback, "checks_length") for callback in handler.callbacks):
+            from nshtrainer.integrations.transformers.callbacks import LengthCheck, OwnershipCheck
+
+            handler.add_callback(LengthCheck(self._trainer))
+            handler.add_callback(OwnershipCheck())
+
+    @cached_property
+    def primary_metric(self) -> MetricConfig | None:
+        """`metric_for_best_model`, with the direction in `greater_is_better`."""
+        if self._args.metric_for_best_model is None:
+            return None
+        from nshtrainer.integrations.transformers.callbacks import metric_of
+
+        mode = "max" if self._args.greater_is_better else "min"
+        return MetricConfig(monitor=metric_of(self._args), mode=mode)
+
+    @cached_property
+    def shown_metric(self) -> MetricConfig | None:
+        """The primary metric: the Trainer passes no other metric to a scheduler."""
+        return self.primary_metric
+
+    @cached_property
+    def plateau_problem(self) -> str | None:
+        """The reason why the Trainer would not pass a metric, or would fail to."""
+        if self._args.eval_strategy == "no":
+            lacking = "eval_strategy='epoch' or 'steps'"
+        elif self._args.metric_for_best_model is None:
+            lacking = "metric_for_best_model, such as 'loss'"
+        else:
+            return None
+        return (
+            "the transformers Trainer passes metric_for_best_model to a scheduler after each "
+            f"evaluation; set {lacking} in its TrainingArguments"
+        )
+
+    @cached_property
+    def observer_problem(self) -> str | None:
+        """The reason why a scheduler that the Trainer steps by the update would get no metric."""
+        callbacks = self._trainer.callback_handler.callbacks
+        if any(hasattr(callback, "shows_metric") for callback in callbacks):
+            return self.plateau_problem
+        return (
+            "the transformers Trainer passes no metric to a scheduler that is stepped per update, "
+            "such as a plateau schedule with a warm-up; give the Trainer "
+            "callbacks=[nshtrainer.integrations.transformers.MetricCallback()]"
+        )
+
 
 _IN_A_SUBCLASS = (
     "create them in a subclass of the Trainer: def create_optimizer(self, model=None): "
@@ -36,8 +116,8 @@ class TrainerRunLength(LazyRunLength):
     _args: Any
 
     def __init__(self, trainer: Any) -> None:
-        settings = TransformersSettings(trainer)
-        super().__init__(_trainer=trainer, _args=trainer.args, settings=settings)
+        context = TransformersContext(trainer)
+        super().__init__(_trainer=trainer, _args=trainer.args, context=context)
 
     @cached_property
     def unknown_because(self) -> str | None:

@@ -188,7 +188,7 @@ class OneCycle:
     three_phase: bool = False
 
     # Parts of a length above 0: first step, last step, first value, last value.
-    _ways: tuple[tuple[float, float, float, float], ...] = field(
+    _segments: tuple[tuple[float, float, float, float], ...] = field(
         init=False, repr=False, compare=False
     )
 
@@ -201,11 +201,11 @@ class OneCycle:
             ways += [(top, foot, self.peak, self.start), (foot, last, self.start, self.end)]
         else:
             ways += [(top, last, self.peak, self.end)]
-        object.__setattr__(self, "_ways", tuple(way for way in ways if way[0] < way[1]))
+        object.__setattr__(self, "_segments", tuple(way for way in ways if way[0] < way[1]))
 
     def __call__(self, step: int) -> float:
         """Return the value at an update, counted from 0."""
-        for begin, stop, first, second in self._ways:
+        for begin, stop, first, second in self._segments:
             if step < stop:
                 left = FALLS[self.shape]((step - begin) / (stop - begin))
                 return first * left + second * (1.0 - left)
@@ -216,7 +216,7 @@ class OneCycle:
         return tiled(
             *(
                 ("rise" if first < second else "fall", ceil(stop) - ceil(begin))
-                for begin, stop, first, second in self._ways
+                for begin, stop, first, second in self._segments
             )
         )
 

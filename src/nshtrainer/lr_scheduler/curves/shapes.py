@@ -186,14 +186,10 @@ FALLS: dict[str, Shape] = {
 _STEEPNESS = 5.0
 
 
-def _exponential_rise(x: float) -> float:
-    return expm1(_STEEPNESS * x) / expm1(_STEEPNESS)
-
-
 RISES: dict[str, Shape] = {
     "linear": float,
     "cosine": lambda x: (1.0 - cos(pi * x)) / 2.0,
-    "exponential": _exponential_rise,
+    "exponential": lambda x: expm1(_STEEPNESS * x) / expm1(_STEEPNESS),
     "1-sqrt": lambda x: 1.0 - sqrt(1.0 - x),
 }
 """The shapes of a warm-up, by name."""

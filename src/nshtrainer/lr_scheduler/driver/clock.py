@@ -62,7 +62,8 @@ class Clock:
         elapsed = self.elapsed
         if distributed.is_available() and distributed.is_initialized():
             # Clocks of machines differ, and different rates would let the replicas drift apart.
-            shared = torch.tensor(elapsed, dtype=torch.float64, device=_device(groups))
+            device = next(param.device for group in groups for param in group["params"])
+            shared = torch.tensor(elapsed, dtype=torch.float64, device=device)
             distributed.broadcast(shared, src=0)
             elapsed = shared.item()
         return int(elapsed / self._total * TICKS)
@@ -87,7 +88,3 @@ class SuccessfulStepCounter:
         """Return the next position if there was an update, else the last one."""
         stepped, self._stepped = self._stepped, False
         return last + stepped
-
-
-def _device(groups: Sequence[Mapping[str, Any]]) -> torch.device:
-    return next(param.device for group in groups for param in group["params"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from nshtrainer.exceptions import NshtrainerWarning
+from nshtrainer.lr_scheduler.driver.hyperparameters import find
 from nshtrainer.lr_scheduler.driver.optimizer_hooks import (
     has_moving_rival,
     is_scheduled_by_torch,
@@ -18,14 +19,12 @@ from nshtrainer.lr_scheduler.driver.optimizer_hooks import (
     refuse_two,
     rival_of,
 )
-from nshtrainer.lr_scheduler.driver.param_values import find
 from nshtrainer.lr_scheduler.driver.scheduled_groups import ScheduledGroups
 
 if TYPE_CHECKING:
-    from nshtrainer.lr_scheduler.driver.base_values import Key
-    from nshtrainer.lr_scheduler.driver.first_steps import FirstSteps
-    from nshtrainer.lr_scheduler.driver.param_values import HyperparameterRef
-    from nshtrainer.lr_scheduler.driver.scheduled_values import Group, ScheduledValue
+    from nshtrainer.lr_scheduler.driver.hyperparameters import HyperparameterRef, Key
+    from nshtrainer.lr_scheduler.driver.scheduled_groups import Group, ScheduledValue
+    from nshtrainer.lr_scheduler.driver.step_checks import FirstSteps
     from nshtrainer.run_length import RunLength
 
 __all__ = ["ForeignValues"]
@@ -38,7 +37,7 @@ class ForeignValues(ScheduledGroups):
     _replaced: dict[Key, float]
     """The base values of the config, where a value that other code wrote has replaced them."""
 
-    def _leave(self, rates: Mapping[int, float]) -> None:
+    def _keep_rates(self, rates: Mapping[int, float]) -> None:
         """Keep the rates of a PyTorch scheduler, which computes the next rates from them."""
         if self._first is not None:
             self._first.left.update(("lr", index) for index in rates)
@@ -56,7 +55,7 @@ class ForeignValues(ScheduledGroups):
             metric = metric_rival_of(self.optimizer, place, standing)
             if metric is not None:
                 refuse_beside_metric(metric, self._plan.name)
-            self._warn_of(place, standing, self._note_of_base(place, group))
+            self._warn_of(place, standing, self._describe_base(place, group))
         place.set(group, value)
 
     def _warn_of(self, place: HyperparameterRef, standing: Any, more: str = "") -> None:
@@ -68,7 +67,7 @@ class ForeignValues(ScheduledGroups):
             stacklevel=4,
         )
 
-    def _note_of_base(self, place: HyperparameterRef, group: Group) -> str:
+    def _describe_base(self, place: HyperparameterRef, group: Group) -> str:
         """Describe the base value in use, if it differs from the config's."""
         key = str(place), [each is group for each in self._groups].index(True)
         if key not in self._replaced:
@@ -89,14 +88,14 @@ class ForeignValues(ScheduledGroups):
         """
         others = list(self._others_values(first.tried))
         # A finder writes before the first step; a later rate comes from a second scheduler.
-        is_late = first.steps > 1 and any(movement.key == "lr" for movement, *_ in others)
+        is_late = first.steps > 1 and any(scheduled.key == "lr" for scheduled, *_ in others)
         if is_late and is_scheduled_by_torch(self.optimizer):
             refuse_two(self._plan.name, "a PyTorch scheduler", "lr")
         # The values of a rival schedule of this package are no base values either.
         found = {
             key: standing
-            for movement, key, group, standing in others
-            if not movement.is_value and rival_of(self, movement.place, group, standing) is None
+            for scheduled, key, group, standing in others
+            if not scheduled.is_value and rival_of(self, scheduled.place, group, standing) is None
         }
         if first.steps == 1:
             # Repeated values, and those of a PyTorch scheduler, are schedules of their own.
@@ -123,17 +122,17 @@ class ForeignValues(ScheduledGroups):
 
     def _try_values(self, first: FirstSteps) -> None:
         """Scale values that other code wrote before the first step, without rebasing yet."""
-        for movement, key, group, standing in list(self._others_values()):
-            is_left = movement.is_value or key in first.left
-            if is_left or rival_of(self, movement.place, group, standing) is not None:
+        for scheduled, key, group, standing in list(self._others_values()):
+            is_left = scheduled.is_value or key in first.left
+            if is_left or rival_of(self, scheduled.place, group, standing) is not None:
                 continue
             value = float(standing)  # 0 is written by code that only wants the optimizer's state
             if value and (key not in first.tried or standing != first.tried[key][1]):
-                scaled = value * self._factor(group, movement.place, value)
-                movement.place.set(group, scaled)
+                scaled = value * self._factor(group, scheduled.place, value)
+                scheduled.place.set(group, scaled)
                 first.note_tried(key, value, scaled)
 
-    def _is_missed(self) -> bool:
+    def _would_move(self) -> bool:
         """Return True if the missing steps would change a value, and no other code does."""
         if has_moving_rival(self) or self._is_driven_by_another() or any(self._others_values()):
             return False
@@ -143,8 +142,8 @@ class ForeignValues(ScheduledGroups):
         later = {self.last_epoch + 1, max(self.last_epoch, last)}
         try:
             return any(
-                movement.factor(self.last_epoch) != movement.factor(position)
-                for movement in self._movements
+                scheduled.factor(self.last_epoch) != scheduled.factor(position)
+                for scheduled in self._scheduled
                 for position in later
             )
         except Exception:  # noqa: BLE001 - a user's function may be defined up to an end
@@ -154,8 +153,8 @@ class ForeignValues(ScheduledGroups):
         """Follow the same config in a run of another length, before the first step."""
         tried = self._first.tried if self._first is not None else {}
         others = [
-            (movement.place, group, tried.get(key, (float(standing),))[0])
-            for movement, key, group, standing in self._others_values(tried)
+            (scheduled.place, group, tried.get(key, (float(standing),))[0])
+            for scheduled, key, group, standing in self._others_values(tried)
         ]
         tried.clear()
         self._plan = self._plan.in_run(run)
@@ -172,13 +171,13 @@ class ForeignValues(ScheduledGroups):
             tried: Values of other code, and their scaled replacements, which count as foreign, too.
         """
         places = {id(group): index for index, group in enumerate(self._groups)}
-        for movement in self._movements:
-            for group, written in movement.written():
-                key = str(movement.place), places[id(group)]
-                standing = movement.place.get(group)
+        for scheduled in self._scheduled:
+            for group, written in scheduled.written():
+                key = str(scheduled.place), places[id(group)]
+                standing = scheduled.place.get(group)
                 is_scaled = tried and key in tried and standing == tried[key][1]
                 if _differs(standing, written) or is_scaled:
-                    yield movement, key, group, standing
+                    yield scheduled, key, group, standing
 
 
 def _differs(standing: Any, written: float) -> bool:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
-from weakref import ref
+from weakref import WeakMethod, ref
 
 from torch.optim.lr_scheduler import LRScheduler
 
 from nshtrainer.exceptions import ScheduleError
-from nshtrainer.optimizer_record import record_of
+from nshtrainer.optimizer_record import on_step_skipped, record_of
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-    from nshtrainer.lr_scheduler.driver.param_values import HyperparameterRef
-    from nshtrainer.lr_scheduler.driver.scheduled_groups import ScheduledGroups
-    from nshtrainer.lr_scheduler.driver.scheduled_values import Group
+    from nshtrainer.lr_scheduler.driver.hyperparameters import HyperparameterRef
+    from nshtrainer.lr_scheduler.driver.scheduled_groups import Group, ScheduledGroups
 
 __all__ = [
     "has_moving_rival",
@@ -40,15 +40,11 @@ _HOOKS = (
 """The attributes of an optimizer in which torch keeps the hooks that a scheduler registers."""
 
 
+@dataclass(eq=False)
 class _Hook:
-    """A hook of an optimizer that does not keep its scheduler alive.
+    """A hook of an optimizer that does not keep its scheduler alive."""
 
-    Args:
-        scheduler: The scheduler to notify.
-    """
-
-    def __init__(self, scheduler: ScheduledGroups) -> None:
-        self.scheduler = ref(scheduler)
+    scheduler: ref[ScheduledGroups]
 
 
 class _BeforeUpdate(_Hook):
@@ -73,7 +69,7 @@ class _AfterLoading(_Hook):
 
 
 def listen(scheduler: ScheduledGroups, *, after_updates: bool) -> None:
-    """Notify a scheduler of updates and loaded states, and remove the hooks of dead schedulers.
+    """Notify a scheduler of updates, skips and loaded states; remove hooks of dead schedulers.
 
     They are removed here because an optimizer that is calling its hooks cannot lose one.
 
@@ -87,10 +83,12 @@ def listen(scheduler: ScheduledGroups, *, after_updates: bool) -> None:
         for key, hook in list(hooks.items()):
             if isinstance(hook, _Hook) and hook.scheduler() is None:
                 del hooks[key]
+    weak = ref(scheduler)
+    on_step_skipped(optimizer, WeakMethod(scheduler.skip_next_step))
     if after_updates:
-        optimizer.register_step_post_hook(_AfterUpdate(scheduler))
-    optimizer.register_step_pre_hook(_BeforeUpdate(scheduler))
-    optimizer.register_load_state_dict_post_hook(_AfterLoading(scheduler))
+        optimizer.register_step_post_hook(_AfterUpdate(weak))
+    optimizer.register_step_pre_hook(_BeforeUpdate(weak))
+    optimizer.register_load_state_dict_post_hook(_AfterLoading(weak))
 
 
 def rival_of(

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from nshtrainer.exceptions import NshtrainerWarning, RunLengthError, ScheduleError
-from nshtrainer.lr_scheduler.driver.param_values import find
+from nshtrainer.lr_scheduler.driver.hyperparameters import find
 from nshtrainer.lr_scheduler.track import Track
 from nshtrainer.run_length import LazyRunLength
 
 if TYPE_CHECKING:
     from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
-    from nshtrainer.lr_scheduler.driver.param_values import HyperparameterRef
+    from nshtrainer.lr_scheduler.driver.hyperparameters import HyperparameterRef
     from nshtrainer.lr_scheduler.track import Curve
     from nshtrainer.run_length import RunLength
 
@@ -27,6 +27,11 @@ _OWN_LENGTH = (
 )
 
 
+def _label_of(config: LRSchedulerConfigBase) -> str:
+    """Return all fields, unlike the repr: a checkpoint outlives the defaults of a class."""
+    return f"{type(config).__name__}({', '.join(f'{name}={value!r}' for name, value in config)})"
+
+
 class SchedulePlan:
     """The tracks of each parameter group, in a run of known length.
 
@@ -34,51 +39,45 @@ class SchedulePlan:
     each, and again for groups that are added during the run.
 
     Args:
-        resolve: Returns the tracks of all groups for the length of the run, as one group sees it.
         run: The length of the run.
-        label: The name of the schedule if its curves have none.
-        config: The config of the schedule, if it has one.
+        config: The config of the schedule.
+        curve: In the place of a config, a curve for the learning rate of every group.
+        label: The name of that curve.
     """
 
     def __init__(
         self,
-        resolve: Callable[[RunLength], Sequence[Track]],
         run: RunLength,
-        label: str,
         config: LRSchedulerConfigBase | None = None,
+        *,
+        curve: Curve | None = None,
+        label: str | None = None,
     ) -> None:
-        self._resolve = resolve
-        self._label = label
-        self.config = config
-        self._tracks: dict[tuple[float, float | None], Sequence[Track]] = {}
-        self._in_use: dict[tuple[float, float | None], None] = {}
         self.run = run
+        self.config = config
+        self._curve = curve
+        self._label = label or (repr(curve) if config is None else _label_of(config))
+        self._tracks: dict[tuple[float, float | None], Sequence[Track]] = {}
+        self.in_use: dict[tuple[float, float | None], None] = {}
+        """The base rate and beta2 of each group for which the plan was resolved."""
         self.is_of_trainer = isinstance(run, LazyRunLength)
         """True if a trainer counted the lengths; lengths that were passed are never overridden."""
         self.difference: str | None = None
         """The assumed and the real length, where they differ and steps have been made."""
-        self.is_told = False
+        self.is_warned = False
         """True after a warning about the length or the calls: further ones wait for the end."""
         self.is_open = False
         """True after a warning about lengths: the length of the run is known at its end."""
 
-    @classmethod
-    def of_config(cls, config: LRSchedulerConfigBase, run: RunLength) -> SchedulePlan:
-        """Return the plan of a config."""
-        # With all fields, unlike its repr: a checkpoint outlives the defaults of a class.
-        fields = ", ".join(f"{name}={value!r}" for name, value in config)
-        return cls(config.tracks, run, f"{type(config).__name__}({fields})", config)
-
-    @classmethod
-    def of_curve(cls, curve: Curve, run: RunLength, label: str | None) -> SchedulePlan:
-        """Return the plan of a curve for the learning rate of every group."""
-        return cls(lambda _: (Track("lr", curve),), run, label or repr(curve))
-
     def in_run(self, run: RunLength) -> SchedulePlan:
         """Return the plan of the same config in a run of another length."""
         assert self.config is not None, "a schedule that a trainer gave its length has one"
-        made = SchedulePlan.of_config(self.config, run)
-        made.is_told, made.difference, made.is_open = self.is_told, self.difference, self.is_open
+        made = SchedulePlan(run, self.config)
+        made.is_warned, made.difference, made.is_open = (
+            self.is_warned,
+            self.difference,
+            self.is_open,
+        )
         return made
 
     def differs_from(self, run: RunLength) -> bool:
@@ -94,7 +93,7 @@ class SchedulePlan:
             text: The assumed length and that of the run.
             remedy: An imperative; by default, to pass the lengths.
         """
-        if not self.is_told:
+        if not self.is_warned:
             self._warn(text, remedy)
 
     def check_end(self, made: int, remedy: str | None = None, *, was_stopped: bool) -> None:
@@ -107,11 +106,11 @@ class SchedulePlan:
         """
         total = self.run.total_steps
         is_as_planned = total is None or made == total or (was_stopped and made < total)
-        if not is_as_planned and (self.is_open or not self.is_told):
+        if not is_as_planned and (self.is_open or not self.is_warned):
             self._warn(f"{total} steps, but there were {made}", remedy)
 
     def _warn(self, text: str, remedy: str | None) -> None:
-        self.is_told, self.difference, self.is_open = True, text, remedy is None
+        self.is_warned, self.difference, self.is_open = True, text, remedy is None
         name = getattr(self.config, "name", "")
         message = f"schedule {name!r}: resolved for {text}. {remedy or _OWN_LENGTH}."
         warnings.warn(message, NshtrainerWarning, stacklevel=4)
@@ -122,8 +121,8 @@ class SchedulePlan:
         Args:
             problem: A main clause about the updates.
         """
-        if not self.is_told:
-            self.is_told = True
+        if not self.is_warned:
+            self.is_warned = True
             warnings.warn(
                 f"{self.name}: a step of the schedule is one optimizer update, and {problem}. Call "
                 "scheduler.step() after each optimizer.step(); for Lightning return what "
@@ -134,7 +133,7 @@ class SchedulePlan:
 
     def begin_run(self) -> None:
         """Enable the warnings again, for another run."""
-        self.is_told, self.difference, self.is_open = False, None, False
+        self.is_warned, self.difference, self.is_open = False, None, False
 
     def warn_used(self, position: int, run: RunLength, begin: int) -> None:
         """Warn if steps were made in an earlier run, and this run has another start or length.
@@ -151,10 +150,6 @@ class SchedulePlan:
             )
             self.warn_difference(text, "Create a new optimizer and scheduler for each run")
 
-    def begin(self) -> None:
-        """Forget the tracks in use: the groups may have other base rates now."""
-        self._in_use.clear()
-
     def tracks(self, group: Group, base_lr: float) -> Iterable[Track]:
         """Return the tracks of a group.
 
@@ -166,12 +161,15 @@ class SchedulePlan:
             ScheduleError: The schedule does not fit this run and this rate.
         """
         # Groups with the same base rate and beta2 share their tracks.
-        key = base_lr, _beta2(group)
-        self._in_use[key] = None
+        betas = group.get("betas")
+        # The initial value: a schedule may have changed the current one.
+        name = f"initial_betas.{len(betas) - 1}" if betas else ""
+        key = base_lr, float(group.get(name, betas[-1])) if betas else None
+        self.in_use[key] = None
         if key not in self._tracks:
             self._tracks[key] = self._resolved(self.run.replace(base_lr=key[0], beta2=key[1]))
-        name = group.get("name")
-        fitting = [t for t in self._tracks[key] if t.group is None or _fits(t.group, name)]
+        own = group.get("name")
+        fitting = [t for t in self._tracks[key] if t.group is None or _fits(t.group, own)]
         # The longest name is the most specific; a later entry of the dict replaces an earlier one.
         fitting.sort(key=lambda track: len(track.group or ""))
         return {track.hyperparameter: track for track in fitting}.values()
@@ -185,12 +183,12 @@ class SchedulePlan:
             base_lr: The base rate to assume.
         """
         # A hypothetical rate must not change the label of the plan.
-        in_use = dict(self._in_use)
+        in_use = dict(self.in_use)
         try:
             tracks = self.tracks(group, base_lr)
             return next((t for t in tracks if find(group, t.hyperparameter) == place), None)
         finally:
-            self._in_use = in_use
+            self.in_use = in_use
 
     def check_names(self, groups: Iterable[Group]) -> None:
         """Check that every group that a track names exists.
@@ -219,7 +217,7 @@ class SchedulePlan:
         return "; ".join(dict.fromkeys(map(self._text, self._tracks_in_use())))
 
     def _tracks_in_use(self) -> list[Track]:
-        return [track for key in self._in_use for track in self._tracks[key]]
+        return [track for key in self.in_use for track in self._tracks[key]]
 
     def _text(self, track: Track) -> str:
         # A dataclass prints as a value; a function prints an address, which differs each time.
@@ -230,14 +228,16 @@ class SchedulePlan:
         return text if what == "lr" else f"{what}: {text}"
 
     def _resolved(self, run: RunLength) -> Sequence[Track]:
+        if self.config is None:
+            return [Track("lr", cast("Curve", self._curve))]
         try:
-            tracks = self._resolve(run)
+            tracks = self.config.tracks(run)
         except RunLengthError:
             # A run limited by time has no length in steps, but one in ticks.
             timed = run.by_time()
             if timed is None:
                 raise
-            run, tracks = timed, self._resolve(timed)
+            run, tracks = timed, self.config.tracks(timed)
         self.run = run.snapshot()  # the plan may outlive the trainer
         return tracks
 
@@ -249,11 +249,3 @@ def _steps_of(run: RunLength) -> str:
 def _fits(wanted: str, name: str | None) -> bool:
     """Return True if a track is for a group, by its name or by the first part of `head/bias`."""
     return name is not None and f"{name}/".startswith(f"{wanted}/")
-
-
-def _beta2(group: Group) -> float | None:
-    """Return the initial value of the last of the betas, which a schedule may have changed."""
-    betas = group.get("betas")
-    if betas is None:
-        return None
-    return float(group.get(f"initial_betas.{len(betas) - 1}", betas[-1]))

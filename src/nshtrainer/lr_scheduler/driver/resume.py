@@ -63,7 +63,7 @@ class ResumedSchedule(NamedTuple):
     saved_label: str | None = None
     is_of_another: bool = False
 
-    def tell(self) -> None:
+    def warn(self) -> None:
         """Warn of the changes; for a state without its config, only of another curve."""
         if self.resolution is not None:
             self.resolution.tell(*self.more)
@@ -108,7 +108,7 @@ def resolve_resume(own: SchedulePlan, state: Mapping[str, Any], groups: Based) -
             the run is shorter; or the policy names a field that the schedule does not have, or that
             cannot be taken from the config.
     """
-    policy, position, data = own.run.settings.policy, saved_position(state), as_data(own.config)
+    policy, position, data = own.run.context.policy, saved_position(state), as_data(own.config)
     _check_fields(policy, own)
     # The position of a scheduler of another package is known, its config is not.
     if not is_of_driver(state):
@@ -134,7 +134,10 @@ def resolve_resume(own: SchedulePlan, state: Mapping[str, Any], groups: Based) -
     if policy.takes_schedule:
         _check_run(policy, own.run, old.run, position)
     plan = _followed(own, old, resolution, policy)
-    now = _position_in(plan.run, old.run, state)
+    # In a run of another time, the same moment has another position.
+    now, time = position, plan.run.total_time
+    if time is not None and time != old.run.total_time:
+        now = int(state["elapsed"] / time * TICKS)
     return ResumedSchedule(plan, now, resolution, [*_jumps((old, position), (plan, now), groups)])
 
 
@@ -151,7 +154,7 @@ def after_another(
     change = Change((SCHEDULE,), "another scheduler", as_data(own.config) or own.label)
     resolution = resolve(
         [change],
-        own.run.settings.policy,
+        own.run.context.policy,
         lambda change: from_step(change, position, clause),
         error=ScheduleError,
     )
@@ -161,13 +164,6 @@ def after_another(
 def from_step(change: Change, position: int, clause: str) -> Change:
     """Follow the config's schedule from a step on."""
     return change.follow(f"taken from the config, from step {position} on, {clause}")
-
-
-def _position_in(run: RunLength, old: RunLength, state: Mapping[str, Any]) -> int:
-    """Return the saved position; in a run of another time, the same moment has another one."""
-    if run.total_time == old.total_time or run.total_time is None:
-        return saved_position(state)
-    return int(state["elapsed"] / run.total_time * TICKS)
 
 
 # -- changes ---------------------------------------------------------------------------------------
@@ -224,7 +220,7 @@ def _plan_of(
             return f"{name!r} is not registered here; import the module that registers it"
         if cls.is_curve != _is_curve(own):
             return f"a {name} is another kind of scheduler"
-        return SchedulePlan.of_config(cls.from_mapping(config), _lengths(own.run, run))
+        return SchedulePlan(_lengths(own.run, run), cls.from_mapping(config))
     except (ConfigError, RegistryError) as error:
         return f"that of the checkpoint cannot be built: {error}"
 
@@ -235,7 +231,8 @@ def _lengths(own: RunLength, saved: Mapping[str, Any]) -> RunLength:
     # The saved schedule counted steps, so a time limit of this run must not make it a clock.
     if "total_steps" in saved:
         ours.pop("total_time", None)
-    return RunLength.from_dict({**ours, **saved}).replace(settings=own.settings)
+    lengths = RunLength.from_dict({**ours, **saved})
+    return lengths.replace(context=own.context, shortened=lengths.shortened)
 
 
 def _is_curve(plan: SchedulePlan) -> bool:

@@ -135,14 +135,12 @@ def _faults_of_metric(state: Mapping[str, Any]) -> Iterator[Fault]:
     metric: Any = state["metric"]
     found = find_misfits(metric, _METRIC, ("metric",))
     faults = [each for each in found if each[1] != "is none, not text"]  # groups without names
-    yield from faults or _faults_of_rates(metric["rates"], state.get("base_values", {}))
-
-
-def _faults_of_rates(rates: Sequence[Any], bases: Mapping[str, Any]) -> Iterator[Fault]:
-    path, count = ("metric", "rates"), len(bases.get("lr", ()))
-    yield from _out_of_range(rates, path)
-    if len(rates) != count:
-        yield path, f"has {len(rates)} items, and base_values.lr {count}"
+    yield from faults
+    if not faults:
+        path, count = ("metric", "rates"), len(state.get("base_values", {}).get("lr", ()))
+        yield from _out_of_range(metric["rates"], path)
+        if len(metric["rates"]) != count:
+            yield path, f"has {len(metric['rates'])} items, and base_values.lr {count}"
 
 
 def find_metric_faults(scheduler: Any, state: Any, path: Path = ()) -> Iterator[Fault]:

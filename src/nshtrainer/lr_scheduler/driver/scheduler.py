@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from math import inf
 from typing import TYPE_CHECKING, Any
-from weakref import WeakMethod
 
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
-from nshtrainer.lr_scheduler.driver.accelerate_guard import MovesOnceAnUpdate
-from nshtrainer.lr_scheduler.driver.base_values import BaseValues
 from nshtrainer.lr_scheduler.driver.clock import Clock, SuccessfulStepCounter
-from nshtrainer.lr_scheduler.driver.first_steps import FirstSteps
 from nshtrainer.lr_scheduler.driver.foreign_values import ForeignValues
+from nshtrainer.lr_scheduler.driver.hyperparameters import BaseValues
 from nshtrainer.lr_scheduler.driver.optimizer_hooks import (
     has_moving_rival,
     is_held_by_torch,
@@ -33,11 +30,11 @@ from nshtrainer.lr_scheduler.driver.resume import (
     plan_data,
     resolve_resume,
 )
-from nshtrainer.lr_scheduler.driver.rhythm import Rhythm
 from nshtrainer.lr_scheduler.driver.saved_state import check_state, has_own_rates, saved_bases
-from nshtrainer.lr_scheduler.driver.scheduled_values import Group, refuse
-from nshtrainer.optimizer_record import on_step_skipped, record_of
-from nshtrainer.resume import Change, is_unheard
+from nshtrainer.lr_scheduler.driver.scheduled_groups import Group, refuse
+from nshtrainer.lr_scheduler.driver.step_checks import FirstSteps, MovesOnceAnUpdate, Rhythm
+from nshtrainer.optimizer_record import record_of
+from nshtrainer.resume import Change, drops_warnings
 from nshtrainer.run_length import RunLength
 
 if TYPE_CHECKING:
@@ -48,7 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["CurveScheduler"]
 
 
-class CurveScheduler(ForeignValues, LRScheduler):
+class CurveScheduler(ForeignValues, LRScheduler):  # pyright: ignore[reportIncompatibleVariableOverride]
     """A torch scheduler that writes `base * curve(position)` into every parameter group.
 
     The base of a rate is its `initial_lr` if another scheduler has noted one, else its `lr`; other
@@ -92,10 +89,10 @@ class CurveScheduler(ForeignValues, LRScheduler):
         self._plan = (
             plan
             if isinstance(plan, SchedulePlan)
-            else SchedulePlan.of_curve(plan, RunLength(), label)
+            else SchedulePlan(RunLength(), curve=plan, label=label)
         )
         self._bases = BaseValues()
-        self._movements = []
+        self._scheduled = []
         self._groups = []
         self._planned: list[Group] | None = None
         self._first: FirstSteps | None = None
@@ -104,9 +101,9 @@ class CurveScheduler(ForeignValues, LRScheduler):
         self._updated_at = -1
         self._is_nested = False
         self._is_noted = False
-        self._stands_still = False
-        self._untold: ResumedSchedule | None = None
-        by_successes = self._plan.run.settings.schedule_clock == "successful_steps"
+        self._skips_next = False
+        self._loaded: ResumedSchedule | None = None
+        by_successes = self._plan.run.context.schedule_clock == "successful_steps"
         self._successes = SuccessfulStepCounter() if by_successes else None
         # Read before `_write` replaces them.
         others = rates_of_torch(optimizer)
@@ -115,8 +112,8 @@ class CurveScheduler(ForeignValues, LRScheduler):
         self._clock = self._clock_of(self._plan)
         self._begin()
         if others:
-            self._leave(others)
-        self._listen()
+            self._keep_rates(others)
+        listen(self, after_updates=self._successes is not None)
 
     # -- moving --------------------------------------------------------------------------------
 
@@ -135,23 +132,23 @@ class CurveScheduler(ForeignValues, LRScheduler):
         if self._clock is not None and epoch is None:
             epoch = self._clock.position(groups, self.last_epoch)
         self.last_epoch = position = self.last_epoch + 1 if epoch is None else epoch
-        for key, call, cohorts, place in self._movements:
+        for key, call, batches, place in self._scheduled:
             factor = call(position)
             if not 0.0 <= factor < inf:
                 refuse(factor, position, place)
-            for cohort in cohorts:
-                written = cohort.written
-                cohort.written = value = cohort.base * factor
-                for group in cohort.watched:
+            for batch in batches:
+                written = batch.written
+                batch.written = value = batch.base * factor
+                for group in batch.watched:
                     # The object written last is still there: no one else has written.
                     if group[key] is written:
                         group[key] = value
                     else:
                         self._set(place, group, value, written)
-                if cohort.has_more:
-                    for group in cohort.others:
+                if batch.has_more:
+                    for group in batch.others:
                         group[key] = value
-                    for group, tensor in cohort.filled:
+                    for group, tensor in batch.filled:
                         if group[key] is tensor:
                             tensor.fill_(value)
                         else:
@@ -159,10 +156,10 @@ class CurveScheduler(ForeignValues, LRScheduler):
 
     def _prepare(self, epoch: int | None) -> bool:
         """Update the plan for the current groups; return False if this step does not count."""
-        if self._is_left_out() and epoch is None:
+        if self._consume_skip() and epoch is None:
             if self._first is not None:
                 self._first.forget_updates()
-            self._settle()
+            self._note_planned()
             return False
         self.catch_up()
         first = self._first
@@ -178,7 +175,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
                 # Later steps are compared with the updates one by one.
                 checks = first.checks_rhythm and self._clock is None
                 self._first, self._rhythm = None, Rhythm() if checks else None
-        self._settle()
+        self._note_planned()
         return True
 
     def _is_planned(self) -> bool:
@@ -192,32 +189,28 @@ class CurveScheduler(ForeignValues, LRScheduler):
         except Exception:  # noqa: BLE001
             return False
 
-    def _settle(self) -> None:
+    def _note_planned(self) -> None:
         """Record the groups for which the next step needs no preparation."""
         self._planned = None if self._first is not None else self._groups
 
-    def _stand_still(self) -> None:
+    @override
+    def skip_next_step(self) -> None:
         """Skip the next step: the update in progress changes nothing."""
         # No plan, so that the next step takes the slow path, which sees the flag.
-        self._stands_still, self._planned = True, None
+        self._skips_next, self._planned = True, None
         self._updated_at = self.last_epoch - 1  # as if it had moved, at the next update
         if self._first is not None:
             self._first.forget_updates()
 
-    def _is_left_out(self) -> bool:
+    def _consume_skip(self) -> bool:
         """Return True if the next step is to be skipped, and clear the flag."""
-        still, self._stands_still = self._stands_still, False
+        skips, self._skips_next = self._skips_next, False
         # The clock has seen the update as well, and would count it with the next one.
-        if still and self._clock is not None:
+        if skips and self._clock is not None:
             self._clock.position(self.optimizer.param_groups, 0)
-        return still
+        return skips
 
     # -- optimizer updates, and loading ----------------------------------------------------------
-
-    def _listen(self) -> None:
-        """Register for updates, skips and loaded states, by weak references."""
-        on_step_skipped(self.optimizer, WeakMethod(self._stand_still))
-        listen(self, after_updates=self._successes is not None)
 
     def _clock_of(self, plan: SchedulePlan) -> Clock | SuccessfulStepCounter | None:
         time = plan.run.total_time
@@ -229,7 +222,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
         # A clock's position follows the time, so missing steps do no harm.
         first = FirstSteps(takes_values=takes, checks_rhythm=checks)
         self._first, self._rhythm = None if self._is_idle() else first, None
-        self._settle()
+        self._note_planned()
 
     @override
     def before_update(self) -> None:
@@ -245,8 +238,8 @@ class CurveScheduler(ForeignValues, LRScheduler):
         """Prepare an update that differs from the one before."""
         self.begin_loaded()
         # `found_inf` is of the update in progress, whose skip was reported before this hook.
-        if self._stands_still and not getattr(self.optimizer, "found_inf", False):
-            self._is_left_out()  # its step was never called
+        if self._skips_next and not getattr(self.optimizer, "found_inf", False):
+            self._consume_skip()  # its step was never called
         if self._is_planned():
             self._count_rhythm(moved)
             return
@@ -272,7 +265,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
         if problem is not None:
             self._rhythm = None
             # Missing steps matter only if they would change a value.
-            if moved or self._is_missed():
+            if moved or self._would_move():
                 self._plan.warn_rhythm(problem)
 
     @override
@@ -294,7 +287,8 @@ class CurveScheduler(ForeignValues, LRScheduler):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._listen()  # a copy registers with its own optimizer, not with the original's
+        # A copy registers with its own optimizer, not with the original's.
+        listen(self, after_updates=self._successes is not None)
 
     # -- within PyTorch's `SequentialLR` ---------------------------------------------------------
 
@@ -351,7 +345,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
         self._is_nested = self._is_idle()
         found = resolve_resume(self._plan, state_dict, self._based())
         # A warning that was given under the old plan is not repeated under the new one.
-        found.plan.is_told |= self._plan.is_told
+        found.plan.is_warned |= self._plan.is_warned
         self._plan, self.last_epoch = found.plan, found.position
         self._clock = self._clock_of(found.plan)
         count = len(self.optimizer.param_groups)
@@ -365,9 +359,9 @@ class CurveScheduler(ForeignValues, LRScheduler):
             self._clock.elapsed = float(state_dict.get("elapsed", 0.0))
         self._write(new_only=self._is_nested)
         self._begin()
-        self._untold = found
+        self._loaded = found
         # The Trainer of transformers drops warnings while it loads: the next update warns.
-        if not is_unheard():
+        if not drops_warnings():
             self.begin_loaded()
 
     def begin_loaded(self, position: int | None = None) -> None:
@@ -376,7 +370,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
         Args:
             position: The step of the trainer, from which a state of another scheduler is continued.
         """
-        found, self._untold = self._untold, None
+        found, self._loaded = self._loaded, None
         if found is None:
             return
         if found.is_of_another and position is not None:
@@ -384,7 +378,7 @@ class CurveScheduler(ForeignValues, LRScheduler):
             found, self.last_epoch = after_another(self._plan, position), position
             self._write()
             self._begin()
-        found.tell()
+        found.warn()
 
     def changes(self, state_dict: dict[str, Any]) -> list[Change]:
         """Return the changes since a state was saved, as far as the state has them."""
@@ -396,20 +390,10 @@ class CurveScheduler(ForeignValues, LRScheduler):
 
     # -- looking -------------------------------------------------------------------------------
 
-    @property
-    def base_lrs(self) -> list[float]:  # type: ignore[override]
-        """The base rate of each group."""
-        return self._bases.lrs
-
     @override
     def get_lr(self) -> list[float | Tensor]:
         """Return base times curve of this position for each group, whatever its current rate."""
         return [*self.rates_at(max(self.last_epoch, 0))]
-
-    @override
-    def get_last_lr(self) -> list[float | Tensor]:
-        """Return the current rates of the groups."""
-        return [float(group["lr"]) for group in self.optimizer.param_groups]
 
     def __repr__(self) -> str:
         return f"CurveScheduler({self._plan.label}, position={self.last_epoch})"

@@ -109,7 +109,7 @@ class WarmupScheduleConfigBase(CurveScheduleConfigBase):
         return 1 / (warmup + 1) if start == "auto" else start
 
     @model_validator(mode="after")
-    def _says_nothing_twice(self) -> Self:
+    def _check_exclusive(self) -> Self:
         return _refuse_both(self)
 
 
@@ -125,13 +125,13 @@ def warmup_end(warmup: AnyDuration | Literal["untuned"], run: RunLength) -> Posi
     """
     if warmup != "untuned":
         return warmup.exact(run, "warmup_duration")
-    if run.beta2 is None:
+    if run.context.beta2 is None:
         raise RunLengthError(
             "warmup_duration: untuned takes its length from beta2, which is unknown here; pass "
             "RunLength(beta2=...), or create the scheduler with an optimizer that has betas"
         )
     # Decimal: 2 / (1 - 0.9) is a little more than 20 in floats.
-    steps = StepsConfig(value=math.ceil(2 / (1 - Decimal(repr(run.beta2)))))
+    steps = StepsConfig(value=math.ceil(2 / (1 - Decimal(repr(run.context.beta2)))))
     return steps.exact(run, "warmup_duration")
 
 
@@ -179,7 +179,7 @@ class MinimumScheduleConfigBase(CurveScheduleConfigBase):
         return minimum_of(self, run)
 
     @model_validator(mode="after")
-    def _says_nothing_twice(self) -> Self:
+    def _check_exclusive(self) -> Self:
         return _refuse_both(self)
 
 
@@ -360,7 +360,7 @@ class EndlessScheduleConfigBase(WarmupScheduleConfigBase):
         return Override(curve, start, length, self.minimum(run), shape)
 
     @model_validator(mode="after")
-    def _minimum_has_a_cooldown(self) -> Self:
+    def _check_cooldown(self) -> Self:
         given = "min_lr" if self.min_lr is not None else "min_factor" if self.min_factor else None
         if given and self.cooldown_duration == StepsConfig(value=0):
             raise ValueError(f"{given} is where a cool-down ends; give cooldown_duration as well")

@@ -84,7 +84,7 @@ def uniform_from(run: RunLength) -> Exact:
     steps = run.steps_per_epoch
     if not isinstance(steps, tuple) or len(set(steps)) == 1:
         return 0
-    return sum((Fraction(repr(length)) for length in steps[:-1]), Fraction()) - run.start
+    return sum((Fraction(repr(length)) for length in steps[:-1]), Fraction()) - run.context.start
 
 
 def _plain(length: Exact) -> Exact:

@@ -1,16 +1,26 @@
-"""Schedules that drop by a factor: step, multi-step, exponential."""
+"""Schedules that drop by a factor (step, multi-step, exponential), or join points."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import ceil
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from nshtrainer.config import Config
 from nshtrainer.duration import DurationConfig, DurationField, EpochsConfig
 from nshtrainer.lr_scheduler.base import lr_scheduler_registry
-from nshtrainer.lr_scheduler.curves import Epochs, Exponential, MultiStep, Staircase, Stretched
+from nshtrainer.lr_scheduler.curve_schedule import CurveScheduleConfigBase
+from nshtrainer.lr_scheduler.curves import (
+    Epochs,
+    Exponential,
+    Interpolation,
+    MultiStep,
+    Piecewise,
+    Staircase,
+    Stretched,
+)
 from nshtrainer.lr_scheduler.schedules.base import (
     MinimumScheduleConfigBase,
     WarmupScheduleConfigBase,
@@ -26,6 +36,8 @@ from nshtrainer.types import NonNegative
 __all__ = [
     "ExponentialScheduleConfig",
     "MultiStepScheduleConfig",
+    "PiecewiseScheduleConfig",
+    "PointConfig",
     "StepScheduleConfig",
 ]
 
@@ -143,9 +155,71 @@ gamma: 0.7
         steps = positive_steps(duration, run, "step_duration")
         lengths = run.steps_per_epoch
         if isinstance(duration, EpochsConfig) and isinstance(lengths, tuple):
-            curve, begin = Exponential(self.gamma, 1, end=end), run.start + warmup
+            curve, begin = Exponential(self.gamma, 1, end=end), run.context.start + warmup
             return Stretched(curve, Epochs(lengths), begin, duration.value)
         exact = duration.exact(run, "step_duration")
         return Exponential(
             self.gamma, steps if exact == steps or exact < 1 else float(exact), end=end
         )
+
+
+class PointConfig(Config):
+    """The factor at one moment of a run.
+
+    >>> PointConfig(at="10%", factor=0.5).at
+    FractionConfig(value=0.1)
+    """
+
+    at: DurationField
+    """The moment, counted from the beginning of the run."""
+
+    factor: NonNegative
+    """Factor on the base rate at that moment."""
+
+
+@lr_scheduler_registry.register
+class PiecewiseScheduleConfig(CurveScheduleConfigBase):
+    """Interpolation between points, constant before the first and after the last.
+
+    Reference: `optax.piecewise_interpolate_schedule` and `optax.piecewise_constant_schedule`.
+
+    Raises:
+        ScheduleError: A point does not come after the one before.
+
+    >>> from nshtrainer import RunLength
+    >>> points = (PointConfig(at="2 steps", factor=1.0), PointConfig(at="4 steps", factor=0.0))
+    >>> curve = PiecewiseScheduleConfig(points=points).curve(RunLength())
+    >>> [curve(step) for step in range(6)]
+    [1.0, 1.0, 1.0, 0.5, 0.0, 0.0]
+    """
+
+    example = """
+points:
+  - {at: 0%, factor: 0.1}
+  - {at: 20%, factor: 1.0}
+  - {at: 60%, factor: 0.7}
+  - {at: 100%, factor: 0.05}
+"""
+
+    name: Literal["piecewise"] = "piecewise"
+
+    points: Annotated[tuple[PointConfig, ...], Field(min_length=1)]
+    """The points, in order."""
+
+    interpolation: Interpolation = "linear"
+    """Interpolation between two points: a line, half a cosine wave, or the factor of the first."""
+
+    def curve(self, run: RunLength) -> Piecewise:
+        """Return the joined points."""
+        exact = [
+            point.at.exact(run, f"points.{place}.at") for place, point in enumerate(self.points)
+        ]
+        steps = list(map(ceil, exact))
+        if any(one >= other for one, other in pairwise(exact)):
+            text = (
+                f"points at {', '.join(map(str, steps))} steps: each must come after the one before"
+            )
+            too_long(run, text, "move one")
+            steps = list(accumulate(steps, max))
+        factors = tuple(point.factor for point in self.points)
+        return Piecewise(tuple(steps), factors, self.interpolation)

@@ -78,7 +78,7 @@ def epochs_of(run: RunLength) -> Epochs:
             "RunLength(steps_per_epoch=...)"
         )
         raise RunLengthError(f"unit: epochs cannot be counted, because {why}")
-    if run.start and isinstance(steps, tuple):
+    if run.context.start and isinstance(steps, tuple):
         epoch = EpochsConfig(value=1.0), "unit"
         return shifted([sum(parts) for parts in periods([epoch], run, 0)], 0)
     return Epochs(steps if isinstance(steps, tuple) else (steps,))
@@ -110,7 +110,8 @@ def factor(run: RunLength, rate: float, field: str) -> float:
         RunLengthError: The base rate is unknown.
         ScheduleError: The base rate is 0.
     """
-    return rate / run.base_lr if run.base_lr else run.factor_of(rate, field)
+    base = run.context.base_lr
+    return rate / base if base else run.factor_of(rate, field)
 
 
 def refusal(text: str, **values: object) -> PydanticCustomError:

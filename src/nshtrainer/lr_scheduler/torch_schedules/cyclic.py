@@ -108,7 +108,7 @@ class CyclicLRConfig(TorchCycleConfigBase):
     """Highest momentum."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check_options(self) -> Self:
         low, high = self.base_lr, self.max_lr
         if low > high:
             raise refusal("base_lr ({low}) is above max_lr ({high})", low=low, high=high)
@@ -186,7 +186,7 @@ class OneCycleLRConfig(TorchCycleConfigBase):
     """Go down to the rate at the start first."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check_options(self) -> Self:
         if self.base_momentum > self.max_momentum:
             raise refusal("base_momentum is above max_momentum")
         if self.total_steps is not None and (self.epochs or self.steps_per_epoch):

@@ -117,7 +117,7 @@ milestones: [100]
     """Counts at which the next schedule begins: one fewer than there are schedules."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check_options(self) -> Self:
         needed, given = len(self.schedulers) - 1, len(self.milestones)
         counts_epochs = any(getattr(part, "unit", "step") == "epoch" for part in self.schedulers)
         if needed != given:

@@ -23,9 +23,9 @@ from nshtrainer.optimizer.checkpoint.match import (
     StateMatch,
     by_name,
     by_place,
+    check_names,
     saved_in,
 )
-from nshtrainer.optimizer.checkpoint.missing import check_names
 from nshtrainer.optimizer.checkpoint.state_check import check_form, check_states, refuse_sizes
 from nshtrainer.optimizer.checkpoint.whole_state import joint_match
 from nshtrainer.optimizer.groups.parameters import clean_names
@@ -135,14 +135,14 @@ class OptimizerStateHooks:
         unchecked: Mapping[str, tuple[str, ...]] | None = None,
         config: OptimizerConfigBase | None = None,
     ) -> None:
-        self._model: Callable[[], Module | None] = _nobody
+        self._model: Callable[[], Module | None] = _no_model
         self._known: Names = {}
         if isinstance(named, Sequence):
             self._known = _names_in(named)
         else:
             # Weak: an optimizer must not keep its model alive.
             self._model = ref(named)
-        self._resume = run and run.settings.resume
+        self._resume = run and run.context.resume
         self._is_joint = is_joint
         self._unchecked = {"": ()} if is_joint else unchecked or {}
         self._config = config
@@ -168,7 +168,7 @@ class OptimizerStateHooks:
             self._model = ref(model)
         if self._config is None:
             self.set_config(config)
-        self._learn_policy(model)
+        self._read_policy(model)
 
     def set_config(self, config: OptimizerConfigBase | None) -> None:
         """Set the config that the optimizer was built from."""
@@ -244,7 +244,7 @@ class OptimizerStateHooks:
         rebuilt = _rebuilt(optimizer, state, match, groups, policy)
         check_states(optimizer, rebuilt, match, groups, self._unchecked)
         # Set only after all checks have passed: a refused state changes nothing.
-        self._parked = _outside(match, groups, names)
+        self._parked = _find_parked(match, groups, names)
         self._in_force = resolution.config
         self.keeps_rates = any(
             "lr" in each.path and not each.is_followed for each in resolution.changes
@@ -274,14 +274,14 @@ class OptimizerStateHooks:
     def _policy(self) -> ResumeConfig:
         model = self._model()
         if hasattr(model, "configure_optimizers"):
-            self._learn_policy(model)
+            self._read_policy(model)
         return self._resume or ResumeConfig()
 
-    def _learn_policy(self, model: Any) -> None:
+    def _read_policy(self, model: Any) -> None:
         """Take the policy from the trainer of a model, if there is none yet."""
         if self._resume is None:
             run = known_run_length(model)
-            self._resume = run and run.settings.resume
+            self._resume = run and run.context.resume
 
     def __deepcopy__(self, memo: dict[int, Any]) -> OptimizerStateHooks:
         """Copy the hooks, for the copy of the model if that is made at the same time."""
@@ -296,7 +296,7 @@ class OptimizerStateHooks:
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: the names of the optimizer's parameters, without the model."""
         # A weak reference cannot be pickled.
-        return {**vars(self), "_model": _nobody}
+        return {**vars(self), "_model": _no_model}
 
     def _groups(self, optimizer: Optimizer, names: Names) -> Iterator[CurrentGroup]:
         for index, group in enumerate(optimizer.param_groups):
@@ -311,7 +311,7 @@ class OptimizerStateHooks:
             yield CurrentGroup(_options(group) if is_late else self._begun[index], params)
 
 
-def _nobody() -> None:
+def _no_model() -> None:
     """Return no model, for parameters that were given without one."""
 
 
@@ -335,7 +335,7 @@ def _options(group: Mapping[str, Any]) -> Group:
     return {k: v.detach().clone() if hasattr(v, "detach") else v for k, v in own.items()}
 
 
-def _outside(
+def _find_parked(
     match: StateMatch, groups: Sequence[CurrentGroup], names: Mapping[Tensor, tuple[str, ...]]
 ) -> dict[str, Any]:
     """Return the saved states of parameters that are in the model but, frozen now, in no group."""

@@ -10,10 +10,14 @@ from itertools import chain, islice
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from nshtrainer.config.messages import find_similar, join_quoted
+from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.groups.parameters import clean_names
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from nshtrainer.resume import ResumeConfig
 
 __all__ = [
     "HOOK_KEYS",
@@ -25,6 +29,7 @@ __all__ = [
     "StateMatch",
     "by_name",
     "by_place",
+    "check_names",
     "groups_in_order",
     "lacking",
     "prefixes_of",
@@ -169,19 +174,19 @@ def by_name(state: StateDict, groups: Sequence[CurrentGroup], names: Collection[
     # In reverse, so that of two entries with one name the first counts.
     known = {each.name: each for each in reversed(saved) if each.name is not None}
     unnamed = iter([each for each in saved if each.name is None])
-    found = [[_find(own, known, unnamed) for own in group.params] for group in groups]
+    found = [[_find_saved(own, known, unnamed) for own in group.params] for group in groups]
     taken = {id(each) for each in chain.from_iterable(found)}
     match = StateMatch([], [], [], [each for each in saved if id(each) not in taken])
     for group, matched in zip(groups, found, strict=True):
         match.groups.append(_group_for(group, matched, state["param_groups"]))
         # A name may lead to the state of another optimizer, when a route has moved.
-        match.params.append([None if _is_anothers(each, group) else each for each in matched])
+        match.params.append([None if _is_of_another(each, group) else each for each in matched])
         pairs = zip(group.params, matched, strict=True)
-        match.foreign.extend(own for own, each in pairs if _is_anothers(each, group))
+        match.foreign.extend(own for own, each in pairs if _is_of_another(each, group))
     return match
 
 
-def _find(
+def _find_saved(
     own: CurrentParam, known: Mapping[Any, SavedParam], unnamed: Iterator[SavedParam]
 ) -> SavedParam | None:
     if not own.names:
@@ -199,7 +204,7 @@ def _group_for(
     return next((each for each in fitting if not lacking(each, own.options)), None)
 
 
-def _is_anothers(found: SavedParam | None, own: CurrentGroup) -> bool:
+def _is_of_another(found: SavedParam | None, own: CurrentGroup) -> bool:
     """Return True if another optimizer saved the state of a parameter."""
     if found is None or found.group is None or not found.state:
         return False
@@ -286,3 +291,57 @@ def _fits(names: Collection[str], own: Sequence[CurrentParam], known: Collection
     return all(name in known for name in names) and all(
         any(name in names for name in each.names) for each in own
     )
+
+
+_MOST = 10
+"""Largest number of names in a message."""
+
+
+def check_names(
+    match: StateMatch, groups: Sequence[CurrentGroup], names: Collection[str], policy: ResumeConfig
+) -> None:
+    """Check that a saved state has the parameters of the model, except where the policy allows it.
+
+    A frozen parameter need not have a state, and one that is in the model but not in the optimizer
+    is not unexpected.
+
+    Args:
+        match: The match of the state with the optimizer.
+        groups: The groups of the optimizer.
+        names: All names in the model.
+        policy: The resume policy.
+
+    Raises:
+        OptimizerError: A parameter is missing or unexpected; the message lists the names.
+    """
+    # A frozen parameter has no state in a run that never trained it.
+    new = [own for own, was in match.pairs(groups) if was is None and own.tensor.requires_grad]
+    missing = [] if policy.allow_missing else new
+    # A state whose parameter is frozen now is kept (`parked`), so it is not unexpected.
+    extra = [each.name or "one without a name" for each in match.left if each.name not in names]
+    unexpected = [] if policy.allow_unexpected else extra
+    allow = {"allow_missing": missing, "allow_unexpected": unexpected}
+    if missing or unexpected:
+        fields = ", ".join(f"{field}: true" for field, given in allow.items() if given)
+        raise OptimizerError(
+            f"optimizer state does not match the model: "
+            f"{'; '.join(_describe_names(missing, match.foreign, extra))}; give them the names "
+            f"that they had, or load it anyway with resume: {{{fields}}}"
+        )
+
+
+def _describe_names(
+    missing: Sequence[CurrentParam], foreign: Sequence[CurrentParam], extra: Sequence[str]
+) -> Iterator[str]:
+    """Yield the missing, the moved and the unexpected parameters, in words."""
+    others = {id(own.tensor) for own in foreign}
+    unknown = [own.name for own in missing if id(own.tensor) not in others]
+    moved = [own.name for own in missing if id(own.tensor) in others]
+    if unknown:
+        near = find_similar(unknown[0], extra)
+        was = f" (was the first {near[0]!r}?)" if near else ""
+        yield f"missing (here, and not in the state) {join_quoted(unknown, _MOST)}{was}"
+    if moved:
+        yield f"another optimizer had {join_quoted(moved, _MOST)}"
+    if extra:
+        yield f"unexpected (in the state, and not in the model) {join_quoted(extra, _MOST)}"

@@ -8,8 +8,7 @@ from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from nshtrainer.config.messages import join_quoted
-from nshtrainer.optimizer.groups.selectors import described, selects, spelled_out
-from nshtrainer.optimizer.groups.suggestions import nearest
+from nshtrainer.optimizer.groups.selectors import described, nearest, selects, spelled_out
 
 if TYPE_CHECKING:
     from nshtrainer.optimizer.groups.parameters import Parameter

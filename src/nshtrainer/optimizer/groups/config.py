@@ -20,8 +20,8 @@ from typing_extensions import Self
 
 from nshtrainer.config import Config
 from nshtrainer.optimizer.base import OptimizerConfigBase
-from nshtrainer.optimizer.groups.mup import WidthRule, WidthTransferConfig
 from nshtrainer.optimizer.groups.patterns import numbers_in
+from nshtrainer.optimizer.groups.scaling import WidthRule, WidthTransferConfig
 from nshtrainer.optimizer.groups.selectors import Selection
 from nshtrainer.rate_use import RateScope, ZeroRate
 from nshtrainer.types import FrozenDict, Label, NonNegative, PositiveInt
@@ -40,7 +40,7 @@ __all__ = [
 _RESERVED = re.compile(r"default|no_decay|hidden|output|input|fixed|layer_\d+|\w+=.*|.*/.*")
 
 
-def _free(name: str) -> str:
+def _check_reserved(name: str) -> str:
     if _RESERVED.fullmatch(name):
         raise ValueError(f"group name {name!r} is reserved; choose another")
     return name
@@ -49,12 +49,8 @@ def _free(name: str) -> str:
 _RATES = ("lr", "adamw_lr", "lr_1d")
 """Fields with learning rates, which `lr_scaling` scales."""
 
-GroupName: TypeAlias = Annotated[Label, AfterValidator(_free)]
+GroupName: TypeAlias = Annotated[Label, AfterValidator(_check_reserved)]
 """Name of a parameter group; the names that presets make, and names with a slash, are reserved."""
-
-
-def _frozen(options: Mapping[str, Any]) -> FrozenDict[str, Any]:
-    return FrozenDict({key: _hashable(value) for key, value in options.items()})
 
 
 def _hashable(value: Any) -> Any:
@@ -81,9 +77,10 @@ class ParameterGroupConfig(Config):
     select: Selection
     """Parameters of the group: a pattern for names, a selector, or a list of these."""
 
-    options: Annotated[Mapping[str, Any], AfterValidator(_frozen)] = Field(
-        default_factory=dict, validate_default=True
-    )
+    options: Annotated[
+        Mapping[str, Any],
+        AfterValidator(lambda given: FrozenDict({k: _hashable(v) for k, v in given.items()})),
+    ] = Field(default_factory=dict, validate_default=True)
     """Options of the optimizer for the group, such as `lr`, `betas` or `weight_decay`."""
 
     lr_mult: NonNegative | None = None
@@ -101,7 +98,7 @@ class ParameterGroupConfig(Config):
     """Raise an error if no parameter is selected, or if all selected ones are frozen."""
 
     @model_validator(mode="after")
-    def _says_one_thing(self) -> Self:
+    def _check_exclusive(self) -> Self:
         for key in ("lr", "weight_decay"):
             if key in self.options and getattr(self, f"{key}_mult") is not None:
                 raise ValueError(f"options.{key} and {key}_mult are both given; leave one out")
@@ -274,9 +271,9 @@ class GroupingConfigBase(OptimizerConfigBase):
         return getattr(self, key)
 
     @model_validator(mode="after")
-    def _grouping_fits(self) -> Self:
+    def _check_grouping(self) -> Self:
         if self.asks_for_groups or self.lr_scaling:
-            self._check_what_is_changed()
+            self._check_presets()
             self._check_groups()
         lr = type(self).model_fields.get("lr")
         if self.lr_is_ignored and self.lr_problem and lr and getattr(self, "lr", 0) != lr.default:
@@ -303,7 +300,7 @@ class GroupingConfigBase(OptimizerConfigBase):
             return f"the {option} of {self.name} is none, not a number"
         return self.lr_problem if option == "lr" and (of_group or self.lr_is_ignored) else None
 
-    def _check_what_is_changed(self) -> None:
+    def _check_presets(self) -> None:
         changed = {
             "no_decay": self.no_decay != "none",
             "layer_decay": self.layer_decay is not None,
@@ -332,18 +329,18 @@ class GroupingConfigBase(OptimizerConfigBase):
                 ctx=problem.get("ctx", {}),
             )
             for place, group in enumerate(self.groups)
-            for where, problem in self._wrong_in(group, is_second=first[group.name] != place)
+            for where, problem in self._problems_in(group, is_second=first[group.name] != place)
         ]
         if problems:
             raise ValidationError.from_exception_data(type(self).__name__, problems)
 
-    def _wrong_in(self, group: ParameterGroupConfig, *, is_second: bool) -> Iterator[_Wrong]:
+    def _problems_in(self, group: ParameterGroupConfig, *, is_second: bool) -> Iterator[_Wrong]:
         if is_second:
-            yield ("name",), _custom(f"{group.name!r} is the name of two groups", group.name)
-        yield from self._without_effect(group)
+            yield ("name",), _problem(f"{group.name!r} is the name of two groups", group.name)
+        yield from self._ineffective_fields(group)
         known = self.group_options()
         for key in [key for key in group.options if key not in known]:
-            yield ("options", key), _custom(self._unknown(key), group.options[key])
+            yield ("options", key), _problem(self._unknown(key), group.options[key])
         given = {key: value for key, value in group.options.items() if key in known}
         # The options of a rule have the ranges of the config's fields.
         plain = self.without_grouping()
@@ -353,20 +350,20 @@ class GroupingConfigBase(OptimizerConfigBase):
             for item in error.errors(include_url=False):
                 yield ("options", *item["loc"]), cast("dict[str, Any]", item)
 
-    def _without_effect(self, group: ParameterGroupConfig) -> Iterator[_Wrong]:
+    def _ineffective_fields(self, group: ParameterGroupConfig) -> Iterator[_Wrong]:
         if group.freeze and group.sets_options and not self.include_frozen:
             text = (
                 "a group that is frozen for good cannot set other options. Remove them, or set "
                 "include_frozen to train the group later."
             )
-            yield ("freeze",), _custom(text, group.freeze)
+            yield ("freeze",), _problem(text, group.freeze)
         for option, field in (("lr", "lr_mult"), ("weight_decay", "weight_decay_mult")):
             problem = self._problem_of(option)
             if problem and getattr(group, field) is not None:
-                yield (field,), _custom(f"{problem}, so it has no effect", getattr(group, field))
+                yield (field,), _problem(f"{problem}, so it has no effect", getattr(group, field))
         if self.lr_problem and "lr" in group.options:
             text = f"{self.lr_problem}, so it has no effect"
-            yield ("options", "lr"), _custom(text, group.options["lr"])
+            yield ("options", "lr"), _problem(text, group.options["lr"])
 
     def _unknown(self, key: str) -> str:
         from nshtrainer.config.messages import describe_unknown
@@ -385,6 +382,6 @@ _Wrong: TypeAlias = tuple[tuple[str | int, ...], dict[str, Any]]
 """Location of an error within a rule, and the error as pydantic lists it."""
 
 
-def _custom(text: str, value: Any) -> dict[str, Any]:
+def _problem(text: str, value: Any) -> dict[str, Any]:
     error = PydanticCustomError("group", "{text}", {"text": text})
     return {"type": error, "input": value}

@@ -85,14 +85,21 @@ def output_layers(
         paths: The parts of each name.
         matrices: The first matrix that a module holds itself, by the name of the module.
     """
-    found: set[Module | None] = {_told_output(module) for module in modules.values()}
-    layers = list(_layers(modules, paths, matrices))
+    found: set[Module | None] = {_declared_output(module) for module in modules.values()}
+    owners = [
+        (_PARAMETRIZATION.sub("", raw) if "parametrizations" in raw else raw, matrix)
+        for raw, matrix in matrices.items()
+    ]
+    layers = [_Layer(raw, paths[raw], modules[raw], matrix) for raw, matrix in owners]
     named = [
         raw
         for raw, path in paths.items()
         if path[-1:] != () and path[-1] in _HEADS and not any(part.isdigit() for part in path)
     ]
-    found |= {_last_inside(raw, layers) for raw in (*named, *_in_heads(modules, paths))}
+    # The last layer in a module, or the module itself if it is a layer.
+    for name in (*named, *_in_heads(modules, paths)):
+        inside = (one.module for one in reversed(layers) if f"{one.raw}.".startswith(f"{name}."))
+        found.add(next(inside, None))
     # By class, of which a model has few.
     kinds = {type(layer.module) for layer in layers}
     is_table = {kind: is_embedding(frozenset(c.__name__ for c in kind.__mro__)) for kind in kinds}
@@ -105,14 +112,6 @@ def output_layers(
     return {module for module in found if module is not None}
 
 
-def _layers(
-    modules: Mapping[str, Module], paths: Mapping[str, Path], matrices: Mapping[str, Tensor]
-) -> Iterator[_Layer]:
-    for raw, matrix in matrices.items():
-        owner = _PARAMETRIZATION.sub("", raw) if "parametrizations" in raw else raw
-        yield _Layer(owner, paths[owner], modules[owner], matrix)
-
-
 def _in_heads(modules: Mapping[str, Module], paths: Mapping[str, Path]) -> Iterator[str]:
     """Yield the names of the modules in a `ModuleDict` called `heads`."""
     # Not in a list, which may be the heads of an attention.
@@ -121,12 +120,6 @@ def _in_heads(modules: Mapping[str, Module], paths: Mapping[str, Path]) -> Itera
             continue
         if any(cls.__name__ == "ModuleDict" for cls in type(modules[raw]).__mro__):
             yield from (f"{raw}.{name}" for name, _ in modules[raw].named_children())
-
-
-def _last_inside(raw: str, layers: list[_Layer]) -> Module | None:
-    """Return the last layer in a module, or the module itself if it is a layer."""
-    inside = (one.module for one in reversed(layers) if f"{one.raw}.".startswith(f"{raw}."))
-    return next(inside, None)
 
 
 def _by_shape(layers: list[_Layer], tables: list[_Layer], declared: set[int]) -> Module | None:
@@ -168,7 +161,7 @@ def _declared_sizes(modules: Mapping[str, Module]) -> set[int]:
     return {value for value in values if type(value) is int and value > 0}
 
 
-def _told_output(module: Module) -> Module | None:
+def _declared_output(module: Module) -> Module | None:
     method = method_of(module, "get_output_embeddings")
     try:
         return method() if method is not None else None

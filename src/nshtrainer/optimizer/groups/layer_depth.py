@@ -81,7 +81,7 @@ def _number_of(layers: Selection | None, root: Module | None) -> Numbering:
             "layer_decay: to find the layers takes the module; create_optimizer(module), or say "
             "what they are: layer_decay: {rate: ..., layers: encoder.layers.*}"
         )
-    return _by_pattern(_the_stack(root))
+    return _by_pattern(_find_stack(root))
 
 
 def _by_pattern(pattern: str) -> Numbering:
@@ -89,7 +89,7 @@ def _by_pattern(pattern: str) -> Numbering:
     return lambda parameter: number(parameter.name)
 
 
-def _the_stack(root: Module) -> str:
+def _find_stack(root: Module) -> str:
     """Return the pattern of the only outermost stack of two or more modules of one class.
 
     A container with a single module of this class counts as a further stack: it is a stage of the
@@ -100,7 +100,7 @@ def _the_stack(root: Module) -> str:
         # Blocks often contain stacks themselves, which are no layers of the model.
         outer = (pattern for pattern, (_, count) in stacks.items() if count > 1)
         is_inside = any(path.startswith(pattern.removesuffix("*")) for pattern in outer)
-        found = None if is_inside else _stacked(module)
+        found = None if is_inside else _stack_form(module)
         if found is not None:
             stacks[f"{path}.*" if path else "*"] = found
     deep = {kind for kind, count in stacks.values() if count > 1}
@@ -114,7 +114,7 @@ def _the_stack(root: Module) -> str:
     )
 
 
-def _stacked(module: Module) -> tuple[type, int] | None:
+def _stack_form(module: Module) -> tuple[type, int] | None:
     """Return the only class of modules in a container and their number; None if it is no stack."""
     import torch
 

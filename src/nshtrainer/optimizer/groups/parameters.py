@@ -7,7 +7,8 @@ of a word: `debias.weight` is no bias.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from itertools import takewhile
@@ -15,22 +16,68 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.groups.heads import is_embedding, output_layers
-from nshtrainer.optimizer.groups.lazy_parameters import NO_SHAPE, is_lazy
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
 __all__ = [
+    "NO_SHAPE",
     "Parameter",
     "ParameterLocation",
     "ParameterSubset",
     "Role",
+    "check_no_lazy",
     "clean_names",
     "for_torch",
     "inventory",
+    "is_lazy",
     "modules_by_path",
+    "shapes_needed",
 ]
+
+NO_SHAPE = "has no shape yet: it is lazy. Run a batch through the model first"
+"""End of a message about a lazy parameter."""
+
+
+def is_lazy(param: Any) -> bool:
+    """Return True for a parameter of a lazy module (`nn.LazyLinear`) before its first batch.
+
+    The `ndim` of such a parameter is 1, and everything else that depends on a shape raises.
+    """
+    from torch.nn.parameter import is_lazy as is_torchs
+
+    return is_torchs(param)
+
+
+def check_no_lazy(name: str, params: Iterable[Any]) -> None:
+    """Check that all parameters have a shape, where a lazy one would be taken for a vector.
+
+    Raises:
+        OptimizerError: A parameter is lazy.
+    """
+    if any(map(is_lazy, params)):
+        raise OptimizerError(f"{name}: parameters are told apart by shape, and one {NO_SHAPE}.")
+
+
+@contextmanager
+def shapes_needed(name: str, params: Iterable[Any]) -> Generator[None]:
+    """Replace PyTorch's error about a lazy parameter by one with the remedy.
+
+    Args:
+        name: The name of the optimizer or hook that needs the shapes.
+        params: All parameters that it gets.
+    """
+    lazy = any(map(is_lazy, params))
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        if not lazy or isinstance(error, OptimizerError):
+            raise
+        raise OptimizerError(
+            f"{name} needs the shapes of all parameters, and one {NO_SHAPE}."
+        ) from error
+
 
 Role: TypeAlias = Literal["bias", "norm", "embedding", "head", "matrix", "conv", "scalar"]
 """Role of a parameter in the model; see `SelectorConfig.role`."""
@@ -197,19 +244,16 @@ def _roles_by_shape(parameter: Parameter) -> Iterator[Role]:
     tensor = parameter.tensor
     if tensor.numel() == 1:
         yield "scalar"
-    elif _is_vector(tensor) and all(map(_is_gain, parameter.places)):
+    elif _is_vector(tensor) and all(
+        "weight" not in leaf or leaf == "weight_g"  # the gain of a weight norm
+        for leaf in (place.name.rpartition(".")[2] for place in parameter.places)
+    ):
         # A gain may have the dimensions of a matrix or a kernel, all but one of size 1.
         return
     elif parameter.is_kernel:
         yield "conv"
     elif tensor.ndim == 2 and min(tensor.shape) > 1 and parameter.is_multiplied:
         yield "matrix"
-
-
-def _is_gain(place: ParameterLocation) -> bool:
-    """Return True for the gain of a weight norm, and for a name without `weight`."""
-    own = place.name.rpartition(".")[2]
-    return "weight" not in own or own == "weight_g"
 
 
 @dataclass(frozen=True, eq=False)
@@ -321,8 +365,9 @@ def _held_in_module(root: Module) -> Iterator[tuple[ParameterLocation, Tensor]]:
 
     for raw, leaf, tensor in held:
         owner, own = modules[raw], leaf
-        if "parametrizations" in raw:
-            owner, own = _through_parametrization(modules, raw, leaf)
+        *above, word, name = ["", *raw.split(".")] if "parametrizations" in raw else ("", "")
+        if word == "parametrizations":  # such as a weight norm, which replaces a parameter
+            owner, own = modules[".".join(above[1:])], name
         yield ParameterLocation(".".join((*paths[raw], leaf)), own, owner, outputs), tensor
 
 
@@ -340,18 +385,7 @@ def _modules_and_paths(root: Module) -> tuple[dict[str, Module], dict[str, tuple
         above, _, own = raw.rpartition(".")
         if raw:
             inside = paths[above]
-            is_put_in = own in _WRAPPERS or (own == "module" and _is_holder(modules[above]))
+            types = type(modules[above]).__mro__ if own == "module" else ()
+            is_put_in = own in _WRAPPERS or any(cls.__name__ in _HOLDERS for cls in types)
             paths[raw] = inside if is_put_in else (*inside, own)
     return modules, paths
-
-
-def _is_holder(module: Module) -> bool:
-    return any(cls.__name__ in _HOLDERS for cls in type(module).__mro__)
-
-
-def _through_parametrization(modules: dict[str, Module], raw: str, leaf: str) -> tuple[Module, str]:
-    """Return the module and the name that a parametrization, such as a weight norm, replaces."""
-    *above, word, name = ["", *raw.split(".")]
-    if word == "parametrizations":
-        return modules[".".join(above[1:])], name
-    return modules[raw], leaf

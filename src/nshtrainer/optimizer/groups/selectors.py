@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
 from pydantic import (
@@ -16,6 +16,7 @@ from pydantic import (
 from typing_extensions import Self
 
 from nshtrainer.config import Config
+from nshtrainer.config.messages import find_similar, join_quoted
 from nshtrainer.optimizer.groups.parameters import Role
 from nshtrainer.optimizer.groups.patterns import matcher
 from nshtrainer.types import NonNegativeInt
@@ -23,19 +24,26 @@ from nshtrainer.types import NonNegativeInt
 if TYPE_CHECKING:
     from nshtrainer.optimizer.groups.parameters import Parameter
 
-__all__ = ["Selection", "SelectorConfig", "described", "needs_modules", "selects", "spelled_out"]
-
+__all__ = [
+    "Selection",
+    "SelectorConfig",
+    "described",
+    "nearest",
+    "needs_modules",
+    "selects",
+    "spelled_out",
+]
 
 _PATTERN = re.compile(r"^re:|[*?[]")
 """Syntax that makes a pattern more than a name."""
 
 
-def _can_match(pattern: str) -> str:
+def _check_pattern(pattern: str) -> str:
     matcher(pattern)
     return pattern
 
 
-Pattern: TypeAlias = Annotated[str, AfterValidator(_can_match)]
+Pattern: TypeAlias = Annotated[str, AfterValidator(_check_pattern)]
 """Glob for the name of a parameter or of a module, or `re:` and a regular expression."""
 
 ClassName: TypeAlias = Annotated[str, Field(pattern=r"^[^\W\d]\w*$")]
@@ -105,13 +113,13 @@ class SelectorConfig(Config):
     """Selections of which none may match."""
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    def _check_not_empty(self) -> Self:
         if all(value is None for value in dict(self).values()):
             raise ValueError(f"selects nothing; give one of {', '.join(type(self).model_fields)}")
         return self
 
     @model_serializer(mode="wrap")
-    def _only_what_is_said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _dump_given_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {key: value for key, value in handler(self).items() if value is not None}
 
 
@@ -135,10 +143,12 @@ def selects(selection: Selection, parameter: Parameter) -> bool:
         return any(map(matcher(selection), parameter.names))
     if isinstance(selection, tuple):
         return any(selects(one, parameter) for one in selection)
-    return all(_holds(field, wanted, parameter) for field, wanted in _said(selection))
+    return all(
+        _matches_field(field, wanted, parameter) for field, wanted in _given_fields(selection)
+    )
 
 
-def _holds(field: str, wanted: Any, parameter: Parameter) -> bool:
+def _matches_field(field: str, wanted: Any, parameter: Parameter) -> bool:
     each = cast("tuple[Any, ...]", wanted if isinstance(wanted, tuple) else (wanted,))
     if field == "ndim":
         return parameter.shaped.ndim in each
@@ -158,7 +168,7 @@ def needs_modules(selection: Selection) -> bool:
         return False
     if isinstance(selection, tuple):
         return any(map(needs_modules, selection))
-    said = dict(_said(selection))
+    said = dict(_given_fields(selection))
     inner = (said[field] for field in ("any_of", "all_of", "none_of") if field in said)
     return not said.keys().isdisjoint({"module", "role"}) or any(map(needs_modules, inner))
 
@@ -183,9 +193,46 @@ def described(selection: Selection) -> str:
     if isinstance(selection, tuple):
         return f"[{', '.join(map(described, selection))}]"
     if isinstance(selection, SelectorConfig):
-        return f"{{{', '.join(f'{key}: {described(value)}' for key, value in _said(selection))}}}"
+        fields = (f"{key}: {described(value)}" for key, value in _given_fields(selection))
+        return f"{{{', '.join(fields)}}}"
     return repr(selection)
 
 
-def _said(selector: SelectorConfig) -> Iterator[tuple[str, Any]]:
+def _given_fields(selector: SelectorConfig) -> Iterator[tuple[str, Any]]:
     return ((key, value) for key, value in dict(selector).items() if value is not None)
+
+
+def nearest(selection: Selection, parameters: Sequence[Parameter]) -> str:
+    """Return the names in a model most similar to a selection without matches, for a message."""
+    names = [name for parameter in parameters for name in parameter.names]
+    types = {name for parameter in parameters for p in parameter.places for name in p.types}
+    known = dict.fromkeys([*(path for name in names for path in _paths(name)), *types])
+    near = [
+        match
+        for text in _texts(selection)
+        for match in find_similar(text.strip("*."), known, limit=3)
+    ]
+    if near:
+        return f"the nearest are {join_quoted(dict.fromkeys(near))}"
+    # Nothing is similar: the roles help with a selection by role.
+    roles = sorted({role for parameter in parameters for role in parameter.roles})
+    return f"the model has {join_quoted(names)}, with the roles {', '.join(roles) or 'unknown'}"
+
+
+def _paths(name: str) -> Iterator[str]:
+    """Yield a name, and the names of the modules around it."""
+    while name:
+        yield name
+        name = name.rpartition(".")[0]
+
+
+def _texts(selection: Any) -> Iterator[str]:
+    """Yield the patterns and class names in a selection."""
+    if isinstance(selection, str):
+        yield selection.removeprefix("re:")
+    elif isinstance(selection, tuple):
+        for one in cast("tuple[Any, ...]", selection):
+            yield from _texts(one)
+    elif selection is not None:
+        for field in ("name", "module", "any_of", "all_of"):
+            yield from _texts(getattr(selection, field))

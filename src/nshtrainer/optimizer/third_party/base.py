@@ -14,12 +14,12 @@ from typing_extensions import Self, override
 from nshtrainer.config.messages import join_names
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import Params
-from nshtrainer.optimizer.groups.conv_kernels import refuse_stacks
+from nshtrainer.optimizer.groups.group_dicts import refuse_stacks
 from nshtrainer.optimizer.stand_ins import device_type
-from nshtrainer.optimizer.third_party.lora_pairs import check_pairs
-from nshtrainer.optimizer.third_party.muon_groups import (
+from nshtrainer.optimizer.third_party.group_forms import (
     as_named,
     by_dimensions,
+    check_pairs,
     of_adamw,
     uses_muon,
 )
@@ -107,7 +107,7 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
             setattr(cls, key, shared[key])
 
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
+    def _check_related_fields(self) -> Self:
         if self.at_most:
             low, high = self.at_most
             if getattr(self, low) > getattr(self, high):
@@ -162,7 +162,7 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
     @override
     def _build(self, groups: list[Group], resumption: OptimizerStateHooks | None) -> Optimizer:
         self._check_installed()
-        if self._keeps_rates_in_tensors() and not self.takes_tensor_lr:
+        if self._has_tensor_rates() and not self.takes_tensor_lr:
             name = type(self).__name__
             raise OptimizerError(
                 f"{name}: this optimizer takes no tensor for its rate; leave tensor_lr at false"
@@ -222,7 +222,7 @@ class PackageOptimizerConfigBase(TorchOptimizerConfigBase):
         each group themselves.
         """
         read = {*optimizer.defaults, *self.group_keys}
-        options = type(self).model_fields.keys() - self._ours()
+        options = type(self).model_fields.keys() - self._own_fields()
         kept = options if self.splits_by_dimensions else options & read
         for group in groups:
             unread = (group.options.keys() & options) - (kept - {*self.for_all})

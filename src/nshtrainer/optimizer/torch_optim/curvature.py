@@ -91,7 +91,7 @@ class MuonConfig(TorchOptimizerConfigBase):
 
     def create_optimizer(self, params: Params, /, *, run: RunLength | None = None) -> Optimizer:
         """Build the optimizer; only convolution kernels may be flattened."""
-        from nshtrainer.optimizer.groups.conv_kernels import refuse_stacks
+        from nshtrainer.optimizer.groups.group_dicts import refuse_stacks
 
         optimizer = super().create_optimizer(params, run=run)
         refuse_stacks(optimizer, params, type(self).__name__)

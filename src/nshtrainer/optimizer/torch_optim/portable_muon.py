@@ -104,14 +104,11 @@ def _update(param: Tensor, grad: Tensor, momentum: Tensor, group: Mapping[str, A
     direction = _orthogonal(matrix, group["ns_coefficients"], group["ns_steps"], group["eps"])
     rate = float(group["lr"])
     param.mul_(1 - rate * group["weight_decay"])
-    adjusted = rate * _ratio(group["adjust_lr_fn"], *matrix.shape)
+    rows, columns = matrix.shape
+    is_matched = group["adjust_lr_fn"] == "match_rms_adamw"
+    ratio = 0.2 * math.sqrt(max(rows, columns)) if is_matched else math.sqrt(max(1, rows / columns))
+    adjusted = rate * ratio
     param.add_(direction.reshape(param.shape), alpha=-adjusted)
-
-
-def _ratio(adjustment: str | None, rows: int, columns: int) -> float:
-    if adjustment == "match_rms_adamw":
-        return 0.2 * math.sqrt(max(rows, columns))
-    return math.sqrt(max(1, rows / columns))
 
 
 def _orthogonal(matrix: Tensor, coefficients: Coefficients, steps: int, eps: float) -> Tensor:
@@ -137,17 +134,14 @@ def _iterated(x: Tensor, coefficients: Coefficients, steps: int) -> Tensor:
 def _in_float32(x: Tensor, coefficients: Coefficients, steps: int) -> Tensor:
     """Iterate in the form with fewer multiplications, with few enough iterations at a time."""
     while steps > 0:
-        several = min(steps, _most_by_gram(coefficients[0], steps))
+        # As many iterations of G until a rounding error of 1e-7, growing by a^2 each, is 1e-4.
+        a = coefficients[0]
+        several = min(steps, 1 + int(math.log(1e3) / (2 * math.log(a)))) if a > 1 else steps
         columns = 2 * x.size(1) / x.size(0)  # a product with x, where one with G costs 1
         by_gram = 4 * several - 3 + columns < several * (columns + 1)
         x = (_iterated_by_gram if by_gram else _iterated)(x, coefficients, several)
         steps -= several
     return x
-
-
-def _most_by_gram(a: float, steps: int) -> int:
-    """Return the iterations of G until a rounding error of 1e-7, growing by a^2 each, is 1e-4."""
-    return 1 + int(math.log(1e3) / (2 * math.log(a))) if a > 1 else steps
 
 
 def _iterated_by_gram(x: Tensor, coefficients: Coefficients, steps: int) -> Tensor:

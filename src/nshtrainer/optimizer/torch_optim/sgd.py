@@ -70,7 +70,7 @@ class SGDConfig(ForeachConfigBase):
         return ("float32", "float64") if self.momentum > 0 else ()
 
     @model_validator(mode="after")
-    def _nesterov_has_momentum(self) -> Self:
+    def _check_nesterov(self) -> Self:
         if self.nesterov and (self.momentum == 0 or self.dampening != 0):
             raise ValueError("nesterov needs momentum > 0 and dampening 0")
         return self

@@ -1,4 +1,4 @@
-"""Configs that wrap another optimizer: Lookahead, clipping, skipping of bad updates.
+"""Configs that wrap another optimizer: Lookahead, SAM, clipping, skipping of bad updates.
 
 The result is the other optimizer, with hooks.
 """
@@ -22,7 +22,7 @@ from nshtrainer.optimizer.base import (
 )
 from nshtrainer.optimizer.build import build_optimizer
 from nshtrainer.optimizer_record import make_skippable, parts_of, record_of
-from nshtrainer.types import Fraction, NonNegativeInt, Positive, PositiveInt
+from nshtrainer.types import Fraction, NonNegative, NonNegativeInt, Positive, PositiveInt
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ClippedConfig",
     "LookaheadConfig",
+    "SAMConfig",
     "SkippingConfig",
     "WrappingConfigBase",
     "skips_by_itself",
@@ -194,7 +195,7 @@ class ClippedConfig(WrappingConfigBase):
     """Largest norm of all gradients together."""
 
     @model_validator(mode="after")
-    def _does_something(self) -> Self:
+    def _check_limits(self) -> Self:
         if not (self.adaptive or self.max_value or self.max_norm):
             raise ValueError(
                 "nothing is clipped: give max_norm, max_value or adaptive, or the optimizer alone"
@@ -203,8 +204,12 @@ class ClippedConfig(WrappingConfigBase):
 
     def wrap(self, optimizer: Optimizer, /) -> None:
         """Register the step hooks."""
-        from nshtrainer.optimizer.wrappers.clipping import ClipNorm, clip_adaptively, clip_values
-        from nshtrainer.optimizer.wrappers.hooks import register_grad_hook
+        from nshtrainer.optimizer.wrappers.hooks import (
+            ClipNorm,
+            clip_adaptively,
+            clip_values,
+            register_grad_hook,
+        )
 
         if self.adaptive is not None:
             register_grad_hook(optimizer, partial(clip_adaptively, limit=self.adaptive))
@@ -250,10 +255,53 @@ class SkippingConfig(WrappingConfigBase):
         Raises:
             OptimizerError: The optimizer is LBFGS, which reads missing gradients as zero.
         """
-        from nshtrainer.optimizer.wrappers.hooks import register_grad_hook
-        from nshtrainer.optimizer.wrappers.skipping import Skipping, refuse_lbfgs
+        from nshtrainer.optimizer.wrappers.hooks import Skipping, refuse_lbfgs, register_grad_hook
 
         refuse_lbfgs(optimizer, "skipping")
         register_grad_hook(optimizer, Skipping(self.max_norm, self.max_in_a_row))
         make_skippable(optimizer)
         record_of(optimizer).is_skippable = True
+
+
+@final
+@optimizer_registry.register
+class SAMConfig(WrappingConfigBase):
+    r"""Sharpness-aware minimization: gradients from where the loss is highest nearby.
+
+    The optimizer steps with $h = \nabla L(\theta + \rho\, g / \lVert g \rVert)$, with $g = \nabla
+    L(\theta)$; with `adaptive`, $\nabla L(\theta + \rho\, \theta^2 g / \lVert \theta g \rVert)$
+    (ASAM). An update computes the loss twice, so `step` needs a closure. Lightning passes one, and
+    the values that `training_step` logs are logged at both points. The running statistics of batch
+    norm are updated at the first point only.
+
+    Each parameter group has the radius under `sam_rho`, so `schedules` can schedule it.
+
+    Reference: P. Foret et al., Sharpness-Aware Minimization for Efficiently Improving
+    Generalization, arXiv:2010.01412; J. Kwon et al., ASAM, arXiv:2102.11600.
+
+    >>> SAMConfig(optimizer={"name": "sgd", "lr": 0.1, "momentum": 0.9}, rho=0.1).needs_closure
+    True
+    """
+
+    keeps = True
+
+    name: Literal["sam"] = "sam"
+
+    rho: NonNegative = 0.05
+    """Radius of the neighborhood."""
+
+    adaptive: bool = False
+    r"""Scale the neighborhood by $|\theta|$ (ASAM); `rho` is then about ten times as large."""
+
+    @property
+    def needs_closure(self) -> bool:
+        """True: the loss is computed twice."""
+        return True
+
+    def wrap(self, optimizer: Optimizer, /) -> None:
+        """Register the hooks, and declare that the step needs a closure."""
+        from nshtrainer.optimizer.wrappers.sam import SAMHooks
+        from nshtrainer.optimizer_record import add_requirements
+
+        SAMHooks(self.rho, adaptive=self.adaptive).attach(optimizer)
+        add_requirements(optimizer, closure=True)

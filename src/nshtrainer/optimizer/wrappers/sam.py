@@ -104,12 +104,12 @@ class SAMHooks:
         @torch.no_grad()
         def twice() -> Any:
             loss = settled()
-            self._look(optimizer, settled)
+            self._compute_ahead(optimizer, settled)
             return loss
 
         return (optimizer,), {"closure": twice}
 
-    def _look(self, optimizer: Optimizer, closure: Any) -> None:
+    def _compute_ahead(self, optimizer: Optimizer, closure: Any) -> None:
         here = {param: param.grad for param in params_with_grad(optimizer)}
         before = {param: param.clone() for param in here}
         self._climb(optimizer, here)

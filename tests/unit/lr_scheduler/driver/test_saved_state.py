@@ -92,7 +92,7 @@ def test_a_trainer_that_drops_warnings_lets_the_scheduler_tell_them_later():
     exec("def load(scheduler, state): scheduler.load_state_dict(state)", scope)
     first, second = saved_by("plateau")
     optimizer = SGDConfig(lr=0.4).create_optimizer([torch.nn.Parameter(torch.ones(1))])
-    plan = SchedulePlan.of_config(CosineScheduleConfig(), RunLength(total_steps=30))
+    plan = SchedulePlan(RunLength(total_steps=30), CosineScheduleConfig())
     ours = CurveScheduler(optimizer, plan)
     optimizer.load_state_dict(first)
     scope["load"](ours, second)

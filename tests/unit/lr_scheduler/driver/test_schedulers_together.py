@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.support import rates, sgd
-from tests.unit.lr_scheduler.driver.test_first_steps import (
+from tests.unit.lr_scheduler.driver.test_step_checks import (
     SIXTEEN,
     advance,
     linear,

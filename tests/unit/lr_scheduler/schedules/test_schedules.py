@@ -22,7 +22,7 @@ from nshtrainer.configs import (
 from nshtrainer.exceptions import MetricError, NshtrainerWarning, RunLengthError, ScheduleError
 from nshtrainer.lr_scheduler.curves import LinearWarmupCosine
 from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
-from nshtrainer.trainer_settings import TrainerSettings
+from nshtrainer.run_context import RunContext
 
 Cosine = LinearWarmupCosineDecayLRSchedulerConfig
 LOSS = MetricConfig(monitor="val/loss", mode="min")
@@ -135,12 +135,12 @@ class TestReduceOnPlateau:
         assert "monitor" not in ReduceLROnPlateauConfig().metadata()
 
     def test_without_a_metric_the_primary_one_is_used(self):
-        run = RunLength(settings=TrainerSettings(primary_metric=F1))
+        run = RunLength(context=RunContext(primary_metric=F1))
         entry = ReduceLROnPlateauConfig().create_scheduler(optimizer(), run)
         assert (entry["monitor"], entry["scheduler"].mode) == ("f1", "max")
 
     def test_its_own_metric_wins_over_the_primary_one(self):
-        run = RunLength(settings=TrainerSettings(primary_metric=F1))
+        run = RunLength(context=RunContext(primary_metric=F1))
         entry = ReduceLROnPlateauConfig(metric=LOSS).create_scheduler(optimizer(), run)
         assert (entry["monitor"], entry["scheduler"].mode) == ("val/loss", "min")
 
@@ -149,7 +149,7 @@ class TestReduceOnPlateau:
             ReduceLROnPlateauConfig().create_scheduler(optimizer(), RunLength())
 
     def test_a_trainer_that_would_feed_it_wrongly_is_refused(self):
-        run = RunLength(settings=TrainerSettings(plateau_problem="validation runs twice an epoch"))
+        run = RunLength(context=RunContext(plateau_problem="validation runs twice an epoch"))
         with pytest.raises(MetricError, match="twice an epoch"):
             ReduceLROnPlateauConfig(metric=LOSS).create_scheduler(optimizer(), run)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from nshtrainer.optimizer.checkpoint.state_size import state_bytes
+from nshtrainer.optimizer.checkpoint.fresh_state import state_bytes
 
 
 def size_of(optimizer: Optimizer) -> int | None:

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from nshtrainer.config.messages import describe_unknown
 from nshtrainer.exceptions import MetricError
-from nshtrainer.integrations.lightning.trainer_settings import LightningSettings
+from nshtrainer.integrations.lightning.run_length import LightningContext
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,7 +50,7 @@ class EarlyStopping(callbacks.EarlyStopping):
             MetricError: No metric is named, and there is no primary metric.
         """
         if None in self._given:
-            self._resolve(LightningSettings(trainer, pl_module))
+            self._resolve(LightningContext(trainer, pl_module))
         super().setup(trainer, pl_module, stage)
 
     @override
@@ -61,9 +61,9 @@ class EarlyStopping(callbacks.EarlyStopping):
             raise MetricError(f"early_stopping.monitor: {problem}; {remedy}")
         return super()._validate_condition_metric(logs)
 
-    def _resolve(self, settings: LightningSettings) -> None:
+    def _resolve(self, context: LightningContext) -> None:
         monitor, mode = self._given
-        metric = settings.primary_metric
+        metric = context.primary_metric
         if metric is not None and monitor in {None, metric.monitor}:
             monitor, mode = metric.monitor, mode or metric.mode
         if monitor is None:

@@ -21,9 +21,8 @@ from nshtrainer.duration import EpochsConfig
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.integrations.lightning.run_length import run_length_of
 from nshtrainer.optimizer.groups.parameters import inventory
-from nshtrainer.optimizer.groups.selectors import described, selects
-from nshtrainer.optimizer.groups.suggestions import nearest
-from nshtrainer.optimizer.stale_parameters import watch_parameters, watched
+from nshtrainer.optimizer.groups.selectors import described, nearest, selects
+from nshtrainer.optimizer.parameter_checks import watch_parameters, watched
 from nshtrainer.optimizer_record import params_of
 
 if TYPE_CHECKING:

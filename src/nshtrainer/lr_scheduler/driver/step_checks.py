@@ -1,19 +1,20 @@
-"""First steps of a schedule: the rhythm of the training loop, and values of other code."""
+"""Checks that a schedule moves once with each update: first steps, later ones, Accelerate."""
 
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NoReturn
 
-from nshtrainer.exceptions import NshtrainerWarning
-from nshtrainer.lr_scheduler.driver.base_values import Key
+from nshtrainer.exceptions import NshtrainerWarning, ScheduleError
+from nshtrainer.lr_scheduler.driver.hyperparameters import Key
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from nshtrainer.lr_scheduler.driver.plan import SchedulePlan
 
-__all__ = ["FirstSteps"]
+__all__ = ["FirstSteps", "MovesOnceAnUpdate", "Rhythm"]
 
 _UPDATES_WITHOUT_A_STEP = 5
 """More than warm-up iterations before the capture of a CUDA graph, which are 3."""
@@ -23,6 +24,7 @@ _UPDATES_FOR_TWO_STEPS = 4
 _STEPS_OF_RHYTHM = 2
 
 
+@dataclass(eq=False)
 class FirstSteps:
     """Checks of the first two steps of a schedule, and of the optimizer updates before them.
 
@@ -35,19 +37,19 @@ class FirstSteps:
         checks_rhythm: Warn where `step` is not called once for each optimizer update.
     """
 
-    def __init__(self, *, takes_values: bool, checks_rhythm: bool) -> None:
-        self.takes_values = takes_values
-        self._checks_order = True
-        self.checks_rhythm = checks_rhythm
-        self.steps: int = 0
-        self.tried: dict[Key, tuple[float, float]] = {}
-        """Values of other code and their scaled replacements before the first step."""
-        self.rewritten: set[Key] = set()
-        """Keys that other code wrote repeatedly before the first step, as a manual warm-up does."""
-        self.left: set[Key] = set()
-        """Keys that a PyTorch scheduler writes until the first step."""
-        self._updates = self._all_updates = 0
-        self._is_early: bool = False
+    takes_values: bool
+    checks_rhythm: bool
+    steps: int = 0
+    tried: dict[Key, tuple[float, float]] = field(default_factory=dict[Key, tuple[float, float]])
+    """Values of other code and their scaled replacements before the first step."""
+    rewritten: set[Key] = field(default_factory=set[Key])
+    """Keys that other code wrote repeatedly before the first step, as a manual warm-up does."""
+    left: set[Key] = field(default_factory=set[Key])
+    """Keys that a PyTorch scheduler writes until the first step."""
+    _checks_order: bool = True
+    _updates: int = 0
+    _all_updates: int = 0
+    _is_early: bool = False
 
     def note_tried(self, key: Key, value: float, scaled: float) -> None:
         """Record a value of other code before the first step, and its scaled replacement."""
@@ -92,8 +94,10 @@ class FirstSteps:
         self._all_updates += self._updates
         if self.steps < _STEPS_OF_RHYTHM and self._all_updates >= _UPDATES_FOR_TWO_STEPS:
             self._warn_of_rhythm(plan)
-        self._is_early = (
-            is_moved and self._updates == self.steps == 0 and not _is_skipped(optimizer)
+        grads = (p.grad for group in optimizer.param_groups for p in group["params"])
+        # A `GradScaler` skips an update whose gradients are not finite.
+        self._is_early = (is_moved and self._updates == self.steps == 0) and not any(
+            grad is not None and not bool(grad.sum().isfinite()) for grad in grads
         )
         self.steps += 1
         self._updates = 0
@@ -118,7 +122,54 @@ class FirstSteps:
             )
 
 
-def _is_skipped(optimizer: Optimizer) -> bool:
-    """Return True if a gradient is not finite, for which a `GradScaler` skips the update."""
-    grads = [p.grad for group in optimizer.param_groups for p in group["params"]]
-    return any(grad is not None and not bool(grad.sum().isfinite()) for grad in grads)
+_WITHOUT_A_STEP = 5
+
+_TOO_FAST = 10
+"""More updates than the interval at which a `GradScaler` may skip one each time."""
+
+
+class Rhythm:
+    """A counter of consecutive updates at which a schedule had moved by none or by several."""
+
+    def __init__(self) -> None:
+        self._moves: list[int] = []
+        self._position = -1
+
+    def count(self, position: int, moved: int) -> str | None:
+        """Count an update at which a schedule had not moved by one since the last update.
+
+        Args:
+            position: The position of the schedule.
+            moved: The steps since the last update.
+
+        Returns:
+            A main clause that names the problem, after enough such updates.
+        """
+        moves = self._moves
+        is_next = position - moved == self._position
+        # A regular update in between, or the opposite fault, ends the series.
+        if not is_next or (moves and (moves[-1] > 0) != (moved > 0)):
+            moves.clear()
+        moves.append(moved)
+        self._position = position
+        if moved == 0 and len(moves) + 1 == _WITHOUT_A_STEP:
+            return f"the optimizer made {_WITHOUT_A_STEP} updates without one"
+        if moved > 0 and len(moves) == _TOO_FAST:
+            return f"the schedule made {sum(moves)} steps with the last {_TOO_FAST} updates"
+        return None
+
+
+class MovesOnceAnUpdate:
+    """An attribute that raises when Accelerate asks whether a scheduler was prepared before.
+
+    `Accelerator.prepare` wraps a scheduler so that each update moves it once for each process: two
+    processes would reach the end of a schedule in half of the run. Accelerate reads the attribute
+    first; reading it is an error with the remedy.
+    """
+
+    def __get__(self, scheduler: object, owner: type | None = None) -> NoReturn:
+        raise ScheduleError(
+            "Accelerator.prepare would move this scheduler once for each process at each update; "
+            "write nshtrainer.integrations.accelerate.prepare(accelerator, ...) in the place of "
+            "accelerator.prepare(...)"
+        )

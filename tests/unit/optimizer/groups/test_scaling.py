@@ -20,7 +20,7 @@ from nshtrainer.configs import (
     WidthTransferConfig,
 )
 from nshtrainer.exceptions import ConfigError, OptimizerError
-from nshtrainer.optimizer.groups.coordinate_check import coordinate_check
+from nshtrainer.optimizer.groups.scaling import coordinate_check
 
 WIDTHS = (32, 64, 128, 256, 512)
 

@@ -1,10 +1,10 @@
-"""Settings of a trainer, or of a plain loop, that the optimizer and the schedule depend on."""
+"""Facts of a training run, beside its length, that the optimizer and the schedule depend on."""
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypedDict, get_args
 
 from typing_extensions import Self
 
@@ -15,14 +15,25 @@ if TYPE_CHECKING:
     from nshtrainer.metric import MetricConfig
     from nshtrainer.resume import ResumeConfig
 
-__all__ = ["TrainerSettings"]
+__all__ = ["RunContext", "RunOptions"]
+
+_KEPT = ("base_lr", "beta2", "start", "resume", "schedule_clock")
+"""Fields that a resolved schedule needs after the trainer is gone."""
 
 
 @dataclass(frozen=True)
-class TrainerSettings:
-    """Policies of a run, and limits of its trainer.
+class RunContext:
+    """The group that a schedule is resolved for, policies of the run, and limits of its trainer.
 
     Args:
+        base_lr: The rate that a schedule multiplies, for schedules with absolute rates. The
+            optimizer fills it in, group by group.
+        beta2: The decay of the squared gradients, for warm-ups that derive their length from it.
+            The optimizer fills it in as well.
+        start: Steps of the whole run before the part that a schedule spans, which determine where
+            its epochs begin.
+        shortened: The reason why the run is shorter than intended, such as `fast_dev_run`.
+        unknown_because: The reason why lengths are unknown, and the remedy.
         resume: The policy for loading optimizer and scheduler states under a changed config.
         schedule_clock: The updates that move a schedule: every attempt (`optimizer_steps`), or only
             those that a `GradScaler` did not leave out (`successful_steps`).
@@ -36,10 +47,15 @@ class TrainerSettings:
     Raises:
         ScheduleError: The clock is unknown.
 
-    >>> TrainerSettings().replace(schedule_clock="successful_steps").schedule_clock
+    >>> RunContext(base_lr=0.1).replace(schedule_clock="successful_steps").schedule_clock
     'successful_steps'
     """
 
+    base_lr: float | None = None
+    beta2: float | None = None
+    start: int = 0
+    shortened: str | None = None
+    unknown_because: str | None = None
     resume: ResumeConfig | None = None
     schedule_clock: ScheduleClock = "optimizer_steps"
     primary_metric: MetricConfig | None = None
@@ -64,10 +80,26 @@ class TrainerSettings:
         return self.resume or ResumeConfig()
 
     def replace(self, **changes: Any) -> Self:
-        """Return the settings with some values changed, without reading the others."""
+        """Return the context with some values changed, without reading the others."""
         other = copy.copy(self)
         vars(other).update(changes)
         return other
 
+    def snapshot(self) -> RunContext:
+        """Return what a resolved schedule needs of the context, as a plain value."""
+        return RunContext(**{name: getattr(self, name) for name in _KEPT})
+
     def attach_check(self) -> None:
         """Make a trainer compare the assumed length with its run's, and check its model."""
+
+
+class RunOptions(TypedDict, total=False):
+    """Arguments of `RunLength` beside the lengths: fields of its `RunContext`, or all of it."""
+
+    base_lr: float | None
+    beta2: float | None
+    shortened: str | None
+    unknown_because: str | None
+    resume: ResumeConfig | None
+    schedule_clock: ScheduleClock | None
+    context: RunContext

@@ -1,21 +1,28 @@
-"""Comparison of the run length that schedules assumed with the actual one."""
+"""Checks of a Lightning run: its length, the calls of its schedules, parameters without updates."""
 
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from collections.abc import Iterator
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 from lightning.pytorch import Callback
+from torch.optim.lr_scheduler import ChainedScheduler, LRScheduler, ReduceLROnPlateau
 from typing_extensions import final, override
 
 from nshtrainer.exceptions import NshtrainerWarning
-from nshtrainer.integrations.lightning.schedule_calls import check_schedule_calls
+from nshtrainer.lr_scheduler.driver.optimizer_hooks import refuse_beside_metric, refuse_two
 from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
+from nshtrainer.optimizer.parameter_checks import ownership_problems
 from nshtrainer.optimizer_record import parts_of, record_of
 from nshtrainer.run_length import RunLength, run_length_of
 
-__all__ = ["LengthCheck"]
+if TYPE_CHECKING:
+    import lightning.pytorch as pl
+
+__all__ = ["LengthCheck", "OwnershipCheck", "check_schedule_calls"]
 
 
 @final
@@ -133,7 +140,7 @@ def _steps(
     """Count the steps so far; in manual optimization only the schedule knows its own."""
     if module.automatic_optimization:
         return trainer.global_step
-    if scheduler.plan.run.settings.schedule_clock != "optimizer_steps":
+    if scheduler.plan.run.context.schedule_clock != "optimizer_steps":
         return None
     skipped = max(group.get("skipped", 0) for group in scheduler.optimizer.param_groups)
     return scheduler.last_epoch + int(skipped)
@@ -151,3 +158,87 @@ def _epoch(run: Any, epoch: int) -> int | None:
     """Return the number of steps in one epoch, counted from 0."""
     begin, end = run.steps_in_epochs(epoch), run.steps_in_epochs(epoch + 1)
     return None if end is None else end - begin
+
+
+def check_schedule_calls(trainer: pl.Trainer) -> None:
+    """Refuse two schedules of one hyperparameter, and warn of one that is not stepped per update.
+
+    Raises:
+        ScheduleError: Two schedules drive the same hyperparameter of a parameter group; one may be
+            a PyTorch scheduler or monitor a metric.
+    """
+    configs: list[Any] = trainer.lr_scheduler_configs
+    drivers = [each for config in configs for each in _drivers(config.scheduler)]
+    for one, other in combinations(drivers, 2):
+        if one.optimizer is other.optimizer:
+            _check_pair(*((one, other) if isinstance(one, CurveScheduler) else (other, one)))
+    if not trainer.lightning_module.automatic_optimization:
+        return  # the module itself moves them
+    for config in configs:
+        plan = config.scheduler.plan if isinstance(config.scheduler, CurveScheduler) else None
+        if plan and plan.is_of_trainer and (config.interval, config.frequency) != ("step", 1):
+            every = "" if config.frequency == 1 else f"{config.frequency} "
+            problem = f"Lightning steps it by {every}{config.interval}"
+            plan.warn_rhythm(problem)
+
+
+def _drivers(scheduler: Any) -> Iterator[LRScheduler]:
+    """Yield the schedulers that write hyperparameters at a step; of a chain, its members."""
+    if isinstance(scheduler, ChainedScheduler):
+        for each in scheduler._schedulers:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            yield from _drivers(each)
+    elif isinstance(scheduler, LRScheduler):
+        yield scheduler
+
+
+def _check_pair(one: LRScheduler, other: LRScheduler) -> None:
+    """Refuse a schedule of this package next to another one of the same hyperparameter."""
+    if not isinstance(one, CurveScheduler):
+        return
+    name, has_rate = one.plan.name, any(place == "lr" for place, _ in one.places)
+    if isinstance(other, CurveScheduler):
+        shared = one.places & other.places
+        if shared:
+            refuse_two(name, other.plan.name, min(shared)[0])
+    elif has_rate and isinstance(other, ReduceLROnPlateau):
+        refuse_beside_metric(other, name)
+    elif has_rate:
+        refuse_two(name, type(other).__name__, "lr")
+
+
+@final
+class OwnershipCheck(Callback):
+    """Callback that warns once an epoch of trainable parameters without an optimizer.
+
+    Frozen parameters in an optimizer are reported too. `LightningModuleBase` and
+    `nshtrainer.Trainer` attach this callback; under Lightning's own `Trainer` an optimizer that is
+    created with the module, in `configure_optimizers`, attaches it.
+    """
+
+    def __init__(self) -> None:
+        self._is_checked = True
+        self._reported: set[str] = set()
+
+    @override
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forget the reports of another run."""
+        self._reported.clear()
+
+    @override
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Request a check at the first batch, after all callbacks have frozen their parameters."""
+        self._is_checked = False
+
+    @override
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Report each problem once."""
+        if self._is_checked:
+            return
+        self._is_checked = True
+        problems = ownership_problems(trainer.optimizers, pl_module)
+        for problem in problems if trainer.is_global_zero else ():
+            if problem not in self._reported:
+                self._reported.add(problem)
+                warnings.warn(problem, NshtrainerWarning, stacklevel=2)

@@ -27,7 +27,7 @@ from nshtrainer.configs import (
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer import OptimizerConfigBase
 from nshtrainer.optimizer.custom import CustomOptimizerConfig
-from nshtrainer.optimizer.stale_parameters import check_stale, check_unowned, watch_parameters
+from nshtrainer.optimizer.parameter_checks import check_stale, check_unowned, watch_parameters
 
 Model = nn.Sequential
 

@@ -21,7 +21,7 @@ from nshtrainer.configs import (
     SkippingConfig,
 )
 from nshtrainer.exceptions import NshtrainerWarning, ScheduleError
-from nshtrainer.optimizer.wrappers.skipping import are_finite, is_finite
+from nshtrainer.optimizer.wrappers.hooks import are_finite, is_finite
 from nshtrainer.optimizer_record import make_skippable, skip_step
 
 every_clock = pytest.mark.parametrize("clock", ["optimizer_steps", "successful_steps"])

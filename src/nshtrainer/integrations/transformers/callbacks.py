@@ -1,4 +1,4 @@
-"""Comparison of the run length that a schedule assumed with the actual one."""
+"""Callbacks of a transformers Trainer: the metric, the run length, parameters without updates."""
 
 from __future__ import annotations
 
@@ -8,10 +8,55 @@ from weakref import ref
 from transformers import TrainerCallback  # pyright: ignore[reportMissingImports, reportUnknownVariableType]
 from typing_extensions import final
 
+from nshtrainer.exceptions import NshtrainerWarning
 from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
+from nshtrainer.optimizer.parameter_checks import ownership_problems
+from nshtrainer.resume import tell_of
 from nshtrainer.run_length import run_length_of
 
-__all__ = ["LengthCheck"]
+__all__ = ["LengthCheck", "MetricCallback", "OwnershipCheck", "metric_of"]
+
+
+@final
+class MetricCallback(TrainerCallback):  # pyright: ignore[reportUntypedBaseClass]
+    """Callback that passes the metric of each evaluation to a scheduler with a method `observe`.
+
+    The transformers Trainer does so only for torch's `ReduceLROnPlateau`. A plateau scheduler with
+    a warm-up or another schedule is stepped with each update, and gets the `metric_for_best_model`
+    from this callback. Evaluations before the first update are ignored, as by the Trainer.
+    """
+
+    shows_metric = True
+
+    def on_evaluate(self, args: Any, state: Any, *_: Any, **parts: Any) -> None:
+        """Pass the value to the scheduler; the Trainer reports a missing metric."""
+        scheduler, metrics = parts["lr_scheduler"], parts["metrics"]
+        name = metric_of(args)
+        if state.global_step and hasattr(scheduler, "observe") and name in metrics:
+            scheduler.observe(metrics[name])
+
+
+@final
+class OwnershipCheck(TrainerCallback):  # pyright: ignore[reportUntypedBaseClass]
+    """Callback that warns once an epoch of trainable parameters without an optimizer.
+
+    Frozen parameters in an optimizer are reported too. `nshtrainer.create` attaches this callback
+    automatically, and so does a schedule.
+    """
+
+    def __init__(self) -> None:
+        self._reported: set[str] = set()
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        """Reset the reports for another run."""
+        self._reported.clear()
+
+    def on_epoch_begin(self, *_: Any, **parts: Any) -> None:
+        """Warn of problems that were not reported yet."""
+        for problem in ownership_problems([parts["optimizer"]], parts["model"]):
+            if problem not in self._reported:
+                self._reported.add(problem)
+                tell_of(problem, NshtrainerWarning)
 
 
 @final
@@ -73,3 +118,9 @@ def _of_trainer(scheduler: Any) -> CurveScheduler | None:
     if isinstance(scheduler, CurveScheduler) and scheduler.plan.is_of_trainer:
         return scheduler
     return None
+
+
+def metric_of(args: Any) -> str:
+    """Return the name of `metric_for_best_model` in the metrics of an evaluation."""
+    name: str = args.metric_for_best_model or ""
+    return f"eval_{name.removeprefix('eval_')}"
