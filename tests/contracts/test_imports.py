@@ -28,6 +28,7 @@ TORCH_MODULES = {
     "optimizer/torch_optim/portable_muon.py",
     "optimizer/wrappers/hooks.py",
     "optimizer/wrappers/sam.py",
+    "telemetry.py",
 }
 UPPER_FLOORS = ("analysis/", "cli/", "integrations/", "runs/")
 

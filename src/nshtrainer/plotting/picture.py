@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import fsdecode
 from pathlib import Path
@@ -18,7 +18,10 @@ from nshtrainer.plotting.figure import Plot, figure_of
 if TYPE_CHECKING:
     from nshtrainer.config.files import FilePath
 
-__all__ = ["Picture"]
+__all__ = ["FORMATS", "Picture", "rendered"]
+
+FORMATS = (".svg", ".html", ".png", ".csv", ".json")
+"""The suffixes of the files that schedules are written to."""
 
 _PAPER = """
 svg { background: #ffffff }
@@ -64,7 +67,6 @@ class Picture:
                 not installed.
         """
         from nshtrainer.config.files import write_file
-        from nshtrainer.plotting import FORMATS, rendered
 
         suffix = Path(fsdecode(path)).suffix.lower()
         if suffix not in FORMATS:
@@ -101,3 +103,35 @@ class Picture:
 def _free(label: str, taken: Mapping[str, object]) -> str:
     numbers = (f"{label} ({number})" for number in range(2, len(taken) + 2))
     return label if label not in taken else next(each for each in numbers if each not in taken)
+
+
+def rendered(plots: Sequence[Plot], suffix: str, title: str = "") -> str | bytes:
+    """Render schedules in the format of a suffix.
+
+    Args:
+        plots: The schedules to draw, one over the other.
+        suffix: One of `FORMATS`.
+        title: The title above the picture; left out, the label of a single plot.
+
+    Raises:
+        ConfigError: resvg-py or a font for a PNG is not installed, or the picture is too tall.
+        ValueError: The suffix is unknown.
+    """
+    if suffix in {".csv", ".json"}:
+        from nshtrainer.plotting.data import as_csv, as_json
+
+        return as_csv(plots) if suffix == ".csv" else as_json(plots)
+    figure = figure_of(plots, title)
+    if suffix == ".svg":
+        from nshtrainer.plotting.svg import svg
+
+        return svg(figure)
+    if suffix == ".html":
+        from nshtrainer.plotting.page import page
+
+        return page(figure)
+    if suffix == ".png":
+        from nshtrainer.plotting.png import png
+
+        return png(figure)
+    raise ValueError(f"{suffix!r} is no format of a picture (there are: {', '.join(FORMATS)})")

@@ -98,16 +98,20 @@ def _read(document: Document, overrides: Sequence[str]) -> tuple[Config, _Partia
         raise ConfigError(f"{error}{shapes.note()}") from error
 
 
+_OF_A_MODEL = ("optimizer", "lr_scheduler")
+"""The kinds of components that hyperparameters have, under these keys."""
+
+
 def _with_prefix(text: str, data: Any) -> str:
     """Return the override with the optional `model.`; refuse an unknown key."""
     if not isinstance(data, dict) or "name" in data:
         return text
     keys = cast("dict[str, Any]", data)
     if not any(part in keys for part in PARTS):
-        return with_default_prefix(text, [*keys, *registries()], inside=())
+        return with_default_prefix(text, [*keys, *_OF_A_MODEL], inside=())
     model: Any = keys.get("model")
     inside: list[str] = [*model] if isinstance(model, dict) else []
-    return with_default_prefix(text, PARTS, [*inside, *registries()], others=IN_TRAINER)
+    return with_default_prefix(text, PARTS, [*inside, *_OF_A_MODEL], others=IN_TRAINER)
 
 
 def _report(file: str, shapes: _PartialModelBuilder) -> Iterable[str]:

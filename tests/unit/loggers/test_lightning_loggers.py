@@ -41,7 +41,7 @@ def test_overrides_choose_and_change_a_logger():
     ("text", "says"),
     [
         ("wandbb", r"<yaml>:1:9: logger: unknown logger 'wandbb'; did you mean 'wandb'\?"),
-        ("1", "logger: write the logger as a mapping with a 'name', or give a config; got 1"),
+        ("1", r"logger: write the logger as a mapping with a 'name', or give a config \(got 1\)"),
         ("[]", "logger: must have 1 item"),
         ("[csv, {name: wandb, proj: x}]", "logger.1.proj: unknown key 'proj'; did you mean 'proj"),
         ("{name: wandb, offline: true, log_model: all}", "log_model uploads .* offline forbids"),
