@@ -52,6 +52,14 @@ class Ones(pl.LightningDataModule):
 # -- load_run --------------------------------------------------------------------------------------
 
 
+def test_the_folder_of_a_run_names_its_class_among_several(home: Path) -> None:
+    more = "\n\nclass Other(Line):\n    pass\n"
+    (home / "train.py").write_text((home / "train.py").read_text() + more)
+    result = nshtrainer.fit("train.py:Other", "run.yaml", overrides=SHORT)
+    assert result.folder is not None
+    assert type(nshtrainer.load_run(result.folder).module()).__name__ == "Other"
+
+
 def test_a_run_file_gives_the_parts_of_its_run(home: Path) -> None:
     run = nshtrainer.load_run("run.yaml", overrides=["optimizer.lr=0.5", "data.num_batches=3"])
     assert run.config.model.optimizer == AdamWConfig(lr=0.5)

@@ -15,6 +15,7 @@ from nshtrainer.config.files import kind_of, read_file
 from nshtrainer.config.io import read_document, read_mapping
 from nshtrainer.config.validation import plain_containers
 from nshtrainer.integrations.hyperparameters import plain
+from nshtrainer.manifest import Manifest
 from nshtrainer.project.run_file import RunConfig, read_run
 from nshtrainer.project.user_code import UserCode, code_of_class, load_user_code
 
@@ -139,17 +140,27 @@ def _validated(
     return Run(code, read_run(document, code, overrides), source)
 
 
+def _recorded_code(file: Path) -> str | None:
+    """Return the `train.py:Name` of a run's manifest, or the file that its config names."""
+    manifest = Manifest.read(file.parent)
+    code = None if manifest is None else manifest.last.code
+    if code is not None and ".py:" in code:
+        return code
+    found = _RECORDED.search(read_file(file))
+    return None if found is None else shlex.split(found[1])[0]
+
+
 def _code_of(file: Path, *, is_record: bool) -> str:
     """Return the code of a run file: as the folder of a run records it, or `train.py` beside it.
 
     Raises:
         ConfigError: The code is unknown.
     """
-    found = _RECORDED.search(read_file(file)) if is_record else None
-    if found is not None:
-        recorded = shlex.split(found[1])[0]
+    recorded = _recorded_code(file) if is_record else None
+    if recorded is not None:
         program: str | None = getattr(sys.modules["__main__"], "__file__", None)
-        if program and Path(recorded).resolve() == Path(program).resolve():
+        path = Path(recorded.rpartition(":")[0] if ".py:" in recorded else recorded)
+        if program and path.resolve() == Path(program).resolve():
             fail(
                 str(file), "its code is the running program, which would run again; pass the class"
             )
