@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.cli.support import rates
 from tests.trainers.test_loggers import wandb_records
 
 from nshtrainer.cli import main
+from nshtrainer.loggers import logger_registry
 
 FIT = ["fit", "train.py", "--config", "run.yaml", "--out", "o", "trainer.max_epochs=1"]
 HPARAMS = {"optimizer/lr": "0.1", "lr_scheduler/name": "linear_warmup_cosine_decay"}
@@ -77,6 +79,12 @@ class WrittenConfig(LoggerConfigBase):
         Path("created").write_text(str(save_dir))
         return Written()
 '''
+
+
+@pytest.fixture(autouse=True)
+def _registered_here() -> Iterator[None]:
+    with logger_registry.scoped():
+        yield
 
 
 def with_own() -> None:

@@ -13,13 +13,7 @@ from contextvars import ContextVar
 from functools import cached_property, partial
 from importlib import import_module
 from threading import RLock
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    Generic,
-    cast,
-)
+from typing import TYPE_CHECKING, Annotated, Any, Generic, cast
 
 from pydantic import (
     GetCoreSchemaHandler,

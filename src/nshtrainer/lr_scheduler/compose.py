@@ -22,7 +22,7 @@ from nshtrainer.lr_scheduler.base import (
 )
 from nshtrainer.lr_scheduler.curve_schedule import CurveScheduleConfigBase
 from nshtrainer.lr_scheduler.curves import Noisy, Override, Product, Sequence
-from nshtrainer.lr_scheduler.schedules.base import too_long
+from nshtrainer.lr_scheduler.schedules.checks import too_long
 from nshtrainer.lr_scheduler.track import Curve
 from nshtrainer.run_length import RunLength
 from nshtrainer.types import Fraction, NonNegative, NonNegativeInt, Positive

@@ -19,14 +19,13 @@ from typing_extensions import override
 from nshtrainer.config.messages import join_names
 from nshtrainer.exceptions import BadUpdateError
 from nshtrainer.integrations.lightning.run_length import run_length_of
-from nshtrainer.optimizer.wrappers.config import skips_by_itself
+from nshtrainer.optimizer.wrappers.config import refuse_lbfgs, skips_by_itself
 from nshtrainer.optimizer.wrappers.hooks import (
     Skipping,
     are_finite,
     elements_of,
     is_finite,
     params_with_grad,
-    refuse_lbfgs,
     register_grad_hook,
 )
 from nshtrainer.optimizer_record import (

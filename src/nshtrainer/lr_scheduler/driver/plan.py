@@ -27,11 +27,6 @@ _OWN_LENGTH = (
 )
 
 
-def _label_of(config: LRSchedulerConfigBase) -> str:
-    """Return all fields, unlike the repr: a checkpoint outlives the defaults of a class."""
-    return f"{type(config).__name__}({', '.join(f'{name}={value!r}' for name, value in config)})"
-
-
 class SchedulePlan:
     """The tracks of each parameter group, in a run of known length.
 
@@ -56,7 +51,7 @@ class SchedulePlan:
         self.run = run
         self.config = config
         self._curve = curve
-        self._label = label or (repr(curve) if config is None else _label_of(config))
+        self._given_label = label
         self._tracks: dict[tuple[float, float | None], Sequence[Track]] = {}
         self.in_use: dict[tuple[float, float | None], None] = {}
         """The base rate and beta2 of each group for which the plan was resolved."""
@@ -222,10 +217,17 @@ class SchedulePlan:
     def _text(self, track: Track) -> str:
         # A dataclass prints as a value; a function prints an address, which differs each time.
         named = hasattr(track.curve, "__dataclass_fields__")
-        text = repr(track.curve) if named else self._label
+        text = repr(track.curve) if named else self._label()
         where = f"{track.group}/" if track.group else ""
         what = where + track.hyperparameter
         return text if what == "lr" else f"{what}: {text}"
+
+    def _label(self) -> str:
+        if self._given_label or self.config is None:
+            return self._given_label or repr(self._curve)
+        # All fields, unlike in its repr: a checkpoint outlives the defaults of a class.
+        fields = ", ".join(f"{name}={value!r}" for name, value in self.config)
+        return f"{type(self.config).__name__}({fields})"
 
     def _resolved(self, run: RunLength) -> Sequence[Track]:
         if self.config is None:

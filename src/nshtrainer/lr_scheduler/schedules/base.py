@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
 from decimal import Decimal
@@ -19,9 +18,10 @@ from nshtrainer.duration import (
     Position,
     StepsConfig,
 )
-from nshtrainer.exceptions import NshtrainerWarning, RunLengthError, ScheduleError
+from nshtrainer.exceptions import RunLengthError
 from nshtrainer.lr_scheduler.curve_schedule import CurveScheduleConfigBase
 from nshtrainer.lr_scheduler.curves import FALLS, Decay, Override, Warmup
+from nshtrainer.lr_scheduler.schedules.checks import too_long
 from nshtrainer.lr_scheduler.schedules.field_types import (
     DecayShape,
     MinFactor,
@@ -365,34 +365,6 @@ class EndlessScheduleConfigBase(WarmupScheduleConfigBase):
         if given and self.cooldown_duration == StepsConfig(value=0):
             raise ValueError(f"{given} is where a cool-down ends; give cooldown_duration as well")
         return self
-
-
-# -- checks ----------------------------------------------------------------------------------------
-
-
-def positive_steps(duration: AnyDuration, run: RunLength, field: str) -> int:
-    """Return the steps of a duration, which must be above 0.
-
-    Raises:
-        ScheduleError: The duration is 0 steps; the message names `field`.
-    """
-    steps = duration.resolve(run, field)
-    if steps == 0:
-        raise ScheduleError(f"{field} is 0 steps; make it 1 or more")
-    return steps
-
-
-def too_long(
-    run: RunLength, text: str, advice: str, instead: str = "the schedule is cut short as well"
-) -> None:
-    """Refuse a duration that does not fit; in a run that was cut short on purpose, warn.
-
-    Raises:
-        ScheduleError: The run has its intended length.
-    """
-    if run.shortened is None:
-        raise ScheduleError(f"{text}; {advice}")
-    warnings.warn(f"{text}; with {run.shortened} {instead}", NshtrainerWarning, stacklevel=2)
 
 
 Schedule = TypeVar("Schedule", bound=CurveScheduleConfigBase)

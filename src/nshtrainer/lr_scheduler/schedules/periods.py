@@ -10,7 +10,7 @@ from typing import TypeAlias
 from nshtrainer.duration import AnyDuration, EpochsConfig, Position
 from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.curves import Epochs
-from nshtrainer.lr_scheduler.schedules.base import positive_steps
+from nshtrainer.lr_scheduler.schedules.checks import positive_steps
 from nshtrainer.run_length import RunLength
 
 __all__ = ["marks", "periods", "shifted", "uniform_from"]

@@ -10,7 +10,8 @@ from nshtrainer.exceptions import ScheduleError
 from nshtrainer.lr_scheduler.base import lr_scheduler_registry
 from nshtrainer.lr_scheduler.curve_schedule import CurveScheduleConfigBase
 from nshtrainer.lr_scheduler.curves import InverseSqrt, Noam, Power
-from nshtrainer.lr_scheduler.schedules.base import EndlessScheduleConfigBase, positive_steps
+from nshtrainer.lr_scheduler.schedules.base import EndlessScheduleConfigBase
+from nshtrainer.lr_scheduler.schedules.checks import positive_steps
 from nshtrainer.run_length import RunLength
 from nshtrainer.types import Positive, PositiveInt
 

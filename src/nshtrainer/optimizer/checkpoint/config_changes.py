@@ -6,17 +6,21 @@ checkpoint wins. Wrappers and the assignment of parameters to groups are not in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.groups.config import GroupingConfigBase
-from nshtrainer.resume import Change, as_data, differing
+from nshtrainer.resume import Change, as_data, check_field, differing
 
 if TYPE_CHECKING:
     from nshtrainer.optimizer.base import OptimizerConfigBase
+    from nshtrainer.optimizer.checkpoint.match import CurrentGroup
     from nshtrainer.resume import ResumeConfig
 
-__all__ = ["CONFIG", "changes_of", "decide"]
+__all__ = ["CONFIG", "changes_of", "check_fields", "decide", "overridden"]
+
+Group: TypeAlias = dict[str, Any]
 
 CONFIG = "config"
 """Key of a state dict for the config of the optimizer."""
@@ -69,3 +73,24 @@ def decide(change: Change, config: Any, policy: ResumeConfig, state: Mapping[str
     if options.intersection(map(str, path)) or f"sam_{path[-1]}" in options:
         return change.keep(field=str(path[-1]))
     return change.follow("taken from the config, as it is in no state")
+
+
+def overridden(group: Group, own: Group, fields: Sequence[str]) -> Group:
+    """Return the group with these options as the config sets them, and their base values too."""
+    # Groups have the fields of `sam` under prefixed keys.
+    for name in [key for field in fields for key in (field, f"sam_{field}") if key in own]:
+        group[name] = own.get(f"initial_{name}", own[name])
+        for key in [key for key in group if key.startswith("initial_")]:
+            # `initial_betas.0` is the base value of the first item of `betas`.
+            option, _, item = key.removeprefix("initial_").partition(".")
+            if option == name:
+                group[key] = float(group[name][int(item)] if item else group[name])
+    return group
+
+
+def check_fields(policy: ResumeConfig, groups: Sequence[CurrentGroup]) -> None:
+    """Refuse a policy that names an option which no group has."""
+    keys = (key for group in groups for key in group.options if key != "name")
+    known = dict.fromkeys(key.removeprefix("sam_") for key in keys)
+    for name in policy.option_fields():
+        check_field([name], known, "option of the optimizer", OptimizerError)

@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from weakref import ref
 
 from nshtrainer.exceptions import OptimizerError
-from nshtrainer.optimizer.checkpoint.config_changes import CONFIG, changes_of, decide
+from nshtrainer.optimizer.checkpoint.config_changes import (
+    CONFIG,
+    changes_of,
+    check_fields,
+    decide,
+    overridden,
+)
 from nshtrainer.optimizer.checkpoint.match import (
     PARKED,
     CurrentGroup,
@@ -30,7 +36,7 @@ from nshtrainer.optimizer.checkpoint.state_check import check_form, check_states
 from nshtrainer.optimizer.checkpoint.whole_state import joint_match
 from nshtrainer.optimizer.groups.parameters import clean_names
 from nshtrainer.optimizer_record import call_hooks_on_load, params_of, record_of
-from nshtrainer.resume import ResumeConfig, as_data, check_field, resolve
+from nshtrainer.resume import ResumeConfig, as_data, resolve
 from nshtrainer.run_length import known_run_length
 
 if TYPE_CHECKING:
@@ -222,7 +228,7 @@ class OptimizerStateHooks:
         names, policy = self._names(), self._policy()
         self._remember(optimizer, names)
         groups = list(self._groups(optimizer, names))
-        _check_fields(policy, groups)
+        check_fields(policy, groups)
         resolution = resolve(
             self.changes(state),
             policy,
@@ -384,25 +390,5 @@ def _rebuilt(
                 states[number] = held
         if "param_names" in live:
             group["param_names"] = live["param_names"]
-        rebuilt.append(_overridden(group, own, policy.option_fields()))
+        rebuilt.append(overridden(group, own, policy.option_fields()))
     return {**state, "state": states, "param_groups": rebuilt}
-
-
-def _overridden(group: Group, own: Group, fields: Sequence[str]) -> Group:
-    """Return the group with these options as the config sets them, and their base values too."""
-    # Groups have the fields of `sam` under prefixed keys.
-    for name in [key for field in fields for key in (field, f"sam_{field}") if key in own]:
-        group[name] = own.get(f"initial_{name}", own[name])
-        for key in [key for key in group if key.startswith("initial_")]:
-            # `initial_betas.0` is the base value of the first item of `betas`.
-            option, _, item = key.removeprefix("initial_").partition(".")
-            if option == name:
-                group[key] = float(group[name][int(item)] if item else group[name])
-    return group
-
-
-def _check_fields(policy: ResumeConfig, groups: Sequence[CurrentGroup]) -> None:
-    keys = (key for group in groups for key in group.options if key != "name")
-    known = dict.fromkeys(key.removeprefix("sam_") for key in keys)
-    for name in policy.option_fields():
-        check_field([name], known, "option of the optimizer", OptimizerError)

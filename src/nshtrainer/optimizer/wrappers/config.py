@@ -35,6 +35,7 @@ __all__ = [
     "SAMConfig",
     "SkippingConfig",
     "WrappingConfigBase",
+    "refuse_lbfgs",
     "skips_by_itself",
     "unwrapped",
     "wrappers_around",
@@ -255,7 +256,7 @@ class SkippingConfig(WrappingConfigBase):
         Raises:
             OptimizerError: The optimizer is LBFGS, which reads missing gradients as zero.
         """
-        from nshtrainer.optimizer.wrappers.hooks import Skipping, refuse_lbfgs, register_grad_hook
+        from nshtrainer.optimizer.wrappers.hooks import Skipping, register_grad_hook
 
         refuse_lbfgs(optimizer, "skipping")
         register_grad_hook(optimizer, Skipping(self.max_norm, self.max_in_a_row))
@@ -305,3 +306,18 @@ class SAMConfig(WrappingConfigBase):
 
         SAMHooks(self.rho, adaptive=self.adaptive).attach(optimizer)
         add_requirements(optimizer, closure=True)
+
+
+def refuse_lbfgs(optimizer: Optimizer, what: str) -> None:
+    """Refuse LBFGS, which reads missing gradients as zero and moves anyway.
+
+    Raises:
+        OptimizerError: The optimizer is LBFGS.
+    """
+    from torch.optim import LBFGS
+
+    if isinstance(optimizer, LBFGS):
+        raise OptimizerError(
+            f"{what} leaves a whole update out, and LBFGS computes several gradients within one; "
+            "use lbfgs without it, or another optimizer with it"
+        )

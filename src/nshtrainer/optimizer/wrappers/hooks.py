@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_
-from torch.optim import LBFGS, SGD, Adagrad, Adam, AdamW, Optimizer
+from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
 
-from nshtrainer.exceptions import BadUpdateError, OptimizerError
+from nshtrainer.exceptions import BadUpdateError
 from nshtrainer.optimizer.groups.parameters import shapes_needed
 from nshtrainer.optimizer_record import StepSkipped, closure_of, params_of, record_of, skip_step
 
@@ -36,7 +36,6 @@ __all__ = [
     "is_finite",
     "norm_of",
     "params_with_grad",
-    "refuse_lbfgs",
     "register_grad_hook",
     "total_norm",
     "unscale_grads",
@@ -331,19 +330,6 @@ def is_finite(param: Tensor) -> bool:
 def _largest(dtype: torch.dtype) -> float:
     """Return the largest number whose square is finite, at least in 32 bits."""
     return math.sqrt(torch.finfo(torch.promote_types(dtype, torch.float32)).max)
-
-
-def refuse_lbfgs(optimizer: Optimizer, what: str) -> None:
-    """Refuse LBFGS, which reads missing gradients as zero and moves anyway.
-
-    Raises:
-        OptimizerError: The optimizer is LBFGS.
-    """
-    if isinstance(optimizer, LBFGS):
-        raise OptimizerError(
-            f"{what} leaves a whole update out, and LBFGS computes several gradients within one; "
-            "use lbfgs without it, or another optimizer with it"
-        )
 
 
 class Skipping:
