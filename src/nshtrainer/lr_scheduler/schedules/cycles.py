@@ -30,8 +30,8 @@ from nshtrainer.lr_scheduler.curves import (
 from nshtrainer.lr_scheduler.schedules.base import (
     MinimumScheduleConfigBase,
     WarmupScheduleConfigBase,
-    too_long,
 )
+from nshtrainer.lr_scheduler.schedules.checks import too_long
 from nshtrainer.lr_scheduler.schedules.field_types import Decline
 from nshtrainer.lr_scheduler.schedules.periods import marks, periods, shifted, uniform_from
 from nshtrainer.lr_scheduler.track import Curve, Track

@@ -28,9 +28,8 @@ from nshtrainer.lr_scheduler.schedules.base import (
     FiniteScheduleConfigBase,
     MinimumScheduleConfigBase,
     WarmupScheduleConfigBase,
-    positive_steps,
-    too_long,
 )
+from nshtrainer.lr_scheduler.schedules.checks import positive_steps, too_long
 from nshtrainer.lr_scheduler.schedules.field_types import DecayShape
 from nshtrainer.run_length import RunLength
 from nshtrainer.types import Fraction, NonNegative, Positive

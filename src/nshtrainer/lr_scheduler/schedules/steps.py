@@ -24,9 +24,8 @@ from nshtrainer.lr_scheduler.curves import (
 from nshtrainer.lr_scheduler.schedules.base import (
     MinimumScheduleConfigBase,
     WarmupScheduleConfigBase,
-    positive_steps,
-    too_long,
 )
+from nshtrainer.lr_scheduler.schedules.checks import positive_steps, too_long
 from nshtrainer.lr_scheduler.schedules.field_types import Decline
 from nshtrainer.lr_scheduler.schedules.periods import marks
 from nshtrainer.lr_scheduler.track import Curve
