@@ -25,6 +25,7 @@ from nshtrainer.configs import (
     SkippingConfig,
 )
 from nshtrainer.exceptions import OptimizerError
+from nshtrainer.optimizer.wrappers import hooks
 
 GROUPS = [{"name": "bias", "select": "*.bias", "lr_mult": 2}]
 CLIPPED_SGD = {"name": "clipped", "optimizer": "sgd", "max_norm": 1e-3}
@@ -108,8 +109,13 @@ def measured(optimizer: Any, model: nn.Module, *, steps: int = 4) -> dict[str, f
     return telemetry.latest
 
 
+@pytest.mark.parametrize("is_readable", [True, False])  # False as on an accelerator
 @pytest.mark.parametrize("kind", ["clipped", "clipped sgd"])
-def test_share_of_clipped_steps(kind: str) -> None:
+def test_share_of_clipped_steps(
+    kind: str, is_readable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not is_readable:
+        monkeypatch.setattr(hooks, "_is_readable", lambda _: False)
     model = make_model()
     found = measured(CONFIGS[kind].create_optimizer(model), model)
     assert {value for name, value in found.items() if name.endswith("/clipped")} == {0.75}

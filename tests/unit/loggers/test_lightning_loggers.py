@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from lightning.pytorch.loggers import CSVLogger
 
 from nshtrainer import TrainerConfig
 from nshtrainer.exceptions import ConfigError
 from nshtrainer.loggers import (
     CSVLoggerConfig,
+    LightningLoggerConfigBase,
     MLFlowLoggerConfig,
     TensorboardLoggerConfig,
     WandbLoggerConfig,
 )
+
+
+class PlainConfig(LightningLoggerConfigBase):
+    """A logger of Lightning without a version."""
+
+    target = "lightning.pytorch.loggers:CSVLogger"
+    name: Literal["plain"] = "plain"
+
+
+def test_a_logger_writes_to_the_folder_that_it_is_given(tmp_path: Path):
+    logger = PlainConfig().create_logger(tmp_path)
+    assert isinstance(logger, CSVLogger)
+    assert logger.save_dir == str(tmp_path)
 
 
 def read(text: str, *overrides: str) -> Any:

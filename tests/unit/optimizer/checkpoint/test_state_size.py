@@ -34,6 +34,14 @@ def test_an_optimizer_that_takes_sparse_gradients_only_is_given_one() -> None:
     assert size_of(torch.optim.SparseAdam(table.parameters())) == 80
 
 
+def test_a_function_and_data_that_refers_to_itself_are_copied() -> None:
+    optimizer = torch.optim.SGD(nn.Linear(3, 2).parameters(), momentum=0.9)
+    node: list[Any] = [size_of]
+    node.append(node)
+    vars(optimizer)["node"] = node
+    assert size_of(optimizer) == 32
+
+
 class Picky(Optimizer):
     """Has its weights in a list of its own, which a copy lacks."""
 
