@@ -76,6 +76,16 @@ def test_a_folder_where_a_run_is_alive_is_refused(
     assert not Path("o/.lock").exists()
 
 
+def test_a_resume_with_fewer_epochs_than_were_trained_is_refused_in_a_line(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*FIT, "trainer.max_epochs=4"]) == 0
+    assert main([*FIT, "trainer.max_epochs=1", "--resume"]) == 2
+    error = capsys.readouterr().err
+    assert "Lightning refuses this run: You restored a checkpoint with current_epoch" in error
+    assert "Traceback" not in error
+
+
 def test_with_auto_one_command_starts_a_run_and_goes_on_with_it(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

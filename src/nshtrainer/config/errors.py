@@ -228,9 +228,10 @@ def _said(
     kind = item["type"]
     context: dict[str, Any] = {"path": path, "input": item["input"], "msg": item["msg"]}
     context.update(item.get("ctx", {}))
-    home = sections.home(path) if kind == "extra_forbidden" else None
-    if home is not None:
-        where = f"under {dotted(home)!r}" if home else "at the top of the file"
+    homes = sections.homes(path) if kind == "extra_forbidden" else []
+    if homes:
+        under = " or ".join(repr(dotted(home)) for home in homes[:3])
+        where = f"under {under}" if homes[0] else "at the top of the file"
         return f"unknown key {truncate(str(path[-1]))!r}", "", f"put it {where}"
     if context.keys() >= {*_PARTS}:  # of a class within, which has found its words
         text, got, advice = (context[name] for name in _PARTS)

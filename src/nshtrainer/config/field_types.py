@@ -220,25 +220,29 @@ class Sections:
 
     def __init__(self, model: type[BaseModel], data: Any) -> None:
         self._model, self._data = model, data
-        self._homes: dict[Path, dict[str, Path]] = {}
+        self._homes: dict[Path, dict[str, list[Path]]] = {}
 
-    def home(self, path: Path) -> Path | None:
-        """Return the path of the nearest other section that has the last key; None if none has."""
+    def homes(self, path: Path) -> list[Path]:
+        """Return the paths of the nearest other sections that have the last key."""
         *above, key = path
         for size in range(len(above), -1, -1):
-            home = self._near(tuple(above[:size])).get(key)
-            if home not in (None, tuple(above)):
-                return home
-        return None
+            homes = self._near(tuple(above[:size])).get(key, [])
+            if homes and tuple(above) not in homes:
+                return homes
+        return []
 
-    def _near(self, here: Path) -> dict[str, Path]:
-        """Return the section of each key of the class at a path, and of those in its fields."""
+    def _near(self, here: Path) -> dict[str, list[Path]]:
+        """Return the sections of each key of the class at a path, and of those in its fields."""
         if here not in self._homes:
             hints, part = hints_at(self._model, here, self._data), part_at(self._data, here)
             names = [name for model in models_of(hints, part) for name in model.model_fields]
             places = [((*here, name), hints_below(hints, part, name)) for name in names]
-            homes = self._homes[here] = {}
+            homes: dict[str, list[Path]] = {}
             for place, below in [(here, hints), *places]:
                 for model in models_of(below, part_at(self._data, place)):
-                    homes.update(dict.fromkeys(model.model_fields.keys() - homes, place))
+                    for name in model.model_fields:
+                        known = homes.setdefault(name, [])
+                        if place not in known and here not in known:
+                            known.append(place)
+            self._homes[here] = homes
         return self._homes[here]

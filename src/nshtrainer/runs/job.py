@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 
@@ -20,7 +21,7 @@ from nshtrainer.callbacks.lightning_callbacks import (
 )
 from nshtrainer.console import say, say_lines
 from nshtrainer.escaping import printable
-from nshtrainer.exceptions import BadUpdateError, CheckpointError
+from nshtrainer.exceptions import BadUpdateError, CheckpointError, ConfigError
 from nshtrainer.integrations.lightning.run_manifest import code_of
 from nshtrainer.metric import MetricConfig
 from nshtrainer.runs.linked_processes import code_of_lost_process, linked_processes
@@ -231,6 +232,8 @@ class TrainingRun:
         try:
             # Said aloud, or the environment could ask torch to run what is in the file.
             trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
+        except MisconfigurationException as error:
+            raise ConfigError(f"Lightning refuses this run: {printable(error)}") from error
         except RuntimeError as error:
             listed = misfits_of(error) if path else None
             if listed is None:
