@@ -225,9 +225,13 @@ class Sections:
     def homes(self, path: Path) -> list[Path]:
         """Return the paths of the nearest other sections that have the last key."""
         *above, key = path
+        is_component = "name" in (part_at(self._data, above) or ())
         for size in range(len(above), -1, -1):
-            homes = self._near(tuple(above[:size])).get(key, [])
-            if homes and tuple(above) not in homes:
+            here = tuple(above[:size])
+            homes = self._near(here).get(key, [])
+            # A key of a component is hardly meant for another component beside it.
+            is_near = homes == [here] or here == tuple(above) or not is_component
+            if homes and tuple(above) not in homes and is_near:
                 return homes
         return []
 
