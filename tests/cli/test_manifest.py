@@ -72,6 +72,13 @@ def test_a_resume_that_keeps_values_says_what_was_run(home: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_resume_with_nothing_left_to_train_leaves_the_hyperparameters(home: Path) -> None:
+    assert main([*FIT, ONE, "optimizer.lr=0.003"]) == 0
+    assert main([*FIT, ONE, "--resume", "optimizer.lr=0.02"]) == 0
+    for path in ("o/hparams.yaml", "o/tensorboard/hparams.yaml"):
+        assert yaml(path)["optimizer"]["lr"] == 0.003
+
+
 def test_what_a_resume_takes_from_the_file_is_recorded_for_its_stretch(home: Path) -> None:
     assert main([*FIT, ONE, "optimizer.lr=0.003"]) == 0
     policy = ["trainer.resume.policy=override", "trainer.resume.fields=[lr]"]

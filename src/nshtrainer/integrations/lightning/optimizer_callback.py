@@ -88,6 +88,11 @@ class OptimizerCallback(Callback):
         adopt_kept_values(trainer, pl_module)
 
     @override
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Do the same where nothing was left to train, so that training has not started."""
+        adopt_kept_values(trainer, pl_module)
+
+    @override
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
