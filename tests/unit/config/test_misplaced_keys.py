@@ -17,7 +17,7 @@ class RunConfig(Config):
 @pytest.mark.parametrize(
     ("text", "advice"),
     [
-        ("optimizer: {name: muon_with_adamw, lr: 1}", "under 'optimizer.muon' or 'optimizer.adamw'"),
+        ("optimizer: {name: muon_with_adamw, lr: 1}", "'optimizer.muon' or 'optimizer.adamw'"),
         ("optimizer: {name: adamw, trainer: {}}", "put it at the top of the file"),
         ("optimizer: adamw\ntrainer: {betas: [0.9, 0.99]}", "put it under 'optimizer'"),
         ("trainer: {logger: [{name: wandb, mode: offline}]}", "(known: name, project"),
