@@ -228,7 +228,12 @@ def _said(
     kind = item["type"]
     context: dict[str, Any] = {"path": path, "input": item["input"], "msg": item["msg"]}
     context.update(item.get("ctx", {}))
-    home = sections.home(path) if kind == "extra_forbidden" else None
+    is_unknown = kind == "extra_forbidden"
+    of_component = sections.home_of_component(path) if is_unknown else None
+    if of_component:
+        advice = f"put the fields of {item['input']!r} under {dotted(of_component)!r}"
+        return "unknown key 'name'", "", advice
+    home = sections.home(path) if is_unknown else None
     if home is not None:
         where = f"under {dotted(home)!r}" if home else "at the top of the file"
         return f"unknown key {truncate(str(path[-1]))!r}", "", f"put it {where}"

@@ -231,6 +231,17 @@ class Sections:
                 return home
         return None
 
+    def home_of_component(self, path: Path) -> Path | None:
+        """Return the path of the nearest field for the component whose name is at this path."""
+        name = part_at(self._data, path)
+        if path[-1:] != ("name",) or not isinstance(name, str):
+            return None
+        for key, place in self._near(path[:-1]).items():
+            below = hints_at(self._model, (*place, key), self._data)
+            if any(is_registry(hint) and hint.find(name, plugins=False) for hint in below):
+                return (*place, key)
+        return None
+
     def _near(self, here: Path) -> dict[str, Path]:
         """Return the section of each key of the class at a path, and of those in its fields."""
         if here not in self._homes:
@@ -240,5 +251,6 @@ class Sections:
             homes = self._homes[here] = {}
             for place, below in [(here, hints), *places]:
                 for model in models_of(below, part_at(self._data, place)):
-                    homes.update(dict.fromkeys(model.model_fields.keys() - homes, place))
+                    new = [key for key in model.model_fields if key not in homes]
+                    homes.update(dict.fromkeys(new, place))
         return self._homes[here]
