@@ -33,7 +33,7 @@ _OTHER_NAMES = {
     "steps": "max_steps",
     "wd": "weight_decay",
 }
-"""What other libraries call something, and its name here, which may be too different to find."""
+"""Names in other libraries, with the names here, which may be too different to be found."""
 
 
 def find_similar(

@@ -103,7 +103,7 @@ _EARLY = {
     "{0.divergence_threshold}",
     EarlyStoppingReason.NON_FINITE_METRIC: "is NaN or Inf",
 }
-"""What early stopping has seen of its metric."""
+"""Reasons of early stopping."""
 
 # -- silence ---------------------------------------------------------------------------------------
 
