@@ -192,7 +192,7 @@ def test_an_error_of_pydantic_without_words_of_ours_keeps_its_own() -> None:
 
 
 def test_only_the_name_of_a_component_is_told_where_components_belong() -> None:
-    with pytest.raises(ConfigError, match="put the fields of 'sgd' under 'optimizer'$"):
+    with pytest.raises(ConfigError, match=r"put the fields of 'sgd' under 'optimizer'$"):
         Run.from_yaml("name: sgd")
     for name in ("mine", "5", "null"):
         with pytest.raises(ConfigError, match="unknown key 'name'") as caught:
