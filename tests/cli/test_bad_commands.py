@@ -16,6 +16,7 @@ TABLE = read_yaml((Path(__file__).parent / "bad_commands.yaml").read_text()).dat
 FILES = {
     "top.yaml": "optimizer: adamw\nwidth: 3\nmax_epochs: 1\n",
     "part.yaml": "lr_scheduler: cosine\nmodel: {}\ntrainer: {max_epochs: 1}\n",
+    "optimizer.yaml": "name: adamw\nlr: 1e-3\n",
     "none.yaml": "model: {lr_scheduler: None}\n",
 }
 

@@ -37,18 +37,28 @@ def trained(folder: str = "o") -> int:
 
 
 @pytest.mark.parametrize(
-    ("fields", "epochs"),
+    ("fields", "epochs", "why"),
     [
-        ("{patience: 2}", 3),
-        ("{monitor: val/loss, stopping_threshold: 1.5}", 1),
-        ("{min_delta: 5.0, mode: max, patience: 3}", 4),
-        pytest.param("{patience: 2, mode: max}", 9, marks=pytest.mark.slow),
-        pytest.param("{monitor: val/loss, patience: 4}", 5, marks=pytest.mark.slow),
-        pytest.param("{divergence_threshold: 2.5}", 4, marks=pytest.mark.slow),
+        ("{patience: 2}", 3, "did not improve in 2 checks"),
+        ("{monitor: val/loss, stopping_threshold: 1.5}", 1, "reached stopping_threshold 1.5"),
+        ("{min_delta: 5.0, mode: max, patience: 3}", 4, "did not improve in 3 checks"),
+        pytest.param("{patience: 2, mode: max}", 9, "", marks=pytest.mark.slow),
+        pytest.param(
+            "{monitor: val/loss, patience: 4}",
+            5,
+            "did not improve in 4 checks",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "{divergence_threshold: 2.5}",
+            4,
+            "passed divergence_threshold 2.5",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_run_stops_when_the_metric_does_not_improve(
-    home: Path, capsys: pytest.CaptureFixture[str], fields: str, epochs: int
+    home: Path, capsys: pytest.CaptureFixture[str], fields: str, epochs: int, why: str
 ) -> None:
     with_rising_loss()
     callback = f"{{name: early_stopping, {fields[1:]}"
@@ -57,6 +67,8 @@ def test_a_run_stops_when_the_metric_does_not_improve(
     assert "stops      after " in (said := capsys.readouterr().out)
     assert "checks of val/loss (" in said
     assert ("(max)" in said) is ("max" in fields)
+    assert ("stopped   by " in said) is bool(why)
+    assert not why or f"stopped   by early_stopping: val/loss {why}\n" in said
 
 
 @pytest.mark.slow
@@ -136,11 +148,12 @@ def test_a_schedule_counts_the_updates_of_each_epoch(
 
 
 @pytest.mark.slow
-def test_a_timer_ends_a_run_in_time(home: Path) -> None:
+def test_a_timer_ends_a_run_in_time(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     timer = "{name: timer, duration: '00:00:00:01', verbose: false}"
     options = ["lr_scheduler=null", "trainer.max_epochs=-1", "trainer.val_check_interval=1.0"]
     assert main([*FIT, *options, f"trainer.callbacks=[{timer}]"]) == 0
     assert trained() > 4
+    assert "stopped   by timer: the time is over\n" in capsys.readouterr().out
 
 
 # -- freezing --------------------------------------------------------------------------------------
@@ -208,6 +221,17 @@ def test_what_lightning_would_raise_is_a_line(
 ) -> None:
     assert main([*FIT, f"trainer.callbacks={callbacks}"]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_a_wrong_primary_metric_is_named_by_its_key(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = ["trainer.primary_metric.monitor=val/los", "trainer.callbacks=[early_stopping]"]
+    assert main([*FIT, *wrong]) == 2
+    said = capsys.readouterr()
+    assert "trainer.primary_metric.monitor: unknown metric 'val/los'; did you mean" in said.err
+    assert "early_stopping.monitor" not in said.err
+    assert "to resume, with the metric corrected: " in said.out
 
 
 def test_a_missing_metric_may_be_allowed(home: Path) -> None:

@@ -228,7 +228,12 @@ def _said(
     kind = item["type"]
     context: dict[str, Any] = {"path": path, "input": item["input"], "msg": item["msg"]}
     context.update(item.get("ctx", {}))
-    homes = sections.homes(path) if kind == "extra_forbidden" else []
+    is_unknown = kind == "extra_forbidden"
+    of_component = sections.home_of_component(path) if is_unknown else None
+    if of_component:
+        advice = f"put the fields of {item['input']!r} under {dotted(of_component)!r}"
+        return "unknown key 'name'", "", advice
+    homes = sections.homes(path) if is_unknown else []
     if homes:
         under = " or ".join(repr(dotted(home)) for home in homes[:3])
         where = f"under {under}" if homes[0] else "at the top of the file"

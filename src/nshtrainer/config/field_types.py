@@ -235,6 +235,18 @@ class Sections:
                 return homes
         return []
 
+    def home_of_component(self, path: Path) -> Path | None:
+        """Return the path of the nearest field for the component whose name is at this path."""
+        name = part_at(self._data, path)
+        if path[-1:] != ("name",) or not isinstance(name, str):
+            return None
+        for key, homes in self._near(path[:-1]).items():
+            for place in homes:
+                below = hints_at(self._model, (*place, key), self._data)
+                if any(is_registry(hint) and hint.find(name, plugins=False) for hint in below):
+                    return (*place, key)
+        return None
+
     def _near(self, here: Path) -> dict[str, list[Path]]:
         """Return the sections of each key of the class at a path, and of those in its fields."""
         if here not in self._homes:

@@ -26,6 +26,15 @@ _MOST_COMPARED = 10_000
 _MOST_LISTED = 20
 """The most known names that a message lists."""
 
+_OTHER_NAMES = {
+    "epochs": "max_epochs",
+    "learning_rate": "lr",
+    "num_epochs": "max_epochs",
+    "steps": "max_steps",
+    "wd": "weight_decay",
+}
+"""Names in other libraries, with the names here, which may be too different to be found."""
+
 
 def find_similar(
     name: str, known: Iterable[str], limit: int = 1, *, cutoff: float = 0.6
@@ -46,7 +55,9 @@ def suggest(name: str, known: Iterable[str]) -> str:
     >>> suggest("lrr", ["lr", "betas"])
     "; did you mean 'lr'?"
     """
-    similar = find_similar(name, known)
+    names = list(known)
+    usual = _OTHER_NAMES.get(name)
+    similar = [usual] if usual in names else find_similar(name, names)
     return f"; did you mean {similar[0]!r}?" if similar else ""
 
 

@@ -14,12 +14,19 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from pathlib import PurePath
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, cast, get_origin
 
 from pydantic import BaseModel
 
 from nshtrainer.config.document import MAX_DEPTH, Document, Keys, fail
-from nshtrainer.config.field_types import Hints, default_at, hints_at, is_choice, part_of
+from nshtrainer.config.field_types import (
+    Hints,
+    default_at,
+    hints_at,
+    is_choice,
+    is_registry,
+    part_of,
+)
 from nshtrainer.config.messages import describe_unknown, dotted, format_value, truncate
 from nshtrainer.exceptions import ConfigError
 
@@ -199,6 +206,7 @@ class Overridden:
             child = part_of(container, key)
             path = (*path, key)
             if not isinstance(child, (dict, list)):
+                self._refuse_index(override, path)
                 child = container[key] = self._seed(override, container, path)
             container = cast("Any", child)
         return container, path
@@ -210,12 +218,23 @@ class Overridden:
             number = int(text) if text.isdecimal() else text
             return number if text not in container and number in container else text
         count = len(container)
-        allowed = f"write an index from 0 to {count - 1}" if count else "it is empty"
+        whole = f"the whole list: {dotted(path)}=[a, b]"
+        few = f"write an index from 0 to {count - 1}, or {whole}"
+        allowed = few if count else f"it is empty; write {whole}"
         if not text.isdecimal():
             fail(override.text, f"{dotted(path)}: is a list, which has no {text!r}; {allowed}")
         if int(text) >= count:
             fail(override.text, f"{dotted(path)}: has no item {text}; {allowed}")
         return int(text)
+
+    def _refuse_index(self, override: Override, path: Keys) -> None:
+        """Refuse an index into what may be a list or one item, and is no list in the data."""
+        index, hints = override.keys[len(path)], self._hints(path)
+        kinds = {get_origin(hint) for hint in hints}
+        if index.isdecimal() and any(is_registry(hint) for hint in hints) and tuple in kinds:
+            problem = f"is not a list here, and has no item {index}"
+            remedy = f"write the whole list: {dotted(path)}=[a, b]"
+            fail(override.text, f"{dotted(path)}: {problem}; {remedy}")
 
     def _seed(self, override: Override, container: Any, path: Keys) -> Any:
         """Return the container to create on a path where the data has a bare name or no mapping."""

@@ -21,13 +21,19 @@ from nshtrainer.callbacks.lightning_callbacks import (
 )
 from nshtrainer.console import say, say_lines
 from nshtrainer.escaping import printable
-from nshtrainer.exceptions import BadUpdateError, CheckpointError, ConfigError
+from nshtrainer.exceptions import BadUpdateError, CheckpointError, ConfigError, MetricError
 from nshtrainer.integrations.lightning.run_manifest import code_of
 from nshtrainer.metric import MetricConfig
 from nshtrainer.runs.linked_processes import code_of_lost_process, linked_processes
 from nshtrainer.runs.manifest import FitManifest
 from nshtrainer.runs.metrics import RunLoggers
-from nshtrainer.runs.reports import EpochLines, SummaryCallback, metrics_text, quiet
+from nshtrainer.runs.reports import (
+    EpochLines,
+    SummaryCallback,
+    metrics_text,
+    quiet,
+    say_why_stopped,
+)
 from nshtrainer.runs.run_dir import RunFolder, difference_from
 from nshtrainer.runs.schedule_record import ScheduleRecord
 from nshtrainer.runs.signals import GracefulStop, Interrupted, Signals, requeue
@@ -279,14 +285,16 @@ class TrainingRun:
         """Print which checkpoint an exception left; before the first step there is none."""
         if self.signals.patient:
             saved = self.stop and self.stop.saved
-            self._say_how_to_go_on(f"stopped by {type(error).__name__}", saved or self.folder.last)
+            why = f"stopped by {type(error).__name__}"
+            first = ", with the metric corrected" if isinstance(error, MetricError) else ""
+            self._say_how_to_go_on(why, saved or self.folder.last, first)
 
-    def _say_how_to_go_on(self, why: str, path: Path) -> None:
+    def _say_how_to_go_on(self, why: str, path: Path, first: str = "") -> None:
         if not path.exists():
             _say(f"{why} before there was a checkpoint")
             return
         command = printable(self.how_to_resume(path))
-        _say(f"{why}; the last checkpoint is {printable(path)}\nto resume: {command}")
+        _say(f"{why}; the last checkpoint is {printable(path)}\nto resume{first}: {command}")
 
     @rank_zero_only
     def _requeue(self) -> None:
@@ -301,6 +309,7 @@ class TrainingRun:
             self._nothing_left(self.checkpoint)
         say()
         say(f"trained   {trainer.global_step} steps  {metrics_text(trainer.callback_metrics)}")
+        say_why_stopped(trainer)
         if self.record is None:
             say("results   not saved in a trial run")
             return

@@ -7,16 +7,18 @@ import time
 import warnings
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, cast, final
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from typing_extensions import override
 
 from nshtrainer.analysis.summary import Sources, print_explained, summarize
 from nshtrainer.config.files import write_file
 from nshtrainer.config.formats.json import write_json
 from nshtrainer.console import say, say_lines
-from nshtrainer.escaping import printable_lines
+from nshtrainer.escaping import printable, printable_lines
 from nshtrainer.exceptions import CheckpointWarning, ConfigChangedWarning
 from nshtrainer.optimizer.groups.parameters import inventory
 from nshtrainer.run_length import run_length_of
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-__all__ = ["EpochLines", "SummaryCallback", "metrics_text", "quiet"]
+__all__ = ["EpochLines", "SummaryCallback", "metrics_text", "quiet", "say_why_stopped"]
 
 
 @final
@@ -79,6 +81,29 @@ def metrics_text(metrics: Mapping[str, Any]) -> str:
     """Format metrics: `train/loss 0.1234  val/accuracy 0.981`."""
     return "  ".join(f"{name} {float(value):.4g}" for name, value in metrics.items())
 
+
+def say_why_stopped(trainer: Trainer) -> None:
+    """Print what ended a run before its planned length: `timer`, or early stopping by a metric."""
+    if not trainer.should_stop:
+        return
+    for each in trainer.early_stopping_callbacks:
+        why = _EARLY.get(each.stopping_reason)
+        if why is not None:
+            say(f"stopped   by early_stopping: {printable(each.monitor)} {why.format(each)}")
+    for each in cast("Any", trainer).callbacks:
+        left = each.time_remaining() if isinstance(each, Timer) else None
+        if left is not None and left <= 0:
+            say("stopped   by timer: the time is over")
+
+
+_EARLY = {
+    EarlyStoppingReason.PATIENCE_EXHAUSTED: "did not improve in {0.wait_count} checks",
+    EarlyStoppingReason.STOPPING_THRESHOLD: "reached stopping_threshold {0.stopping_threshold}",
+    EarlyStoppingReason.DIVERGENCE_THRESHOLD: "passed divergence_threshold "
+    "{0.divergence_threshold}",
+    EarlyStoppingReason.NON_FINITE_METRIC: "is NaN or Inf",
+}
+"""Reasons of early stopping."""
 
 # -- silence ---------------------------------------------------------------------------------------
 

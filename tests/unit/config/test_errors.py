@@ -189,3 +189,12 @@ def test_an_error_of_pydantic_without_words_of_ours_keeps_its_own() -> None:
         "content: must be a valid bytes (got 3)",
         "table.1: a key must be text (got 1); put it in quotes",
     ]
+
+
+def test_only_the_name_of_a_component_is_told_where_components_belong() -> None:
+    with pytest.raises(ConfigError, match=r"put the fields of 'sgd' under 'optimizer'$"):
+        Run.from_yaml("name: sgd")
+    for name in ("mine", "5", "null"):
+        with pytest.raises(ConfigError, match="unknown key 'name'") as caught:
+            Run.from_yaml(f"name: {name}")
+        assert "fields of" not in str(caught.value)

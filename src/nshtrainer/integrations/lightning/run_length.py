@@ -65,6 +65,12 @@ class LightningContext(RunContext):
         metric = self.setting("primary_metric")
         return metric if isinstance(metric, MetricConfig) else None
 
+    @property
+    def primary_metric_place(self) -> str:
+        """The key of the primary metric's name in a run file."""
+        is_own = getattr(self._trainer, "primary_metric", None) is None
+        return f"{'model' if is_own else 'trainer'}.primary_metric.monitor"
+
     @cached_property
     def resume(self) -> ResumeConfig | None:
         """The `resume` of the trainer, else that of the module's hyperparameters."""

@@ -21,6 +21,7 @@ from nshtrainer.integrations.lightning.callbacks.norm_logging import NormLogging
 from nshtrainer.integrations.lightning.checkpoint.entries import check_checkpoints_of
 from nshtrainer.integrations.lightning.checkpoint.files import write_checkpoints_atomically
 from nshtrainer.integrations.lightning.optimizer_callback import missing_callbacks
+from nshtrainer.integrations.lightning.run_length import LightningContext
 from nshtrainer.integrations.lightning.weight_averaging import AveragingCallback
 from nshtrainer.loggers.base import LoggerConfigBase
 from nshtrainer.metric import never_logged
@@ -109,7 +110,14 @@ class Trainer(pl.Trainer):
                     raise
                 who, metric = found["who"] or "EarlyStopping", found["best"] or found["stop"]
                 text = never_logged(who, metric, self.callback_metrics)
-                raise MetricError(text) from error
+                raise MetricError(f"{self._primary_place(metric)}{text}") from error
+
+    def _primary_place(self, monitor: str) -> str:
+        """Return the place of the primary metric, to begin a message, if this is its name."""
+        context = LightningContext(self, self.lightning_module)
+        primary = context.primary_metric
+        is_primary = primary is not None and primary.monitor == monitor
+        return f"{context.primary_metric_place}: " if is_primary else ""
 
     @property
     def primary_metric(self) -> MetricConfig | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 
 from nshtrainer.config.named import FIRST
 from nshtrainer.duration import AnyDuration, DurationConfig
@@ -26,6 +27,16 @@ DecayShape: TypeAlias = Literal["linear", "cosine", "exponential", "1-sqrt", "1-
 Decline: TypeAlias = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 """A factor of at most 1, in (0, 1]."""
 
+
+def _explained(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """Validate the word; an error says what it means, after those of a duration."""
+    try:
+        return handler(value)
+    except ValidationError:
+        text = "must be 'untuned' for 2 / (1 - beta2) steps"
+        raise PydanticCustomError("untuned", text) from None
+
+
 if TYPE_CHECKING:
 
     class WarmupField:
@@ -36,7 +47,7 @@ if TYPE_CHECKING:
             self, instance: object, value: AnyDuration | str | Mapping[str, Any]
         ) -> None: ...
 else:
-    WarmupField = DurationConfig | Literal["untuned"]
+    WarmupField = DurationConfig | Annotated[Literal["untuned"], WrapValidator(_explained)]
 
 
 MinFactor = Annotated[NonNegative, FIRST]

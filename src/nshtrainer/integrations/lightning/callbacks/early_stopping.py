@@ -41,6 +41,7 @@ class EarlyStopping(callbacks.EarlyStopping):
         super().__init__(monitor or "the primary metric", mode=mode or "min", **options)
         self._given = monitor, mode
         self._options = options
+        self._place = "early_stopping.monitor"
 
     @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -58,7 +59,7 @@ class EarlyStopping(callbacks.EarlyStopping):
         if self.strict and self.monitor not in logs:
             problem = describe_unknown("metric", self.monitor, logs)
             remedy = "log it, choose another, or set strict: false"
-            raise MetricError(f"early_stopping.monitor: {problem}; {remedy}")
+            raise MetricError(f"{self._place}: {problem}; {remedy}")
         return super()._validate_condition_metric(logs)
 
     def _resolve(self, context: LightningContext) -> None:
@@ -72,6 +73,7 @@ class EarlyStopping(callbacks.EarlyStopping):
                 "or primary_metric of the trainer"
             )
         if self._given[0] is None:
+            self._place = context.primary_metric_place
             rank_zero_info(f"early_stopping monitors {monitor} ({mode}), the primary metric")
         self._given = monitor, mode or "min"
         super().__init__(monitor, mode=mode or "min", **self._options)
