@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from typing_extensions import override
@@ -61,19 +61,19 @@ Facts: TypeAlias = dict[str, DiffValue]
 
 
 def by_field(
-    first: Config, second: Config, args: Namespace, *, schedules_only: bool = False
+    first: Config, second: Config, lengths: Sequence[Namespace], *, schedules_only: bool = False
 ) -> list[ConfigDifference]:
     """Compare the optimizers and the schedules of two files, field by field.
 
     Args:
         first: The first file.
         second: The second file.
-        args: The command line, with options for the length of the runs.
+        lengths: The command line for each, with options for the length of its run.
         schedules_only: True to leave out the optimizers.
     """
     both = (first, second)
     one, two = ({} if schedules_only else _optimizers_of(each) for each in both)
-    mine, theirs = (_resolved(each, args) for each in both)
+    mine, theirs = (_resolved(each, args) for each, args in zip(both, lengths, strict=True))
     if mine is None or theirs is None:
         mine, theirs = (
             _leaves_of((found.path, found.schedule) for found in schedules_in(each))
@@ -83,7 +83,7 @@ def by_field(
 
 
 def by_data(
-    first: Mapping[str, Any], second: Mapping[str, Any], args: Namespace
+    first: Mapping[str, Any], second: Mapping[str, Any], lengths: Sequence[Namespace]
 ) -> list[ConfigDifference]:
     """Compare two configs as plain data, whose classes need not be known.
 
@@ -92,14 +92,14 @@ def by_data(
     Args:
         first: The first config.
         second: The second config.
-        args: Lengths of both runs, as from the command line.
+        lengths: The lengths of each run, as from the command line.
     """
     both = (first, second)
     closed: tuple[str, ...] = ()
     found: list[ConfigDifference] = []
     try:
         one, two = (read_data_loosely(each) for each in both)
-        found = by_field(one, two, args)
+        found = by_field(one, two, lengths)
         places = [path for each in (one, two) for path, _ in optimizers_in(each)]
         places += [each.path for config in (one, two) for each in schedules_in(config)]
         closed = tuple(f"{dotted(path)}." for path in places)

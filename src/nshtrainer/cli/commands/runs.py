@@ -125,8 +125,10 @@ def _number(value: float | None) -> str:
 
 def _compare(first: RecordedRun, second: RecordedRun, args: Namespace) -> None:
     from nshtrainer.analysis.config_diff import by_data
+    from nshtrainer.project.find_configs import recorded_lengths
 
-    found = by_data(first.config, second.config, _lengths(first, second))
+    lengths = [Namespace(**recorded_lengths(each.manifest)) for each in (first, second)]
+    found = by_data(first.config, second.config, lengths)
     if args.json:
         runs = [each.to_dict() for each in (first, second)]
         _print_json({"runs": runs, "config": [each._asdict() for each in found]})
@@ -140,21 +142,6 @@ def _compare(first: RecordedRun, second: RecordedRun, args: Namespace) -> None:
         print_table(("", *names), [row for row in rows if any(row[1:])])
     if args.out is not None:
         _plot(first, second, args.out)
-
-
-def _lengths(first: RecordedRun, second: RecordedRun) -> Namespace:
-    """Return the lengths that both runs share; a resumed run may have kept a shorter schedule."""
-    one, two = (each.manifest.last.lengths if each.manifest else {} for each in (first, second))
-    return Namespace(
-        **{
-            name: one[key]
-            for name, key in (
-                ("total_steps", "schedule_steps"),
-                ("steps_per_epoch", "steps_per_epoch"),
-            )
-            if isinstance(one.get(key), (int, float)) and one[key] == two.get(key)
-        }
-    )
 
 
 def _rows_of_facts(*runs: RecordedRun) -> Iterator[tuple[str, ...]]:
