@@ -161,12 +161,15 @@ def test_old_and_damaged_runs_are_listed_and_other_programs_are_not(capsys: Capt
 
 
 def test_without_runs_that_is_said(capsys: Captured) -> None:
-    assert main(["runs"]) == 2
+    assert main(["runs", "runs"]) == 2
     assert capsys.readouterr().err.startswith("runs: is not a folder; give ")
-    Path("runs").mkdir()
     assert main(["runs"]) == 0
-    assert capsys.readouterr().out == "no runs in runs\n"
+    assert capsys.readouterr().out == "no runs yet; train with nshtrainer fit\n"
     assert listed() == []
+    Path("runs").mkdir()
+    assert main(["runs", "runs"]) == 0
+    assert capsys.readouterr().out == "no runs in runs\n"
+    assert listed("runs") == listed() == []
 
 
 @pytest.mark.parametrize(

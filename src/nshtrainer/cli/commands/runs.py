@@ -38,6 +38,7 @@ def add_arguments(parser: VerbParser) -> None:
 def run(args: Namespace) -> int:
     """Print a row for each run, or the differences of two runs."""
     from nshtrainer.config.document import fail
+    from nshtrainer.config.files import kind_of
     from nshtrainer.plotting import FORMATS
     from nshtrainer.runs.listing import find_runs, read_run_folder
 
@@ -47,7 +48,8 @@ def run(args: Namespace) -> int:
     if args.out is not None and (len(folders) != 2 or args.out.suffix.lower() not in FORMATS):
         fail(f"--out {args.out}", f"give two runs, and a suffix among {', '.join(FORMATS)}")
     if len(folders) == 1:
-        _list(find_runs(folders[0]), folders[0], args)
+        is_first = not args.folders and kind_of(folders[0]) is None
+        _list([] if is_first else find_runs(folders[0]), folders[0], args)
     else:
         first, second = map(read_run_folder, folders)
         _compare(first, second, args)
@@ -73,7 +75,7 @@ def _list(runs: list[RecordedRun], folder: Path, args: Namespace) -> None:
         _print_json(rows)
         return
     if not runs:
-        say(f"no runs in {folder}")
+        say(f"no runs in {folder}" if args.folders else "no runs yet; train with nshtrainer fit")
         return
     rows = [
         (
