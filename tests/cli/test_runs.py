@@ -13,7 +13,14 @@ import pytest
 
 from nshtrainer.cli import main
 from nshtrainer.config.file_lock import hold
-from nshtrainer.configs import AdamWConfig, CosineScheduleConfig
+from nshtrainer.configs import (
+    AdamWConfig,
+    CosineScheduleConfig,
+    CSVLoggerConfig,
+    EarlyStoppingCallbackConfig,
+    MLFlowLoggerConfig,
+    TrainerConfig,
+)
 from nshtrainer.manifest import GitState, RunRecord, Stretch
 
 Captured = pytest.CaptureFixture[str]
@@ -246,6 +253,31 @@ def test_runs_of_unknown_components_are_compared_field_by_field(capsys: Captured
     assert capsys.readouterr().out.startswith("model.optimizer.pace: 1 -> 2\n")
     assert main(["runs", "a", "a"]) == 0
     assert capsys.readouterr().out.startswith("no difference in the configs\n")
+
+
+def test_loggers_and_callbacks_of_one_run_only_are_told_without_their_defaults(
+    capsys: Captured,
+) -> None:
+    csv, stop = CSVLoggerConfig(prefix="a"), EarlyStoppingCallbackConfig(patience=3)
+    named = [{"name": "mine", "pace": 1}, {"name": "mine", "pace": 2}]
+    first = TrainerConfig(max_epochs=2, logger=csv, callbacks=(stop,)).to_dict()
+    loggers = (csv.replace(prefix="b"), MLFlowLoggerConfig(run_name="r"))
+    second = TrainerConfig(max_epochs=2, logger=loggers, callbacks=()).to_dict()
+    record("a", config(trainer=first), "completed")
+    record("b", config(trainer=second), "completed")
+    record("c", config(trainer={**first, "logger": True, "callbacks": named}), "completed")
+    assert main(["runs", "a", "b"]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if " -> " in line] == [
+        "trainer.logger: csv -> csv, mlflow",
+        "trainer.logger.csv.prefix: a -> b",
+        "trainer.callbacks: early_stopping -> nothing",
+        "trainer.logger.mlflow.run_name: nothing -> r",
+    ]
+    assert main(["runs", "b", "c"]) == 0
+    said = capsys.readouterr().out
+    assert "trainer.logger: csv, mlflow -> True\n" in said
+    assert "trainer.callbacks: nothing -> mine, mine 2\n" in said
+    assert "trainer.callbacks.mine 2.pace: nothing -> 2\n" in said
 
 
 METRICS = """\

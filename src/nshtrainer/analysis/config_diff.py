@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from typing_extensions import override
 
+from nshtrainer.callbacks.base import callback_registry
 from nshtrainer.config.messages import dotted, join_names
-from nshtrainer.config.parts import leaves_of
+from nshtrainer.config.parts import leaves_of, parts_of
+from nshtrainer.config.registry import Registry
 from nshtrainer.escaping import printable
 from nshtrainer.exceptions import ConfigError, ScheduleError
+from nshtrainer.loggers.base import logger_registry
 from nshtrainer.lr_scheduler.preview import describe_tracks, number_text
 from nshtrainer.optimizer.wrappers.config import unwrapped
 from nshtrainer.project.find_configs import optimizers_in, run_length, schedules_in
@@ -106,10 +109,59 @@ def by_data(
     except (ConfigError, ScheduleError):  # a custom class is not registered here
         found = []
     mine, theirs = (
-        {dotted(keys): _plainly(value) for keys, value in leaves_of(each)} for each in both
+        {
+            dotted(keys): _plainly(value)
+            for keys, value in leaves_of(each)
+            if keys[:2] not in _SECTIONS
+        }
+        for each in both
     )
+    kinds = [{keys: _named(each, keys) for keys in _SECTIONS} for each in both]
+    mine, theirs = mine | _of_components(*kinds), theirs | _of_components(*reversed(kinds))
     rest = [each for each in _differing(mine, theirs) if not f"{each.where}.".startswith(closed)]
     return [*found, *rest]
+
+
+_SECTIONS: dict[tuple[str, str], Registry[Any]] = {
+    ("trainer", "logger"): logger_registry,
+    ("trainer", "callbacks"): callback_registry,
+}
+"""The loggers and callbacks of a run."""
+
+Named: TypeAlias = dict[str, Mapping[str, Any]]
+"""Components by their names; of several with one name, the others by a number too."""
+
+
+def _named(config: Mapping[str, Any], path: tuple[str, str]) -> Named:
+    """Return the components at a place of a config."""
+    value: Any = dict(parts_of(config.get(path[0]))).get(path[1])
+    items: list[Any] = value if isinstance(value, list) else [value]
+    found: Named = {}
+    for each in items:
+        data: dict[Any, Any] = dict(parts_of(each)) or {"name": each}
+        name = str(data.get("name"))
+        same = sum(key.partition(" ")[0] == name for key in found)
+        if each is not None:
+            found[f"{name} {same + 1}" if same else name] = data
+    return found
+
+
+def _of_components(
+    own: Mapping[tuple[str, str], Named], others: Mapping[tuple[str, str], Named]
+) -> Facts:
+    """Return the names of components and their options, of those that others lack no defaults."""
+    facts: Facts = {}
+    for path, components in own.items():
+        facts[dotted(path)] = _plainly(", ".join(components) or _NOTHING)
+        for name, data in components.items():
+            cls = _SECTIONS[path].find(name.partition(" ")[0], plugins=False)
+            defaults = cls.model_construct().to_dict() if cls else {"name": data.get("name")}
+            held = {**defaults, **data}
+            if name not in others[path]:
+                held = {k: v for k, v in held.items() if k not in defaults or v != defaults[k]}
+            for keys, value in leaves_of(held) if held else ():
+                facts[dotted((*path, name, *keys))] = _plainly(value)
+    return facts
 
 
 def _optimizers_of(config: Config) -> Facts:
