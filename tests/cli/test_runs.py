@@ -280,11 +280,12 @@ def test_loggers_and_callbacks_of_one_run_only_are_told_without_their_defaults(
     assert "trainer.callbacks.mine 2.pace: nothing -> 2\n" in said
 
 
+SVG = "{http://www.w3.org/2000/svg}"
 METRICS = """\
-epoch,schedule/lr/used,step,train/loss,val/loss,phase
-0,0.1,0,-2.0,,warm
-0,0.1,4,nan,1.5,
-1,0.1,9,0.5,0.25,
+epoch,schedule/lr/used,step,train/loss,val/loss,phase,norm/default
+0,0.1,0,-2.0,,warm,1
+0,0.1,4,nan,1.5,,2
+1,0.1,9,0.5,0.25,,3
 1,0.1,x,0.5
 """
 
@@ -308,12 +309,16 @@ def test_curves_and_metrics_are_overlaid(capsys: Captured, suffix: str) -> None:
     assert f"written to {out}\n" in capsys.readouterr().out
     if suffix == "svg":
         text = "".join(ET.parse(out).getroot().itertext())
-        for part in ("learning rate", "loss", "one/run, train", "two/run, val", "-2", "5,000"):
+        for part in ("learning rate", "train/loss", "val/loss", "norm/default", "-2", "5,000"):
             assert part in text
+        legend = [each.text for each in ET.parse(out).iter(f"{SVG}text")]
+        assert legend.count("one/run") == legend.count("two/run") == 1
+        drawn = {each.get("class") for each in ET.parse(out).iter(f"{SVG}polyline")}
+        assert drawn == {"line s0", "line s1"}  # a style for each run
     if suffix == "json":
         data = json.loads(out.read_text(encoding="utf-8"))
         found = {each["series"][0]["hyperparameter"]: each["steps"] for each in data}
-        assert found.keys() == {"lr", "train/loss", "val/loss"}
+        assert found.keys() == {"lr", "train/loss", "val/loss", "norm/default"}
         assert (found["train/loss"], found["val/loss"]) == ([0, 9], [4, 9])
         assert len(found["lr"]) < 2002
         assert (found["lr"][0], found["lr"][-1]) == (0, 4999)

@@ -135,7 +135,7 @@ Named: TypeAlias = dict[str, Mapping[str, Any]]
 def _named(config: Mapping[str, Any], path: tuple[str, str]) -> Named:
     """Return the components at a place of a config."""
     value: Any = dict(parts_of(config.get(path[0]))).get(path[1])
-    items: list[Any] = value if isinstance(value, list) else [value]
+    items = [item for _, item in parts_of(value)] if isinstance(value, list) else [value]
     found: Named = {}
     for each in items:
         data: dict[Any, Any] = dict(parts_of(each)) or {"name": each}
