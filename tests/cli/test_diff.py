@@ -8,6 +8,7 @@ import pytest
 from tests.cli.support import RUN
 
 from nshtrainer.cli import main
+from nshtrainer.manifest import RunRecord, Stretch
 
 Captured = pytest.CaptureFixture[str]
 
@@ -139,6 +140,63 @@ def test_schedules_that_look_at_a_metric_differ_by_their_settings(
     assert code == 1
     assert "patience" in line
     assert main(["diff", "run.yaml", "run.yaml", *arguments]) == 0
+
+
+# -- folders of runs -------------------------------------------------------------------------------
+
+
+def run_folder(name: str, updates: int | None) -> None:
+    """Write the folder of a run with a manifest of this length, or a damaged one."""
+    folder = Path(name)
+    folder.mkdir()
+    (folder / "config.yaml").write_text(RUN, encoding="utf-8")
+    if updates is None:
+        (folder / "manifest.json").write_text("{", encoding="utf-8")
+    else:
+        lengths = {"total_steps": updates, "steps_per_epoch": 4, "schedule_steps": None}
+        RunRecord(folder).begin(Stretch.now(lengths=lengths), {})
+
+
+@pytest.mark.parametrize("arguments", [[], FOR])
+def test_runs_of_different_lengths_have_different_schedules(
+    home: Path, capsys: Captured, arguments: list[str]
+) -> None:
+    run_folder("a", 12)
+    run_folder("b", 8)
+    assert main(["diff", "a", "b", *arguments]) == 1
+    assert "cosine 2 to 12" in capsys.readouterr().out
+    assert main(["diff", "a", "b", *arguments, "--total-steps", "9"]) == 0
+    assert main(["diff", "a", "a", *arguments]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "end"),
+    [
+        ([], 8),
+        (["--total-steps", "9"], 9),
+        (["--steps-per-epoch", "10"], 30),  # of three epochs
+        (["trainer.max_epochs=5"], 20),
+        (["optimizer.lr=0.2"], 8),
+    ],
+)
+def test_a_plot_of_a_run_takes_what_is_not_given_from_its_record(
+    home: Path, capsys: Captured, arguments: list[str], end: int
+) -> None:
+    run_folder("a", 8)
+    assert main(["plot", "a", *arguments]) == 0
+    assert f"cosine 2 to {end}, " in capsys.readouterr().out
+
+
+def test_without_a_usable_record_the_length_is_unknown(home: Path, capsys: Captured) -> None:
+    run_folder("a", 8)
+    run_folder("b", None)
+    for command in (["plot", "b"], ["plot", "a", "data.num_batches=3"]):
+        assert main(command) == 2
+        assert "give --total-steps or --steps-per-epoch" in capsys.readouterr().err
+    assert main(["explain", "train.py", "--config", "b"]) == 0
+    assert "the schedule: " in capsys.readouterr().out
+    assert main(["explain", "train.py", "--config", "a"]) == 0
+    assert "the schedule: " not in capsys.readouterr().out
 
 
 # -- three ways of getting it wrong ----------------------------------------------------------------

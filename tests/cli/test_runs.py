@@ -13,7 +13,14 @@ import pytest
 
 from nshtrainer.cli import main
 from nshtrainer.config.file_lock import hold
-from nshtrainer.configs import AdamWConfig, CosineScheduleConfig
+from nshtrainer.configs import (
+    AdamWConfig,
+    CosineScheduleConfig,
+    CSVLoggerConfig,
+    EarlyStoppingCallbackConfig,
+    MLFlowLoggerConfig,
+    TrainerConfig,
+)
 from nshtrainer.manifest import GitState, RunRecord, Stretch
 
 Captured = pytest.CaptureFixture[str]
@@ -161,12 +168,15 @@ def test_old_and_damaged_runs_are_listed_and_other_programs_are_not(capsys: Capt
 
 
 def test_without_runs_that_is_said(capsys: Captured) -> None:
-    assert main(["runs"]) == 2
+    assert main(["runs", "runs"]) == 2
     assert capsys.readouterr().err.startswith("runs: is not a folder; give ")
-    Path("runs").mkdir()
     assert main(["runs"]) == 0
-    assert capsys.readouterr().out == "no runs in runs\n"
+    assert capsys.readouterr().out == "no runs yet; train with nshtrainer fit\n"
     assert listed() == []
+    Path("runs").mkdir()
+    assert main(["runs", "runs"]) == 0
+    assert capsys.readouterr().out == "no runs in runs\n"
+    assert listed("runs") == listed() == []
 
 
 @pytest.mark.parametrize(
@@ -245,11 +255,37 @@ def test_runs_of_unknown_components_are_compared_field_by_field(capsys: Captured
     assert capsys.readouterr().out.startswith("no difference in the configs\n")
 
 
+def test_loggers_and_callbacks_of_one_run_only_are_told_without_their_defaults(
+    capsys: Captured,
+) -> None:
+    csv, stop = CSVLoggerConfig(prefix="a"), EarlyStoppingCallbackConfig(patience=3)
+    named = [{"name": "mine", "pace": 1}, {"name": "mine", "pace": 2}]
+    first = TrainerConfig(max_epochs=2, logger=csv, callbacks=(stop,)).to_dict()
+    loggers = (csv.replace(prefix="b"), MLFlowLoggerConfig(run_name="r"))
+    second = TrainerConfig(max_epochs=2, logger=loggers, callbacks=()).to_dict()
+    record("a", config(trainer=first), "completed")
+    record("b", config(trainer=second), "completed")
+    record("c", config(trainer={**first, "logger": True, "callbacks": named}), "completed")
+    assert main(["runs", "a", "b"]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if " -> " in line] == [
+        "trainer.logger: csv -> csv, mlflow",
+        "trainer.logger.csv.prefix: a -> b",
+        "trainer.callbacks: early_stopping -> nothing",
+        "trainer.logger.mlflow.run_name: nothing -> r",
+    ]
+    assert main(["runs", "b", "c"]) == 0
+    said = capsys.readouterr().out
+    assert "trainer.logger: csv, mlflow -> True\n" in said
+    assert "trainer.callbacks: nothing -> mine, mine 2\n" in said
+    assert "trainer.callbacks.mine 2.pace: nothing -> 2\n" in said
+
+
+SVG = "{http://www.w3.org/2000/svg}"
 METRICS = """\
-epoch,schedule/lr/used,step,train/loss,val/loss,phase
-0,0.1,0,-2.0,,warm
-0,0.1,4,nan,1.5,
-1,0.1,9,0.5,0.25,
+epoch,schedule/lr/used,step,train/loss,val/loss,phase,norm/default
+0,0.1,0,-2.0,,warm,1
+0,0.1,4,nan,1.5,,2
+1,0.1,9,0.5,0.25,,3
 1,0.1,x,0.5
 """
 
@@ -273,12 +309,16 @@ def test_curves_and_metrics_are_overlaid(capsys: Captured, suffix: str) -> None:
     assert f"written to {out}\n" in capsys.readouterr().out
     if suffix == "svg":
         text = "".join(ET.parse(out).getroot().itertext())
-        for part in ("learning rate", "loss", "one/run, train", "two/run, val", "-2", "5,000"):
+        for part in ("learning rate", "train/loss", "val/loss", "norm/default", "-2", "5,000"):
             assert part in text
+        legend = [each.text for each in ET.parse(out).iter(f"{SVG}text")]
+        assert legend.count("one/run") == legend.count("two/run") == 1
+        drawn = {each.get("class") for each in ET.parse(out).iter(f"{SVG}polyline")}
+        assert drawn == {"line s0", "line s1"}  # a style for each run
     if suffix == "json":
         data = json.loads(out.read_text(encoding="utf-8"))
         found = {each["series"][0]["hyperparameter"]: each["steps"] for each in data}
-        assert found.keys() == {"lr", "train/loss", "val/loss"}
+        assert found.keys() == {"lr", "train/loss", "val/loss", "norm/default"}
         assert (found["train/loss"], found["val/loss"]) == ([0, 9], [4, 9])
         assert len(found["lr"]) < 2002
         assert (found["lr"][0], found["lr"][-1]) == (0, 4999)

@@ -84,6 +84,23 @@ def test_a_plain_module_under_lightnings_trainer_is_recorded() -> None:
     assert not Path("logs/mine/version_0/.lock").exists()
 
 
+@pytest.mark.filterwarnings("ignore:Early stopping conditioned on metric")
+def test_a_metric_that_is_never_logged_has_no_best_value() -> None:
+    stops = [
+        EarlyStopping(name, strict=False, check_finite=False, check_on_train_epoch_end=True)
+        for name in ("los", "never", "nan")
+    ]
+    runner = trainer(pl.Trainer, max_epochs=1, callbacks=[RunManifest("here"), *stops])
+    runner.fit(Diverged(), batches())
+    assert stretches("here")[0]["best"] == {"nan": None}
+
+
+class Diverged(Watched):
+    def training_step(self, batch: torch.Tensor) -> torch.Tensor:
+        self.log("nan", torch.nan)
+        return super().training_step(batch)
+
+
 def test_a_config_is_recorded_with_the_seed() -> None:
     config = {"max_epochs": 1, "seed": 5}
     runner = trainer(config=config, callbacks=[RunManifest("here")])

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from typing_extensions import override
 
+from nshtrainer.callbacks.base import callback_registry
 from nshtrainer.config.messages import dotted, join_names
-from nshtrainer.config.parts import leaves_of
+from nshtrainer.config.parts import leaves_of, parts_of
+from nshtrainer.config.registry import Registry
 from nshtrainer.escaping import printable
 from nshtrainer.exceptions import ConfigError, ScheduleError
+from nshtrainer.loggers.base import logger_registry
 from nshtrainer.lr_scheduler.preview import describe_tracks, number_text
 from nshtrainer.optimizer.wrappers.config import unwrapped
 from nshtrainer.project.find_configs import optimizers_in, run_length, schedules_in
@@ -61,19 +64,19 @@ Facts: TypeAlias = dict[str, DiffValue]
 
 
 def by_field(
-    first: Config, second: Config, args: Namespace, *, schedules_only: bool = False
+    first: Config, second: Config, lengths: Sequence[Namespace], *, schedules_only: bool = False
 ) -> list[ConfigDifference]:
     """Compare the optimizers and the schedules of two files, field by field.
 
     Args:
         first: The first file.
         second: The second file.
-        args: The command line, with options for the length of the runs.
+        lengths: The command line for each, with options for the length of its run.
         schedules_only: True to leave out the optimizers.
     """
     both = (first, second)
     one, two = ({} if schedules_only else _optimizers_of(each) for each in both)
-    mine, theirs = (_resolved(each, args) for each in both)
+    mine, theirs = (_resolved(each, args) for each, args in zip(both, lengths, strict=True))
     if mine is None or theirs is None:
         mine, theirs = (
             _leaves_of((found.path, found.schedule) for found in schedules_in(each))
@@ -83,7 +86,7 @@ def by_field(
 
 
 def by_data(
-    first: Mapping[str, Any], second: Mapping[str, Any], args: Namespace
+    first: Mapping[str, Any], second: Mapping[str, Any], lengths: Sequence[Namespace]
 ) -> list[ConfigDifference]:
     """Compare two configs as plain data, whose classes need not be known.
 
@@ -92,24 +95,73 @@ def by_data(
     Args:
         first: The first config.
         second: The second config.
-        args: Lengths of both runs, as from the command line.
+        lengths: The lengths of each run, as from the command line.
     """
     both = (first, second)
     closed: tuple[str, ...] = ()
     found: list[ConfigDifference] = []
     try:
         one, two = (read_data_loosely(each) for each in both)
-        found = by_field(one, two, args)
+        found = by_field(one, two, lengths)
         places = [path for each in (one, two) for path, _ in optimizers_in(each)]
         places += [each.path for config in (one, two) for each in schedules_in(config)]
         closed = tuple(f"{dotted(path)}." for path in places)
     except (ConfigError, ScheduleError):  # a custom class is not registered here
         found = []
     mine, theirs = (
-        {dotted(keys): _plainly(value) for keys, value in leaves_of(each)} for each in both
+        {
+            dotted(keys): _plainly(value)
+            for keys, value in leaves_of(each)
+            if keys[:2] not in _SECTIONS
+        }
+        for each in both
     )
+    kinds = [{keys: _named(each, keys) for keys in _SECTIONS} for each in both]
+    mine, theirs = mine | _of_components(*kinds), theirs | _of_components(*reversed(kinds))
     rest = [each for each in _differing(mine, theirs) if not f"{each.where}.".startswith(closed)]
     return [*found, *rest]
+
+
+_SECTIONS: dict[tuple[str, str], Registry[Any]] = {
+    ("trainer", "logger"): logger_registry,
+    ("trainer", "callbacks"): callback_registry,
+}
+"""The loggers and callbacks of a run."""
+
+Named: TypeAlias = dict[str, Mapping[str, Any]]
+"""Components by their names; of several with one name, the others by a number too."""
+
+
+def _named(config: Mapping[str, Any], path: tuple[str, str]) -> Named:
+    """Return the components at a place of a config."""
+    value: Any = dict(parts_of(config.get(path[0]))).get(path[1])
+    items = [item for _, item in parts_of(value)] if isinstance(value, list) else [value]
+    found: Named = {}
+    for each in items:
+        data: dict[Any, Any] = dict(parts_of(each)) or {"name": each}
+        name = str(data.get("name"))
+        same = sum(key.partition(" ")[0] == name for key in found)
+        if each is not None:
+            found[f"{name} {same + 1}" if same else name] = data
+    return found
+
+
+def _of_components(
+    own: Mapping[tuple[str, str], Named], others: Mapping[tuple[str, str], Named]
+) -> Facts:
+    """Return the names of components and their options, of those that others lack no defaults."""
+    facts: Facts = {}
+    for path, components in own.items():
+        facts[dotted(path)] = _plainly(", ".join(components) or _NOTHING)
+        for name, data in components.items():
+            cls = _SECTIONS[path].find(name.partition(" ")[0], plugins=False)
+            defaults = cls.model_construct().to_dict() if cls else {"name": data.get("name")}
+            held = {**defaults, **data}
+            if name not in others[path]:
+                held = {k: v for k, v in held.items() if k not in defaults or v != defaults[k]}
+            for keys, value in leaves_of(held) if held else ():
+                facts[dotted((*path, name, *keys))] = _plainly(value)
+    return facts
 
 
 def _optimizers_of(config: Config) -> Facts:

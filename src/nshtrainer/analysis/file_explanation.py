@@ -13,7 +13,13 @@ from nshtrainer.config.parts import parts_of
 from nshtrainer.exceptions import ConfigError, OptimizerError
 from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
 from nshtrainer.optimizer.base import OptimizerConfigBase
-from nshtrainer.project.find_configs import lengths_in, optimizers_in, run_length, schedules_in
+from nshtrainer.project.find_configs import (
+    lengths_in,
+    optimizers_in,
+    run_length,
+    schedules_in,
+    with_recorded_lengths,
+)
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -99,6 +105,7 @@ def explain_config(source: ModelSource, config: Any, file: str, args: Namespace)
     """
     from nshtrainer.project.user_code import UserCode
 
+    args = with_recorded_lengths(args, file)
     if isinstance(source.model, UserCode):
         from nshtrainer.analysis.dry_run import dry_run
 

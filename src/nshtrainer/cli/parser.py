@@ -229,8 +229,9 @@ def _refuse_bare_config(tokens: Sequence[str], parser: VerbParser) -> None:
     """Refuse a config file without its option `--config`."""
     if "--config" not in parser.options or any(t.startswith("--config") for t in tokens):
         return
-    for token in tokens:
-        if token.endswith((".yaml", ".yml", ".json", ".toml")):
+    for before, token in zip(("", *tokens), tokens, strict=False):
+        is_value = token.startswith("-") or parser.options.get(before, False)
+        if not is_value and token.endswith((".yaml", ".yml", ".json", ".toml")):
             parser.error(f"{token} is given without its option; write --config {token}")
 
 

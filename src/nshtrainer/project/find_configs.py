@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from nshtrainer.config import Config
 from nshtrainer.config.document import Keys
 from nshtrainer.config.parts import find_configs
+from nshtrainer.exceptions import ConfigError
 from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase
+from nshtrainer.manifest import Manifest
 from nshtrainer.optimizer.base import OptimizerConfigBase, innermost
-from nshtrainer.run_length import RunLength
+from nshtrainer.run_length import TICKS, RunLength
 from nshtrainer.trainer_config import TrainerConfig
 
 __all__ = [
     "LocatedSchedule",
     "lengths_in",
     "optimizers_in",
+    "recorded_lengths",
     "run_length",
     "schedules_in",
     "time_limit",
     "trainer_in",
+    "with_recorded_lengths",
 ]
 
 _COMPONENTS = (LRSchedulerConfigBase, OptimizerConfigBase)
@@ -109,6 +115,45 @@ def lengths_in(args: Namespace) -> RunLength:
     """
     lengths: dict[str, Any] = {name: getattr(args, name, None) for name in _LENGTHS}
     return RunLength(**lengths)
+
+
+def recorded_lengths(manifest: Manifest | None) -> dict[str, float]:
+    """Return the lengths in the manifest of a run, as options of the command line."""
+    lengths = manifest.last.lengths if manifest else {}
+    # A resume may have kept the schedule of a shorter run.
+    total = lengths.get("schedule_steps") or lengths.get("total_steps")
+    found = {"total_steps": total, "steps_per_epoch": lengths.get("steps_per_epoch")}
+    return {
+        name: number
+        for name, number in found.items()
+        if isinstance(number, (int, float)) and number != TICKS  # of a run limited by time
+    }
+
+
+def with_recorded_lengths(args: Namespace, file: str) -> Namespace:
+    """Return a command line with the recorded lengths of a run as defaults.
+
+    Options take precedence, and so do overrides of the sections that lengths depend on.
+
+    Args:
+        args: The command line.
+        file: A config file; that of a run is `config.yaml` beside its manifest.
+    """
+    path, found = Path(file), dict[str, float]()
+    if path.name == "config.yaml":
+        with suppress(ConfigError):  # the manifest is damaged, or of another program
+            found = recorded_lengths(Manifest.read(path.parent))
+    given = {name: value for name, value in vars(args).items() if value is not None}
+    changed = {text.partition("=")[0] for text in given.get("overrides", ())}
+    if given.keys() & {"steps_per_epoch", "total_time"} or changed & _LIMITS:
+        found.pop("total_steps", None)
+    if any(name.partition(".")[0] in {"data", "trainer"} for name in changed - _LIMITS):
+        found = {}
+    return Namespace(**{**vars(args), **found, **given})
+
+
+_LIMITS = frozenset({"trainer.max_epochs", "trainer.max_steps"})
+"""Keys that change the length of the run, and not that of an epoch."""
 
 
 def run_length(config: Config, args: Namespace) -> RunLength:

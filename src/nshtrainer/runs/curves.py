@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+
+from typing_extensions import override
 
 from nshtrainer.config.files import kind_of
 from nshtrainer.lr_scheduler.preview import Preview, Series
@@ -15,6 +18,21 @@ __all__ = ["plots_of"]
 
 _MOST_POINTS = 2_000
 Curve = dict[int, float]
+
+
+@dataclass(frozen=True, repr=False)
+class _Metric(Series):
+    """A series with a panel of its own, so that the lines of a panel differ only in their run."""
+
+    @property
+    @override
+    def hyperparameter(self) -> str:
+        return self.name
+
+    @property
+    @override
+    def group(self) -> None:
+        return None
 
 
 def plots_of(folder: Path, label: str) -> list[Plot]:
@@ -34,7 +52,7 @@ def _plot(label: str, name: str, curve: Curve) -> Plot:
     steps = sorted(curve)
     every = math.ceil(len(steps) / _MOST_POINTS)
     steps = steps[::every] + steps[-1:] * ((len(steps) - 1) % every > 0)
-    series = Series(name, "value", tuple(curve[step] for step in steps), ())
+    series = _Metric(name, "value", tuple(curve[step] for step in steps), ())
     return Plot(label, Preview(tuple(steps), (series,), steps[-1] + 1))
 
 

@@ -46,14 +46,19 @@ def _has_model(args: Namespace) -> bool:
 def _by_field(args: Namespace) -> list[ConfigDifference]:
     from nshtrainer.analysis.config_diff import by_field
     from nshtrainer.config.document import fail
-    from nshtrainer.project.find_configs import optimizers_in, schedules_in
+    from nshtrainer.project.find_configs import (
+        optimizers_in,
+        schedules_in,
+        with_recorded_lengths,
+    )
     from nshtrainer.project.partial_check import read_loosely
 
     one, two = configs = [read_loosely(file)[0] for file in (args.first, args.second)]
     for file, config in zip((args.first, args.second), configs, strict=True):
         if not optimizers_in(config) and not schedules_in(config):
             fail(file, "has neither an optimizer nor a schedule; give --for train.py for defaults")
-    return by_field(one, two, args)
+    lengths = [with_recorded_lengths(args, file) for file in (args.first, args.second)]
+    return by_field(one, two, lengths)
 
 
 def _by_parameter(args: Namespace) -> list[ConfigDifference]:
@@ -75,5 +80,5 @@ def _by_parameter(args: Namespace) -> list[ConfigDifference]:
         each.sources.schedulers or not schedules_in(config)
         for each, config in zip(found, configs, strict=True)
     )
-    left = [] if is_resolved else by_field(first, second, args, schedules_only=True)
+    left = [] if is_resolved else by_field(first, second, [args, args], schedules_only=True)
     return [*left, *one.diff(two)]

@@ -37,11 +37,16 @@ def add_arguments(parser: VerbParser) -> None:
 def run(args: Namespace) -> int:
     """Print the table, or the trace of one parameter."""
     from nshtrainer.config.io import read_document
+    from nshtrainer.exceptions import ConfigError
     from nshtrainer.project.user_code import split_target
 
     # Obvious errors are reported before torch is imported.
     if args.code:
         split_target(args.code)
+    elif args.config is None and (args.parameters or args.transformers):
+        option = "parameters" if args.parameters else "transformers"
+        model = f"--{option} {args.parameters or args.transformers}"
+        raise ConfigError(f"missing --config; write nshtrainer explain {model} --config FILE")
     if args.config:
         read_document(args.config)
 

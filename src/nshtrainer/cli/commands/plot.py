@@ -1,8 +1,8 @@
 """Plot schedules in the terminal, or as .svg, .html, .png, .csv or .json.
 
 A file is a run file, a config with an optimizer and a schedule, or a schedule. The length of the
-run is read from the options, or from the trainer section of the file. Overrides such as
-lr_scheduler.min_factor=0.1 take precedence over every file.
+run is read from the options, from the manifest of a run's folder, or from the trainer section of
+the file. Overrides such as lr_scheduler.min_factor=0.1 take precedence over every file.
 """
 
 from __future__ import annotations
@@ -64,12 +64,13 @@ def _plots(file: str, args: Namespace) -> Iterator[Plot]:
         ConfigError: The file is invalid, has no schedule, or one that does not fit this run.
     """
     from nshtrainer.config.document import fail
-    from nshtrainer.project.find_configs import schedules_in
+    from nshtrainer.project.find_configs import schedules_in, with_recorded_lengths
 
     config, document = _read(file, args)
     found = schedules_in(config)
     if not found:
         fail(file, "has no schedule, so there is nothing to draw; add one, such as lr_scheduler=")
+    args = with_recorded_lengths(args, file)
     for each in found:
         label = file if len(found) == 1 else f"{file} {each.path[-1]}"
         yield _plot(each, label, config, document, args)

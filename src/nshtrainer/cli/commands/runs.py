@@ -38,6 +38,7 @@ def add_arguments(parser: VerbParser) -> None:
 def run(args: Namespace) -> int:
     """Print a row for each run, or the differences of two runs."""
     from nshtrainer.config.document import fail
+    from nshtrainer.config.files import kind_of
     from nshtrainer.plotting import FORMATS
     from nshtrainer.runs.listing import find_runs, read_run_folder
 
@@ -47,7 +48,8 @@ def run(args: Namespace) -> int:
     if args.out is not None and (len(folders) != 2 or args.out.suffix.lower() not in FORMATS):
         fail(f"--out {args.out}", f"give two runs, and a suffix among {', '.join(FORMATS)}")
     if len(folders) == 1:
-        _list(find_runs(folders[0]), folders[0], args)
+        is_first = not args.folders and kind_of(folders[0]) is None
+        _list([] if is_first else find_runs(folders[0]), folders[0], args)
     else:
         first, second = map(read_run_folder, folders)
         _compare(first, second, args)
@@ -73,7 +75,7 @@ def _list(runs: list[RecordedRun], folder: Path, args: Namespace) -> None:
         _print_json(rows)
         return
     if not runs:
-        say(f"no runs in {folder}")
+        say(f"no runs in {folder}" if args.folders else "no runs yet; train with nshtrainer fit")
         return
     rows = [
         (
@@ -125,8 +127,10 @@ def _number(value: float | None) -> str:
 
 def _compare(first: RecordedRun, second: RecordedRun, args: Namespace) -> None:
     from nshtrainer.analysis.config_diff import by_data
+    from nshtrainer.project.find_configs import recorded_lengths
 
-    found = by_data(first.config, second.config, _lengths(first, second))
+    lengths = [Namespace(**recorded_lengths(each.manifest)) for each in (first, second)]
+    found = by_data(first.config, second.config, lengths)
     if args.json:
         runs = [each.to_dict() for each in (first, second)]
         _print_json({"runs": runs, "config": [each._asdict() for each in found]})
@@ -140,21 +144,6 @@ def _compare(first: RecordedRun, second: RecordedRun, args: Namespace) -> None:
         print_table(("", *names), [row for row in rows if any(row[1:])])
     if args.out is not None:
         _plot(first, second, args.out)
-
-
-def _lengths(first: RecordedRun, second: RecordedRun) -> Namespace:
-    """Return the lengths that both runs share; a resumed run may have kept a shorter schedule."""
-    one, two = (each.manifest.last.lengths if each.manifest else {} for each in (first, second))
-    return Namespace(
-        **{
-            name: one[key]
-            for name, key in (
-                ("total_steps", "schedule_steps"),
-                ("steps_per_epoch", "steps_per_epoch"),
-            )
-            if isinstance(one.get(key), (int, float)) and one[key] == two.get(key)
-        }
-    )
 
 
 def _rows_of_facts(*runs: RecordedRun) -> Iterator[tuple[str, ...]]:

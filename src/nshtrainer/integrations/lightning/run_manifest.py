@@ -255,11 +255,13 @@ def _best(trainer: pl.Trainer) -> Iterator[tuple[str, float | None]]:
     callbacks: list[Callback] = vars(trainer)["callbacks"]
     for callback in callbacks:
         if isinstance(callback, EarlyStopping):
-            yield callback.monitor, _finite(callback.best_score)
+            score = _finite(callback.best_score)
+            # It begins with Inf, before the metric is logged.
+            if score is not None or callback.monitor in trainer.callback_metrics:
+                yield callback.monitor, score
         elif isinstance(callback, ModelCheckpoint) and callback.monitor:
-            score = callback.best_model_score
-            if score is not None:
-                yield callback.monitor, _finite(score)
+            best = callback.best_model_score
+            yield from () if best is None else [(callback.monitor, _finite(best))]
 
 
 def _finite(value: Any) -> float | None:
