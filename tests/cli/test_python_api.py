@@ -144,6 +144,43 @@ def test_another_class_is_refused_with_advice(wrong: Any) -> None:
         nshtrainer.load_run({}, wrong)
 
 
+ORDER = "is Python code; the run file comes"
+MISTAKES: list[tuple[Any, str]] = [
+    (lambda: nshtrainer.fit("run.yaml", "train.py"), f"^train.py: {ORDER} second: fit"),
+    (lambda: nshtrainer.fit("run.yaml", Path("train.py")), f"^train.py: {ORDER} second: fit"),
+    (lambda: nshtrainer.load_run("train.py"), f"^train.py: {ORDER} first: load_run"),
+    (lambda: nshtrainer.load_run("train.py:Line", "run.yaml"), f"^train.py:Line: {ORDER} first"),
+    (
+        lambda: nshtrainer.fit(Model(Options()), {}),  # pyright: ignore[reportArgumentType]
+        "^Model: is given as an object; give the class Model, or 'train.py'$",
+    ),
+    (
+        lambda: nshtrainer.fit(Model, nshtrainer.TrainerConfig()),  # pyright: ignore[reportArgumentType]
+        '^TrainerConfig: is one section of a config; give {"trainer": config}$',
+    ),
+    (
+        lambda: nshtrainer.load_run(Options(), Model),  # pyright: ignore[reportArgumentType]
+        '^Options: is one section of a config; give {"model": config}$',
+    ),
+]
+
+
+def test_the_config_of_a_run_is_no_section_of_one() -> None:
+    class Bare(LightningModuleBase[nshtrainer.Config]):
+        pass
+
+    config = nshtrainer.load_run({"trainer": TRAINER}, Bare, data=Ones).config
+    assert nshtrainer.load_run(config, Bare, data=Ones).config.to_dict() == config.to_dict()
+
+
+@pytest.mark.parametrize(("call", "message"), MISTAKES)
+def test_arguments_in_the_wrong_place_are_errors_with_the_call(
+    home: Path, call: Any, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        call()
+
+
 # -- fit -------------------------------------------------------------------------------------------
 
 

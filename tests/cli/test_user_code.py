@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
 import importlib
+import pickle
 import sys
 from pathlib import Path
 

@@ -301,12 +301,13 @@ def _already_imported(name: str, path: Path) -> ModuleType | None:
         ConfigError: Another module has this name.
     """
     other = sys.modules.get(name)
-    if name not in sys.stdlib_module_names:
-        if other is None or hasattr(other, _MARK):
-            return None
-        if (file := getattr(other, "__file__", None)) and Path(file).resolve() == path.resolve():
-            return other
-    fail(str(path), f"has the name of the Python module {name!r}; rename the file")
+    is_free = name not in sys.stdlib_module_names
+    if is_free and (other is None or hasattr(other, _MARK)):
+        return None
+    file = getattr(other, "__file__", None)
+    if not (is_free and file and Path(file).resolve() == path.resolve()):
+        fail(str(path), f"has the name of the Python module {name!r}; rename the file")
+    return other
 
 
 def _own_classes(module: ModuleType, base: type, *, imported: bool) -> list[Any]:

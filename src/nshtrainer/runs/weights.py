@@ -31,7 +31,8 @@ def check_weights(weights: Path | None, resume: str | None) -> None:
         resume: The value of `--resume`; `auto` is allowed, since it may start a new run.
 
     Raises:
-        ConfigError: There is no such file, it is a folder, its package is not installed, or the run resumes.
+        ConfigError: There is no such file, it is a folder, its package is not installed, or the
+            run resumes.
     """
     if weights is None:
         return
