@@ -22,6 +22,7 @@ from nshtrainer.cli import main
 from nshtrainer.configs import AdamWConfig, OptimizerConfig, SGDConfig
 from nshtrainer.exceptions import BadUpdateError, ConfigError, NshtrainerError
 from nshtrainer.optimizer.custom import CustomOptimizerConfig
+from nshtrainer.runs.run_dir import run_name
 
 SHORT = ["trainer.max_epochs=1"]
 TRAINER: dict[str, Any] = {"max_epochs": 1, "accelerator": "cpu", "enable_checkpointing": False}
@@ -80,6 +81,16 @@ def test_the_folder_of_a_run_gives_its_config_and_code(home: Path) -> None:
     result = nshtrainer.fit(run, overrides=["optimizer.lr=0.4"])
     assert result.folder is not None
     assert result.folder.parent == Path("runs/run")
+
+
+def test_a_run_from_the_folder_of_a_run_is_named_by_the_run_file(home: Path) -> None:
+    assert main(["fit", "train.py", "--config", "run.yaml", *SHORT, "--out", "rr"]) == 0
+    assert nshtrainer.load_run("rr").source == Path("run.yaml")
+    assert main(["fit", "train.py", "--config", "rr"]) == 0
+    again = only_run()
+    assert nshtrainer.load_run(again).source == Path("run.yaml")
+    Path("rr/manifest.json").write_text("{", encoding="utf-8")
+    assert run_name(Path("rr")) == home.name
 
 
 def test_the_code_of_a_file_is_train_py_beside_it_or_has_to_be_named(home: Path) -> None:

@@ -18,6 +18,7 @@ from nshtrainer.integrations.hyperparameters import plain
 from nshtrainer.manifest import Manifest
 from nshtrainer.project.run_file import RunConfig, read_run
 from nshtrainer.project.user_code import UserCode, code_of_class, load_user_code
+from nshtrainer.runs.run_dir import run_name
 from nshtrainer.trainer_config import TrainerConfig
 
 if TYPE_CHECKING:
@@ -127,13 +128,10 @@ def check_order(config: Any, remedy: str) -> None:
 
 
 def _located(path: Path) -> tuple[Path, Path]:
-    """Return the file to read, and the one that names results.
-
-    The folder of a run lies in a folder with the name of its run file.
-    """
+    """Return the file to read, and the one that names results."""
     if kind_of(path) != "folder":
         return path, path
-    return path / "config.yaml", Path(f"{path.absolute().parent.name}.yaml")
+    return path / "config.yaml", Path(f"{run_name(path)}.yaml")
 
 
 def _load_code(code: Code, data: type[LightningDataModule] | None) -> UserCode:
