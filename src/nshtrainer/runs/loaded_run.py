@@ -123,7 +123,7 @@ def check_order(config: Any, remedy: str) -> None:
     Raises:
         ConfigError: It is Python code.
     """
-    if isinstance(config, (str, Path)) and (str(config).endswith(".py") or ".py:" in str(config)):
+    if isinstance(config, (str, Path)) and Path(config).suffix.partition(":")[0] == ".py":
         fail(str(config), f"is Python code; {remedy}")
 
 
