@@ -18,7 +18,6 @@ from pydantic_core import CoreSchema
 from typing_extensions import override
 
 from nshtrainer.config import Config
-from nshtrainer.exceptions import ArgumentError
 
 __all__ = ["FIRST", "LAST", "NamedConfig", "Order"]
 
@@ -52,19 +51,6 @@ class NamedConfig(Config):
 
     python_only: ClassVar[bool] = False
     """True if a field accepts instances of the class though no file can name it."""
-
-    if not TYPE_CHECKING:  # else type checkers would not see the arguments of the fields
-
-        def __new__(cls, *_, name: Any = None, **__):
-            """Refuse to build the base of a kind of component."""
-            registry = cls.__dict__.get("__registry__")
-            if registry is None:
-                return super().__new__(cls)
-            found = registry.find(name, plugins=False) if isinstance(name, str) else None
-            made = f"{found.__name__}(...)" if found else "one of its classes"
-            remedy = f"{made}, or {registry.kind}_registry.read({{...}})"
-            problem = f"is the base of each {registry.kind}"
-            raise ArgumentError(f"{cls.__name__}: {problem}; write {remedy}")
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
