@@ -43,7 +43,7 @@ def create(
 def create(
     optimizer_config: OptimizerConfigBase | _Data,
     scheduler_config: LRSchedulerConfigBase | _Data | None,
-    model: Params,
+    model: Params | None = None,
     run: RunLength | Any = None,
 ) -> tuple[Optimizer, LRScheduler | None]:
     """Build the optimizer of a model and its scheduler: two torch objects, for any loop.
@@ -86,7 +86,7 @@ def create(
     schedule = None
     if scheduler_config is not None:
         schedule = _config(lr_scheduler_registry, scheduler_config)
-    if isinstance(model, (RunLength, NamedConfig)):
+    if model is None or isinstance(model, (RunLength, NamedConfig)):
         raise ArgumentError(f"create: the model is {_kind_of(model)}; {_ORDER}")
     length = RunLength() if run is None else run_length_of(run)
     optimizer = build_optimizer(config, model, run=length)
@@ -101,9 +101,11 @@ def create(
 
 
 _ORDER = "write create(optimizer_config, scheduler_config, model, run)"
+_KINDS = {"optimizer": "an optimizer", "lr_scheduler": "a schedule"}
 _REMEDIES = {
     "optimizer": "give a config or a name, such as AdamWConfig(lr=1e-3) or 'adamw'",
-    "lr_scheduler": "give a config or a name, such as CosineScheduleConfig() or 'cosine', or None",
+    "lr_scheduler": "give a config or a name, such as CosineScheduleConfig() or 'cosine', or None "
+    "for none",
 }
 
 
@@ -112,6 +114,7 @@ def _config(registry: Registry[_T], value: Any) -> _T:
     if isinstance(value, registry.base):
         return value
     if isinstance(value, (str, Mapping)):
+        _check_kind(registry, value if isinstance(value, str) else cast("Any", value).get("name"))
         return registry.read(cast("_Data", value))
     remedy = f"{_REMEDIES[registry.kind]}; {_ORDER}"
     if isinstance(value, type) and issubclass(value, registry.base):
@@ -119,6 +122,14 @@ def _config(registry: Registry[_T], value: Any) -> _T:
     elif getattr(cast("Any", value), "param_groups", None):
         remedy += "; an optimizer that is built already goes to scheduler_config.create_scheduler"
     raise ArgumentError(f"create: the {registry.kind} config is {_kind_of(value)}; {remedy}")
+
+
+def _check_kind(registry: Registry[Any], name: Any) -> None:
+    """Refuse the name of a schedule for the optimizer, and the reverse."""
+    is_optimizer = registry.kind == "optimizer"
+    other: Registry[Any] = lr_scheduler_registry if is_optimizer else optimizer_registry
+    if isinstance(name, str) and other.find(name, plugins=False) and registry.find(name) is None:
+        raise ArgumentError(f"create: {name!r} is {_KINDS[other.kind]}; {_ORDER}")
 
 
 def _kind_of(value: Any) -> str:

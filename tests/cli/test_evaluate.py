@@ -144,3 +144,13 @@ def test_a_problem_is_a_line_with_its_remedy(
     assert main(command.format(run).split()) == 2
     assert capsys.readouterr().err.startswith(problem.format(run))
     assert not Path("p.pt").exists()
+
+
+def test_a_batch_size_by_position_is_refused_in_a_line(run: Path, capsys: Captured) -> None:
+    code = Path("train.py").read_text(encoding="utf-8")
+    code = code.replace("DataLoader(torch.ones(3, 2))", "DataLoader(torch.ones(3, 2), 2)")
+    Path("train.py").write_text(code, encoding="utf-8")
+    assert main(["predict", "train.py:Whole", "--config", str(run), "--out", "p.pt"]) == 2
+    problem = "has arguments by position, where Lightning sets a sampler of its own"
+    remedy = "give them by keyword, such as batch_size=512"
+    assert capsys.readouterr().err == f"DataLoader: {problem}; {remedy}\n"

@@ -19,7 +19,7 @@ import nshtrainer
 from nshtrainer import RunLength, explain
 from nshtrainer.analysis.explanation import Explanation
 from nshtrainer.configs import AdamWConfig, CosineScheduleConfig
-from nshtrainer.exceptions import ConfigError, OptimizerError, ScheduleError
+from nshtrainer.exceptions import ArgumentError, ConfigError, OptimizerError, ScheduleError
 
 CONFIG = AdamWConfig(lr=0.1, no_decay="bias_and_norm")
 RUN = RunLength(total_steps=100)
@@ -263,6 +263,12 @@ def test_a_wide_terminal_has_a_table_and_a_narrow_one_blocks(monkeypatch: Any) -
     numbers = {word for line in wide for word in line.split() if word[0].isdigit()}
     assert numbers <= set(narrow.split())
     assert "\x1b" not in narrow
+
+
+def test_a_config_is_no_explanation_to_compare_with() -> None:
+    other: Any = CONFIG
+    with pytest.raises(ArgumentError, match=r"^diff: AdamWConfig is no explanation; give explain"):
+        explain(make_model(), CONFIG).diff(other)
 
 
 # -- size ------------------------------------------------------------------------------------------

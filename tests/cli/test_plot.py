@@ -184,7 +184,7 @@ REFUSED = [
         "warmup_duration is 2 steps (2 steps), longer than max_duration, which is 1 steps (100%)",
     ),
     (["no.yaml"], "no.yaml: no such file; the current folder is "),
-    (["train.py"], "train.py: has the suffix '.py'; name it .yaml, .yml, .json or .toml\n"),
+    (["train.py"], "train.py: is Python code; give the config, a .yaml, .yml, .json or "),
     (["none.yaml"], "none.yaml: has no schedule, so there is nothing to draw; add one"),
     (
         ["run.yaml", "lr_scheduler=reduce_lr_on_plateau"],

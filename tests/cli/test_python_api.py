@@ -22,6 +22,7 @@ from nshtrainer.cli import main
 from nshtrainer.configs import AdamWConfig, OptimizerConfig, SGDConfig
 from nshtrainer.exceptions import BadUpdateError, ConfigError, NshtrainerError
 from nshtrainer.optimizer.custom import CustomOptimizerConfig
+from nshtrainer.runs.run_dir import run_name
 
 SHORT = ["trainer.max_epochs=1"]
 TRAINER: dict[str, Any] = {"max_epochs": 1, "accelerator": "cpu", "enable_checkpointing": False}
@@ -80,6 +81,16 @@ def test_the_folder_of_a_run_gives_its_config_and_code(home: Path) -> None:
     result = nshtrainer.fit(run, overrides=["optimizer.lr=0.4"])
     assert result.folder is not None
     assert result.folder.parent == Path("runs/run")
+
+
+def test_a_run_from_the_folder_of_a_run_is_named_by_the_run_file(home: Path) -> None:
+    assert main(["fit", "train.py", "--config", "run.yaml", *SHORT, "--out", "rr"]) == 0
+    assert nshtrainer.load_run("rr").source == Path("run.yaml")
+    assert main(["fit", "train.py", "--config", "rr"]) == 0
+    again = only_run()
+    assert nshtrainer.load_run(again).source == Path("run.yaml")
+    Path("rr/manifest.json").write_text("{", encoding="utf-8")
+    assert run_name(Path("rr")) == home.name
 
 
 def test_the_code_of_a_file_is_train_py_beside_it_or_has_to_be_named(home: Path) -> None:
@@ -142,6 +153,43 @@ def test_a_config_is_validated_again_for_code_that_is_imported_again(home: Path)
 def test_another_class_is_refused_with_advice(wrong: Any) -> None:
     with pytest.raises(ConfigError, match="is not a LightningModuleBase; add `class MyModel"):
         nshtrainer.load_run({}, wrong)
+
+
+ORDER = "is Python code; the run file comes"
+MISTAKES: list[tuple[Any, str]] = [
+    (lambda: nshtrainer.fit("run.yaml", "train.py"), f"^train.py: {ORDER} second: fit"),
+    (lambda: nshtrainer.fit("run.yaml", Path("train.py")), f"^train.py: {ORDER} second: fit"),
+    (lambda: nshtrainer.load_run("train.py"), f"^train.py: {ORDER} first: load_run"),
+    (lambda: nshtrainer.load_run("train.py:Line", "run.yaml"), f"^train.py:Line: {ORDER} first"),
+    (
+        lambda: nshtrainer.fit(Model(Options()), {}),  # pyright: ignore[reportArgumentType]
+        "^Model: is given as an object; give the class Model, or 'train.py'$",
+    ),
+    (
+        lambda: nshtrainer.fit(Model, nshtrainer.TrainerConfig()),  # pyright: ignore[reportArgumentType]
+        '^TrainerConfig: is one section of a config; give {"trainer": config}$',
+    ),
+    (
+        lambda: nshtrainer.load_run(Options(), Model),  # pyright: ignore[reportArgumentType]
+        '^Options: is one section of a config; give {"model": config}$',
+    ),
+]
+
+
+def test_the_config_of_a_run_is_no_section_of_one() -> None:
+    class Bare(LightningModuleBase[nshtrainer.Config]):
+        pass
+
+    config = nshtrainer.load_run({"trainer": TRAINER}, Bare, data=Ones).config
+    assert nshtrainer.load_run(config, Bare, data=Ones).config.to_dict() == config.to_dict()
+
+
+@pytest.mark.parametrize(("call", "message"), MISTAKES)
+def test_arguments_in_the_wrong_place_are_errors_with_the_call(
+    home: Path, call: Any, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        call()
 
 
 # -- fit -------------------------------------------------------------------------------------------

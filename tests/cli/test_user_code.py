@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import sys
 from pathlib import Path
@@ -102,6 +103,19 @@ def test_what_cannot_be_used_is_said_clearly(
     with pytest.raises(ConfigError) as caught:
         load_user_code(target)
     assert message in str(caught.value)
+
+
+def test_a_file_that_the_caller_imported_is_used_as_it_is(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(TRAIN, "imported_train.py")
+    monkeypatch.syspath_prepend(str(home))
+    imported = importlib.import_module("imported_train")
+    assert load_user_code("imported_train.py").module is imported.Line
+    Path("sub").mkdir()
+    write(TRAIN, "sub/imported_train.py")
+    with pytest.raises(ConfigError, match="has the name of the Python module 'imported_train'"):
+        load_user_code("sub/imported_train.py")
 
 
 def test_what_the_file_raises_goes_through_and_leaves_nothing_behind(home: Path) -> None:

@@ -93,11 +93,15 @@ def test_strict_loading_of_the_module_allows_a_new_layer(home: Path) -> None:
 
 def test_files_without_weights_are_refused(home: Path) -> None:
     Path("text.ckpt").write_text("text", encoding="utf-8")
+    Path("metrics.ckpt").write_text("epoch,step\n0,1\n", encoding="utf-8")
     torch.save({"optimizer": {"lr": 1}}, "data.ckpt")
+    Path("cut.ckpt").write_bytes(Path("data.ckpt").read_bytes()[:100])
     torch.save([1], "list.ckpt")
     torch.save({"state_dict": WEIGHTS, "config": AdamWConfig(lr=1.0)}, "pickled.ckpt")
     for name, problem in (
-        ("text", "cannot be read as weights"),
+        ("text", "is no checkpoint, state_dict or .safetensors file; give one"),
+        ("metrics", "is no checkpoint, state_dict or .safetensors file; give one"),
+        ("cut", "cannot be read as weights"),
         ("data", "has no weights; give a checkpoint with a state_dict"),
         ("list", "has no weights"),
         ("pickled", r"cannot be read as weights \(UnpicklingError"),
@@ -113,6 +117,15 @@ def test_a_run_either_starts_from_weights_or_resumes(home: Path) -> None:
             nshtrainer.fit("train.py", "run.yaml", weights="w.pt", resume=resume)
     with pytest.raises(ConfigError, match=r"^--weights x.pt: no such file"):
         nshtrainer.fit("train.py", "run.yaml", weights="x.pt")
+
+
+def test_the_folder_of_a_run_is_no_file_of_weights(home: Path) -> None:
+    Path("o/checkpoints").mkdir(parents=True)
+    for name in ("one of its files", "o/checkpoints/last.ckpt", "o/checkpoints/best.ckpt"):
+        if name.endswith(".ckpt"):
+            Path(name).touch()
+        with pytest.raises(ConfigError, match=f"^--weights o: is a folder; give {name}$"):
+            nshtrainer.fit("train.py", "run.yaml", weights="o")
 
 
 def test_auto_resume_uses_the_weights_only_for_the_first_run(

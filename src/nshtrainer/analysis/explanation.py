@@ -22,7 +22,7 @@ from nshtrainer.analysis.summary import (
 from nshtrainer.config import Config
 from nshtrainer.config.display.html import html_table
 from nshtrainer.config.parts import find_configs
-from nshtrainer.exceptions import OptimizerError, RunLengthError
+from nshtrainer.exceptions import ArgumentError, OptimizerError, RunLengthError
 from nshtrainer.lr_scheduler.base import LRSchedulerConfig, LRSchedulerConfigBase
 from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
 from nshtrainer.optimizer.base import OptimizerConfig, OptimizerConfigBase, innermost
@@ -77,9 +77,15 @@ class Explanation(OptimizationSummary):
 
         Args:
             other: The explanation of another config, usually for the same model.
+
+        Raises:
+            ArgumentError: The other object is no explanation.
         """
         from nshtrainer.analysis.config_diff import by_parameter
 
+        if not isinstance(cast("Any", other), OptimizationSummary):
+            kind = type(other).__name__
+            raise ArgumentError(f"diff: {kind} is no explanation; give explain(model, config)")
         return by_parameter(self, other)
 
     @override

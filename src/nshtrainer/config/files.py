@@ -53,6 +53,8 @@ def format_of(path: FilePath) -> str:
     if kind_of(name) == "folder":
         fail(name, "is a folder; give the path of a file")
     suffix = Path(name).suffix
+    if suffix.partition(":")[0] == ".py":
+        fail(name, "is Python code; give the config, a .yaml, .yml, .json or .toml file")
     if suffix.lower() not in FORMATS:
         fail(name, f"has the suffix {suffix!r}; name it .yaml, .yml, .json or .toml")
     return FORMATS[suffix.lower()]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import fsdecode
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from typing_extensions import override
 
@@ -50,6 +50,8 @@ class Picture:
     plots: tuple[Plot, ...]
 
     def __add__(self, other: Picture) -> Picture:
+        if not isinstance(cast("Any", other), Picture):
+            return NotImplemented
         plots = {plot.label: plot for plot in self.plots}
         for plot in other.plots:
             label = _free(plot.label, plots)

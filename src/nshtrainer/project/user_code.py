@@ -259,10 +259,12 @@ def split_target(target: str) -> tuple[Path, str]:
 def _import_file(path: Path) -> ModuleType:
     """Import a file under its own name, with its folder on the search path.
 
+    A file that the caller's code has imported is not imported again: its classes would be others.
     The module is not `__main__`, so worker processes can unpickle its classes by name.
     """
     name = path.stem.replace(".", "_")
-    _check_name(name, path)
+    if (imported := _already_imported(name, path)) is not None:
+        return imported
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
@@ -292,11 +294,20 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
-def _check_name(name: str, path: Path) -> None:
-    """Refuse a file with the name of a loaded module."""
+def _already_imported(name: str, path: Path) -> ModuleType | None:
+    """Return the module if the caller's code imported this very file.
+
+    Raises:
+        ConfigError: Another module has this name.
+    """
     other = sys.modules.get(name)
-    if name in sys.stdlib_module_names or (other is not None and not hasattr(other, _MARK)):
+    is_free = name not in sys.stdlib_module_names
+    if is_free and (other is None or hasattr(other, _MARK)):
+        return None
+    file = getattr(other, "__file__", None)
+    if not (is_free and file and Path(file).resolve() == path.resolve()):
         fail(str(path), f"has the name of the Python module {name!r}; rename the file")
+    return other
 
 
 def _own_classes(module: ModuleType, base: type, *, imported: bool) -> list[Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nshtrainer.integrations.lightning.run_manifest import code_of
 from nshtrainer.project.components import warn_of_conflicts
 from nshtrainer.runs.job import TrainingRun
-from nshtrainer.runs.loaded_run import Code, ConfigSource, Run, load_run
+from nshtrainer.runs.loaded_run import Code, ConfigSource, Run, check_order, load_run
 from nshtrainer.runs.run_dir import choose_folder
 from nshtrainer.runs.weights import check_weights
 
@@ -114,6 +114,7 @@ def _loaded(
         return load_run(code, data=data, overrides=overrides)
     if config is None:
         raise TypeError("fit() needs a config: fit('train.py', 'run.yaml'), or fit(load_run(...))")
+    check_order(config, "the run file comes second: fit('train.py', 'run.yaml')")
     return load_run(config, code, data=data, overrides=overrides)
 
 

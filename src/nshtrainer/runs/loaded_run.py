@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from nshtrainer.config.document import fail
 from nshtrainer.config.files import kind_of, read_file
@@ -18,6 +18,8 @@ from nshtrainer.integrations.hyperparameters import plain
 from nshtrainer.manifest import Manifest
 from nshtrainer.project.run_file import RunConfig, read_run
 from nshtrainer.project.user_code import UserCode, code_of_class, load_user_code
+from nshtrainer.runs.run_dir import run_name
+from nshtrainer.trainer_config import TrainerConfig
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningDataModule
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from nshtrainer.integrations.lightning.module import LightningModuleBase
     from nshtrainer.integrations.lightning.trainer import Trainer
 
-__all__ = ["Code", "ConfigSource", "Run", "load_run"]
+__all__ = ["Code", "ConfigSource", "Run", "check_order", "load_run"]
 
 Code: TypeAlias = "str | Path | type[LightningModuleBase[Any]]"
 """The user's code: `train.py`, `train.py:Name`, or the class of the module."""
@@ -100,6 +102,7 @@ def load_run(
     """
     texts = [overrides] if isinstance(overrides, str) else list(overrides)
     if isinstance(config, (str, Path)):
+        check_order(config, "the run file comes first: load_run('run.yaml', 'train.py')")
         file, source = _located(Path(config))
         document = read_document(file)
         found = _load_code(code or _code_of(file, is_record=file != Path(config)), data)
@@ -114,23 +117,39 @@ def load_run(
     return _validated(config, found, texts, Path(f"{found.name}.yaml"))
 
 
-def _located(path: Path) -> tuple[Path, Path]:
-    """Return the file to read, and the one that names results.
+def check_order(config: Any, remedy: str) -> None:
+    """Refuse the file of the code in place of the run file.
 
-    The folder of a run lies in a folder with the name of its run file.
+    Raises:
+        ConfigError: It is Python code.
     """
+    if isinstance(config, (str, Path)) and Path(config).suffix.partition(":")[0] == ".py":
+        fail(str(config), f"is Python code; {remedy}")
+
+
+def _located(path: Path) -> tuple[Path, Path]:
+    """Return the file to read, and the one that names results."""
     if kind_of(path) != "folder":
         return path, path
-    return path / "config.yaml", Path(f"{path.absolute().parent.name}.yaml")
+    return path / "config.yaml", Path(f"{run_name(path)}.yaml")
 
 
 def _load_code(code: Code, data: type[LightningDataModule] | None) -> UserCode:
-    return code_of_class(code, data) if isinstance(code, type) else load_user_code(str(code), data)
+    if isinstance(code, (str, Path)):
+        return load_user_code(str(code), data)
+    if not isinstance(cast("Any", code), type):
+        name = type(code).__name__
+        fail(name, f"is given as an object; give the class {name}, or 'train.py'")
+    return code_of_class(code, data)
 
 
 def _validated(
     config: Mapping[str, Any] | RunConfig, code: UserCode, overrides: Sequence[str], source: Path
 ) -> Run:
+    for section, cls in (("trainer", TrainerConfig), ("model", code.module.hparams_cls())):
+        if isinstance(config, cls) and not hasattr(config, "trainer"):  # of `Config` alone, all are
+            problem = "is one section of a config"
+            fail(type(config).__name__, f'{problem}; give {{"{section}": config}}')
     given: dict[str, Any] = dict(plain_containers(config))
     # The classes of a loaded config are others than those of a file that is imported again.
     sections = plain(given) if overrides or isinstance(config, RunConfig) else given

@@ -48,7 +48,7 @@ from nshtrainer.runs.newest_checkpoint import (
     note_start,
 )
 
-__all__ = ["AUTOMATIC", "ResumePoint", "RunFolder", "choose_folder", "difference_from"]
+__all__ = ["AUTOMATIC", "ResumePoint", "RunFolder", "choose_folder", "difference_from", "run_name"]
 
 ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/")
 """The start of a URL, such as `s3://`; a `Path` keeps one slash of it."""
@@ -276,8 +276,7 @@ def choose_folder(
 
 
 def _chosen(config: Path, out: Path | None, resume: str | None, code: str | None) -> ResumePoint:
-    is_of_a_run = config.name == "config.yaml" and kind_of(config.parent / "checkpoints")
-    runs = Path("runs") / (config.parent.parent.name if is_of_a_run else config.stem)
+    runs = Path("runs") / (run_name(config.parent) if _is_of_a_run(config) else config.stem)
     if resume is None:
         return ResumePoint(RunFolder(_unused(out)) if out else _new(runs))
     others: list[str] = []
@@ -297,6 +296,23 @@ def _chosen(config: Path, out: Path | None, resume: str | None, code: str | None
         return ResumePoint(RunFolder(out), checkpoint, passed_over)
     own_folder = _run_of(checkpoint)
     return ResumePoint(RunFolder(own_folder) if own_folder else _new(runs), checkpoint, passed_over)
+
+
+def run_name(folder: Path) -> str:
+    """Return the name of the run file of a run, without its suffix.
+
+    Without a manifest, it is the name of the folder around.
+    """
+    with suppress(ConfigError):  # a damaged manifest
+        manifest = Manifest.read(folder)
+        file = Path((manifest and manifest.last.config_file) or "")
+        if file.stem.strip(".") and not _is_of_a_run(file):
+            return printable(file.stem)
+    return folder.absolute().parent.name
+
+
+def _is_of_a_run(config: Path) -> bool:
+    return config.name == "config.yaml" and kind_of(config.parent / "checkpoints") is not None
 
 
 def _run_of(checkpoint: Path) -> Path | None:

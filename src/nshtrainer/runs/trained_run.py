@@ -131,6 +131,8 @@ def _prepared(run: Run, *, bar: bool = True) -> tuple[Any, list[Any]]:
 
 
 def _start(start: Any, parts: list[Any], checkpoint: Path, **options: Any) -> Any:
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
     from nshtrainer.runs.reports import quiet
 
     module, data = parts
@@ -141,6 +143,11 @@ def _start(start: Any, parts: list[Any], checkpoint: Path, **options: Any) -> An
             # Callbacks that write the folder of a run have no part in its evaluation.
             warnings.filterwarnings("ignore", "Be aware that when using `ckpt_path`")
             return start(module, datamodule=data, ckpt_path=path, weights_only=True, **options)
+    except MisconfigurationException as error:
+        if "more than one `__init__` argument can be passed" not in str(error):
+            raise
+        problem = "has arguments by position, where Lightning sets a sampler of its own"
+        fail("DataLoader", f"{problem}; give them by keyword, such as batch_size=512", error)
     except RuntimeError as error:
         listed = misfits_of(error)
         if listed is None:

@@ -31,13 +31,18 @@ def check_weights(weights: Path | None, resume: str | None) -> None:
         resume: The value of `--resume`; `auto` is allowed, since it may start a new run.
 
     Raises:
-        ConfigError: There is no such file, its package is not installed, or the run resumes.
+        ConfigError: There is no such file, it is a folder, its package is not installed, or the
+            run resumes.
     """
     if weights is None:
         return
     place = f"--weights {weights}"
     if resume not in {None, "auto"}:
         fail(place, "starts a new run, and --resume continues one; give one of the two")
+    if kind_of(weights) == "folder":
+        saved = [weights / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
+        files = [str(path) for path in saved if kind_of(path) == "file"]
+        fail(place, f"is a folder; give {files[0] if files else 'one of its files'}")
     if kind_of(weights) != "file":
         fail(place, "no such file; give a checkpoint, a state_dict or a .safetensors file")
     if weights.suffix == ".safetensors" and not find_spec("safetensors"):
@@ -99,6 +104,10 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         saved = _load(path)
     except Exception as error:  # a damaged file can raise anything
+        if not (isinstance(error, OSError) or path.suffix == ".safetensors" or _is_saved(path)):
+            raise CheckpointError(
+                f"{printable(path)}: is no checkpoint, state_dict or .safetensors file; give one"
+            ) from None
         # Only the first sentence: then PyTorch advises to load the file unsafely.
         why, _, _ = str(error).partition(". ")[0].partition("\n")
         raise CheckpointError(
@@ -113,6 +122,12 @@ def _read(path: Path) -> dict[str, Any]:
         f"{printable(path)}: has no weights; give a checkpoint with a state_dict, or a file of "
         "torch.save(model.state_dict(), path)"
     )
+
+
+def _is_saved(path: Path) -> bool:
+    """Return True if a file begins as those of `torch.save` do: a zip file, or a pickle."""
+    with path.open("rb") as file:
+        return file.read(1) in {b"P", b"\x80"}
 
 
 def _load(path: Path) -> Any:

@@ -81,6 +81,12 @@ def test_a_hostile_label_is_shown_and_not_obeyed() -> None:
     assert "\x1b" not in f"{picture!r}{picture}"
 
 
+def test_only_a_picture_is_added_to_a_picture() -> None:
+    other: Any = 1
+    with pytest.raises(TypeError, match="unsupported operand"):
+        COSINE.plot(total_steps=100) + other
+
+
 def test_print_draws_in_the_terminal() -> None:
     assert "⣀" in str(COSINE.plot(total_steps=100)) or "⢀" in str(COSINE.plot(total_steps=100))
 

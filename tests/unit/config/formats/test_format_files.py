@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from tests.unit.config.formats.test_formats import Leaf, Tree
 
 from nshtrainer.config import Config
+from nshtrainer.config.files import format_of
 from nshtrainer.exceptions import ConfigError
 
 # -- files ---------------------------------------------------------------------------------------
@@ -167,6 +168,13 @@ def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
         stream.truncate(50_000_000)
     with pytest.raises(ConfigError, match="has 50,000 kB, more than 200, which is no config"):
         Leaf.from_file(path)
+
+
+def test_python_code_is_no_config_file() -> None:
+    for name in ("train.py", "train.py:Model"):
+        with pytest.raises(ConfigError, match=f"^{name}: is Python code; give the config, a .yaml"):
+            format_of(name)
+    assert format_of("train.py:runs/run.yaml") == "yaml"
 
 
 def test_a_missing_file_a_folder_a_device_and_a_wrong_suffix_are_refused(tmp_path: Path) -> None:

@@ -73,8 +73,8 @@ class Data(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[list[Tensor]]:
         """Return the batches to train on."""
-        return DataLoader(self.train, self.batch_size, shuffle=True)
+        return DataLoader(self.train, batch_size=self.batch_size, shuffle=True)
 
     def val_dataloader(self) -> DataLoader[list[Tensor]]:
         """Return the batches to validate on."""
-        return DataLoader(self.val, 512)
+        return DataLoader(self.val, batch_size=512)

@@ -49,7 +49,7 @@ def make_data(config: TrainConfig) -> DataLoader[tuple[Tensor, ...]]:
     """Return batches of points, and whether they lie in a circle."""
     points = torch.rand(config.num_points, 2) * 2 - 1
     labels = (points.norm(dim=1, keepdim=True) < 0.8).float()
-    return DataLoader(TensorDataset(points, labels), config.batch_size, shuffle=True)
+    return DataLoader(TensorDataset(points, labels), batch_size=config.batch_size, shuffle=True)
 
 
 def make_model(config: TrainConfig) -> nn.Module:
