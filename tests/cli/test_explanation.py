@@ -220,10 +220,12 @@ def test_a_parameter_that_the_model_exempts_says_so() -> None:
 def test_two_explanations_differ_by_parameter() -> None:
     model = make_model()
     one, two = explain(model, CONFIG), explain(model, CONFIG.replace(no_decay="none"))
-    assert list(map(str, one.diff(two))) == [
-        "0.bias, 1.weight, 1.bias: weight_decay: 0.0 -> 0.01",
-    ]
-    assert one.diff(explain(make_model().to("meta"), CONFIG)) == []
+    (line,) = map(str, one.diff(two))
+    assert line == "0.bias, 1.weight, 1.bias: weight_decay: 0.0 -> 0.01"
+    assert str(one.diff(two)) == repr(one.diff(two)) == line
+    same = one.diff(explain(make_model().to("meta"), CONFIG))
+    assert same == []
+    assert str(same) == "no difference in optimizers and schedules"
 
 
 def test_it_is_data_and_escaped_html() -> None:

@@ -49,6 +49,16 @@ class ConfigDifference(NamedTuple):
         return printable(f"{self.where}: {self.first} -> {self.second}")
 
 
+class Differences(list[ConfigDifference]):
+    """Differences, which print as a line each."""
+
+    @override
+    def __str__(self) -> str:
+        return "\n".join(map(str, self)) or "no difference in optimizers and schedules"
+
+    __repr__ = __str__
+
+
 class DiffValue(NamedTuple):
     """A compared value, and its text in a report of differences."""
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
-    from nshtrainer.analysis.config_diff import ConfigDifference
+    from nshtrainer.analysis.config_diff import Differences
     from nshtrainer.analysis.parameter_trace import ParameterTrace
     from nshtrainer.optimizer.groups.parameters import Parameter
 
@@ -72,8 +72,10 @@ class Explanation(OptimizationSummary):
 
         return trace_parameter(name, self)
 
-    def diff(self, other: Explanation) -> list[ConfigDifference]:
+    def diff(self, other: Explanation) -> Differences:
         """Return the differences from another explanation; parameters that differ alike share one.
+
+        The result is a list that prints as a line for each difference.
 
         Args:
             other: The explanation of another config, usually for the same model.
@@ -81,12 +83,12 @@ class Explanation(OptimizationSummary):
         Raises:
             ArgumentError: The other object is no explanation.
         """
-        from nshtrainer.analysis.config_diff import by_parameter
+        from nshtrainer.analysis.config_diff import Differences, by_parameter
 
         if not isinstance(cast("Any", other), OptimizationSummary):
             kind = type(other).__name__
             raise ArgumentError(f"diff: {kind} is no explanation; give explain(model, config)")
-        return by_parameter(self, other)
+        return Differences(by_parameter(self, other))
 
     @override
     def __str__(self) -> str:

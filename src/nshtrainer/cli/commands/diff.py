@@ -11,7 +11,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from nshtrainer.cli.length_options import add_length_arguments
-from nshtrainer.console import say
+from nshtrainer.console import say, say_lines
 
 if TYPE_CHECKING:
     from nshtrainer.analysis.config_diff import ConfigDifference
@@ -31,11 +31,10 @@ def add_arguments(parser: VerbParser) -> None:
 
 def run(args: Namespace) -> int:
     """Print a line for each difference; return 0 if there is none, else 1."""
+    from nshtrainer.analysis.config_diff import Differences
+
     found = _by_parameter(args) if _has_model(args) else _by_field(args)
-    for each in found:
-        say(str(each))
-    if not found:
-        say("no difference in optimizers and schedules")
+    say_lines(Differences(found))
     return 1 if found else 0
 
 
