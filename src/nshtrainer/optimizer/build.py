@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from nshtrainer.exceptions import OptimizerError
 from nshtrainer.optimizer.base import OptimizerConfigBase
-from nshtrainer.optimizer.groups.parameters import for_torch
-from nshtrainer.optimizer.parameter_checks import watch_parameters
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -32,6 +30,8 @@ def build_optimizer(
     # The method decides, not the class: a user may override the method of a built-in config.
     if create.__module__.partition(".")[0] == __name__.partition(".")[0]:
         return create(params, run=run)
+    from nshtrainer.optimizer.groups.parameters import for_torch
+
     optimizer = create(for_torch(params))
     if optimizer is None:  # Lightning would train nothing then, with no more than a warning
         name = type(config).__name__
@@ -46,6 +46,7 @@ def attach_checks(optimizer: Any, params: Any) -> None:
     from torch.optim import Optimizer
 
     from nshtrainer.optimizer.checkpoint.hooks import resume_by_name
+    from nshtrainer.optimizer.parameter_checks import watch_parameters
 
     watch_parameters(optimizer, params)
     if isinstance(optimizer, Optimizer):
