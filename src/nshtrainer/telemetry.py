@@ -86,7 +86,8 @@ class Telemetry:
     - `effective_step`: the root mean square of the change, divided by `lr`; about 1 for Adam if
       the gradients agree in sign from step to step, and less if they do not;
     - `lr`: the learning rate in force;
-    - `clipped`: the share of steps since the last measurement that `clip_norm` has clipped.
+    - `clipped`: the share of steps since the last measurement that `max_norm` of a `clipped`
+      optimizer has clipped.
 
     `skipped` is the share of skipped steps since the last measurement. The weights and updates of a
     parameter with more than 32,768 elements are estimated from that many, evenly spaced, so that a
@@ -107,7 +108,8 @@ class Telemetry:
         self._log = log
         self._name = name
         self._skipped = 0
-        self._clipped: dict[int, Any] = {}
+        # Earlier steps do not count.
+        self._clipped = {id(part): record_of(part).clipped for part in parts_of(optimizer)}
         self._groups: list[_Group] | None = None
         self._measured: dict[str, Any] = {}
         self._handles = [
@@ -178,7 +180,7 @@ class Telemetry:
             count = record_of(part).clipped
             if count is None:
                 continue
-            share = (count - self._clipped.get(id(part), 0)) / self._every
+            share = (count - self._clipped[id(part)]) / self._every
             self._clipped[id(part)] = count
             names = (group.get("name", places[id(group)]) for group in part.param_groups)
             shares |= {f"{name}/clipped": share for name in names}
@@ -190,7 +192,9 @@ class _Group:
 
     def __init__(self, name: str, group: dict[str, Any]) -> None:
         self.name = name
-        self._lr = group.get("lr", math.nan)
+        lr: Any = group.get("lr", math.nan)
+        # A schedule writes into a rate that is a tensor.
+        self._lr = lr.clone() if isinstance(lr, Tensor) else lr
         self._size = sum(param.numel() for param in group["params"])
         self._params: dict[Any, list[Tensor]] = {}
         for param in group["params"]:
@@ -245,7 +249,10 @@ def _squares_of(groups: Sequence[_Group]) -> Tensor:
     all_reduce: Any = vars(torch.distributed)["all_reduce"]
     meshes: Iterable[Any] = dict.fromkeys(mesh for group in groups for mesh in group.meshes)
     for mesh in meshes:
-        rows = torch.stack([group.squares(mesh) for group in groups])
+        squares = [group.squares(mesh) for group in groups]
+        # A group may be empty, or on another accelerator.
+        device = next((each.device for each in squares if not each.is_cpu), torch.device("cpu"))
+        rows = torch.stack([each.to(device) for each in squares])
         processes: list[Any] = [] if mesh is None else mesh.get_all_groups()
         for some in processes:
             all_reduce(rows, group=some)

@@ -121,6 +121,36 @@ def test_share_of_clipped_steps(
     assert {value for name, value in found.items() if name.endswith("/clipped")} == {0.75}
 
 
+def test_steps_before_the_telemetry_do_not_count() -> None:
+    model = make_model()
+    optimizer = CONFIGS["clipped"].create_optimizer(model)
+    for _ in range(3):
+        backward(model)
+        optimizer.step()
+    found = measured(optimizer, model)
+    assert {value for name, value in found.items() if name.endswith("/clipped")} == {0.75}
+
+
+def test_a_rate_in_a_tensor_is_that_of_the_step() -> None:
+    model = make_model()
+    optimizer = AdamWConfig(lr=0.5, tensor_lr=True).create_optimizer(model)
+    found = nshtrainer.watch_telemetry(optimizer, every=1)
+    backward(model)
+    optimizer.step()
+    optimizer.param_groups[0]["lr"].fill_(0.25)  # as a schedule does
+    assert found.latest["telemetry/0/lr"] == 0.5
+
+
+def test_groups_of_other_types_and_without_parameters() -> None:
+    param = nn.Parameter(torch.tensor([3.0, 4.0], dtype=torch.float64))
+    groups = [{"params": []}, {"params": [param]}, {"params": [nn.Parameter(torch.ones(1))]}]
+    optimizer = torch.optim.SGD(groups, lr=0.1)
+    telemetry = nshtrainer.watch_telemetry(optimizer, every=1)
+    optimizer.step()
+    norms = [telemetry.latest[f"telemetry/{place}/weight_norm"] for place in range(3)]
+    assert norms == [0, 5, 1]
+
+
 def test_a_part_of_a_routed_optimizer_has_its_own_share() -> None:
     model = make_model()
     found = measured(CONFIGS["routed"].create_optimizer(model), model)
