@@ -236,7 +236,8 @@ class TrainerConfig(Config):
 
     @model_validator(mode="after")
     def _has_a_logger(self) -> Self:
-        needy = [each.name for each in self.callbacks if each.needs_logger]
+        needy = ["telemetry"] if self.telemetry is not None else []
+        needy += [each.name for each in self.callbacks if each.needs_logger]
         if needy and self.logger is False:
             raise ValueError(f"{needy[0]} only logs, and logger is false; remove one of them")
         return self

@@ -11,7 +11,8 @@ import torch
 from lightning.pytorch.loggers import CSVLogger
 from tests.trainers.support import Tiny, TinyConfig, data, trainer
 
-from nshtrainer import LightningModuleBase
+from nshtrainer import LightningModuleBase, TrainerConfig
+from nshtrainer.exceptions import ConfigError
 
 LENGTH = {"max_epochs": 2, "log_every_n_steps": 3}
 
@@ -62,6 +63,12 @@ def test_accumulated_batches_are_one_step(tmp_path: Path) -> None:
     trainer(config=config, logger=log, max_epochs=1).fit(Tiny(), data(8))
     with (Path(log.log_dir) / "metrics.csv").open() as file:
         assert [int(row["step"]) for row in csv.DictReader(file)] == [1, 3]
+
+
+@pytest.mark.parametrize("options", [{"telemetry": {}}, {"callbacks": ["norm_logging"]}])
+def test_without_a_logger_nothing_would_be_logged(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="only logs, and logger is false; remove one of them"):
+        TrainerConfig.from_mapping({"logger": False, **options})
 
 
 def test_nothing_is_left_on_the_optimizer_after_the_run() -> None:

@@ -24,6 +24,8 @@ class NormLoggingCallbackConfig(LightningCallbackConfigBase):
 
     target = "nshtrainer.integrations.lightning.callbacks.norm_logging:NormLogging"
 
+    needs_logger = True
+
     name: Literal["norm_logging"] = "norm_logging"
 
     every: DurationField = cast("Any", StepsConfig(value=50))
