@@ -9,6 +9,7 @@ imported. Their work is in `hyperparameters`; this module imports the standard l
 from __future__ import annotations
 
 import sys
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -55,14 +56,22 @@ class LightningFinder:
 
 
 def install(package: str) -> None:
-    """Wrap the functions of a Lightning package that save, log and load hyperparameters."""
-    mixin = import_module(f"{package}.core.mixins.hparams_mixin").HyperparametersMixin
-    saving: Any = import_module(f"{package}.core.saving")
-    connectors = import_module(f"{package}.trainer.connectors.checkpoint_connector")
-    connector = vars(connectors)["_CheckpointConnector"]
-    dump = connector.dump_checkpoint
-    load: Any = saving._load_state  # noqa: SLF001 - what is wrapped
-    initial = mixin.hparams_initial.fget
+    """Wrap the functions of a Lightning package that save, log and load hyperparameters.
+
+    Some of the names are private. A release without them stays as it is, with a warning: its import
+    must not fail.
+    """
+    try:
+        mixin = import_module(f"{package}.core.mixins.hparams_mixin").HyperparametersMixin
+        saving: Any = import_module(f"{package}.core.saving")
+        connectors = import_module(f"{package}.trainer.connectors.checkpoint_connector")
+        connector = vars(connectors)["_CheckpointConnector"]
+        dump = connector.dump_checkpoint
+        load: Any = vars(saving)["_load_state"]
+        initial = mixin.hparams_initial.fget
+    except (ImportError, AttributeError, KeyError) as error:
+        _warn_of_release(package, error)
+        return
 
     def dump_checkpoint(self: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         from nshtrainer.integrations.hyperparameters import plain
@@ -87,3 +96,14 @@ def install(package: str) -> None:
     connector.dump_checkpoint = dump_checkpoint
     saving._load_state = load_state  # noqa: SLF001
     mixin.hparams_initial = property(hparams_initial, doc=initial.__doc__)
+
+
+def _warn_of_release(package: str, error: Exception) -> None:
+    from nshtrainer.exceptions import NshtrainerWarning
+
+    warnings.warn(
+        f"{package}: this release is not supported ({error!r}), so configs in hyperparameters are "
+        "pickled; install lightning 2.6.6 or later",
+        NshtrainerWarning,
+        stacklevel=2,
+    )

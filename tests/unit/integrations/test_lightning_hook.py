@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from nshtrainer.configs import SGDConfig
+from nshtrainer.exceptions import NshtrainerWarning
 from nshtrainer.integrations import lightning_hook
 from nshtrainer.integrations.lightning_hook import LightningFinder, watch
 
@@ -86,3 +87,28 @@ def test_what_is_saved_logged_and_loaded_is_converted(package: str, first: str) 
 def test_other_modules_are_found_as_ever(package: str) -> None:
     assert LightningFinder.find_spec("json") is None
     assert LightningFinder.find_spec("not_installed") is None
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("core/saving.py", ""),
+        ("core/mixins/hparams_mixin.py", "class HyperparametersMixin: pass"),
+        ("trainer/connectors/checkpoint_connector.py", "class CheckpointConnector: pass"),
+        ("trainer/connectors/checkpoint_connector.py", None),
+    ],
+)
+def test_another_release_is_imported_as_it_is_with_a_warning(
+    package: str, tmp_path: Path, file: str, text: str | None
+) -> None:
+    path = tmp_path / package / file
+    if text is None:
+        path.unlink()
+    else:
+        path.write_text(text, encoding="utf-8")
+    watch()
+    with pytest.warns(NshtrainerWarning, match="like_lightning: this release is not supported"):
+        import_module(package)
+    mixin: Any = import_module(f"{package}.core.mixins.hparams_mixin").HyperparametersMixin
+    initial = getattr(mixin, "hparams_initial", None)
+    assert initial is None or initial.fget.__module__.startswith(package)
