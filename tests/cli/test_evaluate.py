@@ -35,6 +35,12 @@ class Odd(Whole):
         return Odd
 
 
+class Twice(Whole):
+    def test_step(self, batch):
+        self.log("test/loss", 1.0)
+        self.log("test/loss", 1.0, prog_bar=True)
+
+
 class Untested(Line):
     validation_step = nshtrainer.LightningModuleBase.validation_step
 """
@@ -123,6 +129,7 @@ def test_predictions_are_written_as_plain_data(run: Path, capsys: Captured) -> N
             "predict train.py:Odd --config {} --out p.pt",
             "Odd.predict_step: returns objects",
         ),
+        ("evaluate train.py:Twice --config {}", "Lightning refuses this run: You called `self.log"),
         ("predict train.py:Whole --config {} --out no/p.pt", "no/p.pt: cannot be written"),
         (
             "evaluate train.py:Line --config {} --checkpoint x",

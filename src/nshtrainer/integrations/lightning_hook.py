@@ -67,7 +67,7 @@ def install(package: str) -> None:
         connectors = import_module(f"{package}.trainer.connectors.checkpoint_connector")
         connector = vars(connectors)["_CheckpointConnector"]
         dump = connector.dump_checkpoint
-        load: Any = vars(saving)["_load_state"]
+        load: Any = saving._load_state  # noqa: SLF001 - what is wrapped
         initial = mixin.hparams_initial.fget
     except (ImportError, AttributeError, KeyError) as error:
         _warn_of_release(package, error)

@@ -145,7 +145,7 @@ def _start(start: Any, parts: list[Any], checkpoint: Path, **options: Any) -> An
             return start(module, datamodule=data, ckpt_path=path, weights_only=True, **options)
     except MisconfigurationException as error:
         if "more than one `__init__` argument can be passed" not in str(error):
-            raise
+            raise ConfigError(f"Lightning refuses this run: {printable(error)}") from error
         problem = "has arguments by position, where Lightning sets a sampler of its own"
         fail("DataLoader", f"{problem}; give them by keyword, such as batch_size=512", error)
     except RuntimeError as error:
