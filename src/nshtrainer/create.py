@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from nshtrainer.config.named import NamedConfig
+from nshtrainer.config_arguments import kind_of, read_config
 from nshtrainer.exceptions import ArgumentError, OptimizerError
 from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase, lr_scheduler_registry
 from nshtrainer.optimizer.base import OptimizerConfigBase, Params, optimizer_registry
@@ -17,11 +18,9 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
-    from nshtrainer.config.registry import Registry
 
 __all__ = ["create"]
 
-_T = TypeVar("_T", bound=NamedConfig)
 _Data: TypeAlias = str | Mapping[str, Any]
 """A config as a file writes it: the name alone, or a mapping with it."""
 
@@ -82,12 +81,12 @@ def create(
     >>> scheduler.get_last_lr()
     [0.05]
     """
-    config = _config(optimizer_registry, optimizer_config)
+    config = read_config(optimizer_registry, optimizer_config, _ORDER)
     schedule = None
     if scheduler_config is not None:
-        schedule = _config(lr_scheduler_registry, scheduler_config)
+        schedule = read_config(lr_scheduler_registry, scheduler_config, _ORDER)
     if model is None or isinstance(model, (RunLength, NamedConfig)):
-        raise ArgumentError(f"create: the model is {_kind_of(model)}; {_ORDER}")
+        raise ArgumentError(f"create: the model is {kind_of(model)}; write {_ORDER}")
     length = RunLength() if run is None else run_length_of(run)
     optimizer = build_optimizer(config, model, run=length)
     problem = length.context.loop_problem
@@ -100,40 +99,4 @@ def create(
     return optimizer, schedule.create_scheduler(optimizer, source)["scheduler"]
 
 
-_ORDER = "write create(optimizer_config, scheduler_config, model, run)"
-_KINDS = {"optimizer": "an optimizer", "lr_scheduler": "a schedule"}
-_REMEDIES = {
-    "optimizer": "give a config or a name, such as AdamWConfig(lr=1e-3) or 'adamw'",
-    "lr_scheduler": "give a config or a name, such as CosineScheduleConfig() or 'cosine', or None "
-    "for none",
-}
-
-
-def _config(registry: Registry[_T], value: Any) -> _T:
-    """Return a config as it is, and read a name or a mapping."""
-    if isinstance(value, registry.base):
-        return value
-    if isinstance(value, (str, Mapping)):
-        _check_kind(registry, value if isinstance(value, str) else cast("Any", value).get("name"))
-        return registry.read(cast("_Data", value))
-    remedy = f"{_REMEDIES[registry.kind]}; {_ORDER}"
-    if isinstance(value, type) and issubclass(value, registry.base):
-        remedy = f"write {value.__name__}(...)"
-    elif getattr(cast("Any", value), "param_groups", None):
-        remedy += "; an optimizer that is built already goes to scheduler_config.create_scheduler"
-    raise ArgumentError(f"create: the {registry.kind} config is {_kind_of(value)}; {remedy}")
-
-
-def _check_kind(registry: Registry[Any], name: Any) -> None:
-    """Refuse the name of a schedule for the optimizer, and the reverse."""
-    is_optimizer = registry.kind == "optimizer"
-    other: Registry[Any] = lr_scheduler_registry if is_optimizer else optimizer_registry
-    if isinstance(name, str) and other.find(name, plugins=False) and registry.find(name) is None:
-        raise ArgumentError(f"create: {name!r} is {_KINDS[other.kind]}; {_ORDER}")
-
-
-def _kind_of(value: Any) -> str:
-    """Return the kind of a wrong argument, for a message."""
-    if value is None or isinstance(value, type):
-        return "None" if value is None else f"the class {value.__name__}"
-    return f"an object of {type(value).__name__}"
+_ORDER = "create(optimizer_config, scheduler_config, model, run)"

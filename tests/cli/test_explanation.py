@@ -140,8 +140,14 @@ def test_what_is_no_model_or_no_config_is_refused() -> None:
         explain(CONFIG, make_model())  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="unknown optimizer 'adamv'; did you mean 'adam'"):
         explain(make_model(), "adamv")
-    with pytest.raises(ConfigError, match=r"optimizer.lr: must be >= 0 \(got -1\)"):
+    with pytest.raises(ConfigError, match=r"^optimizer: lr: must be >= 0 \(got -1\)"):
         explain(make_model(), {"name": "sgd", "lr": -1})
+    with pytest.raises(ArgumentError, match=r"^explain: 'cosine' is a schedule; write explain\("):
+        explain(make_model(), "cosine", "sgd")
+    with pytest.raises(
+        ArgumentError, match=r"^explain: the lr_scheduler config is an object of int"
+    ):
+        explain(make_model(), "sgd", 3)  # type: ignore[arg-type]
     with pytest.raises(ScheduleError, match=r"the run length of builtins\.int is unknown"):
         explain(make_model(), "sgd", "cosine", 100)
     with pytest.raises(OptimizerError, match="there are no parameters to optimize"):

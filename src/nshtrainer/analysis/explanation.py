@@ -19,13 +19,13 @@ from nshtrainer.analysis.summary import (
     summarize,
     summary_text,
 )
-from nshtrainer.config import Config
 from nshtrainer.config.display.html import html_table
 from nshtrainer.config.parts import find_configs
+from nshtrainer.config_arguments import read_config
 from nshtrainer.exceptions import ArgumentError, OptimizerError, RunLengthError
-from nshtrainer.lr_scheduler.base import LRSchedulerConfig, LRSchedulerConfigBase
+from nshtrainer.lr_scheduler.base import LRSchedulerConfigBase, lr_scheduler_registry
 from nshtrainer.lr_scheduler.driver.scheduler import CurveScheduler
-from nshtrainer.optimizer.base import OptimizerConfig, OptimizerConfigBase, innermost
+from nshtrainer.optimizer.base import OptimizerConfigBase, innermost, optimizer_registry
 from nshtrainer.optimizer.build import build_optimizer
 from nshtrainer.optimizer.groups.config import BatchScalingConfig
 from nshtrainer.optimizer.groups.parameters import ParameterSubset, inventory
@@ -123,6 +123,7 @@ def explain(
         The explanation: `print` it, or ask it for one parameter.
 
     Raises:
+        ArgumentError: An argument is of another kind, or two are swapped.
         ConfigError: A config is invalid.
         OptimizerError: The config does not fit the model.
         ScheduleError: The schedule does not fit the run.
@@ -144,15 +145,11 @@ def explain(
     length = RunLength() if run is None else run_length_of(run)
     if hasattr(optimizer, "param_groups"):
         return _explain_built(model, optimizer_within(optimizer), scheduler, length)
-    parts = _Parts.from_mapping({"optimizer": optimizer, "lr_scheduler": scheduler})
-    return explain_configs(model, parts.optimizer, parts.lr_scheduler, length)
-
-
-class _Parts(Config):
-    """The arguments of `explain`."""
-
-    optimizer: OptimizerConfig
-    lr_scheduler: LRSchedulerConfig | None = None
+    order = "explain(model, optimizer, scheduler, run)"
+    config = read_config(optimizer_registry, optimizer, order)
+    if scheduler is not None:
+        scheduler = read_config(lr_scheduler_registry, scheduler, order)
+    return explain_configs(model, config, scheduler, length)
 
 
 def explain_configs(
