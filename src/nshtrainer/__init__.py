@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nshtrainer.analysis.explanation import explain
     from nshtrainer.config import Config
     from nshtrainer.config.document import large_files
-    from nshtrainer.create import create
+    from nshtrainer.creation import create
     from nshtrainer.integrations.lightning.lightning_cli import LightningCLI
     from nshtrainer.integrations.lightning.module import LightningModuleBase
     from nshtrainer.integrations.lightning.run_manifest import RunManifest
@@ -67,7 +67,7 @@ _HOMES = {
     "RunManifest": "nshtrainer.integrations.lightning.run_manifest",
     "Trainer": "nshtrainer.integrations.lightning.trainer",
     "TrainerConfig": "nshtrainer.trainer_config",
-    "create": "nshtrainer.create",
+    "create": "nshtrainer.creation",
     "explain": "nshtrainer.analysis.explanation",
     "fit": "nshtrainer.runs.fit",
     "large_files": "nshtrainer.config.document",

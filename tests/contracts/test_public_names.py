@@ -40,6 +40,13 @@ def test_a_public_name_is_public_in_its_own_module_too(name: str, home: str) -> 
     assert name in importlib.import_module(home).__all__
 
 
+@pytest.mark.parametrize("name", sorted(nshtrainer._HOMES))
+def test_no_module_takes_the_place_of_a_public_name(name: str) -> None:
+    # Importing a module sets it as an attribute of its package.
+    files = {path.stem for path in Path(nshtrainer.__file__).parent.iterdir()}
+    assert name not in files
+
+
 def test_what_is_not_a_class_is_a_module_or_the_version() -> None:
     others = set(nshtrainer.__all__) - set(nshtrainer._HOMES) - {"__version__"}
     assert all(isinstance(getattr(nshtrainer, name), types.ModuleType) for name in others)
